@@ -1,0 +1,310 @@
+"""The configuration mechanism: frozen dataclasses, and five functions over them.
+
+A configuration is a tree of ``@config`` classes whose leaves are plain values (``bool``, ``int``,
+``float``, ``str``, ``None`` and tuples of them). It is compared with ``==``, changed with
+``dataclasses.replace`` or :func:`override`, written with :func:`to_dict` and read with
+:func:`from_dict`. Reading never executes code: only the classes that the caller lists are built.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import difflib
+import functools
+import re
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, TypeVar, Union
+
+from typing_extensions import dataclass_transform
+
+from detzoo.errors import ConfigError
+
+__all__ = [
+    "ConfigError",
+    "check",
+    "config",
+    "config_types",
+    "diff",
+    "from_dict",
+    "leaves",
+    "override",
+    "to_dict",
+]
+
+T = TypeVar("T")
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True)
+def config(cls: type[T]) -> type[T]:
+    """Makes ``cls`` a frozen, keyword-only dataclass that can be part of a configuration."""
+    return dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+
+
+def to_dict(value: Any) -> Any:
+    """The JSON form: each config becomes ``{"type": class name, **fields}``, tuples become lists."""
+    if dataclasses.is_dataclass(value):
+        fields = {f.name: to_dict(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {"type": type(value).__name__, **fields}
+    if isinstance(value, tuple):
+        return [to_dict(item) for item in value]
+    return value
+
+
+def from_dict(data: Any, known: Mapping[str, type], path: str = "") -> Any:
+    """Rebuilds a configuration from its JSON form.
+
+    ``known`` maps the class names that may be built. Raises :class:`ConfigError` for an unknown
+    class, an unknown or missing field, or a value that a field cannot hold.
+    """
+    if not isinstance(data, Mapping) or "type" not in data:
+        raise ConfigError(f"{path or 'configuration'}: expected an object with a 'type'")
+    name = data["type"]
+    if name not in known:
+        raise ConfigError(
+            f"{path or 'configuration'}: unknown type {name!r}{_suggest(str(name), known)}"
+        )
+    cls = known[name]
+    hints = _hints(cls)
+    values = {}
+    for key, item in data.items():
+        if key == "type":
+            continue
+        if key not in hints:
+            raise ConfigError(_no_such_field(cls, key, path))
+        values[key] = _conform(item, hints[key], _join(path, key), known)
+    for field in dataclasses.fields(cls):
+        required = field.default is dataclasses.MISSING
+        if required and field.default_factory is dataclasses.MISSING and field.name not in values:
+            raise ConfigError(f"{_join(path, field.name)}: missing, and it has no default")
+    return _construct(cls, values, path)
+
+
+def override(value: T, path: str, new: Any, known: Mapping[str, type]) -> T:
+    """``value`` with the field at ``path`` (``model.backbone.depth``, ``stages[1].size``) set to ``new``.
+
+    A string is read as a Python literal where the field is not a string itself, so that
+    ``"18"``, ``"(1, 2)"``, ``"None"`` and ``'{"type": ...}'`` from a command line do what they say.
+    """
+    steps = _parse_path(path)
+    return _override(value, steps, new, "", known)
+
+
+def diff(a: Any, b: Any, path: str = "") -> list[tuple[str, Any, Any]]:
+    """Where two configurations differ: (path, value in ``a``, value in ``b``)."""
+    if type(a) is type(b) and dataclasses.is_dataclass(a):
+        rows = []
+        for field in dataclasses.fields(a):
+            inner = _join(path, field.name)
+            rows += diff(getattr(a, field.name), getattr(b, field.name), inner)
+        return rows
+    if isinstance(a, tuple) and isinstance(b, tuple) and len(a) == len(b) and _has_configs(a + b):
+        rows = []
+        for i, (x, y) in enumerate(zip(a, b)):
+            rows += diff(x, y, f"{path}[{i}]")
+        return rows
+    return [] if type(a) is type(b) and a == b else [(path, a, b)]
+
+
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every (path, plain value) of a configuration, in order; a path can be given to ``override``."""
+    if dataclasses.is_dataclass(value):
+        if not dataclasses.fields(value):
+            yield path, value
+        for field in dataclasses.fields(value):
+            yield from leaves(getattr(value, field.name), _join(path, field.name))
+    elif isinstance(value, tuple) and _has_configs(value):
+        for i, item in enumerate(value):
+            yield from leaves(item, f"{path}[{i}]")
+    else:
+        yield path, value
+
+
+def check(value: Any, known: Mapping[str, type]) -> None:
+    """Raises :class:`ConfigError` when a field holds what its annotation does not allow."""
+    from_dict(to_dict(value), known)
+
+
+def config_types(*modules: types.ModuleType) -> dict[str, type]:
+    """The config classes that ``modules`` define, by name; two of the same name are an error."""
+    found: dict[str, type] = {}
+    for module in modules:
+        for item in vars(module).values():
+            if not (isinstance(item, type) and dataclasses.is_dataclass(item)):
+                continue
+            if item.__module__ != module.__name__:
+                continue
+            if found.setdefault(item.__name__, item) is not item:
+                raise ConfigError(f"two config classes are called {item.__name__!r}")
+    return found
+
+
+# ------------------------------------------------------------------------------------ internals
+
+
+@functools.cache
+def _hints(cls: type) -> dict[str, Any]:
+    hints = typing.get_type_hints(cls)
+    return {field.name: hints[field.name] for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _has_configs(items: tuple[Any, ...]) -> bool:
+    return any(dataclasses.is_dataclass(item) for item in items)
+
+
+def _suggest(name: str, candidates: typing.Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(candidates), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _no_such_field(cls: type, key: str, path: str) -> str:
+    names = list(_hints(cls))
+    where = path or cls.__name__
+    listed = f"(fields: {', '.join(names)})" if names else "(it has no fields)"
+    suggestion = _suggest(key, names) or ";"
+    return f"{where}: {cls.__name__} has no field {key!r}{suggestion} {listed}".replace("; (", " (")
+
+
+def _construct(cls: type[T], values: Mapping[str, Any], path: str) -> T:
+    try:
+        return cls(**values)
+    except ConfigError as error:  # raised by a class's own __post_init__: "field: reason"
+        raise ConfigError(_join(path, str(error))) from None
+
+
+def _parse_path(path: str) -> list[str | int]:
+    if not re.fullmatch(r"\w+(\[\d+\])*(\.\w+(\[\d+\])*)*", path):
+        raise ConfigError(f"{path}: not a path; write it like model.backbone.depth or stages[1].x")
+    return [
+        int(token) if token.isdigit() else token for token in re.findall(r"[^\W\d]\w*|\d+", path)
+    ]
+
+
+def _override(
+    value: Any, steps: list[str | int], new: Any, path: str, known: Mapping[str, type]
+) -> Any:
+    step, rest = steps[0], steps[1:]
+    if isinstance(step, int):
+        if not isinstance(value, tuple):
+            raise ConfigError(f"{path}: {value!r} has no elements")
+        if step >= len(value):
+            raise ConfigError(f"{path}: has {len(value)} elements, so no [{step}]")
+        inner = f"{path}[{step}]"
+        if rest:
+            item = _override(value[step], rest, new, inner, known)
+        else:
+            item = _conform_text(new, type(value[step]), inner, known)
+        return (*value[:step], item, *value[step + 1 :])
+    if not dataclasses.is_dataclass(value):
+        raise ConfigError(f"{path}: {value!r} has no fields, so no {step!r}")
+    cls = type(value)
+    hints = _hints(cls)
+    if step not in hints:
+        raise ConfigError(_no_such_field(cls, step, path))
+    inner = _join(path, step)
+    if rest:
+        item = _override(getattr(value, step), rest, new, inner, known)
+        # An element of a tuple was changed: the field's annotation has the last word.
+        item = _conform(item, hints[step], inner, known)
+    else:
+        item = _conform_text(new, hints[step], inner, known)
+    fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+    return _construct(cls, {**fields, step: item}, path)
+
+
+def _conform_text(new: Any, annotation: Any, path: str, known: Mapping[str, type]) -> Any:
+    if not isinstance(new, str):
+        return _conform(new, annotation, path, known)
+    try:
+        literal = ast.literal_eval(new)
+    except (ValueError, SyntaxError):
+        literal = {"true": True, "false": False, "null": None, "none": None}.get(new.lower(), new)
+    try:
+        return _conform(literal, annotation, path, known)
+    except ConfigError:
+        if literal is new or str not in (annotation, *typing.get_args(annotation)):
+            raise
+        return new  # the field holds text, and the text happens to look like a number
+
+
+def _conform(value: Any, annotation: Any, path: str, known: Mapping[str, type]) -> Any:
+    """``value`` as the type that ``annotation`` asks for, or a ConfigError that names ``path``."""
+    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Literal:
+        for choice in args:
+            if type(value) is type(choice) and value == choice:
+                return value
+        raise ConfigError(f"{path}: {value!r} is not one of {', '.join(map(str, args))}")
+    if origin in (Union, types.UnionType):
+        return _conform_union(value, args, path, known)
+    if origin is tuple:
+        return _conform_tuple(value, args, path, known)
+    if annotation is type(None):
+        if value is None:
+            return None
+    elif annotation is float:
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return float(value)
+    elif annotation in (int, str, bool):
+        if type(value) is annotation:
+            return value
+    elif isinstance(annotation, type):
+        built = from_dict(value, known, path) if isinstance(value, Mapping) else value
+        if isinstance(built, annotation) and dataclasses.is_dataclass(built):
+            return built
+    raise ConfigError(f"{path}: {_show(value)} is not {_describe(annotation)}")
+
+
+def _conform_union(
+    value: Any, options: tuple[Any, ...], path: str, known: Mapping[str, type]
+) -> Any:
+    if value is None and type(None) in options:
+        return None
+    errors = []
+    for option in options:
+        if option is type(None):
+            continue
+        try:
+            return _conform(value, option, path, known)
+        except ConfigError as error:
+            errors.append(str(error))
+    # With one real option (``X | None``) its own message is the most helpful one; so is a
+    # message about something deeper than this value.
+    deeper = [text for text in errors if not text.startswith(f"{path}: ")]
+    if len(errors) == 1 or deeper:
+        raise ConfigError((deeper or errors)[0])
+    wanted = " or ".join(_describe(option) for option in options)
+    raise ConfigError(f"{path}: {_show(value)} is not {wanted}")
+
+
+def _conform_tuple(
+    value: Any, args: tuple[Any, ...], path: str, known: Mapping[str, type]
+) -> tuple[Any, ...]:
+    if not isinstance(value, (list, tuple)):
+        raise ConfigError(f"{path}: {_show(value)} is not a sequence")
+    if len(args) == 2 and args[1] is Ellipsis:
+        args = (args[0],) * len(value)
+    if len(value) != len(args):
+        raise ConfigError(f"{path}: {value!r} has {len(value)} elements instead of {len(args)}")
+    return tuple(
+        _conform(item, arg, f"{path}[{i}]", known) for i, (item, arg) in enumerate(zip(value, args))
+    )
+
+
+def _show(value: Any) -> str:
+    return type(value).__name__ if dataclasses.is_dataclass(value) else repr(value)
+
+
+def _describe(annotation: Any) -> str:
+    plain = {int: "an integer", float: "a number", str: "text", bool: "true or false"}
+    if annotation in plain:
+        return plain[annotation]
+    if annotation is type(None):
+        return "none"
+    return f"a {annotation.__name__}" if isinstance(annotation, type) else str(annotation)

@@ -1,0 +1,31 @@
+"""One image with its ground truth on the way through the transforms."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+
+from detzoo.config import config
+from detzoo.structures import ImageInfo, Targets
+
+
+@dataclass(frozen=True)
+class Sample:
+    """``image`` (H, W, 3) uint8 BGR (float32 after photometric transforms), ``targets`` in its pixels."""
+
+    image: np.ndarray
+    targets: Targets
+    info: ImageInfo
+
+
+@config
+class Transform(ABC):
+    """A step between file and batch: a value whose configuration is itself.
+
+    A transform keeps image, targets and info consistent. All randomness comes from ``rng``.
+    """
+
+    @abstractmethod
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample: ...

@@ -1,0 +1,104 @@
+"""What every detector is: preprocessing, a forward pass that trains or detects."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from detzoo.backbones.base import BackboneConfig
+from detzoo.backbones.pretrained import pixels_of
+from detzoo.config import config
+from detzoo.necks.base import NeckConfig
+from detzoo.structures import Batch, Detections, ImageBatch, Pixels, Targets
+
+
+@config
+class DetectorConfig(ABC):
+    """A detector. ``pixels`` None takes the normalisation that the pretrained weights declare."""
+
+    backbone: BackboneConfig
+    neck: NeckConfig | None = None
+    pixels: Pixels | None = None
+
+    @property
+    def input_pixels(self) -> Pixels:
+        """The normalisation in force."""
+        return self.pixels or pixels_of(self.backbone)
+
+    @property
+    def is_class_agnostic(self) -> bool:
+        """Whether it finds objects without naming their class."""
+        return False
+
+    @property
+    def predicts_masks(self) -> bool:
+        return False
+
+    @abstractmethod
+    def build(self, num_classes: int) -> Detector:
+        """The module, with freshly initialised parameters."""
+
+
+class Detector(nn.Module, ABC):
+    """Base of the detectors: holds backbone and neck, and turns raw batches into network input."""
+
+    def __init__(self, config: DetectorConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = config.backbone.build()
+        channels = self.backbone.out_channels
+        self.neck = config.neck.build(channels) if config.neck is not None else None
+        self.feature_channels = channels if self.neck is None else self.neck.out_channels
+        pixels = config.input_pixels
+        self.swaps_channels = pixels.order == "rgb"  # images are decoded as BGR
+        self.register_buffer("pixel_mean", torch.tensor(pixels.mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("pixel_std", torch.tensor(pixels.std).view(3, 1, 1), persistent=False)
+        self.padding = pixels.padding
+
+    @property
+    def device(self) -> torch.device:
+        return self.pixel_mean.device
+
+    def preprocess(self, batch: Batch) -> ImageBatch:
+        """Normalises raw pixels on this detector's device. (B, H, W, 3) BGR -> (B, 3, H, W)."""
+        raw = batch.pixels.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
+        if self.swaps_channels:
+            raw = raw.flip(1)
+        pixels = (raw - self.pixel_mean) / self.pixel_std
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
+        # Padding counts as zero after normalisation, unless the recipe names a raw value.
+        fill = 0.0
+        if self.padding is not None:
+            fill = (self.padding - self.pixel_mean) / self.pixel_std
+        for image, info in zip(pixels, batch.infos):
+            height, width = info.size
+            image[:, height:] = fill
+            image[:, :height, width:] = fill
+        return ImageBatch(pixels, batch.infos)
+
+    def extract_features(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """(B, 3, H, W) -> feature maps (B, C, H_l, W_l), fine to coarse."""
+        features = self.backbone(pixels)
+        return features if self.neck is None else self.neck(features)
+
+    def forward(
+        self, images: ImageBatch, targets: Sequence[Targets] | None = None
+    ) -> dict[str, Tensor] | list[Detections]:
+        """Losses when targets are given, detections in input pixels otherwise."""
+        features = self.extract_features(images.pixels)
+        if targets is None:
+            return self.detect(features, images)
+        return self.losses(features, images, targets)
+
+    @abstractmethod
+    def losses(
+        self, features: tuple[Tensor, ...], images: ImageBatch, targets: Sequence[Targets]
+    ) -> dict[str, Tensor]:
+        """Training losses; those whose name contains ``loss`` are to be summed."""
+
+    @abstractmethod
+    def detect(self, features: tuple[Tensor, ...], images: ImageBatch) -> list[Detections]:
+        """Detections per image, in input pixels."""

@@ -1,0 +1,29 @@
+"""Typed data that passes between the stages. Legend for shapes: see ``docs/architecture.md``."""
+
+from detzoo.structures.assignment import BACKGROUND, IGNORED, Assignment
+from detzoo.structures.detections import Candidates, Detections
+from detzoo.structures.images import Batch, ImageBatch, ImageInfo
+from detzoo.structures.masks import BitmapMasks, Masks, PolygonMasks, RoIMasks, TargetMasks
+from detzoo.structures.pixels import Pixels
+from detzoo.structures.predictions import DensePredictions, Priors
+from detzoo.structures.targets import Targets
+
+__all__ = [
+    "BACKGROUND",
+    "IGNORED",
+    "Assignment",
+    "Batch",
+    "BitmapMasks",
+    "Candidates",
+    "DensePredictions",
+    "Detections",
+    "ImageBatch",
+    "ImageInfo",
+    "Masks",
+    "Pixels",
+    "PolygonMasks",
+    "Priors",
+    "RoIMasks",
+    "TargetMasks",
+    "Targets",
+]

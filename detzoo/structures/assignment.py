@@ -1,0 +1,29 @@
+"""Which target each prior or proposal is trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+BACKGROUND = -1
+IGNORED = -2
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Per prior: ``target_index`` (P,) int64, or BACKGROUND or IGNORED, and its best ``iou`` (P,)."""
+
+    target_index: Tensor
+    iou: Tensor
+
+    def __len__(self) -> int:
+        return len(self.target_index)
+
+    @property
+    def is_positive(self) -> Tensor:
+        return self.target_index >= 0
+
+    @property
+    def is_background(self) -> Tensor:
+        return self.target_index == BACKGROUND

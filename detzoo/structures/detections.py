@@ -1,0 +1,128 @@
+"""What a detector found in one image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from detzoo.ops.boxes import clip_boxes, flip_boxes
+from detzoo.structures.images import ImageInfo
+from detzoo.structures.masks import BitmapMasks, Masks, RoIMasks
+
+if TYPE_CHECKING:
+    import supervision
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """K boxes of one image before non-maximum suppression, in input pixels.
+
+    ``boxes`` (K, 4) xyxy, ``scores`` (K,), ``labels`` (K,). Boxes suppress each other within one
+    ``group`` (K,): the class in most detectors, the pyramid level in an RPN.
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    labels: Tensor
+    group: Tensor
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def __getitem__(self, index: Tensor | slice) -> Candidates:
+        return Candidates(
+            self.boxes[index], self.scores[index], self.labels[index], self.group[index]
+        )
+
+
+@dataclass(frozen=True)
+class Detections:
+    """N objects (or proposals): ``boxes`` (N, 4) xyxy, ``scores`` (N,), ``labels`` (N,) int64.
+
+    Coordinates are input pixels as a detector returns them, original pixels after
+    :meth:`to_original`. Sorted by falling score. ``masks`` where the model predicts them.
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    labels: Tensor
+    masks: Masks | None = None
+
+    @classmethod
+    def empty(cls, device: torch.device | str = "cpu") -> Detections:
+        zeros = torch.zeros((0,), device=device)
+        return cls(zeros.reshape(0, 4), zeros, zeros.long())
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def __getitem__(self, index: Tensor | slice) -> Detections:
+        masks = None if self.masks is None else self.masks[index]
+        return Detections(self.boxes[index], self.scores[index], self.labels[index], masks)
+
+    def to(self, device: torch.device | str) -> Detections:
+        masks = None if self.masks is None else self.masks.to(device)
+        return Detections(
+            self.boxes.to(device), self.scores.to(device), self.labels.to(device), masks
+        )
+
+    def to_original(self, info: ImageInfo) -> Detections:
+        """In the pixels of the image file: unmoved, unflipped, unscaled, clipped; masks pasted."""
+        offset = self.boxes.new_tensor(info.offset).repeat(2)
+        scale = self.boxes.new_tensor(info.scale).repeat(2)
+        scaled_size = (
+            info.original_size[0] * info.scale[1],
+            info.original_size[1] * info.scale[0],
+        )
+        boxes = flip_boxes(self.boxes - offset, scaled_size, info.flip) / scale
+        boxes = clip_boxes(boxes, info.original_size)
+        masks = self.masks
+        if isinstance(masks, RoIMasks):
+            grids = _flip_maps(masks.probabilities, info.flip)
+            masks = replace(masks, probabilities=grids).paste(boxes, info.original_size)
+        return Detections(boxes, self.scores, self.labels, masks)
+
+    def to_supervision(self, class_names: Sequence[str] | None = None) -> supervision.Detections:
+        """As ``supervision.Detections``, with the names in ``data["class_name"]`` when given."""
+        import supervision
+
+        labels = self.labels.cpu().numpy()
+        data = {}
+        if class_names is not None:
+            data["class_name"] = np.array([class_names[label] for label in labels], dtype=str)
+        mask = None
+        if isinstance(self.masks, BitmapMasks):
+            mask = self.masks.bitmaps.cpu().numpy().astype(bool)
+        return supervision.Detections(
+            xyxy=self.boxes.cpu().numpy().astype(np.float32),
+            confidence=self.scores.cpu().numpy(),
+            class_id=labels,
+            mask=mask,
+            data=data,
+        )
+
+    @classmethod
+    def from_supervision(cls, other: supervision.Detections) -> Detections:
+        """From ``supervision.Detections``; a missing confidence reads as 1, a missing class as 0."""
+        count = len(other)
+        scores = np.ones(count) if other.confidence is None else other.confidence
+        labels = np.zeros(count) if other.class_id is None else other.class_id
+        masks = None
+        if other.mask is not None:
+            masks = BitmapMasks(torch.as_tensor(np.asarray(other.mask), dtype=torch.uint8))
+        return cls(
+            torch.as_tensor(other.xyxy, dtype=torch.float32).reshape(-1, 4),
+            torch.as_tensor(scores, dtype=torch.float32),
+            torch.as_tensor(labels, dtype=torch.int64),
+            masks,
+        )
+
+
+def _flip_maps(maps: Tensor, flip: str) -> Tensor:
+    axes = {"none": (), "horizontal": (2,), "vertical": (1,), "diagonal": (1, 2)}[flip]
+    return maps.flip(axes) if axes else maps

@@ -1,0 +1,84 @@
+"""Images and what is known about where they came from."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from detzoo.structures.targets import Targets
+
+Size = tuple[int, int]  # (height, width)
+Flip = Literal["none", "horizontal", "vertical", "diagonal"]
+
+
+@dataclass(frozen=True)
+class ImageInfo:
+    """One image's way from its file to the network input.
+
+    The input holds the original image scaled by ``scale`` (x, y), mirrored by ``flip``, then moved
+    by ``offset`` (x, y) pixels: ``x_input = flip(x_original * scale_x) + offset_x``. ``size`` is the
+    part of the input that shows the image, ``padded_size`` that part with the recipe's own padding.
+    Sizes are (height, width).
+    """
+
+    id: int | str
+    path: str
+    original_size: Size
+    size: Size
+    padded_size: Size
+    scale: tuple[float, float] = (1.0, 1.0)
+    offset: tuple[float, float] = (0.0, 0.0)
+    flip: Flip = "none"
+
+    @classmethod
+    def of(cls, size: Size, *, id: int | str = 0, path: str = "") -> ImageInfo:
+        """The info of an image that nothing has happened to yet."""
+        return cls(id=id, path=path, original_size=size, size=size, padded_size=size)
+
+    def padded_to(self, divisor: int) -> ImageInfo:
+        """The same image padded at its right and bottom to multiples of ``divisor``."""
+        height, width = (math.ceil(side / divisor) * divisor for side in self.size)
+        return dataclasses.replace(self, padded_size=(height, width))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What the loader hands over: raw pixels, and targets when there are any.
+
+    ``pixels`` is (B, H, W, 3) in BGR as decoded, uint8 (or float32 where a recipe computes in
+    float), zero outside each image. ``targets`` has one entry per image, or none at all.
+    """
+
+    pixels: Tensor
+    infos: tuple[ImageInfo, ...]
+    targets: tuple[Targets, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.infos)
+
+    def to(self, device: torch.device | str) -> Batch:
+        return Batch(
+            self.pixels.to(device, non_blocking=True),
+            self.infos,
+            tuple(target.to(device) for target in self.targets),
+        )
+
+    def pin_memory(self) -> Batch:
+        """Called by torch's loader, so that the copy to the device does not wait."""
+        return dataclasses.replace(self, pixels=self.pixels.pin_memory())
+
+
+@dataclass(frozen=True)
+class ImageBatch:
+    """Network input: normalised ``pixels`` (B, 3, H, W), float32."""
+
+    pixels: Tensor
+    infos: tuple[ImageInfo, ...]
+
+    def __len__(self) -> int:
+        return len(self.infos)

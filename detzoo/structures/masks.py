@@ -1,0 +1,232 @@
+"""Instance masks: full-size bitmaps, polygons, and the small grids that RoI heads predict."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+import torch
+from faster_coco_eval.core import mask as rle
+from torch import Tensor
+from torchvision.ops import roi_align
+from typing_extensions import Self
+
+from detzoo.ops.masks import paste_masks
+
+Size = tuple[int, int]
+
+
+class Masks(ABC):
+    """N masks of one image."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def __getitem__(self, index: Tensor | slice) -> Self: ...
+
+    @abstractmethod
+    def to(self, device: torch.device | str) -> Self: ...
+
+
+class TargetMasks(Masks):
+    """Ground truth masks of an image of ``size`` (height, width) that transforms can change."""
+
+    size: Size
+
+    @abstractmethod
+    def resize(self, size: Size) -> Self:
+        """Scaled with the image to ``size`` (height, width)."""
+
+    @abstractmethod
+    def flip(self, direction: Literal["horizontal", "vertical", "diagonal"]) -> Self:
+        """Mirrored with the image."""
+
+    @abstractmethod
+    def crop(self, left: int, top: int, size: Size) -> Self:
+        """The window of ``size`` at (left, top). What reaches beyond the image is empty."""
+
+    @abstractmethod
+    def boxes(self) -> Tensor:
+        """(N, 4) tight xyxy boxes; zeros for an empty mask."""
+
+    @abstractmethod
+    def crop_and_resize(self, boxes: Tensor, index: Tensor, size: int) -> Tensor:
+        """Training targets of RoIs: mask ``index[r]`` inside ``boxes[r]`` -> (R, size, size) 0/1."""
+
+    @abstractmethod
+    def to_bitmaps(self) -> BitmapMasks:
+        """The masks as (N, H, W) bitmaps."""
+
+
+@dataclass(frozen=True)
+class BitmapMasks(TargetMasks):
+    """Masks as ``bitmaps`` (N, H, W), uint8 (or bool), 1 inside."""
+
+    bitmaps: Tensor
+
+    @property
+    def size(self) -> Size:  # type: ignore[override]
+        return self.bitmaps.shape[1], self.bitmaps.shape[2]
+
+    def __len__(self) -> int:
+        return len(self.bitmaps)
+
+    def __getitem__(self, index: Tensor | slice) -> BitmapMasks:
+        return BitmapMasks(self.bitmaps[index])
+
+    def to(self, device: torch.device | str) -> BitmapMasks:
+        return BitmapMasks(self.bitmaps.to(device, non_blocking=True))
+
+    def resize(self, size: Size) -> BitmapMasks:
+        height, width = size
+        resized = [
+            cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST)
+            for mask in self.bitmaps.numpy()
+        ]
+        shape = (len(resized), height, width)
+        return BitmapMasks(torch.from_numpy(np.array(resized, np.uint8).reshape(shape)))
+
+    def flip(self, direction: Literal["horizontal", "vertical", "diagonal"]) -> BitmapMasks:
+        axes = {"horizontal": (2,), "vertical": (1,), "diagonal": (1, 2)}[direction]
+        return BitmapMasks(self.bitmaps.flip(axes))
+
+    def crop(self, left: int, top: int, size: Size) -> BitmapMasks:
+        height, width = size
+        out = self.bitmaps.new_zeros((len(self), height, width))
+        y0, x0 = max(top, 0), max(left, 0)
+        window = self.bitmaps[:, y0 : max(top + height, 0), x0 : max(left + width, 0)]
+        rows, columns = window.shape[1:]
+        out[:, y0 - top : y0 - top + rows, x0 - left : x0 - left + columns] = window
+        return BitmapMasks(out)
+
+    def boxes(self) -> Tensor:
+        occupied = self.bitmaps.bool()
+        rows = occupied.any(2)  # (N, H)
+        columns = occupied.any(1)  # (N, W)
+        return _extents(columns, rows)
+
+    def crop_and_resize(self, boxes: Tensor, index: Tensor, size: int) -> Tensor:
+        if len(boxes) == 0:
+            return boxes.new_zeros((0, size, size))
+        rois = torch.cat([index.to(boxes.dtype)[:, None], boxes], 1)
+        maps = self.bitmaps.to(boxes.dtype)[:, None]
+        # Adaptive sampling and half-pixel alignment, as the published models were trained.
+        sampled = roi_align(maps, rois, (size, size), 1.0, 0, aligned=True)
+        return (sampled[:, 0] >= 0.5).to(boxes.dtype)
+
+    def to_bitmaps(self) -> BitmapMasks:
+        return self
+
+
+@dataclass(frozen=True)
+class PolygonMasks(TargetMasks):
+    """Masks as polygons: per object a tuple of (K, 2) float arrays of x, y in pixels. On the CPU."""
+
+    polygons: tuple[tuple[np.ndarray, ...], ...]
+    size: Size
+
+    def __len__(self) -> int:
+        return len(self.polygons)
+
+    def __getitem__(self, index: Tensor | slice) -> PolygonMasks:
+        picked = torch.arange(len(self))[index if isinstance(index, slice) else index.cpu()]
+        return PolygonMasks(tuple(self.polygons[i] for i in picked.tolist()), self.size)
+
+    def to(self, device: torch.device | str) -> PolygonMasks:
+        return self
+
+    def resize(self, size: Size) -> PolygonMasks:
+        scale = np.array([size[1] / self.size[1], size[0] / self.size[0]])
+        return PolygonMasks(self._map(lambda points: points * scale), size)
+
+    def flip(self, direction: Literal["horizontal", "vertical", "diagonal"]) -> PolygonMasks:
+        height, width = self.size
+        sign, shift = {
+            "horizontal": ((-1, 1), (width, 0)),
+            "vertical": ((1, -1), (0, height)),
+            "diagonal": ((-1, -1), (width, height)),
+        }[direction]
+        return PolygonMasks(
+            self._map(lambda points: points * np.array(sign) + np.array(shift)), self.size
+        )
+
+    def crop(self, left: int, top: int, size: Size) -> PolygonMasks:
+        """Moved into the window; what lies outside is cut off when the polygon is rasterised."""
+        moved = self._map(lambda points: points - np.array([left, top]))
+        return PolygonMasks(moved, size)
+
+    def boxes(self) -> Tensor:
+        corners = torch.zeros((len(self), 4))
+        limit = np.array([self.size[1], self.size[0]])
+        for i, parts in enumerate(self.polygons):
+            if parts:
+                points = np.concatenate(parts).clip(0, limit)
+                low, high = points.min(0), points.max(0)
+                corners[i] = torch.tensor([*low, *high])
+        return corners
+
+    def crop_and_resize(self, boxes: Tensor, index: Tensor, size: int) -> Tensor:
+        out = np.zeros((len(boxes), size, size), np.float32)
+        windows = boxes.detach().cpu().double().numpy()
+        for r, (window, i) in enumerate(zip(windows, index.tolist())):
+            x1, y1, x2, y2 = window
+            # A box narrower than a pixel would blow its polygon up beyond any raster.
+            scale = size / np.maximum([x2 - x1, y2 - y1], 0.1)
+            parts = [(points - [x1, y1]) * scale for points in self.polygons[i]]
+            out[r] = rasterize(parts, (size, size))
+        return torch.from_numpy(out).to(boxes)
+
+    def to_bitmaps(self) -> BitmapMasks:
+        shape = (len(self), *self.size)
+        bitmaps = np.array([rasterize(parts, self.size) for parts in self.polygons], np.uint8)
+        return BitmapMasks(torch.from_numpy(bitmaps.reshape(shape)))
+
+    def _map(self, change) -> tuple[tuple[np.ndarray, ...], ...]:  # type: ignore[no-untyped-def]
+        return tuple(tuple(change(points) for points in parts) for parts in self.polygons)
+
+
+@dataclass(frozen=True)
+class RoIMasks(Masks):
+    """Predicted masks as ``probabilities`` (N, m, m) inside each detection's box."""
+
+    probabilities: Tensor
+    threshold: float = 0.5
+
+    def __len__(self) -> int:
+        return len(self.probabilities)
+
+    def __getitem__(self, index: Tensor | slice) -> RoIMasks:
+        return RoIMasks(self.probabilities[index], self.threshold)
+
+    def to(self, device: torch.device | str) -> RoIMasks:
+        return RoIMasks(self.probabilities.to(device), self.threshold)
+
+    def paste(self, boxes: Tensor, size: Size) -> BitmapMasks:
+        """Full-size masks: each grid stretched over its box (N, 4) in an image of ``size``."""
+        return BitmapMasks(paste_masks(self.probabilities, boxes, size, self.threshold))
+
+
+def rasterize(parts: Sequence[np.ndarray], size: Size) -> np.ndarray:
+    """Polygons of one object, each (K, 2) x, y -> (H, W) uint8, by the rules of the COCO tools."""
+    flat = [np.asarray(points, np.float64).reshape(-1).tolist() for points in parts]
+    if not flat:
+        return np.zeros(size, np.uint8)
+    return rle.decode(rle.merge(rle.frPyObjects(flat, *size)))
+
+
+def _extents(columns: Tensor, rows: Tensor) -> Tensor:
+    """Boxes from the occupied columns (N, W) and rows (N, H), end-exclusive."""
+    bounds = []
+    for occupied in (columns, rows):
+        flags = occupied.to(torch.uint8)
+        first = flags.argmax(1) if flags.shape[1] else flags.new_zeros(len(flags))
+        last = flags.shape[1] - (flags.flip(1).argmax(1) if flags.shape[1] else 0)
+        empty = ~occupied.any(1)
+        bounds += [first.masked_fill(empty, 0), last.masked_fill(empty, 0)]
+    x1, x2, y1, y2 = bounds
+    return torch.stack([x1, y1, x2, y2], 1).to(torch.float32)

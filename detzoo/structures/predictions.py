@@ -1,0 +1,49 @@
+"""Raw outputs of dense heads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Priors:
+    """P anchors or points of all levels, fine to coarse.
+
+    ``boxes`` (P, 4) xyxy in input pixels (a point is a box of size zero), ``stride`` (P,) of each
+    prior's level in pixels, ``level_sizes`` the number of priors of each level, ``grids`` each
+    level's (height, width) in cells.
+    """
+
+    boxes: Tensor
+    stride: Tensor
+    level_sizes: tuple[int, ...]
+    grids: tuple[tuple[int, int], ...]
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    @property
+    def level(self) -> Tensor:
+        """(P,) index of each prior's level."""
+        sizes = torch.tensor(self.level_sizes)
+        return torch.repeat_interleave(torch.arange(len(sizes)), sizes).to(self.boxes.device)
+
+
+@dataclass(frozen=True)
+class DensePredictions:
+    """Outputs of a dense head for every prior of every level, concatenated along P.
+
+    ``cls_logits`` (B, P, C), ``box_deltas`` (B, P, D), ``quality_logits`` (B, P) where the head
+    rates its boxes (centerness, IoU).
+    """
+
+    cls_logits: Tensor
+    box_deltas: Tensor
+    priors: Priors
+    quality_logits: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.cls_logits)
