@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from detzoo.backbones.base import BackboneConfig
 from detzoo.backbones.pretrained import pixels_of
 from detzoo.config import config
+from detzoo.heads.class_rows import ClassRows
 from detzoo.necks.base import NeckConfig
 from detzoo.structures import Batch, Detections, ImageBatch, Pixels, Targets
 
@@ -61,6 +62,13 @@ class Detector(nn.Module, ABC):
     @property
     def device(self) -> torch.device:
         return self.pixel_mean.device
+
+    def class_parameters(self) -> dict[str, ClassRows]:
+        """The parameters and buffers whose size depends on the number of classes, by full name.
+
+        A class-agnostic detector has none.
+        """
+        return {}
 
     def preprocess(self, batch: Batch) -> ImageBatch:
         """Normalises raw pixels on this detector's device. (B, H, W, 3) BGR -> (B, 3, H, W)."""
