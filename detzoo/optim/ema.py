@@ -1,0 +1,64 @@
+"""Exponential moving average of a model's weights."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from detzoo.config import config
+
+
+@config
+class EMA:
+    """Averages the weights during training; the average is what is evaluated and published.
+
+    Each step moves the average by ``momentum`` towards the weights, and by more in the beginning,
+    when there is little to average yet: the momentum falls from 1 exponentially, within about
+    ``warmup`` steps. ``warmup`` 0 keeps it constant.
+    """
+
+    momentum: float = 0.0002
+    warmup: int = 2000
+
+    def momentum_at(self, step: int) -> float:
+        """The momentum of the given step, counted from 0."""
+        if self.warmup == 0:
+            return self.momentum
+        return (1 - self.momentum) * math.exp(-(1 + step) / self.warmup) + self.momentum
+
+    def build(self, model: nn.Module) -> WeightAverage:
+        return WeightAverage(self, model)
+
+
+class WeightAverage:
+    """The average of a model's parameters and floating-point buffers, under their own names."""
+
+    def __init__(self, config: EMA, model: nn.Module) -> None:
+        self.config = config
+        self.steps = 0
+        self.average = {name: value.clone() for name, value in model.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Takes in the weights after one step of the optimizer."""
+        momentum = self.config.momentum_at(self.steps)
+        self.steps += 1
+        averages: list[Tensor] = []
+        values: list[Tensor] = []
+        for name, value in model.state_dict().items():
+            if value.is_floating_point():
+                averages.append(self.average[name])
+                values.append(value)
+            else:  # counters, such as the number of batches that a norm has seen
+                self.average[name].copy_(value)
+        torch._foreach_lerp_(averages, values, momentum)
+
+    @torch.no_grad()
+    def swap(self, model: nn.Module) -> None:
+        """Exchanges the model's weights and their average; a second call exchanges them back."""
+        for name, value in model.state_dict().items():
+            weight = value.clone()
+            value.copy_(self.average[name])
+            self.average[name].copy_(weight)
