@@ -12,6 +12,8 @@ import ast
 import dataclasses
 import difflib
 import functools
+import inspect
+import json
 import re
 import types
 import typing
@@ -40,11 +42,14 @@ T = TypeVar("T")
 @dataclass_transform(kw_only_default=True, frozen_default=True)
 def config(cls: type[T]) -> type[T]:
     """Makes ``cls`` a frozen, keyword-only dataclass that can be part of a configuration."""
-    return dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+    made = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+    if any(field.name == "type" for field in dataclasses.fields(made)):  # type: ignore[arg-type]
+        raise TypeError(f"{cls.__name__}: 'type' is the class name in the saved form")
+    return made
 
 
 def to_dict(value: Any) -> Any:
-    """The JSON form: each config becomes ``{"type": class name, **fields}``, tuples become lists."""
+    """The JSON form: a config becomes ``{"type": class name, **fields}``, a tuple a list."""
     if dataclasses.is_dataclass(value):
         fields = {f.name: to_dict(getattr(value, f.name)) for f in dataclasses.fields(value)}
         return {"type": type(value).__name__, **fields}
@@ -62,7 +67,7 @@ def from_dict(data: Any, known: Mapping[str, type], path: str = "") -> Any:
     if not isinstance(data, Mapping) or "type" not in data:
         raise ConfigError(f"{path or 'configuration'}: expected an object with a 'type'")
     name = data["type"]
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise ConfigError(
             f"{path or 'configuration'}: unknown type {name!r}{_suggest(str(name), known)}"
         )
@@ -73,7 +78,7 @@ def from_dict(data: Any, known: Mapping[str, type], path: str = "") -> Any:
         if key == "type":
             continue
         if key not in hints:
-            raise ConfigError(_no_such_field(cls, key, path))
+            raise ConfigError(_no_such_field(cls, str(key), path))
         values[key] = _conform(item, hints[key], _join(path, key), known)
     for field in dataclasses.fields(cls):
         required = field.default is dataclasses.MISSING
@@ -83,13 +88,13 @@ def from_dict(data: Any, known: Mapping[str, type], path: str = "") -> Any:
 
 
 def override(value: T, path: str, new: Any, known: Mapping[str, type]) -> T:
-    """``value`` with the field at ``path`` (``model.backbone.depth``, ``stages[1].size``) set to ``new``.
+    """``value`` with the field at ``path`` (``model.backbone.depth``, ``stages[1].size``) replaced.
 
-    A string is read as a Python literal where the field is not a string itself, so that
+    A string ``new`` is read as a Python or JSON literal where the field does not hold text, so that
     ``"18"``, ``"(1, 2)"``, ``"None"`` and ``'{"type": ...}'`` from a command line do what they say.
     """
     steps = _parse_path(path)
-    return _override(value, steps, new, "", known)
+    return _override(value, type(value), steps, new, "", known)
 
 
 def diff(a: Any, b: Any, path: str = "") -> list[tuple[str, Any, Any]]:
@@ -109,7 +114,7 @@ def diff(a: Any, b: Any, path: str = "") -> list[tuple[str, Any, Any]]:
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Every (path, plain value) of a configuration, in order; a path can be given to ``override``."""
+    """Every (path, plain value) of a configuration, in order; ``override`` takes these paths."""
     if dataclasses.is_dataclass(value):
         if not dataclasses.fields(value):
             yield path, value
@@ -128,13 +133,16 @@ def check(value: Any, known: Mapping[str, type]) -> None:
 
 
 def config_types(*modules: types.ModuleType) -> dict[str, type]:
-    """The config classes that ``modules`` define, by name; two of the same name are an error."""
+    """The config classes that ``modules`` define and that can be built, by name.
+
+    Two of the same name are an error.
+    """
     found: dict[str, type] = {}
     for module in modules:
         for item in vars(module).values():
             if not (isinstance(item, type) and dataclasses.is_dataclass(item)):
                 continue
-            if item.__module__ != module.__name__:
+            if item.__module__ != module.__name__ or inspect.isabstract(item):
                 continue
             if found.setdefault(item.__name__, item) is not item:
                 raise ConfigError(f"two config classes are called {item.__name__!r}")
@@ -145,9 +153,9 @@ def config_types(*modules: types.ModuleType) -> dict[str, type]:
 
 
 @functools.cache
-def _hints(cls: type) -> dict[str, Any]:
+def _hints(cls: Any) -> dict[str, Any]:
     hints = typing.get_type_hints(cls)
-    return {field.name: hints[field.name] for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
 
 
 def _join(path: str, name: str) -> str:
@@ -187,50 +195,75 @@ def _parse_path(path: str) -> list[str | int]:
 
 
 def _override(
-    value: Any, steps: list[str | int], new: Any, path: str, known: Mapping[str, type]
+    value: Any,
+    annotation: Any,
+    steps: list[str | int],
+    new: Any,
+    path: str,
+    known: Mapping[str, type],
 ) -> Any:
+    """``value``, of type ``annotation``, with ``new`` in the place that ``steps`` lead to."""
+    if not steps:
+        return _conform_text(new, annotation, path, known)
     step, rest = steps[0], steps[1:]
     if isinstance(step, int):
         if not isinstance(value, tuple):
-            raise ConfigError(f"{path}: {value!r} has no elements")
+            raise ConfigError(f"{path}: {_show(value)} has no elements")
         if step >= len(value):
             raise ConfigError(f"{path}: has {len(value)} elements, so no [{step}]")
-        inner = f"{path}[{step}]"
-        if rest:
-            item = _override(value[step], rest, new, inner, known)
-        else:
-            item = _conform_text(new, type(value[step]), inner, known)
+        item_annotation = _element_annotation(annotation, value, step)
+        item = _override(value[step], item_annotation, rest, new, f"{path}[{step}]", known)
         return (*value[:step], item, *value[step + 1 :])
     if not dataclasses.is_dataclass(value):
         raise ConfigError(f"{path}: {value!r} has no fields, so no {step!r}")
-    cls = type(value)
+    cls: Any = type(value)
     hints = _hints(cls)
     if step not in hints:
         raise ConfigError(_no_such_field(cls, step, path))
-    inner = _join(path, step)
-    if rest:
-        item = _override(getattr(value, step), rest, new, inner, known)
-        # An element of a tuple was changed: the field's annotation has the last word.
-        item = _conform(item, hints[step], inner, known)
-    else:
-        item = _conform_text(new, hints[step], inner, known)
+    item = _override(getattr(value, step), hints[step], rest, new, _join(path, step), known)
     fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
     return _construct(cls, {**fields, step: item}, path)
+
+
+def _element_annotation(annotation: Any, value: tuple[Any, ...], index: int) -> Any:
+    """What element ``index`` of ``value`` may hold, where ``value`` is held by ``annotation``."""
+    if typing.get_origin(annotation) is not tuple:
+        # A union: the first tuple type that holds the present value.
+        for option in typing.get_args(annotation):
+            try:
+                _conform(value, option, "", {})
+            except ConfigError:
+                continue
+            return _element_annotation(option, value, index)
+    args = typing.get_args(annotation)
+    return args[0] if len(args) == 2 and args[1] is Ellipsis else args[index]
 
 
 def _conform_text(new: Any, annotation: Any, path: str, known: Mapping[str, type]) -> Any:
     if not isinstance(new, str):
         return _conform(new, annotation, path, known)
-    try:
-        literal = ast.literal_eval(new)
-    except (ValueError, SyntaxError):
-        literal = {"true": True, "false": False, "null": None, "none": None}.get(new.lower(), new)
+    literal = _read_literal(new)
     try:
         return _conform(literal, annotation, path, known)
     except ConfigError:
         if literal is new or str not in (annotation, *typing.get_args(annotation)):
             raise
         return new  # the field holds text, and the text happens to look like a number
+
+
+def _read_literal(text: str) -> Any:
+    """The value that ``text`` writes in Python or JSON, or ``text`` itself when it is neither."""
+    words: dict[str, Any] = {"true": True, "false": False, "none": None, "null": None}
+    words |= {"inf": float("inf"), "-inf": -float("inf")}
+    stripped = text.strip()
+    if stripped.lower() in words:
+        return words[stripped.lower()]
+    for read in (ast.literal_eval, json.loads):
+        try:
+            return read(stripped)
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+            continue
+    return text
 
 
 def _conform(value: Any, annotation: Any, path: str, known: Mapping[str, type]) -> Any:
@@ -255,9 +288,9 @@ def _conform(value: Any, annotation: Any, path: str, known: Mapping[str, type]) 
         if type(value) is annotation:
             return value
     elif isinstance(annotation, type):
-        built = from_dict(value, known, path) if isinstance(value, Mapping) else value
-        if isinstance(built, annotation) and dataclasses.is_dataclass(built):
-            return built
+        value = from_dict(value, known, path) if isinstance(value, Mapping) else value
+        if isinstance(value, annotation) and dataclasses.is_dataclass(value):
+            return value
     raise ConfigError(f"{path}: {_show(value)} is not {_describe(annotation)}")
 
 
