@@ -19,7 +19,7 @@ class EMA:
     ``warmup`` steps. ``warmup`` 0 keeps it constant.
     """
 
-    momentum: float = 0.0002
+    momentum: float = 0.0001
     warmup: int = 2000
 
     def momentum_at(self, step: int) -> float:
