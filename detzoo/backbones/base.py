@@ -28,6 +28,7 @@ class Backbone(nn.Module, ABC):
     """Maps pixels (B, 3, H, W) to feature maps, fine to coarse."""
 
     out_channels: tuple[int, ...]
+    out_strides: tuple[int, ...]  # pixels per cell
 
     @abstractmethod
     def forward(self, x: Tensor) -> tuple[Tensor, ...]: ...

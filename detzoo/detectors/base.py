@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from detzoo.backbones.base import BackboneConfig
+from detzoo.backbones.base import Backbone, BackboneConfig
 from detzoo.backbones.pretrained import pixels_of
 from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
-from detzoo.necks.base import NeckConfig
+from detzoo.necks.base import Neck, NeckConfig
 from detzoo.structures import Batch, Detections, ImageBatch, Pixels, Targets
 
 
@@ -50,9 +50,11 @@ class Detector(nn.Module, ABC):
         super().__init__()
         self.config = config
         self.backbone = config.backbone.build()
-        channels = self.backbone.out_channels
-        self.neck = config.neck.build(channels) if config.neck is not None else None
-        self.feature_channels = channels if self.neck is None else self.neck.out_channels
+        source: Backbone | Neck = self.backbone
+        self.neck = None
+        if config.neck is not None:
+            source = self.neck = config.neck.build(source.out_channels, source.out_strides)
+        self.feature_channels, self.feature_strides = source.out_channels, source.out_strides
         pixels = config.input_pixels
         self.swaps_channels = pixels.order == "rgb"  # images are decoded as BGR
         self.register_buffer("pixel_mean", torch.tensor(pixels.mean).view(3, 1, 1), persistent=False)

@@ -36,3 +36,8 @@ class ClassRows:
         groups = torch.arange(self.groups) * (num_classes + self.shared)
         blocks = (groups[:, None] + columns) * self.width
         return (blocks[..., None] + torch.arange(self.width)).flatten()
+
+
+def prefixed(prefix: str, rows: dict[str, ClassRows]) -> dict[str, ClassRows]:
+    """The same, for parameters of a child module called ``prefix``."""
+    return {f"{prefix}.{name}": value for name, value in rows.items()}

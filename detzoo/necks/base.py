@@ -15,14 +15,15 @@ class NeckConfig(ABC):
     """Combines a backbone's feature maps."""
 
     @abstractmethod
-    def build(self, in_channels: Sequence[int]) -> Neck:
-        """The module for a backbone whose maps have ``in_channels``."""
+    def build(self, in_channels: Sequence[int], in_strides: Sequence[int]) -> Neck:
+        """The module for maps of ``in_channels`` with ``in_strides`` pixels per cell."""
 
 
 class Neck(nn.Module, ABC):
     """Maps feature maps to feature maps, fine to coarse."""
 
     out_channels: tuple[int, ...]
+    out_strides: tuple[int, ...]
 
     @abstractmethod
     def forward(self, features: tuple[Tensor, ...]) -> tuple[Tensor, ...]: ...

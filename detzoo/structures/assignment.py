@@ -27,3 +27,7 @@ class Assignment:
     @property
     def is_background(self) -> Tensor:
         return self.target_index == BACKGROUND
+
+    def ignoring(self, mask: Tensor) -> Assignment:
+        """The same, with the priors of ``mask`` (P,) ignored."""
+        return Assignment(self.target_index.masked_fill(mask, IGNORED), self.iou)

@@ -1,0 +1,48 @@
+"""Boxes as offsets from reference boxes (R-CNN, https://arxiv.org/abs/1311.2524)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from detzoo.config import config
+from detzoo.ops.boxes import clip_boxes
+
+# A decoded side is at most 1000/16 times the reference's, and at least the inverse.
+MAX_LOG_RATIO = math.log(1000 / 16)
+
+
+@config
+class DeltaCoder:
+    """Centre offsets in units of the reference's size, and logarithms of the size ratios.
+
+    Deltas (dx, dy, dw, dh) are normalised to ``(delta - mean) / std``.
+    """
+
+    means: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    stds: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
+
+    def encode(self, references: Tensor, boxes: Tensor) -> Tensor:
+        """Deltas from references (..., 4) to boxes (..., 4)."""
+        size = references[..., 2:] - references[..., :2]
+        target_size = boxes[..., 2:] - boxes[..., :2]
+        centre = (references[..., :2] + references[..., 2:]) / 2
+        target_centre = (boxes[..., :2] + boxes[..., 2:]) / 2
+        shift = (target_centre - centre) / size
+        deltas = torch.cat([shift, (target_size / size).log()], -1)
+        return (deltas - deltas.new_tensor(self.means)) / deltas.new_tensor(self.stds)
+
+    def decode(
+        self, references: Tensor, deltas: Tensor, size: tuple[int, int] | None = None
+    ) -> Tensor:
+        """Boxes from references (..., 4) and deltas (..., 4), cut at an image of ``size`` (h, w)."""
+        deltas = deltas * deltas.new_tensor(self.stds) + deltas.new_tensor(self.means)
+        reference_size = references[..., 2:] - references[..., :2]
+        centre = (references[..., :2] + references[..., 2:]) / 2
+        log_ratio = deltas[..., 2:].clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO)
+        centre = centre + reference_size * deltas[..., :2]
+        half = reference_size * log_ratio.exp() / 2
+        boxes = torch.cat([centre - half, centre + half], -1)
+        return boxes if size is None else clip_boxes(boxes, size)

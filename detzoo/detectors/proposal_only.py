@@ -1,0 +1,42 @@
+"""Detectors that say where objects are, not what they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from detzoo.config import config
+from detzoo.detectors.base import Detector, DetectorConfig
+from detzoo.heads.dense.rpn import RPNHeadConfig
+from detzoo.structures import Detections, ImageBatch, Targets
+
+
+@config
+class ProposalOnlyConfig(DetectorConfig):
+    """A region proposal network by itself."""
+
+    rpn_head: RPNHeadConfig
+
+    @property
+    def is_class_agnostic(self) -> bool:
+        return True
+
+    def build(self, num_classes: int = 1) -> ProposalOnly:
+        return ProposalOnly(self)
+
+
+class ProposalOnly(Detector):
+    """Child ``rpn_head``."""
+
+    def __init__(self, config: ProposalOnlyConfig) -> None:
+        super().__init__(config)
+        self.rpn_head = config.rpn_head.build(self.feature_channels, self.feature_strides)
+
+    def losses(
+        self, features: tuple[Tensor, ...], images: ImageBatch, targets: Sequence[Targets]
+    ) -> dict[str, Tensor]:
+        return self.rpn_head.loss(self.rpn_head(features), targets, images.infos)
+
+    def detect(self, features: tuple[Tensor, ...], images: ImageBatch) -> list[Detections]:
+        return self.rpn_head.propose(self.rpn_head(features), images.infos)

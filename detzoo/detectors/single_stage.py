@@ -1,0 +1,45 @@
+"""Detectors whose dense head has the last word."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from detzoo.config import config
+from detzoo.detectors.base import Detector, DetectorConfig
+from detzoo.heads.class_rows import ClassRows, prefixed
+from detzoo.heads.dense.base import DenseHeadConfig
+from detzoo.structures import Detections, ImageBatch, Targets
+
+
+@config
+class SingleStageConfig(DetectorConfig):
+    """Backbone, neck and dense head."""
+
+    bbox_head: DenseHeadConfig
+
+    def build(self, num_classes: int) -> SingleStage:
+        return SingleStage(self, num_classes)
+
+
+class SingleStage(Detector):
+    """Child ``bbox_head``."""
+
+    def __init__(self, config: SingleStageConfig, num_classes: int) -> None:
+        super().__init__(config)
+        self.bbox_head = config.bbox_head.build(
+            self.feature_channels, self.feature_strides, num_classes
+        )
+
+    def class_parameters(self) -> dict[str, ClassRows]:
+        return prefixed("bbox_head", self.bbox_head.class_parameters())
+
+    def losses(
+        self, features: tuple[Tensor, ...], images: ImageBatch, targets: Sequence[Targets]
+    ) -> dict[str, Tensor]:
+        return self.bbox_head.loss(self.bbox_head(features), targets, images.infos)
+
+    def detect(self, features: tuple[Tensor, ...], images: ImageBatch) -> list[Detections]:
+        candidates = self.bbox_head.decode(self.bbox_head(features), images.infos)
+        return self.bbox_head.select(candidates)

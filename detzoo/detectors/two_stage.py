@@ -1,0 +1,54 @@
+"""Detectors that propose regions and then look at each (https://arxiv.org/abs/1506.01497)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from detzoo.config import config
+from detzoo.detectors.base import Detector, DetectorConfig
+from detzoo.heads.class_rows import ClassRows, prefixed
+from detzoo.heads.dense.rpn import RPNHeadConfig
+from detzoo.heads.roi.standard import StandardRoIHeadConfig
+from detzoo.structures import Detections, ImageBatch, Targets
+
+
+@config
+class TwoStageConfig(DetectorConfig):
+    """Backbone, neck, region proposal network and RoI head."""
+
+    rpn_head: RPNHeadConfig
+    roi_head: StandardRoIHeadConfig
+
+    @property
+    def predicts_masks(self) -> bool:
+        return self.roi_head.mask_head is not None
+
+    def build(self, num_classes: int) -> TwoStage:
+        return TwoStage(self, num_classes)
+
+
+class TwoStage(Detector):
+    """Children ``rpn_head`` and ``roi_head``."""
+
+    def __init__(self, config: TwoStageConfig, num_classes: int) -> None:
+        super().__init__(config)
+        channels, strides = self.feature_channels, self.feature_strides
+        self.rpn_head = config.rpn_head.build(channels, strides)
+        self.roi_head = config.roi_head.build(channels, strides, num_classes)
+
+    def class_parameters(self) -> dict[str, ClassRows]:
+        return prefixed("roi_head", self.roi_head.class_parameters())
+
+    def losses(
+        self, features: tuple[Tensor, ...], images: ImageBatch, targets: Sequence[Targets]
+    ) -> dict[str, Tensor]:
+        predictions = self.rpn_head(features)
+        losses = self.rpn_head.loss(predictions, targets, images.infos)
+        proposals = self.rpn_head.propose(predictions, images.infos)
+        return losses | self.roi_head.loss(features, proposals, targets)
+
+    def detect(self, features: tuple[Tensor, ...], images: ImageBatch) -> list[Detections]:
+        proposals = self.rpn_head.propose(self.rpn_head(features), images.infos)
+        return self.roi_head.predict(features, proposals, images.infos)

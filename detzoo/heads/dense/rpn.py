@@ -1,0 +1,121 @@
+"""Region proposal network (https://arxiv.org/abs/1506.01497)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from detzoo.assigners.base import Assigner
+from detzoo.assigners.max_iou import MaxIoUAssigner
+from detzoo.config import config
+from detzoo.heads.dense.base import DenseHead, DenseHeadConfig, has_area
+from detzoo.heads.dense.retina import initialise_convs
+from detzoo.losses.boxes import BoxLoss, L1Loss
+from detzoo.losses.classification import ClassificationLoss, SigmoidCrossEntropy
+from detzoo.postprocess.nms import NMS
+from detzoo.postprocess.select import Select
+from detzoo.priors.anchors import AnchorGrid
+from detzoo.samplers.base import Sampler
+from detzoo.samplers.random import RandomSampler
+from detzoo.structures import Candidates, DensePredictions, Detections, ImageInfo, Targets
+
+
+@config
+class RPNHeadConfig(DenseHeadConfig):
+    """Object or not, and where, for every anchor.
+
+    ``select`` makes the proposals in evaluation, ``train_select`` those that a RoI head trains on.
+    """
+
+    priors: AnchorGrid = AnchorGrid()
+    assigner: Assigner = MaxIoUAssigner(
+        positive_iou=0.7, negative_iou=0.3, min_positive_iou=0.3
+    )
+    sampler: Sampler | None = RandomSampler(num=256, positive_fraction=0.5)
+    classification_loss: ClassificationLoss = SigmoidCrossEntropy()
+    box_loss: BoxLoss = L1Loss()
+    select: Select = Select(
+        min_score=0.0, pre_nms=1000, suppression=NMS(max_iou=0.7), max_detections=1000
+    )
+    train_select: Select = Select(
+        min_score=0.0, pre_nms=2000, suppression=NMS(max_iou=0.7), max_detections=1000
+    )
+    # Channels of the hidden layer; None: as many as the features have.
+    channels: int | None = None
+
+    def build(
+        self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int = 1
+    ) -> RPNHead:
+        return RPNHead(self, in_channels, strides)
+
+
+class RPNHead(DenseHead):
+    """One class: object. Children ``rpn_conv``, ``rpn_cls``, ``rpn_reg``."""
+
+    config: RPNHeadConfig
+
+    def __init__(
+        self, config: RPNHeadConfig, in_channels: Sequence[int], strides: Sequence[int]
+    ) -> None:
+        super().__init__(config, strides, num_classes=1)
+        channels = config.channels or in_channels[0]
+        num_anchors = config.priors.num_per_cell
+        self.rpn_conv = nn.Conv2d(in_channels[0], channels, 3, padding=1)
+        self.rpn_cls = nn.Conv2d(channels, num_anchors * self.num_outputs, 1)
+        self.rpn_reg = nn.Conv2d(channels, num_anchors * 4, 1)
+        initialise_convs(self)
+
+    def forward_level(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        x = F.relu(self.rpn_conv(x), inplace=True)
+        return self.rpn_cls(x), self.rpn_reg(x)
+
+    def loss(
+        self,
+        predictions: DensePredictions,
+        targets: Sequence[Targets],
+        infos: Sequence[ImageInfo],
+    ) -> dict[str, Tensor]:
+        objects = [dataclasses.replace(t, labels=torch.zeros_like(t.labels)) for t in targets]
+        losses = super().loss(predictions, objects, infos)
+        return {"loss_rpn_cls": losses["loss_cls"], "loss_rpn_bbox": losses["loss_bbox"]}
+
+    def propose(
+        self, predictions: DensePredictions, infos: Sequence[ImageInfo]
+    ) -> list[Detections]:
+        """Proposals of each image; in training, those that a RoI head trains on."""
+        with torch.no_grad():
+            return self.select(self.decode(predictions, infos))
+
+    def decode(
+        self, predictions: DensePredictions, infos: Sequence[ImageInfo]
+    ) -> list[Candidates]:
+        """The best anchors of each level; boxes suppress each other within a level only."""
+        scores = self.config.classification_loss.scores(predictions.cls_logits.float())[..., 0]
+        limit = self._select.pre_nms
+        best, start = [], 0
+        for level in scores.split(predictions.priors.level_sizes, 1):
+            count = level.shape[1] if limit is None else min(limit, level.shape[1])
+            best.append(level.topk(count, 1).indices + start)
+            start += level.shape[1]
+        index = torch.cat(best, 1)  # (B, K)
+        deltas = predictions.box_deltas.gather(1, index[..., None].expand(-1, -1, 4)).float()
+        scores, level = scores.gather(1, index), predictions.priors.level[index]
+        references = predictions.priors.boxes[index]
+        out = []
+        for image, info in enumerate(infos):
+            boxes = self.config.coder.decode(references[image], deltas[image], info.size)
+            labels = torch.zeros_like(level[image])
+            candidates = Candidates(boxes, scores[image], labels, level[image])
+            out.append(candidates[has_area(boxes)])
+        return out
+
+    def select(self, candidates: Sequence[Candidates]) -> list[Detections]:
+        return [self._select(image) for image in candidates]
+
+    @property
+    def _select(self) -> Select:
+        return self.config.train_select if self.training else self.config.select

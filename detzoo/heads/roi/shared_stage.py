@@ -1,0 +1,34 @@
+"""A stage of the backbone that runs on every region (C4 detectors)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from detzoo.backbones.resnet import ResNetConfig, build_stage, stage_channels
+from detzoo.config import config
+
+
+@config
+class SharedStageConfig:
+    """Stage ``index`` (from 0) of ``resnet`` on top of regions, shared by box and mask head."""
+
+    resnet: ResNetConfig
+    index: int = 3
+
+    def build(self, in_channels: int) -> SharedStage:
+        return SharedStage(self, in_channels)
+
+
+class SharedStage(nn.Module):
+    """The stage as ``layer{index + 1}``."""
+
+    def __init__(self, config: SharedStageConfig, in_channels: int) -> None:
+        super().__init__()
+        stage = build_stage(config.resnet, config.index, in_channels)
+        self.name = f"layer{config.index + 1}"
+        self.add_module(self.name, stage)
+        self.out_channels = stage_channels(config.resnet, config.index)
+        self.stride = config.resnet.strides[config.index]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.get_submodule(self.name)(x)

@@ -1,0 +1,145 @@
+"""Box regression losses.
+
+Each returns the weighted sum over examples; the caller divides by its own normaliser. Losses with
+``on_boxes`` compare boxes (xyxy pixels), the others encoded deltas.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+from detzoo.config import config
+from detzoo.ops.boxes import box_area, elementwise_iou, intersection
+
+
+@config
+class BoxLoss(ABC):
+    """A loss between predicted and target boxes or deltas."""
+
+    weight: float = 1.0
+
+    @property
+    def on_boxes(self) -> bool:
+        """Whether it compares decoded boxes instead of deltas."""
+        return True
+
+    def __call__(self, predicted: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+        """Sum of the loss over predicted (N, 4), target (N, 4), weights (N,)."""
+        return self.weight * (self.per_box(predicted, target) * weights).sum()
+
+    @abstractmethod
+    def per_box(self, predicted: Tensor, target: Tensor) -> Tensor:
+        """(N, 4), (N, 4) -> (N,)."""
+
+
+@config
+class L1Loss(BoxLoss):
+    """Absolute difference of the deltas, summed over the four."""
+
+    @property
+    def on_boxes(self) -> bool:
+        return False
+
+    def per_box(self, predicted: Tensor, target: Tensor) -> Tensor:
+        return (predicted - target).abs().sum(-1)
+
+
+@config
+class SmoothL1Loss(BoxLoss):
+    """Quadratic below ``beta``, linear above (https://arxiv.org/abs/1504.08083)."""
+
+    beta: float = 1.0
+
+    @property
+    def on_boxes(self) -> bool:
+        return False
+
+    def per_box(self, predicted: Tensor, target: Tensor) -> Tensor:
+        return _smooth_l1(predicted - target, self.beta).sum(-1)
+
+
+@config
+class IoULoss(BoxLoss):
+    """Negative logarithm of the IoU (https://arxiv.org/abs/1608.01471)."""
+
+    eps: float = 1e-6
+
+    def per_box(self, predicted: Tensor, target: Tensor) -> Tensor:
+        return -elementwise_iou(predicted, target).clamp(min=self.eps).log()
+
+
+@config
+class GIoULoss(BoxLoss):
+    """One minus the generalised IoU (https://arxiv.org/abs/1902.09630)."""
+
+    eps: float = 1e-6
+
+    def per_box(self, predicted: Tensor, target: Tensor) -> Tensor:
+        common = intersection(predicted, target)
+        union = (box_area(predicted) + box_area(target) - common).clamp(min=self.eps)
+        hull = _hull_size(predicted, target).prod(-1).clamp(min=self.eps)
+        return 1 - common / union + (hull - union) / hull
+
+
+@config
+class CIoULoss(BoxLoss):
+    """One minus the complete IoU: overlap, centre distance, aspect ratio (https://arxiv.org/abs/2005.03572)."""
+
+    eps: float = 1e-6
+
+    def per_box(self, predicted: Tensor, target: Tensor) -> Tensor:
+        common = intersection(predicted, target)
+        iou = common / (box_area(predicted) + box_area(target) - common + self.eps)
+        diagonal = _hull_size(predicted, target).square().sum(-1) + self.eps
+        shift = predicted[..., :2] + predicted[..., 2:] - target[..., :2] - target[..., 2:]
+        distance = shift.square().sum(-1) / 4 / diagonal
+        angle = _aspect_angle(target, self.eps) - _aspect_angle(predicted, self.eps)
+        aspect = 4 / math.pi**2 * angle.square()
+        with torch.no_grad():
+            # The aspect ratio matters only once the boxes overlap by half.
+            tradeoff = (iou > 0.5).to(iou) * aspect / (1 - iou + aspect)
+        return 1 - (iou - distance - tradeoff * aspect).clamp(-1.0, 1.0)
+
+
+@config
+class BoundedIoULoss(BoxLoss):
+    """Upper bound of the IoU in each coordinate by itself (https://arxiv.org/abs/1711.00164)."""
+
+    beta: float = 0.2
+    eps: float = 1e-3
+
+    def per_box(self, predicted: Tensor, target: Tensor) -> Tensor:
+        centre = (predicted[..., :2] + predicted[..., 2:]) / 2
+        size = predicted[..., 2:] - predicted[..., :2]
+        with torch.no_grad():
+            target_centre = (target[..., :2] + target[..., 2:]) / 2
+            target_size = target[..., 2:] - target[..., :2]
+        shift = (target_centre - centre).abs()
+        centre_loss = 1 - (
+            (target_size - 2 * shift) / (target_size + 2 * shift + self.eps)
+        ).clamp(min=0)
+        size_loss = 1 - torch.minimum(
+            target_size / (size + self.eps), size / (target_size + self.eps)
+        )
+        return _smooth_l1(torch.cat([centre_loss, size_loss], -1), self.beta).sum(-1)
+
+
+def _smooth_l1(difference: Tensor, beta: float) -> Tensor:
+    size = difference.abs()
+    return torch.where(size < beta, size.square() * (0.5 / beta), size - 0.5 * beta)
+
+
+def _hull_size(a: Tensor, b: Tensor) -> Tensor:
+    """Width and height (..., 2) of the smallest box around both."""
+    low = torch.minimum(a[..., :2], b[..., :2])
+    high = torch.maximum(a[..., 2:], b[..., 2:])
+    return (high - low).clamp(min=0)
+
+
+def _aspect_angle(boxes: Tensor, eps: float) -> Tensor:
+    size = boxes[..., 2:] - boxes[..., :2]
+    return torch.atan(size[..., 0] / (size[..., 1] + eps))

@@ -1,0 +1,115 @@
+"""Classification losses. Labels 0..C-1 are classes, C is background.
+
+Each returns the weighted sum over examples; the caller divides by its own normaliser.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from detzoo.config import config
+
+
+@config
+class ClassificationLoss(ABC):
+    """A loss of class logits, and the way back from logits to scores."""
+
+    weight: float = 1.0
+
+    @abstractmethod
+    def num_outputs(self, num_classes: int) -> int:
+        """Logits per example."""
+
+    @abstractmethod
+    def __call__(self, logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+        """Sum of the loss over logits (N, K), labels (N,), weights (N,)."""
+
+    @abstractmethod
+    def per_example(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The unweighted loss of each example, (N,)."""
+
+    @abstractmethod
+    def scores(self, logits: Tensor) -> Tensor:
+        """Probabilities of the classes: (..., K) -> (..., C)."""
+
+    @abstractmethod
+    def above(self, logits: Tensor, min_score: float) -> Tensor:
+        """Where the score exceeds ``min_score``: (..., K) -> (..., C) bool."""
+
+
+@config
+class SoftmaxCrossEntropy(ClassificationLoss):
+    """Cross entropy over C classes and background."""
+
+    def num_outputs(self, num_classes: int) -> int:
+        return num_classes + 1
+
+    def __call__(self, logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+        return self.weight * (self.per_example(logits, labels) * weights).sum()
+
+    def per_example(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(logits, labels, reduction="none")
+
+    def scores(self, logits: Tensor) -> Tensor:
+        return logits.softmax(-1)[..., :-1]
+
+    def above(self, logits: Tensor, min_score: float) -> Tensor:
+        return self.scores(logits) > min_score
+
+
+class _SigmoidLoss(ClassificationLoss):
+    """C independent yes-or-no questions; background answers no to all."""
+
+    def num_outputs(self, num_classes: int) -> int:
+        return num_classes
+
+    def scores(self, logits: Tensor) -> Tensor:
+        return logits.sigmoid()
+
+    def above(self, logits: Tensor, min_score: float) -> Tensor:
+        # Comparing logits saves the sigmoid of the many scores that are dropped.
+        if min_score <= 0:
+            return torch.ones_like(logits, dtype=torch.bool)
+        return logits > math.log(min_score / (1 - min_score))
+
+
+@config
+class SigmoidCrossEntropy(_SigmoidLoss):
+    """Binary cross entropy, summed over classes."""
+
+    def __call__(self, logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+        return self.weight * (self.per_example(logits, labels) * weights).sum()
+
+    def per_example(self, logits: Tensor, labels: Tensor) -> Tensor:
+        is_class = labels < logits.shape[1]
+        own = logits.gather(1, labels.clamp(max=logits.shape[1] - 1)[:, None])[:, 0]
+        return F.softplus(logits).sum(1) - torch.where(is_class, own, 0.0)
+
+
+@config
+class FocalLoss(_SigmoidLoss):
+    """Focal loss, summed over classes (https://arxiv.org/abs/1708.02002)."""
+
+    gamma: float = 2.0
+    alpha: float = 0.25
+
+    def __call__(self, logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+        return self.weight * (self.per_example(logits, labels) * weights).sum()
+
+    def per_example(self, logits: Tensor, labels: Tensor) -> Tensor:
+        # Almost every answer is "no": compute that for all, then exchange one logit per object.
+        is_class = labels < logits.shape[1]
+        own = logits.gather(1, labels.clamp(max=logits.shape[1] - 1)[:, None])[:, 0]
+        exchange = self._positive(own) - self._negative(own)
+        return self._negative(logits).sum(1) + torch.where(is_class, exchange, 0.0)
+
+    def _negative(self, logits: Tensor) -> Tensor:
+        return (1 - self.alpha) * logits.sigmoid().pow(self.gamma) * F.softplus(logits)
+
+    def _positive(self, logits: Tensor) -> Tensor:
+        return self.alpha * (-logits).sigmoid().pow(self.gamma) * F.softplus(-logits)

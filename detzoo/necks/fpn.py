@@ -1,0 +1,94 @@
+"""Feature pyramid network (https://arxiv.org/abs/1612.03144)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from detzoo.config import config
+from detzoo.errors import ConfigError
+from detzoo.layers.conv import ConvModule
+from detzoo.necks.base import Neck, NeckConfig
+
+ExtraLevels = Literal["max_pool", "on_input"]
+
+
+@config
+class FPNConfig(NeckConfig):
+    """Top-down pathway with lateral connections.
+
+    ``start_level`` is the first backbone map used. Outputs beyond the backbone's maps are
+    made by max-pooling the last output, or by stride-2 convolutions that begin at the last backbone
+    map ("on_input").
+    """
+
+    out_channels: int = 256
+    num_outputs: int = 5
+    start_level: int = 0
+    extra_levels: ExtraLevels = "max_pool"
+
+    def build(self, in_channels: Sequence[int], in_strides: Sequence[int]) -> FPN:
+        if not 0 <= self.start_level < len(in_channels):
+            raise ConfigError(
+                f"model.neck.start_level: {self.start_level}, but the backbone has "
+                f"{len(in_channels)} maps"
+            )
+        if self.num_outputs < len(in_channels) - self.start_level:
+            raise ConfigError(
+                f"model.neck.num_outputs: {self.num_outputs} is fewer than the "
+                f"{len(in_channels) - self.start_level} backbone maps from start_level"
+            )
+        return FPN(self, in_channels, in_strides)
+
+
+class FPN(Neck):
+    """Children ``lateral_convs`` and ``fpn_convs``; extra levels continue in ``fpn_convs``."""
+
+    def __init__(
+        self, config: FPNConfig, in_channels: Sequence[int], in_strides: Sequence[int]
+    ) -> None:
+        super().__init__()
+        self.config = config
+        channels = config.out_channels
+        used = in_channels[config.start_level :]
+        self.lateral_convs = nn.ModuleList(
+            ConvModule(width, channels, 1, activation="none") for width in used
+        )
+        self.fpn_convs = nn.ModuleList(
+            ConvModule(channels, channels, 3, padding=1, activation="none") for _ in used
+        )
+        self.num_extra = config.num_outputs - len(used)
+        if config.extra_levels == "on_input":
+            for number in range(self.num_extra):
+                width = used[-1] if number == 0 else channels
+                self.fpn_convs.append(
+                    ConvModule(width, channels, 3, stride=2, padding=1, activation="none")
+                )
+        strides = list(in_strides[config.start_level :])
+        strides += [strides[-1] * 2 ** (n + 1) for n in range(self.num_extra)]
+        self.out_channels = (channels,) * config.num_outputs
+        self.out_strides = tuple(strides)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.xavier_uniform_(module.weight)
+
+    def forward(self, features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        used = features[self.config.start_level :]
+        laterals = [conv(x) for conv, x in zip(self.lateral_convs, used)]
+        for level in range(len(laterals) - 1, 0, -1):
+            size = laterals[level - 1].shape[2:]
+            above = F.interpolate(laterals[level], size=size, mode="nearest")
+            laterals[level - 1] = laterals[level - 1] + above
+        outputs = [conv(x) for conv, x in zip(self.fpn_convs, laterals)]
+        if self.config.extra_levels == "on_input":
+            x = used[-1]
+            for conv in self.fpn_convs[len(used) :]:
+                x = conv(x)
+                outputs.append(x)
+        else:
+            for _ in range(self.num_extra):
+                outputs.append(F.max_pool2d(outputs[-1], 1, stride=2))
+        return tuple(outputs)

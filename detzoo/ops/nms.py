@@ -1,0 +1,60 @@
+"""Non-maximum suppression within groups."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torchvision.ops import batched_nms
+
+from detzoo.ops.boxes import elementwise_iou
+
+
+def grouped_nms(boxes: Tensor, scores: Tensor, group: Tensor, max_iou: float) -> Tensor:
+    """Greedy suppression of boxes (K, 4) within each ``group`` (K,).
+
+    Returns the indices of the kept boxes by falling score.
+    """
+    return batched_nms(boxes, scores, group, max_iou)
+
+
+def grouped_soft_nms(
+    boxes: Tensor, scores: Tensor, group: Tensor, max_iou: float, min_score: float
+) -> tuple[Tensor, Tensor]:
+    """Linear soft suppression (https://arxiv.org/abs/1704.04503) within each ``group`` (K,).
+
+    Instead of dropping a box that overlaps a better one by more than ``max_iou``, its score is
+    multiplied by one minus the overlap; boxes whose score falls to ``min_score`` or below go.
+    Returns indices of the kept boxes and their new scores, by falling new score. All groups
+    advance together, one box each per round.
+    """
+    if len(boxes) == 0:
+        return group.new_zeros(0, dtype=torch.long), scores
+    order, member = _by_group(group)  # (G, M) indices into boxes, and which entries are real
+    grid_boxes = boxes[order]  # (G, M, 4)
+    waiting = torch.where(member, scores[order], -1.0)
+    final = torch.full_like(waiting, -1.0)
+    for _ in range(order.shape[1]):
+        best_score, best = waiting.max(1, keepdim=True)  # (G, 1)
+        alive = best_score > min_score
+        if not alive.any():
+            break
+        final.scatter_(1, best, torch.where(alive, best_score, -1.0))
+        waiting.scatter_(1, best, -1.0)
+        winner = grid_boxes.gather(1, best[..., None].expand(-1, -1, 4))  # (G, 1, 4)
+        overlap = elementwise_iou(winner, grid_boxes)
+        decay = torch.where(overlap > max_iou, 1 - overlap, 1.0)
+        waiting = torch.where(waiting > 0, waiting * decay, waiting)
+    kept = final > min_score
+    kept_scores, ranking = final[kept].sort(descending=True, stable=True)
+    return order[kept][ranking], kept_scores
+
+
+def _by_group(group: Tensor) -> tuple[Tensor, Tensor]:
+    """Members of each group as rows of a padded table (G, M), and a mask of the real ones."""
+    _, dense, sizes = group.unique(return_inverse=True, return_counts=True)
+    by_group = dense.argsort(stable=True)
+    starts = sizes.cumsum(0) - sizes
+    column = torch.arange(int(sizes.max()), device=group.device)
+    member = column < sizes[:, None]
+    position = (starts[:, None] + column).clamp(max=len(group) - 1)
+    return by_group[position], member

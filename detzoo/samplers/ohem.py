@@ -1,0 +1,21 @@
+"""Online hard example mining (https://arxiv.org/abs/1604.03540)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from detzoo.config import config
+from detzoo.samplers.base import Sampler
+
+
+@config
+class OHEMSampler(Sampler):
+    """Draws the boxes whose present classification loss is highest."""
+
+    @property
+    def needs_losses(self) -> bool:
+        return True
+
+    def priority(self, losses: Tensor | None, like: Tensor) -> Tensor:
+        assert losses is not None
+        return losses
