@@ -1,0 +1,121 @@
+"""``detzoo evaluate``: scores detections from anywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.console import Console
+
+from detzoo.errors import ConfigError
+
+if TYPE_CHECKING:
+    from detzoo.evaluate import AreaRange, ImageResult
+
+
+def evaluate(
+    detections: Annotated[
+        Path, typer.Argument(help="Detections in COCO result format: a JSON list.")
+    ],
+    annotations: Annotated[
+        Path, typer.Argument(help="COCO annotations of the same images. The images are not needed.")
+    ],
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            "--type", help="bbox or segm. Default: boxes, and masks where the detections have them."
+        ),
+    ] = None,
+    per_class: Annotated[bool, typer.Option("--per-class", help="Add a table by class.")] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the numbers to this file, too.")
+    ] = None,
+    max_detections: Annotated[
+        str, typer.Option(help="Detections per image and class that count; AP is at the largest.")
+    ] = "1,10,100",
+    areas: Annotated[
+        str, typer.Option(help="Sizes to score apart, name:low:high in pixels squared.")
+    ] = "s:0:1024,m:1024:9216,l:9216:1e10",
+) -> None:
+    """Score detections from anywhere with the metrics of COCO.
+
+    Images and categories meet by their ids.
+
+    Examples:
+
+      detzoo evaluate detections.json annotations/instances_val2017.json
+
+      detzoo evaluate masks.json instances.json --type segm --per-class --json metrics.json
+    """
+    # Imported here so that `detzoo --help` is instant.
+    from detzoo.evaluate import CocoEvaluator, read_ground_truth, read_results
+    from detzoo.evaluate.files import write_json
+
+    numbers, ranges = _parse_numbers(max_detections), _parse_areas(areas)
+    if kind not in (None, "bbox", "segm"):
+        raise ConfigError(f"--type {kind}: is not one of bbox, segm")
+    ground_truth = read_ground_truth(annotations)
+    results = read_results(detections, ground_truth)
+    evaluator = CocoEvaluator(
+        ground_truth,
+        ground_truth.class_names,
+        kinds=_kinds(kind, results, ground_truth.has_masks),
+        max_detections=numbers,
+        areas=ranges,
+    )
+    metrics = evaluator.score(results)
+    if json_file is not None:
+        write_json(json_file, metrics.to_json())
+    console = Console()
+    found = sum(len(result) for result in results)
+    console.print(
+        f"{found} detections in {len(results)} of {len(ground_truth.image_ids)} images, "
+        f"{len(ground_truth)} annotations"
+    )
+    console.print(metrics.table(per_class=per_class))
+
+
+def _kinds(
+    wanted: str | None, results: list[ImageResult], has_masks: bool
+) -> tuple[Literal["bbox", "segm"], ...]:
+    if wanted == "bbox":
+        return ("bbox",)
+    if wanted == "segm":
+        return ("segm",)
+    found_masks = any(result.masks is not None for result in results)
+    return ("bbox", "segm") if found_masks and has_masks else ("bbox",)
+
+
+def _parse_numbers(text: str) -> list[int]:
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < 1 or len(set(numbers)) < len(numbers):
+        raise ConfigError(
+            f"--max-detections {text}: write different positive numbers with commas: 1,10,100"
+        )
+    return numbers
+
+
+def _parse_areas(text: str) -> list[AreaRange]:
+    from detzoo.evaluate import AreaRange
+
+    ranges = []
+    for part in text.split(","):
+        name, *bounds = part.split(":")
+        try:
+            low, high = (float(bound) for bound in bounds)
+        except ValueError:
+            low, high = 0.0, 0.0
+        # Names such as 50 would make an AP50 of their own.
+        if not name.isidentifier() or not 0 <= low < high:
+            raise ConfigError(
+                f"--areas {text}: {part!r} is not a size; write name:low:high with pixels squared, "
+                "low below high: tiny:0:256,rest:256:1e10"
+            )
+        ranges.append(AreaRange(name, low, high))
+    if len({area.name for area in ranges}) < len(ranges):
+        raise ConfigError(f"--areas {text}: two have the same name; call each something else")
+    return ranges

@@ -1,0 +1,272 @@
+"""Average precision and recall as the COCO tools compute them, for boxes and masks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from faster_coco_eval import COCO, COCOeval_faster
+
+from detzoo.errors import DataError
+from detzoo.evaluate.evaluator import Evaluator
+from detzoo.evaluate.ground_truth import GroundTruth
+from detzoo.evaluate.metrics import Metrics
+from detzoo.evaluate.results import ImageResult
+from detzoo.evaluate.run_lengths import read_run_lengths
+
+Kind = Literal["bbox", "segm"]
+
+# The library needs a Python object per detection, so classes are evaluated in groups of about
+# this many detections.
+DETECTIONS_AT_ONCE = 100_000
+
+
+@dataclass(frozen=True)
+class AreaRange:
+    """Objects of ``low`` to ``high`` pixels squared; metrics are called ``AP`` + ``name``."""
+
+    name: str
+    low: float
+    high: float
+
+
+EVERY_AREA = AreaRange("", 0, 1e10)
+COCO_AREAS = (
+    AreaRange("s", 0, 32**2),
+    AreaRange("m", 32**2, 96**2),
+    AreaRange("l", 96**2, 1e10),
+)
+
+
+class CocoEvaluator(Evaluator):
+    """AP over IoU .50:.95, at .50 and .75, by area; AR by number of detections and by area.
+
+    Classes meet by name. Those that only one side has are not scored: ``left_out`` names the
+    classes of the ground truth that ``class_names``, those of the detector, lack. A class without
+    ground truth, or an area without objects, is not a number and does not enter the averages.
+    AP is that of the largest of ``max_detections`` per image and class. Like the official tools,
+    this counts annotations marked ``ignore`` (``iscrowd`` alone excuses detections), and for
+    masks takes the area of the detected mask, not of its box.
+    """
+
+    def __init__(
+        self,
+        ground_truth: GroundTruth,
+        class_names: Sequence[str],
+        *,
+        kinds: Sequence[Kind] = ("bbox",),
+        max_detections: Sequence[int] = (1, 10, 100),
+        areas: Sequence[AreaRange] = COCO_AREAS,
+    ) -> None:
+        self.ground_truth = ground_truth
+        self.kinds = tuple(kinds)
+        self.max_detections = tuple(sorted(max_detections))
+        self.areas = (EVERY_AREA, *areas)
+        self.labels_of_detector = ground_truth.labels_of(class_names)
+        self.scored = ground_truth.shared_labels(class_names)
+        self.left_out = tuple(n for n in ground_truth.class_names if n not in set(class_names))
+        self.truth = {kind: _Annotations.of_ground_truth(ground_truth, kind) for kind in self.kinds}
+
+    def score(self, results: Sequence[ImageResult]) -> Metrics:
+        return Metrics.merge([self._score(kind, results) for kind in self.kinds])
+
+    def _score(self, kind: Kind, results: Sequence[ImageResult]) -> Metrics:
+        found = _Annotations.of_results(results, self.ground_truth, self.labels_of_detector, kind)
+        tables = [
+            self._evaluate(kind, labels, self.truth[kind].select(labels), found.select(labels))
+            for labels in self._groups(found.label)
+        ]
+        precision = np.concatenate([precision for precision, _ in tables], 2)
+        recall = np.concatenate([recall for _, recall in tables], 1)
+        names = [self.ground_truth.class_names[label] for label in self.scored]
+        return _summarize(kind, precision, recall, names, self.max_detections, self.areas)
+
+    def _groups(self, found_labels: np.ndarray) -> Iterator[list[int]]:
+        known = found_labels[found_labels >= 0]
+        counts = np.bincount(known, minlength=len(self.ground_truth.class_names))
+        group: list[int] = []
+        for label in self.scored:
+            if group and counts[[*group, label]].sum() > DETECTIONS_AT_ONCE:
+                yield group
+                group = []
+            group.append(label)
+        yield group
+
+    def _evaluate(
+        self, kind: Kind, labels: list[int], truth: COCO, found: COCO
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Precision (T, R, C, A, M) and recall (T, C, A, M): thresholds, recall levels, classes,
+        areas, numbers of detections; -1 where there is no ground truth."""
+        evaluation = COCOeval_faster(truth, found, kind)
+        evaluation.params.catIds = [label + 1 for label in labels]
+        evaluation.params.maxDets = list(self.max_detections)
+        evaluation.params.areaRng = [[area.low, area.high] for area in self.areas]
+        evaluation.params.areaRngLbl = [area.name for area in self.areas]
+        evaluation.evaluate()
+        evaluation.accumulate()
+        return evaluation.eval["precision"], evaluation.eval["recall"]
+
+
+@dataclass(frozen=True)
+class _Annotations:
+    """Boxes or masks of all images in order of image and, within an image, as they were given.
+
+    ``label`` is that of the ground truth, -1 for classes that it lacks. Ids are positions, from 1
+    since the library takes 0 for "not matched".
+    """
+
+    images: list[dict[str, int]]
+    image: np.ndarray
+    label: np.ndarray
+    boxes: np.ndarray
+    area: np.ndarray
+    score: np.ndarray
+    is_crowd: np.ndarray
+    segmentations: list[Any]
+
+    @classmethod
+    def of_ground_truth(cls, truth: GroundTruth, kind: Kind) -> _Annotations:
+        """``score`` is not used."""
+        segmentations: list[Any] = [None] * len(truth)
+        if kind == "segm":
+            segmentations = _ground_truth_masks(truth)
+        return cls(
+            _images(truth),
+            truth.image,
+            truth.label,
+            truth.boxes,
+            truth.area,
+            np.zeros(len(truth)),
+            truth.is_crowd,
+            segmentations,
+        )
+
+    @classmethod
+    def of_results(
+        cls,
+        results: Sequence[ImageResult],
+        truth: GroundTruth,
+        labels_of_detector: np.ndarray,
+        kind: Kind,
+    ) -> _Annotations:
+        positions = truth.image_indices([result.image_id for result in results])
+        ordered = [results[i] for i in np.argsort(positions, kind="stable")]
+        counts = [len(result) for result in ordered]
+        labels = np.concatenate([np.zeros(0, np.int64), *(result.labels for result in ordered)])
+        boxes = np.concatenate([np.zeros((0, 4)), *(result.boxes for result in ordered)])
+        area = boxes[:, 2] * boxes[:, 3]
+        segmentations: list[Any] = [None] * len(boxes)
+        if kind == "segm":
+            segmentations, area = _result_masks(ordered)
+        return cls(
+            _images(truth),
+            np.repeat(np.sort(positions), counts),
+            labels_of_detector[labels],
+            boxes,
+            area,
+            np.concatenate([np.zeros(0), *(result.scores for result in ordered)]),
+            np.zeros(len(boxes), bool),
+            segmentations,
+        )
+
+    def select(self, labels: Sequence[int]) -> COCO:
+        """Those of some classes, as the library wants them."""
+        kept = np.flatnonzero(np.isin(self.label, labels))
+        columns = (
+            range(1, len(kept) + 1),
+            (self.image[kept] + 1).tolist(),
+            (self.label[kept] + 1).tolist(),
+            self.boxes[kept].tolist(),
+            self.area[kept].tolist(),
+            self.score[kept].tolist(),
+            self.is_crowd[kept].astype(int).tolist(),
+        )
+        keys = ("id", "image_id", "category_id", "bbox", "area", "score", "iscrowd")
+        annotations: list[dict[str, Any]] = [dict(zip(keys, row)) for row in zip(*columns)]
+        for annotation, i in zip(annotations, kept.tolist()):
+            if self.segmentations[i] is not None:
+                annotation["segmentation"] = self.segmentations[i]
+        data = COCO()
+        data.dataset = {
+            "images": self.images,
+            "annotations": annotations,
+            "categories": [{"id": label + 1, "name": str(label)} for label in labels],
+        }
+        data.createIndex()
+        return data
+
+
+def _images(truth: GroundTruth) -> list[dict[str, int]]:
+    sizes = truth.image_sizes.tolist()
+    return [{"id": i + 1, "height": h, "width": w} for i, (h, w) in enumerate(sizes)]
+
+
+def _ground_truth_masks(truth: GroundTruth) -> list[dict[str, Any]]:
+    masks = []
+    sizes = [tuple(truth.image_sizes[i].tolist()) for i in truth.image]
+    for i, (segmentation, size) in enumerate(zip(truth.segmentations, sizes)):
+        if segmentation is None:
+            raise DataError(
+                f"{truth.source}: annotations[{i}] has no segmentation, which mask metrics need; "
+                "add it, or score boxes (--type bbox)"
+            )
+        place = f"{truth.source}: annotations[{i}]"
+        masks += read_run_lengths([segmentation], [place], size).to_coco()
+    return masks
+
+
+def _result_masks(results: Sequence[ImageResult]) -> tuple[list[dict[str, Any]], np.ndarray]:
+    """Masks and their areas (N,)."""
+    masks: list[dict[str, Any]] = []
+    areas = [np.zeros(0)]
+    for result in results:
+        if len(result) == 0:
+            continue
+        if result.masks is None:
+            raise DataError(
+                f"the detections in image {result.image_id!r} have no segmentation, which mask "
+                "metrics need; score boxes (--type bbox)"
+            )
+        masks += result.masks.to_coco()
+        areas.append(result.masks.areas())
+    return masks, np.concatenate(areas)
+
+
+def _summarize(
+    kind: Kind,
+    precision: np.ndarray,
+    recall: np.ndarray,
+    class_names: Sequence[str],
+    max_detections: Sequence[int],
+    areas: Sequence[AreaRange],
+) -> Metrics:
+    """Averages of precision (T, R, C, A, M) and recall (T, C, A, M) over what is defined."""
+    # Thresholds .50, .55 ... .95: the sixth is .75.
+    tables = {
+        "AP": precision[:, :, :, 0, -1],
+        "AP50": precision[:1, :, :, 0, -1],
+        "AP75": precision[5:6, :, :, 0, -1],
+    }
+    for a, area in enumerate(areas[1:], 1):
+        tables[f"AP{area.name}"] = precision[:, :, :, a, -1]
+    for m, number in enumerate(max_detections):
+        tables[f"AR{number}"] = recall[:, None, :, 0, m]
+    for a, area in enumerate(areas[1:], 1):
+        tables[f"AR{area.name}"] = recall[:, None, :, a, -1]
+    return Metrics(
+        values={f"{kind}/{name}": _average(table) for name, table in tables.items()},
+        main_name=f"{kind}/AP",
+        per_class={
+            f"{kind}/{name}": {
+                label: _average(table[:, :, c]) for c, label in enumerate(class_names)
+            }
+            for name, table in tables.items()
+        },
+    )
+
+
+def _average(table: np.ndarray) -> float:
+    defined = table[table > -1]
+    return float(defined.mean()) if defined.size else float("nan")

@@ -1,0 +1,43 @@
+"""JSON files, with errors that say what to do."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from detzoo.errors import DataError
+
+
+def read_json(path: str | Path) -> Any:
+    """The content of a JSON file. Raises :class:`DataError` naming file and, if bad, line."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; check the path") from None
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"{path}: not valid JSON, line {error.lineno} column {error.colno}: {error.msg}; "
+            "the file may be cut short: write it again"
+        ) from None
+    except UnicodeDecodeError:
+        raise DataError(f"{path}: not a text file, so not JSON; give a .json file") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+
+
+def write_json(path: str | Path, content: Any) -> None:
+    """Writes a JSON file whole or not at all: what was there before survives a failure."""
+    target = Path(path)
+    temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "w", encoding="utf-8") as file:
+            json.dump(content, file, allow_nan=False)
+        os.replace(temporary, target)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise DataError(
+            f"{path}: cannot be written ({error.strerror}); choose another place or free space"
+        ) from None

@@ -1,0 +1,225 @@
+"""What is truly in the images, in the form that all evaluators use."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from detzoo.errors import DataError
+from detzoo.evaluate.files import read_json
+
+ImageId = int | str
+
+
+@dataclass(frozen=True)
+class GroundTruth:
+    """N annotations of I images in C classes, as flat arrays.
+
+    Per annotation: ``image`` (N,) index of its image, ``label`` (N,) index of its class, ``boxes``
+    (N, 4) x, y, width, height float64 in original pixels, ``area`` (N,) of the object in pixels
+    squared, ``is_crowd`` (N,), ``is_ignored`` (N,) marked as not to be judged,
+    ``segmentations`` polygons or run lengths as COCO files hold them, or None. Per image:
+    ``image_ids`` and ``image_sizes`` (I, 2) height, width, 0 where unknown. Per class:
+    ``class_names`` and ``category_ids``. ``source`` is the file that error messages name.
+    """
+
+    image_ids: tuple[ImageId, ...]
+    image_sizes: np.ndarray
+    class_names: tuple[str, ...]
+    category_ids: tuple[int, ...]
+    image: np.ndarray
+    label: np.ndarray
+    boxes: np.ndarray
+    area: np.ndarray
+    is_crowd: np.ndarray
+    is_ignored: np.ndarray
+    segmentations: tuple[Any, ...]
+    source: str = "ground truth"
+
+    @classmethod
+    def from_coco(cls, data: Mapping[str, Any], source: str = "ground truth") -> GroundTruth:
+        """From a data set in COCO form: ``images``, ``annotations``, ``categories``.
+
+        ``area`` defaults to that of the box, ``iscrowd`` to 0. Raises :class:`DataError` naming
+        ``source`` and the entry at fault.
+        """
+        images = _entries(data, "images", source)
+        categories = _entries(data, "categories", source)
+        annotations = _entries(data, "annotations", source)
+        image_index = _index(images, "images", source)
+        label_of = _index(categories, "categories", source)
+        names = [
+            str(_value(c, "name", f"categories[{i}]", source)) for i, c in enumerate(categories)
+        ]
+        for name in names:
+            if names.count(name) > 1:
+                raise DataError(
+                    f"{source}: two categories are called {name!r}; classes are matched by name, "
+                    "so rename or merge them"
+                )
+        rows = [
+            _row(annotation, f"annotations[{i}]", image_index, label_of, source)
+            for i, annotation in enumerate(annotations)
+        ]
+        image, label, boxes, area, crowd, ignored = zip(*rows) if rows else ((),) * 6
+        sizes = [(int(i.get("height") or 0), int(i.get("width") or 0)) for i in images]
+        return cls(
+            image_ids=tuple(image_index),
+            image_sizes=np.array(sizes, np.int64).reshape(-1, 2),
+            class_names=tuple(names),
+            category_ids=tuple(label_of),
+            image=np.array(image, np.int64),
+            label=np.array(label, np.int64),
+            boxes=np.array(boxes, np.float64).reshape(-1, 4),
+            area=np.array(area, np.float64),
+            is_crowd=np.array(crowd, bool),
+            is_ignored=np.array(ignored, bool),
+            segmentations=tuple(a.get("segmentation") or None for a in annotations),
+            source=source,
+        )
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether there are annotations, and each has a mask."""
+        return len(self) > 0 and all(mask is not None for mask in self.segmentations)
+
+    @property
+    def boxes_xyxy(self) -> np.ndarray:
+        """(N, 4) corners, float64."""
+        return np.concatenate([self.boxes[:, :2], self.boxes[:, :2] + self.boxes[:, 2:]], 1)
+
+    def image_indices(self, image_ids: Sequence[ImageId]) -> np.ndarray:
+        """(I,) position of each image. Raises :class:`DataError` for one that is not here."""
+        position = {image_id: i for i, image_id in enumerate(self.image_ids)}
+        for image_id in image_ids:
+            if image_id not in position:
+                raise DataError(
+                    f"{self.source}: has no image {image_id!r}, for which there are detections; "
+                    "score them against the annotations of the same images"
+                )
+        return np.array([position[image_id] for image_id in image_ids], np.int64)
+
+    def labels_of(self, class_names: Sequence[str]) -> np.ndarray:
+        """(C,) label here of each of a detector's classes, -1 for one that is not here."""
+        known = {name: label for label, name in enumerate(self.class_names)}
+        return np.array([known.get(name, -1) for name in class_names], np.int64)
+
+    def shared_labels(self, class_names: Sequence[str]) -> list[int]:
+        """Labels of the classes that a detector has too. Raises :class:`DataError` for none."""
+        labels = sorted({int(label) for label in self.labels_of(class_names) if label >= 0})
+        if not labels:
+            raise DataError(
+                f"{self.source}: none of its classes ({', '.join(self.class_names)}) is one of the "
+                f"detector's ({', '.join(class_names)}); rename the classes so that they agree"
+            )
+        return labels
+
+    def category_ids_of(self, class_names: Sequence[str]) -> tuple[int | None, ...]:
+        """Category id here of each of a detector's classes, None for one that is not here."""
+        labels = self.labels_of(class_names).tolist()
+        return tuple(None if label < 0 else self.category_ids[label] for label in labels)
+
+
+def read_ground_truth(path: str | Path) -> GroundTruth:
+    """From a COCO annotation file; the images are not needed. Raises :class:`DataError`."""
+    data = read_json(path)
+    if isinstance(data, list):
+        raise DataError(
+            f"{path}: is a list, so it looks like detections instead of annotations; "
+            "the detections come first, then the annotations"
+        )
+    if not isinstance(data, dict):
+        raise DataError(f"{path}: is not a COCO annotation file, which holds a JSON object")
+    return GroundTruth.from_coco(data, str(path))
+
+
+def _entries(data: Mapping[str, Any], key: str, source: str) -> list[Mapping[str, Any]]:
+    entries = data.get(key)
+    if not isinstance(entries, list):
+        raise DataError(
+            f"{source}: has no list {key!r}; COCO annotations hold images, annotations and "
+            "categories"
+        )
+    for i, entry in enumerate(entries):
+        if not isinstance(entry, Mapping):
+            raise DataError(f"{source}: {key}[{i}] is {entry!r} instead of a JSON object")
+    return entries
+
+
+def _index(entries: list[Mapping[str, Any]], key: str, source: str) -> dict[Any, int]:
+    """The position of each id."""
+    index: dict[Any, int] = {}
+    for i, entry in enumerate(entries):
+        identity = _id(entry, "id", f"{key}[{i}]", source)
+        if index.setdefault(identity, i) != i:
+            raise DataError(
+                f"{source}: {key}[{i}] has the id {identity!r} of {key}[{index[identity]}]; "
+                "give each its own"
+            )
+    return index
+
+
+def _row(
+    annotation: Mapping[str, Any],
+    where: str,
+    image_index: Mapping[ImageId, int],
+    label_of: Mapping[int, int],
+    source: str,
+) -> tuple[int, int, list[float], float, bool, bool]:
+    image_id = _id(annotation, "image_id", where, source)
+    category_id = _id(annotation, "category_id", where, source)
+    if image_id not in image_index:
+        raise DataError(
+            f"{source}: {where} belongs to image {image_id!r}, which is not among the images; "
+            "add the image or remove the annotation"
+        )
+    if category_id not in label_of:
+        raise DataError(
+            f"{source}: {where} has the category {category_id!r}, which is not among the "
+            "categories; add the category or remove the annotation"
+        )
+    box = numbers(_value(annotation, "bbox", where, source), 4)
+    if box is None:
+        raise DataError(
+            f"{source}: {where} has the bbox {annotation['bbox']!r}; it must be four numbers: "
+            "x, y, width, height"
+        )
+    area = numbers([annotation.get("area", box[2] * box[3])], 1)
+    if area is None:
+        raise DataError(
+            f"{source}: {where} has the area {annotation['area']!r}; make it a number, or leave "
+            "it out to use that of the box"
+        )
+    crowd, ignored = bool(annotation.get("iscrowd", 0)), bool(annotation.get("ignore", 0))
+    return image_index[image_id], label_of[category_id], box, area[0], crowd, ignored
+
+
+def numbers(value: Any, count: int) -> list[float] | None:
+    """``value`` as ``count`` finite floats, or None when it is anything else."""
+    if not isinstance(value, (list, tuple)) or len(value) != count:
+        return None
+    for item in value:
+        if type(item) not in (int, float) or not math.isfinite(item):
+            return None
+    return [float(item) for item in value]
+
+
+def _id(entry: Mapping[str, Any], key: str, where: str, source: str) -> Any:
+    value = _value(entry, key, where, source)
+    if type(value) not in (int, str):
+        raise DataError(f"{source}: {where} has the {key} {value!r}; it must be a number or text")
+    return value
+
+
+def _value(entry: Mapping[str, Any], key: str, where: str, source: str) -> Any:
+    if key not in entry:
+        raise DataError(f"{source}: {where} has no {key!r}; add it")
+    return entry[key]

@@ -1,0 +1,21 @@
+"""Overlap of boxes as annotations and results hold them."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from detzoo.ops.boxes import pairwise_iou
+
+
+def iou_of_boxes(a: np.ndarray, b: np.ndarray, *, last_pixel: float = 0.0) -> np.ndarray:
+    """IoU of boxes a (N, 4) and b (M, 4), both x, y, width, height float64 -> (N, M).
+
+    ``last_pixel`` is added to both sides of all boxes: 1 where boxes end with a pixel's index.
+    """
+
+    def corners(boxes: np.ndarray) -> torch.Tensor:
+        far = boxes[:, :2] + boxes[:, 2:] + last_pixel
+        return torch.from_numpy(np.concatenate([boxes[:, :2], far], 1))
+
+    return pairwise_iou(corners(a), corners(b)).numpy()

@@ -1,0 +1,177 @@
+"""What a detector found, image by image, and the COCO result format that holds it in files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from detzoo.errors import DataError
+from detzoo.evaluate.files import read_json, write_json
+from detzoo.evaluate.ground_truth import GroundTruth, ImageId, numbers
+from detzoo.evaluate.run_lengths import RunLengths, read_run_lengths
+from detzoo.structures import BitmapMasks, Detections
+
+
+@dataclass(frozen=True)
+class ImageResult:
+    """N detections in one image, small enough to keep those of a whole data set.
+
+    ``boxes`` (N, 4) x, y, width, height float64 in original pixels, ``scores`` (N,) float64,
+    ``labels`` (N,) int64 into the detector's class names, ``masks`` where it predicts them.
+    """
+
+    image_id: ImageId
+    boxes: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+    masks: RunLengths | None = None
+
+    @classmethod
+    def of(cls, image_id: ImageId, detections: Detections) -> ImageResult:
+        """From detections in original pixels, their masks pasted (``Detections.to_original``)."""
+        boxes = detections.boxes.detach().cpu().double().numpy()
+        masks = None
+        if detections.masks is not None:
+            assert isinstance(detections.masks, BitmapMasks), "to_original pastes masks"
+            masks = RunLengths.of(detections.masks)
+        return cls(
+            image_id=image_id,
+            boxes=np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1),
+            scores=detections.scores.detach().cpu().double().numpy(),
+            labels=detections.labels.cpu().numpy(),
+            masks=masks,
+        )
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+
+def to_coco(
+    results: Sequence[ImageResult], category_ids: Sequence[int | None]
+) -> list[dict[str, Any]]:
+    """Results as COCO files hold them; ``category_ids`` by label, None for classes to leave out."""
+    entries: list[dict[str, Any]] = []
+    for result in results:
+        masks = [None] * len(result) if result.masks is None else result.masks.to_coco()
+        columns = (result.boxes.tolist(), result.scores.tolist(), result.labels.tolist(), masks)
+        for box, score, label, mask in zip(*columns):
+            category_id = category_ids[label]
+            if category_id is None:
+                continue
+            entry = {
+                "image_id": result.image_id,
+                "category_id": category_id,
+                "bbox": box,
+                "score": score,
+            }
+            entries.append(entry if mask is None else {**entry, "segmentation": mask})
+    return entries
+
+
+def write_results(
+    path: str | Path, results: Sequence[ImageResult], category_ids: Sequence[int | None]
+) -> None:
+    """Writes a COCO result file (see :func:`to_coco`). Raises :class:`DataError` if it cannot."""
+    write_json(path, to_coco(results, category_ids))
+
+
+def read_results(path: str | Path, ground_truth: GroundTruth) -> list[ImageResult]:
+    """Detections from anywhere, in COCO result format; labels are those of ``ground_truth``.
+
+    An entry may have a box, a mask, or both; a missing box is that around the mask. Raises
+    :class:`DataError` naming the file and the entry at fault.
+    """
+    entries = read_json(path)
+    if isinstance(entries, dict) and "annotations" in entries:
+        raise DataError(
+            f"{path}: holds annotations instead of detections; the detections come first, then "
+            "the annotations"
+        )
+    if not isinstance(entries, list):
+        raise DataError(
+            f"{path}: is not a list; COCO results are a JSON list of objects with image_id, "
+            "category_id, score and bbox or segmentation"
+        )
+    position = {image_id: i for i, image_id in enumerate(ground_truth.image_ids)}
+    label_of = {category_id: i for i, category_id in enumerate(ground_truth.category_ids)}
+    by_image: list[list[int]] = [[] for _ in position]
+    for i, entry in enumerate(entries):
+        where = f"{path}: entry {i}"
+        _check_entry(entry, where, position, label_of, ground_truth.source)
+        by_image[position[entry["image_id"]]].append(i)
+    with_mask = ["segmentation" in entry for entry in entries]
+    if any(with_mask) and not all(with_mask):
+        raise DataError(
+            f"{path}: entry {with_mask.index(False)} has no segmentation though others have; give "
+            "every entry a mask, or none"
+        )
+    results = []
+    for image_id, indices, size in zip(position, by_image, ground_truth.image_sizes.tolist()):
+        if not indices:
+            continue
+        mine = [entries[i] for i in indices]
+        masks = None
+        if with_mask[0]:
+            masks = read_run_lengths(
+                [entry["segmentation"] for entry in mine],
+                [f"{path}: entry {i}" for i in indices],
+                tuple(size),
+            )
+        results.append(
+            ImageResult(
+                image_id=image_id,
+                boxes=_boxes(mine, masks),
+                scores=np.array([entry["score"] for entry in mine], np.float64),
+                labels=np.array([label_of[entry["category_id"]] for entry in mine], np.int64),
+                masks=masks,
+            )
+        )
+    return results
+
+
+def _boxes(entries: list[Mapping[str, Any]], masks: RunLengths | None) -> np.ndarray:
+    if masks is None:
+        return np.array([entry["bbox"] for entry in entries], np.float64)
+    around = masks.boxes().tolist()
+    return np.array([entry.get("bbox", box) for entry, box in zip(entries, around)], np.float64)
+
+
+def _check_entry(
+    entry: Any,
+    where: str,
+    images: Mapping[ImageId, int],
+    categories: Mapping[int, int],
+    source: str,
+) -> None:
+    if not isinstance(entry, dict):
+        raise DataError(f"{where} is {entry!r} instead of a JSON object")
+    for key in ("image_id", "category_id", "score"):
+        if key not in entry:
+            raise DataError(f"{where} has no {key!r}; add it to every entry")
+    if "bbox" not in entry and "segmentation" not in entry:
+        raise DataError(f"{where} has neither 'bbox' nor 'segmentation'; add what was detected")
+    image_id, category_id, score = entry["image_id"], entry["category_id"], entry["score"]
+    if type(image_id) not in (int, str) or image_id not in images:
+        raise DataError(
+            f"{where} is for image {image_id!r}, which {source} does not have; score detections "
+            "against the annotations of the same images"
+        )
+    if type(category_id) not in (int, str) or category_id not in categories:
+        known = ", ".join(map(str, categories))
+        raise DataError(
+            f"{where} has the category {category_id!r}, which {source} does not have "
+            f"(it has {known}); write the ids of its categories, not positions of classes"
+        )
+    if numbers([score], 1) is None:
+        raise DataError(f"{where} has the score {score!r}; it must be a finite number")
+    if "bbox" in entry:
+        box = numbers(entry["bbox"], 4)
+        if box is None or box[2] < 0 or box[3] < 0:
+            raise DataError(
+                f"{where} has the bbox {entry['bbox']!r}; it must be four numbers: x, y, width "
+                "and height, in pixels of the original image"
+            )

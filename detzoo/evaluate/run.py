@@ -1,0 +1,118 @@
+"""Running a detector over data and scoring what it finds, on one process or several."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal
+
+import torch
+import torch.distributed as dist
+
+from detzoo.detectors.base import Detector
+from detzoo.evaluate.coco import CocoEvaluator, Kind
+from detzoo.evaluate.evaluator import Evaluator
+from detzoo.evaluate.ground_truth import GroundTruth
+from detzoo.evaluate.metrics import Metrics
+from detzoo.evaluate.proposals import ProposalEvaluator
+from detzoo.evaluate.results import ImageResult
+from detzoo.evaluate.voc import VocEvaluator
+from detzoo.structures import Batch
+
+Precision = Literal["fp32", "bf16", "fp16"]
+AUTOCAST_TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def default_evaluators(
+    ground_truth: GroundTruth,
+    class_names: Sequence[str],
+    *,
+    predicts_masks: bool = False,
+    is_class_agnostic: bool = False,
+    metric: Literal["coco", "voc"] = "coco",
+) -> list[Evaluator]:
+    """What suits a detector of ``class_names``: proposal recall for one without classes, else
+    boxes, and masks where both it and the data have them."""
+    if is_class_agnostic:
+        return [ProposalEvaluator(ground_truth)]
+    if metric == "voc":
+        return [VocEvaluator(ground_truth, class_names)]
+    kinds: tuple[Kind, ...] = ("bbox",)
+    if predicts_masks and ground_truth.has_masks:
+        kinds = ("bbox", "segm")
+    return [CocoEvaluator(ground_truth, class_names, kinds=kinds)]
+
+
+def evaluate(
+    model: Detector,
+    batches: Iterable[Batch],
+    evaluators: Sequence[Evaluator],
+    *,
+    precision: Precision = "fp32",
+    progress: Callable[[int], None] | None = None,
+) -> Metrics:
+    """Detects and scores; every process gets the metrics of all the data. See :func:`detect`."""
+    return score(evaluators, detect(model, batches, precision=precision, progress=progress))
+
+
+def detect(
+    model: Detector,
+    batches: Iterable[Batch],
+    *,
+    precision: Precision = "fp32",
+    progress: Callable[[int], None] | None = None,
+) -> list[ImageResult]:
+    """What the model finds in each image of ``batches``, on the model's device.
+
+    ``progress`` is told the number of images of each batch done. Where torch.distributed runs,
+    each process gives its part of the images and the first one gets the results of all, an image
+    that several processes saw counted once; the others get their own.
+    """
+    results: list[ImageResult] = []
+    was_training = model.training
+    model.eval()
+    autocast = torch.autocast(
+        model.device.type, AUTOCAST_TYPES[precision], enabled=precision != "fp32"
+    )
+    try:
+        with torch.inference_mode(), autocast:
+            for batch in batches:
+                detections = model(model.preprocess(batch))
+                for found, info in zip(detections, batch.infos):
+                    results.append(ImageResult.of(info.id, found.to_original(info)))
+                if progress is not None:
+                    progress(len(batch))
+    finally:
+        model.train(was_training)
+    unique = {result.image_id: result for result in _gather(results)}
+    return list(unique.values())
+
+
+def score(evaluators: Sequence[Evaluator], results: Sequence[ImageResult]) -> Metrics:
+    """The metrics of all evaluators. With several processes, the first computes them for all."""
+    if not _is_distributed():
+        return Metrics.merge([evaluator.score(results) for evaluator in evaluators])
+    outcome: list[Metrics | Exception | None] = [None]
+    if dist.get_rank() == 0:
+        try:
+            outcome[0] = Metrics.merge([evaluator.score(results) for evaluator in evaluators])
+        except Exception as error:  # the other processes wait: they are to fail with this one
+            outcome[0] = error
+    dist.broadcast_object_list(outcome, src=0)
+    if isinstance(outcome[0], Exception):
+        raise outcome[0]
+    assert outcome[0] is not None
+    return outcome[0]
+
+
+def _gather(results: list[ImageResult]) -> list[ImageResult]:
+    if not _is_distributed():
+        return results
+    parts: list[list[ImageResult]] | None = None
+    if dist.get_rank() == 0:
+        parts = [[] for _ in range(dist.get_world_size())]
+    dist.gather_object(results, parts, dst=0)
+    return results if parts is None else [result for part in parts for result in part]
+
+
+def _is_distributed() -> bool:
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
