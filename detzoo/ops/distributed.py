@@ -25,12 +25,3 @@ def average_over_processes(value: Tensor) -> Tensor:
     mean = value.to(torch.float32, copy=True)
     dist.all_reduce(mean)
     return mean / processes
-
-
-def loss_normaliser(count: Tensor, minimum: float = 1.0) -> Tensor:
-    """What a sum over the images of this process is divided by: the averaged ``count``.
-
-    ``minimum`` keeps the count over *all* processes from being smaller, so that few objects spread
-    over several processes weigh as much as in one.
-    """
-    return average_over_processes(count).clamp(min=minimum / num_processes())
