@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,10 @@ class Sample:
     info: ImageInfo
 
 
+class SkipSample(Exception):
+    """Raised by a transform that cannot make anything of a sample: training takes another image."""
+
+
 @config
 class Transform(ABC):
     """A step between file and batch: a value whose configuration is itself.
@@ -29,3 +34,12 @@ class Transform(ABC):
 
     @abstractmethod
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample: ...
+
+
+def apply(
+    transforms: Sequence[Transform], sample: Sample, rng: np.random.Generator
+) -> Sample:
+    """The sample after all ``transforms``, in order."""
+    for transform in transforms:
+        sample = transform(sample, rng)
+    return sample

@@ -1,0 +1,23 @@
+"""Transforms: value objects between file and batch."""
+
+from detzoo.data.transforms.crop import Crop
+from detzoo.data.transforms.expand import Expand
+from detzoo.data.transforms.filter_boxes import FilterBoxes
+from detzoo.data.transforms.flip import Flip
+from detzoo.data.transforms.min_iou_crop import MinIoUCrop
+from detzoo.data.transforms.pad import Pad
+from detzoo.data.transforms.photometric import PhotometricDistortion
+from detzoo.data.transforms.resize import Resize
+from detzoo.data.transforms.torchvision_v2 import TorchvisionV2
+
+__all__ = [
+    "Crop",
+    "Expand",
+    "FilterBoxes",
+    "Flip",
+    "MinIoUCrop",
+    "Pad",
+    "PhotometricDistortion",
+    "Resize",
+    "TorchvisionV2",
+]

@@ -1,0 +1,238 @@
+"""All annotations of a data set in a handful of flat arrays.
+
+Loader workers share them: a forked worker reads the same pages (there are no reference counts to
+write next to the data), and a spawned one receives handles, because tensors pickle through shared
+memory. So memory does not grow with the number of annotations times the number of workers.
+
+Legend: I images, N annotations, P polygons, K polygon points.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """One object on its way from a file into the arrays: the result of parsing and checking it.
+
+    ``box`` is x, y, width, height in original pixels. ``polygons`` are flat x, y, x, y, ...
+    lists; ``rle`` is a compressed run-length mask.
+    """
+
+    image: int
+    id: int
+    label: int
+    box: tuple[float, float, float, float]
+    area: float
+    is_crowd: bool = False
+    is_ignored: bool = False
+    polygons: tuple[Sequence[float], ...] = ()
+    rle: bytes = b""
+
+
+@dataclass(frozen=True)
+class Strings:
+    """A sequence of texts in two arrays: ``text`` (bytes,) UTF-8 and ``offsets`` (count + 1,)."""
+
+    text: Tensor
+    offsets: Tensor
+
+    @classmethod
+    def of(cls, texts: Iterable[str]) -> Strings:
+        encoded = [text.encode("utf-8", "surrogateescape") for text in texts]
+        return cls(_bytes(b"".join(encoded)), _offsets([len(item) for item in encoded]))
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, index: int) -> str:
+        start, end = self.offsets[index : index + 2].tolist()
+        return self.text[start:end].numpy().tobytes().decode("utf-8", "surrogateescape")
+
+    def take(self, index: Tensor) -> Strings:
+        positions, offsets = take_ragged(self.offsets, index)
+        return Strings(self.text[positions], offsets)
+
+
+@dataclass(frozen=True)
+class Segmentations:
+    """Masks of N objects: polygons, run-length codes, or neither.
+
+    ``points`` (K, 2) x, y in original pixels; polygon p has the points ``point_offsets[p]`` to
+    ``point_offsets[p + 1]``; object n has the polygons ``polygon_offsets[n]`` to
+    ``polygon_offsets[n + 1]`` and the codes ``rle[rle_offsets[n] : rle_offsets[n + 1]]``.
+    """
+
+    points: Tensor
+    point_offsets: Tensor
+    polygon_offsets: Tensor
+    rle: Tensor
+    rle_offsets: Tensor
+
+    def polygons(self, n: int) -> tuple[np.ndarray, ...]:
+        """The polygons of object ``n``, each (k, 2), float64."""
+        first, last = self.polygon_offsets[n : n + 2].tolist()
+        bounds = self.point_offsets[first : last + 1].tolist()
+        points = self.points.numpy()
+        return tuple(points[start:end] for start, end in zip(bounds[:-1], bounds[1:]))
+
+    def code(self, n: int) -> bytes:
+        """The compressed run-length code of object ``n``; empty where it has none."""
+        start, end = self.rle_offsets[n : n + 2].tolist()
+        return self.rle[start:end].numpy().tobytes()
+
+    def take(self, index: Tensor) -> Segmentations:
+        polygons, polygon_offsets = take_ragged(self.polygon_offsets, index)
+        points, point_offsets = take_ragged(self.point_offsets, polygons)
+        codes, rle_offsets = take_ragged(self.rle_offsets, index)
+        return Segmentations(
+            self.points[points], point_offsets, polygon_offsets, self.rle[codes], rle_offsets
+        )
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """The N objects of I images: those of image i are rows ``offsets[i]`` to ``offsets[i + 1]``.
+
+    ``boxes`` (N, 4) x, y, width, height in original pixels, float64 as in the file, so that
+    evaluation sees the file's own numbers. ``labels`` (N,) index the class names, ``ids`` (N,) are
+    the file's, ``areas`` (N,) in square pixels. ``segmentations`` is None where no object has one.
+    """
+
+    offsets: Tensor
+    boxes: Tensor
+    labels: Tensor
+    ids: Tensor
+    areas: Tensor
+    is_crowd: Tensor
+    is_ignored: Tensor
+    segmentations: Segmentations | None
+
+    @classmethod
+    def build(cls, num_images: int, objects: Iterable[Annotation]) -> Annotations:
+        """Packs ``objects``, in any order, image by image; within an image their order stays."""
+        images, ids, labels = array("q"), array("q"), array("q")
+        boxes, areas, points = array("d"), array("d"), array("d")
+        crowd, ignored, codes = bytearray(), bytearray(), bytearray()
+        point_counts, polygon_counts, code_lengths = array("q"), array("q"), array("q")
+        for item in objects:
+            images.append(item.image)
+            ids.append(item.id)
+            labels.append(item.label)
+            boxes.extend(item.box)
+            areas.append(item.area)
+            crowd.append(item.is_crowd)
+            ignored.append(item.is_ignored)
+            for polygon in item.polygons:
+                points.extend(polygon)
+                point_counts.append(len(polygon) // 2)
+            polygon_counts.append(len(item.polygons))
+            codes += item.rle
+            code_lengths.append(len(item.rle))
+        segmentations = None
+        if points or codes:
+            segmentations = Segmentations(
+                points=_floats(points).view(-1, 2),
+                point_offsets=_offsets(point_counts),
+                polygon_offsets=_offsets(polygon_counts),
+                rle=_bytes(codes),
+                rle_offsets=_offsets(code_lengths),
+            )
+        image_of = _integers(images)
+        unsorted = cls(
+            offsets=_offsets(torch.bincount(image_of, minlength=num_images).tolist()),
+            boxes=_floats(boxes).view(-1, 4),
+            labels=_integers(labels),
+            ids=_integers(ids),
+            areas=_floats(areas),
+            is_crowd=_bytes(crowd).bool(),
+            is_ignored=_bytes(ignored).bool(),
+            segmentations=segmentations,
+        )
+        if bool((image_of[1:] >= image_of[:-1]).all()):
+            return unsorted
+        return unsorted._take_rows(torch.argsort(image_of, stable=True), unsorted.offsets)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def image_index(self) -> Tensor:
+        """(N,) the image of each object."""
+        return torch.repeat_interleave(torch.arange(len(self.offsets) - 1), self.offsets.diff())
+
+    def rows(self, image: int) -> slice:
+        """Where the objects of ``image`` are."""
+        start, end = self.offsets[image : image + 2].tolist()
+        return slice(start, end)
+
+    def of_images(self, images: Tensor) -> Annotations:
+        """The objects of the ``images`` (J,), which become images 0 to J - 1."""
+        rows, offsets = take_ragged(self.offsets, images)
+        return self._take_rows(rows, offsets)
+
+    def relabelled(self, new_label: Tensor) -> Annotations:
+        """Label ``k`` becomes ``new_label[k]``; objects whose new label is negative are left out."""
+        labels = new_label[self.labels]
+        keep = labels >= 0
+        counts = torch.bincount(self.image_index[keep], minlength=len(self.offsets) - 1)
+        kept = self._take_rows(keep.nonzero()[:, 0], _offsets(counts.tolist()))
+        return replace(kept, labels=labels[keep])
+
+    def _take_rows(self, rows: Tensor, offsets: Tensor) -> Annotations:
+        masks = self.segmentations
+        return Annotations(
+            offsets=offsets,
+            boxes=self.boxes[rows],
+            labels=self.labels[rows],
+            ids=self.ids[rows],
+            areas=self.areas[rows],
+            is_crowd=self.is_crowd[rows],
+            is_ignored=self.is_ignored[rows],
+            segmentations=None if masks is None else masks.take(rows),
+        )
+
+
+def usable_for_training(boxes: Tensor, areas: Tensor, sizes: Tensor) -> Tensor:
+    """Which boxes (N, 4) xywh a detector can learn from -> (N,) bool.
+
+    They are at least a pixel wide and high, have an area, and meet the image, whose height and
+    width are ``sizes`` (N, 2) or (2,). The rule of the published models.
+    """
+    x, y, width, height = boxes.unbind(-1)
+    image_height, image_width = sizes.unbind(-1)
+    meets = (x < image_width) & (x + width > 0) & (y < image_height) & (y + height > 0)
+    return meets & (areas > 0) & (width >= 1) & (height >= 1)
+
+
+def take_ragged(offsets: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    """For rows of varying length: the element positions of the rows ``index``, and new offsets."""
+    starts = offsets[index]
+    lengths = offsets[index + 1] - starts
+    taken = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+    shift = torch.repeat_interleave(starts - taken[:-1], lengths)
+    return torch.arange(int(taken[-1])) + shift, taken
+
+
+def _offsets(lengths: Sequence[int]) -> Tensor:
+    counts = torch.as_tensor(np.array(lengths, np.int64))
+    return torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+
+
+def _integers(values: array[int]) -> Tensor:
+    return torch.from_numpy(np.array(values, np.int64))
+
+
+def _floats(values: array[float]) -> Tensor:
+    return torch.from_numpy(np.array(values, np.float64))
+
+
+def _bytes(values: bytes | bytearray) -> Tensor:
+    return torch.from_numpy(np.frombuffer(bytes(values), np.uint8).copy())

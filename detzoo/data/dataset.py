@@ -1,0 +1,316 @@
+"""A detection data set: image files, and their objects in flat arrays."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from faster_coco_eval.core import mask as rle
+from torch import Tensor
+
+from detzoo.data.annotations import Annotations, Strings, usable_for_training
+from detzoo.data.images import image_size, read_image
+from detzoo.data.sample import Sample
+from detzoo.errors import DataError
+from detzoo.structures import BitmapMasks, ImageInfo, PolygonMasks, TargetMasks, Targets
+from detzoo.structures.masks import rasterize
+
+MaskForm = Literal["none", "bitmap", "polygon"]
+
+
+@dataclass(frozen=True)
+class DetectionDataset:
+    """I images and their objects, as the readers in ``coco.py`` and ``voc.py`` produce them.
+
+    ``sizes`` (I, 2) are the heights and widths that ``source``, the annotation file, declares.
+    ``category_ids`` are the file's, in the order of ``class_names``. ``image_ids`` is a tensor
+    (I,) where the ids are numbers. ``notes`` are sentences about what was left out, for people.
+    """
+
+    source: str
+    image_dir: str
+    class_names: tuple[str, ...]
+    category_ids: tuple[int, ...]
+    image_ids: Tensor | Strings
+    file_names: Strings
+    sizes: Tensor
+    annotations: Annotations
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    @property
+    def has_masks(self) -> bool:
+        return self.annotations.segmentations is not None
+
+    @property
+    def aspect_ratios(self) -> np.ndarray:
+        """(I,) width over height."""
+        height, width = self.sizes.double().unbind(1)
+        return (width / height).numpy()
+
+    def image_id(self, i: int) -> int | str:
+        identity = self.image_ids[i]
+        return int(identity) if isinstance(identity, Tensor) else identity
+
+    def path(self, i: int) -> str:
+        return os.path.join(self.image_dir, self.file_names[i])
+
+    def info(self, i: int) -> ImageInfo:
+        """What is known of image ``i`` without opening it."""
+        height, width = self.sizes[i].tolist()
+        return ImageInfo.of((height, width), id=self.image_id(i), path=self.path(i))
+
+    def sample(self, i: int, masks: MaskForm = "none") -> Sample:
+        """Image ``i`` with its training targets in original pixels.
+
+        Crowds and difficult objects become ignored boxes; boxes that nothing can be learnt from
+        (see :func:`usable_for_training`) are left out. In the form "polygon", an image of which
+        some object has only a run-length mask comes with bitmaps. Raises :class:`DataError` where
+        the image cannot be read or has another size than declared.
+        """
+        info = self.info(i)
+        image = read_image(info.path)
+        self._check_size(i, (image.shape[0], image.shape[1]))
+        return Sample(image, self.targets(i, masks), info)
+
+    def targets(self, i: int, masks: MaskForm = "none") -> Targets:
+        """The targets of :meth:`sample`."""
+        rows = self.annotations.rows(i)
+        boxes = self.annotations.boxes[rows]
+        usable = usable_for_training(boxes, self.annotations.areas[rows], self.sizes[i])
+        ignored = self.annotations.is_crowd[rows] | self.annotations.is_ignored[rows]
+        regular = usable & ~ignored
+        corners = torch.cat([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1).float()
+        objects = [rows.start + int(k) for k in regular.nonzero()[:, 0]]
+        return Targets(
+            boxes=corners[regular],
+            labels=self.annotations.labels[rows][regular],
+            ignored_boxes=corners[usable & ignored],
+            masks=None if masks == "none" else self._masks(i, objects, masks),
+        )
+
+    def take(self, images: Sequence[int] | Tensor) -> DetectionDataset:
+        """The data set of these images alone, in this order."""
+        index = torch.as_tensor(images, dtype=torch.int64)
+        ids = self.image_ids
+        return replace(
+            self,
+            image_ids=ids[index] if isinstance(ids, Tensor) else ids.take(index),
+            file_names=self.file_names.take(index),
+            sizes=self.sizes[index],
+            annotations=self.annotations.of_images(index),
+        )
+
+    def for_training(self, *, skip_empty: bool = True, min_size: int = 32) -> DetectionDataset:
+        """Without images whose shorter side is under ``min_size`` and, on request, without empty ones.
+
+        As in MMDetection, an image counts as empty when it has no annotation at all: one that
+        shows only a crowd stays. What was left out is added to ``notes``.
+        """
+        small = self.sizes.min(1).values < min_size
+        empty = self.annotations.offsets.diff() == 0
+        notes = list(self.notes)
+        keep = ~small
+        if small.any():
+            notes.append(f"{_count(small)} narrower than {min_size} pixels left out of training")
+        if skip_empty:
+            keep &= ~empty
+            if (empty & ~small).any():
+                notes.append(f"{_count(empty & ~small)} without objects left out of training")
+        unusable = ~self._usable() & ~self.annotations.is_ignored & ~self.annotations.is_crowd
+        if unusable.any():
+            notes.append(
+                f"{_count(unusable, 'box', 'boxes')} under a pixel or outside the image left out of "
+                "training"
+            )
+        return replace(self.take(keep.nonzero()[:, 0]), notes=tuple(notes))
+
+    def select_classes(
+        self, names: Sequence[str], *, drop_others: bool = False, allow_absent: bool = False
+    ) -> DetectionDataset:
+        """The same images labelled by ``names``, matched by name.
+
+        Raises :class:`DataError` when ``names`` are not distinct, when the data holds a class
+        that is not among them (unless ``drop_others`` leaves its objects out), or when the data
+        does not know one of them (unless ``allow_absent``).
+        """
+        names = tuple(names)
+        check_class_names(names, "the class names asked for")
+        others = [name for name in self.class_names if name not in names]
+        absent = [name for name in names if name not in self.class_names]
+        if absent and not allow_absent:
+            near = difflib.get_close_matches(absent[0], self.class_names, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise DataError(
+                f"{self.source}: has no class {_listed(absent)}; its classes are "
+                f"{_listed(self.class_names)}.{hint}"
+            )
+        if others and not drop_others:
+            raise DataError(
+                f"{self.source}: holds the class {_listed(others)}, which is not among the classes "
+                f"asked for ({_listed(names)}). Add it to them, or say that other classes are to "
+                "be left out."
+            )
+        new_label = [names.index(name) if name in names else -1 for name in self.class_names]
+        known = dict(zip(self.class_names, self.category_ids))
+        unused = max(self.category_ids, default=0) + 1
+        ids = [known.get(name, unused + k) for k, name in enumerate(names)]
+        annotations = self.annotations.relabelled(torch.tensor(new_label, dtype=torch.int64))
+        notes = self.notes
+        if others:
+            left = len(self.annotations) - len(annotations)
+            notes = (*notes, f"{left} objects of other classes left out ({_listed(others)})")
+        return replace(
+            self,
+            class_names=names,
+            category_ids=tuple(ids),
+            annotations=annotations,
+            notes=notes,
+        )
+
+    def check_files(self, sizes: int = 500) -> None:
+        """Raises :class:`DataError` when image files are missing or have another size than declared.
+
+        Existence costs one listing per folder. The headers of at most ``sizes`` images, spread
+        evenly, are read: a wrong frame is rarely the fault of a single image.
+        """
+        missing = self._missing_files()
+        if missing:
+            raise DataError(
+                f"{self.source}: {len(missing)} of its {len(self)} images are not in the folder "
+                f"{self.image_dir}, the first is {missing[0]!r}. Name the folder that holds the images."
+            )
+        step = max(1, len(self) // max(sizes, 1))
+        for i in range(0, len(self), step):
+            self._check_size(i, image_size(self.path(i)))
+
+    def to_coco(self) -> dict[str, Any]:
+        """The ground truth, whole, in COCO's format with the ids, boxes and areas of the file."""
+        categories = [
+            {"id": number, "name": name} for number, name in zip(self.category_ids, self.class_names)
+        ]
+        sizes = self.sizes.tolist()
+        ids = [self.image_id(i) for i in range(len(self))]
+        images = [
+            {"id": ids[i], "file_name": self.file_names[i], "height": height, "width": width}
+            for i, (height, width) in enumerate(sizes)
+        ]
+        data = self.annotations
+        image_index = data.image_index.tolist()
+        rows = zip(
+            data.ids.tolist(),
+            image_index,
+            data.labels.tolist(),
+            data.boxes.tolist(),
+            data.areas.tolist(),
+            data.is_crowd.tolist(),
+            data.is_ignored.tolist(),
+        )
+        annotations: list[dict[str, Any]] = [
+            {
+                "id": number,
+                "image_id": ids[image],
+                "category_id": self.category_ids[label],
+                "bbox": box,
+                "area": area,
+                "iscrowd": int(crowd),
+                "ignore": int(ignored),
+            }
+            for number, image, label, box, area, crowd, ignored in rows
+        ]
+        if data.segmentations is not None:
+            for n, annotation in enumerate(annotations):
+                annotation["segmentation"] = self._coco_mask(n, sizes[image_index[n]])
+        return {"images": images, "annotations": annotations, "categories": categories}
+
+    # -------------------------------------------------------------------------------- internals
+
+    def _usable(self) -> Tensor:
+        sizes = self.sizes[self.annotations.image_index]
+        return usable_for_training(self.annotations.boxes, self.annotations.areas, sizes)
+
+    def _masks(self, i: int, objects: list[int], form: MaskForm) -> TargetMasks:
+        stored = self.annotations.segmentations
+        if stored is None:
+            raise DataError(
+                f"{self.source}: has no masks, and the model needs them. Choose a model that only "
+                "predicts boxes, or annotations with a 'segmentation'."
+            )
+        height, width = self.sizes[i].tolist()
+        polygons = tuple(stored.polygons(n) for n in objects)
+        codes = [stored.code(n) for n in objects]
+        if form == "polygon" and not any(codes):
+            return PolygonMasks(polygons, (height, width))
+        bitmaps = np.zeros((len(objects), height, width), np.uint8)
+        for bitmap, parts, code in zip(bitmaps, polygons, codes):
+            if code:
+                bitmap[:] = rle.decode({"size": [height, width], "counts": code})
+            elif parts:
+                bitmap[:] = rasterize(parts, (height, width))
+        return BitmapMasks(torch.from_numpy(bitmaps))
+
+    def _coco_mask(self, n: int, size: list[int]) -> Any:
+        stored = self.annotations.segmentations
+        assert stored is not None
+        code = stored.code(n)
+        polygons = [points.reshape(-1).tolist() for points in stored.polygons(n)]
+        if polygons:
+            return polygons
+        if not code:  # an object without a mask: the COCO tools want one, if an empty one
+            code = rle.encode(np.zeros(size, np.uint8, order="F"))["counts"]
+        return {"size": size, "counts": code.decode("ascii")}
+
+    def _check_size(self, i: int, size: tuple[int, int]) -> None:
+        declared = tuple(self.sizes[i].tolist())
+        if size == declared:
+            return
+        turned = " It is rotated by its EXIF tag." if size == declared[::-1] else ""
+        raise DataError(
+            f"{self.path(i)}: the image is {size[1]} x {size[0]} pixels (width x height), but "
+            f"{self.source} declares {declared[1]} x {declared[0]}, so its boxes may be misplaced."
+            f"{turned} Correct the annotations, or remove the image from them."
+        )
+
+    def _missing_files(self) -> list[str]:
+        folders: dict[str, set[str]] = defaultdict(set)
+        for i in range(len(self)):
+            folder, name = os.path.split(self.file_names[i])
+            folders[folder].add(name)
+        missing = []
+        for folder, names in folders.items():
+            path = Path(self.image_dir, folder)
+            present = {entry.name for entry in os.scandir(path)} if path.is_dir() else set()
+            missing += [os.path.join(folder, name) for name in sorted(names - present)]
+        return missing
+
+
+def check_class_names(names: Sequence[str], where: str) -> None:
+    """Raises :class:`DataError`, starting with ``where``, unless names are distinct and not blank."""
+    if not names:
+        raise DataError(f"{where}: there is no class at all.")
+    seen = set()
+    for name in names:
+        if not name.strip():
+            raise DataError(f"{where}: a class has an empty name. Give it one.")
+        if name in seen:
+            raise DataError(f"{where}: two classes are called {name!r}. Rename or merge them.")
+        seen.add(name)
+
+
+def _listed(names: Sequence[str], most: int = 8) -> str:
+    shown = ", ".join(repr(name) for name in names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def _count(mask: Tensor, one: str = "image", many: str = "images") -> str:
+    count = int(mask.sum())
+    return f"{count} {one if count == 1 else many}"

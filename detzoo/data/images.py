@@ -1,0 +1,76 @@
+"""Reading image files."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from detzoo.errors import DataError
+
+# What a data set's folder may hold; OpenCV decodes them all.
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".jp2")
+
+_EXIF_ORIENTATION = 0x0112
+_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+
+
+def read_image(path: str | os.PathLike[str]) -> np.ndarray:
+    """The pixels (H, W, 3) uint8 BGR, upright: exactly what ``cv2.imread`` returns.
+
+    EXIF rotation is applied. Grey images become three equal channels, palettes and CMYK become
+    BGR, of 16 bits the upper eight remain, and an alpha channel is dropped: transparent pixels
+    show the colour that is stored under them. Raises :class:`DataError` for a file that is
+    missing, empty, cut off or no image.
+    """
+    data = _read_bytes(path)
+    if data.startswith(_JPEG_START) and _JPEG_END not in data:
+        # Decoders before OpenCV 5 fill what is missing with grey and say nothing.
+        raise DataError(f"{path}: the image is cut off (no end marker). Copy it again or remove it.")
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:
+        image = None
+    if image is None or image.dtype != np.uint8:
+        raise DataError(
+            f"{path}: cannot be decoded as an image: it is damaged, cut off, or of a kind that "
+            "OpenCV cannot read. Replace it, or remove it from the data set."
+        )
+    return image
+
+
+def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """(height, width) of what :func:`read_image` returns, from the header alone for JPEG and PNG."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns of large images, which are not decoded here.
+            warnings.simplefilter("ignore")
+            with Image.open(path) as header:
+                kind, (width, height) = header.format, header.size
+                turned = header.getexif().get(_EXIF_ORIENTATION, 1) >= 5
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError):
+        kind = None
+    if kind not in ("JPEG", "PNG"):
+        height, width = read_image(path).shape[:2]
+        return height, width
+    return (width, height) if turned else (height, width)
+
+
+def _read_bytes(path: str | os.PathLike[str]) -> bytes:
+    file = Path(path)
+    try:
+        data = file.read_bytes()
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such image file.") from None
+    except IsADirectoryError:
+        raise DataError(f"{path}: is a folder, not an image file.") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}).") from None
+    if not data:
+        raise DataError(f"{path}: the image file is empty. Copy it again or remove it.")
+    return data

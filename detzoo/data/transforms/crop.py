@@ -1,0 +1,70 @@
+"""Random crops."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from detzoo.config import ConfigError, config
+from detzoo.data.sample import Sample, SkipSample, Transform
+from detzoo.data.transforms.geometry import has_area, move
+from detzoo.ops.boxes import clip_boxes
+from detzoo.structures import Targets
+from detzoo.structures.images import Size
+
+
+@config
+class Crop(Transform):
+    """Cuts a window out of the image, at a random place.
+
+    ``size`` is by ``kind``: "absolute": (height, width) in pixels; "absolute_range": the least and
+    the greatest side, each side drawn between; "relative": parts of the height and the width;
+    "relative_range": the least such parts, drawn between them and one. Objects of which nothing
+    is left go; an image that then shows none is replaced by another unless ``allow_empty``.
+    """
+
+    size: tuple[float, float]
+    kind: Literal["absolute", "absolute_range", "relative", "relative_range"] = "absolute"
+    allow_empty: bool = False
+
+    def __post_init__(self) -> None:
+        if min(self.size) <= 0:
+            raise ConfigError(f"size: {self.size!r} is not above zero")
+        if self.kind.startswith("relative") and max(self.size) > 1:
+            raise ConfigError(f"size: {self.size!r} is more than the image; it is in parts of it")
+        if self.kind.startswith("absolute") and any(side % 1 for side in self.size):
+            raise ConfigError(f"size: {self.size!r} is not in whole pixels")
+        if self.kind == "absolute_range" and self.size[0] > self.size[1]:
+            raise ConfigError(f"size: the least side of {self.size!r} is above the greatest")
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        height, width = sample.image.shape[0], sample.image.shape[1]
+        rows, columns = self._window((height, width), rng)
+        top = int(rng.integers(height - rows, endpoint=True))
+        left = int(rng.integers(width - columns, endpoint=True))
+        moved = move(sample, sample.image[top : top + rows, left : left + columns], left, top)
+        boxes = clip_boxes(moved.targets.boxes, (rows, columns))
+        ignored = clip_boxes(moved.targets.ignored_boxes, (rows, columns))
+        targets = Targets(boxes, moved.targets.labels, ignored[has_area(ignored)], moved.targets.masks)
+        targets = targets[has_area(boxes)]
+        if len(targets) == 0 and not self.allow_empty:
+            raise SkipSample
+        return Sample(moved.image, targets, moved.info)
+
+    def _window(self, image: Size, rng: np.random.Generator) -> Size:
+        """The window's (height, width), at most the image's."""
+        first, second = self.size
+        height, width = image
+        if self.kind == "absolute":
+            return min(int(first), height), min(int(second), width)
+        if self.kind == "absolute_range":
+            rows, columns = (
+                int(rng.integers(min(side, first), min(side, second), endpoint=True))
+                for side in image
+            )
+            return rows, columns
+        if self.kind == "relative_range":
+            first += rng.random() * (1 - first)
+            second += rng.random() * (1 - second)
+        return max(int(height * first + 0.5), 1), max(int(width * second + 0.5), 1)

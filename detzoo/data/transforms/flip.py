@@ -1,0 +1,75 @@
+"""Mirroring images."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from detzoo.config import ConfigError, config
+from detzoo.data.sample import Sample, Transform
+from detzoo.ops.boxes import flip_boxes
+from detzoo.structures import ImageInfo, Targets
+from detzoo.structures.images import Flip as FlipState
+
+Direction = Literal["horizontal", "vertical", "diagonal"]
+
+_OPENCV_CODE = {"horizontal": 1, "vertical": 0, "diagonal": -1}
+# (mirrored left to right, mirrored upside down)
+_AXES: dict[FlipState, tuple[bool, bool]] = {
+    "none": (False, False),
+    "horizontal": (True, False),
+    "vertical": (False, True),
+    "diagonal": (True, True),
+}
+
+
+@config
+class Flip(Transform):
+    """Mirrors an image with ``probability``, in one of ``directions``, each as likely."""
+
+    probability: float = 0.5
+    directions: tuple[Direction, ...] = ("horizontal",)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.probability <= 1:
+            raise ConfigError(f"probability: {self.probability} is not between 0 and 1")
+        if not self.directions:
+            raise ConfigError("directions: there is none")
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        if rng.random() >= self.probability:
+            return sample
+        direction = self.directions[rng.integers(len(self.directions))]
+        return flip(sample, direction)
+
+
+def flip(sample: Sample, direction: Direction) -> Sample:
+    """The mirrored sample."""
+    size = sample.image.shape[0], sample.image.shape[1]
+    targets = sample.targets
+    flipped = Targets(
+        boxes=flip_boxes(targets.boxes, size, direction),
+        labels=targets.labels,
+        ignored_boxes=flip_boxes(targets.ignored_boxes, size, direction),
+        masks=None if targets.masks is None else targets.masks.flip(direction),
+    )
+    image = cv2.flip(sample.image, _OPENCV_CODE[direction])
+    return Sample(image, flipped, flipped_info(sample.info, direction))
+
+
+def flipped_info(info: ImageInfo, direction: Direction) -> ImageInfo:
+    """How the mirrored image maps to the original: a flip of the scaled image, then an offset."""
+    (height, width), (x, y) = info.size, info.offset
+    now_x, now_y = _AXES[direction]
+    if now_x:
+        x = width - info.original_size[1] * info.scale[0] - x
+    if now_y:
+        y = height - info.original_size[0] * info.scale[1] - y
+    was_x, was_y = _AXES[info.flip]
+    state = next(
+        name for name, axes in _AXES.items() if axes == (was_x != now_x, was_y != now_y)
+    )
+    return replace(info, flip=state, offset=(x, y))

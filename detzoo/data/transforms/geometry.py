@@ -1,0 +1,42 @@
+"""What several transforms do to a sample: move a window over it, and note where the image went."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from torch import Tensor
+
+from detzoo.data.sample import Sample
+from detzoo.structures import ImageInfo, Targets
+from detzoo.structures.images import Size
+
+
+def move(sample: Sample, image: np.ndarray, left: int, top: int) -> Sample:
+    """``sample`` seen through a window at (left, top) whose pixels are ``image``.
+
+    The window may reach beyond the old image (negative ``left`` and ``top``). Boxes are moved
+    along, not clipped.
+    """
+    size = image.shape[0], image.shape[1]
+    targets = sample.targets
+    shift = targets.boxes.new_tensor([left, top, left, top])
+    moved = Targets(
+        boxes=targets.boxes - shift,
+        labels=targets.labels,
+        ignored_boxes=targets.ignored_boxes - shift,
+        masks=None if targets.masks is None else targets.masks.crop(left, top, size),
+    )
+    x, y = sample.info.offset
+    info = replace(resized_info(sample.info, size), offset=(x - left, y - top))
+    return Sample(image, moved, info)
+
+
+def resized_info(info: ImageInfo, size: Size) -> ImageInfo:
+    """The image now has ``size``, without any padding."""
+    return replace(info, size=size, padded_size=size)
+
+
+def has_area(boxes: Tensor) -> Tensor:
+    """Which boxes (N, 4) are wider and higher than zero -> (N,) bool."""
+    return (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])

@@ -1,0 +1,88 @@
+"""The crops of SSD: windows that keep a minimum overlap with every object."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from detzoo.config import ConfigError, config
+from detzoo.data.sample import Sample, Transform
+from detzoo.data.transforms.geometry import move
+from detzoo.ops.boxes import clip_boxes, pairwise_iou
+from detzoo.structures import Targets
+
+_ATTEMPTS = 50
+
+
+@config
+class MinIoUCrop(Transform):
+    """Draws a least IoU from ``min_ious``, from none at all, or leaves the image as it is.
+
+    A window is at least ``min_size`` of the image wide and high, at most twice as long as wide,
+    overlaps every box (ignored ones too) by the least IoU, and holds the centre of at least one.
+    Boxes stay whose centre it holds, clipped to it. SSD, https://arxiv.org/abs/1512.02325.
+    """
+
+    min_ious: tuple[float, ...] = (0.1, 0.3, 0.5, 0.7, 0.9)
+    min_size: float = 0.3
+
+    def __post_init__(self) -> None:
+        if not 0 < self.min_size <= 1:
+            raise ConfigError(f"min_size: {self.min_size} is not a part of the image")
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        targets = sample.targets
+        boxes = torch.cat([targets.boxes, targets.ignored_boxes])
+        choices = (None, *self.min_ious, 0.0)
+        while True:
+            min_iou = choices[rng.integers(len(choices))]
+            if min_iou is None:
+                return sample
+            for _ in range(_ATTEMPTS):
+                window = self._window(sample.image.shape[0], sample.image.shape[1], rng)
+                if window is not None and _fits(window, boxes, min_iou):
+                    return _cut(sample, window)
+
+    def _window(
+        self, height: int, width: int, rng: np.random.Generator
+    ) -> tuple[int, int, int, int] | None:
+        """A random window x1, y1, x2, y2, or None where the draw is of a shape not wanted."""
+        new_width = rng.uniform(self.min_size * width, width)
+        new_height = rng.uniform(self.min_size * height, height)
+        if not 0.5 <= new_height / new_width <= 2:
+            return None
+        left = rng.uniform(0, width - new_width)
+        top = rng.uniform(0, height - new_height)
+        window = int(left), int(top), int(left + new_width), int(top + new_height)
+        return window if window[2] > window[0] and window[3] > window[1] else None
+
+
+def _fits(window: tuple[int, int, int, int], boxes: Tensor, min_iou: float) -> bool:
+    if len(boxes) == 0:
+        return True
+    iou = pairwise_iou(boxes.new_tensor([window]), boxes)
+    return bool(iou.min() >= min_iou) and bool(_centre_inside(boxes, window).any())
+
+
+def _centre_inside(boxes: Tensor, window: tuple[int, int, int, int]) -> Tensor:
+    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
+    low, high = boxes.new_tensor(window[:2]), boxes.new_tensor(window[2:])
+    return ((centre > low) & (centre < high)).all(1)
+
+
+def _cut(sample: Sample, window: tuple[int, int, int, int]) -> Sample:
+    x1, y1, x2, y2 = window
+    targets = sample.targets
+    kept = targets[_centre_inside(targets.boxes, window)]
+    ignored = targets.ignored_boxes[_centre_inside(targets.ignored_boxes, window)]
+    kept = Targets(kept.boxes, kept.labels, ignored, kept.masks)
+    moved = move(Sample(sample.image, kept, sample.info), sample.image[y1:y2, x1:x2], x1, y1)
+    size = moved.info.size
+    clipped = Targets(
+        boxes=clip_boxes(moved.targets.boxes, size),
+        labels=moved.targets.labels,
+        ignored_boxes=clip_boxes(moved.targets.ignored_boxes, size),
+        masks=moved.targets.masks,
+    )
+    return Sample(moved.image, clipped, moved.info)

@@ -1,0 +1,52 @@
+"""Random colours."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from detzoo.config import config
+from detzoo.data.sample import Sample, Transform
+
+
+@config
+class PhotometricDistortion(Transform):
+    """Changes brightness, contrast, saturation, hue and channel order, each with probability 1/2.
+
+    Contrast comes before or after the changes of saturation and hue. ``hue_delta`` is in degrees.
+    The image becomes float32 and is not clipped to 0-255, as the published models were trained.
+    SSD, https://arxiv.org/abs/1512.02325.
+    """
+
+    brightness_delta: float = 32.0
+    contrast_range: tuple[float, float] = (0.5, 1.5)
+    saturation_range: tuple[float, float] = (0.5, 1.5)
+    hue_delta: float = 18.0
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        image = sample.image.astype(np.float32)
+        if _coin(rng):
+            image += rng.uniform(-self.brightness_delta, self.brightness_delta)
+        contrast_first = _coin(rng)
+        if contrast_first and _coin(rng):
+            image *= rng.uniform(*self.contrast_range)
+        image = cv2.cvtColor(image, cv2.COLOR_BGR2HSV)
+        if _coin(rng):
+            image[..., 1] *= rng.uniform(*self.saturation_range)
+        if _coin(rng):
+            hue = image[..., 0]
+            hue += rng.uniform(-self.hue_delta, self.hue_delta)
+            hue[hue > 360] -= 360
+            hue[hue < 0] += 360
+        image = cv2.cvtColor(image, cv2.COLOR_HSV2BGR)
+        if not contrast_first and _coin(rng):
+            image *= rng.uniform(*self.contrast_range)
+        if _coin(rng):
+            image = image[..., rng.permutation(3)]
+        return replace(sample, image=image)
+
+
+def _coin(rng: np.random.Generator) -> bool:
+    return bool(rng.integers(2))

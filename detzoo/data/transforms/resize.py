@@ -1,0 +1,90 @@
+"""Scaling images, to one size or to random ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from detzoo.config import ConfigError, config
+from detzoo.data.sample import Sample, Transform
+from detzoo.data.transforms.geometry import resized_info
+from detzoo.ops.boxes import clip_boxes
+from detzoo.structures import Targets
+from detzoo.structures.images import Size
+
+
+@config
+class Resize(Transform):
+    """Scales an image to one of ``sizes`` (width, height).
+
+    With ``keep_ratio`` a size bounds the longer and the shorter side, whichever way it is
+    written: the image becomes as large as fits. ``mode`` says how one of several sizes is chosen:
+    "value" takes one of them, "range" draws both sides between those of the two sizes given.
+    ``ratio_range`` multiplies the one size by a random factor. Boxes are clipped to the image.
+    """
+
+    sizes: tuple[tuple[int, int], ...] = ((1333, 800),)
+    keep_ratio: bool = True
+    mode: Literal["value", "range"] = "value"
+    ratio_range: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.sizes or min(min(size) for size in self.sizes) < 1:
+            raise ConfigError(f"sizes: {self.sizes!r} are not sizes of at least one pixel")
+        if self.mode == "range" and len(self.sizes) not in (1, 2):
+            raise ConfigError(f"sizes: a range has two ends, not {len(self.sizes)}")
+        if self.ratio_range is not None:
+            low, high = self.ratio_range
+            if len(self.sizes) != 1:
+                raise ConfigError("ratio_range: needs a single size to multiply")
+            if not 0 < low <= high:
+                raise ConfigError(f"ratio_range: {self.ratio_range!r} is not a range above zero")
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        old = sample.image.shape[0], sample.image.shape[1]
+        height, width = self._fit(old, self._choose(rng))
+        image = cv2.resize(sample.image, (width, height), interpolation=cv2.INTER_LINEAR)
+        x, y = width / old[1], height / old[0]
+        info = sample.info
+        info = replace(
+            resized_info(info, (height, width)),
+            scale=(info.scale[0] * x, info.scale[1] * y),
+            offset=(info.offset[0] * x, info.offset[1] * y),
+        )
+        targets = sample.targets
+        factors = targets.boxes.new_tensor([x, y, x, y])
+        resized = Targets(
+            boxes=clip_boxes(targets.boxes * factors, info.size),
+            labels=targets.labels,
+            ignored_boxes=clip_boxes(targets.ignored_boxes * factors, info.size),
+            masks=None if targets.masks is None else targets.masks.resize(info.size),
+        )
+        return Sample(image, resized, info)
+
+    def _choose(self, rng: np.random.Generator) -> tuple[int, int]:
+        """A size (width, height) for one image."""
+        first = self.sizes[0]
+        if self.ratio_range is not None:
+            ratio = rng.uniform(*self.ratio_range)
+            return max(int(first[0] * ratio), 1), max(int(first[1] * ratio), 1)
+        if len(self.sizes) == 1:
+            return first
+        if self.mode == "value":
+            return self.sizes[rng.integers(len(self.sizes))]
+        long = sorted(max(size) for size in self.sizes)
+        short = sorted(min(size) for size in self.sizes)
+        return (
+            int(rng.integers(long[0], long[1], endpoint=True)),
+            int(rng.integers(short[0], short[1], endpoint=True)),
+        )
+
+    def _fit(self, old: Size, target: tuple[int, int]) -> Size:
+        """The new (height, width) of an image of size ``old``."""
+        if not self.keep_ratio:
+            return target[1], target[0]
+        scale = min(max(target) / max(old), min(target) / min(old))
+        height, width = (max(int(side * scale + 0.5), 1) for side in old)
+        return height, width

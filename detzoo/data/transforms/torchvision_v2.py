@@ -1,0 +1,126 @@
+"""Any transform of ``torchvision.transforms.v2``."""
+
+from __future__ import annotations
+
+import ast
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from detzoo.config import ConfigError, config
+from detzoo.data.sample import Sample, Transform
+from detzoo.data.transforms.geometry import has_area, resized_info
+from detzoo.errors import DataError
+from detzoo.ops.boxes import clip_boxes
+from detzoo.structures import BitmapMasks, Targets
+
+# The label of ignored boxes, which travel together with the others.
+_IGNORED = -1
+
+
+@config
+class TorchvisionV2(Transform):
+    """The transform that ``call`` builds, such as ``"ColorJitter(brightness=0.4, hue=0.1)"``.
+
+    Arguments are plain values or, as in ``"RandomApply([GaussianBlur(5)], p=0.3)"``, other
+    transforms. It sees RGB, boxes (also the ignored ones) and masks as tv_tensors, and draws from
+    the sample's own generator. Objects whose box it makes empty or moves out of the image go.
+    What moves pixels is for training only: ``info.scale``, ``offset`` and ``flip`` do not follow.
+    """
+
+    call: str
+
+    def __post_init__(self) -> None:
+        _build(self.call)
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        targets = sample.targets
+        size = sample.image.shape[0], sample.image.shape[1]
+        boxes = torch.cat([targets.boxes, targets.ignored_boxes])
+        inputs = {
+            "image": tv_tensors.Image(_to_rgb(sample.image)),
+            "boxes": tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=size),  # type: ignore[call-overload]
+            "labels": torch.cat(
+                [targets.labels, targets.labels.new_full((len(targets.ignored_boxes),), _IGNORED)]
+            ),
+        }
+        if targets.masks is not None:
+            bitmaps = targets.masks.to_bitmaps().bitmaps
+            nothing = bitmaps.new_zeros((len(targets.ignored_boxes), *size))
+            inputs["masks"] = tv_tensors.Mask(torch.cat([bitmaps, nothing]))
+        transform = _build(self.call)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(rng.integers(2**63)))
+            outputs = transform(inputs)
+        image = outputs["image"]
+        if image.dtype != torch.uint8:
+            raise DataError(
+                f"torchvision transform {self.call}: it made the image {image.dtype}; pixels stay "
+                "uint8 here, and the detector normalises them. Leave out its ToDtype or Normalize."
+            )
+        pixels = np.ascontiguousarray(image.permute(1, 2, 0).numpy()[..., ::-1])
+        info = resized_info(sample.info, (pixels.shape[0], pixels.shape[1]))
+        return Sample(pixels, _targets(outputs, info.size), info)
+
+
+def _targets(outputs: dict[str, Tensor], size: tuple[int, int]) -> Targets:
+    boxes = clip_boxes(outputs["boxes"].as_subclass(Tensor), size)
+    labels = outputs["labels"]
+    keep = has_area(boxes)
+    regular, ignored = keep & (labels != _IGNORED), keep & (labels == _IGNORED)
+    masks = None
+    if "masks" in outputs:
+        masks = BitmapMasks(outputs["masks"].as_subclass(Tensor)[regular])
+    return Targets(boxes[regular], labels[regular], boxes[ignored], masks)
+
+
+def _to_rgb(image: np.ndarray) -> Tensor:
+    """(H, W, 3) BGR, uint8 or float32 -> (3, H, W) RGB uint8."""
+    if image.dtype != np.uint8:
+        image = image.round().clip(0, 255).astype(np.uint8)
+    return torch.from_numpy(np.ascontiguousarray(image[..., ::-1])).permute(2, 0, 1)
+
+
+@functools.cache
+def _build(call: str) -> Callable[..., Any]:
+    try:
+        expression = ast.parse(call, mode="eval").body
+    except SyntaxError:
+        raise ConfigError(f"call: {call!r} is not written like ColorJitter(hue=0.1)") from None
+    if not isinstance(expression, ast.Call):
+        raise ConfigError(f"call: {call!r} is not written like ColorJitter(hue=0.1)")
+    built: Callable[..., Any] = _evaluate(expression)
+    return built
+
+
+def _evaluate(node: ast.expr) -> Any:
+    """A literal, or a transform called with such: nothing else is ever executed."""
+    if isinstance(node, (ast.List, ast.Tuple)):
+        items = [_evaluate(item) for item in node.elts]
+        return items if isinstance(node, ast.List) else tuple(items)
+    if isinstance(node, ast.Call):
+        return _construct(node)
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        text = ast.unparse(node)
+        raise ConfigError(f"call: {text!r} is neither a plain value nor a transform") from None
+
+
+def _construct(node: ast.Call) -> v2.Transform:
+    name = ast.unparse(node.func)
+    cls = vars(v2).get(name)
+    if not (isinstance(cls, type) and issubclass(cls, v2.Transform)):
+        raise ConfigError(f"call: torchvision.transforms.v2 has no transform {name!r}")
+    arguments = [_evaluate(item) for item in node.args]
+    named = {item.arg: _evaluate(item.value) for item in node.keywords if item.arg is not None}
+    try:
+        return cls(*arguments, **named)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"call: {ast.unparse(node)}: {error}") from None

@@ -1,0 +1,210 @@
+"""Reading annotations in Pascal VOC's XML format."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from detzoo.data.annotations import Annotation, Annotations, Strings
+from detzoo.data.dataset import DetectionDataset, check_class_names
+from detzoo.data.images import EXTENSIONS, image_size
+from detzoo.errors import DataError
+
+# The classes of the VOC challenges, in the order of the published models.
+VOC_CLASSES = (
+    *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
+    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa"),
+    *("train", "tvmonitor"),
+)
+
+
+def read_voc(
+    root: str | os.PathLike[str],
+    split: str = "train",
+    class_names: Sequence[str] | None = None,
+    *,
+    drop_others: bool = False,
+    allow_absent: bool = False,
+) -> DetectionDataset:
+    """The images that ``root/ImageSets/Main/{split}.txt`` lists, with their XML annotations.
+
+    Coordinates count from one, both corners belong to the box; as in MMDetection, one is taken
+    off every coordinate. Objects marked difficult become ignored boxes. The classes are the twenty
+    of the challenges, in their order, in a folder called VOC20xx, and otherwise the names in all
+    XML files (so that every split has the same ones), sorted. Where ``class_names`` are
+    given, one that no object has is an error unless ``allow_absent``. Raises :class:`DataError`,
+    naming the file and the object.
+    """
+    folder = Path(root)
+    listing = folder / "ImageSets" / "Main" / f"{split}.txt"
+    names = _image_names(listing)
+    entries = {path.stem: path for path in sorted((folder / "Annotations").glob("*.xml"))}
+    absent = [name for name in names if name not in entries]
+    if absent:
+        raise DataError(
+            f"{listing}: lists {absent[0]!r}, which has no file {folder / 'Annotations'}/"
+            f"{absent[0]}.xml ({len(absent)} such)."
+        )
+    parsed = [_parse(entries[name]) for name in names]
+    found = {item.name for image in parsed for item in image.objects}
+    if found <= set(VOC_CLASSES) and _is_challenge(folder):
+        classes = VOC_CLASSES
+    else:
+        rest = sorted(set(entries) - set(names))
+        found |= {name for stem in rest for name in _class_names_in(entries[stem])}
+        classes = tuple(sorted(found))
+    check_class_names(classes, f"{folder / 'Annotations'}")
+    label_of = {name: label for label, name in enumerate(classes)}
+    files = _image_files(folder / "JPEGImages", names, parsed)
+    sizes = [
+        image.size or image_size(folder / "JPEGImages" / file)
+        for image, file in zip(parsed, files)
+    ]
+    dataset = DetectionDataset(
+        source=str(listing),
+        image_dir=str(folder / "JPEGImages"),
+        class_names=classes,
+        category_ids=tuple(range(1, len(classes) + 1)),
+        image_ids=Strings.of(names),
+        file_names=Strings.of(files),
+        sizes=torch.tensor(sizes, dtype=torch.int64),
+        annotations=Annotations.build(len(names), _annotations(parsed, label_of)),
+    )
+    if class_names is None:
+        return dataset
+    return dataset.select_classes(class_names, drop_others=drop_others, allow_absent=allow_absent)
+
+
+@dataclass(frozen=True)
+class _Object:
+    name: str
+    box: tuple[float, float, float, float]  # x, y, width, height
+    is_difficult: bool
+
+
+@dataclass(frozen=True)
+class _Image:
+    file_name: str | None
+    size: tuple[int, int] | None  # (height, width)
+    objects: tuple[_Object, ...]
+
+
+def _image_names(listing: Path) -> list[str]:
+    try:
+        # A line may go on with a flag, as in the lists of a single class.
+        names = [line.split()[0] for line in listing.read_text("utf-8").splitlines() if line.split()]
+    except FileNotFoundError:
+        raise DataError(f"{listing}: no such list of images.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{listing}: cannot be read ({error}).") from None
+    if not names:
+        raise DataError(f"{listing}: lists no images.")
+    seen = set()
+    for name in names:
+        if name in seen:
+            raise DataError(f"{listing}: lists {name!r} twice. Remove one of the lines.")
+        seen.add(name)
+    return names
+
+
+def _root(file: Path) -> ET.Element:
+    try:
+        return ET.parse(file).getroot()
+    except ET.ParseError as error:
+        line, column = error.position
+        raise DataError(
+            f"{file}: is not valid XML: line {line}, column {column + 1}: {error.msg}."
+        ) from None
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read ({error.strerror}).") from None
+
+
+def _parse(file: Path) -> _Image:
+    root = _root(file)
+    size = None
+    if root.find("size") is not None:
+        width, height = _size_number(root, "width", file), _size_number(root, "height", file)
+        # Some annotation tools write zeros for a size that they do not know.
+        size = (height, width) if height > 0 and width > 0 else None
+    objects = []
+    for k, element in enumerate(root.findall("object")):
+        where = f"{file}: object {k + 1}"
+        name = (element.findtext("name") or "").strip()
+        if not name:
+            raise DataError(f"{where}: has no name.")
+        corners = [_number(element, f"bndbox/{key}", where) for key in ("xmin", "ymin", "xmax", "ymax")]
+        x1, y1, x2, y2 = corners
+        difficult = element.findtext("difficult") or "0"
+        if difficult.strip() not in ("0", "1"):
+            raise DataError(f"{where} ({name}): difficult is {difficult!r} instead of 0 or 1.")
+        box = (x1 - 1, y1 - 1, x2 - x1, y2 - y1)
+        objects.append(_Object(name, box, difficult.strip() == "1"))
+    return _Image(root.findtext("filename"), size, tuple(objects))
+
+
+def _size_number(root: ET.Element, key: str, file: Path) -> int:
+    return int(_number(root, f"size/{key}", str(file)))
+
+
+def _number(element: ET.Element, path: str, where: str) -> float:
+    text = element.findtext(path)
+    if text is None:
+        raise DataError(f"{where}: has no {path}.")
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise DataError(f"{where}: {path} is {text!r} instead of a number.")
+    return value
+
+
+def _class_names_in(file: Path) -> set[str]:
+    names = {(item.findtext("name") or "").strip() for item in _root(file).iter("object")}
+    return names - {""}
+
+
+def _is_challenge(folder: Path) -> bool:
+    """Whether this is one of the VOC challenges, by its name."""
+    return re.fullmatch(r"VOC20\d\d", folder.resolve().name) is not None
+
+
+def _image_files(folder: Path, names: list[str], parsed: list[_Image]) -> list[str]:
+    """The file of each image: its name with an image's extension, or what its XML says."""
+    try:
+        present = {entry.name for entry in os.scandir(folder)}
+    except OSError:
+        raise DataError(f"{folder}: no such folder; it should hold the images.") from None
+    by_stem = {
+        os.path.splitext(file)[0]: file
+        for file in sorted(present, reverse=True)
+        if file.lower().endswith(EXTENSIONS)
+    }
+    return [
+        by_stem.get(name) or image.file_name or f"{name}.jpg"
+        for name, image in zip(names, parsed)
+    ]
+
+
+def _annotations(parsed: list[_Image], label_of: dict[str, int]) -> list[Annotation]:
+    found: list[Annotation] = []
+    for i, image in enumerate(parsed):
+        for item in image.objects:
+            found.append(
+                Annotation(
+                    image=i,
+                    id=len(found) + 1,
+                    label=label_of[item.name],
+                    box=item.box,
+                    area=max(item.box[2], 0.0) * max(item.box[3], 0.0),
+                    is_ignored=item.is_difficult,
+                )
+            )
+    return found
