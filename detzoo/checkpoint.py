@@ -1,0 +1,255 @@
+"""Checkpoints: a detector with its configuration and class names in one file.
+
+A checkpoint is a ``torch.save`` of plain values (tensors, dicts, lists, numbers, text) and is
+read with ``weights_only=True``: loading one never executes code from it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import tempfile
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import detzoo
+from detzoo.catalog import config_classes
+from detzoo.config import ConfigError, from_dict, to_dict
+from detzoo.detectors.base import Detector
+from detzoo.errors import CheckpointError
+from detzoo.experiment import Experiment
+
+FORMAT = 1
+_MARK = "detzoo checkpoint"
+_KEYS = ("format", "experiment", "model", "ema", "training")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint file holds. ``training`` is what the training loop needs to go on."""
+
+    experiment: Experiment
+    model: Mapping[str, Tensor]
+    ema: Mapping[str, Tensor] | None = None
+    training: Mapping[str, Any] | None = None
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.experiment.class_names
+
+    @property
+    def weights(self) -> Mapping[str, Tensor]:
+        """The weights to detect with: the averaged ones where there are any."""
+        return self.model if self.ema is None else self.ema
+
+    def build_model(self) -> Detector:
+        """The detector with these weights, in evaluation mode."""
+        model = self.experiment.build_model()
+        load_strictly(model, self.weights, "checkpoint")
+        return model.eval()
+
+
+def save(path: Path | str, checkpoint: Checkpoint) -> None:
+    """Writes ``checkpoint`` so that ``path`` always holds a whole file: the old or the new one.
+
+    Raises :class:`CheckpointError` when it cannot be written.
+    """
+    content = {
+        "what": _MARK,
+        "format": FORMAT,
+        "detzoo": detzoo.__version__,
+        "torch": str(torch.__version__),
+        "experiment": to_dict(checkpoint.experiment),
+        "class_names": list(checkpoint.class_names),
+        "model": _on_cpu(checkpoint.model),
+        "ema": None if checkpoint.ema is None else _on_cpu(checkpoint.ema),
+        "training": None if checkpoint.training is None else dict(checkpoint.training),
+    }
+    save_atomically(Path(path), content)
+
+
+def save_atomically(path: Path, content: Any) -> None:
+    """``torch.save`` to a temporary file beside ``path``, flushed to the disk, then renamed."""
+    _require_plain(content, "content")
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=f".{path.name}.", suffix=".tmp", delete=False
+        ) as file:
+            temporary = Path(file.name)
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+        temporary = None
+        _sync_directory(path.parent)
+    # torch's writer reports a failed write as a RuntimeError.
+    except (OSError, RuntimeError) as error:
+        kept = " The file that was there is untouched." if path.exists() else ""
+        raise CheckpointError(
+            f"{path}: cannot be written: {_reason(error)}. "
+            f"Make room on the disk, or choose another folder with --out.{kept}"
+        ) from error
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+
+
+def read(path: Path | str) -> Checkpoint:
+    """The checkpoint in ``path``, its tensors on the CPU.
+
+    Raises :class:`CheckpointError` when there is none, when it is damaged, when it was written by a
+    newer detzoo, or when the file is something else.
+    """
+    content = _load(Path(path))
+    if not isinstance(content, Mapping) or content.get("what") != _MARK:
+        raise CheckpointError(
+            f"{path}: not a detzoo checkpoint. A file of bare weights needs a model to go with it: "
+            "detzoo.load(NAME, weights=FILE), or --weights FILE after a model's name."
+        )
+    absent = [key for key in _KEYS if key not in content]
+    if absent:
+        raise CheckpointError(f"{path}: an incomplete checkpoint: it has no {absent[0]!r}.")
+    if content["format"] != FORMAT:
+        raise CheckpointError(
+            f"{path}: has checkpoint format {content['format']}, written by detzoo "
+            f"{content.get('detzoo')}; this is detzoo {detzoo.__version__}, which reads format "
+            f"{FORMAT}. Install the version that wrote it."
+        )
+    try:
+        experiment = from_dict(content["experiment"], config_classes())
+    except ConfigError as error:
+        raise CheckpointError(
+            f"{path}: its configuration cannot be used by detzoo {detzoo.__version__} (it was "
+            f"written by {content.get('detzoo')}): {error}"
+        ) from None
+    return Checkpoint(experiment, content["model"], content["ema"], content["training"])
+
+
+def read_state_dict(path: Path | str) -> Mapping[str, Tensor]:
+    """Bare weights by name from a checkpoint, a ``.pth`` file, ``.safetensors`` or ``.npz``."""
+    path = Path(path)
+    content = _load(path)
+    if isinstance(content, Mapping):
+        if content.get("what") == _MARK:
+            content = content["model"] if content["ema"] is None else content["ema"]
+        content = content.get("state_dict", content)
+    if not isinstance(content, Mapping) or not all(
+        isinstance(value, Tensor) for value in content.values()
+    ):
+        raise CheckpointError(f"{path}: holds no weights by name (a 'state_dict').")
+    return content
+
+
+def load_strictly(model: torch.nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
+    """Loads weights that must fit ``model`` in every name and shape.
+
+    Counters of batch-norm may be missing, as they are in files of old torch versions.
+    """
+    own = model.state_dict()
+    problems = mismatches(own, weights)
+    if problems:
+        raise CheckpointError(_other_model(source, problems))
+    model.load_state_dict({**{k: v for k, v in own.items() if is_counter(k)}, **weights})
+
+
+def mismatches(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[str]:
+    """What keeps ``given`` from being loaded into a model with the tensors ``own``."""
+    problems = [f"missing {name}" for name in own if name not in given and not is_counter(name)]
+    problems += [f"unknown {name}" for name in given if name not in own]
+    problems += [
+        f"{name} has shape {tuple(given[name].shape)} instead of {tuple(own[name].shape)}"
+        for name in own
+        if name in given and given[name].shape != own[name].shape
+    ]
+    return problems
+
+
+def _other_model(source: str, problems: list[str]) -> str:
+    listed = "; ".join(problems[:6]) + (f"; and {len(problems) - 6} more" if problems[6:] else "")
+    return f"{source}: its weights belong to another model: {listed}."
+
+
+def is_counter(name: str) -> bool:
+    """Whether ``name`` is the count of batches that a batch-norm has seen."""
+    return name.endswith("num_batches_tracked")
+
+
+def _load(path: Path) -> Any:
+    if not path.is_file():
+        what = "is a folder, not a file" if path.is_dir() else "no such file"
+        raise CheckpointError(f"{path}: {what}. Give the path of a checkpoint, such as best.pt.")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        if path.suffix == ".npz":
+            import numpy as np
+
+            with np.load(path, allow_pickle=False) as arrays:
+                return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+        return torch.load(path, map_location="cpu", weights_only=True)
+    # Damaged files fail in every layer of the readers with errors of every type.
+    except Exception as error:
+        raise CheckpointError(
+            f"{path}: cannot be read ({_reason(error)}). Either it is damaged, for instance a "
+            "copy or download that stopped early, or it is not a file of weights."
+        ) from error
+
+
+def _require_plain(value: Any, where: str) -> None:
+    """Raises TypeError for what :func:`read` would refuse: better now than after the training."""
+    if type(value) in (dict, OrderedDict):
+        for key, item in value.items():
+            _require_plain(key, where)
+            _require_plain(item, f"{where}[{key!r}]")
+    elif type(value) in (list, tuple):
+        for i, item in enumerate(value):
+            _require_plain(item, f"{where}[{i}]")
+    elif not isinstance(value, Tensor) and type(value) not in (str, int, float, bool, type(None)):
+        raise TypeError(f"{where}: a {type(value).__name__} cannot be saved; checkpoints are plain")
+
+
+def _on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    # Copied, so that a view never drags the whole of a larger tensor's storage into the file.
+    return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
+
+
+def _reason(error: BaseException) -> str:
+    # torch's writer hides the system's error ("No space left on device") behind its own.
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__context__
+    if isinstance(error, pickle.UnpicklingError) and "Unsupported" in str(error):
+        return "it holds Python objects, which are not loaded because they could execute code"
+    lines = str(error).strip().splitlines()
+    return lines[0][:200].rstrip(".") if lines else type(error).__name__
+
+
+def _sync_directory(path: Path) -> None:
+    """Makes the renaming itself durable, where the system can open folders."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,108 @@
+"""Trained weights as a starting point: for other classes, and for a bare backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from detzoo.backbones.pretrained import find_pretrained
+from detzoo.checkpoint import is_counter, load_strictly, mismatches, read_state_dict
+from detzoo.detectors.base import Detector
+from detzoo.errors import CheckpointError
+from detzoo.heads.class_rows import ClassRows
+
+
+@dataclass(frozen=True)
+class ClassTransfer:
+    """Which classes took trained rows over and which start fresh, in the model's order.
+
+    ``unused`` are the classes of the weights that the model does not have.
+    """
+
+    copied: tuple[str, ...]
+    fresh: tuple[str, ...]
+    unused: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class BackboneReport:
+    """Names that the weights lack, so that the model keeps its own, and names that nobody wants."""
+
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+
+
+@torch.no_grad()
+def initialise(
+    model: Detector,
+    weights: Mapping[str, Tensor],
+    *,
+    from_names: Sequence[str],
+    to_names: Sequence[str],
+    source: str = "weights",
+) -> ClassTransfer:
+    """Starts ``model`` (for ``to_names``) from ``weights`` that were trained for ``from_names``.
+
+    What does not depend on the classes is taken over whole. Of what does, the rows of the classes
+    with the same name are copied, as are shared ones such as background; other rows stay as the
+    model has them. Raises :class:`CheckpointError` when the weights belong to another model.
+    """
+    shared = [name for name in to_names if name in set(from_names)]
+    pairs = [(to_names.index(name), from_names.index(name)) for name in shared]
+    to_rows, from_rows = torch.tensor(pairs, dtype=torch.long).reshape(-1, 2).unbind(1)
+
+    merged = dict(weights)
+    own = model.state_dict()
+    for name, rows in model.class_parameters().items():
+        if name not in weights:
+            continue  # reported below with all that is missing
+        _check_rows(weights[name], own[name], rows, name, len(from_names), source)
+        mixed = own[name].detach().cpu().clone()
+        target = rows.index(to_rows, len(to_names))
+        mixed[target] = weights[name].to(mixed)[rows.index(from_rows, len(from_names))]
+        merged[name] = mixed
+    load_strictly(model, merged, source)
+    return ClassTransfer(
+        copied=tuple(shared),
+        fresh=tuple(name for name in to_names if name not in set(from_names)),
+        unused=tuple(name for name in from_names if name not in set(to_names)),
+    )
+
+
+def initialise_backbone(backbone: nn.Module, pretrained: str) -> BackboneReport:
+    """Loads the weights called ``pretrained`` into ``backbone``.
+
+    Raises :class:`CheckpointError` when the file cannot be found or belongs to another backbone.
+    """
+    path = find_pretrained(pretrained)
+    weights = read_state_dict(path)
+    own = backbone.state_dict()
+    fitting = {name: value for name, value in weights.items() if name in own}
+    wrong = [text for text in mismatches(own, fitting) if not text.startswith("missing ")]
+    if wrong or not fitting:
+        reason = "; ".join(wrong[:6]) or "no name of its tensors is known"
+        raise CheckpointError(
+            f"{path}: does not fit the backbone that asks for {pretrained!r}: {reason}. "
+            "Choose weights of the same architecture with --set model.backbone.pretrained=NAME, "
+            "or train without: --from-scratch."
+        )
+    backbone.load_state_dict(fitting, strict=False)
+    return BackboneReport(
+        missing=tuple(name for name in own if name not in weights and not is_counter(name)),
+        unexpected=tuple(name for name in weights if name not in own),
+    )
+
+
+def _check_rows(
+    given: Tensor, own: Tensor, rows: ClassRows, name: str, num_classes: int, source: str
+) -> None:
+    expected = (rows.count(num_classes), *own.shape[1:])
+    if given.shape != expected:
+        raise CheckpointError(
+            f"{source}: its weights belong to another model, or to other classes than it names: "
+            f"{name} has shape {tuple(given.shape)} instead of {expected} for its "
+            f"{num_classes} classes."
+        )

@@ -1,0 +1,134 @@
+"""The direction of imports that docs/architecture.md prescribes, and the catalogue's completeness."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import detzoo
+from detzoo import catalog
+from detzoo.config import config_types
+
+PACKAGE = Path(detzoo.__file__).parent
+
+# Each may import from its own layer and from those above it in this list.
+LAYERS = (
+    ("errors", "config"),
+    ("ops",),
+    ("structures",),
+    ("layers", "priors", "coders", "assigners", "samplers", "losses", "postprocess"),
+    ("backbones", "necks", "heads"),
+    ("detectors",),
+    ("data", "optim"),
+    ("experiment",),
+    ("evaluate", "zoo"),
+    ("catalog", "checkpoint", "transfer"),
+    ("inputs", "draw", "predictor"),
+    ("train",),
+    ("quickstart",),
+    ("cli",),
+)
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the package by its dotted name without "detzoo."."""
+    found = {}
+    for path in PACKAGE.rglob("*.py"):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        name = ".".join(part for part in parts if part != "__init__")
+        if name:
+            found[name] = path
+    return found
+
+
+def imported(path: Path) -> Iterator[str]:
+    """The modules of detzoo that ``path`` imports when it is loaded or run, without "detzoo."."""
+    tree = ast.parse(path.read_text())
+    skipped = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            module = node.module or ""
+            names = [f"{module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        yield from (name[len("detzoo.") :] for name in names if name.startswith("detzoo."))
+
+
+def test_every_part_has_a_layer() -> None:
+    parts = {name.split(".")[0] for name in modules()}
+    assert parts - {"__main__"} <= set(LEVEL), parts - set(LEVEL)
+
+
+def test_imports_go_one_way() -> None:
+    wrong = []
+    for name, path in modules().items():
+        own = LEVEL.get(name.split(".")[0], len(LAYERS))
+        for other in imported(path):
+            part = other.split(".")[0]
+            if part in LEVEL and LEVEL[part] > own:
+                wrong.append(f"{name} imports {other}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_document_says_the_same() -> None:
+    document = PACKAGE.parent / "docs" / "architecture.md"
+    text = document.read_text()
+    start = text.index("Imports go one way: `") + len("Imports go one way: `")
+    chain = text[start : text.index("`", start)]
+    written = [set(re.findall(r"\w+", step)) for step in chain.split("->")]
+    levels = [{LEVEL[name] for name in step} for step in written]
+    flat = [level for step in levels for level in sorted(step)]
+    assert flat == sorted(flat), chain
+
+
+def test_every_config_class_is_in_the_catalogue() -> None:
+    defining = {
+        f"detzoo.{name}"
+        for name, path in modules().items()
+        if re.search(r"^@config$", path.read_text(), re.MULTILINE)
+    }
+    assert sorted(defining) == list(catalog.MODULES)
+
+
+def test_the_catalogue_builds_no_abstract_class() -> None:
+    classes = catalog.config_classes()
+    assert classes["ResNetConfig"].__module__ == "detzoo.backbones.resnet"
+    assert not any(inspect.isabstract(cls) for cls in classes.values())
+    assert classes == config_types(*map(importlib.import_module, catalog.MODULES))
+
+
+def test_public_names() -> None:
+    for name in detzoo.__all__:
+        assert getattr(detzoo, name) is not None
+        assert name in dir(detzoo)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        detzoo.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize("module", ["detzoo", "detzoo.cli.main"])
+def test_importing_is_cheap(module: str) -> None:
+    """Neither ``import detzoo`` nor ``detzoo --help`` waits for torch."""
+    code = (
+        f"import sys, {module}; print([m for m in ('torch', 'cv2', 'scipy') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,48 @@
+"""Detectors that are small enough to be built and run in a moment."""
+
+from __future__ import annotations
+
+from detzoo.backbones.resnet import ResNetConfig
+from detzoo.data.sample import Transform
+from detzoo.detectors.single_stage import SingleStageConfig
+from detzoo.detectors.two_stage import TwoStageConfig
+from detzoo.experiment import DataConfig, Experiment
+from detzoo.heads.dense.retina import RetinaHeadConfig
+from detzoo.heads.dense.rpn import RPNHeadConfig
+from detzoo.heads.roi.box_head import BoxHeadConfig
+from detzoo.heads.roi.mask_head import MaskHeadConfig
+from detzoo.heads.roi.standard import StandardRoIHeadConfig
+from detzoo.layers.norm import BatchNorm
+from detzoo.necks.fpn import FPNConfig
+
+BACKBONE = ResNetConfig(depth=18, base_channels=4, frozen_stages=-1, norm=BatchNorm())
+
+
+def tiny_retinanet(
+    class_names: tuple[str, ...] = ("cat", "dog"), transforms: tuple[Transform, ...] = ()
+) -> Experiment:
+    model = SingleStageConfig(
+        backbone=BACKBONE,
+        neck=FPNConfig(out_channels=8, start_level=1, extra_levels="on_input"),
+        bbox_head=RetinaHeadConfig(num_convs=1, channels=8),
+    )
+    data = DataConfig(train_transforms=transforms, test_transforms=transforms, workers=0)
+    return Experiment(model=model, class_names=class_names, data=data)
+
+
+def tiny_mask_rcnn(
+    class_names: tuple[str, ...] = ("cat", "dog"), transforms: tuple[Transform, ...] = ()
+) -> Experiment:
+    model = TwoStageConfig(
+        backbone=BACKBONE,
+        neck=FPNConfig(out_channels=8),
+        rpn_head=RPNHeadConfig(),
+        roi_head=StandardRoIHeadConfig(
+            box_head=BoxHeadConfig(fc_channels=16),
+            mask_head=MaskHeadConfig(num_convs=1, channels=8),
+        ),
+    )
+    data = DataConfig(
+        train_transforms=transforms, test_transforms=transforms, workers=0, masks="bitmap"
+    )
+    return Experiment(model=model, class_names=class_names, data=data)
