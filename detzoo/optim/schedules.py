@@ -1,4 +1,4 @@
-"""Learning-rate schedules: pure functions from the number of steps taken to a factor of the rate."""
+"""Learning-rate schedules: pure functions from the steps taken to a factor of the rate."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Policy(ABC):
 
     @abstractmethod
     def factor(self, progress: float, length: int) -> float:
-        """The factor after ``progress`` of ``length`` epochs (or iterations, if the run counts those)."""
+        """The factor after ``progress`` of ``length``, both in the schedule's unit."""
 
     def stretched(self, scale: float) -> Policy:
         """The same course over a run that is ``scale`` times as long."""
@@ -68,7 +68,7 @@ class Poly(Policy):
 
 @config
 class Warmup:
-    """A lower rate during the first ``iterations``: from ``ratio`` of it, linearly, or at ``ratio``."""
+    """A lower rate during the first ``iterations``: rising from ``ratio`` of it, or constant."""
 
     iterations: int = 500
     ratio: float = 0.001

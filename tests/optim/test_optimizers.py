@@ -38,9 +38,7 @@ def test_norm_decay_applies_to_trained_norms_only() -> None:
 
 
 def test_bias_scales_leave_norms_and_frozen_biases_alone() -> None:
-    found = settings(
-        SGD(lr=0.1, weight_decay=0.5, bias_lr_scale=2.0, bias_weight_decay_scale=0.0)
-    )
+    found = settings(SGD(lr=0.1, weight_decay=0.5, bias_lr_scale=2.0, bias_weight_decay_scale=0.0))
     scaled = {name for name, value in found.items() if value == (0.2, 0.0)}
     assert scaled == {"backbone.2.bias", "head.0.bias"}
     assert {value for name, value in found.items() if name not in scaled} == {(0.1, 0.5)}

@@ -1,0 +1,101 @@
+"""The processes of a training: one, or as many as ``torchrun`` started.
+
+Everything here is for one process as much as for many, so that the loop need not distinguish.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch import distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+
+from detzoo.errors import DeviceError
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process among those that train together, and the device it computes on."""
+
+    rank: int
+    count: int
+    device: torch.device
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the process that writes files and talks to the user."""
+        return self.rank == 0
+
+    def parallel(self, model: nn.Module) -> nn.Module:
+        """``model`` with gradients that are averaged over the processes.
+
+        Batch-norm statistics stay those of each process, as in MMDetection.
+        """
+        if self.count == 1:
+            return model
+        devices = [self.device] if self.device.type == "cuda" else None
+        return DistributedDataParallel(model, device_ids=devices, broadcast_buffers=False)
+
+    def gradients_shared(
+        self, parallel: nn.Module, *, now: bool
+    ) -> contextlib.AbstractContextManager[None]:
+        """Around a forward and backward pass; ``now`` False leaves averaging to a later one."""
+        if isinstance(parallel, DistributedDataParallel) and not now:
+            return parallel.no_sync()
+        return contextlib.nullcontext()
+
+    def share(self, tensors: Iterable[Tensor]) -> None:
+        """Overwrites ``tensors`` with those of the first process."""
+        if self.count > 1:
+            for tensor in tensors:
+                dist.broadcast(tensor, 0)
+
+    def maximum(self, value: Tensor) -> Tensor:
+        """The largest ``value`` of all processes."""
+        if self.count > 1:
+            dist.all_reduce(value, dist.ReduceOp.MAX)
+        return value
+
+    def wait(self) -> None:
+        """Until every process is here."""
+        if self.count > 1:
+            dist.barrier()
+
+
+@contextlib.contextmanager
+def join_processes(device: torch.device | str) -> Iterator[Processes]:
+    """Joins the processes that ``torchrun`` started; alone where it did not.
+
+    ``device`` is a type such as ``cuda``, of which each process takes its own, or one device.
+    """
+    device = torch.device(device)
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+    if device.type == "cuda":
+        device = _cuda_device(device, local_rank)
+    if count == 1:
+        yield Processes(0, 1, device)
+        return
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield Processes(dist.get_rank(), dist.get_world_size(), device)
+    finally:
+        dist.destroy_process_group()
+
+
+def _cuda_device(device: torch.device, local_rank: int) -> torch.device:
+    available = torch.cuda.device_count()
+    index = local_rank if device.index is None else device.index
+    if index >= available:
+        raise DeviceError(
+            f"cuda:{index}: there are {available} CUDA devices. Use --device cpu, or start at most "
+            "one process per device (torchrun --nproc-per-node)."
+        )
+    device = torch.device("cuda", index)
+    torch.cuda.set_device(device)
+    return device

@@ -1,0 +1,128 @@
+"""What resuming needs: the place in the run, and the state of all that changes with it.
+
+Random numbers need no state. Those of a step follow from the run's seed, the process and the
+iteration (:func:`seed_step`), as those of the loader follow from the seed, the epoch and the image.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from detzoo import checkpoint
+from detzoo.checkpoint import Checkpoint
+from detzoo.config import diff
+from detzoo.errors import CheckpointError
+from detzoo.experiment import Experiment
+from detzoo.optim.ema import WeightAverage
+
+
+@dataclass
+class Position:
+    """Where a run is. Metrics are by name; the best ones are those of ``best.pt``."""
+
+    iteration: int = 0
+    steps_per_epoch: int = 0
+    best: dict[str, float] = field(default_factory=dict)
+    # Evaluations since the best one.
+    stale_evaluations: int = 0
+
+
+@dataclass(frozen=True)
+class Learner:
+    """All objects whose state changes from step to step."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    average: WeightAverage | None
+
+
+def seed_step(seed: int, rank: int, iteration: int) -> None:
+    """Makes the random numbers of this step independent of all that was drawn before."""
+    mixed = np.random.SeedSequence((seed, rank, iteration)).generate_state(1, np.uint64)
+    torch.manual_seed(int(mixed[0]))
+
+
+def save_last(path: Path, experiment: Experiment, learner: Learner, position: Position) -> None:
+    """Writes a checkpoint that training can go on from."""
+    average = learner.average
+    training = {
+        "position": dataclasses.asdict(position),
+        "optimizer": learner.optimizer.state_dict(),
+        "scaler": learner.scaler.state_dict(),
+        "averaged_steps": 0 if average is None else average.steps,
+    }
+    weights = learner.model.state_dict()
+    averaged = None if average is None else average.average
+    checkpoint.save(path, Checkpoint(experiment, weights, averaged, training))
+
+
+def save_best(path: Path, experiment: Experiment, model: nn.Module) -> None:
+    """Writes a checkpoint to detect with: the weights that were evaluated."""
+    checkpoint.save(path, Checkpoint(experiment, model.state_dict()))
+
+
+def load_last(
+    path: Path, experiment: Experiment, learner: Learner, steps_per_epoch: int
+) -> tuple[Position, list[str]]:
+    """Puts ``learner`` into the state that ``path`` holds.
+
+    Also says which settings of ``experiment`` are others than those of the run so far. Raises
+    :class:`CheckpointError` where the run cannot go on: other classes, another model, or epochs of
+    another length.
+    """
+    _remove_unfinished(path)
+    saved = checkpoint.read(path)
+    if saved.training is None:
+        raise CheckpointError(
+            f"{path}: holds weights only, no training to resume. Start a new run from it: "
+            f"--weights {path}."
+        )
+    if saved.class_names != experiment.class_names:
+        raise CheckpointError(
+            f"{path}: was trained on the classes {', '.join(saved.class_names)}, but the data has "
+            f"{', '.join(experiment.class_names)}. Resuming needs the same classes in the same "
+            f"order; to start a new run from these weights, use --weights {path}."
+        )
+    position = Position(**saved.training["position"])
+    if position.steps_per_epoch != steps_per_epoch:
+        raise CheckpointError(
+            f"{path}: an epoch was {position.steps_per_epoch} steps long and would now be "
+            f"{steps_per_epoch}. Resume with the same data, batch size and number of processes; "
+            f"to start a new run from these weights, use --weights {path}."
+        )
+    checkpoint.load_strictly(learner.model, saved.model, str(path))
+    _load_optimizer(path, learner.optimizer, saved.training["optimizer"])
+    if learner.scaler.is_enabled() and saved.training["scaler"]:
+        learner.scaler.load_state_dict(saved.training["scaler"])
+    if learner.average is not None:
+        # A run that begins to average only now starts from the weights that it has.
+        averaged = saved.model if saved.ema is None else saved.ema
+        for name, value in learner.average.average.items():
+            value.copy_(averaged[name])
+        learner.average.steps = saved.training["averaged_steps"]
+    changes = diff(saved.experiment, experiment)
+    return position, [f"{name} {old!r} -> {new!r}" for name, old, new in changes]
+
+
+def _load_optimizer(path: Path, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    try:
+        optimizer.load_state_dict(state)
+    except (ValueError, KeyError) as error:
+        raise CheckpointError(
+            f"{path}: its optimizer is another one ({error}). Resume with the optimizer of the "
+            f"run, or start a new run from these weights: --weights {path}."
+        ) from None
+
+
+def _remove_unfinished(path: Path) -> None:
+    """Removes what a kill in the middle of writing ``path`` left behind."""
+    for file in path.parent.glob(f".{path.name}.*.tmp"):
+        file.unlink()

@@ -1,0 +1,73 @@
+"""The evaluations of a run: the same images and metrics each time, and which was best."""
+
+from __future__ import annotations
+
+import math
+
+from detzoo.config import ConfigError
+from detzoo.data.dataset import DetectionDataset
+from detzoo.data.loader import build_loader
+from detzoo.detectors.base import Detector
+from detzoo.evaluate.ground_truth import GroundTruth
+from detzoo.evaluate.metrics import Metrics
+from detzoo.evaluate.run import default_evaluators, evaluate, score
+from detzoo.experiment import Experiment
+from detzoo.train.distributed import Processes
+from detzoo.train.state import Position
+
+
+class Validation:
+    """Scores a model on ``data``; ``metric`` decides which weights are best (None: the main one).
+
+    Raises :class:`ConfigError` for a metric that the evaluation does not have.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        data: DetectionDataset,
+        processes: Processes,
+        metric: str | None,
+    ) -> None:
+        self._precision = experiment.precision
+        self._batches = build_loader(
+            data,
+            experiment.data.test_transforms,
+            images_per_device=1,
+            workers=experiment.data.workers,
+            seed=experiment.seed,
+            training=False,
+            rank=processes.rank,
+            world_size=processes.count,
+        )
+        self._evaluators = default_evaluators(
+            GroundTruth.from_coco(data.to_coco(), data.source),
+            experiment.class_names,
+            predicts_masks=experiment.model.predicts_masks,
+            is_class_agnostic=experiment.model.is_class_agnostic,
+        )
+        names = score(self._evaluators, [])
+        self.metric = metric or names.main_name
+        if self.metric not in names.values:
+            raise ConfigError(
+                f"early stopping: no metric is called {self.metric!r} here; "
+                f"there are {', '.join(names.values)}"
+            )
+
+    def run(self, model: Detector) -> Metrics:
+        """The metrics of the model as it is now; every process gets those of all the data."""
+        return evaluate(model, self._batches, self._evaluators, precision=self._precision)
+
+    def note(self, metrics: Metrics, position: Position) -> bool:
+        """Notes in ``position`` how good the evaluation was; whether it was the best so far."""
+        best = _or_worst(position.best.get(self.metric, math.nan))
+        if position.best and _or_worst(metrics[self.metric]) <= best:
+            position.stale_evaluations += 1
+            return False
+        position.best = dict(metrics.values)
+        position.stale_evaluations = 0
+        return True
+
+
+def _or_worst(value: float) -> float:
+    return -math.inf if math.isnan(value) else value

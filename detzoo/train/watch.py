@@ -1,0 +1,165 @@
+"""What every step must tell: whether its loss is a number, and whether somebody wants to stop.
+
+Asking a GPU for a number makes the step wait for it. So there the answer is read a few steps later,
+when it has long arrived; until then a flag on the device keeps the optimizer from changing weights.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from detzoo.checkpoint import save_atomically
+from detzoo.errors import UserError
+from detzoo.structures import Batch
+from detzoo.train.distributed import Processes
+
+# Steps between a result and its reading on a GPU: enough that it has arrived.
+_DELAY = 2
+
+
+class NonFiniteLossError(UserError):
+    """A loss became infinite or not a number."""
+
+
+class Interrupt:
+    """Turns the first Ctrl-C inside a ``with`` block into a request; the second one interrupts."""
+
+    def __init__(self, announce: Callable[[str], None]) -> None:
+        self.requested = False
+        self._announce = announce
+        self._process = os.getpid()
+        self._previous: Any = None
+
+    def __enter__(self) -> Interrupt:
+        if threading.current_thread() is threading.main_thread():
+            self._previous = signal.signal(signal.SIGINT, self._handle)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._previous is not None:
+            signal.signal(signal.SIGINT, self._previous)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._process:
+            return  # a forked loader worker: its parent decides
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+        self._announce("finishing this step; press Ctrl-C again to stop at once")
+
+
+@dataclass(frozen=True)
+class _Observation:
+    flags: Tensor  # (2,) on the CPU: loss not finite, stop requested; in any process
+    arrived: torch.cuda.Event | None
+    iteration: int
+    losses: Mapping[str, Tensor]
+    batch: Batch
+
+
+class Watch:
+    """Looks at every batch's losses; ``tripped`` is 1 on the device from the first bad one on."""
+
+    def __init__(self, processes: Processes, run_dir: Path, model: nn.Module) -> None:
+        self.processes = processes
+        self.run_dir = run_dir
+        self.model = model
+        self.tripped = torch.zeros((), device=processes.device)
+        self._delay = _DELAY if processes.device.type == "cuda" else 0
+        self._pending: deque[_Observation] = deque()
+
+    def guard(self, optimizer: torch.optim.Optimizer) -> None:
+        """Lets ``tripped`` keep a fused CUDA ``optimizer`` from changing any weight."""
+        if self.processes.device.type == "cuda":
+            # The attribute through which GradScaler skips steps, without asking the GPU.
+            optimizer.found_inf = self.tripped  # type: ignore[attr-defined]
+
+    def observe(
+        self,
+        total: Tensor,
+        losses: Mapping[str, Tensor],
+        batch: Batch,
+        iteration: int,
+        stop: bool,
+    ) -> None:
+        """Notes the losses of one batch; every process must call it equally often."""
+        bad = ~torch.isfinite(total.detach())
+        flags = torch.stack([bad, torch.full_like(bad, stop)]).to(torch.float32)
+        flags = self.processes.maximum(flags)
+        torch.maximum(self.tripped, flags[0], out=self.tripped)
+        arrived = None
+        if self._delay:
+            flags = torch.empty(2, pin_memory=True).copy_(flags, non_blocking=True)
+            arrived = torch.cuda.Event()
+            arrived.record()
+        self._pending.append(_Observation(flags, arrived, iteration, losses, batch))
+
+    def check(self, *, everything: bool = False) -> bool:
+        """Whether to stop now, as far as is known yet (``everything`` waits until all is known).
+
+        All processes get the same answer. Raises :class:`NonFiniteLossError` for a loss that is
+        not finite, after saving its batch.
+        """
+        stop = False
+        while len(self._pending) > (0 if everything else self._delay):
+            seen = self._pending.popleft()
+            if seen.arrived is not None:
+                seen.arrived.synchronize()
+            not_finite, stop_requested = seen.flags.tolist()
+            if not_finite:
+                self._fail(seen)
+            stop = stop or bool(stop_requested)
+        return stop
+
+    def _fail(self, seen: _Observation) -> None:
+        terms = [
+            f"{name} is {value.item()}"
+            for name, value in seen.losses.items()
+            if not torch.isfinite(value)
+        ]
+        if not terms:
+            raise NonFiniteLossError(
+                f"step {seen.iteration}: a loss of another process is not finite; that process "
+                "says which."
+            )
+        file = self.run_dir / f"nonfinite_rank{self.processes.rank}.pt"
+        save_atomically(file, _saved_batch(seen, self.model))
+        images = ", ".join(info.path or str(info.id) for info in seen.batch.infos)
+        raise NonFiniteLossError(
+            f"step {seen.iteration}: {', '.join(terms)}, for the images {images}. The batch and "
+            f"the weights are saved in {file}; checkpoints are from before this step. Look at "
+            "these images' boxes first; then lower the learning rate (--set optimizer.lr=...), "
+            "lengthen the warm-up, clip gradients (--set max_gradient_norm=35), or use "
+            "--precision fp32."
+        )
+
+
+def _saved_batch(seen: _Observation, model: nn.Module) -> dict[str, Any]:
+    """Everything to repeat the step, as plain values."""
+    return {
+        "iteration": seen.iteration,
+        "losses": {name: value.item() for name, value in seen.losses.items()},
+        "pixels": seen.batch.pixels,
+        "infos": [asdict(info) for info in seen.batch.infos],
+        "targets": [
+            {
+                "boxes": target.boxes,
+                "labels": target.labels,
+                "ignored_boxes": target.ignored_boxes,
+                "masks": None if target.masks is None else target.masks.to_bitmaps().bitmaps,
+            }
+            for target in seen.batch.targets
+        ],
+        "model": model.state_dict(),
+    }
