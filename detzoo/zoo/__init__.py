@@ -1,0 +1,42 @@
+"""The model zoo: every named configuration, by family."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+
+from detzoo.errors import UserError
+from detzoo.zoo import faster_rcnn, mask_rcnn, retinanet, rpn
+from detzoo.zoo.entry import Entry, Family
+
+FAMILIES: tuple[Family, ...] = (
+    rpn.FAMILY,
+    faster_rcnn.FAMILY,
+    mask_rcnn.FAMILY,
+    retinanet.FAMILY,
+)
+
+
+def entries() -> tuple[Entry, ...]:
+    """All entries, family by family."""
+    return tuple(entry for family in FAMILIES for entry in family.entries)
+
+
+def find(name: str) -> Entry:
+    """The entry called ``name``. Raises :class:`UserError` with the nearest names otherwise."""
+    entry = _by_name().get(name)
+    if entry is None:
+        near = difflib.get_close_matches(name, _by_name(), n=3, cutoff=0.5)
+        hint = f"the nearest names are {', '.join(near)}" if near else "no name is near it"
+        raise UserError(f"no model is called {name!r}: {hint}. `detzoo models` lists them all.")
+    return entry
+
+
+def family_of(entry: Entry) -> Family:
+    """The family that ``entry`` belongs to."""
+    return next(family for family in FAMILIES if entry in family.entries)
+
+
+@functools.cache
+def _by_name() -> dict[str, Entry]:
+    return {entry.name: entry for entry in entries()}

@@ -1,0 +1,43 @@
+"""One named configuration and what was published about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from detzoo.experiment import Experiment
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row of the zoo. Figures are those of MMDetection's V2 model zoo, None where it has none.
+
+    APs are in percent on the validation set of the entry's data; ``ar1000`` is the recall of 1000
+    proposals. ``memory_gb`` was the training memory per GPU (8 V100), ``inference_ms`` the time per
+    image on one. ``weights`` is the published file: its name, or its path below the version folder
+    of a mirror where it does not lie at ``folder/name/``.
+    """
+
+    name: str
+    experiment: Experiment
+    box_ap: float | None = None
+    mask_ap: float | None = None
+    ar1000: float | None = None
+    memory_gb: float | None = None
+    inference_ms: float | None = None
+    weights: str | None = None
+
+
+@dataclass(frozen=True)
+class Family:
+    """A folder of the zoo: the paper, and its entries."""
+
+    folder: str
+    title: str
+    paper: str
+    entries: tuple[Entry, ...]
+
+    def weights_path(self, entry: Entry) -> str | None:
+        """Where the published weights lie below the version folder of a mirror."""
+        if entry.weights is None or "/" in entry.weights:
+            return entry.weights
+        return f"{self.folder}/{entry.name}/{entry.weights}"

@@ -1,0 +1,103 @@
+"""Runs one model against its reference."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from detzoo.config import diff
+from detzoo.detectors.base import Detector
+from detzoo.detectors.two_stage import TwoStage
+from detzoo.experiment import Experiment
+from detzoo.structures import RoIMasks
+from tests.parity import model as our
+from tests.parity.compare import (
+    Finding,
+    compare_detections,
+    compare_features,
+    compare_gradients,
+    compare_losses,
+    compare_mask_areas,
+    match_detections,
+)
+from tests.parity.reference import Reference
+
+# Fields that say where weights come from and what raw pixels look like: a model's numbers on
+# given weights and given input do not depend on them.
+OUTSIDE_THE_MODEL = ("backbone.pretrained", "roi_head.shared_stage.resnet.pretrained", "pixels")
+
+
+def check_names(experiment: Experiment, reference: Reference) -> Finding:
+    """The state dict's names and shapes, without allocating the model."""
+    with torch.device("meta"):
+        state = experiment.build_model().state_dict()
+    ours = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    theirs = reference.shapes
+    wrong = sorted(set(ours.items()) ^ set(theirs.items()))
+    return Finding("names", float(len(wrong)), f"differ in {wrong[:3]}" if wrong else "")
+
+
+def check_same_model(experiment: Experiment, of_reference: Experiment) -> Finding:
+    """Whether an entry has the very model of the entry that the reference was made with."""
+    rows = [
+        row
+        for row in diff(experiment.model, of_reference.model)
+        if not row[0].startswith(OUTSIDE_THE_MODEL)
+    ]
+    if len(experiment.class_names) != len(of_reference.class_names):
+        rows.append(("class_names", experiment.class_names, of_reference.class_names))
+    return Finding("same model", float(len(rows)), f"differs in {rows[0]}" if rows else "")
+
+
+def check_numbers(experiment: Experiment, reference: Reference) -> list[Finding]:
+    """Evaluation and training on the reference's weights and inputs."""
+    model = our.build(experiment.model, reference)
+    return [*check_evaluation(model, reference), *check_training(model, reference)]
+
+
+@torch.no_grad()
+def check_evaluation(model: Detector, reference: Reference) -> list[Finding]:
+    """Features, proposals, detections and masks."""
+    model.eval()
+    images = our.image_batch(1, reference.image_shape)
+    findings = []
+    maps = model.backbone(images.pixels)
+    findings.append(compare_features("backbone", our.summarise(maps), reference["backbone"]))
+    features = maps if model.neck is None else model.neck(maps)
+    findings.append(compare_features("features", our.summarise(features), reference["features"]))
+    if "proposals" in reference:
+        assert isinstance(model, TwoStage)
+        (proposals,) = model.rpn_head.propose(model.rpn_head(features), images.infos)
+        theirs = reference["proposals"]
+        theirs = np.concatenate([np.zeros((len(theirs), 1)), theirs[:, [4, 0, 1, 2, 3]]], 1)
+        findings.append(compare_detections("proposals", our.detection_rows(proposals), theirs))
+    (detections,) = model.detect(features, images)
+    rows, theirs = our.detection_rows(detections), reference["detections"]
+    findings.append(compare_detections("detections", rows, theirs))
+    if "mask_areas" in reference:
+        assert isinstance(detections.masks, RoIMasks)
+        pasted = detections.masks.paste(detections.boxes, reference.image_shape)
+        areas = pasted.bitmaps.sum((1, 2)).numpy()
+        pairs, _ = match_detections(rows, theirs)
+        findings.append(compare_mask_areas(areas, reference["mask_areas"], pairs))
+    return findings
+
+
+def check_training(model: Detector, reference: Reference) -> list[Finding]:
+    """Losses and gradient norms."""
+    model.train()
+    images = our.image_batch(2, reference.image_shape)
+    targets = our.target_list(2, reference.num_classes, reference.image_shape)
+    losses = {k: v for k, v in model(images, targets).items() if "loss" in k}
+    total = torch.stack([value.sum() for value in losses.values()]).sum()
+    total.backward()
+    values = {name: float(value.detach()) for name, value in losses.items()}
+    norms = {
+        name: float(parameter.grad.double().norm())
+        for name, parameter in model.named_parameters()
+        if parameter.grad is not None
+    }
+    return [
+        compare_losses({**values, "loss": float(total.detach())}, reference.losses),
+        compare_gradients(norms, reference.gradients),
+    ]

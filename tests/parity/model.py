@@ -1,0 +1,98 @@
+"""Our side of the comparison: a detector on the references' weights and inputs."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from detzoo.detectors.base import Detector, DetectorConfig
+from detzoo.detectors.two_stage import TwoStageConfig
+from detzoo.samplers.base import Sampler
+from detzoo.structures import BitmapMasks, Detections, ImageBatch, ImageInfo, Targets
+from tests.parity import inputs
+from tests.parity.reference import Reference
+
+
+def build(config: DetectorConfig, reference: Reference) -> Detector:
+    """The model with the reference's weights, and nothing random in its training."""
+    model = _without_randomness(config).build(reference.num_classes)
+    fill(model, reference.calibration)
+    return model
+
+
+def fill(model: nn.Module, calibration: dict[str, tuple[float, float]]) -> None:
+    """Gives every parameter and running statistic its defined value, and stops dropout."""
+    parameters = dict(model.named_parameters())
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if inputs.is_filled(name, name in parameters):
+            value = inputs.fill(name, tuple(tensor.shape), *calibration.get(name, (1.0, 0.0)))
+            tensor.data.copy_(torch.from_numpy(value))
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+
+
+def image_batch(count: int, shape: tuple[int, int]) -> ImageBatch:
+    """The references' images, and what is known about them."""
+    sizes = inputs.image_sizes(shape)[:count]
+    infos = tuple(dataclasses.replace(ImageInfo.of(size), padded_size=shape) for size in sizes)
+    pixels = torch.from_numpy(inputs.images(count, shape))
+    return ImageBatch(pixels.contiguous(memory_format=torch.channels_last), infos)
+
+
+def target_list(count: int, num_classes: int, shape: tuple[int, int]) -> list[Targets]:
+    """The references' ground truth."""
+    return [
+        Targets.of(
+            torch.from_numpy(target["boxes"]),
+            torch.from_numpy(target["labels"]),
+            BitmapMasks(torch.from_numpy(target["masks"])),
+        )
+        for target in inputs.targets(count, num_classes, shape)
+    ]
+
+
+def summarise(features: tuple[Tensor, ...]) -> np.ndarray:
+    """Per feature map: mean, standard deviation, and samples."""
+    rows = []
+    for feature in features:
+        flat = feature.contiguous().flatten()
+        samples = flat[torch.from_numpy(inputs.sample_positions(len(flat)))]
+        rows.append(torch.cat([torch.stack([flat.mean(), flat.std(correction=0)]), samples]).numpy())
+    return np.stack(rows)
+
+
+def detection_rows(detections: Detections, count: int = 300) -> np.ndarray:
+    """(N, 6) label, score, x1, y1, x2, y2 by falling score."""
+    rows = torch.cat(
+        [detections.labels[:, None].float(), detections.scores[:, None], detections.boxes], 1
+    )
+    return rows[rows[:, 1].argsort(descending=True, stable=True)][:count].numpy()
+
+
+def _without_randomness(config: DetectorConfig) -> DetectorConfig:
+    """Samplers take everything, and at most 200 proposals train the RoI head."""
+    config = _map(config, _take_everything)
+    if isinstance(config, TwoStageConfig):
+        rpn = config.rpn_head
+        select = dataclasses.replace(rpn.train_select, max_detections=200)
+        config = dataclasses.replace(config, rpn_head=dataclasses.replace(rpn, train_select=select))
+    return config
+
+
+def _take_everything(config: Any) -> Any:
+    return dataclasses.replace(config, num=1_000_000) if isinstance(config, Sampler) else config
+
+
+def _map(value: Any, change: Any) -> Any:
+    """``change`` applied to every config of a tree, leaves first."""
+    if isinstance(value, tuple):
+        return tuple(_map(item, change) for item in value)
+    if not dataclasses.is_dataclass(value):
+        return value
+    fields = {f.name: _map(getattr(value, f.name), change) for f in dataclasses.fields(value)}
+    return change(type(value)(**fields))
