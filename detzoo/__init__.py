@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from detzoo.data.locate import open_dataset
     from detzoo.errors import UserError
     from detzoo.experiment import Experiment
-    from detzoo.predictor import Predictor, Result, load
+    from detzoo.loading import list_models, load
+    from detzoo.predictor import Predictor
+    from detzoo.result import Result
     from detzoo.structures import Detections
-    from detzoo.zoo import find, list_models
+    from detzoo.zoo import find
 
 __version__ = "0.1.0"
 
@@ -40,11 +42,11 @@ _HOMES = {
     "Detections": "detzoo.structures",
     "Experiment": "detzoo.experiment",
     "Predictor": "detzoo.predictor",
-    "Result": "detzoo.predictor",
+    "Result": "detzoo.result",
     "UserError": "detzoo.errors",
     "find": "detzoo.zoo",
-    "list_models": "detzoo.zoo",
-    "load": "detzoo.predictor",
+    "list_models": "detzoo.loading",
+    "load": "detzoo.loading",
     "open_dataset": "detzoo.data.locate",
 }
 

@@ -22,13 +22,20 @@ from torch import Tensor
 import detzoo
 from detzoo.catalog import config_classes
 from detzoo.config import ConfigError, from_dict, to_dict
-from detzoo.detectors.base import Detector
 from detzoo.errors import CheckpointError
 from detzoo.experiment import Experiment
 
 FORMAT = 1
 _MARK = "detzoo checkpoint"
 _KEYS = ("format", "experiment", "model", "ema", "training")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Tensors by name. ``class_names`` None: a file of bare weights, which names no classes."""
+
+    tensors: Mapping[str, Tensor]
+    class_names: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -45,15 +52,9 @@ class Checkpoint:
         return self.experiment.class_names
 
     @property
-    def weights(self) -> Mapping[str, Tensor]:
+    def to_detect(self) -> Weights:
         """The weights to detect with: the averaged ones where there are any."""
-        return self.model if self.ema is None else self.ema
-
-    def build_model(self) -> Detector:
-        """The detector with these weights, in evaluation mode."""
-        model = self.experiment.build_model()
-        load_strictly(model, self.weights, "checkpoint")
-        return model.eval()
+        return Weights(self.model if self.ema is None else self.ema, self.class_names)
 
 
 def save(path: Path | str, checkpoint: Checkpoint) -> None:
@@ -136,19 +137,19 @@ def read(path: Path | str) -> Checkpoint:
     return Checkpoint(experiment, content["model"], content["ema"], content["training"])
 
 
-def read_state_dict(path: Path | str) -> Mapping[str, Tensor]:
-    """Bare weights by name from a checkpoint, a ``.pth`` file, ``.safetensors`` or ``.npz``."""
+def read_weights(path: Path | str) -> Weights:
+    """Weights of a checkpoint, or bare ones from ``.pth``, ``.safetensors`` or ``.npz``."""
     path = Path(path)
     content = _load(path)
+    if isinstance(content, Mapping) and content.get("what") == _MARK:
+        return read(path).to_detect
     if isinstance(content, Mapping):
-        if content.get("what") == _MARK:
-            content = content["model"] if content["ema"] is None else content["ema"]
         content = content.get("state_dict", content)
     if not isinstance(content, Mapping) or not all(
         isinstance(value, Tensor) for value in content.values()
     ):
         raise CheckpointError(f"{path}: holds no weights by name (a 'state_dict').")
-    return content
+    return Weights(content)
 
 
 def load_strictly(model: torch.nn.Module, weights: Mapping[str, Tensor], source: str) -> None:

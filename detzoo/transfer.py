@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from detzoo.backbones.pretrained import find_pretrained
-from detzoo.checkpoint import is_counter, load_strictly, mismatches, read_state_dict
+from detzoo.checkpoint import is_counter, load_strictly, mismatches, read_weights
 from detzoo.detectors.base import Detector
 from detzoo.errors import CheckpointError
 from detzoo.heads.class_rows import ClassRows
@@ -78,7 +78,7 @@ def initialise_backbone(backbone: nn.Module, pretrained: str) -> BackboneReport:
     Raises :class:`CheckpointError` when the file cannot be found or belongs to another backbone.
     """
     path = find_pretrained(pretrained)
-    weights = read_state_dict(path)
+    weights = read_weights(path).tensors
     own = backbone.state_dict()
     fitting = {name: value for name, value in weights.items() if name in own}
     wrong = [text for text in mismatches(own, fitting) if not text.startswith("missing ")]

@@ -1,0 +1,95 @@
+"""What people hand to a detector: files, folders, patterns, arrays; one image at a time."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Union
+
+import numpy as np
+
+from detzoo.data.images import EXTENSIONS, read_image
+from detzoo.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+ImageLike = Union[str, "os.PathLike[str]", np.ndarray, "Image"]
+VIDEO_EXTENSIONS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
+
+
+def find_files(item: str | os.PathLike[str]) -> list[Path]:
+    """The images that ``item`` names: a file, all images of a folder, or those of a pattern.
+
+    A folder's images and a pattern's matches come in the order of their names. Raises
+    :class:`DataError` where there is none.
+    """
+    path = Path(item)
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if is_image(file))
+        if not files:
+            raise DataError(
+                f"{path}: holds no image ({', '.join(EXTENSIONS)}). Images in folders below it are "
+                f"found by a pattern: '{path}/**/*.jpg'."
+            )
+        return files
+    if path.is_file():
+        return [path]
+    if glob.has_magic(str(item)):
+        files = [Path(name) for name in sorted(glob.glob(str(item), recursive=True))]
+        files = [file for file in files if is_image(file) or is_video(file)]
+        if files:
+            return files
+        raise DataError(f"{item}: the pattern matches no image.")
+    raise DataError(f"{path}: no such image file or folder.")
+
+
+def is_image(path: Path) -> bool:
+    return path.suffix.lower() in EXTENSIONS
+
+
+def is_video(path: Path) -> bool:
+    return path.suffix.lower() in VIDEO_EXTENSIONS
+
+
+def read_inputs(inputs: ImageLike | Iterable[ImageLike]) -> Iterator[tuple[str, np.ndarray]]:
+    """(path, image) of every input in order; the path is empty for what is no file.
+
+    Images are (H, W, 3) uint8 BGR. Arrays are taken as such, in BGR as OpenCV has them, or grey
+    (H, W); images of Pillow are converted. Raises :class:`DataError` for what is no image.
+    """
+    if isinstance(inputs, (str, os.PathLike, np.ndarray)) or _is_pillow(inputs):
+        inputs = [inputs]  # type: ignore[list-item]
+    for item in inputs:  # type: ignore[union-attr]
+        if isinstance(item, (str, os.PathLike)):
+            for file in find_files(item):
+                yield str(file), read_image(file)
+        else:
+            yield "", _to_bgr(item)
+
+
+def _is_pillow(item: object) -> bool:
+    return type(item).__module__.startswith("PIL.")
+
+
+def _to_bgr(item: object) -> np.ndarray:
+    if _is_pillow(item):
+        return np.ascontiguousarray(np.asarray(item.convert("RGB"))[..., ::-1])  # type: ignore[attr-defined]
+    if not isinstance(item, np.ndarray):
+        raise DataError(
+            f"a {type(item).__name__} is no image: give paths, numpy arrays or images of Pillow."
+        )
+    if item.dtype != np.uint8:
+        raise DataError(
+            f"an array of {item.dtype} is no image: give uint8 values from 0 to 255 (BGR)."
+        )
+    if item.ndim == 2:
+        item = np.repeat(item[..., None], 3, axis=2)
+    if item.ndim != 3 or item.shape[2] != 3 or 0 in item.shape:
+        raise DataError(
+            f"an array of shape {item.shape} is no image: give (height, width, 3) in BGR, or "
+            "(height, width) in grey."
+        )
+    return item

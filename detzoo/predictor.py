@@ -1,0 +1,114 @@
+"""A detector with its transforms and class names, ready to use."""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import torch
+
+from detzoo.data.loader import collate
+from detzoo.data.sample import Sample, apply
+from detzoo.detectors.base import Detector
+from detzoo.errors import ConfigError
+from detzoo.experiment import Experiment
+from detzoo.inputs import ImageLike, read_inputs
+from detzoo.result import Result
+from detzoo.structures import Detections, ImageInfo, Targets
+from detzoo.tiles import merge_tiles, place_tiles
+
+
+class Predictor:
+    """Finds objects in images. ``class_names`` are those that the weights were trained for."""
+
+    def __init__(self, experiment: Experiment, model: Detector) -> None:
+        self.experiment = experiment
+        self.model = model.eval()
+        self.transforms = experiment.data.test_transforms
+        agnostic = experiment.model.is_class_agnostic
+        self.class_names = ("object",) if agnostic else experiment.class_names
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.device
+
+    def to(self, device: torch.device | str) -> Predictor:
+        """Moves the detector; returns this object."""
+        self.model.to(device)
+        return self
+
+    def predict(
+        self,
+        inputs: ImageLike | Iterable[ImageLike],
+        *,
+        batch_size: int = 1,
+        min_score: float = 0.3,
+        tile: int | None = None,
+        tile_overlap: float = 0.2,
+    ) -> Iterator[Result]:
+        """Results of all inputs, in order, as they are ready.
+
+        Inputs are paths of images, folders, patterns such as ``"photos/*.jpg"``, numpy arrays (BGR
+        as OpenCV reads them) or images of Pillow: one, or any iterable of them. Images that have
+        the same shape as network input share batches of up to ``batch_size``. ``tile`` searches
+        images larger than so many pixels in overlapping tiles of that size. Raises
+        :class:`DataError` for what is no image.
+        """
+        if batch_size < 1:
+            raise ConfigError(f"batch_size: {batch_size} is not at least 1")
+        if tile is not None and tile < 32:
+            raise ConfigError(f"tile: {tile} pixels are too few; give at least 32")
+        if not 0 <= tile_overlap < 1:
+            raise ConfigError(f"tile_overlap: {tile_overlap} is not a fraction below 1")
+        images = read_inputs(inputs)
+        # Enough images to find some of the same shape among them, few enough to hold at once.
+        while window := list(itertools.islice(images, 4 * batch_size if batch_size > 1 else 1)):
+            arrays = [image for _, image in window]
+            if tile is None:
+                found = self._detect(arrays, batch_size, min_score)
+            else:
+                found = [
+                    self._detect_tiled(image, tile, tile_overlap, batch_size, min_score)
+                    for image in arrays
+                ]
+            for (path, image), detections in zip(window, found):
+                yield Result(detections, self.class_names, image, path)
+
+    def _detect(
+        self, images: Sequence[np.ndarray], batch_size: int, min_score: float
+    ) -> list[Detections]:
+        """Detections of each image (H, W, 3) uint8 BGR in its own pixels, on the CPU."""
+        samples = [self._prepare(image) for image in images]
+        by_shape: dict[tuple[int, int], list[int]] = defaultdict(list)
+        for index, sample in enumerate(samples):
+            by_shape[sample.info.padded_size].append(index)
+        found: dict[int, Detections] = {}
+        for indices in by_shape.values():
+            for start in range(0, len(indices), batch_size):
+                chosen = indices[start : start + batch_size]
+                found.update(zip(chosen, self._run([samples[i] for i in chosen], min_score)))
+        return [found[index] for index in range(len(images))]
+
+    def _prepare(self, image: np.ndarray) -> Sample:
+        boxes = torch.zeros((0, 4))
+        targets = Targets.of(boxes, torch.zeros(0, dtype=torch.int64))
+        info = ImageInfo.of((image.shape[0], image.shape[1]))
+        # Test transforms draw no random numbers, or the same ones for every image.
+        return apply(self.transforms, Sample(image, targets, info), np.random.default_rng(0))
+
+    @torch.inference_mode()
+    def _run(self, samples: Sequence[Sample], min_score: float) -> list[Detections]:
+        images = self.model.preprocess(collate(samples, with_targets=False))
+        detections = self.model.detect(self.model.extract_features(images.pixels), images)
+        confident = [image[image.scores >= min_score] for image in detections]
+        return [image.to_original(info).to("cpu") for image, info in zip(confident, images.infos)]
+
+    def _detect_tiled(
+        self, image: np.ndarray, tile: int, overlap: float, batch_size: int, min_score: float
+    ) -> Detections:
+        size = image.shape[0], image.shape[1]
+        tiles = place_tiles(size, tile, overlap)
+        parts = [image[top:bottom, left:right] for left, top, right, bottom in tiles]
+        return merge_tiles(self._detect(parts, batch_size, min_score), tiles, size)

@@ -1,0 +1,88 @@
+"""What was found in one image, with the names of the classes, for people and programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from detzoo.draw import draw
+from detzoo.evaluate.run_lengths import RunLengths
+from detzoo.structures import BitmapMasks, Detections
+
+
+@dataclass(frozen=True)
+class Result:
+    """N objects in one image, by falling score, in pixels of the image.
+
+    ``image`` (H, W, 3) is what was searched, uint8 BGR; ``path`` is empty where it came from no
+    file. ``class_names`` are those of the checkpoint.
+    """
+
+    detections: Detections
+    class_names: tuple[str, ...]
+    image: np.ndarray
+    path: str = ""
+
+    def __len__(self) -> int:
+        return len(self.detections)
+
+    @property
+    def boxes(self) -> Tensor:
+        """(N, 4) xyxy."""
+        return self.detections.boxes
+
+    @property
+    def scores(self) -> Tensor:
+        """(N,) between 0 and 1."""
+        return self.detections.scores
+
+    @property
+    def labels(self) -> Tensor:
+        """(N,) indices into ``class_names``."""
+        return self.detections.labels
+
+    @property
+    def names(self) -> list[str]:
+        """N class names."""
+        return [self.class_names[label] for label in self.labels.tolist()]
+
+    @property
+    def masks(self) -> Tensor | None:
+        """(N, H, W) bool, where the detector predicts masks."""
+        masks = self.detections.masks
+        return masks.bitmaps.bool() if isinstance(masks, BitmapMasks) else None
+
+    def draw(self) -> np.ndarray:
+        """A copy of the image with masks, boxes, names and scores; (H, W, 3) uint8 BGR."""
+        return draw(self.image, self.detections, self.class_names)
+
+    def to_json(self) -> dict[str, Any]:
+        """For ``json.dump``: boxes are x1, y1, x2, y2; masks are COCO's run lengths."""
+        masks: Sequence[Any] = [None] * len(self)
+        if isinstance(self.detections.masks, BitmapMasks):
+            masks = RunLengths.of(self.detections.masks).to_coco()
+        rows = zip(self.names, self.scores.tolist(), self.boxes.tolist(), masks)
+        return {
+            "image": self.path,
+            "height": self.image.shape[0],
+            "width": self.image.shape[1],
+            "detections": [
+                {
+                    "class": name,
+                    "score": round(score, 5),
+                    "box": [round(value, 2) for value in box],
+                    **({} if mask is None else {"mask": mask}),
+                }
+                for name, score, box, mask in rows
+            ],
+        }
+
+    @property
+    def stem(self) -> str:
+        """The file name without its extension, to name outputs after."""
+        return Path(self.path).stem or "image"

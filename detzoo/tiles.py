@@ -1,0 +1,74 @@
+"""Large images in overlapping tiles, so that small objects keep their pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from detzoo.ops.nms import grouped_nms
+from detzoo.structures import BitmapMasks, Detections
+from detzoo.structures.images import Size
+
+Tile = tuple[int, int, int, int]  # left, top, right, bottom; the last two exclusive
+
+
+def place_tiles(size: Size, tile: int, overlap: float) -> list[Tile]:
+    """Square tiles that cover an image of ``size``, row by row.
+
+    Neighbours share at least the fraction ``overlap`` of a tile. The last ones end at the border.
+    """
+    height, width = size
+    return [
+        (left, top, min(left + tile, width), min(top + tile, height))
+        for top in _starts(height, tile, overlap)
+        for left in _starts(width, tile, overlap)
+    ]
+
+
+def merge_tiles(
+    found: Sequence[Detections], tiles: Sequence[Tile], size: Size, max_iou: float = 0.5
+) -> Detections:
+    """Detections of the tiles, each in its tile's pixels -> of the image of ``size``.
+
+    An object that several tiles saw is kept once: per class, boxes that overlap a better one by
+    more than ``max_iou`` go.
+    """
+    corners = torch.tensor([tile[:2] for tile in tiles], dtype=torch.float32)
+    counts = torch.tensor([len(part) for part in found])
+    offset = corners.repeat_interleave(counts, 0).repeat(1, 2)
+    boxes = torch.cat([part.boxes for part in found]) + offset
+    scores = torch.cat([part.scores for part in found])
+    labels = torch.cat([part.labels for part in found])
+    keep = grouped_nms(boxes, scores, labels, max_iou)
+    masks = None
+    if any(isinstance(part.masks, BitmapMasks) for part in found):
+        masks = _place_masks(found, tiles, keep, counts, size)
+    return Detections(boxes[keep], scores[keep], labels[keep], masks)
+
+
+def _starts(length: int, tile: int, overlap: float) -> list[int]:
+    if length <= tile:
+        return [0]
+    stride = max(1, int(tile * (1 - overlap)))
+    return [*range(0, length - tile, stride), length - tile]
+
+
+def _place_masks(
+    found: Sequence[Detections],
+    tiles: Sequence[Tile],
+    keep: torch.Tensor,
+    counts: torch.Tensor,
+    size: Size,
+) -> BitmapMasks:
+    """The masks of the kept detections alone, since full-size bitmaps are large."""
+    tile_of = torch.arange(len(tiles)).repeat_interleave(counts)
+    first = counts.cumsum(0) - counts
+    bitmaps = torch.zeros((len(keep), *size), dtype=torch.uint8)
+    for bitmap, index in zip(bitmaps, keep.tolist()):
+        number = int(tile_of[index])
+        left, top, right, bottom = tiles[number]
+        masks = found[number].masks
+        assert isinstance(masks, BitmapMasks)
+        bitmap[top:bottom, left:right] = masks.bitmaps[index - int(first[number])]
+    return BitmapMasks(bitmaps)
