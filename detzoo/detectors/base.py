@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Self
 
 from detzoo.backbones.base import Backbone, BackboneConfig
 from detzoo.backbones.pretrained import pixels_of
@@ -38,6 +40,10 @@ class DetectorConfig(ABC):
     def predicts_masks(self) -> bool:
         return False
 
+    def from_scratch(self) -> Self:
+        """The same detector for training without pretrained weights: nothing frozen."""
+        return dataclasses.replace(self, backbone=self.backbone.from_scratch())
+
     @abstractmethod
     def build(self, num_classes: int) -> Detector:
         """The module, with freshly initialised parameters."""
@@ -64,6 +70,10 @@ class Detector(nn.Module, ABC):
     @property
     def device(self) -> torch.device:
         return self.pixel_mean.device
+
+    def pretrained_modules(self) -> tuple[nn.Module, ...]:
+        """The modules that start from the backbone's pretrained weights, by the names therein."""
+        return (self.backbone,)
 
     def class_parameters(self) -> dict[str, ClassRows]:
         """The parameters and buffers whose size depends on the number of classes, by full name.

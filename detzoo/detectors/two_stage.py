@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
-from torch import Tensor
+from torch import Tensor, nn
+from typing_extensions import Self
 
 from detzoo.config import config
 from detzoo.detectors.base import Detector, DetectorConfig
@@ -25,6 +27,9 @@ class TwoStageConfig(DetectorConfig):
     def predicts_masks(self) -> bool:
         return self.roi_head.mask_head is not None
 
+    def from_scratch(self) -> Self:
+        return dataclasses.replace(super().from_scratch(), roi_head=self.roi_head.from_scratch())
+
     def build(self, num_classes: int) -> TwoStage:
         return TwoStage(self, num_classes)
 
@@ -37,6 +42,10 @@ class TwoStage(Detector):
         channels, strides = self.feature_channels, self.feature_strides
         self.rpn_head = config.rpn_head.build(channels, strides)
         self.roi_head = config.roi_head.build(channels, strides, num_classes)
+
+    def pretrained_modules(self) -> tuple[nn.Module, ...]:
+        shared = self.roi_head.shared_head
+        return (self.backbone,) if shared is None else (self.backbone, shared)
 
     def class_parameters(self) -> dict[str, ClassRows]:
         return prefixed("roi_head", self.roi_head.class_parameters())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import json
+import math
 import sys
 import traceback
 from collections import defaultdict
@@ -35,8 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     index = json.loads(index_path.read_text())
     recipes = read_recipes(options.folder)
     keys = _matching(options.names, index, recipes)
-    if not keys:
-        print(f"no reference is called {' or '.join(options.names)}", file=sys.stderr)
+    unmatched = [p for p in options.names if not fnmatch.filter(keys, p)]
+    if unmatched:
+        print(f"no reference is called {' or '.join(unmatched)}", file=sys.stderr)
         return 1
 
     results: dict[str, list[Finding]] = {}
@@ -127,7 +129,12 @@ def _line(name: str, findings: list[Finding]) -> str:
 def _report(results: dict[str, list[Finding]]) -> dict[str, Any]:
     return {
         name: [
-            {"what": f.what, "deviation": f.deviation, "passed": f.passed, "problem": f.problem}
+            {
+                "what": f.what,
+                "deviation": f.deviation if math.isfinite(f.deviation) else None,
+                "passed": f.passed,
+                "problem": f.problem,
+            }
             for f in findings
         ]
         for name, findings in results.items()

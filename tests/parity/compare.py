@@ -116,7 +116,9 @@ def compare_mask_areas(
 ) -> Finding:
     """Pixels of each pair of detections' masks; the deviation is relative."""
     if not pairs:
-        return Finding("masks", 0.0 if not len(theirs) else np.inf, "" if not len(theirs) else "none")
+        return Finding(
+            "masks", 0.0 if not len(theirs) else np.inf, "" if not len(theirs) else "none"
+        )
     a, b = (np.asarray(side, float) for side in zip(*[(ours[i], theirs[j]) for i, j in pairs]))
     gap = np.abs(a - b)
     wrong = gap > np.maximum(0.01 * b, 4)

@@ -62,7 +62,9 @@ def summarise(features: tuple[Tensor, ...]) -> np.ndarray:
     for feature in features:
         flat = feature.contiguous().flatten()
         samples = flat[torch.from_numpy(inputs.sample_positions(len(flat)))]
-        rows.append(torch.cat([torch.stack([flat.mean(), flat.std(correction=0)]), samples]).numpy())
+        rows.append(
+            torch.cat([torch.stack([flat.mean(), flat.std(correction=0)]), samples]).numpy()
+        )
     return np.stack(rows)
 
 

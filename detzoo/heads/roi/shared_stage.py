@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from torch import Tensor, nn
 
 from detzoo.backbones.resnet import ResNetConfig, build_stage, stage_channels
@@ -14,6 +16,9 @@ class SharedStageConfig:
 
     resnet: ResNetConfig
     index: int = 3
+
+    def from_scratch(self) -> SharedStageConfig:
+        return dataclasses.replace(self, resnet=self.resnet.from_scratch())
 
     def build(self, in_channels: int) -> SharedStage:
         return SharedStage(self, in_channels)

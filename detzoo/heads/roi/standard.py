@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Self
 
 from detzoo.assigners.base import Assigner
 from detzoo.assigners.max_iou import MaxIoUAssigner
@@ -41,6 +43,12 @@ class StandardRoIHeadConfig:
     )
     sampler: Sampler = RandomSampler(num=512, positive_fraction=0.25, adds_targets=True)
     select: Select = Select(min_score=0.05, suppression=NMS(max_iou=0.5), max_detections=100)
+
+    def from_scratch(self) -> Self:
+        """The same head for training without pretrained weights."""
+        if self.shared_stage is None:
+            return self
+        return dataclasses.replace(self, shared_stage=self.shared_stage.from_scratch())
 
     def build(
         self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int
