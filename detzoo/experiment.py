@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from typing import Literal
 
-from detzoo.config import config
+from detzoo.config import ConfigError, config
 from detzoo.data.sample import Transform
 from detzoo.detectors.base import Detector, DetectorConfig
 from detzoo.optim.ema import EMA
 from detzoo.optim.optimizers import SGD, OptimizerConfig
 from detzoo.optim.schedules import Schedule
+
+
+def check_positive(value: object, *names: str) -> None:
+    """Raises :class:`ConfigError` for a field that is not at least 1."""
+    for name in names:
+        if getattr(value, name) < 1:
+            raise ConfigError(f"{name}: {getattr(value, name)} is not at least 1")
 
 
 @config
@@ -26,6 +33,9 @@ class DataConfig:
     skip_empty: bool = True
     # Whether training loads masks, and in which form: bitmaps, or polygons kept as such.
     masks: Literal["none", "bitmap", "polygon"] = "none"
+
+    def __post_init__(self) -> None:
+        check_positive(self, "images_per_device", "repeats")
 
 
 @config
@@ -52,6 +62,9 @@ class Experiment:
     # Name of the zoo entry whose published weights training starts from.
     initial_weights: str | None = None
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_positive(self, "reference_batch", "accumulate", "evaluate_every", "checkpoint_every")
 
     def build_model(self) -> Detector:
         """The detector for these classes, freshly initialised."""

@@ -162,20 +162,28 @@ class Display:
         """One line of text."""
         self._console.print(text, markup=False, soft_wrap=True)
 
-    def show(self, item: Any) -> None:
-        """A table or whatever else rich can print."""
-        self._console.print(item)
-
     def advance(self, iteration: int, epoch: float) -> None:
         self._bar.update(self._task, completed=iteration, description=f"epoch {epoch:.2f}")
 
-    def numbers(self, record: Record) -> None:
+    def training(self, record: Record) -> None:
         """The figures of a training record: beside the bar, or as a line where nothing moves."""
         text = _training_line(record, self._total)
         if self._moves:
             self._bar.update(self._task, numbers=text)
         else:
             self.say(f"{record['iteration']}/{self._total}  {text}")
+
+    def evaluation(
+        self, values: Mapping[str, float], metric: str, best: Mapping[str, float]
+    ) -> None:
+        """One evaluation: the ``metric`` that decides, its best value, and what goes with it."""
+        kinds = dict.fromkeys(name.split("/")[0] for name in values)
+        shown = {metric: values[metric]}
+        for kind in kinds:  # the first three of each kind are its overall figures
+            names = [name for name in values if name.startswith(f"{kind}/")]
+            shown |= {name: values[name] for name in names[:3]}
+        text = "  ".join(f"{name} {value:.3f}" for name, value in shown.items())
+        self.say(f"evaluation: {text}  (best {metric} {best[metric]:.3f})")
 
 
 def _training_line(record: Record, total: int) -> str:

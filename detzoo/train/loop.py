@@ -25,21 +25,10 @@ from detzoo.structures import Batch
 from detzoo.train.distributed import join_processes
 from detzoo.train.log import Averages, Display, MetricsFiles, Stopwatch, memory_in_use, write_json
 from detzoo.train.state import Learner, Position, load_last, save_best, save_last, seed_step
-from detzoo.train.validation import Validation
+from detzoo.train.validation import EarlyStopping, Validation
 from detzoo.train.watch import Interrupt, Watch
 
 _AUTOCAST = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-@dataclass(frozen=True)
-class EarlyStopping:
-    """Ends training after ``patience`` evaluations without a better ``metric`` (such as bbox/AP50).
-
-    ``metric`` None watches the main one. ``best.pt`` follows the same metric.
-    """
-
-    metric: str | None = None
-    patience: int = 3
 
 
 @dataclass(frozen=True)
@@ -85,9 +74,9 @@ def train(
         # Who trains, on what.
         processes = stack.enter_context(join_processes(device))
         device = processes.device
-        train_data = train_data.for_training(skip_empty=experiment.data.skip_empty)
+        usable = train_data.for_training(skip_empty=experiment.data.skip_empty)
         loader = build_loader(
-            train_data,
+            usable,
             experiment.data.train_transforms,
             images_per_device=experiment.data.images_per_device,
             workers=experiment.data.workers,
@@ -102,11 +91,12 @@ def train(
         schedule, lr_scale, notes = fit_recipe(
             experiment, steps_per_epoch, processes.count, scale_learning_rate
         )
+        notes += [note for note in usable.notes if note not in train_data.notes]
         steps = schedule.total_iterations(steps_per_epoch)
         steps_per_unit = steps_per_epoch if schedule.counts_epochs else 1
 
         # What learns.
-        model = model.to(device).train()
+        model = model.to(device, memory_format=torch.channels_last).train()
         optimizer = experiment.optimizer.build(model)
         rates = [group["lr"] for group in optimizer.param_groups]
         scaler = torch.amp.GradScaler(
@@ -122,13 +112,12 @@ def train(
         parallel = processes.parallel(model)
         validation = None
         if val_data is not None:
-            metric = early_stopping.metric if early_stopping else None
-            validation = Validation(experiment, val_data, processes, metric)
+            validation = Validation(experiment, val_data, processes, early_stopping)
         elif early_stopping:
-            raise ConfigError("early stopping: needs data to evaluate on (--val)")
+            raise ConfigError("early_stopping: needs data to evaluate on (--val)")
 
         # Where the run is.
-        last, best = run_dir / "last.pt", run_dir / "best.pt"
+        last = run_dir / "last.pt"
         position = Position(steps_per_epoch=steps_per_epoch)
         if resume:
             position, changes = load_last(last, experiment, learner, steps_per_epoch)
@@ -159,16 +148,11 @@ def train(
         stopwatch = Stopwatch()
         metrics = None
         interrupted = False
+        is_end = validation is not None and validation.is_exhausted(position)
         batches = grouped_batches(
             loader, experiment.accumulate, steps_per_epoch, position.iteration
         )
-        while position.iteration < steps and not interrupted:
-            if early_stopping and position.stale_evaluations >= early_stopping.patience:
-                display.say(
-                    f"stopped: {position.stale_evaluations} evaluations without a better one"
-                )
-                break
-
+        while position.iteration < steps and not is_end and not interrupted:
             # One step of the optimizer.
             with stopwatch.data():
                 group = next(batches)
@@ -207,27 +191,30 @@ def train(
             is_end = done == steps
             evaluate_now = is_end or done % (experiment.evaluate_every * steps_per_unit) == 0
             save_now = is_end or done % (experiment.checkpoint_every * steps_per_unit) == 0
-            save_now = save_now or (checkpoint_steps is not None and done % checkpoint_steps == 0)
+            save_now |= checkpoint_steps is not None and done % checkpoint_steps == 0
             if not (evaluate_now or save_now or interrupted or done % log_interval == 0):
                 continue
-            interrupted = watch.check(everything=True) or interrupted
+            interrupted |= watch.check(everything=True)
             record: dict[str, Any] = {"kind": "train", "iteration": done}
             record |= {"epoch": done / steps_per_epoch, "lr": optimizer.param_groups[0]["lr"]}
             record |= means.drain() | stopwatch.drain() | {"memory_gb": memory_in_use(device)}
-            display.numbers(record)
+            display.training(record)
             if files is not None:
                 files.write(record)
-            processes.share(model.buffers())
             if validation is not None and evaluate_now:
                 with stopwatch.stopped(), averaged_weights(learner):
+                    processes.share(model.buffers())  # each process has its own statistics
                     metrics = validation.run(model)
                     is_better = validation.note(metrics, position)
                     if processes.is_first and is_better:
-                        save_best(best, experiment, model)
-                display.show(metrics.table())
+                        save_best(run_dir / "best.pt", experiment, model)
+                display.evaluation(metrics.values, validation.metric, position.best)
                 if files is not None:
                     files.write({"kind": "val", "iteration": done, **metrics.values})
-            if processes.is_first and (save_now or interrupted):
+                if validation.is_exhausted(position):
+                    display.say(f"stopping early: {validation.metric} does not get better")
+                    is_end = True
+            if processes.is_first and (save_now or is_end or interrupted):
                 save_last(last, experiment, learner, position)
 
         if interrupted:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from detzoo.config import ConfigError
 from detzoo.data.dataset import DetectionDataset
@@ -16,10 +17,21 @@ from detzoo.train.distributed import Processes
 from detzoo.train.state import Position
 
 
-class Validation:
-    """Scores a model on ``data``; ``metric`` decides which weights are best (None: the main one).
+@dataclass(frozen=True)
+class EarlyStopping:
+    """Ends training after ``patience`` evaluations without a better ``metric`` (such as bbox/AP50).
 
-    Raises :class:`ConfigError` for a metric that the evaluation does not have.
+    ``metric`` None watches the main one. ``best.pt`` follows the same metric.
+    """
+
+    metric: str | None = None
+    patience: int = 3
+
+
+class Validation:
+    """Scores a model on ``data`` and remembers what was best.
+
+    Raises :class:`ConfigError` when early stopping watches a metric that is not there.
     """
 
     def __init__(
@@ -27,8 +39,9 @@ class Validation:
         experiment: Experiment,
         data: DetectionDataset,
         processes: Processes,
-        metric: str | None,
+        early_stopping: EarlyStopping | None,
     ) -> None:
+        self._early_stopping = early_stopping
         self._precision = experiment.precision
         self._batches = build_loader(
             data,
@@ -47,10 +60,11 @@ class Validation:
             is_class_agnostic=experiment.model.is_class_agnostic,
         )
         names = score(self._evaluators, [])
-        self.metric = metric or names.main_name
+        wanted = early_stopping.metric if early_stopping else None
+        self.metric = wanted or names.main_name
         if self.metric not in names.values:
             raise ConfigError(
-                f"early stopping: no metric is called {self.metric!r} here; "
+                f"early_stopping.metric: no metric is called {self.metric!r} here; "
                 f"there are {', '.join(names.values)}"
             )
 
@@ -67,6 +81,12 @@ class Validation:
         position.best = dict(metrics.values)
         position.stale_evaluations = 0
         return True
+
+    def is_exhausted(self, position: Position) -> bool:
+        """Whether training is to end because nothing gets better any more."""
+        if self._early_stopping is None:
+            return False
+        return position.stale_evaluations >= self._early_stopping.patience
 
 
 def _or_worst(value: float) -> float:

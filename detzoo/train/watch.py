@@ -80,8 +80,8 @@ class Watch:
         self._pending: deque[_Observation] = deque()
 
     def guard(self, optimizer: torch.optim.Optimizer) -> None:
-        """Lets ``tripped`` keep a fused CUDA ``optimizer`` from changing any weight."""
-        if self.processes.device.type == "cuda":
+        """Lets ``tripped`` keep a fused ``optimizer`` from changing any weight."""
+        if optimizer.defaults["fused"]:
             # The attribute through which GradScaler skips steps, without asking the GPU.
             optimizer.found_inf = self.tripped  # type: ignore[attr-defined]
 
@@ -103,7 +103,8 @@ class Watch:
             flags = torch.empty(2, pin_memory=True).copy_(flags, non_blocking=True)
             arrived = torch.cuda.Event()
             arrived.record()
-        self._pending.append(_Observation(flags, arrived, iteration, losses, batch))
+        values = {name: value.detach() for name, value in losses.items()}
+        self._pending.append(_Observation(flags, arrived, iteration, values, batch))
 
     def check(self, *, everything: bool = False) -> bool:
         """Whether to stop now, as far as is known yet (``everything`` waits until all is known).

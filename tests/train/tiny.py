@@ -16,17 +16,27 @@ from detzoo.data.dataset import DetectionDataset
 from detzoo.data.transforms import Flip, Pad, Resize
 from detzoo.detectors.base import Detector
 from detzoo.detectors.single_stage import SingleStageConfig
+from detzoo.detectors.two_stage import TwoStageConfig
 from detzoo.experiment import DataConfig, Experiment
 from detzoo.heads.dense.retina import RetinaHeadConfig
+from detzoo.heads.dense.rpn import RPNHeadConfig
+from detzoo.heads.roi.box_head import BoxHeadConfig
+from detzoo.heads.roi.extractor import RoIExtractor
+from detzoo.heads.roi.standard import StandardRoIHeadConfig
 from detzoo.layers.norm import BatchNorm
 from detzoo.necks.fpn import FPNConfig
 from detzoo.optim.ema import EMA
 from detzoo.optim.optimizers import SGD
 from detzoo.optim.schedules import epochs
+from detzoo.priors.anchors import AnchorGrid
+from detzoo.samplers.random import RandomSampler
 
 CLASS_NAMES = ("red", "green")
 COLOURS = ((0, 0, 255), (0, 255, 0))  # BGR
 SIZE = 64
+BACKBONE = ResNetConfig(
+    depth=18, base_channels=8, frozen_stages=-1, norm=BatchNorm(), out_stages=(2, 3)
+)
 
 
 def make_data(folder: Path, images: int = 8, objects: tuple[int, ...] = (2,)) -> DetectionDataset:
@@ -56,20 +66,33 @@ def make_data(folder: Path, images: int = 8, objects: tuple[int, ...] = (2,)) ->
                 }
             )
         cv2.imwrite(str(folder / f"{i}.png"), image)
-        content["images"].append(
-            {"id": i, "file_name": f"{i}.png", "height": SIZE, "width": SIZE}
-        )
+        content["images"].append({"id": i, "file_name": f"{i}.png", "height": SIZE, "width": SIZE})
     (folder / "annotations.json").write_text(json.dumps(content))
     return read_coco(folder / "annotations.json", folder)
+
+
+def tiny_two_stage() -> TwoStageConfig:
+    """A Faster R-CNN, which draws random samples in every step."""
+    return TwoStageConfig(
+        backbone=BACKBONE,
+        neck=FPNConfig(out_channels=8, num_outputs=3),
+        rpn_head=RPNHeadConfig(
+            priors=AnchorGrid(scales=(4.0,)),
+            sampler=RandomSampler(num=16, positive_fraction=0.5),
+        ),
+        roi_head=StandardRoIHeadConfig(
+            extractor=RoIExtractor(output_size=3, num_levels=2),
+            box_head=BoxHeadConfig(fc_channels=16),
+            sampler=RandomSampler(num=8, positive_fraction=0.25, adds_targets=True),
+        ),
+    )
 
 
 def tiny_experiment(**changes: object) -> Experiment:
     """Two epochs of a RetinaNet that is as small as one can be, with all that keeps state."""
     experiment = Experiment(
         model=SingleStageConfig(
-            backbone=ResNetConfig(
-                depth=18, base_channels=8, frozen_stages=-1, norm=BatchNorm(), out_stages=(2, 3)
-            ),
+            backbone=BACKBONE,
             neck=FPNConfig(out_channels=8, num_outputs=2),
             bbox_head=RetinaHeadConfig(num_convs=1, channels=8),
         ),

@@ -1,0 +1,229 @@
+"""A run that is interrupted and resumed ends with the very bits of one that is not."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from detzoo import checkpoint
+from detzoo.checkpoint import Checkpoint
+from detzoo.data.dataset import DetectionDataset
+from detzoo.errors import CheckpointError
+from detzoo.optim.optimizers import AdamW
+from detzoo.train.loop import train
+from tests.train.tiny import build, make_data, tiny_experiment, tiny_two_stage
+from tests.train.worker import main
+
+ROOT = Path(__file__).parents[2]
+TIMES = ("data_time", "step_time", "memory_gb")
+
+
+def assert_same(a: Any, b: Any, path: str = "") -> None:
+    """Nested values are equal, tensors bit for bit."""
+    if isinstance(a, torch.Tensor):
+        assert a.dtype == b.dtype, path
+        assert torch.equal(a, b), path
+    elif isinstance(a, Mapping):
+        assert list(a) == list(b), path
+        for key in a:
+            assert_same(a[key], b[key], f"{path}.{key}")
+    elif isinstance(a, list):
+        assert len(a) == len(b), path
+        for i, (x, y) in enumerate(zip(a, b)):
+            assert_same(x, y, f"{path}[{i}]")
+    else:
+        assert a == b or (a != a and b != b), path  # not a number equals itself here
+
+
+def assert_same_run(a: Path, b: Path) -> None:
+    for name in ("last.pt", "best.pt"):
+        one, other = checkpoint.read(a / name), checkpoint.read(b / name)
+        assert_same(dataclasses.asdict(one), dataclasses.asdict(other), name)
+    assert history(a) == history(b)
+
+
+def history(run: Path) -> list[dict[str, Any]]:
+    records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in record.items() if k not in TIMES} for record in records]
+
+
+def test_killed_at_random_moments(tmp_path: Path) -> None:
+    make_data(tmp_path / "data", images=20)
+    main("two_stage", tmp_path / "data", tmp_path / "whole", resume=False)
+    run = tmp_path / "killed"
+    command = [sys.executable, "-m", "tests.train.worker", "two_stage", tmp_path / "data", run]
+    kills = []
+    for attempt in range(4):
+        resume = ["--resume"] if attempt else []
+        process = subprocess.Popen([*command, *resume], cwd=ROOT, stdout=subprocess.DEVNULL)
+        if attempt == 3:
+            assert process.wait() == 0
+            break
+        started = (run / "last.pt").stat().st_mtime_ns if attempt else 0
+        while not (run / "last.pt").exists() or (run / "last.pt").stat().st_mtime_ns == started:
+            time.sleep(0.001)
+            assert process.poll() is None
+        time.sleep(random.SystemRandom().uniform(0, 0.3))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        kills.append(checkpoint.read(run / "last.pt").training["position"]["iteration"])
+    print("killed after the checkpoints of steps", kills)
+    assert kills[-1] < 24
+    assert_same_run(tmp_path / "whole", run)
+
+
+class Interrupting(DetectionDataset):
+    """Presses Ctrl-C when it is asked for its ``calls``-th sample."""
+
+    calls = 0
+
+    def sample(self, i: int, masks: Any = "none") -> Any:
+        Interrupting.calls -= 1
+        if Interrupting.calls == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+        return super().sample(i, masks)
+
+
+def interrupting(data: DetectionDataset, calls: int) -> DetectionDataset:
+    Interrupting.calls = calls
+    fields = {field.name: getattr(data, field.name) for field in dataclasses.fields(data)}
+    return Interrupting(**fields)
+
+
+def test_ctrl_c_finishes_the_step_and_says_how_to_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    experiment = tiny_experiment(optimizer=AdamW(lr=0.001))
+    data = make_data(tmp_path / "data")
+    whole = train(experiment, build(experiment), data, data, tmp_path / "whole")
+    assert not whole.interrupted
+    result = train(
+        experiment,
+        build(experiment),
+        interrupting(data, calls=4),
+        data,
+        tmp_path / "run",
+        resume_command="detzoo train --resume",
+    )
+    assert result.interrupted
+    assert result.iterations == 2
+    assert "go on with: detzoo train --resume" in capsys.readouterr().out
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    train(experiment, build(experiment), data, data, tmp_path / "run", resume=True)
+    for name in ("last.pt", "best.pt"):
+        one, other = (checkpoint.read(tmp_path / run / name) for run in ("whole", "run"))
+        assert_same(dataclasses.asdict(one), dataclasses.asdict(other), name)
+
+
+def test_a_full_disk_leaves_the_previous_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = tiny_experiment(model=tiny_two_stage())
+    data = make_data(tmp_path / "data")
+    train(experiment, build(experiment), data, data, tmp_path / "whole")
+    run = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        save, calls = torch.save, 0
+
+        def fill(content: Any, file: Any) -> None:
+            nonlocal calls
+            calls += 1
+            if calls == 4:  # 1 before the first step, 2 and 3 after the first epoch
+                file.write(b"half of it")
+                raise OSError(errno.ENOSPC, "No space left on device")
+            save(content, file)
+
+        patch.setattr(torch, "save", fill)
+        with pytest.raises(CheckpointError, match=r"No space left on device.*untouched"):
+            train(experiment, build(experiment), data, data, run)
+    assert checkpoint.read(run / "last.pt").training["position"]["iteration"] == 4
+    train(experiment, build(experiment), data, data, run, resume=True)
+    assert_same_run(tmp_path / "whole", run)
+
+
+def test_what_a_kill_while_writing_left_is_removed(tmp_path: Path) -> None:
+    experiment = tiny_experiment()
+    data = make_data(tmp_path / "data")
+    train(experiment, build(experiment), data, None, tmp_path / "run")
+    torn = tmp_path / "run" / ".last.pt.abc.tmp"
+    torn.write_bytes(b"half of it")
+    with (tmp_path / "run" / "metrics.jsonl").open("a") as file:
+        file.write('{"kind": "tr')
+    before = (tmp_path / "run" / "last.pt").read_bytes()
+    result = train(experiment, build(experiment), data, None, tmp_path / "run", resume=True)
+    assert not torn.exists()
+    assert result.iterations == 8
+    assert result.metrics is None
+    assert [record["iteration"] for record in history(tmp_path / "run")] == [4, 8]
+    assert (tmp_path / "run" / "last.pt").read_bytes() == before
+
+
+def test_a_finished_run_can_be_lengthened(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    experiment = tiny_experiment()
+    data = make_data(tmp_path / "data")
+    train(experiment, build(experiment), data, None, tmp_path / "run")
+    longer = dataclasses.replace(experiment, schedule=experiment.schedule.stretched_to(3))
+    result = train(longer, build(longer), data, None, tmp_path / "run", resume=True)
+    assert result.iterations == 12
+    assert "resuming with a changed setting: schedule.length 2 -> 3" in capsys.readouterr().out
+
+
+class TestRefusals:
+    @pytest.fixture
+    def data(self, tmp_path: Path) -> DetectionDataset:
+        return make_data(tmp_path / "data")
+
+    @pytest.fixture
+    def run(self, tmp_path: Path, data: DetectionDataset) -> Path:
+        experiment = tiny_experiment()
+        train(experiment, build(experiment), data, None, tmp_path / "run")
+        return tmp_path / "run"
+
+    def test_a_run_is_not_written_over(self, run: Path, data: DetectionDataset) -> None:
+        before = (run / "last.pt").read_bytes()
+        experiment = tiny_experiment()
+        with pytest.raises(CheckpointError, match=r"last\.pt: there is a run already"):
+            train(experiment, build(experiment), data, None, run)
+        assert (run / "last.pt").read_bytes() == before
+
+    def test_other_classes(self, run: Path, data: DetectionDataset) -> None:
+        experiment = tiny_experiment(class_names=("green", "red"))
+        with pytest.raises(CheckpointError, match="trained on the classes red, green"):
+            train(experiment, build(experiment), data, None, run, resume=True)
+
+    def test_epochs_of_another_length(self, run: Path, data: DetectionDataset) -> None:
+        experiment = tiny_experiment(accumulate=2)
+        with pytest.raises(CheckpointError, match="4 steps long and would now be 2"):
+            train(experiment, build(experiment), data, None, run, resume=True)
+
+    def test_another_model(self, run: Path, data: DetectionDataset) -> None:
+        experiment = tiny_experiment(model=tiny_two_stage())
+        with pytest.raises(CheckpointError, match="belong to another model"):
+            train(experiment, build(experiment), data, None, run, resume=True)
+
+    def test_another_optimizer(self, run: Path, data: DetectionDataset) -> None:
+        experiment = tiny_experiment(optimizer=AdamW(lr=0.1, norm_weight_decay_scale=0.0))
+        with pytest.raises(CheckpointError, match="its optimizer is another one"):
+            train(experiment, build(experiment), data, None, run, resume=True)
+
+    def test_weights_without_training(self, run: Path, data: DetectionDataset) -> None:
+        experiment = tiny_experiment()
+        weights = checkpoint.read(run / "last.pt").model
+        checkpoint.save(run / "last.pt", Checkpoint(experiment, weights))
+        with pytest.raises(CheckpointError, match="no training to resume"):
+            train(experiment, build(experiment), data, None, run, resume=True)
