@@ -96,7 +96,7 @@ def train(
         steps_per_unit = steps_per_epoch if schedule.counts_epochs else 1
 
         # What learns.
-        model = model.to(device, memory_format=torch.channels_last).train()
+        model = model.to(device).to(memory_format=torch.channels_last).train()
         optimizer = experiment.optimizer.build(model)
         rates = [group["lr"] for group in optimizer.param_groups]
         scaler = torch.amp.GradScaler(

@@ -22,6 +22,7 @@ from detzoo.heads.dense.retina import RetinaHeadConfig
 from detzoo.heads.dense.rpn import RPNHeadConfig
 from detzoo.heads.roi.box_head import BoxHeadConfig
 from detzoo.heads.roi.extractor import RoIExtractor
+from detzoo.heads.roi.mask_head import MaskHeadConfig
 from detzoo.heads.roi.standard import StandardRoIHeadConfig
 from detzoo.layers.norm import BatchNorm
 from detzoo.necks.fpn import FPNConfig
@@ -63,6 +64,7 @@ def make_data(folder: Path, images: int = 8, objects: tuple[int, ...] = (2,)) ->
                     "bbox": [x, y, width, height],
                     "area": width * height,
                     "iscrowd": 0,
+                    "segmentation": [[x, y, x + width, y, x + width, y + height, x, y + height]],
                 }
             )
         cv2.imwrite(str(folder / f"{i}.png"), image)
@@ -71,19 +73,22 @@ def make_data(folder: Path, images: int = 8, objects: tuple[int, ...] = (2,)) ->
     return read_coco(folder / "annotations.json", folder)
 
 
-def tiny_two_stage() -> TwoStageConfig:
-    """A Faster R-CNN, which draws random samples in every step."""
+def tiny_two_stage(*, masks: bool = False) -> TwoStageConfig:
+    """A Faster R-CNN, which draws random samples in every step, or a Mask R-CNN, made not to."""
+    num = 1_000_000 if masks else 8
     return TwoStageConfig(
         backbone=BACKBONE,
         neck=FPNConfig(out_channels=8, num_outputs=3),
         rpn_head=RPNHeadConfig(
             priors=AnchorGrid(scales=(4.0,)),
-            sampler=RandomSampler(num=16, positive_fraction=0.5),
+            sampler=RandomSampler(num=2 * num, positive_fraction=0.5),
         ),
         roi_head=StandardRoIHeadConfig(
             extractor=RoIExtractor(output_size=3, num_levels=2),
             box_head=BoxHeadConfig(fc_channels=16),
-            sampler=RandomSampler(num=8, positive_fraction=0.25, adds_targets=True),
+            sampler=RandomSampler(num=num, positive_fraction=0.25, adds_targets=True),
+            mask_head=MaskHeadConfig(num_convs=1, channels=8) if masks else None,
+            mask_extractor=RoIExtractor(output_size=4, num_levels=2) if masks else None,
         ),
     )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from detzoo.data.coco import read_coco
+from detzoo.detectors.base import DetectorConfig
 from detzoo.experiment import Experiment
 from detzoo.layers.norm import BatchNorm
 from detzoo.optim.schedules import epochs
@@ -17,21 +18,28 @@ from tests.train.tiny import BACKBONE, build, tiny_experiment, tiny_two_stage
 
 
 def experiment_of(kind: str) -> Experiment:
+    """``two_stage``: all that has state. Others: for two processes, with one image each."""
     if kind == "two_stage":
-        experiment = tiny_experiment(model=tiny_two_stage(), schedule=epochs(6, milestones=(4,)))
-        return dataclasses.replace(
-            experiment, data=dataclasses.replace(experiment.data, workers=1), accumulate=3
+        experiment = tiny_experiment(
+            model=tiny_two_stage(), schedule=epochs(6, milestones=(4,)), accumulate=3
         )
-    if kind == "distributed":
-        return tiny_experiment(
-            model=dataclasses.replace(
-                tiny_experiment().model,
-                backbone=dataclasses.replace(BACKBONE, norm=BatchNorm(fixed_statistics=True)),
-            ),
-            data=dataclasses.replace(tiny_experiment().data, images_per_device=1),
-            max_gradient_norm=None,
-        )
-    raise ValueError(kind)
+        return dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, workers=1))
+    norm = BatchNorm(fixed_statistics=True, trainable=False)
+    backbone = dataclasses.replace(BACKBONE, norm=norm)
+    model: DetectorConfig = tiny_experiment().model
+    if kind == "mask_rcnn":
+        model = tiny_two_stage(masks=True)
+    model = dataclasses.replace(model, backbone=backbone)
+    experiment = tiny_experiment(model=model, max_gradient_norm=None, ema=None)
+    data = dataclasses.replace(experiment.data, masks="bitmap" if model.predicts_masks else "none")
+    return images_per_step(dataclasses.replace(experiment, data=data), 1)
+
+
+def images_per_step(experiment: Experiment, images: int) -> Experiment:
+    """The same with another batch per process."""
+    return dataclasses.replace(
+        experiment, data=dataclasses.replace(experiment.data, images_per_device=images)
+    )
 
 
 def main(kind: str, data: Path, run_dir: Path, *, resume: bool) -> None:

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import csv
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from detzoo.errors import UserError
+from detzoo.train.log import Averages, Display, MetricsFiles
+
+
+def record(iteration: int, **values: float) -> dict[str, Any]:
+    return {"kind": "train", "iteration": iteration, **values}
+
+
+def rows(run: Path) -> list[dict[str, str]]:
+    with (run / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_averages_are_over_what_was_added_since_the_last_reading() -> None:
+    means = Averages()
+    means.add({"loss": torch.tensor(1.0, requires_grad=True), "acc": torch.tensor(50)})
+    means.add({"loss": torch.tensor(4.0)})
+    assert means.drain() == {"loss": 2.5, "acc": 50.0}
+    assert means.drain() == {}
+    means.add({"loss": torch.tensor(7.0)})
+    assert means.drain() == {"loss": 7.0}
+
+
+def test_both_files_hold_every_record(tmp_path: Path) -> None:
+    with MetricsFiles(tmp_path, 0) as files:
+        files.write(record(1, loss=0.5))
+        files.write({"kind": "val", "iteration": 1, "bbox/AP": 0.25, "bbox/APs": math.nan})
+        files.write(record(2, loss=0.25))
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {"kind": "train", "iteration": 1, "loss": 0.5},
+        {"kind": "val", "iteration": 1, "bbox/AP": 0.25, "bbox/APs": None},
+        {"kind": "train", "iteration": 2, "loss": 0.25},
+    ]
+    table = rows(tmp_path)
+    assert [row["loss"] for row in table] == ["0.5", "", "0.25"]
+    assert [row["bbox/AP"] for row in table] == ["", "0.25", ""]
+    assert [row["bbox/APs"] for row in table] == ["", "", ""]
+
+
+def test_resuming_drops_what_came_after_the_checkpoint(tmp_path: Path) -> None:
+    with MetricsFiles(tmp_path, 0) as files:
+        for iteration in (1, 2, 3):
+            files.write(record(iteration, loss=0.5))
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"kind": "train", "iterat')  # a kill in the middle of a line
+    with MetricsFiles(tmp_path, 2) as files:
+        assert [row["iteration"] for row in rows(tmp_path)] == ["1", "2"]
+        files.write(record(3, loss=0.25))
+    assert [row["loss"] for row in rows(tmp_path)] == ["0.5", "0.5", "0.25"]
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 3
+
+
+def test_tensorboard_events_are_written(tmp_path: Path) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    with MetricsFiles(tmp_path, 0) as files:
+        files.write(record(5, loss=0.5))
+    events = accumulator.EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert [(e.step, e.value) for e in events.Scalars("train/loss")] == [(5, 0.5)]
+
+
+def test_a_place_that_cannot_be_written_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"file/run/metrics\.jsonl: cannot be written"):
+        MetricsFiles(tmp_path / "file" / "run", 0)
+
+
+def test_quiet_shows_nothing_and_a_pipe_gets_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    numbers = record(50, loss=0.125, lr=0.02, data_time=0.002, step_time=1.5, memory_gb=2.25)
+    with Display(100, 0, quiet=True) as display:
+        display.training(numbers)
+        display.say("a note")
+    assert capsys.readouterr().out == ""
+    with Display(100, 0, quiet=False) as display:
+        display.training(numbers)
+        display.advance(50, 1.0)
+        display.evaluation({"bbox/AP": 0.25, "bbox/AP50": 0.5}, "bbox/AP50", {"bbox/AP50": 0.75})
+    assert capsys.readouterr().out.splitlines() == [
+        "50/100  loss 0.1250  lr 2.00e-02  data 2 ms  step 1500 ms  memory 2.2 GB  left 0:01:15",
+        "evaluation: bbox/AP50 0.500  bbox/AP 0.250  (best bbox/AP50 0.750)",
+    ]
