@@ -12,6 +12,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -81,7 +82,7 @@ class Segmentations:
         first, last = self.polygon_offsets[n : n + 2].tolist()
         bounds = self.point_offsets[first : last + 1].tolist()
         points = self.points.numpy()
-        return tuple(points[start:end] for start, end in zip(bounds[:-1], bounds[1:]))
+        return tuple(points[start:end] for start, end in pairwise(bounds))
 
     def code(self, n: int) -> bytes:
         """The compressed run-length code of object ``n``; empty where it has none."""
@@ -179,7 +180,7 @@ class Annotations:
         return self._take_rows(rows, offsets)
 
     def relabelled(self, new_label: Tensor) -> Annotations:
-        """Label ``k`` becomes ``new_label[k]``; objects whose new label is negative are left out."""
+        """Label ``k`` becomes ``new_label[k]``; where that is negative, the object is left out."""
         labels = new_label[self.labels]
         keep = labels >= 0
         counts = torch.bincount(self.image_index[keep], minlength=len(self.offsets) - 1)

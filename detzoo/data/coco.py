@@ -89,7 +89,9 @@ def _load(file: Path) -> dict[str, Json]:
     return content
 
 
-def _categories(entries: list[Json], objects: list[Json], file: Path) -> tuple[list[int], list[str]]:
+def _categories(
+    entries: list[Json], objects: list[Json], file: Path
+) -> tuple[list[int], list[str]]:
     ids: list[int] = []
     names: list[str] = []
     for k, entry in enumerate(_without_group(entries, objects)):
@@ -100,7 +102,9 @@ def _categories(entries: list[Json], objects: list[Json], file: Path) -> tuple[l
         if not isinstance(name, str):
             raise DataError(f"{where} (id {number}): its name {name!r} is not text.")
         if number in ids:
-            raise DataError(f"{where}: the id {number} is that of {names[ids.index(number)]!r} too.")
+            raise DataError(
+                f"{where}: the id {number} is that of {names[ids.index(number)]!r} too."
+            )
         ids.append(number)
         names.append(name)
     check_class_names(names, f"{file}: categories")
@@ -108,7 +112,7 @@ def _categories(entries: list[Json], objects: list[Json], file: Path) -> tuple[l
 
 
 def _without_group(entries: list[Json], objects: list[Json]) -> list[Json]:
-    """Leaves out the entry that Roboflow writes for the whole group of classes: id 0, no objects."""
+    """Leaves out the entry that Roboflow writes for the group of all classes: id 0, no objects."""
     if len(entries) < 2 or not all(isinstance(entry, dict) for entry in entries):
         return entries
     first, rest = entries[0], entries[1:]
@@ -232,9 +236,7 @@ def _box(value: Json, where: str) -> tuple[float, float, float, float]:
     return x, y, width, height
 
 
-def _segmentation(
-    value: Json, size: Size, where: str
-) -> tuple[tuple[Sequence[float], ...], bytes]:
+def _segmentation(value: Json, size: Size, where: str) -> tuple[tuple[Sequence[float], ...], bytes]:
     """Polygons and run-length code; neither for an object without a mask."""
     if value is None:
         return (), b""
@@ -244,7 +246,9 @@ def _segmentation(
         raise DataError(f"{where}: its segmentation is neither polygons nor a run-length code.")
     for polygon in value:
         if not isinstance(polygon, list) or len(polygon) % 2:
-            raise DataError(f"{where}: a polygon in its segmentation is not a list of x, y, x, y, ...")
+            raise DataError(
+                f"{where}: a polygon in its segmentation is not a list of x, y, x, y, ..."
+            )
         if not all(type(item) in (int, float) and math.isfinite(item) for item in polygon):
             raise DataError(f"{where}: a polygon in its segmentation holds something not a number.")
     # Under three points there is no area, and the COCO tools take four numbers for a box.
@@ -266,7 +270,9 @@ def _code(value: dict[str, Json], size: Size, where: str) -> bytes:
         code: bytes = rle.frPyObjects({"size": list(size), "counts": counts}, *size)["counts"]
         return code
     if not isinstance(counts, str) or not counts.isascii():
-        raise DataError(f"{where}: the counts of its mask are neither a list nor a run-length code.")
+        raise DataError(
+            f"{where}: the counts of its mask are neither a list nor a run-length code."
+        )
     return counts.encode("ascii")
 
 

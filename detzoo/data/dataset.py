@@ -20,7 +20,7 @@ from detzoo.data.images import image_size, read_image
 from detzoo.data.sample import Sample
 from detzoo.errors import DataError
 from detzoo.structures import BitmapMasks, ImageInfo, PolygonMasks, TargetMasks, Targets
-from detzoo.structures.masks import rasterize
+from detzoo.structures.masks import decode_rle, rasterize
 
 MaskForm = Literal["none", "bitmap", "polygon"]
 
@@ -111,7 +111,7 @@ class DetectionDataset:
         )
 
     def for_training(self, *, skip_empty: bool = True, min_size: int = 32) -> DetectionDataset:
-        """Without images whose shorter side is under ``min_size`` and, on request, without empty ones.
+        """Without images whose shorter side is under ``min_size`` pixels, and without empty ones.
 
         As in MMDetection, an image counts as empty when it has no annotation at all: one that
         shows only a crowd stays. What was left out is added to ``notes``.
@@ -129,8 +129,8 @@ class DetectionDataset:
         unusable = ~self._usable() & ~self.annotations.is_ignored & ~self.annotations.is_crowd
         if unusable.any():
             notes.append(
-                f"{_count(unusable, 'box', 'boxes')} under a pixel or outside the image left out of "
-                "training"
+                f"{_count(unusable, 'box', 'boxes')} under a pixel or outside the image "
+                "left out of training"
             )
         return replace(self.take(keep.nonzero()[:, 0]), notes=tuple(notes))
 
@@ -177,8 +177,16 @@ class DetectionDataset:
             notes=notes,
         )
 
+    def require_masks(self) -> None:
+        """Raises :class:`DataError` when no object has a mask."""
+        if not self.has_masks:
+            raise DataError(
+                f"{self.source}: has no masks, and the model needs them. Choose a model that only "
+                "predicts boxes, or annotations with a 'segmentation'."
+            )
+
     def check_files(self, sizes: int = 500) -> None:
-        """Raises :class:`DataError` when image files are missing or have another size than declared.
+        """Raises :class:`DataError` when images are missing or have another size than declared.
 
         Existence costs one listing per folder. The headers of at most ``sizes`` images, spread
         evenly, are read: a wrong frame is rarely the fault of a single image.
@@ -187,7 +195,7 @@ class DetectionDataset:
         if missing:
             raise DataError(
                 f"{self.source}: {len(missing)} of its {len(self)} images are not in the folder "
-                f"{self.image_dir}, the first is {missing[0]!r}. Name the folder that holds the images."
+                f"{self.image_dir}, the first is {missing[0]!r}. Name the folder that holds them."
             )
         step = max(1, len(self) // max(sizes, 1))
         for i in range(0, len(self), step):
@@ -195,9 +203,8 @@ class DetectionDataset:
 
     def to_coco(self) -> dict[str, Any]:
         """The ground truth, whole, in COCO's format with the ids, boxes and areas of the file."""
-        categories = [
-            {"id": number, "name": name} for number, name in zip(self.category_ids, self.class_names)
-        ]
+        classes = zip(self.category_ids, self.class_names)
+        categories = [{"id": number, "name": name} for number, name in classes]
         sizes = self.sizes.tolist()
         ids = [self.image_id(i) for i in range(len(self))]
         images = [
@@ -239,12 +246,9 @@ class DetectionDataset:
         return usable_for_training(self.annotations.boxes, self.annotations.areas, sizes)
 
     def _masks(self, i: int, objects: list[int], form: MaskForm) -> TargetMasks:
+        self.require_masks()
         stored = self.annotations.segmentations
-        if stored is None:
-            raise DataError(
-                f"{self.source}: has no masks, and the model needs them. Choose a model that only "
-                "predicts boxes, or annotations with a 'segmentation'."
-            )
+        assert stored is not None
         height, width = self.sizes[i].tolist()
         polygons = tuple(stored.polygons(n) for n in objects)
         codes = [stored.code(n) for n in objects]
@@ -253,7 +257,7 @@ class DetectionDataset:
         bitmaps = np.zeros((len(objects), height, width), np.uint8)
         for bitmap, parts, code in zip(bitmaps, polygons, codes):
             if code:
-                bitmap[:] = rle.decode({"size": [height, width], "counts": code})
+                bitmap[:] = decode_rle(code, (height, width))
             elif parts:
                 bitmap[:] = rasterize(parts, (height, width))
         return BitmapMasks(torch.from_numpy(bitmaps))
@@ -294,7 +298,7 @@ class DetectionDataset:
 
 
 def check_class_names(names: Sequence[str], where: str) -> None:
-    """Raises :class:`DataError`, starting with ``where``, unless names are distinct and not blank."""
+    """Raises :class:`DataError`, beginning with ``where``, for no, blank or repeated names."""
     if not names:
         raise DataError(f"{where}: there is no class at all.")
     seen = set()

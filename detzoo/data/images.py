@@ -29,7 +29,9 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     data = _read_bytes(path)
     if data.startswith(_JPEG_START) and _JPEG_END not in data:
         # Decoders before OpenCV 5 fill what is missing with grey and say nothing.
-        raise DataError(f"{path}: the image is cut off (no end marker). Copy it again or remove it.")
+        raise DataError(
+            f"{path}: the image is cut off (no end marker). Copy it again or remove it."
+        )
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error:
@@ -43,7 +45,7 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
 
 
 def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """(height, width) of what :func:`read_image` returns, from the header alone for JPEG and PNG."""
+    """(height, width) of :func:`read_image`'s result; of a JPEG or PNG only the header is read."""
     from PIL import Image, UnidentifiedImageError
 
     try:

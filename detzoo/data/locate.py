@@ -105,7 +105,9 @@ def _locate(
         )
     if len(found) > 1:
         listed = ", ".join(str(source.annotations) for source in found)
-        raise DataError(f"{path}: holds several data sets ({listed}). Give the path of one of them.")
+        raise DataError(
+            f"{path}: holds several data sets ({listed}). Give the path of one of them."
+        )
     source = found[0]
     if images is not None:
         source = _Source(source.kind, source.annotations, path / images, source.split)

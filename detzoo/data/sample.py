@@ -14,7 +14,7 @@ from detzoo.structures import ImageInfo, Targets
 
 @dataclass(frozen=True)
 class Sample:
-    """``image`` (H, W, 3) uint8 BGR (float32 after photometric transforms), ``targets`` in its pixels."""
+    """``image`` (H, W, 3) BGR, uint8 (float32 after photometric transforms), with its targets."""
 
     image: np.ndarray
     targets: Targets
@@ -36,9 +36,7 @@ class Transform(ABC):
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample: ...
 
 
-def apply(
-    transforms: Sequence[Transform], sample: Sample, rng: np.random.Generator
-) -> Sample:
+def apply(transforms: Sequence[Transform], sample: Sample, rng: np.random.Generator) -> Sample:
     """The sample after all ``transforms``, in order."""
     for transform in transforms:
         sample = transform(sample, rng)

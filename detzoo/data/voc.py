@@ -23,6 +23,7 @@ VOC_CLASSES = (
     *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa"),
     *("train", "tvmonitor"),
 )
+_CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
 def read_voc(
@@ -54,9 +55,8 @@ def read_voc(
         )
     parsed = [_parse(entries[name]) for name in names]
     found = {item.name for image in parsed for item in image.objects}
-    if found <= set(VOC_CLASSES) and _is_challenge(folder):
-        classes = VOC_CLASSES
-    else:
+    classes: tuple[str, ...] = VOC_CLASSES
+    if not (found <= set(VOC_CLASSES) and _is_challenge(folder)):
         rest = sorted(set(entries) - set(names))
         found |= {name for stem in rest for name in _class_names_in(entries[stem])}
         classes = tuple(sorted(found))
@@ -64,8 +64,7 @@ def read_voc(
     label_of = {name: label for label, name in enumerate(classes)}
     files = _image_files(folder / "JPEGImages", names, parsed)
     sizes = [
-        image.size or image_size(folder / "JPEGImages" / file)
-        for image, file in zip(parsed, files)
+        image.size or image_size(folder / "JPEGImages" / file) for image, file in zip(parsed, files)
     ]
     dataset = DetectionDataset(
         source=str(listing),
@@ -99,7 +98,9 @@ class _Image:
 def _image_names(listing: Path) -> list[str]:
     try:
         # A line may go on with a flag, as in the lists of a single class.
-        names = [line.split()[0] for line in listing.read_text("utf-8").splitlines() if line.split()]
+        names = [
+            line.split()[0] for line in listing.read_text("utf-8").splitlines() if line.split()
+        ]
     except FileNotFoundError:
         raise DataError(f"{listing}: no such list of images.") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -139,8 +140,7 @@ def _parse(file: Path) -> _Image:
         name = (element.findtext("name") or "").strip()
         if not name:
             raise DataError(f"{where}: has no name.")
-        corners = [_number(element, f"bndbox/{key}", where) for key in ("xmin", "ymin", "xmax", "ymax")]
-        x1, y1, x2, y2 = corners
+        x1, y1, x2, y2 = (_number(element, f"bndbox/{corner}", where) for corner in _CORNERS)
         difficult = element.findtext("difficult") or "0"
         if difficult.strip() not in ("0", "1"):
             raise DataError(f"{where} ({name}): difficult is {difficult!r} instead of 0 or 1.")
@@ -188,8 +188,7 @@ def _image_files(folder: Path, names: list[str], parsed: list[_Image]) -> list[s
         if file.lower().endswith(EXTENSIONS)
     }
     return [
-        by_stem.get(name) or image.file_name or f"{name}.jpg"
-        for name, image in zip(names, parsed)
+        by_stem.get(name) or image.file_name or f"{name}.jpg" for name, image in zip(names, parsed)
     ]
 
 

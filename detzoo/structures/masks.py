@@ -84,12 +84,10 @@ class BitmapMasks(TargetMasks):
 
     def resize(self, size: Size) -> BitmapMasks:
         height, width = size
-        resized = [
-            cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST)
-            for mask in self.bitmaps.numpy()
-        ]
-        shape = (len(resized), height, width)
-        return BitmapMasks(torch.from_numpy(np.array(resized, np.uint8).reshape(shape)))
+        resized = np.empty((len(self), height, width), np.uint8)
+        for mask, out in zip(self.bitmaps.numpy(), resized):
+            cv2.resize(mask, (width, height), dst=out, interpolation=cv2.INTER_NEAREST)
+        return BitmapMasks(torch.from_numpy(resized))
 
     def flip(self, direction: Literal["horizontal", "vertical", "diagonal"]) -> BitmapMasks:
         axes = {"horizontal": (2,), "vertical": (1,), "diagonal": (1, 2)}[direction]
@@ -216,7 +214,33 @@ def rasterize(parts: Sequence[np.ndarray], size: Size) -> np.ndarray:
     flat = [np.asarray(points, np.float64).reshape(-1).tolist() for points in parts]
     if not flat:
         return np.zeros(size, np.uint8)
-    return rle.decode(rle.merge(rle.frPyObjects(flat, *size)))
+    return decode_rle(rle.merge(rle.frPyObjects(flat, *size))["counts"], size)
+
+
+def decode_rle(code: bytes, size: Size) -> np.ndarray:
+    """COCO's compressed run-length code -> (H, W) uint8. Several times as fast as the COCO tools.
+
+    The code is a sequence of numbers in groups of five bits, lowest first; 32 marks a group that
+    others follow, 16 in the last group a negative number. They are lengths of runs of 0 and 1 in
+    turns, column by column; from the fourth on, differences to the length two before.
+    """
+    height, width = size
+    groups = np.frombuffer(code, np.uint8).astype(np.int64) - 48
+    if len(groups) == 0:
+        return np.zeros(size, np.uint8)
+    is_last = groups & 32 == 0
+    first = np.flatnonzero(np.concatenate([[True], is_last[:-1]]))
+    place = np.arange(len(groups)) - np.repeat(first, np.diff(first, append=len(groups)))
+    numbers = np.add.reduceat((groups & 31) << (5 * place), first)
+    last = np.flatnonzero(is_last)
+    numbers[groups[last] & 16 != 0] -= 1 << (5 * (place[last] + 1))[groups[last] & 16 != 0]
+    numbers[1::2] = numbers[1::2].cumsum()
+    numbers[2::2] = numbers[2::2].cumsum()
+    ends = numbers.cumsum().tolist()
+    columns = np.zeros(height * width, np.uint8)
+    for start, end in zip(ends[0::2], ends[1::2]):
+        columns[start:end] = 1
+    return cv2.transpose(columns.reshape(width, height))
 
 
 def _extents(columns: Tensor, rows: Tensor) -> Tensor:

@@ -46,7 +46,9 @@ class Crop(Transform):
         moved = move(sample, sample.image[top : top + rows, left : left + columns], left, top)
         boxes = clip_boxes(moved.targets.boxes, (rows, columns))
         ignored = clip_boxes(moved.targets.ignored_boxes, (rows, columns))
-        targets = Targets(boxes, moved.targets.labels, ignored[has_area(ignored)], moved.targets.masks)
+        targets = Targets(
+            boxes, moved.targets.labels, ignored[has_area(ignored)], moved.targets.masks
+        )
         targets = targets[has_area(boxes)]
         if len(targets) == 0 and not self.allow_empty:
             raise SkipSample
@@ -60,7 +62,7 @@ class Crop(Transform):
             return min(int(first), height), min(int(second), width)
         if self.kind == "absolute_range":
             rows, columns = (
-                int(rng.integers(min(side, first), min(side, second), endpoint=True))
+                int(rng.integers(min(side, int(first)), min(side, int(second)), endpoint=True))
                 for side in image
             )
             return rows, columns

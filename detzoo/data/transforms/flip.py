@@ -69,7 +69,5 @@ def flipped_info(info: ImageInfo, direction: Direction) -> ImageInfo:
     if now_y:
         y = height - info.original_size[0] * info.scale[1] - y
     was_x, was_y = _AXES[info.flip]
-    state = next(
-        name for name, axes in _AXES.items() if axes == (was_x != now_x, was_y != now_y)
-    )
+    state = next(name for name, axes in _AXES.items() if axes == (was_x != now_x, was_y != now_y))
     return replace(info, flip=state, offset=(x, y))

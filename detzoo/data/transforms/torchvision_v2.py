@@ -45,7 +45,7 @@ class TorchvisionV2(Transform):
         boxes = torch.cat([targets.boxes, targets.ignored_boxes])
         inputs = {
             "image": tv_tensors.Image(_to_rgb(sample.image)),
-            "boxes": tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=size),  # type: ignore[call-overload]
+            "boxes": tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=size),
             "labels": torch.cat(
                 [targets.labels, targets.labels.new_full((len(targets.ignored_boxes),), _IGNORED)]
             ),

@@ -1,0 +1,230 @@
+"""From a data set to batches: order, workers, collation.
+
+The order of images and everything random in their transforms follow from (seed, epoch, index)
+alone. So a run does not depend on the number of workers, and one that was interrupted goes on with
+exactly the batches that it would have seen.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
+
+from detzoo.data.batches import Key, batches_in_order, grouped_batches
+from detzoo.data.dataset import DetectionDataset, MaskForm
+from detzoo.data.sample import Sample, SkipSample, Transform, apply
+from detzoo.errors import DataError, UserError
+from detzoo.structures import Batch
+
+# After so many images in a row of which the transforms leave nothing, it is not bad luck.
+_MOST_SKIPS = 100
+
+
+def build_loader(
+    dataset: DetectionDataset,
+    transforms: Sequence[Transform],
+    *,
+    images_per_device: int,
+    training: bool,
+    workers: int = 0,
+    seed: int = 0,
+    rank: int = 0,
+    world_size: int = 1,
+    masks: MaskForm = "none",
+    repeats: int = 1,
+) -> Loader:
+    """Batches of ``dataset`` for process ``rank`` of ``world_size``.
+
+    In training: shuffled, each batch of images that are all wide or all high, with targets (and
+    ``masks`` in that form), ``repeats`` passes over the data per epoch, the same number of batches
+    for every process. Together, the processes' batches of a step are the batch that one process
+    would have with ``world_size`` times as many images. In evaluation: every image once and in
+    order, without targets. Raises :class:`DataError` for an empty data set, a batch larger than
+    the data, or masks that are not there.
+    """
+    if len(dataset) == 0:
+        raise DataError(f"{dataset.source}: there is no image to {_purpose(training)} on.")
+    if training:
+        _check_training(dataset, images_per_device * world_size, repeats, masks)
+    source = _Source(dataset, tuple(transforms), seed, training, masks)
+    order = _Order(dataset, images_per_device, training, seed, rank, world_size, repeats)
+    return Loader(source, order, workers)
+
+
+class Loader:
+    """Iterable over the batches of the current epoch; see :func:`build_loader`."""
+
+    def __init__(self, source: _Source, order: _Order, workers: int) -> None:
+        self._order = order
+        self._loader: DataLoader[Batch | _Failure] = DataLoader(
+            source,
+            sampler=order,
+            batch_size=None,  # an item of the order is a whole batch
+            collate_fn=_as_is,  # type: ignore[arg-type]
+            num_workers=workers,
+            worker_init_fn=_start_worker,
+            persistent_workers=workers > 0,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def __len__(self) -> int:
+        """Batches in a whole epoch."""
+        return self._order.epoch_length
+
+    def set_epoch(self, epoch: int, start: int = 0) -> None:
+        """The next iteration yields the batches of ``epoch``, without the first ``start``."""
+        self._order.epoch, self._order.start = epoch, start
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Raises the :class:`UserError` that a worker met, as it was."""
+        for item in self._loader:
+            if isinstance(item, _Failure):
+                raise item.kind(item.message)
+            yield item
+
+
+def collate(samples: Sequence[Sample], *, with_targets: bool = True) -> Batch:
+    """One batch as large as the largest padded sample, zero outside each image."""
+    infos = tuple(sample.info for sample in samples)
+    height = max(info.padded_size[0] for info in infos)
+    width = max(info.padded_size[1] for info in infos)
+    floats = any(sample.image.dtype == np.float32 for sample in samples)
+    pixels = _zeros(len(samples), height, width, torch.float32 if floats else torch.uint8)
+    canvas = pixels.numpy()
+    for row, sample in zip(canvas, samples):
+        row[: sample.image.shape[0], : sample.image.shape[1]] = sample.image
+    return Batch(pixels, infos, tuple(s.targets for s in samples) if with_targets else ())
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """A worker's error on its way to the main process, where torch would wrap it in a traceback."""
+
+    kind: type[UserError]
+    message: str
+
+
+@dataclass(frozen=True)
+class _Source(Dataset["Batch | _Failure"]):
+    """Makes the batch of a list of keys, in a worker or in the main process."""
+
+    dataset: DetectionDataset
+    transforms: tuple[Transform, ...]
+    seed: int
+    training: bool
+    masks: MaskForm
+
+    def __getitem__(self, keys: list[Key]) -> Batch | _Failure:
+        try:
+            return collate([self._sample(key) for key in keys], with_targets=self.training)
+        except UserError as error:
+            return _Failure(type(error), str(error))
+
+    def _sample(self, key: Key) -> Sample:
+        rng = np.random.default_rng((self.seed, key.epoch, key.index, key.repeat))
+        index = key.index
+        for _ in range(_MOST_SKIPS):
+            sample = self.dataset.sample(index, self.masks)
+            try:
+                return apply(self.transforms, sample, rng)
+            except SkipSample:
+                index = self._substitute(index, rng)
+        raise DataError(
+            f"{self.dataset.source}: the training transforms leave no object in any of "
+            f"{_MOST_SKIPS} images tried. Use larger crops, or let them be empty."
+        )
+
+    def _substitute(self, index: int, rng: np.random.Generator) -> int:
+        """Another image of the same orientation, so that it fits into its batch."""
+        is_wide = self.dataset.aspect_ratios > 1
+        return int(rng.choice(np.flatnonzero(is_wide == is_wide[index])))
+
+
+class _Order(Sampler[list[Key]]):
+    """Which images make which batch, for the current epoch of one process."""
+
+    def __init__(
+        self,
+        dataset: DetectionDataset,
+        images_per_device: int,
+        training: bool,
+        seed: int,
+        rank: int,
+        world_size: int,
+        repeats: int,
+    ) -> None:
+        self.is_wide = dataset.aspect_ratios > 1
+        self.images_per_device = images_per_device
+        self.training = training
+        self.seed = seed
+        self.rank = rank
+        self.world_size = world_size
+        self.repeats = repeats
+        self.epoch = 0
+        self.start = 0
+        self.epoch_length = len(self._batches())
+
+    def __len__(self) -> int:
+        return self.epoch_length - self.start
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        return iter(self._batches()[self.start :])
+
+    def _batches(self) -> list[list[Key]]:
+        if not self.training:
+            return batches_in_order(
+                len(self.is_wide), self.images_per_device, self.rank, self.world_size
+            )
+        return grouped_batches(
+            self.is_wide,
+            self.images_per_device,
+            seed=self.seed,
+            epoch=self.epoch,
+            rank=self.rank,
+            world_size=self.world_size,
+            repeats=self.repeats,
+        )
+
+
+def _check_training(dataset: DetectionDataset, batch: int, repeats: int, masks: MaskForm) -> None:
+    images = len(dataset) * repeats
+    if batch > images:
+        raise DataError(
+            f"{dataset.source}: a batch of {batch} images is larger than the data, which has "
+            f"{images}. Choose a smaller batch."
+        )
+    if masks != "none":
+        dataset.require_masks()
+
+
+def _purpose(training: bool) -> str:
+    return "train" if training else "evaluate"
+
+
+def _zeros(count: int, height: int, width: int, dtype: torch.dtype) -> torch.Tensor:
+    """(count, height, width, 3). In a worker it lies in shared memory, which saves a copy."""
+    shape = (count, height, width, 3)
+    if get_worker_info() is None:
+        return torch.from_numpy(
+            np.zeros(shape, np.float32 if dtype.is_floating_point else np.uint8)
+        )
+    size = count * height * width * 3 * dtype.itemsize
+    storage = torch.UntypedStorage._new_shared(size, device="cpu")  # new pages are zero
+    return torch.empty(0, dtype=dtype).set_(storage, 0, shape)  # type: ignore[call-overload]
+
+
+def _as_is(item: Batch | _Failure) -> Batch | _Failure:
+    return item
+
+
+def _start_worker(worker: int) -> None:
+    # A worker is one of many: OpenCV's own threads would fight over the processors. And Ctrl-C is
+    # the main process's business, which finishes its step first.
+    cv2.setNumThreads(0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
