@@ -34,12 +34,13 @@ class Processes:
     def parallel(self, model: nn.Module) -> nn.Module:
         """``model`` with gradients that are averaged over the processes.
 
-        Batch-norm statistics stay those of each process, as in MMDetection.
+        Batch-norm normalises with the images of each process; its running statistics are those of
+        the first one.
         """
         if self.count == 1:
             return model
         devices = [self.device] if self.device.type == "cuda" else None
-        return DistributedDataParallel(model, device_ids=devices, broadcast_buffers=False)
+        return DistributedDataParallel(model, device_ids=devices)
 
     def gradients_shared(
         self, parallel: nn.Module, *, now: bool

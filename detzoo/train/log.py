@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 from torch import Tensor
 
 from detzoo.errors import UserError
@@ -134,42 +136,42 @@ class MetricsFiles:
 
 
 class Display:
-    """Lines and a progress bar; on a terminal only, a bar that moves. ``quiet`` shows nothing."""
+    """What people see: lines, and on a terminal a bar that moves. ``quiet`` shows nothing."""
 
     def __init__(self, total: int, done: int, *, quiet: bool) -> None:
         self._console = Console(quiet=quiet, highlight=False)
         self._total = total
         self._moves = self._console.is_terminal and not quiet
+        self._numbers = Text("")
         self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
+            TextColumn("epoch {task.fields[epoch]:.2f}"),
+            BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(elapsed_when_finished=True),
-            TextColumn("{task.fields[numbers]}"),
-            console=self._console,
-            disable=not self._moves,
         )
-        self._task = self._bar.add_task("training", total=total, completed=done, numbers="")
+        self._task = self._bar.add_task("", total=total, completed=done, epoch=0.0)
+        self._live = Live(Group(self._bar, self._numbers), console=self._console)
 
     def __enter__(self) -> Display:
-        self._bar.start()
+        if self._moves:
+            self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bar.stop()
+        self._live.stop()
 
     def say(self, text: str) -> None:
         """One line of text."""
         self._console.print(text, markup=False, soft_wrap=True)
 
     def advance(self, iteration: int, epoch: float) -> None:
-        self._bar.update(self._task, completed=iteration, description=f"epoch {epoch:.2f}")
+        self._bar.update(self._task, completed=iteration, epoch=epoch)
 
     def training(self, record: Record) -> None:
-        """The figures of a training record: beside the bar, or as a line where nothing moves."""
+        """The figures of a training record: below the bar, or as a line where nothing moves."""
         text = _training_line(record, self._total)
         if self._moves:
-            self._bar.update(self._task, numbers=text)
+            self._numbers.plain = text
         else:
             self.say(f"{record['iteration']}/{self._total}  {text}")
 

@@ -19,6 +19,7 @@ from detzoo.data.loader import Loader, build_loader
 from detzoo.detectors.base import Detector
 from detzoo.errors import CheckpointError
 from detzoo.evaluate.metrics import Metrics
+from detzoo.evaluate.run import AUTOCAST_TYPES
 from detzoo.experiment import Experiment
 from detzoo.optim.schedules import Schedule
 from detzoo.structures import Batch
@@ -27,8 +28,6 @@ from detzoo.train.log import Averages, Display, MetricsFiles, Stopwatch, memory_
 from detzoo.train.state import Learner, Position, load_last, save_best, save_last, seed_step
 from detzoo.train.validation import EarlyStopping, Validation
 from detzoo.train.watch import Interrupt, Watch
-
-_AUTOCAST = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ def train(
     scale_learning_rate: bool = True,
     early_stopping: EarlyStopping | None = None,
     checkpoint_steps: int | None = None,
-    log_interval: int = 50,
+    log_interval: int = 20,
     resume_command: str = "",
     quiet: bool = False,
 ) -> TrainingResult:
@@ -107,7 +106,9 @@ def train(
         average = None if experiment.ema is None else experiment.ema.build(model)
         learner = Learner(model, optimizer, scaler, average)
         autocast = torch.autocast(
-            device.type, _AUTOCAST[experiment.precision], enabled=experiment.precision != "fp32"
+            device.type,
+            AUTOCAST_TYPES[experiment.precision],
+            enabled=experiment.precision != "fp32",
         )
         parallel = processes.parallel(model)
         validation = None
@@ -203,7 +204,7 @@ def train(
                 files.write(record)
             if validation is not None and evaluate_now:
                 with stopwatch.stopped(), averaged_weights(learner):
-                    processes.share(model.buffers())  # each process has its own statistics
+                    processes.share(model.buffers())  # the first one's statistics
                     metrics = validation.run(model)
                     is_better = validation.note(metrics, position)
                     if processes.is_first and is_better:
