@@ -77,7 +77,8 @@ def mask_rcnn_c4(**recipe: Unpack[Recipe]) -> Experiment:
     model = TwoStageConfig(
         backbone=c4(backbone), rpn_head=single_level_rpn(border=0.0), roi_head=roi_head
     )
-    return experiment(model, masks="bitmap", **recipe)
+    recipe.setdefault("masks", "bitmap")
+    return experiment(model, **recipe)
 
 
 def mask_rcnn_v1(**recipe: Unpack[Recipe]) -> Experiment:

@@ -89,15 +89,32 @@ class Recipe(TypedDict, total=False):
     initial_weights: str | None
 
 
+class SizeRange(TypedDict):
+    """The part of a recipe that the published "3x" schedules with a size range share."""
+
+    sizes: tuple[tuple[int, int], ...]
+    size_mode: Literal["value", "range"]
+    repeats: int
+    schedule: Schedule
+
+
+class Iterations(TypedDict):
+    """The part of a recipe that schedules in iterations share."""
+
+    schedule: Schedule
+    evaluate_every: int
+    checkpoint_every: int
+
+
 # Any size between the two, three passes over the data in each of 12 epochs.
-RANGE_3X: Recipe = {
+RANGE_3X: SizeRange = {
     "sizes": RANGE_640_800,
     "size_mode": "range",
     "repeats": 3,
     "schedule": epochs(12, milestones=(9, 11)),
 }
 # Detectron's "1x" in iterations instead of epochs.
-ITERATIONS_90K: Recipe = {
+ITERATIONS_90K: Iterations = {
     "schedule": iterations(90_000, milestones=(60_000, 80_000)),
     "evaluate_every": 10_000,
     "checkpoint_every": 10_000,

@@ -48,15 +48,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for file, members in by_file.items():
         if file is None:
             for key in members:
-                results[key] = _guarded(lambda key=key: _check_recipe_only(key, recipes))
+                results[key] = _guarded(_check_recipe_only, key, recipes)
                 print(_line(key, results[key]), flush=True)
             continue
         reference = Reference.read(options.folder / file)
         for key in members:
-            results[key] = _guarded(lambda key=key: _check_entry(key, reference, recipes))
+            results[key] = _guarded(_check_entry, key, reference, recipes)
             print(_line(key, results[key]), flush=True)
         name = f"{file.removesuffix('.npz')} (numbers)"
-        results[name] = _guarded(lambda: check_numbers(_experiment_of(reference), reference))
+        results[name] = _guarded(_check_model, reference)
         print(_line(name, results[name]), flush=True)
     if options.json:
         options.json.write_text(json.dumps(_report(results), indent=1))
@@ -94,6 +94,10 @@ def _check_recipe_only(key: str, recipes: dict[str, Any] | None) -> list[Finding
     return [check_recipe(_find(key), key, recipes)]
 
 
+def _check_model(reference: Reference) -> list[Finding]:
+    return check_numbers(_experiment_of(reference), reference)
+
+
 def _find(key: str) -> Experiment:
     folder, name = key.split("/", 1)
     entry = zoo.find(name)
@@ -106,10 +110,10 @@ def _experiment_of(reference: Reference) -> Experiment:
     return zoo.find(reference.entry_name).experiment
 
 
-def _guarded(check: Callable[[], list[Finding]]) -> list[Finding]:
+def _guarded(check: Callable[..., list[Finding]], *arguments: Any) -> list[Finding]:
     """A model that cannot be built or run is a failure, not the end."""
     try:
-        return check()
+        return check(*arguments)
     except UserError as error:
         return [Finding("entry", float("inf"), str(error))]
     except Exception as error:
