@@ -17,7 +17,7 @@ from detzoo.config import ConfigError, to_dict
 from detzoo.data.dataset import DetectionDataset
 from detzoo.data.loader import Loader, build_loader
 from detzoo.detectors.base import Detector
-from detzoo.errors import CheckpointError
+from detzoo.errors import CheckpointError, DataError
 from detzoo.evaluate.metrics import Metrics
 from detzoo.evaluate.run import AUTOCAST_TYPES
 from detzoo.experiment import Experiment
@@ -73,6 +73,7 @@ def train(
         # Who trains, on what.
         processes = stack.enter_context(join_processes(device))
         device = processes.device
+        check_labels(experiment, train_data)
         usable = train_data.for_training(skip_empty=experiment.data.skip_empty)
         loader = build_loader(
             usable,
@@ -223,6 +224,16 @@ def train(
             if resume_command:
                 display.say(f"go on with: {resume_command}")
         return TrainingResult(run_dir, position.iteration, metrics, position.best, interrupted)
+
+
+def check_labels(experiment: Experiment, data: DetectionDataset) -> None:
+    """Raises :class:`DataError` unless the data's labels mean what the experiment's do."""
+    if data.class_names != experiment.class_names:
+        raise DataError(
+            f"{data.source}: its labels stand for {', '.join(data.class_names)}, the experiment's "
+            f"for {', '.join(experiment.class_names)}. Make them agree: "
+            "data.select_classes(experiment.class_names), or class_names=data.class_names."
+        )
 
 
 def fit_recipe(

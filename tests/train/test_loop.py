@@ -263,6 +263,12 @@ def test_a_batch_larger_than_the_data(tmp_path: Path, data: DetectionDataset) ->
     assert not (tmp_path / "run").exists()
 
 
+def test_labels_that_mean_other_classes(tmp_path: Path, data: DetectionDataset) -> None:
+    experiment = tiny_experiment(class_names=("green", "red"))
+    with pytest.raises(DataError, match=r"its labels stand for red, green, the .* green, red"):
+        train(experiment, build(experiment), data, None, tmp_path / "run")
+
+
 @pytest.mark.parametrize("name", ["accumulate", "evaluate_every", "checkpoint_every"])
 def test_counts_are_at_least_one(name: str) -> None:
     with pytest.raises(ConfigError, match=f"{name}: 0 is not at least 1"):
