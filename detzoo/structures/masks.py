@@ -56,7 +56,7 @@ class TargetMasks(Masks):
 
     @abstractmethod
     def crop_and_resize(self, boxes: Tensor, index: Tensor, size: int) -> Tensor:
-        """Training targets of RoIs: mask ``index[r]`` inside ``boxes[r]`` -> (R, size, size) 0/1."""
+        """Training targets of RoIs: mask ``index[r]`` in ``boxes[r]`` -> (R, size, size) 0 or 1."""
 
     @abstractmethod
     def to_bitmaps(self) -> BitmapMasks:
@@ -123,7 +123,7 @@ class BitmapMasks(TargetMasks):
 
 @dataclass(frozen=True)
 class PolygonMasks(TargetMasks):
-    """Masks as polygons: per object a tuple of (K, 2) float arrays of x, y in pixels. On the CPU."""
+    """Masks as polygons: of each object a tuple of (K, 2) arrays of x, y in pixels. On the CPU."""
 
     polygons: tuple[tuple[np.ndarray, ...], ...]
     size: Size
