@@ -47,12 +47,7 @@ def run_processes(count: int, arguments: list[str | Path]) -> list[subprocess.Po
     "kind",
     [
         "retinanet",
-        pytest.param(
-            "mask_rcnn",
-            marks=pytest.mark.xfail(
-                strict=True, reason="the mask loss is averaged over each process's own regions"
-            ),
-        ),
+        "mask_rcnn",
     ],
 )
 def test_two_processes_equal_one_with_the_double_batch(tmp_path: Path, kind: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -9,6 +11,7 @@ from torch import Tensor, nn
 from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.layers.conv import ConvModule
+from detzoo.ops.distributed import average_over_processes, num_processes
 
 
 @config
@@ -34,7 +37,7 @@ class MaskHead(nn.Module):
         self.config = config
         widths = [in_channels, *[config.channels] * config.num_convs]
         self.convs = nn.ModuleList(
-            ConvModule(a, b, 3, padding=1) for a, b in zip(widths[:-1], widths[1:])
+            ConvModule(a, b, 3, padding=1) for a, b in itertools.pairwise(widths)
         )
         self.upsample = nn.ConvTranspose2d(widths[-1], config.channels, 2, stride=2)
         self.conv_logits = nn.Conv2d(config.channels, num_classes, 1)
@@ -54,12 +57,12 @@ class MaskHead(nn.Module):
 
     def loss(self, logits: Tensor, labels: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """Cross entropy of the mask of each region's own class; targets (R, m, m) of 0 and 1."""
-        if len(labels) == 0:
-            # No positive region: nothing to learn, but every parameter takes part.
-            return {"loss_mask": logits.sum()}
         own = self._own(logits, labels).float()
-        loss = F.binary_cross_entropy_with_logits(own, targets.to(own))
-        return {"loss_mask": self.config.loss_weight * loss}
+        loss = F.binary_cross_entropy_with_logits(own, targets.to(own), reduction="sum")
+        count = average_over_processes(labels.new_tensor(float(len(labels)), dtype=torch.float32))
+        # Without a positive region anywhere the sum is zero, whatever it is divided by.
+        pixels = count.clamp(min=1 / num_processes()) * own.shape[1] * own.shape[2]
+        return {"loss_mask": self.config.loss_weight * loss / pixels}
 
     def probabilities(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Each region's mask of its class, (R, m, m)."""
