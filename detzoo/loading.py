@@ -26,7 +26,8 @@ def load(
     names count, or bare weights. A zoo name without it takes the published file, where that lies
     in a folder of ``DETZOO_WEIGHTS`` or in a cache. ``device`` None takes a GPU where there is one.
 
-    Raises :class:`CheckpointError`, :class:`DeviceError`, or :class:`UserError` for an unknown name.
+    Raises :class:`CheckpointError`, :class:`DeviceError`, and :class:`UserError` for an unknown
+    name.
     """
     device = resolve_device(device)
     if is_checkpoint_path(source):

@@ -1,0 +1,5 @@
+"""``python -m detzoo`` is the ``detzoo`` command."""
+
+from detzoo.cli.main import main
+
+main()

@@ -1,0 +1,116 @@
+"""What several commands share. Nothing heavy is imported before a function needs it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from detzoo.errors import ConfigError
+
+if TYPE_CHECKING:
+    from detzoo.data.dataset import DetectionDataset
+    from detzoo.experiment import Experiment
+
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Change one setting; repeat as needed. [bold]detzoo config NAME[/] lists them all.",
+        show_default=False,
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(help="cpu, cuda, cuda:1, mps. Default: a GPU where there is one."),
+]
+JsonFile = Annotated[
+    Path | None, typer.Option("--json", metavar="FILE", help="Also write it to a JSON file.")
+]
+
+
+def find_experiment(source: str, settings: Sequence[str] | None = None) -> Experiment:
+    """The experiment of a zoo name, a checkpoint or an ``experiment.json``, and ``--set``."""
+    experiment = _read_experiment(source)
+    for setting in settings or ():
+        experiment = apply_setting(experiment, setting)
+    return experiment
+
+
+def apply_setting(experiment: Experiment, setting: str) -> Experiment:
+    """``experiment`` with ``path=value`` applied."""
+    from detzoo.catalog import config_classes
+    from detzoo.config import override
+
+    path, equals, value = setting.partition("=")
+    if not equals:
+        raise ConfigError(f"--set {setting}: write it as path=value: model.backbone.depth=18")
+    try:
+        return override(experiment, path.strip(), value.strip(), config_classes())
+    except ConfigError as error:
+        raise ConfigError(f"--set {setting}: {error}") from None
+
+
+def _read_experiment(source: str) -> Experiment:
+    from detzoo import checkpoint, zoo
+    from detzoo.catalog import config_classes
+    from detzoo.config import from_dict
+    from detzoo.evaluate.files import read_json
+    from detzoo.loading import is_checkpoint_path
+
+    if source.endswith(".json"):
+        try:
+            experiment: Experiment = from_dict(read_json(source), config_classes())
+        except ConfigError as error:
+            raise ConfigError(f"{source}: {error}") from None
+        return experiment
+    if is_checkpoint_path(source):
+        return checkpoint.read(source).experiment
+    return zoo.find(source).experiment
+
+
+def open_split(path: Path, wanted: str, images: Path | None, **selection: Any) -> DetectionDataset:
+    """The ``wanted`` split of a folder, or the annotation file ``path`` itself."""
+    from detzoo.data.locate import open_dataset
+
+    return open_dataset(path, wanted, images=images and images.resolve(), **selection)
+
+
+def print_dataset(purpose: str, dataset: DetectionDataset) -> None:
+    """One line on what was opened, and one for each note on what was left out."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console(highlight=False)
+    names = ", ".join(dataset.class_names[:8])
+    more = f" and {len(dataset.class_names) - 8} more" if len(dataset.class_names) > 8 else ""
+    objects = len(dataset.annotations)
+    text = f"{len(dataset)} images, {objects} objects of {names}{more}  ({dataset.source})"
+    console.print(f"[bold]{purpose}[/]  {escape(text)}", soft_wrap=True)
+    for note in dataset.notes:
+        console.print(f"  {escape(note)}", soft_wrap=True)
+
+
+def next_folder(parent: Path, name: str) -> Path:
+    """``parent/name-1``, or the next number that is free."""
+    return parent / f"{name}-{_last_number(parent, name) + 1}"
+
+
+def latest_folder(parent: Path, name: str) -> Path | None:
+    """The folder ``parent/name-<n>`` with the highest number, if there is one."""
+    number = _last_number(parent, name)
+    return parent / f"{name}-{number}" if number else None
+
+
+def _last_number(parent: Path, name: str) -> int:
+    taken = [path.name.removeprefix(f"{name}-") for path in parent.glob(f"{name}-*")]
+    return max((int(number) for number in taken if number.isdigit()), default=0)
+
+
+def is_first_process() -> bool:
+    """Whether this process speaks for all that ``torchrun`` started."""
+    return int(os.environ.get("RANK", "0")) == 0

@@ -1,0 +1,47 @@
+"""The ``detzoo`` command."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from detzoo.cli.config import config
+from detzoo.cli.env import env
+from detzoo.cli.evaluate import evaluate
+from detzoo.cli.models import models
+from detzoo.cli.predict import predict
+from detzoo.cli.quickstart import quickstart
+from detzoo.cli.test import measure
+from detzoo.cli.train import train
+from detzoo.errors import UserError
+
+app = typer.Typer(
+    name="detzoo",
+    help="Object detectors on plain PyTorch: train, test, predict. Start with detzoo quickstart.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+app.command("train")(train)
+app.command("test")(measure)
+app.command("predict")(predict)
+app.command("evaluate")(evaluate)
+app.command("models")(models)
+app.command("config")(config)
+app.command("env")(env)
+app.command("quickstart")(quickstart)
+
+
+def main() -> None:
+    """Runs the command line. What a user can cause ends in one paragraph and exit code 2."""
+    try:
+        app()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""``detzoo predict``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from detzoo.cli.common import Device, JsonFile, next_folder
+from detzoo.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from detzoo.predictor import Predictor
+
+
+def predict(
+    source: Annotated[
+        str, typer.Argument(metavar="CHECKPOINT_OR_NAME", help="A checkpoint, or a zoo name.")
+    ],
+    inputs: Annotated[
+        list[str], typer.Argument(help="Images, folders, patterns ('*.jpg'), videos.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the pictures. Default: a new runs/predict-<n>."),
+    ] = None,
+    json_file: JsonFile = None,
+    min_score: Annotated[
+        float, typer.Option(min=0, max=1, help="Leave out what scores less.")
+    ] = 0.3,
+    tile: Annotated[
+        int | None, typer.Option(min=32, help="Search larger images in tiles of so many pixels.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images of one shape at once.")] = 1,
+    weights: Annotated[
+        Path | None, typer.Option(help="Weights for a zoo name. Default: the published ones.")
+    ] = None,
+    device: Device = None,
+) -> None:
+    """Find objects in images and videos; draw them and write them as JSON.
+
+    The class names are those of the checkpoint.
+
+    Examples:
+
+      detzoo predict runs/x-1/best.pt photo.jpg --out predictions
+
+      detzoo predict runs/x-1/best.pt photos 'more/**/*.png' film.mp4 --json found.json
+
+      detzoo predict runs/x-1/best.pt aerial.tif --tile 1024 --min-score 0.5
+    """
+    from rich.console import Console
+
+    from detzoo.evaluate.files import write_json
+    from detzoo.inputs import find_files, is_video
+    from detzoo.loading import load
+
+    files = [file for item in inputs for file in find_files(item)]
+    folder = out if out is not None else next_folder(Path("runs"), "predict")
+    targets = _target_names(files, folder)
+    predictor = load(source, weights, device)
+    _make_folder(folder)
+
+    console = Console(highlight=False)
+    options = {"min_score": min_score, "tile": tile}
+    found: dict[Path, Any] = {}
+    images = [file for file in files if not is_video(file)]
+    for file, result in zip(
+        images,
+        predictor.predict(images, batch_size=batch_size, **options),  # type: ignore[arg-type]
+    ):
+        _write_picture(targets[file], result.draw())
+        found[file] = result.to_json()
+        console.print(f"{file}  {_summary(result.names)}", soft_wrap=True)
+    for file in files:
+        if is_video(file):
+            found[file] = _predict_video(predictor, file, targets[file], options)
+            console.print(f"{file}  {len(found[file]['frames'])} frames", soft_wrap=True)
+    if json_file is not None:
+        write_json(json_file, [found[file] for file in files])
+    console.print(f"pictures in {folder}", soft_wrap=True)
+
+
+def _target_names(files: list[Path], folder: Path) -> dict[Path, Path]:
+    """A file of its own in ``folder`` for each input, and never the input itself."""
+    from detzoo.inputs import is_video
+
+    inputs = {file.resolve() for file in files}
+    targets: dict[Path, Path] = {}
+    taken = set()
+    for file in files:
+        suffix = ".mp4" if is_video(file) else ".jpg"
+        number = 1
+        name = file.stem
+        while name in taken:
+            number += 1
+            name = f"{file.stem}-{number}"
+        taken.add(name)
+        targets[file] = folder / f"{name}{suffix}"
+        if targets[file].resolve() in inputs:
+            raise ConfigError(
+                f"--out {folder}: {targets[file]} is one of the inputs and would be written over. "
+                "Give another folder."
+            )
+    return targets
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"--out {folder}: cannot be made ({error.strerror}). Give another folder."
+        ) from None
+
+
+def _write_picture(path: Path, picture: np.ndarray) -> None:
+    import cv2
+
+    if not cv2.imwrite(str(path), picture):
+        raise DataError(f"{path}: cannot be written. Is the disk full, or the folder protected?")
+
+
+def _summary(names: list[str]) -> str:
+    counts = {name: names.count(name) for name in dict.fromkeys(names)}
+    return ", ".join(f"{count} {name}" for name, count in counts.items()) or "nothing"
+
+
+def _predict_video(
+    predictor: Predictor, file: Path, target: Path, options: dict[str, Any]
+) -> dict[str, Any]:
+    """Writes the film with the detections drawn; returns them frame by frame."""
+    import cv2
+
+    capture = cv2.VideoCapture(str(file))
+    try:
+        frames = _frames(capture)
+        first = next(frames, None)
+        if first is None:
+            raise DataError(f"{file}: no frame of this video can be read; is it a video?")
+        rate = capture.get(cv2.CAP_PROP_FPS) or 25.0
+        size = first.shape[1], first.shape[0]
+        writer = cv2.VideoWriter(str(target), cv2.VideoWriter.fourcc(*"mp4v"), rate, size)
+        if not writer.isOpened():
+            raise DataError(f"{target}: OpenCV cannot write this video here.")
+        content = []
+        try:
+            for frame in _chain(first, frames):
+                result = next(predictor.predict(frame, **options))
+                writer.write(result.draw())
+                content.append(result.to_json()["detections"])
+        finally:
+            writer.release()
+    finally:
+        capture.release()
+    height, width = first.shape[:2]
+    return {
+        "video": str(file),
+        "frames_per_second": rate,
+        "height": height,
+        "width": width,
+        "frames": content,
+    }
+
+
+def _frames(capture: Any) -> Iterator[np.ndarray]:
+    while True:
+        is_there, frame = capture.read()
+        if not is_there:
+            return
+        yield frame
+
+
+def _chain(first: np.ndarray, others: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    yield first
+    yield from others

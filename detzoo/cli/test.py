@@ -1,0 +1,125 @@
+"""``detzoo test``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from detzoo.cli.common import Device, JsonFile, open_split, print_dataset
+from detzoo.errors import CheckpointError, ConfigError
+
+if TYPE_CHECKING:
+    from detzoo.data.dataset import DetectionDataset
+    from detzoo.predictor import Predictor
+
+
+def measure(
+    source: Annotated[
+        str, typer.Argument(metavar="CHECKPOINT_OR_NAME", help="A checkpoint, or a zoo name.")
+    ],
+    data: Annotated[
+        Path, typer.Option(help="Folder of a data set (COCO, Roboflow or VOC), or a COCO JSON.")
+    ],
+    images: Annotated[
+        Path | None, typer.Option(help="Image folder, where --data is an annotation file.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Which split of the folder.")] = "val",
+    weights: Annotated[
+        Path | None, typer.Option(help="Weights for a zoo name. Default: the published ones.")
+    ] = None,
+    allow_missing_classes: Annotated[
+        bool,
+        typer.Option(
+            "--allow-missing-classes", help="Leave out classes that the checkpoint does not know."
+        ),
+    ] = False,
+    metric: Annotated[str, typer.Option(help="coco or voc.")] = "coco",
+    per_class: Annotated[bool, typer.Option("--per-class", help="Add a table by class.")] = False,
+    json_file: JsonFile = None,
+    save_detections: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write detections in COCO result format.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images at once.")] = 1,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that load images.")] = 2,
+    device: Device = None,
+) -> None:
+    """Evaluate a model on data. Classes meet by name.
+
+    Examples:
+
+      detzoo test runs/x-1/best.pt --data my_data
+
+      detzoo test runs/x-1/best.pt --data my_data --split test --per-class --json metrics.json
+
+      detzoo test retinanet_r50_fpn_1x_coco --weights retinanet.pth --data coco
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from detzoo.data.loader import build_loader
+    from detzoo.evaluate import default_evaluators, detect, score, write_results
+    from detzoo.evaluate.files import write_json
+    from detzoo.evaluate.ground_truth import GroundTruth
+    from detzoo.loading import load
+
+    if metric not in ("coco", "voc"):
+        raise ConfigError(f"--metric {metric}: is not one of coco, voc")
+    dataset = open_split(data, split, images)
+    predictor = load(source, weights, device)
+    dataset = _match_classes(dataset, predictor, source, allow_missing_classes)
+    print_dataset("test", dataset)
+    loader = build_loader(
+        dataset,
+        predictor.transforms,
+        images_per_device=min(batch_size, len(dataset)) if len(dataset) else 1,
+        workers=workers,
+        training=False,
+    )
+    ground_truth = GroundTruth.from_coco(dataset.to_coco(), dataset.source)
+    evaluators = default_evaluators(
+        ground_truth,
+        predictor.class_names,
+        predicts_masks=predictor.experiment.model.predicts_masks,
+        is_class_agnostic=predictor.experiment.model.is_class_agnostic,
+        metric=metric,  # type: ignore[arg-type]
+    )
+    with Progress(transient=True) as progress:
+        task = progress.add_task("detecting", total=len(dataset))
+        results = detect(
+            predictor.model, loader, progress=lambda count: progress.advance(task, count)
+        )
+    metrics = score(evaluators, results)
+    if save_detections is not None:
+        write_results(save_detections, results, ground_truth.category_ids_of(predictor.class_names))
+    if json_file is not None:
+        write_json(json_file, metrics.to_json())
+    Console(highlight=False).print(metrics.table(per_class=per_class))
+
+
+def _match_classes(
+    dataset: DetectionDataset, predictor: Predictor, source: str, allow_missing: bool
+) -> DetectionDataset:
+    """The data in the detector's classes, or as it is where the detector names none."""
+    if predictor.experiment.model.is_class_agnostic:
+        return dataset
+    known = set(predictor.class_names)
+    missing = [name for name in dataset.class_names if name not in known]
+    if len(missing) == len(dataset.class_names):
+        raise CheckpointError(
+            f"{source}: knows none of the classes of {dataset.source} "
+            f"({_listed(dataset.class_names)}); it knows {_listed(predictor.class_names)}."
+        )
+    if missing and not allow_missing:
+        raise CheckpointError(
+            f"{source}: does not know {_listed(missing)} of {dataset.source}; it knows "
+            f"{_listed(predictor.class_names)}. To score the shared classes alone, add "
+            "--allow-missing-classes."
+        )
+    return dataset.select_classes(predictor.class_names, drop_others=True, allow_absent=True)
+
+
+def _listed(names: list[str] | tuple[str, ...]) -> str:
+    shown = ", ".join(repr(name) for name in names[:8])
+    return shown if len(names) <= 8 else f"{shown} and {len(names) - 8} more"
