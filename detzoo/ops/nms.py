@@ -38,7 +38,8 @@ def grouped_soft_nms(
         alive = best_score > min_score
         if not alive.any():
             break
-        final.scatter_(1, best, torch.where(alive, best_score, -1.0))
+        # In a group that is through, ``best`` points at any box, perhaps one that was kept.
+        final.scatter_(1, best, torch.where(alive, best_score, final.gather(1, best)))
         waiting.scatter_(1, best, -1.0)
         winner = grid_boxes.gather(1, best[..., None].expand(-1, -1, 4))  # (G, 1, 4)
         overlap = elementwise_iou(winner, grid_boxes)
