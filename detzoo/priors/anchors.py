@@ -83,6 +83,7 @@ def inside_image(priors: Priors, info: ImageInfo, border: float | None) -> Tenso
 
 def _cells_inside(priors: Priors, size: tuple[int, int]) -> Tensor:
     # Anchors of one cell share their centre, at the cell's top left corner (a multiple of the
-    # stride), so "cell index < ceil(size / stride)" is "centre < size".
+    # stride), so "cell index < ceil(size / stride)" is "centre < size". Both are whole numbers:
+    # half a pixel keeps out a centre that rounding has moved below the border.
     centre = (priors.boxes[:, :2] + priors.boxes[:, 2:]) / 2
-    return (centre[:, 0] < size[1]) & (centre[:, 1] < size[0])
+    return (centre[:, 0] < size[1] - 0.5) & (centre[:, 1] < size[0] - 0.5)
