@@ -101,7 +101,7 @@ class CIoULoss(BoxLoss):
         aspect = 4 / math.pi**2 * angle.square()
         with torch.no_grad():
             # The aspect ratio matters only once the boxes overlap by half.
-            tradeoff = (iou > 0.5).to(iou) * aspect / (1 - iou + aspect)
+            tradeoff = (iou > 0.5).to(iou) * aspect / (1 - iou + aspect).clamp(min=self.eps)
         return 1 - (iou - distance - tradeoff * aspect).clamp(-1.0, 1.0)
 
 
@@ -119,9 +119,9 @@ class BoundedIoULoss(BoxLoss):
             target_centre = (target[..., :2] + target[..., 2:]) / 2
             target_size = target[..., 2:] - target[..., :2]
         shift = (target_centre - centre).abs()
-        centre_loss = 1 - (
-            (target_size - 2 * shift) / (target_size + 2 * shift + self.eps)
-        ).clamp(min=0)
+        centre_loss = 1 - ((target_size - 2 * shift) / (target_size + 2 * shift + self.eps)).clamp(
+            min=0
+        )
         size_loss = 1 - torch.minimum(
             target_size / (size + self.eps), size / (target_size + self.eps)
         )
