@@ -18,4 +18,5 @@ class OHEMSampler(Sampler):
 
     def priority(self, losses: Tensor | None, like: Tensor) -> Tensor:
         assert losses is not None
-        return losses
+        # Rounding can take a loss of nearly nothing below zero.
+        return losses.clamp(min=0)
