@@ -53,7 +53,7 @@ class BoxHead(nn.Module):
         self.num_outputs = config.classification_loss.num_outputs(num_classes)
         self.fc_cls = nn.Linear(width, self.num_outputs)
         self.fc_reg = nn.Linear(width, 4 * num_classes)
-        for layer in self.shared_fcs:
+        for layer in layers:
             nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)
         for layer, std in ((self.fc_cls, 0.01), (self.fc_reg, 0.001)):
@@ -99,7 +99,7 @@ class BoxHead(nn.Module):
             wanted = config.coder.encode(references, wanted)
         return {
             "loss_cls": config.classification_loss(logits, labels, weights) / count,
-            "acc": 100 * (logits.argmax(1) == labels).float().mean(),
+            "acc": 100 * (logits.argmax(1) == labels).sum() / max(len(labels), 1),
             "loss_bbox": config.box_loss(predicted, wanted, weights[positive]) / count,
         }
 
@@ -111,4 +111,3 @@ class BoxHead(nn.Module):
         region, label = (scores > min_score).nonzero(as_tuple=True)
         boxes = self.config.coder.decode(regions[region], deltas[region, label].float())
         return Candidates(clip_boxes(boxes, info.size), scores[region, label], label, label)
-
