@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import Literal, cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from detzoo.backbones.base import Backbone, BackboneConfig
 from detzoo.config import config
 from detzoo.errors import ConfigError
 from detzoo.layers.checkpoint import run_stage
-from detzoo.layers.norm import BatchNorm, Norm
+from detzoo.layers.norm import BatchNorm, Norm, NormLayer
 
 BLOCKS = {
     18: (2, 2, 2, 2),
@@ -65,9 +65,7 @@ class ResNetConfig(BackboneConfig):
         return ResNet(self)
 
     def from_scratch(self) -> ResNetConfig:
-        return dataclasses.replace(
-            self, pretrained=None, frozen_stages=-1, norm=BatchNorm()
-        )
+        return dataclasses.replace(self, pretrained=None, frozen_stages=-1, norm=BatchNorm())
 
 
 class BasicBlock(nn.Module):
@@ -126,7 +124,7 @@ class Shortcut(nn.Sequential):
     """1x1 convolution (child ``0``) and norm (child ``1``) where a block changes the shape."""
 
     def forward(self, x: Tensor) -> Tensor:
-        conv, norm = self
+        conv, norm = cast(tuple[nn.Conv2d, NormLayer], tuple(self))
         return norm.follow(conv, x)
 
 
@@ -151,7 +149,10 @@ class ResNet(Backbone):
         self.out_channels = tuple(widths[i] for i in config.out_stages)
         self.out_strides = tuple(strides[i] for i in config.out_stages)
         _initialise(self)
-        for module in self._frozen_modules():
+        # Checkpoints hold every stage; those past the last output take no part in training.
+        unused = range(max(config.out_stages) + 1, len(config.strides))
+        stages = [self.get_submodule(f"layer{index + 1}") for index in unused]
+        for module in [*self._frozen_modules(), *stages]:
             module.requires_grad_(False)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch.nn.functional as F
@@ -38,7 +39,9 @@ class ConvModule(nn.Module):
         if norm is not None:
             self.bn = norm.build(out_channels)
         self.has_norm = norm is not None
-        self.activate = {"relu": F.relu, "relu6": F.relu6, "none": _identity}[activation]
+        activations: dict[Activation, Callable[[Tensor], Tensor]]
+        activations = {"relu": F.relu, "relu6": F.relu6, "none": _identity}
+        self.activate = activations[activation]
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.bn.follow(self.conv, x) if self.has_norm else self.conv(x)

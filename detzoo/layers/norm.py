@@ -16,8 +16,18 @@ class Norm(ABC):
     """Which normalisation follows each convolution."""
 
     @abstractmethod
-    def build(self, channels: int) -> nn.Module:
-        """The layer, with a method ``follow(conv, x)`` that normalises ``conv(x)``."""
+    def build(self, channels: int) -> NormLayer:
+        """The layer for maps of ``channels``."""
+
+
+class NormLayer(nn.Module, ABC):
+    """A normalisation with one learned scale, ``weight`` (C,), per channel."""
+
+    weight: nn.Parameter
+
+    @abstractmethod
+    def follow(self, conv: nn.Conv2d, x: Tensor) -> Tensor:
+        """``conv(x)``, normalised."""
 
 
 @config
@@ -33,21 +43,21 @@ class BatchNorm(Norm):
     eps: float = 1e-5
     momentum: float = 0.1
 
-    def build(self, channels: int) -> nn.Module:
+    def build(self, channels: int) -> NormLayer:
         kind = FixedBatchNorm2d if self.fixed_statistics else BatchNorm2d
         norm = kind(channels, self.eps, self.momentum)
         norm.requires_grad_(self.trainable)
         return norm
 
 
-class BatchNorm2d(nn.BatchNorm2d):
+class BatchNorm2d(nn.BatchNorm2d, NormLayer):
     """Batch norm that learns its statistics."""
 
     def follow(self, conv: nn.Conv2d, x: Tensor) -> Tensor:
         return self(conv(x))
 
 
-class FixedBatchNorm2d(nn.BatchNorm2d):
+class FixedBatchNorm2d(nn.BatchNorm2d, NormLayer):
     """Batch norm on running statistics that never change: always in evaluation mode."""
 
     def train(self, mode: bool = True) -> Self:
