@@ -11,7 +11,7 @@ from detzoo.config import config
 
 @config
 class BackboneConfig(ABC):
-    """A feature extractor. ``pretrained`` names the weights it starts from (see ``pretrained.py``)."""
+    """A feature extractor. ``pretrained`` names the weights it starts from: ``pretrained.py``."""
 
     pretrained: str | None = None
 

@@ -97,9 +97,7 @@ class MobileNetV2(Backbone):
             stride *= first_stride
             stage_channels.append(channels)
             stage_strides.append(stride)
-        self.conv2 = ConvModule(
-            channels, LAST_CHANNELS, 1, norm=config.norm, activation="relu6"
-        )
+        self.conv2 = ConvModule(channels, LAST_CHANNELS, 1, norm=config.norm, activation="relu6")
         self.stage_names.append("conv2")
         stage_channels.append(LAST_CHANNELS)
         stage_strides.append(stride)

@@ -56,7 +56,7 @@ PRETRAINED = {
 
 
 def pixels_of(backbone: BackboneConfig) -> Pixels:
-    """The normalisation that the backbone's pretrained weights expect; torchvision's without any."""
+    """The normalisation that the backbone's weights expect; torchvision's without weights."""
     name = backbone.pretrained
     if name is None:
         return TORCHVISION

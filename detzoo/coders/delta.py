@@ -37,7 +37,7 @@ class DeltaCoder:
     def decode(
         self, references: Tensor, deltas: Tensor, size: tuple[int, int] | None = None
     ) -> Tensor:
-        """Boxes from references (..., 4) and deltas (..., 4), cut at an image of ``size`` (h, w)."""
+        """Boxes from references (..., 4) and deltas (..., 4), cut at an image of that ``size``."""
         deltas = deltas * deltas.new_tensor(self.stds) + deltas.new_tensor(self.means)
         reference_size = references[..., 2:] - references[..., :2]
         centre = (references[..., :2] + references[..., 2:]) / 2

@@ -52,6 +52,9 @@ class DetectorConfig(ABC):
 class Detector(nn.Module, ABC):
     """Base of the detectors: holds backbone and neck, and turns raw batches into network input."""
 
+    pixel_mean: Tensor
+    pixel_std: Tensor
+
     def __init__(self, config: DetectorConfig) -> None:
         super().__init__()
         self.config = config
@@ -63,8 +66,9 @@ class Detector(nn.Module, ABC):
         self.feature_channels, self.feature_strides = source.out_channels, source.out_strides
         pixels = config.input_pixels
         self.swaps_channels = pixels.order == "rgb"  # images are decoded as BGR
-        self.register_buffer("pixel_mean", torch.tensor(pixels.mean).view(3, 1, 1), persistent=False)
-        self.register_buffer("pixel_std", torch.tensor(pixels.std).view(3, 1, 1), persistent=False)
+        mean, std = (torch.tensor(v).view(3, 1, 1) for v in (pixels.mean, pixels.std))
+        self.register_buffer("pixel_mean", mean, persistent=False)
+        self.register_buffer("pixel_std", std, persistent=False)
         self.padding = pixels.padding
 
     @property
@@ -90,7 +94,7 @@ class Detector(nn.Module, ABC):
         pixels = (raw - self.pixel_mean) / self.pixel_std
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         # Padding counts as zero after normalisation, unless the recipe names a raw value.
-        fill = 0.0
+        fill: Tensor | float = 0.0
         if self.padding is not None:
             fill = (self.padding - self.pixel_mean) / self.pixel_std
         for image, info in zip(pixels, batch.infos):

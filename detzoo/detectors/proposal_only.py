@@ -29,6 +29,8 @@ class ProposalOnlyConfig(DetectorConfig):
 class ProposalOnly(Detector):
     """Child ``rpn_head``."""
 
+    config: ProposalOnlyConfig
+
     def __init__(self, config: ProposalOnlyConfig) -> None:
         super().__init__(config)
         self.rpn_head = config.rpn_head.build(self.feature_channels, self.feature_strides)

@@ -26,6 +26,8 @@ class SingleStageConfig(DetectorConfig):
 class SingleStage(Detector):
     """Child ``bbox_head``."""
 
+    config: SingleStageConfig
+
     def __init__(self, config: SingleStageConfig, num_classes: int) -> None:
         super().__init__(config)
         self.bbox_head = config.bbox_head.build(

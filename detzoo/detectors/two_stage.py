@@ -37,6 +37,8 @@ class TwoStageConfig(DetectorConfig):
 class TwoStage(Detector):
     """Children ``rpn_head`` and ``roi_head``."""
 
+    config: TwoStageConfig
+
     def __init__(self, config: TwoStageConfig, num_classes: int) -> None:
         super().__init__(config)
         channels, strides = self.feature_channels, self.feature_strides

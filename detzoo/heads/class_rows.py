@@ -30,7 +30,7 @@ class ClassRows:
         return self.groups * (num_classes + self.shared) * self.width
 
     def index(self, classes: Tensor, num_classes: int) -> Tensor:
-        """Rows of ``classes`` (K,) and the shared ones -> (groups * (K + shared) * width,) int64."""
+        """Rows of ``classes`` (K,) and the shared ones -> (groups * (K + shared) * width,)."""
         shared = torch.arange(num_classes, num_classes + self.shared)
         columns = torch.cat([classes.cpu().long(), shared])
         groups = torch.arange(self.groups) * (num_classes + self.shared)

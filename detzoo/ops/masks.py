@@ -9,7 +9,7 @@ from torch import Tensor
 def paste_masks(
     probabilities: Tensor, boxes: Tensor, size: tuple[int, int], threshold: float
 ) -> Tensor:
-    """Stretches each grid (N, m, m) over its box (N, 4) xyxy -> (N, H, W) uint8, 1 where >= threshold.
+    """Stretches each grid (N, m, m) over its box (N, 4) -> (N, H, W) uint8, 1 from the threshold.
 
     Pixel centres are at half-integers; between grid cells the values are interpolated linearly,
     and beyond the outermost cell centres they fall to zero. Bilinear interpolation is separable,

@@ -16,7 +16,7 @@ def rois_of(boxes: Sequence[Tensor]) -> Tensor:
 
 
 def pyramid_level(rois: Tensor, num_levels: int, finest_scale: float) -> Tensor:
-    """(R,) level for RoIs (R, 5): 0 up to twice ``finest_scale`` pixels, then one per octave (FPN)."""
+    """(R,) level of RoIs (R, 5): 0 up to twice ``finest_scale`` pixels, then one per octave."""
     scale = ((rois[:, 3] - rois[:, 1]) * (rois[:, 4] - rois[:, 2])).sqrt()
     level = (scale / finest_scale + 1e-6).log2().floor()
     return level.clamp(0, num_levels - 1).long()
@@ -45,8 +45,6 @@ def pyramid_roi_align(
     for index, (feature, stride) in enumerate(zip(features, strides)):
         position = (level == index).nonzero()[:, 0]
         positions.append(position)
-        pooled.append(
-            roi_align(feature, rois[position], size, 1 / stride, sampling_ratio, aligned)
-        )
+        pooled.append(roi_align(feature, rois[position], size, 1 / stride, sampling_ratio, aligned))
     # Undo the sorting by level.
     return torch.cat(pooled)[torch.cat(positions).argsort()]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from detzoo.assigners.base import Assigner
 from detzoo.coders.delta import DeltaCoder
 from detzoo.config import config
+from detzoo.heads.class_rows import ClassRows
 from detzoo.losses.boxes import BoxLoss
 from detzoo.losses.classification import ClassificationLoss
 from detzoo.ops.distributed import average_over_processes
@@ -61,14 +62,12 @@ class DenseTargets:
 
 
 class DenseHead(nn.Module, ABC):
-    """forward -> DensePredictions; loss = assign + losses; decode -> Candidates; select -> Detections.
+    """``loss`` is ``losses`` of ``assign``; ``decode`` and ``select`` make detections.
 
     A family overrides the steps in which it differs.
     """
 
-    def __init__(
-        self, config: DenseHeadConfig, strides: Sequence[int], num_classes: int
-    ) -> None:
+    def __init__(self, config: DenseHeadConfig, strides: Sequence[int], num_classes: int) -> None:
         super().__init__()
         self.config = config
         self.strides = tuple(strides)
@@ -77,7 +76,11 @@ class DenseHead(nn.Module, ABC):
 
     @abstractmethod
     def forward_level(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """One feature map (B, C, H, W) -> class logits (B, A * K, H, W) and deltas (B, A * 4, H, W)."""
+        """(B, C, H, W) of one level -> class logits (B, A * K, H, W), deltas (B, A * 4, H, W)."""
+
+    @abstractmethod
+    def class_parameters(self) -> dict[str, ClassRows]:
+        """The parameters and buffers whose size depends on the number of classes, by name."""
 
     def forward(self, features: Sequence[Tensor]) -> DensePredictions:
         """Feature maps, fine to coarse -> predictions of all priors."""
@@ -170,9 +173,7 @@ class DenseHead(nn.Module, ABC):
 
     # ----------------------------------------------------------------------------- inference
 
-    def decode(
-        self, predictions: DensePredictions, infos: Sequence[ImageInfo]
-    ) -> list[Candidates]:
+    def decode(self, predictions: DensePredictions, infos: Sequence[ImageInfo]) -> list[Candidates]:
         """The best-scored boxes of each image and level, before suppression."""
         out = []
         for image, info in enumerate(infos):
@@ -190,9 +191,7 @@ class DenseHead(nn.Module, ABC):
         """Suppression and the final choice, image by image."""
         return [self.config.select(image) for image in candidates]
 
-    def _best(
-        self, logits: Tensor, predictions: DensePredictions
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def _best(self, logits: Tensor, predictions: DensePredictions) -> tuple[Tensor, Tensor, Tensor]:
         """Logits (P, K) of one image -> prior index, score and label of the candidates."""
         select, loss = self.config.select, self.config.classification_loss
         priors, scores, labels = [], [], []

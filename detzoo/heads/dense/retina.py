@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -60,6 +61,7 @@ class RetinaHead(DenseHead):
         )
         self.retina_reg = nn.Conv2d(config.channels, self.num_anchors * 4, 3, padding=1)
         initialise_convs(self)
+        assert self.retina_cls.bias is not None
         nn.init.constant_(self.retina_cls.bias, -math.log(1 / PRIOR_PROBABILITY - 1))
 
     def forward_level(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -74,9 +76,7 @@ class RetinaHead(DenseHead):
 
 def _tower(in_channels: int, config: RetinaHeadConfig) -> nn.Sequential:
     widths = [in_channels, *[config.channels] * config.num_convs]
-    return nn.Sequential(
-        *(ConvModule(a, b, 3, padding=1) for a, b in zip(widths[:-1], widths[1:]))
-    )
+    return nn.Sequential(*(ConvModule(a, b, 3, padding=1) for a, b in itertools.pairwise(widths)))
 
 
 def initialise_convs(module: nn.Module) -> None:

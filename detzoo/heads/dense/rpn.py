@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from detzoo.assigners.base import Assigner
 from detzoo.assigners.max_iou import MaxIoUAssigner
 from detzoo.config import config
+from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseHead, DenseHeadConfig, has_area
 from detzoo.heads.dense.retina import initialise_convs
 from detzoo.losses.boxes import BoxLoss, L1Loss
@@ -32,9 +33,7 @@ class RPNHeadConfig(DenseHeadConfig):
     """
 
     priors: AnchorGrid = AnchorGrid()
-    assigner: Assigner = MaxIoUAssigner(
-        positive_iou=0.7, negative_iou=0.3, min_positive_iou=0.3
-    )
+    assigner: Assigner = MaxIoUAssigner(positive_iou=0.7, negative_iou=0.3, min_positive_iou=0.3)
     sampler: Sampler | None = RandomSampler(num=256, positive_fraction=0.5)
     classification_loss: ClassificationLoss = SigmoidCrossEntropy()
     box_loss: BoxLoss = L1Loss()
@@ -73,6 +72,9 @@ class RPNHead(DenseHead):
         x = F.relu(self.rpn_conv(x), inplace=True)
         return self.rpn_cls(x), self.rpn_reg(x)
 
+    def class_parameters(self) -> dict[str, ClassRows]:
+        return {}
+
     def loss(
         self,
         predictions: DensePredictions,
@@ -90,9 +92,7 @@ class RPNHead(DenseHead):
         with torch.no_grad():
             return self.select(self.decode(predictions, infos))
 
-    def decode(
-        self, predictions: DensePredictions, infos: Sequence[ImageInfo]
-    ) -> list[Candidates]:
+    def decode(self, predictions: DensePredictions, infos: Sequence[ImageInfo]) -> list[Candidates]:
         """The best anchors of each level; boxes suppress each other within a level only."""
         scores = self.config.classification_loss.scores(predictions.cls_logits.float())[..., 0]
         limit = self._select.pre_nms

@@ -24,9 +24,7 @@ class RoIExtractor:
     num_levels: int = 4
     finest_scale: float = 56.0
 
-    def extract(
-        self, features: Sequence[Tensor], strides: Sequence[int], rois: Tensor
-    ) -> Tensor:
+    def extract(self, features: Sequence[Tensor], strides: Sequence[int], rois: Tensor) -> Tensor:
         """RoIs (R, 5: image, x1, y1, x2, y2) -> (R, C, output_size, output_size)."""
         return pyramid_roi_align(
             features[: self.num_levels],

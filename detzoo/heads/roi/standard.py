@@ -70,7 +70,7 @@ class SampledRegions:
 
 
 class StandardRoIHead(nn.Module):
-    """Children ``bbox_head``, ``mask_head`` and ``shared_head``, named as in published checkpoints."""
+    """Children ``bbox_head``, ``mask_head``, ``shared_head``, named as in published checkpoints."""
 
     def __init__(
         self,
@@ -116,7 +116,8 @@ class StandardRoIHead(nn.Module):
         boxes = torch.cat([regions.boxes for regions in sampled])
         wanted = torch.cat([_target_boxes(s, t) for s, t in zip(sampled, targets)])
         pooled = self.pool(features, rois_of([regions.boxes for regions in sampled]))
-        losses = self.bbox_head.loss(*self.bbox_head(pooled), boxes, labels, wanted)
+        logits, deltas = self.bbox_head(pooled)
+        losses = self.bbox_head.loss(logits, deltas, boxes, labels, wanted)
         if self.mask_head is not None:
             losses |= self._mask_loss(features, pooled, sampled, targets)
         return losses
@@ -187,15 +188,13 @@ class StandardRoIHead(nn.Module):
         pooled = self.pool(features, rois_of([image.boxes for image in proposals]))
         logits, deltas = self.bbox_head(pooled)
         select = self.config.select
-        detections = [
-            select(self.bbox_head.decode(*image, info, select.min_score))
-            for *image, info in zip(
-                logits.split(counts),
-                deltas.split(counts),
-                [image.boxes for image in proposals],
-                infos,
+        detections = []
+        columns = zip(logits.split(counts), deltas.split(counts), proposals, infos)
+        for image_logits, image_deltas, regions, info in columns:
+            candidates = self.bbox_head.decode(
+                image_logits, image_deltas, regions.boxes, info, select.min_score
             )
-        ]
+            detections.append(select(candidates))
         return detections if self.mask_head is None else self._add_masks(features, detections)
 
     def _add_masks(
