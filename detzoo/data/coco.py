@@ -250,7 +250,7 @@ def _segmentation(value: Json, size: Size, where: str) -> tuple[tuple[Sequence[f
                 f"{where}: a polygon in its segmentation is not a list of x, y, x, y, ..."
             )
         if not all(type(item) in (int, float) and math.isfinite(item) for item in polygon):
-            raise DataError(f"{where}: a polygon in its segmentation holds something not a number.")
+            raise DataError(f"{where}: a polygon in its segmentation holds what is no number.")
     # Under three points there is no area, and the COCO tools take four numbers for a box.
     return tuple(polygon for polygon in value if len(polygon) >= 6), b""
 

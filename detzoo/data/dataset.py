@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import os
 from collections import defaultdict
 from collections.abc import Sequence
@@ -162,8 +163,8 @@ class DetectionDataset:
             )
         new_label = [names.index(name) if name in names else -1 for name in self.class_names]
         known = dict(zip(self.class_names, self.category_ids))
-        unused = max(self.category_ids, default=0) + 1
-        ids = [known.get(name, unused + k) for k, name in enumerate(names)]
+        unused = itertools.count(max(self.category_ids) + 1)
+        ids = [known[name] if name in known else next(unused) for name in names]
         annotations = self.annotations.relabelled(torch.tensor(new_label, dtype=torch.int64))
         notes = self.notes
         if others:

@@ -61,17 +61,10 @@ class Loader:
     """Iterable over the batches of the current epoch; see :func:`build_loader`."""
 
     def __init__(self, source: _Source, order: _Order, workers: int) -> None:
+        self._source = source
         self._order = order
-        self._loader: DataLoader[Batch | _Failure] = DataLoader(
-            source,
-            sampler=order,
-            batch_size=None,  # an item of the order is a whole batch
-            collate_fn=_as_is,  # type: ignore[arg-type]
-            num_workers=workers,
-            worker_init_fn=_start_worker,
-            persistent_workers=workers > 0,
-            pin_memory=torch.cuda.is_available(),
-        )
+        self._workers = workers
+        self._loader = self._open()
 
     def __len__(self) -> int:
         """Batches in a whole epoch."""
@@ -83,10 +76,35 @@ class Loader:
 
     def __iter__(self) -> Iterator[Batch]:
         """Raises the :class:`UserError` that a worker met, as it was."""
+        failure = None
         for item in self._loader:
             if isinstance(item, _Failure):
-                raise item.kind(item.message)
+                failure = item
+                break
             yield item
+        if failure is not None:
+            self.close()
+            raise failure.kind(failure.message)
+
+    def close(self) -> None:
+        """Ends the workers now; iterating again starts new ones.
+
+        Without it they end when the loader is garbage. That takes seconds where the loader is part
+        of a cycle, such as the one of a caught exception and its frames.
+        """
+        self._loader = self._open()
+
+    def _open(self) -> DataLoader[Batch | _Failure]:
+        return DataLoader(
+            self._source,
+            sampler=self._order,
+            batch_size=None,  # an item of the order is a whole batch
+            collate_fn=_as_is,  # type: ignore[arg-type]
+            num_workers=self._workers,
+            worker_init_fn=_start_worker,
+            persistent_workers=self._workers > 0,
+            pin_memory=torch.cuda.is_available(),
+        )
 
 
 def collate(samples: Sequence[Sample], *, with_targets: bool = True) -> Batch:

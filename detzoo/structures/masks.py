@@ -248,8 +248,8 @@ def _extents(columns: Tensor, rows: Tensor) -> Tensor:
     bounds = []
     for occupied in (columns, rows):
         flags = occupied.to(torch.uint8)
-        first = flags.argmax(1) if flags.shape[1] else flags.new_zeros(len(flags))
-        last = flags.shape[1] - (flags.flip(1).argmax(1) if flags.shape[1] else 0)
+        first = flags.argmax(1)
+        last = flags.shape[1] - flags.flip(1).argmax(1)
         empty = ~occupied.any(1)
         bounds += [first.masked_fill(empty, 0), last.masked_fill(empty, 0)]
     x1, x2, y1, y2 = bounds

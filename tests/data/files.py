@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +42,12 @@ def write_coco(
     annotations: Sequence[dict[str, Any]],
     *,
     split: str = "train",
-    **changes: Any,
+    changes: Mapping[str, Any] | None = None,
 ) -> Path:
-    """``annotations/{split}.json`` and images 1, 2, ... of ``sizes`` in ``{split}/``."""
+    """``annotations/{split}.json`` and images 1, 2, ... of ``sizes`` in ``{split}/``.
+
+    ``changes`` replace whole lists of the file.
+    """
     (folder / split).mkdir(parents=True, exist_ok=True)
     (folder / "annotations").mkdir(exist_ok=True)
     images = []
@@ -55,7 +58,7 @@ def write_coco(
         )
     content = {"images": images, "annotations": list(annotations), "categories": CATEGORIES}
     file = folder / "annotations" / f"{split}.json"
-    file.write_text(json.dumps({**content, **changes}))
+    file.write_text(json.dumps({**content, **(changes or {})}))
     return file
 
 
