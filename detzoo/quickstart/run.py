@@ -1,0 +1,127 @@
+"""The quickstart from the first scene to the report."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+import cv2
+import torch
+from rich.console import Console
+
+from detzoo.data.dataset import DetectionDataset
+from detzoo.data.images import read_image
+from detzoo.data.loader import build_loader
+from detzoo.data.locate import open_dataset
+from detzoo.errors import ConfigError
+from detzoo.evaluate import Metrics, default_evaluators, evaluate
+from detzoo.evaluate.files import write_json
+from detzoo.evaluate.ground_truth import GroundTruth
+from detzoo.loading import load
+from detzoo.predictor import Predictor
+from detzoo.quickstart.model import experiment
+from detzoo.quickstart.report import Picture, write_report
+from detzoo.quickstart.scenes import write_scenes
+from detzoo.train.loop import train
+
+NUM_PICTURES = 9
+
+
+def run(
+    folder: Path,
+    device: torch.device,
+    *,
+    scenes: int = 400,
+    held_out: int = 80,
+    epochs: int = 6,
+) -> Metrics:
+    """Does everything in ``folder``, which must not hold an earlier run.
+
+    ``scenes`` to train on, ``held_out`` to evaluate on. Returns the metrics on the latter.
+    """
+    started = time.monotonic()
+    console = Console(highlight=False)
+    if (folder / "run" / "last.pt").exists():
+        raise ConfigError(f"--out {folder}: holds an earlier quickstart. Give another folder.")
+
+    console.print(f"[bold]1. Making {scenes + held_out} scenes with shapes[/]")
+    data = folder / "data"
+    for seed, (split, count) in enumerate((("train", scenes), ("test", held_out))):
+        write_scenes(data, split, count, seed=seed)
+    train_data, test_data = open_dataset(data, "train"), open_dataset(data, "test")
+
+    console.print("[bold]2. Training a small Mask R-CNN[/]")
+    recipe = experiment(train_data.class_names, epochs=epochs)
+    torch.manual_seed(recipe.seed)
+    train(recipe, recipe.build_model(), train_data, None, folder / "run", device=device)
+    checkpoint = folder / "detector.pt"
+    shutil.copyfile(folder / "run" / "last.pt", checkpoint)
+
+    console.print("[bold]3. Evaluating on the scenes held out[/]")
+    predictor = load(checkpoint, device=device)
+    metrics = _evaluate(predictor, test_data)
+    write_json(folder / "metrics.json", metrics.to_json())
+    console.print(metrics.table(per_class=True))
+
+    console.print("[bold]4. Drawing[/]")
+    pictures = _draw(predictor, test_data, folder / "pictures")
+    seconds = time.monotonic() - started
+    report = write_report(
+        folder / "report.html",
+        metrics,
+        pictures,
+        log=folder / "run" / "metrics.jsonl",
+        facts=(
+            f"{scenes} generated scenes to train on, {held_out} held out",
+            f"classes: {', '.join(predictor.class_names)}",
+            f"{seconds / 60:.1f} minutes on {device}",
+        ),
+    )
+    _print_end(console, metrics, seconds, folder, report, checkpoint)
+    return metrics
+
+
+def _evaluate(predictor: Predictor, data: DetectionDataset) -> Metrics:
+    loader = build_loader(data, predictor.transforms, images_per_device=4, training=False)
+    ground_truth = GroundTruth.from_coco(data.to_coco(), data.source)
+    evaluators = default_evaluators(ground_truth, predictor.class_names, predicts_masks=True)
+    return evaluate(predictor.model, loader, evaluators)
+
+
+def _draw(predictor: Predictor, data: DetectionDataset, folder: Path) -> list[Picture]:
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [Path(data.path(i)) for i in range(min(NUM_PICTURES, len(data)))]
+    # Enlarged, so that the labels can be read; the detector sees them at their own size.
+    images = [cv2.resize(read_image(path), None, fx=3, fy=3) for path in paths]
+    pictures = []
+    for path, result in zip(paths, predictor.predict(images, batch_size=4, min_score=0.5)):
+        drawn = folder / f"{path.stem}.jpg"
+        cv2.imwrite(str(drawn), result.draw())
+        pictures.append(Picture(drawn, f"scene {path.stem}: {len(result)} shapes found"))
+    return pictures
+
+
+def _print_end(
+    console: Console,
+    metrics: Metrics,
+    seconds: float,
+    folder: Path,
+    report: Path,
+    checkpoint: Path,
+) -> None:
+    console.print(
+        f"[bold]Done[/] in {seconds / 60:.1f} minutes: box AP {metrics['bbox/AP']:.3f}, "
+        f"mask AP {metrics['segm/AP']:.3f}"
+    )
+    console.print(f"  report    {report}", soft_wrap=True)
+    console.print(f"  pictures  {folder / 'pictures'}", soft_wrap=True)
+    console.print(f"  detector  {checkpoint}", soft_wrap=True)
+    console.print("\n[bold]With data of your own[/] (a folder in COCO, Roboflow or VOC layout):")
+    for line in (
+        "detzoo models",
+        "detzoo train faster_rcnn_r50_fpn_1x_coco --data MY_DATA",
+        "detzoo test runs/faster_rcnn_r50_fpn_1x_coco-1/best.pt --data MY_DATA",
+        "detzoo predict runs/faster_rcnn_r50_fpn_1x_coco-1/best.pt PHOTOS --out predictions",
+    ):
+        console.print(f"  {line}", soft_wrap=True)
