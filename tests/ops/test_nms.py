@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from detzoo.ops.nms import grouped_nms, grouped_soft_nms
+from tests.ops import reference
+
+
+def slow_nms(boxes: Tensor, scores: Tensor, group: Tensor, max_iou: float) -> list[int]:
+    kept: list[int] = []
+    for i in scores.argsort(descending=True).tolist():
+        rivals = [k for k in kept if group[k] == group[i]]
+        if all(reference.iou(boxes[k].tolist(), boxes[i].tolist()) <= max_iou for k in rivals):
+            kept.append(i)
+    return kept
+
+
+def slow_soft_nms(
+    boxes: Tensor, scores: Tensor, group: Tensor, max_iou: float, min_score: float
+) -> list[tuple[int, float]]:
+    kept = []
+    for number in group.unique():
+        waiting = {i: scores[i].item() for i in (group == number).nonzero()[:, 0].tolist()}
+        while waiting:
+            best = max(waiting, key=waiting.__getitem__)
+            score = waiting.pop(best)
+            if score <= min_score:
+                break
+            kept.append((best, score))
+            for i in waiting:
+                overlap = reference.iou(boxes[best].tolist(), boxes[i].tolist())
+                if overlap > max_iou:
+                    waiting[i] *= 1 - overlap
+    return sorted(kept, key=lambda row: -row[1])
+
+
+def crowd(count: int, groups: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Boxes that overlap much, with different scores, in groups of different size."""
+    generator = torch.Generator().manual_seed(seed)
+    boxes = reference.random_boxes(count, seed, size=70)
+    scores = torch.rand(count, generator=generator)
+    # The square makes low numbers frequent.
+    group = (torch.rand(count, generator=generator).square() * groups).long()
+    return boxes, scores, group
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+@pytest.mark.parametrize("max_iou", [0.3, 0.7])
+def test_nms_equals_the_loop(groups: int, max_iou: float) -> None:
+    boxes, scores, group = crowd(60, groups, seed=4)
+    wanted = slow_nms(boxes, scores, group, max_iou)
+    assert 0 < len(wanted) < 60
+    assert grouped_nms(boxes, scores, group, max_iou).tolist() == wanted
+
+
+@pytest.mark.parametrize("groups", [1, 4, 30])
+@pytest.mark.parametrize(("max_iou", "min_score"), [(0.3, 0.001), (0.5, 0.2)])
+def test_soft_nms_equals_the_loop(groups: int, max_iou: float, min_score: float) -> None:
+    boxes, scores, group = crowd(60, groups, seed=5)
+    wanted = slow_soft_nms(boxes, scores, group, max_iou, min_score)
+    kept, new_scores = grouped_soft_nms(boxes, scores, group, max_iou, min_score)
+    assert kept.tolist() == [index for index, _ in wanted]
+    torch.testing.assert_close(new_scores, torch.tensor([score for _, score in wanted]))
+
+
+def test_soft_nms_lowers_the_score_by_the_overlap() -> None:
+    boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 6], [0, 0, 10, 4]])
+    scores = torch.tensor([0.9, 0.8, 0.7])
+    kept, new_scores = grouped_soft_nms(boxes, scores, torch.zeros(3).long(), 0.5, 0.001)
+    # The second overlaps the first by 0.6. The third overlaps the first by 0.4, which is allowed,
+    # and the second, whose turn comes last, no more.
+    assert kept.tolist() == [0, 2, 1]
+    # Third: 0.7. Second: 0.8 * (1 - 0.6), then lowered by the third, which overlaps it by 2/3.
+    torch.testing.assert_close(new_scores, torch.tensor([0.9, 0.7, 0.32 / 3]))
+
+
+def test_soft_nms_keeps_every_group_until_the_longest_is_through() -> None:
+    boxes = torch.arange(4.0)[:, None] * 100 + torch.tensor([0.0, 0, 10, 10])
+    scores = torch.tensor([0.9, 0.8, 0.7, 0.6])
+    kept, new_scores = grouped_soft_nms(boxes, scores, torch.tensor([0, 1, 1, 1]), 0.5, 0.001)
+    assert kept.tolist() == [0, 1, 2, 3]
+    assert torch.equal(new_scores, scores)
+
+
+def test_nothing_to_suppress() -> None:
+    boxes, scores, group = torch.zeros((0, 4)), torch.zeros(0), torch.zeros(0).long()
+    assert grouped_nms(boxes, scores, group, 0.5).shape == (0,)
+    kept, new_scores = grouped_soft_nms(boxes, scores, group, 0.5, 0.001)
+    assert kept.shape == new_scores.shape == (0,)
+    assert kept.dtype == torch.int64
+
+
+def test_soft_nms_of_low_scores_alone_keeps_none() -> None:
+    boxes, _, group = crowd(5, 2, seed=6)
+    kept, new_scores = grouped_soft_nms(boxes, torch.full((5,), 1e-4), group, 0.5, 0.001)
+    assert kept.shape == new_scores.shape == (0,)

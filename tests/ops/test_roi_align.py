@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torchvision.ops import roi_align
+
+from detzoo.ops.roi_align import pyramid_level, pyramid_roi_align, rois_of
+from tests.ops import reference
+
+
+def squares(*sides: float) -> Tensor:
+    """RoIs (R, 5) of these sides in image 0."""
+    return torch.tensor([[0.0, 3.0, 4.0, 3.0 + side, 4.0 + side] for side in sides])
+
+
+def test_rois_carry_the_number_of_their_image() -> None:
+    first, none, last = torch.rand(2, 4), torch.zeros(0, 4), torch.rand(1, 4)
+    rois = rois_of([first, none, last])
+    assert rois[:, 0].tolist() == [0, 0, 2]
+    assert torch.equal(rois[:, 1:], torch.cat([first, last]))
+    assert rois_of([none, none]).shape == (0, 5)
+
+
+def test_one_level_per_octave_of_size() -> None:
+    sides = (1, 56, 111.9, 112, 223.9, 224, 447.9, 448, 5000)
+    assert pyramid_level(squares(*sides), 4, 56.0).tolist() == [0, 0, 0, 1, 1, 2, 2, 3, 3]
+
+
+def test_size_is_the_root_of_the_area() -> None:
+    long = torch.tensor([[0.0, 0.0, 0.0, 28.0, 448.0]])  # as much as a square of 112
+    assert pyramid_level(long, 4, 56.0).tolist() == [1]
+    assert pyramid_level(squares(0.0), 4, 56.0).tolist() == [0]
+    assert pyramid_level(torch.zeros(0, 5), 4, 56.0).shape == (0,)
+
+
+def test_each_roi_comes_from_its_level() -> None:
+    generator = torch.Generator().manual_seed(0)
+    strides = (4, 8, 16)
+    features = [torch.randn((2, 3, 256 // s, 256 // s), generator=generator) for s in strides]
+    boxes = reference.random_boxes(12, seed=1) * torch.logspace(-1, 0.4, 12)[:, None]
+    rois = torch.cat([(torch.arange(12) % 2)[:, None].float(), boxes], 1)
+    pooled = pyramid_roi_align(
+        features,
+        strides,
+        rois,
+        output_size=2,
+        sampling_ratio=2,
+        aligned=True,
+        finest_scale=14.0,
+    )
+    levels = set()
+    for roi, regions in zip(rois, pooled):
+        scale = math.sqrt((roi[3] - roi[1]) * (roi[4] - roi[2]))
+        level = min(max(math.floor(math.log2(scale / 14)), 0), 2)
+        levels.add(level)
+        alone = roi_align(features[level], roi[None], (2, 2), 1 / strides[level], 2, True)
+        torch.testing.assert_close(regions, alone[0])
+    assert levels == {0, 1, 2}
+
+
+def test_a_ramp_is_sampled_at_the_centres_of_the_bins() -> None:
+    """Cell i is centred at (i + 0.5) * stride: a ramp's value at x pixels is x / stride - 0.5."""
+    ramp = torch.arange(16.0).expand(1, 1, 16, 16)
+    roi = torch.tensor([[0.0, 8.0, 8.0, 40.0, 40.0]])
+    arguments = {"output_size": 2, "sampling_ratio": 0, "finest_scale": 56.0}
+    aligned = pyramid_roi_align([ramp], [4], roi, aligned=True, **arguments)
+    torch.testing.assert_close(aligned[0, 0, 0], torch.tensor([16 / 4 - 0.5, 32 / 4 - 0.5]))
+    shifted = pyramid_roi_align([ramp], [4], roi, aligned=False, **arguments)
+    torch.testing.assert_close(shifted[0, 0, 0], torch.tensor([16 / 4, 32 / 4]))
+
+
+def test_no_rois() -> None:
+    features = [torch.rand(1, 3, 8, 8, requires_grad=True), torch.rand(1, 3, 4, 4)]
+    for levels in (1, 2):
+        pooled = pyramid_roi_align(
+            features[:levels],
+            (4, 8)[:levels],
+            torch.zeros(0, 5),
+            output_size=7,
+            sampling_ratio=0,
+            aligned=True,
+            finest_scale=56.0,
+        )
+        assert pooled.shape == (0, 3, 7, 7)
+        pooled.sum().backward()
+    assert features[0].grad is not None
+    assert not features[0].grad.any()
+
+
+def test_gradients_reach_every_level() -> None:
+    generator = torch.Generator().manual_seed(0)
+    fine = torch.randn((1, 2, 6, 6), generator=generator, dtype=torch.double, requires_grad=True)
+    coarse = torch.randn((1, 2, 3, 3), generator=generator, dtype=torch.double, requires_grad=True)
+    rois = torch.tensor([[0, 1, 2, 8, 9], [0, 2, 1, 22, 21.0]], dtype=torch.double)
+
+    def pool(fine: Tensor, coarse: Tensor) -> Tensor:
+        return pyramid_roi_align(
+            [fine, coarse],
+            (4, 8),
+            rois,
+            output_size=2,
+            sampling_ratio=2,
+            aligned=True,
+            finest_scale=8.0,
+        )
+
+    pool(fine, coarse).sum().backward()
+    assert fine.grad is not None
+    assert fine.grad.any()
+    assert coarse.grad is not None
+    assert coarse.grad.any()
+    assert torch.autograd.gradcheck(pool, (fine, coarse))
