@@ -40,7 +40,7 @@ def initialise(
     model: Detector,
     weights: Mapping[str, Tensor],
     *,
-    from_names: Sequence[str],
+    from_names: Sequence[str] | None,
     to_names: Sequence[str],
     source: str = "weights",
 ) -> ClassTransfer:
@@ -48,8 +48,15 @@ def initialise(
 
     What does not depend on the classes is taken over whole. Of what does, the rows of the classes
     with the same name are copied, as are shared ones such as background; other rows stay as the
-    model has them. Raises :class:`CheckpointError` when the weights belong to another model.
+    model has them. ``from_names`` None says that the classes of the weights are not known: then
+    nothing that depends on classes is taken over, since rows could only be matched by position.
+    Raises :class:`CheckpointError` when the weights belong to another model.
     """
+    if from_names is None:
+        own = model.state_dict()
+        fresh = {name: own[name] for name in model.class_parameters()}
+        load_strictly(model, {**weights, **fresh}, source)
+        return ClassTransfer(copied=(), fresh=tuple(to_names), unused=())
     shared = [name for name in to_names if name in set(from_names)]
     pairs = [(to_names.index(name), from_names.index(name)) for name in shared]
     to_rows, from_rows = torch.tensor(pairs, dtype=torch.long).reshape(-1, 2).unbind(1)
@@ -72,14 +79,15 @@ def initialise(
     )
 
 
-def initialise_backbone(backbone: nn.Module, pretrained: str) -> BackboneReport:
-    """Loads the weights called ``pretrained`` into ``backbone``.
+def initialise_backbone(modules: Sequence[nn.Module], pretrained: str) -> BackboneReport:
+    """Loads the weights called ``pretrained`` into ``modules``: the backbone, and stages shared by
+    the regions, whose names in the weights continue the backbone's.
 
     Raises :class:`CheckpointError` when the file cannot be found or belongs to another backbone.
     """
     path = find_pretrained(pretrained)
     weights = read_weights(path).tensors
-    own = backbone.state_dict()
+    own = {name: value for module in modules for name, value in module.state_dict().items()}
     fitting = {name: value for name, value in weights.items() if name in own}
     wrong = [text for text in mismatches(own, fitting) if not text.startswith("missing ")]
     if wrong or not fitting:
@@ -89,7 +97,8 @@ def initialise_backbone(backbone: nn.Module, pretrained: str) -> BackboneReport:
             "Choose weights of the same architecture with --set model.backbone.pretrained=NAME, "
             "or train without: --from-scratch."
         )
-    backbone.load_state_dict(fitting, strict=False)
+    for module in modules:
+        module.load_state_dict(fitting, strict=False)
     return BackboneReport(
         missing=tuple(name for name in own if name not in weights and not is_counter(name)),
         unexpected=tuple(name for name in weights if name not in own),

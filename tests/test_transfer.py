@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from detzoo.backbones.resnet import ResNetConfig
 from detzoo.errors import CheckpointError
 from detzoo.experiment import Experiment
 from detzoo.heads.class_rows import ClassRows
-from detzoo.transfer import initialise, initialise_backbone
+from detzoo.heads.roi.shared_stage import SharedStageConfig
+from detzoo.transfer import BackboneReport, initialise, initialise_backbone
 from tests.tiny import BACKBONE, tiny_mask_rcnn, tiny_retinanet
 
 
@@ -137,7 +139,7 @@ def test_backbone_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     absent = weights.pop("layer2.0.conv1.weight")
     published(tmp_path, monkeypatch, {**weights, "fc.weight": torch.ones(1), "fc.bias": absent})
     backbone = BACKBONE.build()
-    report = initialise_backbone(backbone, "torchvision://resnet18")
+    report = initialise_backbone((backbone,), "torchvision://resnet18")
     assert report.missing == ("layer2.0.conv1.weight",)
     assert report.unexpected == ("fc.weight", "fc.bias")
     state = backbone.state_dict()
@@ -156,7 +158,7 @@ def test_weights_of_another_backbone(
 ) -> None:
     published(tmp_path, monkeypatch, weights)
     with pytest.raises(CheckpointError, match=reason):
-        initialise_backbone(BACKBONE.build(), "torchvision://resnet18")
+        initialise_backbone((BACKBONE.build(),), "torchvision://resnet18")
 
 
 def test_weights_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,7 +166,7 @@ def test_weights_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     with pytest.raises(CheckpointError) as caught:
-        initialise_backbone(BACKBONE.build(), "torchvision://resnet18")
+        initialise_backbone((BACKBONE.build(),), "torchvision://resnet18")
     for text in ("resnet18-f37072fd.pth", str(tmp_path), str(tmp_path / "torch"), "--from-scratch"):
         assert text in str(caught.value)
 
@@ -174,7 +176,7 @@ def test_torchvision_names_are_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     weights = torchvision.models.resnet18().state_dict()
     published(tmp_path, monkeypatch, weights)
-    report = initialise_backbone(ResNetConfig(depth=18).build(), "torchvision://resnet18")
+    report = initialise_backbone((ResNetConfig(depth=18).build(),), "torchvision://resnet18")
     assert report.missing == ()
     assert report.unexpected == ("fc.weight", "fc.bias")
 
@@ -186,6 +188,35 @@ def test_mobilenet_arrays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     np.savez(tmp_path / "mobilenet_v2_imagenet.npz", **arrays)
     monkeypatch.setenv("DETZOO_WEIGHTS", str(tmp_path))
     backbone = config.build()
-    report = initialise_backbone(backbone, "mobilenet_v2_imagenet")
+    report = initialise_backbone((backbone,), "mobilenet_v2_imagenet")
     assert report.missing == report.unexpected == ()
     assert all(torch.equal(v, weights[name]) for name, v in backbone.state_dict().items())
+
+
+def test_weights_of_unknown_classes_give_no_class_rows() -> None:
+    """Bare weights name no classes; the same number of them means nothing."""
+    trained = numbered(tiny_retinanet(OLD))
+    model = tiny_retinanet(OLD).build_model()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    transfer = initialise(model, trained, from_names=None, to_names=OLD)
+    assert transfer.copied == ()
+    assert transfer.fresh == tuple(OLD)
+    after = model.state_dict()
+    for name in trained:
+        source = before if name in model.class_parameters() else trained
+        assert torch.equal(after[name], source[name]), name
+
+
+def test_shared_stage_starts_from_the_backbone_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C4: the stage that runs on regions continues the backbone's names."""
+    whole = ResNetConfig(depth=18).build()
+    torch.save(whole.state_dict(), tmp_path / "resnet18-f37072fd.pth")
+    monkeypatch.setenv("DETZOO_WEIGHTS", str(tmp_path))
+    config = ResNetConfig(depth=18)
+    start = dataclasses.replace(config, strides=(1, 2, 2), dilations=(1, 1, 1), out_stages=(2,))
+    backbone, shared = start.build(), SharedStageConfig(resnet=config).build(256)
+    report = initialise_backbone((backbone, shared), "torchvision://resnet18")
+    assert report == BackboneReport(missing=(), unexpected=())
+    assert torch.equal(shared.layer4[0].conv1.weight, whole.layer4[0].conv1.weight)

@@ -259,7 +259,8 @@ def _initial_model(experiment: Experiment, weights: Path | None, resume: bool) -
     from detzoo.transfer import initialise, initialise_backbone
 
     pretrained = experiment.model.backbone.pretrained
-    source, names = weights, experiment.class_names
+    source: Path | None = weights
+    names: tuple[str, ...] | None = None
     if resume or weights is not None:
         pretrained = None
     elif experiment.initial_weights is not None:
@@ -283,7 +284,7 @@ def _initial_model(experiment: Experiment, weights: Path | None, resume: bool) -
         if is_first_process() and model.class_parameters():
             _print_transfer(transfer, str(source))
     elif pretrained is not None:
-        report = initialise_backbone(model.backbone, pretrained)
+        report = initialise_backbone(model.pretrained_modules(), pretrained)
         if is_first_process():
             _print_names("not in the pretrained weights", report.missing)
             _print_names("not used of the pretrained weights", report.unexpected)
@@ -296,7 +297,7 @@ def _print_transfer(transfer: ClassTransfer, source: str) -> None:
 
     console = Console(highlight=False)
     if not transfer.copied:
-        console.print(f"no class of {source} has the name of one of the data: all start fresh")
+        console.print(f"{source} names no class of the data: all start fresh")
     table = Table("class", "starts", title=f"from {source}", title_justify="left")
     for name in transfer.copied:
         table.add_row(name, "trained")
