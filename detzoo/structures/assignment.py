@@ -12,7 +12,7 @@ IGNORED = -2
 
 @dataclass(frozen=True)
 class Assignment:
-    """Per prior: ``target_index`` (P,) int64, or BACKGROUND or IGNORED, and its best ``iou`` (P,)."""
+    """Per prior: ``target_index`` (P,) int64 (or BACKGROUND, IGNORED) and its best ``iou`` (P,)."""
 
     target_index: Tensor
     iou: Tensor

@@ -108,7 +108,7 @@ class Detections:
 
     @classmethod
     def from_supervision(cls, other: supervision.Detections) -> Detections:
-        """From ``supervision.Detections``; a missing confidence reads as 1, a missing class as 0."""
+        """From ``supervision.Detections``; a missing confidence is read as 1, a class as 0."""
         count = len(other)
         scores = np.ones(count) if other.confidence is None else other.confidence
         labels = np.zeros(count) if other.class_id is None else other.class_id

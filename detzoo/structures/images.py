@@ -21,9 +21,9 @@ class ImageInfo:
     """One image's way from its file to the network input.
 
     The input holds the original image scaled by ``scale`` (x, y), mirrored by ``flip``, then moved
-    by ``offset`` (x, y) pixels: ``x_input = flip(x_original * scale_x) + offset_x``. ``size`` is the
-    part of the input that shows the image, ``padded_size`` that part with the recipe's own padding.
-    Sizes are (height, width).
+    by ``offset`` (x, y) pixels: ``x_input = flip(x_original * scale_x) + offset_x``. ``size`` is
+    the part of the input that shows the image, ``padded_size`` that part with the recipe's own
+    padding. Sizes are (height, width).
     """
 
     id: int | str
