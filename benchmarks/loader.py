@@ -1,6 +1,7 @@
 """Our loader against torchvision's data set and transforms: images per second.
 
-Both read a COCO folder, scale to 1333x800, flip half of the images, keep boxes and batch two images;
+Both read a COCO folder, scale to 1333x800, flip half of the images, keep boxes and batch two
+images;
 runs are interleaved.
 
     python -m benchmarks.loader DATA [--split val] [--workers 2] [--rounds 3] [--json FILE]

@@ -24,9 +24,7 @@ class Targets:
     masks: TargetMasks | None = None
 
     @classmethod
-    def of(
-        cls, boxes: Tensor, labels: Tensor, masks: TargetMasks | None = None
-    ) -> Targets:
+    def of(cls, boxes: Tensor, labels: Tensor, masks: TargetMasks | None = None) -> Targets:
         """Targets without ignored regions."""
         return cls(boxes, labels, boxes.new_zeros((0, 4)), masks)
 

@@ -1,0 +1,35 @@
+# Everything runs in .venv, which is made on first use with the tested versions of constraints.txt.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: quickstart test slow check parity clean
+
+quickstart: .venv/installed
+	$(BIN)/detzoo quickstart
+
+test: .venv/installed-dev
+	$(BIN)/python -m pytest
+
+slow: .venv/installed-dev
+	$(BIN)/python -m pytest -m slow
+
+check: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+parity: .venv/installed-dev
+	$(BIN)/python -m tests.parity
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+.venv/installed-dev: .venv/installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,check]'
+	touch $@
+
+clean:
+	rm -rf .venv
