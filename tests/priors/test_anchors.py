@@ -49,7 +49,7 @@ def test_placing_again_is_free() -> None:
 
 
 @pytest.mark.parametrize("scales", [(8.0,), octave_scales(4.0, 3), (2.0, 32.0)])
-@pytest.mark.parametrize("size", [(800, 1088), (608, 800), (33, 65), (1344, 1344)])
+@pytest.mark.parametrize("size", [(800, 1088), (33, 65), (64, 256), (128, 32)])
 def test_cells_beyond_the_image_are_left_out(
     scales: tuple[float, ...], size: tuple[int, int]
 ) -> None:
