@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from detzoo import zoo
+from detzoo.catalog import config_classes
+from detzoo.cli import env
+from detzoo.cli.common import apply_setting, find_experiment
+from detzoo.config import from_dict
+from tests.cli.conftest import Run, assert_refused
+
+COMMANDS = ("train", "test", "predict", "evaluate", "models", "config", "env", "quickstart")
+R50 = "retinanet_r50_fpn_1x_coco"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_every_command(detzoo: Run, command: str) -> None:
+    outcome = detzoo(command, "--help")
+    assert outcome.code == 0
+    assert len(outcome.out) > 500
+    if command not in ("env", "quickstart"):
+        assert f"detzoo {command} " in outcome.out  # an example
+
+
+def test_help_lists_the_commands(detzoo: Run) -> None:
+    outcome = detzoo("--help")
+    assert all(command in outcome.out for command in COMMANDS)
+
+
+def test_a_mistyped_command(detzoo: Run) -> None:
+    outcome = detzoo("trian")
+    assert outcome.code == 2
+    assert "trian" in outcome.error
+
+
+def test_as_a_program() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "detzoo", "config", "nothing"], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: no model is called 'nothing'")
+    assert "Traceback" not in done.stderr
+
+
+# ------------------------------------------------------------------------------------- models
+
+
+def test_models(detzoo: Run) -> None:
+    outcome = detzoo("models")
+    assert outcome.code == 0
+    assert all(entry.name in outcome.out for entry in zoo.entries())
+    assert f"{len(zoo.entries())} models" in outcome.out
+
+
+def names(detzoo: Run, *options: object) -> list[str]:
+    outcome = detzoo("models", "--json", *options)
+    assert outcome.code == 0, outcome
+    return [row["name"] for row in json.loads(outcome.out)]
+
+
+def test_models_filtered(detzoo: Run) -> None:
+    entries = {entry.name: entry for entry in zoo.entries()}
+    assert names(detzoo, "mask_rcnn_r50_fpn_2x_coco") == ["mask_rcnn_r50_fpn_2x_coco"]
+    assert names(detzoo, "rpn_x101*1x*") == [
+        "rpn_x101_32x4d_fpn_1x_coco",
+        "rpn_x101_64x4d_fpn_1x_coco",
+    ]
+    family = names(detzoo, "--family", "retinanet")
+    assert family == [e.name for e in zoo.retinanet.ENTRIES]
+    good = names(detzoo, "--family", "retinanet", "--min-ap", 40)
+    assert good == [name for name in family if (entries[name].box_ap or 0) >= 40]
+    assert 0 < len(good) < len(family)
+    assert set(names(detzoo, "--backbone", "resnext101")) == {n for n in entries if "_x101" in n}
+
+
+def test_models_that_are_none(detzoo: Run) -> None:
+    assert_refused(detzoo("models", "no_such_model"), "no model fits")
+    assert_refused(detzoo("models", "--family", "yolo"), "yolo", "retinanet")
+
+
+# ------------------------------------------------------------------------------------- config
+
+
+def test_every_printed_line_can_be_set(detzoo: Run) -> None:
+    outcome = detzoo("config", "mask_rcnn_r50_fpn_1x_coco")
+    experiment = find_experiment("mask_rcnn_r50_fpn_1x_coco")
+    lines = [line for line in outcome.out.splitlines() if not line.startswith("#")]
+    assert len(lines) > 100
+    for line in lines:
+        assert apply_setting(experiment, line) == experiment, line
+    assert "model.backbone.depth = 50" in lines
+    assert "# model.backbone: ResNetConfig" in outcome.out.splitlines()
+
+
+def test_config_as_json_reads_back(detzoo: Run) -> None:
+    outcome = detzoo("config", R50, "--json", "--set", "model.backbone.depth=18")
+    assert outcome.code == 0
+    read = from_dict(json.loads(outcome.out), config_classes())
+    assert read == find_experiment(R50, ["model.backbone.depth=18"])
+    Path("mine.json").write_text(outcome.out)
+    assert find_experiment("mine.json") == read
+
+
+def test_config_of_a_checkpoint(detzoo: Run, retinanet: Path) -> None:
+    outcome = detzoo("config", retinanet)
+    assert outcome.code == 0
+    assert "class_names = ('circle', 'square', 'triangle', 'star')" in outcome.out
+
+
+def test_config_diff(detzoo: Run) -> None:
+    outcome = detzoo("config", R50, "--diff", "retinanet_r101_fpn_2x_coco")
+    assert outcome.out.splitlines() == [
+        "model.backbone.pretrained = 'torchvision://resnet50'  ->  'torchvision://resnet101'",
+        "model.backbone.depth = 50  ->  101",
+        "schedule.length = 12  ->  24",
+        "schedule.policy.milestones = (8, 11)  ->  (16, 22)",
+        "# 4 settings differ",
+    ]
+    assert detzoo("config", R50, "--diff", R50).out == "# no difference\n"
+    as_json = detzoo("config", R50, "--set", "seed=3", "--diff", R50, "--json")
+    assert json.loads(as_json.out) == [{"path": "seed", "a": 3, "b": 0}]
+
+
+def test_config_errors(detzoo: Run) -> None:
+    outcome = detzoo("config", R50, "--set", "model.backbone.dpeth=18")
+    assert_refused(
+        outcome, "model.backbone: ResNetConfig has no field 'dpeth'; did you mean 'depth'? (fields:"
+    )
+    outcome = detzoo("config", R50, "--set", "model.backbone.depth=51")
+    assert_refused(outcome, "model.backbone.depth: 51 is not one of 18, 34, 50, 101, 152")
+    assert_refused(detzoo("config", R50, "--diff", "retinanet"), "retinanet")
+    assert_refused(detzoo("config", "none.json"), "none.json")
+
+
+# ---------------------------------------------------------------------------------------- env
+
+
+def test_env(detzoo: Run) -> None:
+    outcome = detzoo("env")
+    assert outcome.code == 0, outcome
+    for text in ("torch ", "torchvision ", "cpu", "RoIAlign", "ok"):
+        assert text in outcome.out
+    assert "fails" not in outcome.out
+
+
+def test_env_finds_an_operator_that_computes_wrong(
+    detzoo: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torchvision
+
+    right = torchvision.ops.deform_conv2d
+    monkeypatch.setattr(torchvision.ops, "deform_conv2d", lambda *a: right(*a) + 1)
+    outcome = detzoo("env")
+    assert outcome.code == 1
+    assert "fails: gives" in outcome.out
+
+
+def test_every_check_can_fail() -> None:
+    for wrong in ([1.0], [1.0, 2.1]):
+        with pytest.raises(ArithmeticError):
+            env._expect(wrong, [1.0, 2.0])
+    env._expect([1.0, 2.0], [1.0, 2.0])

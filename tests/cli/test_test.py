@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from detzoo.evaluate import CocoEvaluator, read_ground_truth, read_results
+from detzoo.quickstart.scenes import CLASSES
+from tests.cli.conftest import FIT, Run, assert_refused, write_checkpoint
+from tests.tiny import tiny_mask_rcnn, tiny_retinanet
+
+FAST = ("--workers", 0, "--device", "cpu")
+
+
+def test_files_hold_what_is_printed(detzoo: Run, mask_rcnn: Path, scenes: Path) -> None:
+    outcome = detzoo(
+        "test", mask_rcnn, "--data", scenes, *FAST, "--per-class", "--batch-size", 3,
+        "--json", "metrics.json", "--save-detections", "found.json",
+    )  # fmt: skip
+    assert outcome.code == 0, outcome
+    assert "4 images" in outcome.out
+    assert "bbox, per class" in outcome.out
+    assert "segm, per class" in outcome.out
+    metrics = json.loads(Path("metrics.json").read_text())["metrics"]
+    assert f"{metrics['bbox/AR100']:.3f}" in outcome.out
+    assert metrics["bbox/AR100"] > 0  # untrained, but some of 100 boxes fit
+    # Scored from the file, the detections give the same numbers.
+    ground_truth = read_ground_truth(scenes / "annotations" / "val.json")
+    results = read_results("found.json", ground_truth)
+    again = CocoEvaluator(ground_truth, CLASSES, kinds=("bbox", "segm")).score(results)
+    for name, value in again.values.items():
+        # Boxes are rounded in the file.
+        expected = None if value != value else pytest.approx(value, abs=0.02)
+        assert metrics[name] == expected, name
+
+
+def test_the_numbers_are_in_the_right_classes(
+    detzoo: Run, scenes: Path, tmp_path: Path, mask_rcnn: Path
+) -> None:
+    """Classes meet by name: the same weights under reversed names score the reversed classes."""
+    names = tuple(reversed(CLASSES))
+    reversed_file = write_checkpoint(tmp_path / "reversed.pt", tiny_mask_rcnn(names, FIT))
+    found = []
+    for index, file in enumerate((mask_rcnn, reversed_file)):
+        out = tmp_path / f"{index}.json"
+        assert detzoo("test", file, "--data", scenes, *FAST, "--save-detections", out).code == 0
+        found.append([d["category_id"] for d in json.loads(out.read_text())])
+    assert found[0]
+    assert found[1] == [5 - category for category in found[0]]
+
+
+def test_voc_metrics(detzoo: Run, retinanet: Path, scenes: Path) -> None:
+    outcome = detzoo("test", retinanet, "--data", scenes, *FAST, "--metric", "voc")
+    assert outcome.code == 0, outcome
+    assert "voc" in outcome.out
+
+
+def test_another_split_and_explicit_files(detzoo: Run, retinanet: Path, scenes: Path) -> None:
+    outcome = detzoo("test", retinanet, "--data", scenes, "--split", "train", *FAST)
+    assert outcome.code == 0
+    assert "8 images" in outcome.out
+    file = scenes / "annotations" / "val.json"
+    outcome = detzoo("test", retinanet, "--data", file, "--images", scenes / "val", *FAST)
+    assert outcome.code == 0, outcome
+    assert "4 images" in outcome.out
+
+
+def test_classes_that_the_checkpoint_lacks(detzoo: Run, scenes: Path, tmp_path: Path) -> None:
+    known = ("circle", "square", "bus")
+    file = write_checkpoint(tmp_path / "known.pt", tiny_retinanet(known, FIT))
+    outcome = detzoo("test", file, "--data", scenes, *FAST)
+    assert_refused(outcome, "known.pt", "'triangle', 'star'", "val.json", "--allow-missing-classes")
+    allowed = detzoo("test", file, "--data", scenes, *FAST, "--allow-missing-classes")
+    assert allowed.code == 0, allowed
+    assert "objects of other classes left out" in allowed.out
+
+
+def test_no_class_in_common(detzoo: Run, scenes: Path, tmp_path: Path) -> None:
+    file = write_checkpoint(tmp_path / "other.pt", tiny_retinanet(("cat",), FIT))
+    outcome = detzoo("test", file, "--data", scenes, *FAST, "--allow-missing-classes")
+    assert_refused(outcome, "none of the classes", "'cat'", "'circle'")
+
+
+def test_truncated_checkpoint(detzoo: Run, retinanet: Path, scenes: Path, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged.pt"
+    damaged.write_bytes(retinanet.read_bytes()[:5000])
+    outcome = detzoo("test", damaged, "--data", scenes, *FAST, "--json", "metrics.json")
+    assert_refused(outcome, "damaged.pt", "damaged")
+    assert not Path("metrics.json").exists()
+
+
+def test_weights_of_another_model(detzoo: Run, scenes: Path, tmp_path: Path) -> None:
+    other = write_checkpoint(tmp_path / "other.pt", tiny_mask_rcnn(CLASSES, FIT))
+    name = "retinanet_r18_fpn_1x_coco"
+    outcome = detzoo("test", name, "--data", scenes, "--weights", other, *FAST)
+    assert_refused(outcome, "other.pt", "another model")
+
+
+def test_bad_options(detzoo: Run, retinanet: Path, scenes: Path) -> None:
+    base = ("test", retinanet, "--data")
+    assert_refused(detzoo(*base, scenes, "--metric", "f1"), "f1", "coco, voc")
+    assert_refused(detzoo(*base, scenes, "--split", "dev"), "'dev'", "train, val")
+    assert_refused(detzoo(*base, scenes, "--device", "cuda:63"), "cuda:63")
+    assert_refused(detzoo(*base, "nowhere"), "nowhere")
+    assert_refused(detzoo("test", "retinanet", "--data", scenes), "retinanet")
+    assert_refused(
+        detzoo(*base, scenes, *FAST, "--json", "no/such/folder/m.json"), "no/such/folder/m.json"
+    )
