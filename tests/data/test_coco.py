@@ -212,6 +212,13 @@ GOOD = annotation(1, 1, (1, 1, 9, 9))
         ({"segmentation": "x"}, r"id 1: its segmentation is neither polygons nor a run-length"),
         ({"segmentation": [[1, 2, 3]]}, r"id 1: a polygon in its segmentation is not a list"),
         ({"segmentation": [[1, 2, 3, None, 5, 6]]}, r"id 1: a polygon .* what is no number"),
+        ({"segmentation": [[1, 2, 3, "4", 5, 6]]}, r"id 1: a polygon .* what is no number"),
+        (
+            {"segmentation": [[1, 2, 3, float("nan"), 5, 6]]},
+            r"id 1: a polygon .* what is no number",
+        ),
+        ({"segmentation": [[1, 2, 3, [4], 5, 6]]}, r"id 1: a polygon .* what is no number"),
+        ({"segmentation": [[1, 2, 3, 10**400, 5, 6]]}, r"id 1: a polygon .* what is no number"),
         ({"segmentation": {"size": [1, 1], "counts": "1"}}, r"id 1: its mask is for an image of"),
         ({"segmentation": {"size": [40, 60], "counts": [7]}}, r"id 1: the run lengths .* add up"),
         ({"segmentation": {"size": [40, 60], "counts": 7}}, r"id 1: the counts .* run-length code"),

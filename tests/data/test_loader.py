@@ -193,7 +193,7 @@ def test_an_epoch_can_be_entered_in_the_middle(data: DetectionDataset, workers: 
     assert len(loader) == len(whole)  # still the length of the epoch
     for a, b in zip(whole[2:], loader, strict=True):
         check_same(a, b)
-    # Leaving an epoch half done does not spoil the next one, and closing the loader does not end it.
+    # Neither leaving an epoch half done nor closing the loader spoils the next one.
     loader.set_epoch(4)
     next(iter(loader))
     for a, b in zip(whole, loader, strict=True):

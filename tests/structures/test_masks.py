@@ -197,14 +197,10 @@ def test_roi_targets_of_polygons() -> None:
 
 def slow_paste(grid: Tensor, box: Tensor, size: tuple[int, int]) -> Tensor:
     """The grid sampled at every pixel centre of the image, zero outside the grid."""
-    height, width = size
+    rows, columns = (torch.arange(side, dtype=torch.float64) + 0.5 for side in size)
     x1, y1, x2, y2 = box.double()
-    y = ((torch.arange(height, dtype=torch.float64) + 0.5 - y1) / (y2 - y1) * 2 - 1)[
-        :, None
-    ].expand(size)
-    x = ((torch.arange(width, dtype=torch.float64) + 0.5 - x1) / (x2 - x1) * 2 - 1)[None].expand(
-        size
-    )
+    y = ((rows - y1) / (y2 - y1) * 2 - 1)[:, None].expand(size)
+    x = ((columns - x1) / (x2 - x1) * 2 - 1)[None].expand(size)
     where = torch.stack([x, y], -1)[None]
     return F.grid_sample(grid.double()[None, None], where, align_corners=False)[0, 0]
 
