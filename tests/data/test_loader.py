@@ -113,29 +113,6 @@ def test_evaluation_takes_every_image_once_and_in_order() -> None:
 # ---------------------------------------------------------------------------------------- batches
 
 
-def test_file_to_network_input(tmp_path: Path) -> None:
-    """Against OpenCV and NumPy: resize, normalise, swap channels, pad with zeros."""
-    mean, std = np.array([123.675, 116.28, 103.53]), np.array([58.395, 57.12, 57.375])
-    data = read_coco(write_coco(tmp_path, [(40, 60), (50, 45)], []), tmp_path / "train")
-    transforms = (Resize(sizes=((96, 64),)), Pad(divisor=32))
-    (batch,) = build_loader(data, transforms, images_per_device=2, training=False)
-    expected = np.zeros((2, 96, 96, 3))
-    for row, (name, size) in zip(expected, [("1.png", (96, 64)), ("2.png", (64, 71))]):
-        image = cv2.resize(cv2.imread(str(tmp_path / "train" / name)), size)
-        row[: size[1], : size[0]] = (image[..., ::-1] - mean) / std
-    expected = expected[:, :96]
-
-    assert [info.size for info in batch.infos] == [(64, 96), (71, 64)]
-    assert [info.padded_size for info in batch.infos] == [(64, 96), (96, 64)]
-    assert batch.pixels.dtype == torch.uint8
-    assert batch.targets == ()
-    normalised = (batch.pixels.flip(-1).double() - torch.tensor(mean)) / torch.tensor(std)
-    for image, info in zip(normalised, batch.infos):
-        image[info.size[0] :] = 0
-        image[:, info.size[1] :] = 0
-    np.testing.assert_allclose(normalised.numpy(), expected, atol=1e-12)
-
-
 def test_collation_pads_with_zeros() -> None:
     def one(height: int, width: int, padded: tuple[int, int], dtype: type) -> Sample:
         image = np.full((height, width, 3), 7, dtype)
