@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from detzoo.config import ConfigError
+from detzoo.necks.fpn import FPN, FPNConfig
+
+CHANNELS, STRIDES = (3, 5, 7), (4, 8, 16)
+
+
+def features(sizes: tuple[tuple[int, int], ...] = ((9, 13), (5, 7), (3, 4))) -> tuple[Tensor, ...]:
+    generator = torch.Generator().manual_seed(0)
+    return tuple(torch.randn((2, c, *s), generator=generator) for c, s in zip(CHANNELS, sizes))
+
+
+def build(**fields: Any) -> FPN:
+    return FPNConfig(out_channels=4, **fields).build(CHANNELS, STRIDES)
+
+
+@pytest.mark.parametrize("extra", ["max_pool", "on_input"])
+def test_shapes_and_strides_for_odd_sizes(extra: str) -> None:
+    neck = build(num_outputs=5, extra_levels=extra)
+    assert neck.out_channels == (4,) * 5
+    assert neck.out_strides == (4, 8, 16, 32, 64)
+    sizes = [tuple(output.shape) for output in neck(features())]
+    assert sizes == [(2, 4, *s) for s in ((9, 13), (5, 7), (3, 4), (2, 2), (1, 1))]
+
+
+def test_top_down_by_hand() -> None:
+    neck = build(num_outputs=3)
+    maps = features(((4, 6), (2, 3), (1, 2)))  # the coarsest does not divide the next evenly
+    lateral = [
+        F.conv2d(x, m.conv.weight, m.conv.bias)  # type: ignore[union-attr,arg-type]
+        for x, m in zip(maps, neck.lateral_convs)
+    ]
+    # Cell i of n takes what lies at cell floor(i * m / n) of the m cells above it.
+    middle = lateral[1] + lateral[2][:, :, [0, 0]][:, :, :, [0, 0, 1]]
+    fine = lateral[0] + middle[:, :, [0, 0, 1, 1]][:, :, :, [0, 0, 1, 1, 2, 2]]
+    for output, inner, module in zip(neck(maps), (fine, middle, lateral[2]), neck.fpn_convs):
+        torch.testing.assert_close(output, module(inner))
+
+
+def test_extra_levels() -> None:
+    neck = build(num_outputs=5, extra_levels="max_pool")
+    *_, last, sixth, seventh = neck(features())
+    assert torch.equal(sixth, last[:, :, ::2, ::2])
+    assert torch.equal(seventh, sixth[:, :, ::2, ::2])
+    assert len(neck.fpn_convs) == 3
+
+    neck = build(num_outputs=5, extra_levels="on_input")
+    maps = features()
+    *_, sixth, seventh = neck(maps)
+    torch.testing.assert_close(sixth, neck.fpn_convs[3](maps[-1]))
+    # The published models have no activation between the two.
+    torch.testing.assert_close(seventh, neck.fpn_convs[4](sixth))
+    assert len(neck.fpn_convs) == 5
+
+
+def test_start_level() -> None:
+    neck = build(num_outputs=3, start_level=1, extra_levels="on_input")
+    assert neck.out_strides == (8, 16, 32)
+    maps = features()
+    outputs = neck(maps)
+    assert outputs[0].shape == (2, 4, 5, 7)
+    assert len(neck.lateral_convs) == 2
+    # The map below takes no part.
+    changed = neck((torch.zeros_like(maps[0]), *maps[1:]))
+    assert all(torch.equal(a, b) for a, b in zip(outputs, changed))
+
+
+@pytest.mark.parametrize("extra", ["max_pool", "on_input"])
+def test_every_parameter_takes_part(extra: str) -> None:
+    neck = build(num_outputs=5, extra_levels=extra)
+    sum(output.sum() for output in neck(features())).backward()
+    assert all(parameter.grad is not None for parameter in neck.parameters())
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"start_level": 3}, "model.neck.start_level: 3, but the backbone has 3 maps"),
+        ({"start_level": -1}, "model.neck.start_level: -1"),
+        ({"num_outputs": 2}, "model.neck.num_outputs: 2 is fewer than the 3 backbone maps"),
+    ],
+)
+def test_settings_that_cannot_be(fields: dict[str, int], message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        build(**fields)
