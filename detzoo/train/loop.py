@@ -87,6 +87,7 @@ def train(
             masks=experiment.data.masks,
             repeats=experiment.data.repeats,
         )
+        stack.callback(loader.close)
         steps_per_epoch = math.ceil(len(loader) / experiment.accumulate)
         schedule, lr_scale, notes = fit_recipe(
             experiment, steps_per_epoch, processes.count, scale_learning_rate
