@@ -41,8 +41,10 @@ class MaskHead(nn.Module):
         )
         self.upsample = nn.ConvTranspose2d(widths[-1], config.channels, 2, stride=2)
         self.conv_logits = nn.Conv2d(config.channels, num_classes, 1)
+        nn.init.kaiming_normal_(self.upsample.weight, mode="fan_out", nonlinearity="relu")
+        # Small, so that a fresh head starts from even odds however few classes there are.
+        nn.init.normal_(self.conv_logits.weight, std=0.01)
         for layer in (self.upsample, self.conv_logits):
-            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
             assert layer.bias is not None
             nn.init.zeros_(layer.bias)
 
