@@ -11,9 +11,24 @@ from detzoo.config import config
 
 @config
 class BackboneConfig(ABC):
-    """A feature extractor. ``pretrained`` names the weights it starts from: ``pretrained.py``."""
+    """A feature extractor. ``pretrained`` names the weights it starts from: ``pretrained.py``.
+
+    In the name, ``{architecture}`` stands for the backbone's own, so that weights follow its depth.
+    """
 
     pretrained: str | None = None
+
+    @property
+    @abstractmethod
+    def architecture(self) -> str:
+        """What published weights call this backbone, such as ``resnet50``."""
+
+    @property
+    def pretrained_name(self) -> str | None:
+        """``pretrained`` with the architecture filled in."""
+        if self.pretrained is None:
+            return None
+        return self.pretrained.replace("{architecture}", self.architecture)
 
     @abstractmethod
     def build(self) -> Backbone:

@@ -45,6 +45,10 @@ class MobileNetV2Config(BackboneConfig):
         if not -1 <= self.frozen_stages <= 8:
             raise ConfigError(f"frozen_stages: {self.frozen_stages} is not in -1..8")
 
+    @property
+    def architecture(self) -> str:
+        return "mobilenet_v2"
+
     def build(self) -> MobileNetV2:
         return MobileNetV2(self)
 

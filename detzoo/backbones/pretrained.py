@@ -57,7 +57,7 @@ PRETRAINED = {
 
 def pixels_of(backbone: BackboneConfig) -> Pixels:
     """The normalisation that the backbone's weights expect; torchvision's without weights."""
-    name = backbone.pretrained
+    name = backbone.pretrained_name
     if name is None:
         return TORCHVISION
     return _published(name).pixels

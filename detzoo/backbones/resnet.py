@@ -60,6 +60,17 @@ class ResNetConfig(BackboneConfig):
             raise ConfigError(f"frozen_stages: {self.frozen_stages} is not in -1..{stages}")
         if self.depth < 50 and self.groups > 1:
             raise ConfigError(f"groups: ResNet-{self.depth} has no grouped convolutions")
+        if self.depth >= 50 and self.base_channels * self.width_per_group < 64:
+            raise ConfigError(
+                f"width_per_group: {self.width_per_group} leaves no channel at base_channels "
+                f"{self.base_channels}; their product must be at least 64"
+            )
+
+    @property
+    def architecture(self) -> str:
+        if self.groups == 1:
+            return f"resnet{self.depth}"
+        return f"resnext{self.depth}_{self.groups}x{self.width_per_group}d"
 
     def build(self) -> ResNet:
         return ResNet(self)

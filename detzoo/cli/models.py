@@ -65,7 +65,7 @@ def describe_backbone(entry: Entry) -> str:
     """The backbone in words: ``ResNet depth=50``, with ``caffe`` where it is of that style."""
     config = entry.experiment.model.backbone
     name = type(config).__name__.removesuffix("Config")
-    return f"{name} ({config.pretrained or 'from scratch'})"
+    return f"{name} ({config.pretrained_name or 'from scratch'})"
 
 
 def _matches(

@@ -258,7 +258,7 @@ def _initial_model(experiment: Experiment, weights: Path | None, resume: bool) -
     from detzoo.loading import find_published
     from detzoo.transfer import initialise, initialise_backbone
 
-    pretrained = experiment.model.backbone.pretrained
+    pretrained = experiment.model.backbone.pretrained_name
     source: Path | None = weights
     names: tuple[str, ...] | None = None
     if resume or weights is not None:

@@ -41,7 +41,7 @@ from detzoo.zoo.parts import (
 from detzoo.zoo.rpn import SINGLE_LEVEL_ANCHORS, c4, proposals
 
 # ResNet-50 from torchvision's second recipe ("ResNet strikes back").
-TNR_RESNET = dataclasses.replace(resnet(50), pretrained="torchvision://resnet50-tnr")
+TNR_RESNET = dataclasses.replace(resnet(50), pretrained="torchvision://{architecture}-tnr")
 SAMPLER = RandomSampler(num=512, positive_fraction=0.25, adds_targets=True)
 
 

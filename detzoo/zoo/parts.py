@@ -34,7 +34,7 @@ EPOCHS_36_CAFFE = epochs(36, milestones=(28, 34))
 
 def resnet(depth: Depth = 50) -> ResNetConfig:
     """ResNet from torchvision's weights."""
-    return ResNetConfig(depth=depth, pretrained=f"torchvision://resnet{depth}", norm=FIXED)
+    return ResNetConfig(depth=depth, pretrained="torchvision://{architecture}", norm=FIXED)
 
 
 def caffe_resnet(depth: Depth = 50) -> ResNetConfig:
@@ -42,7 +42,7 @@ def caffe_resnet(depth: Depth = 50) -> ResNetConfig:
     return ResNetConfig(
         depth=depth,
         style="caffe",
-        pretrained=f"open-mmlab://detectron2/resnet{depth}_caffe",
+        pretrained="open-mmlab://detectron2/{architecture}_caffe",
         norm=FROZEN,
     )
 
@@ -53,7 +53,7 @@ def resnext(groups: int, width_per_group: int) -> ResNetConfig:
         depth=101,
         groups=groups,
         width_per_group=width_per_group,
-        pretrained=f"open-mmlab://resnext101_{groups}x{width_per_group}d",
+        pretrained="open-mmlab://{architecture}",
         norm=FIXED,
     )
 
@@ -64,7 +64,7 @@ def caffe2_resnext_32x8d() -> ResNetConfig:
         depth=101,
         groups=32,
         width_per_group=8,
-        pretrained="open-mmlab://detectron2/resnext101_32x8d",
+        pretrained="open-mmlab://detectron2/{architecture}",
         norm=FROZEN,
     )
 
