@@ -177,6 +177,7 @@ def test_recomputed_activations_give_the_same_step() -> None:
         ({"out_stages": ()}, "out_stages: ()"),
         ({"frozen_stages": 5}, "frozen_stages: 5 is not in -1..4"),
         ({"groups": 32}, "groups: ResNet-18 has no grouped convolutions"),
+        ({"depth": 50, "width_per_group": 4}, "width_per_group: 4 leaves no channel"),
     ],
 )
 def test_settings_that_cannot_be(fields: dict[str, object], message: str) -> None:
