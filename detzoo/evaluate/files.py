@@ -37,7 +37,8 @@ def write_json(path: str | Path, content: Any) -> None:
             json.dump(content, file, allow_nan=False)
         os.replace(temporary, target)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise DataError(
             f"{path}: cannot be written ({error.strerror}); choose another place or free space"
         ) from None
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -22,8 +22,8 @@ class GroundTruth:
 
     Per annotation: ``image`` (N,) index of its image, ``label`` (N,) index of its class, ``boxes``
     (N, 4) x, y, width, height float64 in original pixels, ``area`` (N,) of the object in pixels
-    squared, ``is_crowd`` (N,), ``is_ignored`` (N,) marked as not to be judged,
-    ``segmentations`` polygons or run lengths as COCO files hold them, or None. Per image:
+    squared, ``is_crowd`` (N,), ``is_ignored`` (N,) marked as not to be judged, ``segmentations``
+    polygons or run lengths as COCO files hold them, or None. Per image, in order of id:
     ``image_ids`` and ``image_sizes`` (I, 2) height, width, 0 where unknown. Per class:
     ``class_names`` and ``category_ids``. ``source`` is the file that error messages name.
     """
@@ -51,7 +51,10 @@ class GroundTruth:
         images = _entries(data, "images", source)
         categories = _entries(data, "categories", source)
         annotations = _entries(data, "annotations", source)
-        image_index = _index(images, "images", source)
+        _index(images, "images", source)
+        # The official tool ranks detections of equal score by the id of their image.
+        images = sorted(images, key=lambda image: (type(image["id"]).__name__, image["id"]))
+        image_index = {image["id"]: i for i, image in enumerate(images)}
         label_of = _index(categories, "categories", source)
         names = [
             str(_value(c, "name", f"categories[{i}]", source)) for i, c in enumerate(categories)
@@ -207,7 +210,7 @@ def numbers(value: Any, count: int) -> list[float] | None:
     if not isinstance(value, (list, tuple)) or len(value) != count:
         return None
     for item in value:
-        if type(item) not in (int, float) or not math.isfinite(item):
+        if isinstance(item, bool) or not isinstance(item, (int, float)) or not math.isfinite(item):
             return None
     return [float(item) for item in value]
 

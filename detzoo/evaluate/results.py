@@ -33,16 +33,17 @@ class ImageResult:
     @classmethod
     def of(cls, image_id: ImageId, detections: Detections) -> ImageResult:
         """From detections in original pixels, their masks pasted (``Detections.to_original``)."""
-        boxes = detections.boxes.detach().cpu().double().numpy()
         masks = None
         if detections.masks is not None:
             assert isinstance(detections.masks, BitmapMasks), "to_original pastes masks"
             masks = RunLengths.of(detections.masks)
+        # Copies: a view would keep all that the detector computed with it.
+        corners = detections.boxes.detach().cpu().numpy().astype(np.float64)
         return cls(
             image_id=image_id,
-            boxes=np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1),
-            scores=detections.scores.detach().cpu().double().numpy(),
-            labels=detections.labels.cpu().numpy(),
+            boxes=np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], 1),
+            scores=detections.scores.detach().cpu().numpy().astype(np.float64),
+            labels=detections.labels.detach().cpu().numpy().astype(np.int64),
             masks=masks,
         )
 

@@ -16,6 +16,7 @@ from detzoo.evaluate.metrics import Metrics
 from detzoo.evaluate.proposals import ProposalEvaluator
 from detzoo.evaluate.results import ImageResult
 from detzoo.evaluate.voc import VocEvaluator
+from detzoo.ops.distributed import num_processes
 from detzoo.structures import Batch
 
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -89,7 +90,7 @@ def detect(
 
 def score(evaluators: Sequence[Evaluator], results: Sequence[ImageResult]) -> Metrics:
     """The metrics of all evaluators. With several processes, the first computes them for all."""
-    if not _is_distributed():
+    if num_processes() == 1:
         return Metrics.merge([evaluator.score(results) for evaluator in evaluators])
     outcome: list[Metrics | Exception | None] = [None]
     if dist.get_rank() == 0:
@@ -105,14 +106,10 @@ def score(evaluators: Sequence[Evaluator], results: Sequence[ImageResult]) -> Me
 
 
 def _gather(results: list[ImageResult]) -> list[ImageResult]:
-    if not _is_distributed():
+    if num_processes() == 1:
         return results
     parts: list[list[ImageResult]] | None = None
     if dist.get_rank() == 0:
         parts = [[] for _ in range(dist.get_world_size())]
     dist.gather_object(results, parts, dst=0)
     return results if parts is None else [result for part in parts for result in part]
-
-
-def _is_distributed() -> bool:
-    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
