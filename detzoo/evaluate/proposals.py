@@ -111,7 +111,14 @@ def ranks_of_finders(iou: np.ndarray, eligible: np.ndarray) -> np.ndarray:
     rank = np.full((areas, thresholds, objects), NOT_FOUND)
     free = np.repeat(eligible[:, None], thresholds, 1)
     a, t = np.indices((areas, thresholds))
-    for p in np.flatnonzero((iou >= IOU_THRESHOLDS[0]).any(0)):
+    p = -1
+    while True:
+        # On to the next proposal that overlaps a free object enough for some threshold.
+        needed = np.where(free, IOU_THRESHOLDS[:, None], np.inf).min((0, 1))
+        is_finder = (iou[:, p + 1 :] >= needed[:, None]).any(0)
+        if not is_finder.any():
+            break
+        p += 1 + is_finder.argmax()
         overlap = np.where(free, iou[:, p], -1.0)
         g = overlap.argmax(2)
         takes = overlap[a, t, g] >= IOU_THRESHOLDS
