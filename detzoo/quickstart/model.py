@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from detzoo.assigners.max_iou import MaxIoUAssigner
 from detzoo.backbones.resnet import ResNetConfig
 from detzoo.data.transforms import Flip, Pad, Resize
@@ -32,9 +34,12 @@ def experiment(class_names: tuple[str, ...], *, epochs: int, size: int = 160) ->
             min_score=0.0, pre_nms=300, suppression=NMS(max_iou=0.7), max_detections=200
         ),
     )
+    # Shapes are a quarter of the size of COCO's objects: so are those that each level looks at.
+    regions = RoIExtractor(finest_scale=14.0)
     roi_head = StandardRoIHeadConfig(
+        extractor=regions,
         box_head=BoxHeadConfig(fc_channels=256),
-        mask_extractor=RoIExtractor(output_size=14),
+        mask_extractor=replace(regions, output_size=14),
         mask_head=MaskHeadConfig(num_convs=2, channels=64),
         assigner=MaxIoUAssigner(positive_iou=0.5, negative_iou=0.5, min_positive_iou=0.5),
         sampler=RandomSampler(num=64, positive_fraction=0.25, adds_targets=True),

@@ -34,7 +34,7 @@ def run(
     *,
     scenes: int = 400,
     held_out: int = 80,
-    epochs: int = 6,
+    epochs: int = 8,
 ) -> Metrics:
     """Does everything in ``folder``, which must not hold an earlier run.
 
