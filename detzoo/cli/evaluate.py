@@ -67,7 +67,7 @@ def evaluate(
     metrics = evaluator.score(results)
     if json_file is not None:
         write_json(json_file, metrics.to_json())
-    console = Console()
+    console = Console(highlight=False)
     found = sum(len(result) for result in results)
     console.print(
         f"{found} detections in {len(results)} of {len(ground_truth.image_ids)} images, "

@@ -35,7 +35,7 @@ def measure(
             "--allow-missing-classes", help="Leave out classes that the checkpoint does not know."
         ),
     ] = False,
-    metric: Annotated[str, typer.Option(help="coco or voc.")] = "coco",
+    metric: Annotated[str, typer.Option(help="coco, voc, or voc07 (11 points).")] = "coco",
     per_class: Annotated[bool, typer.Option("--per-class", help="Add a table by class.")] = False,
     json_file: JsonFile = None,
     save_detections: Annotated[
@@ -64,8 +64,8 @@ def measure(
     from detzoo.evaluate.ground_truth import GroundTruth
     from detzoo.loading import load
 
-    if metric not in ("coco", "voc"):
-        raise ConfigError(f"--metric {metric}: is not one of coco, voc")
+    if metric not in ("coco", "voc", "voc07"):
+        raise ConfigError(f"--metric {metric}: is not one of coco, voc, voc07")
     dataset = open_split(data, split, images)
     predictor = load(source, weights, device)
     dataset = _match_classes(dataset, predictor, source, allow_missing_classes)

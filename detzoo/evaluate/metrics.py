@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rich.console import Group
+from rich.markup import escape
 from rich.table import Table
 
 NOT_DEFINED = "-"
@@ -85,7 +86,7 @@ def _class_table(kind: str, columns: Mapping[str, Mapping[str, float]]) -> Table
     for name in columns:
         table.add_column(name, justify="right")
     for label in next(iter(columns.values())):
-        table.add_row(label, *(_show(values[label]) for values in columns.values()))
+        table.add_row(escape(label), *(_show(values[label]) for values in columns.values()))
     return table
 
 

@@ -29,14 +29,19 @@ def default_evaluators(
     *,
     predicts_masks: bool = False,
     is_class_agnostic: bool = False,
-    metric: Literal["coco", "voc"] = "coco",
+    metric: Literal["coco", "voc", "voc07"] = "coco",
 ) -> list[Evaluator]:
-    """What suits a detector of ``class_names``: proposal recall for one without classes, else
-    boxes, and masks where both it and the data have them."""
+    """What suits a detector of ``class_names``.
+
+    Proposal recall for one without classes, else COCO's metrics of boxes, and of masks where both
+    it and the data have them, or Pascal VOC's of boxes: "voc07" averages over 11 points.
+    """
     if is_class_agnostic:
         return [ProposalEvaluator(ground_truth)]
     if metric == "voc":
         return [VocEvaluator(ground_truth, class_names)]
+    if metric == "voc07":
+        return [VocEvaluator(ground_truth, class_names, method="11points")]
     kinds: tuple[Kind, ...] = ("bbox",)
     if predicts_masks and ground_truth.has_masks:
         kinds = ("bbox", "segm")

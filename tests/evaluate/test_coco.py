@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from detzoo.data.coco import read_coco
 from detzoo.errors import DataError
 from detzoo.evaluate import (
     AreaRange,
@@ -219,3 +220,36 @@ def test_errors():
         CocoEvaluator(truth, ("cat",), kinds=("segm",))
     with pytest.raises(DataError, match="has no image 'c'"):
         CocoEvaluator(truth, ("cat",)).score([ImageResult.of("c", Detections.empty())])
+
+
+def test_a_data_set_is_scored_as_its_file(tmp_path):
+    folder = shared("data", "coco_mini")
+    annotations = folder / "annotations/instances_val2017.json"
+    raw = json.loads(annotations.read_text())
+    rng = np.random.default_rng(0)
+    entries = []
+    for annotation in raw["annotations"]:
+        if annotation["iscrowd"]:
+            continue
+        shift = rng.normal(0, 2, 2)
+        polygons = [np.array(part).reshape(-1, 2) + shift for part in annotation["segmentation"]]
+        entries.append(
+            {
+                "image_id": annotation["image_id"],
+                "category_id": annotation["category_id"],
+                "score": rng.random(),
+                "bbox": (np.array(annotation["bbox"]) + rng.normal(0, 3, 4)).clip(1).tolist(),
+                "segmentation": [polygon.reshape(-1).tolist() for polygon in polygons],
+            }
+        )
+    truth = read_ground_truth(annotations)
+    data_set = GroundTruth.from_coco(read_coco(annotations, folder / "val2017").to_coco())
+    (tmp_path / "found.json").write_text(json.dumps(entries))
+    results = read_results(tmp_path / "found.json", truth)
+    of_file, of_data_set = (
+        CocoEvaluator(source, source.class_names, kinds=("bbox", "segm")).score(results)
+        for source in (truth, data_set)
+    )
+    assert 0.4 < of_file["bbox/AP"] < 0.9
+    assert 0.4 < of_file["segm/AP"] < 0.9
+    assert dict(of_data_set.values) == pytest.approx(dict(of_file.values), abs=1e-6)

@@ -11,7 +11,7 @@ BOXES = Metrics(
     "bbox/AP",
     {"bbox/AP": {"cat": 0.5, "dog": math.nan}, "bbox/APl": {"cat": math.nan, "dog": 0.25}},
 )
-MASKS = Metrics({"segm/AP": 0.5}, "segm/AP", {"segm/AP": {"cat": 0.75, "dog": 0.25}})
+MASKS = Metrics({"segm/AP": 0.5}, "segm/AP", {"segm/AP": {"cat": 0.75, "[red]dog": 0.25}})
 
 
 def _printed(renderable):
@@ -45,6 +45,6 @@ def test_table():
         ["cat", "0.500", "-"],
         ["dog", "-", "0.250"],
         ["cat", "0.750"],
-        ["dog", "0.250"],
+        ["[red]dog", "0.250"],
     ]
     assert "per class" not in _printed(BOXES.table())

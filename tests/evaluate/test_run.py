@@ -18,6 +18,7 @@ from detzoo.evaluate import (
     evaluate,
     score,
 )
+from detzoo.evaluate.voc import area_under_curve, eleven_points
 from detzoo.structures import Batch, Detections, ImageInfo, RoIMasks
 from tests.tiny import tiny_retinanet
 
@@ -138,6 +139,10 @@ def test_default_evaluators():
     assert kinds(default_evaluators(without_masks, NAMES, predicts_masks=True)) == ("bbox",)
     (voc,) = default_evaluators(truth, NAMES, metric="voc")
     assert isinstance(voc, VocEvaluator)
+    assert voc.average is area_under_curve
+    (voc07,) = default_evaluators(truth, NAMES, metric="voc07")
+    assert isinstance(voc07, VocEvaluator)
+    assert voc07.average is eleven_points
     (proposals,) = default_evaluators(truth, (), is_class_agnostic=True)
     assert isinstance(proposals, ProposalEvaluator)
 
