@@ -70,10 +70,9 @@ class GroundTruth:
             for i, annotation in enumerate(annotations)
         ]
         image, label, boxes, area, crowd, ignored = zip(*rows) if rows else ((),) * 6
-        sizes = [(int(i.get("height") or 0), int(i.get("width") or 0)) for i in images]
         return cls(
             image_ids=tuple(image_index),
-            image_sizes=np.array(sizes, np.int64).reshape(-1, 2),
+            image_sizes=np.array([_size(i, source) for i in images], np.int64).reshape(-1, 2),
             class_names=tuple(names),
             category_ids=tuple(label_of),
             image=np.array(image, np.int64),
@@ -93,11 +92,6 @@ class GroundTruth:
     def has_masks(self) -> bool:
         """Whether there are annotations, and each has a mask."""
         return len(self) > 0 and all(mask is not None for mask in self.segmentations)
-
-    @property
-    def boxes_xyxy(self) -> np.ndarray:
-        """(N, 4) corners, float64."""
-        return np.concatenate([self.boxes[:, :2], self.boxes[:, :2] + self.boxes[:, 2:]], 1)
 
     def image_indices(self, image_ids: Sequence[ImageId]) -> np.ndarray:
         """(I,) position of each image. Raises :class:`DataError` for one that is not here."""
@@ -168,6 +162,18 @@ def _index(entries: list[Mapping[str, Any]], key: str, source: str) -> dict[Any,
                 "give each its own"
             )
     return index
+
+
+def _size(image: Mapping[str, Any], source: str) -> list[float]:
+    """Height and width, 0 where they are not given: only masks need them."""
+    stated = [image.get("height") or 0, image.get("width") or 0]
+    size = numbers(stated, 2)
+    if size is None:
+        raise DataError(
+            f"{source}: image {image['id']!r} has the height {stated[0]!r} and the width "
+            f"{stated[1]!r}; write pixels, or leave both out if there are no masks"
+        )
+    return size
 
 
 def _row(

@@ -85,6 +85,8 @@ def _problem(segmentation: Any, size: Size) -> str | None:
     The library does not ask: run lengths that do not fill the image make it loop for ever.
     """
     height, width = size
+    if height == 0 or width == 0:
+        return "the annotations do not give the height and width of its image"
     if isinstance(segmentation, dict):
         if segmentation.get("size") not in ([height, width], (height, width)):
             return (

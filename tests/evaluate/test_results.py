@@ -186,6 +186,7 @@ ANNOTATION = {"id": 1, "image_id": 4, "category_id": 5, "bbox": [0, 0, 2, 3]}
         ({"annotations": [{**ANNOTATION, "bbox": [1, 2, float("nan"), 3]}]}, "has the bbox"),
         ({"annotations": [{**ANNOTATION, "area": "big"}]}, "has the area 'big'"),
         ({"annotations": [{"image_id": 4, "category_id": 5}]}, r"annotations\[0\] has no 'bbox'"),
+        ({"images": [{"id": 4, "height": "tall", "width": 3}]}, "image 4 has the height 'tall'"),
     ],
 )
 def test_malformed_ground_truth(tmp_path, change, message):
@@ -194,6 +195,16 @@ def test_malformed_ground_truth(tmp_path, change, message):
     with pytest.raises(DataError, match=message) as error:
         read_ground_truth(path)
     assert str(path) in str(error.value)
+
+
+def test_masks_of_an_image_without_size(tmp_path):
+    truth = GroundTruth.from_coco({**DATA, "images": [{"id": 4}]})
+    path = tmp_path / "found.json"
+    path.write_text(json.dumps([{**ENTRY, "segmentation": [[1, 1, 5, 1, 5, 5]]}]))
+    with pytest.raises(DataError, match="entry 0.*do not give the height and width"):
+        read_results(path, truth)
+    path.write_text(json.dumps([ENTRY]))
+    assert len(read_results(path, truth)) == 1
 
 
 def test_ground_truth_that_is_something_else(tmp_path):
