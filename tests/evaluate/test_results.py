@@ -201,7 +201,7 @@ def test_masks_of_an_image_without_size(tmp_path):
     truth = GroundTruth.from_coco({**DATA, "images": [{"id": 4}]})
     path = tmp_path / "found.json"
     path.write_text(json.dumps([{**ENTRY, "segmentation": [[1, 1, 5, 1, 5, 5]]}]))
-    with pytest.raises(DataError, match="entry 0.*do not give the height and width"):
+    with pytest.raises(DataError, match=r"entry 0.*do not give the height and width"):
         read_results(path, truth)
     path.write_text(json.dumps([ENTRY]))
     assert len(read_results(path, truth)) == 1
