@@ -59,7 +59,7 @@ def their_model(name: str, height: int, width: int) -> nn.Module:
     body = resnet50(weights=None, norm_layer=FrozenBatchNorm2d)
     backbone = _resnet_fpn_extractor(body, 3, returned_layers=layers, extra_blocks=extra)
     if name == "retinanet":
-        return detection.RetinaNet(backbone, NUM_CLASSES, **sizes)
+        return detection.RetinaNet(backbone, NUM_CLASSES, detections_per_img=100, **sizes)
     settings = {
         "box_roi_pool": MultiScaleRoIAlign(["0", "1", "2", "3"], 7, sampling_ratio=0),
         "rpn_anchor_generator": AnchorGenerator(
@@ -253,7 +253,7 @@ def compare(name: str, rounds: int, height: int, width: int, batch_size: int) ->
     }
 
     def step(side: str, losses: dict[str, Tensor]) -> None:
-        sum(v for k, v in losses.items() if "loss" in k).backward()
+        sum(value for name, value in losses.items() if name != "acc").backward()
         optimizers[side].step()
         optimizers[side].zero_grad()
 
