@@ -62,7 +62,7 @@ def models(
 
 
 def describe_backbone(entry: Entry) -> str:
-    """The backbone in words: ``ResNet depth=50``, with ``caffe`` where it is of that style."""
+    """The backbone in words: its class, and the weights that it starts from."""
     config = entry.experiment.model.backbone
     name = type(config).__name__.removesuffix("Config")
     return f"{name} ({config.pretrained_name or 'from scratch'})"
