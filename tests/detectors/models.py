@@ -59,7 +59,8 @@ def rpn(**head: object) -> ProposalOnlyConfig:
 
 
 def faster_rcnn(box_head: BoxHeadConfig | None = None, **roi_head: object) -> TwoStageConfig:
-    head = narrow(StandardRoIHeadConfig(box_head=box_head or BoxHeadConfig()))
+    head = narrow(StandardRoIHeadConfig())
+    head = dataclasses.replace(head, box_head=box_head or BoxHeadConfig(fc_channels=16))
     return TwoStageConfig(
         backbone=BACKBONE,
         neck=NECK,
@@ -68,9 +69,11 @@ def faster_rcnn(box_head: BoxHeadConfig | None = None, **roi_head: object) -> Tw
     )
 
 
-def mask_rcnn() -> TwoStageConfig:
+def mask_rcnn(box_head: BoxHeadConfig | None = None) -> TwoStageConfig:
     return faster_rcnn(
-        mask_extractor=RoIExtractor(output_size=14), mask_head=MaskHeadConfig(channels=16)
+        box_head,
+        mask_extractor=RoIExtractor(output_size=14),
+        mask_head=MaskHeadConfig(channels=16),
     )
 
 
@@ -81,8 +84,8 @@ MODELS: dict[str, DetectorConfig] = {
     "rpn": rpn(),
     "rpn-border": rpn(border=0.0),
     "faster_rcnn": faster_rcnn(),
-    "faster_rcnn-bounded": faster_rcnn(BoxHeadConfig(box_loss=BoundedIoULoss())),
-    "faster_rcnn-ciou": faster_rcnn(BoxHeadConfig(box_loss=CIoULoss())),
+    "faster_rcnn-bounded": faster_rcnn(BoxHeadConfig(fc_channels=16, box_loss=BoundedIoULoss())),
+    "faster_rcnn-ciou": faster_rcnn(BoxHeadConfig(fc_channels=16, box_loss=CIoULoss())),
     "faster_rcnn-ohem": faster_rcnn(
         sampler=OHEMSampler(num=64, positive_fraction=0.25, adds_targets=True)
     ),
