@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from detzoo import checkpoint, zoo
-from detzoo.backbones.pretrained import weight_directories
+from detzoo.backbones.pretrained import find_weights
 from detzoo.devices import resolve_device
 from detzoo.errors import CheckpointError
 from detzoo.predictor import Predictor
@@ -66,14 +66,5 @@ def find_published(entry: Entry) -> Path:
             f"{entry.name}: no weights were published for it. Train it, or give weights of your "
             "own (weights=FILE, or --weights FILE)."
         )
-    file = Path(entry.weights).name
-    places = weight_directories()
-    for place in places:
-        if (place / file).is_file():
-            return place / file
-    tried = "\n  ".join(str(place) for place in places)
-    raise CheckpointError(
-        f"{entry.name}: no file {file} in any of\n  {tried}\n"
-        "Put the published file there, point DETZOO_WEIGHTS at its folder, or give another "
-        "(weights=FILE, or --weights FILE)."
-    )
+    other = "give another (weights=FILE, or --weights FILE)"
+    return find_weights(Path(entry.weights).name, entry.name, other)

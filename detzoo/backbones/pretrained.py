@@ -68,16 +68,24 @@ def find_pretrained(name: str) -> Path:
 
     Raises :class:`CheckpointError`, naming the file and the places tried, when there is none.
     """
-    file = _published(name).file
+    return find_weights(
+        _published(name).file, f"pretrained weights {name!r}", "train without it: --from-scratch"
+    )
+
+
+def find_weights(file: str, purpose: str, alternative: str) -> Path:
+    """The first file called ``file`` where weights are looked for.
+
+    Raises :class:`CheckpointError`, which says what it was for and what else can be done.
+    """
     places = weight_directories()
     for place in places:
         if (place / file).is_file():
             return place / file
     tried = "\n  ".join(str(place) for place in places)
     raise CheckpointError(
-        f"pretrained weights {name!r}: no file {file} in any of\n  {tried}\n"
-        "Put the file into one of them, point DETZOO_WEIGHTS at its folder, or train without it: "
-        "--from-scratch."
+        f"{purpose}: no file {file} in any of\n  {tried}\n"
+        f"Put it into one of them, point DETZOO_WEIGHTS at its folder, or {alternative}."
     )
 
 

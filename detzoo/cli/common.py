@@ -59,7 +59,7 @@ def _read_experiment(source: str) -> Experiment:
     from detzoo import checkpoint, zoo
     from detzoo.catalog import config_classes
     from detzoo.config import from_dict
-    from detzoo.evaluate.files import read_json
+    from detzoo.files import read_json
     from detzoo.loading import is_checkpoint_path
 
     if source.endswith(".json"):

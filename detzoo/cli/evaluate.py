@@ -50,7 +50,7 @@ def evaluate(
     """
     # Imported here so that `detzoo --help` is instant.
     from detzoo.evaluate import CocoEvaluator, read_ground_truth, read_results
-    from detzoo.evaluate.files import write_json
+    from detzoo.files import write_json
 
     numbers, ranges = _parse_numbers(max_detections), _parse_areas(areas)
     if kind not in (None, "bbox", "segm"):

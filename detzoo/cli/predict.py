@@ -55,7 +55,7 @@ def predict(
     """
     from rich.console import Console
 
-    from detzoo.evaluate.files import write_json
+    from detzoo.files import write_json
     from detzoo.inputs import find_files, is_video
     from detzoo.loading import load
 

@@ -60,8 +60,8 @@ def measure(
 
     from detzoo.data.loader import build_loader
     from detzoo.evaluate import default_evaluators, detect, score, write_results
-    from detzoo.evaluate.files import write_json
     from detzoo.evaluate.ground_truth import GroundTruth
+    from detzoo.files import write_json
     from detzoo.loading import load
 
     if metric not in ("coco", "voc", "voc07"):

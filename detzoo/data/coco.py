@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ from detzoo.data.annotations import Annotation, Annotations, Strings
 from detzoo.data.dataset import DetectionDataset, check_class_names
 from detzoo.data.images import image_size
 from detzoo.errors import DataError
+from detzoo.files import read_json
 
 Json = Any  # whatever a file may hold: nothing about it is trusted
 Size = tuple[int, int]
@@ -67,20 +67,7 @@ def read_coco(
 
 
 def _load(file: Path) -> dict[str, Json]:
-    try:
-        with open(file, encoding="utf-8-sig") as stream:
-            content = json.load(stream)
-    except FileNotFoundError:
-        raise DataError(f"{file}: no such annotation file.") from None
-    except OSError as error:
-        raise DataError(f"{file}: cannot be read ({error.strerror}).") from None
-    except json.JSONDecodeError as error:
-        raise DataError(
-            f"{file}: is not valid JSON: line {error.lineno}, column {error.colno}: {error.msg}. "
-            "It may be cut off; copy or export it again."
-        ) from None
-    except (UnicodeDecodeError, RecursionError) as error:
-        raise DataError(f"{file}: is not a JSON text file ({type(error).__name__}).") from None
+    content = read_json(file)
     if not isinstance(content, dict):
         raise DataError(
             f"{file}: holds a JSON {type(content).__name__} instead of an object with images, "

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from detzoo.errors import DataError
-from detzoo.evaluate.files import read_json
+from detzoo.files import read_json
 
 ImageId = int | str
 

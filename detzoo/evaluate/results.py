@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from detzoo.errors import DataError
-from detzoo.evaluate.files import read_json, write_json
 from detzoo.evaluate.ground_truth import GroundTruth, ImageId, numbers
 from detzoo.evaluate.run_lengths import RunLengths, read_run_lengths
+from detzoo.files import read_json, write_json
 from detzoo.structures import BitmapMasks, Detections
 
 

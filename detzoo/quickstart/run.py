@@ -16,8 +16,8 @@ from detzoo.data.loader import build_loader
 from detzoo.data.locate import open_dataset
 from detzoo.errors import ConfigError
 from detzoo.evaluate import Metrics, default_evaluators, evaluate
-from detzoo.evaluate.files import write_json
 from detzoo.evaluate.ground_truth import GroundTruth
+from detzoo.files import write_json
 from detzoo.loading import load
 from detzoo.predictor import Predictor
 from detzoo.quickstart.model import experiment

@@ -289,7 +289,7 @@ def test_files_that_are_not_json(tmp_path: Path, content: bytes, message: str) -
 
 
 def test_missing_annotation_file(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"a\.json: no such annotation file"):
+    with pytest.raises(DataError, match=r"a\.json: no such file"):
         read_coco(tmp_path / "a.json", tmp_path)
     with pytest.raises(DataError, match="cannot be read"):
         read_coco(tmp_path, tmp_path)

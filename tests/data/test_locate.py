@@ -78,7 +78,7 @@ def test_explicit_places(tmp_path: Path) -> None:
         open_dataset(tmp_path / "labels.json")
     with pytest.raises(DataError, match=r"other: no such folder"):
         open_dataset(tmp_path / "labels.json", images="other")
-    with pytest.raises(DataError, match=r"none\.json: no such annotation file"):
+    with pytest.raises(DataError, match=r"none\.json: no such file"):
         open_dataset(tmp_path, annotations="none.json", images="pictures")
 
 

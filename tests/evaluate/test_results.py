@@ -141,10 +141,10 @@ def test_files_that_cannot_be_read(tmp_path, truth):
         read_results(tmp_path, truth)
     cut = tmp_path / "cut.json"
     cut.write_text('[\n{"image_id": 4,')
-    with pytest.raises(DataError, match=r"cut.json: not valid JSON, line 2 column"):
+    with pytest.raises(DataError, match=r"cut.json: is not valid JSON: line 2, column"):
         read_results(cut, truth)
     (tmp_path / "image.json").write_bytes(b"\xff\xd8\xff\xe0")
-    with pytest.raises(DataError, match="not a text file"):
+    with pytest.raises(DataError, match="not a JSON text file"):
         read_results(tmp_path / "image.json", truth)
 
 

@@ -13,19 +13,19 @@ from detzoo.errors import DataError
 def read_json(path: str | Path) -> Any:
     """The content of a JSON file. Raises :class:`DataError` naming file and, if bad, line."""
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:
             return json.load(file)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; check the path") from None
-    except json.JSONDecodeError as error:
-        raise DataError(
-            f"{path}: not valid JSON, line {error.lineno} column {error.colno}: {error.msg}; "
-            "the file may be cut short: write it again"
-        ) from None
-    except UnicodeDecodeError:
-        raise DataError(f"{path}: not a text file, so not JSON; give a .json file") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"{path}: is not valid JSON: line {error.lineno}, column {error.colno}: {error.msg}. "
+            "It may be cut off; copy or export it again."
+        ) from None
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise DataError(f"{path}: is not a JSON text file ({type(error).__name__}).") from None
 
 
 def write_json(path: str | Path, content: Any) -> None:
