@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from detzoo.assigners.base import Assigner
-from detzoo.config import config
+from detzoo.config import ConfigError, config
 from detzoo.ops.boxes import pairwise_coverage, pairwise_iou
 from detzoo.structures import BACKGROUND, IGNORED, Assignment, Targets
 
@@ -26,6 +26,12 @@ class MaxIoUAssigner(Assigner):
     min_positive_iou: float = 0.0
     match_low_quality: bool = True
     ignored_coverage: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.negative_iou > self.positive_iou:
+            raise ConfigError(
+                f"negative_iou: {self.negative_iou} is above positive_iou {self.positive_iou}"
+            )
 
     def assign(self, boxes: Tensor, targets: Targets) -> Assignment:
         if len(targets) == 0 or len(boxes) == 0:

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from detzoo.config import config
+from detzoo.config import ConfigError, config
 from detzoo.ops.boxes import box_area, elementwise_iou, intersection
 
 
@@ -53,6 +53,9 @@ class SmoothL1Loss(BoxLoss):
     """Quadratic below ``beta``, linear above (https://arxiv.org/abs/1504.08083)."""
 
     beta: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_beta(self.beta)
 
     @property
     def on_boxes(self) -> bool:
@@ -112,6 +115,9 @@ class BoundedIoULoss(BoxLoss):
     beta: float = 0.2
     eps: float = 1e-3
 
+    def __post_init__(self) -> None:
+        _check_beta(self.beta)
+
     def per_box(self, predicted: Tensor, target: Tensor) -> Tensor:
         centre = (predicted[..., :2] + predicted[..., 2:]) / 2
         size = predicted[..., 2:] - predicted[..., :2]
@@ -126,6 +132,11 @@ class BoundedIoULoss(BoxLoss):
             target_size / (size + self.eps), size / (target_size + self.eps)
         )
         return _smooth_l1(torch.cat([centre_loss, size_loss], -1), self.beta).sum(-1)
+
+
+def _check_beta(beta: float) -> None:
+    if beta <= 0:
+        raise ConfigError(f"beta: {beta} is not above 0")
 
 
 def _smooth_l1(difference: Tensor, beta: float) -> Tensor:

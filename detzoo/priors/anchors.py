@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from detzoo.config import config
+from detzoo.config import ConfigError, config
 from detzoo.structures import ImageInfo, Priors
 
 Grids = tuple[tuple[int, int], ...]
@@ -24,6 +24,11 @@ class AnchorGrid:
 
     scales: tuple[float, ...] = (8.0,)
     ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
+
+    def __post_init__(self) -> None:
+        for name, values in (("scales", self.scales), ("ratios", self.ratios)):
+            if not values or min(values) <= 0:
+                raise ConfigError(f"{name}: {values} is not one or more positive numbers")
 
     @property
     def num_per_cell(self) -> int:

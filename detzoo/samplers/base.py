@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from detzoo.config import config
+from detzoo.config import ConfigError, config
 from detzoo.structures import Assignment
 
 
@@ -31,6 +31,12 @@ class Sampler(ABC):
     num: int
     positive_fraction: float
     adds_targets: bool = False
+
+    def __post_init__(self) -> None:
+        if self.num < 1:
+            raise ConfigError(f"num: {self.num} is not at least 1")
+        if not 0 <= self.positive_fraction <= 1:
+            raise ConfigError(f"positive_fraction: {self.positive_fraction} is not in [0, 1]")
 
     @property
     def needs_losses(self) -> bool:

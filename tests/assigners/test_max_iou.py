@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
 
 from detzoo.assigners.max_iou import MaxIoUAssigner
+from detzoo.config import ConfigError
 from detzoo.structures import BACKGROUND, IGNORED, Targets
 from tests.ops import reference
 
@@ -128,3 +132,14 @@ def test_equals_the_loop(seed: int) -> None:
     wanted = slow(boxes, targets, 0.6, 0.3, 0.2)
     assert {BACKGROUND, IGNORED} < set(wanted)
     assert assigner.assign(boxes, targets_of(*targets.tolist())).target_index.tolist() == wanted
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"positive_iou": 0.4}, "negative_iou: 0.5 is above positive_iou 0.4"),
+    ],
+)
+def test_settings_that_cannot_be(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        MaxIoUAssigner(**fields)

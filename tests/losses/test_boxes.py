@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from detzoo.config import ConfigError
 from detzoo.losses.boxes import (
     BoundedIoULoss,
     BoxLoss,
@@ -204,3 +205,9 @@ def test_which_losses_compare_boxes() -> None:
         "L1Loss",
         "SmoothL1Loss",
     ]
+
+
+@pytest.mark.parametrize("loss", [SmoothL1Loss, BoundedIoULoss])
+def test_smooth_losses_want_a_bend(loss: type[SmoothL1Loss] | type[BoundedIoULoss]) -> None:
+    with pytest.raises(ConfigError, match="beta: 0 is not above 0"):
+        loss(beta=0)

@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+import re
+from typing import Any
+
+import pytest
 import torch
 
+from detzoo.config import ConfigError
 from detzoo.postprocess.nms import NMS, SoftNMS
 from detzoo.postprocess.select import Select
 from detzoo.structures import Candidates
@@ -52,3 +57,16 @@ def test_no_candidates() -> None:
         assert detections.boxes.shape == (0, 4)
         assert detections.scores.shape == (0,)
         assert detections.labels.dtype == torch.int64
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"min_score": 1.0}, "min_score: 1.0 is not in [0, 1)"),
+        ({"pre_nms": 0}, "pre_nms: 0 is not at least 1; none considers all"),
+        ({"max_detections": 0}, "max_detections: 0 is not at least 1"),
+    ],
+)
+def test_settings_that_cannot_be(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        Select(**fields)

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
+from typing import Any
 
 import pytest
 import torch
 
+from detzoo.config import ConfigError
 from detzoo.priors.anchors import AnchorGrid, inside_image, octave_scales
 from detzoo.structures import ImageInfo, Priors
 
@@ -76,3 +79,15 @@ def test_border() -> None:
     # The right and the bottom border are themselves outside.
     assert inside_image(priors, info, border=0.0).tolist() == [True, False, False, False, False]
     assert inside_image(priors, info, border=3.0).tolist() == [True, True, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"scales": ()}, "scales: () is not one or more positive numbers"),
+        ({"ratios": (1.0, 0.0)}, "ratios: (1.0, 0.0) is not one"),
+    ],
+)
+def test_settings_that_cannot_be(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        AnchorGrid(**fields)

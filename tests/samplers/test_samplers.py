@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
 
+from detzoo.config import ConfigError
 from detzoo.samplers.ohem import OHEMSampler
 from detzoo.samplers.random import RandomSampler
 from detzoo.structures import BACKGROUND, IGNORED, Assignment
@@ -107,3 +111,15 @@ def test_ohem_draws_boxes_without_loss_when_there_are_no_others() -> None:
 
 def test_random_sampling_asks_for_no_losses() -> None:
     assert not RandomSampler(num=5, positive_fraction=0.4).needs_losses
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"num": 0, "positive_fraction": 0.5}, "num: 0 is not at least 1"),
+        ({"num": 5, "positive_fraction": 1.5}, "positive_fraction: 1.5 is not in [0, 1]"),
+    ],
+)
+def test_settings_that_cannot_be(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        RandomSampler(**fields)
