@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
+from typing_extensions import Self
 
 from detzoo.config import config
 
@@ -44,6 +45,16 @@ class Backbone(nn.Module, ABC):
 
     out_channels: tuple[int, ...]
     out_strides: tuple[int, ...]  # pixels per cell
+
+    @abstractmethod
+    def frozen_modules(self) -> list[nn.Module]:
+        """The modules that training leaves as they are, statistics included."""
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        for module in self.frozen_modules():
+            module.eval()
+        return self
 
     @abstractmethod
     def forward(self, x: Tensor) -> tuple[Tensor, ...]: ...

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 
 from torch import Tensor, nn
-from typing_extensions import Self
 
 from detzoo.backbones.base import Backbone, BackboneConfig
 from detzoo.config import config
@@ -109,7 +108,7 @@ class MobileNetV2(Backbone):
         self.out_strides = tuple(stage_strides[i] for i in config.out_stages)
         # Checkpoints hold every stage; those past the last output take no part in training.
         unused = [self.get_submodule(n) for n in self.stage_names[max(config.out_stages) + 1 :]]
-        for module in [*self._frozen_modules(), *unused]:
+        for module in [*self.frozen_modules(), *unused]:
             module.requires_grad_(False)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
@@ -123,13 +122,7 @@ class MobileNetV2(Backbone):
                 outputs.append(x)
         return tuple(outputs)
 
-    def train(self, mode: bool = True) -> Self:
-        super().train(mode)
-        for module in self._frozen_modules():
-            module.eval()
-        return self
-
-    def _frozen_modules(self) -> list[nn.Module]:
+    def frozen_modules(self) -> list[nn.Module]:
         if self.config.frozen_stages < 0:
             return []
         names = self.stage_names[: self.config.frozen_stages]

@@ -7,7 +7,6 @@ from typing import Literal, cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn
-from typing_extensions import Self
 
 from detzoo.backbones.base import Backbone, BackboneConfig
 from detzoo.config import config
@@ -163,7 +162,7 @@ class ResNet(Backbone):
         # Checkpoints hold every stage; those past the last output take no part in training.
         unused = range(max(config.out_stages) + 1, len(config.strides))
         stages = [self.get_submodule(f"layer{index + 1}") for index in unused]
-        for module in [*self._frozen_modules(), *stages]:
+        for module in [*self.frozen_modules(), *stages]:
             module.requires_grad_(False)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
@@ -177,13 +176,7 @@ class ResNet(Backbone):
                 outputs.append(x)
         return tuple(outputs)
 
-    def train(self, mode: bool = True) -> Self:
-        super().train(mode)
-        for module in self._frozen_modules():
-            module.eval()
-        return self
-
-    def _frozen_modules(self) -> list[nn.Module]:
+    def frozen_modules(self) -> list[nn.Module]:
         stages = [self.get_submodule(f"layer{n + 1}") for n in range(self.config.frozen_stages)]
         return [] if self.config.frozen_stages < 0 else [self.conv1, self.bn1, *stages]
 

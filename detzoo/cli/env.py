@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import typer
@@ -105,12 +106,13 @@ def _expect(found: list[float], right: list[float]) -> None:
         raise ArithmeticError(f"gives {found} instead of {right}")
 
 
-def _outcome(check, device: torch.device) -> str:  # type: ignore[no-untyped-def]
+def _outcome(check: Callable[[torch.device], None], device: torch.device) -> str:
     try:
         check(device)
     # An operator that is missing or broken fails in its own way; all of them are news here.
     except Exception as error:
-        return f"fails: {str(error).splitlines()[0][:120]}"
+        reason = str(error).splitlines() or [type(error).__name__]
+        return f"fails: {reason[0][:120]}"
     return "ok"
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +15,7 @@ from detzoo.errors import ConfigError, DataError
 if TYPE_CHECKING:
     import numpy as np
 
-    from detzoo.predictor import Predictor
+    from detzoo.result import Result
 
 
 def predict(
@@ -66,19 +67,19 @@ def predict(
     _make_folder(folder)
 
     console = Console(highlight=False)
-    options = {"min_score": min_score, "tile": tile}
+    find = functools.partial(predictor.predict, min_score=min_score, tile=tile)
     found: dict[Path, Any] = {}
     images = [file for file in files if not is_video(file)]
     for file, result in zip(
         images,
-        predictor.predict(images, batch_size=batch_size, **options),  # type: ignore[arg-type]
+        find(images, batch_size=batch_size),
     ):
         _write_picture(targets[file], result.draw())
         found[file] = result.to_json()
         console.print(f"{file}  {_summary(result.names)}", soft_wrap=True)
     for file in files:
         if is_video(file):
-            found[file] = _predict_video(predictor, file, targets[file], options)
+            found[file] = _predict_video(find, file, targets[file])
             console.print(f"{file}  {len(found[file]['frames'])} frames", soft_wrap=True)
     if json_file is not None:
         write_json(json_file, [found[file] for file in files])
@@ -131,7 +132,7 @@ def _summary(names: list[str]) -> str:
 
 
 def _predict_video(
-    predictor: Predictor, file: Path, target: Path, options: dict[str, Any]
+    find: Callable[..., Iterator[Result]], file: Path, target: Path
 ) -> dict[str, Any]:
     """Writes the film with the detections drawn; returns them frame by frame."""
     import cv2
@@ -150,7 +151,7 @@ def _predict_video(
         content = []
         try:
             for frame in _chain(first, frames):
-                result = next(predictor.predict(frame, **options))
+                result = next(find(frame))
                 writer.write(result.draw())
                 content.append(result.to_json()["detections"])
         finally:
