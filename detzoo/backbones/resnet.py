@@ -12,6 +12,7 @@ from detzoo.backbones.base import Backbone, BackboneConfig
 from detzoo.config import config
 from detzoo.errors import ConfigError
 from detzoo.layers.checkpoint import run_stage
+from detzoo.layers.convolution import Conv2d
 from detzoo.layers.norm import BatchNorm, Norm, NormLayer
 
 BLOCKS = {
@@ -113,11 +114,11 @@ class Bottleneck(nn.Module):
         width = planes * config.width_per_group // 64 * config.groups
         out_channels = planes * self.expansion
         stride1, stride2 = (1, stride) if config.style == "pytorch" else (stride, 1)
-        self.conv1 = nn.Conv2d(in_channels, width, 1, stride1, bias=False)
+        self.conv1 = Conv2d(in_channels, width, 1, stride1, bias=False)
         self.bn1 = config.norm.build(width)
         self.conv2 = _conv3x3(width, width, stride2, dilation, config.groups)
         self.bn2 = config.norm.build(width)
-        self.conv3 = nn.Conv2d(width, out_channels, 1, bias=False)
+        self.conv3 = Conv2d(width, out_channels, 1, bias=False)
         self.bn3 = config.norm.build(out_channels)
         self.downsample = _shortcut(in_channels, out_channels, stride, config.norm)
         nn.init.zeros_(self.bn3.weight)
@@ -134,7 +135,7 @@ class Shortcut(nn.Sequential):
     """1x1 convolution (child ``0``) and norm (child ``1``) where a block changes the shape."""
 
     def forward(self, x: Tensor) -> Tensor:
-        conv, norm = cast(tuple[nn.Conv2d, NormLayer], tuple(self))
+        conv, norm = cast(tuple[Conv2d, NormLayer], tuple(self))
         return norm.follow(conv, x)
 
 
@@ -145,7 +146,7 @@ class ResNet(Backbone):
         super().__init__()
         self.config = config
         base = config.base_channels
-        self.conv1 = nn.Conv2d(3, base, 7, stride=2, padding=3, bias=False)
+        self.conv1 = Conv2d(3, base, 7, stride=2, padding=3, bias=False)
         self.bn1 = config.norm.build(base)
         channels = base
         widths, strides, stride = [], [], 4
@@ -201,16 +202,14 @@ def stage_channels(config: ResNetConfig, index: int) -> int:
 
 def _conv3x3(
     in_channels: int, out_channels: int, stride: int, dilation: int, groups: int = 1
-) -> nn.Conv2d:
-    return nn.Conv2d(
-        in_channels, out_channels, 3, stride, dilation, dilation, groups=groups, bias=False
-    )
+) -> Conv2d:
+    return Conv2d(in_channels, out_channels, 3, stride, dilation, dilation, groups, bias=False)
 
 
 def _shortcut(in_channels: int, out_channels: int, stride: int, norm: Norm) -> nn.Module:
     if stride == 1 and in_channels == out_channels:
         return nn.Identity()
-    conv = nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
+    conv = Conv2d(in_channels, out_channels, 1, stride, bias=False)
     return Shortcut(conv, norm.build(out_channels))
 
 

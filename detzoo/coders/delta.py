@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from detzoo.coders.base import BoxCoder
 from detzoo.config import config
 from detzoo.ops.boxes import clip_boxes
 
@@ -15,7 +16,7 @@ MAX_LOG_RATIO = math.log(1000 / 16)
 
 
 @config
-class DeltaCoder:
+class DeltaCoder(BoxCoder):
     """Centre offsets in units of the reference's size, and logarithms of the size ratios.
 
     Deltas (dx, dy, dw, dh) are normalised to ``(delta - mean) / std``.
@@ -25,7 +26,6 @@ class DeltaCoder:
     stds: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
 
     def encode(self, references: Tensor, boxes: Tensor) -> Tensor:
-        """Deltas from references (..., 4) to boxes (..., 4)."""
         size = references[..., 2:] - references[..., :2]
         target_size = boxes[..., 2:] - boxes[..., :2]
         centre = (references[..., :2] + references[..., 2:]) / 2
@@ -37,7 +37,6 @@ class DeltaCoder:
     def decode(
         self, references: Tensor, deltas: Tensor, size: tuple[int, int] | None = None
     ) -> Tensor:
-        """Boxes from references (..., 4) and deltas (..., 4), cut at an image of that ``size``."""
         deltas = deltas * deltas.new_tensor(self.stds) + deltas.new_tensor(self.means)
         reference_size = references[..., 2:] - references[..., :2]
         centre = (references[..., :2] + references[..., 2:]) / 2

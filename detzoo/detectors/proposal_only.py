@@ -8,7 +8,7 @@ from torch import Tensor
 
 from detzoo.config import config
 from detzoo.detectors.base import Detector, DetectorConfig
-from detzoo.heads.dense.rpn import RPNHeadConfig
+from detzoo.heads.base import ProposalHeadConfig
 from detzoo.structures import Detections, ImageBatch, Targets
 
 
@@ -16,7 +16,7 @@ from detzoo.structures import Detections, ImageBatch, Targets
 class ProposalOnlyConfig(DetectorConfig):
     """A region proposal network by itself."""
 
-    rpn_head: RPNHeadConfig
+    rpn_head: ProposalHeadConfig
 
     @property
     def is_class_agnostic(self) -> bool:

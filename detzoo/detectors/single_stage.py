@@ -1,4 +1,4 @@
-"""Detectors whose dense head has the last word."""
+"""Detectors whose one head has the last word."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from torch import Tensor
 
 from detzoo.config import config
 from detzoo.detectors.base import Detector, DetectorConfig
+from detzoo.heads.base import DetectionHeadConfig
 from detzoo.heads.class_rows import ClassRows, prefixed
-from detzoo.heads.dense.base import DenseHeadConfig
 from detzoo.structures import Detections, ImageBatch, Targets
 
 
 @config
 class SingleStageConfig(DetectorConfig):
-    """Backbone, neck and dense head."""
+    """Backbone, neck and head."""
 
-    bbox_head: DenseHeadConfig
+    bbox_head: DetectionHeadConfig
 
     def build(self, num_classes: int) -> SingleStage:
         return SingleStage(self, num_classes)

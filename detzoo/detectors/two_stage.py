@@ -10,9 +10,8 @@ from typing_extensions import Self
 
 from detzoo.config import config
 from detzoo.detectors.base import Detector, DetectorConfig
+from detzoo.heads.base import ProposalHeadConfig, RoIHeadConfig
 from detzoo.heads.class_rows import ClassRows, prefixed
-from detzoo.heads.dense.rpn import RPNHeadConfig
-from detzoo.heads.roi.standard import StandardRoIHeadConfig
 from detzoo.structures import Detections, ImageBatch, Targets
 
 
@@ -20,12 +19,12 @@ from detzoo.structures import Detections, ImageBatch, Targets
 class TwoStageConfig(DetectorConfig):
     """Backbone, neck, region proposal network and RoI head."""
 
-    rpn_head: RPNHeadConfig
-    roi_head: StandardRoIHeadConfig
+    rpn_head: ProposalHeadConfig
+    roi_head: RoIHeadConfig
 
     @property
     def predicts_masks(self) -> bool:
-        return self.roi_head.mask_head is not None
+        return self.roi_head.predicts_masks
 
     def from_scratch(self) -> Self:
         return dataclasses.replace(super().from_scratch(), roi_head=self.roi_head.from_scratch())
@@ -46,8 +45,7 @@ class TwoStage(Detector):
         self.roi_head = config.roi_head.build(channels, strides, num_classes)
 
     def pretrained_modules(self) -> tuple[nn.Module, ...]:
-        shared = self.roi_head.shared_head
-        return (self.backbone,) if shared is None else (self.backbone, shared)
+        return (self.backbone, *self.roi_head.pretrained_modules())
 
     def class_parameters(self) -> dict[str, ClassRows]:
         return prefixed("roi_head", self.roi_head.class_parameters())
@@ -58,7 +56,7 @@ class TwoStage(Detector):
         predictions = self.rpn_head(features)
         losses = self.rpn_head.loss(predictions, targets, images.infos)
         proposals = self.rpn_head.propose(predictions, images.infos)
-        return losses | self.roi_head.loss(features, proposals, targets)
+        return losses | self.roi_head.loss(features, proposals, targets, images.infos)
 
     def detect(self, features: tuple[Tensor, ...], images: ImageBatch) -> list[Detections]:
         proposals = self.rpn_head.propose(self.rpn_head(features), images.infos)

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
 from typing_extensions import Self
 
 from detzoo.config import config
+from detzoo.layers.convolution import Conv2d
+from detzoo.ops.distributed import num_processes
 
 
 @config
 class Norm(ABC):
     """Which normalisation follows each convolution."""
+
+    @property
+    @abstractmethod
+    def child_name(self) -> str:
+        """What published checkpoints call the layer: ``bn``, ``gn``."""
 
     @abstractmethod
     def build(self, channels: int) -> NormLayer:
@@ -26,7 +35,7 @@ class NormLayer(nn.Module, ABC):
     weight: nn.Parameter
 
     @abstractmethod
-    def follow(self, conv: nn.Conv2d, x: Tensor) -> Tensor:
+    def follow(self, conv: Conv2d, x: Tensor) -> Tensor:
         """``conv(x)``, normalised."""
 
 
@@ -35,26 +44,78 @@ class BatchNorm(Norm):
     """Batch normalisation (https://arxiv.org/abs/1502.03167).
 
     ``fixed_statistics`` normalises with the running statistics in training too;
-    ``trainable`` is whether weight and bias learn.
+    ``trainable`` is whether weight and bias learn. ``synchronized`` takes the statistics of the
+    images of all processes.
     """
 
     trainable: bool = True
     fixed_statistics: bool = False
+    synchronized: bool = False
     eps: float = 1e-5
     momentum: float = 0.1
 
+    @property
+    def child_name(self) -> str:
+        return "bn"
+
     def build(self, channels: int) -> NormLayer:
-        kind = FixedBatchNorm2d if self.fixed_statistics else BatchNorm2d
+        if self.fixed_statistics:
+            kind: type[BatchNorm2d | FixedBatchNorm2d] = FixedBatchNorm2d
+        else:
+            kind = SynchronizedBatchNorm2d if self.synchronized else BatchNorm2d
         norm = kind(channels, self.eps, self.momentum)
         norm.requires_grad_(self.trainable)
         return norm
 
 
+@config
+class GroupNorm(Norm):
+    """Group normalisation (https://arxiv.org/abs/1803.08494)."""
+
+    groups: int = 32
+    eps: float = 1e-5
+
+    @property
+    def child_name(self) -> str:
+        return "gn"
+
+    def build(self, channels: int) -> NormLayer:
+        return GroupNorm2d(self.groups, channels, self.eps)
+
+
 class BatchNorm2d(nn.BatchNorm2d, NormLayer):
     """Batch norm that learns its statistics."""
 
-    def follow(self, conv: nn.Conv2d, x: Tensor) -> Tensor:
+    def follow(self, conv: Conv2d, x: Tensor) -> Tensor:
         return self(conv(x))
+
+
+class SynchronizedBatchNorm2d(BatchNorm2d):
+    """Batch norm over the images of all processes, on any device."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or num_processes() == 1:
+            return super().forward(x)
+        # Processes may have maps of different size, so counts are summed like the values.
+        values = x.float()
+        count = torch.full_like(values[0, :1, 0, 0], values.numel() / values.shape[1])
+        sums = torch.cat([values.sum((0, 2, 3)), values.square().sum((0, 2, 3)), count])
+        total, squares, count = all_reduce(sums).split([x.shape[1], x.shape[1], 1])
+        mean = total / count
+        variance = (squares / count - mean.square()).clamp(min=0)
+        self._remember(mean.detach(), (variance * count / (count - 1)).detach())
+        scale = self.weight * (variance + self.eps).rsqrt()
+        shift = self.bias - mean * scale
+        return (values * scale[:, None, None] + shift[:, None, None]).to(x.dtype)
+
+    def _remember(self, mean: Tensor, variance: Tensor) -> None:
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.momentum is not None
+        assert self.num_batches_tracked is not None
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(variance, self.momentum)
+        self.num_batches_tracked += 1
 
 
 class FixedBatchNorm2d(nn.BatchNorm2d, NormLayer):
@@ -63,7 +124,7 @@ class FixedBatchNorm2d(nn.BatchNorm2d, NormLayer):
     def train(self, mode: bool = True) -> Self:
         return super().train(False)
 
-    def follow(self, conv: nn.Conv2d, x: Tensor) -> Tensor:
+    def follow(self, conv: Conv2d, x: Tensor) -> Tensor:
         """``norm(conv(x))`` in one convolution.
 
         With fixed statistics the norm is a scale and a shift per channel. Scaling the kernel is
@@ -74,5 +135,13 @@ class FixedBatchNorm2d(nn.BatchNorm2d, NormLayer):
         assert self.running_var is not None
         scale = self.weight * (self.running_var + self.eps).rsqrt()
         shift = self.bias - self.running_mean * scale
-        kernel = conv.weight * scale[:, None, None, None]
-        return F.conv2d(x, kernel, shift, conv.stride, conv.padding, conv.dilation, conv.groups)
+        if conv.bias is not None:
+            shift = shift + conv.bias * scale
+        return conv.convolve(x, conv.kernel() * scale[:, None, None, None], shift)
+
+
+class GroupNorm2d(nn.GroupNorm, NormLayer):
+    """Group norm."""
+
+    def follow(self, conv: Conv2d, x: Tensor) -> Tensor:
+        return self(conv(x))

@@ -9,13 +9,12 @@ import torch
 from torch import Tensor
 
 from detzoo.config import ConfigError, config
+from detzoo.priors.base import Grids, PriorGrid
 from detzoo.structures import ImageInfo, Priors
-
-Grids = tuple[tuple[int, int], ...]
 
 
 @config
-class AnchorGrid:
+class AnchorGrid(PriorGrid):
     """At every cell one anchor per (ratio, scale), centred on the cell's top left corner.
 
     An anchor of scale s has the area of a square of s times the level's stride; its ``ratio`` is
@@ -35,7 +34,7 @@ class AnchorGrid:
         return len(self.scales) * len(self.ratios)
 
     def place(self, grids: Grids, strides: Sequence[int], device: torch.device) -> Priors:
-        """Anchors of all levels, ordered by level, row, column, ratio, scale."""
+        """In a cell, ordered by ratio, then scale."""
         return _place(self, grids, tuple(strides), device)
 
     def base_anchors(self, stride: int) -> Tensor:

@@ -12,7 +12,8 @@ class Entry:
     """A row of the zoo. Figures are those of MMDetection's V2 model zoo, None where it has none.
 
     APs are in percent on the validation set of the entry's data; ``ar1000`` is the recall of 1000
-    proposals. ``memory_gb`` was the training memory per GPU (8 V100), ``inference_ms`` the time per
+    proposals, ``box_ap50`` the AP at IoU 0.5 where only that was published (Pascal VOC).
+    ``memory_gb`` was the training memory per GPU (8 V100), ``inference_ms`` the time per
     image on one. ``weights`` is the published file: its name, or its path below the version folder
     of a mirror where it does not lie at ``folder/name/``.
     """
@@ -20,6 +21,7 @@ class Entry:
     name: str
     experiment: Experiment
     box_ap: float | None = None
+    box_ap50: float | None = None
     mask_ap: float | None = None
     ar1000: float | None = None
     memory_gb: float | None = None

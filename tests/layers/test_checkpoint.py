@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from detzoo.layers.checkpoint import run_stage
+from detzoo.layers.convolution import Conv2d
 from detzoo.layers.norm import BatchNorm
 
 
@@ -13,7 +14,7 @@ class Counting(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(3, 3, 3, padding=1)
+        self.conv = Conv2d(3, 3, 3, padding=1)
         self.norm = BatchNorm(momentum=0.3).build(3)
         self.passes = 0
 

@@ -5,13 +5,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from detzoo.layers.convolution import Conv2d
 from detzoo.layers.norm import BatchNorm, FixedBatchNorm2d
 
 
-def conv_and_norm(groups: int = 1) -> tuple[nn.Conv2d, FixedBatchNorm2d]:
+def conv_and_norm(groups: int = 1) -> tuple[Conv2d, FixedBatchNorm2d]:
     """A strided convolution and a fixed norm whose statistics and weights are not trivial."""
     generator = torch.Generator().manual_seed(0)
-    conv = nn.Conv2d(4, 6, 3, stride=2, padding=2, dilation=2, groups=groups, bias=False).double()
+    conv = Conv2d(4, 6, 3, stride=2, padding=2, dilation=2, groups=groups, bias=False).double()
     norm = BatchNorm(fixed_statistics=True).build(6).double()
     assert isinstance(norm, FixedBatchNorm2d)
     for tensor in (norm.weight.data, norm.bias.data, norm.running_mean):
@@ -55,7 +56,7 @@ def test_fixed_statistics_stay_fixed() -> None:
 
 def test_other_statistics_are_learned() -> None:
     norm = BatchNorm(momentum=0.5).build(3)
-    conv = nn.Conv2d(3, 3, 1, bias=False)
+    conv = Conv2d(3, 3, 1, bias=False)
     nn.init.dirac_(conv.weight)
     x = 4 + torch.randn(2, 3, 8, 8)
     out = norm.train().follow(conv, x)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from detzoo.detectors.base import Detector, DetectorConfig
-from detzoo.detectors.two_stage import TwoStageConfig
+from detzoo.heads.base import ProposalHeadConfig
 from detzoo.samplers.base import Sampler
 from detzoo.structures import BitmapMasks, Detections, ImageBatch, ImageInfo, Targets
 from tests.parity import inputs
@@ -78,16 +78,16 @@ def detection_rows(detections: Detections, count: int = 300) -> np.ndarray:
 
 def _without_randomness(config: DetectorConfig) -> DetectorConfig:
     """Samplers take everything, and at most 200 proposals train the RoI head."""
-    config = _map(config, _take_everything)
-    if isinstance(config, TwoStageConfig):
-        rpn = config.rpn_head
-        select = dataclasses.replace(rpn.train_select, max_detections=200)
-        config = dataclasses.replace(config, rpn_head=dataclasses.replace(rpn, train_select=select))
-    return config
+    return _map(config, _take_everything)
 
 
 def _take_everything(config: Any) -> Any:
-    return dataclasses.replace(config, num=1_000_000) if isinstance(config, Sampler) else config
+    if isinstance(config, Sampler):
+        return dataclasses.replace(config, num=1_000_000)
+    if isinstance(config, ProposalHeadConfig):
+        select = dataclasses.replace(config.train_select, max_detections=200)
+        return dataclasses.replace(config, train_select=select)
+    return config
 
 
 def _map(value: Any, change: Any) -> Any:

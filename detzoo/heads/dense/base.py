@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from detzoo.assigners.base import Assigner
+from detzoo.coders.base import BoxCoder
 from detzoo.coders.delta import DeltaCoder
 from detzoo.config import config
-from detzoo.heads.class_rows import ClassRows
+from detzoo.heads.base import DetectionHead, DetectionHeadConfig
 from detzoo.losses.boxes import BoxLoss
 from detzoo.losses.classification import ClassificationLoss
 from detzoo.ops.distributed import average_over_processes
 from detzoo.postprocess.select import Select
-from detzoo.priors.anchors import AnchorGrid, inside_image
+from detzoo.priors.anchors import inside_image
+from detzoo.priors.base import PriorGrid
 from detzoo.samplers.base import Sampler
 from detzoo.structures import Candidates, DensePredictions, Detections, ImageInfo, Targets
 
 
 @config
-class DenseHeadConfig(ABC):
+class DenseHeadConfig(DetectionHeadConfig):
     """Parts that all dense heads share. Without a ``sampler`` every prior is trained on.
 
     ``border`` is how many pixels a prior may reach beyond the image to be trained on; None: any.
     """
 
-    priors: AnchorGrid
+    priors: PriorGrid
     assigner: Assigner
-    coder: DeltaCoder = DeltaCoder()
+    coder: BoxCoder = DeltaCoder()
     sampler: Sampler | None = None
     classification_loss: ClassificationLoss
     box_loss: BoxLoss
@@ -41,8 +43,7 @@ class DenseHeadConfig(ABC):
     @abstractmethod
     def build(
         self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int
-    ) -> DenseHead:
-        """The module for feature maps of ``in_channels`` with ``strides`` pixels per cell."""
+    ) -> DenseHead: ...
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class DenseTargets:
     num_samples: Tensor
 
 
-class DenseHead(nn.Module, ABC):
+class DenseHead(DetectionHead):
     """``loss`` is ``losses`` of ``assign``; ``decode`` and ``select`` make detections.
 
     A family overrides the steps in which it differs.
@@ -78,12 +79,7 @@ class DenseHead(nn.Module, ABC):
     def forward_level(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, C, H, W) of one level -> class logits (B, A * K, H, W), deltas (B, A * 4, H, W)."""
 
-    @abstractmethod
-    def class_parameters(self) -> dict[str, ClassRows]:
-        """The parameters and buffers whose size depends on the number of classes, by name."""
-
     def forward(self, features: Sequence[Tensor]) -> DensePredictions:
-        """Feature maps, fine to coarse -> predictions of all priors."""
         logits, deltas, grids = [], [], []
         for x in features:
             level_logits, level_deltas = self.forward_level(x)
@@ -101,7 +97,6 @@ class DenseHead(nn.Module, ABC):
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
     ) -> dict[str, Tensor]:
-        """Losses of a batch."""
         return self.losses(predictions, self.assign(predictions, targets, infos))
 
     @torch.no_grad()
@@ -174,7 +169,7 @@ class DenseHead(nn.Module, ABC):
     # ----------------------------------------------------------------------------- inference
 
     def decode(self, predictions: DensePredictions, infos: Sequence[ImageInfo]) -> list[Candidates]:
-        """The best-scored boxes of each image and level, before suppression."""
+        """The best-scored boxes of each image and level."""
         out = []
         for image, info in enumerate(infos):
             prior, scores, labels = self._best(predictions.cls_logits[image], predictions)
@@ -188,7 +183,6 @@ class DenseHead(nn.Module, ABC):
         return out
 
     def select(self, candidates: Sequence[Candidates]) -> list[Detections]:
-        """Suppression and the final choice, image by image."""
         return [self.config.select(image) for image in candidates]
 
     def _best(self, logits: Tensor, predictions: DensePredictions) -> tuple[Tensor, Tensor, Tensor]:

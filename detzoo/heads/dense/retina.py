@@ -19,6 +19,7 @@ from detzoo.losses.classification import ClassificationLoss, FocalLoss
 from detzoo.postprocess.nms import NMS
 from detzoo.postprocess.select import Select
 from detzoo.priors.anchors import AnchorGrid, octave_scales
+from detzoo.priors.base import PriorGrid
 
 # Initial score of every class: rare objects must not start from even odds.
 PRIOR_PROBABILITY = 0.01
@@ -28,7 +29,7 @@ PRIOR_PROBABILITY = 0.01
 class RetinaHeadConfig(DenseHeadConfig):
     """Two towers of ``num_convs`` convolutions, shared by all levels: classes and boxes."""
 
-    priors: AnchorGrid = AnchorGrid(scales=octave_scales(4.0, 3))
+    priors: PriorGrid = AnchorGrid(scales=octave_scales(4.0, 3))
     assigner: Assigner = MaxIoUAssigner(positive_iou=0.5, negative_iou=0.4)
     classification_loss: ClassificationLoss = FocalLoss()
     box_loss: BoxLoss = L1Loss()

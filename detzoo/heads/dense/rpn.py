@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from detzoo.assigners.base import Assigner
 from detzoo.assigners.max_iou import MaxIoUAssigner
 from detzoo.config import config
+from detzoo.heads.base import ProposalHead, ProposalHeadConfig
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseHead, DenseHeadConfig, has_area
 from detzoo.heads.dense.retina import initialise_convs
@@ -20,19 +21,20 @@ from detzoo.losses.classification import ClassificationLoss, SigmoidCrossEntropy
 from detzoo.postprocess.nms import NMS
 from detzoo.postprocess.select import Select
 from detzoo.priors.anchors import AnchorGrid
+from detzoo.priors.base import PriorGrid
 from detzoo.samplers.base import Sampler
 from detzoo.samplers.random import RandomSampler
 from detzoo.structures import Candidates, DensePredictions, Detections, ImageInfo, Targets
 
 
 @config
-class RPNHeadConfig(DenseHeadConfig):
+class RPNHeadConfig(DenseHeadConfig, ProposalHeadConfig):
     """Object or not, and where, for every anchor.
 
     ``select`` makes the proposals in evaluation, ``train_select`` those that a RoI head trains on.
     """
 
-    priors: AnchorGrid = AnchorGrid()
+    priors: PriorGrid = AnchorGrid()
     assigner: Assigner = MaxIoUAssigner(positive_iou=0.7, negative_iou=0.3, min_positive_iou=0.3)
     sampler: Sampler | None = RandomSampler(num=256, positive_fraction=0.5)
     classification_loss: ClassificationLoss = SigmoidCrossEntropy()
@@ -52,7 +54,7 @@ class RPNHeadConfig(DenseHeadConfig):
         return RPNHead(self, in_channels, strides)
 
 
-class RPNHead(DenseHead):
+class RPNHead(DenseHead, ProposalHead):
     """One class: object. Children ``rpn_conv``, ``rpn_cls``, ``rpn_reg``."""
 
     config: RPNHeadConfig
@@ -88,7 +90,6 @@ class RPNHead(DenseHead):
     def propose(
         self, predictions: DensePredictions, infos: Sequence[ImageInfo]
     ) -> list[Detections]:
-        """Proposals of each image; in training, those that a RoI head trains on."""
         with torch.no_grad():
             return self.select(self.decode(predictions, infos))
 

@@ -13,6 +13,7 @@ from typing_extensions import Self
 from detzoo.assigners.base import Assigner
 from detzoo.assigners.max_iou import MaxIoUAssigner
 from detzoo.config import config
+from detzoo.heads.base import RoIHead, RoIHeadConfig
 from detzoo.heads.class_rows import ClassRows, prefixed
 from detzoo.heads.roi.box_head import BoxHeadConfig
 from detzoo.heads.roi.extractor import RoIExtractor
@@ -27,7 +28,7 @@ from detzoo.structures import Assignment, Detections, ImageInfo, RoIMasks, Targe
 
 
 @config
-class StandardRoIHeadConfig:
+class StandardRoIHeadConfig(RoIHeadConfig):
     """One stage of box refinement, and masks where there is a ``mask_head``.
 
     Without a ``mask_extractor`` the mask head works on the box head's regions.
@@ -44,8 +45,11 @@ class StandardRoIHeadConfig:
     sampler: Sampler = RandomSampler(num=512, positive_fraction=0.25, adds_targets=True)
     select: Select = Select(min_score=0.05, suppression=NMS(max_iou=0.5), max_detections=100)
 
+    @property
+    def predicts_masks(self) -> bool:
+        return self.mask_head is not None
+
     def from_scratch(self) -> Self:
-        """The same head for training without pretrained weights."""
         if self.shared_stage is None:
             return self
         return dataclasses.replace(self, shared_stage=self.shared_stage.from_scratch())
@@ -53,7 +57,6 @@ class StandardRoIHeadConfig:
     def build(
         self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int
     ) -> StandardRoIHead:
-        """The module for feature maps of ``in_channels`` with ``strides`` pixels per cell."""
         return StandardRoIHead(self, in_channels, strides, num_classes)
 
 
@@ -69,7 +72,7 @@ class SampledRegions:
     target_index: Tensor
 
 
-class StandardRoIHead(nn.Module):
+class StandardRoIHead(RoIHead):
     """Children ``bbox_head``, ``mask_head``, ``shared_head``, named as in published checkpoints."""
 
     def __init__(
@@ -99,6 +102,9 @@ class StandardRoIHead(nn.Module):
             rows |= prefixed("mask_head", self.mask_head.class_parameters())
         return rows
 
+    def pretrained_modules(self) -> tuple[nn.Module, ...]:
+        return () if self.shared_head is None else (self.shared_head,)
+
     # ------------------------------------------------------------------------------ training
 
     def loss(
@@ -106,8 +112,8 @@ class StandardRoIHead(nn.Module):
         features: Sequence[Tensor],
         proposals: Sequence[Detections],
         targets: Sequence[Targets],
+        infos: Sequence[ImageInfo],
     ) -> dict[str, Tensor]:
-        """Losses on regions drawn from the proposals."""
         sampled = [
             self.sample(features, image, boxes.boxes, target)
             for image, (boxes, target) in enumerate(zip(proposals, targets))
@@ -183,7 +189,7 @@ class StandardRoIHead(nn.Module):
         proposals: Sequence[Detections],
         infos: Sequence[ImageInfo],
     ) -> list[Detections]:
-        """Detections of each image in input pixels, with RoI masks where there is a mask head."""
+        """With RoI masks where there is a mask head."""
         counts = [len(image) for image in proposals]
         pooled = self.pool(features, rois_of([image.boxes for image in proposals]))
         logits, deltas = self.bbox_head(pooled)

@@ -221,7 +221,7 @@ def test_mask_targets_are_cut_out_of_the_targets_masks(monkeypatch: pytest.Monke
         return {"loss_mask": logits.sum()}
 
     monkeypatch.setattr(head.mask_head, "loss", loss)
-    head.loss(features(), [proposals(FAR)], [targets(masks=True)])
+    head.loss(features(), [proposals(FAR)], [targets(masks=True)], [INFO])
     assert seen["labels"].tolist() == [2, 0]
     upper, right = seen["wanted"]
     # The first mask fills the upper half of its box, the second the right two thirds.

@@ -1,0 +1,130 @@
+"""What every head is, by its place in a detector."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+from typing_extensions import Self
+
+from detzoo.config import config
+from detzoo.heads.class_rows import ClassRows
+from detzoo.structures import Candidates, Detections, ImageInfo, Targets
+
+
+@config
+class DetectionHeadConfig(ABC):
+    """A head that has the last word: dense heads, heatmaps."""
+
+    @abstractmethod
+    def build(
+        self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int
+    ) -> DetectionHead:
+        """The module for feature maps of ``in_channels`` with ``strides`` pixels per cell."""
+
+
+class DetectionHead(nn.Module, ABC):
+    """From feature maps to predictions; from these to losses, or to candidates and detections."""
+
+    @abstractmethod
+    def class_parameters(self) -> dict[str, ClassRows]:
+        """The parameters and buffers whose size depends on the number of classes, by name."""
+
+    @abstractmethod
+    def forward(self, features: Sequence[Tensor]) -> Any:
+        """Feature maps, fine to coarse -> predictions, of a type that the head alone knows."""
+
+    @abstractmethod
+    def loss(
+        self, predictions: Any, targets: Sequence[Targets], infos: Sequence[ImageInfo]
+    ) -> dict[str, Tensor]:
+        """Losses of a batch."""
+
+    @abstractmethod
+    def decode(self, predictions: Any, infos: Sequence[ImageInfo]) -> list[Candidates]:
+        """The candidates of each image in input pixels, before suppression."""
+
+    @abstractmethod
+    def select(self, candidates: Sequence[Candidates]) -> list[Detections]:
+        """Suppression and the final choice, image by image."""
+
+
+@config
+class ProposalHeadConfig(ABC):
+    """A head that proposes regions."""
+
+    @abstractmethod
+    def build(
+        self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int = 1
+    ) -> ProposalHead:
+        """The module for feature maps of ``in_channels`` with ``strides`` pixels per cell."""
+
+
+class ProposalHead(nn.Module, ABC):
+    """From feature maps to regions that may hold an object."""
+
+    @abstractmethod
+    def forward(self, features: Sequence[Tensor]) -> Any:
+        """Feature maps, fine to coarse -> predictions, of a type that the head alone knows."""
+
+    @abstractmethod
+    def loss(
+        self, predictions: Any, targets: Sequence[Targets], infos: Sequence[ImageInfo]
+    ) -> dict[str, Tensor]:
+        """Losses of a batch; labels are not looked at."""
+
+    @abstractmethod
+    def propose(self, predictions: Any, infos: Sequence[ImageInfo]) -> list[Detections]:
+        """Proposals of each image; in training, those that a RoI head trains on. No gradients."""
+
+
+@config
+class RoIHeadConfig(ABC):
+    """A head that looks at proposed regions."""
+
+    @property
+    @abstractmethod
+    def predicts_masks(self) -> bool: ...
+
+    @abstractmethod
+    def build(
+        self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int
+    ) -> RoIHead:
+        """The module for feature maps of ``in_channels`` with ``strides`` pixels per cell."""
+
+    def from_scratch(self) -> Self:
+        """The same head for training without pretrained weights."""
+        return self
+
+
+class RoIHead(nn.Module, ABC):
+    """From regions to losses or detections."""
+
+    @abstractmethod
+    def class_parameters(self) -> dict[str, ClassRows]:
+        """The parameters and buffers whose size depends on the number of classes, by name."""
+
+    def pretrained_modules(self) -> tuple[nn.Module, ...]:
+        """Modules that start from the backbone's pretrained weights, by the names therein."""
+        return ()
+
+    @abstractmethod
+    def loss(
+        self,
+        features: Sequence[Tensor],
+        proposals: Sequence[Detections],
+        targets: Sequence[Targets],
+        infos: Sequence[ImageInfo],
+    ) -> dict[str, Tensor]:
+        """Losses on regions drawn from the proposals."""
+
+    @abstractmethod
+    def predict(
+        self,
+        features: Sequence[Tensor],
+        proposals: Sequence[Detections],
+        infos: Sequence[ImageInfo],
+    ) -> list[Detections]:
+        """Detections of each image in input pixels."""

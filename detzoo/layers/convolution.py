@@ -1,0 +1,188 @@
+"""The kinds of convolution: plain, weight-standardised, deformable.
+
+A kind is a value that builds a module. All modules compute ``convolve(x, kernel(), bias)``, so that
+a norm with fixed statistics can scale the kernel instead of the output, whatever the kind.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.ops import deform_conv2d
+
+from detzoo.config import config
+
+
+class Conv2d(nn.Conv2d):
+    """A convolution in two steps: which kernel, and what is done with it."""
+
+    def kernel(self) -> Tensor:
+        """(out, in / groups, h, w)."""
+        return self.weight
+
+    def convolve(self, x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
+        """(B, in, H, W) -> (B, out, H', W')."""
+        return F.conv2d(x, kernel, bias, self.stride, self.padding, self.dilation, self.groups)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.convolve(x, self.kernel(), self.bias)
+
+
+class WeightStandardizedConv2d(Conv2d):
+    """Each filter is brought to mean 0 and deviation 1 first (https://arxiv.org/abs/1903.10520)."""
+
+    eps = 1e-5
+
+    def kernel(self) -> Tensor:
+        filters = self.weight.flatten(1)
+        deviation, mean = torch.std_mean(filters, 1, keepdim=True)
+        return ((filters - mean) / (deviation + self.eps)).view_as(self.weight)
+
+
+class DeformConv2d(Conv2d):
+    """Samples where ``conv_offset`` says (https://arxiv.org/abs/1703.06211).
+
+    Child ``conv_offset`` predicts, from the same input, per deformable group and kernel position a
+    shift (y, x) in cells; when ``modulated`` also a weight (https://arxiv.org/abs/1811.11168), its
+    channels after those of all shifts. Both start as if there were none.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        *,
+        stride: int,
+        padding: int,
+        dilation: int,
+        groups: int,
+        bias: bool,
+        deformable_groups: int,
+        modulated: bool,
+    ) -> None:
+        super().__init__(
+            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias
+        )
+        self.modulated = modulated
+        self.num_shifts = 2 * deformable_groups * kernel_size**2
+        outputs = self.num_shifts * 3 // 2 if modulated else self.num_shifts
+        self.conv_offset = Conv2d(
+            in_channels, outputs, kernel_size, stride=stride, padding=padding, dilation=dilation
+        )
+        nn.init.zeros_(self.conv_offset.weight)
+        assert self.conv_offset.bias is not None
+        nn.init.zeros_(self.conv_offset.bias)
+
+    def convolve(self, x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
+        sampling = self.conv_offset(x)
+        shifts = sampling[:, : self.num_shifts]
+        weights = sampling[:, self.num_shifts :].sigmoid() if self.modulated else None
+        return deform_conv2d(
+            x,
+            shifts.contiguous(),
+            kernel,
+            bias,
+            self.stride,
+            self.padding,
+            self.dilation,
+            weights,
+        )
+
+
+@config
+class Convolution(ABC):
+    """Which kind of convolution a layer is."""
+
+    @abstractmethod
+    def build(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        *,
+        stride: int = 1,
+        padding: int = 0,
+        dilation: int = 1,
+        groups: int = 1,
+        bias: bool = False,
+    ) -> Conv2d:
+        """The module, with freshly initialised parameters."""
+
+
+@config
+class PlainConvolution(Convolution):
+    """What every framework calls a convolution."""
+
+    def build(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        *,
+        stride: int = 1,
+        padding: int = 0,
+        dilation: int = 1,
+        groups: int = 1,
+        bias: bool = False,
+    ) -> Conv2d:
+        return Conv2d(
+            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias
+        )
+
+
+@config
+class WeightStandardized(Convolution):
+    """Standardised filters; goes with group norm."""
+
+    def build(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        *,
+        stride: int = 1,
+        padding: int = 0,
+        dilation: int = 1,
+        groups: int = 1,
+        bias: bool = False,
+    ) -> WeightStandardizedConv2d:
+        return WeightStandardizedConv2d(
+            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias
+        )
+
+
+@config
+class Deformable(Convolution):
+    """Sampling positions are predicted, in ``groups`` sets that each serve part of the channels."""
+
+    groups: int = 1
+    modulated: bool = False
+
+    def build(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        *,
+        stride: int = 1,
+        padding: int = 0,
+        dilation: int = 1,
+        groups: int = 1,
+        bias: bool = False,
+    ) -> DeformConv2d:
+        return DeformConv2d(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            groups=groups,
+            bias=bias,
+            deformable_groups=self.groups,
+            modulated=self.modulated,
+        )
