@@ -40,6 +40,16 @@ class DetectorConfig(ABC):
     def predicts_masks(self) -> bool:
         return False
 
+    @property
+    def needs_proposals(self) -> bool:
+        """Whether it looks only at regions that are given (``ImageBatch.proposals``)."""
+        return False
+
+    @property
+    def needs_semantic_maps(self) -> bool:
+        """Whether it trains on targets with a ``semantic_map``."""
+        return False
+
     def from_scratch(self) -> Self:
         """The same detector for training without pretrained weights: nothing frozen."""
         return dataclasses.replace(self, backbone=self.backbone.from_scratch())
@@ -101,7 +111,11 @@ class Detector(nn.Module, ABC):
             height, width = info.size
             image[:, height:] = fill
             image[:, :height, width:] = fill
-        return ImageBatch(pixels, batch.infos)
+        proposals = tuple(
+            info.to_input(boxes[:, :4].to(self.device, non_blocking=True))
+            for boxes, info in zip(batch.proposals, batch.infos)
+        )
+        return ImageBatch(pixels, batch.infos, proposals)
 
     def extract_features(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """(B, 3, H, W) -> feature maps (B, C, H_l, W_l), fine to coarse."""

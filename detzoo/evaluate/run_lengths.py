@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 from faster_coco_eval.core import mask as rle
 
 from detzoo.errors import DataError
 from detzoo.evaluate.ground_truth import numbers
 from detzoo.structures import BitmapMasks
+from detzoo.structures.masks import encode_rle
 
 Size = tuple[int, int]
 
@@ -27,7 +27,7 @@ class RunLengths:
     @classmethod
     def of(cls, masks: BitmapMasks) -> RunLengths:
         bitmaps = masks.bitmaps.byte().cpu().numpy()
-        return cls(tuple(_encode(bitmap) for bitmap in bitmaps), masks.size)
+        return cls(tuple(encode_rle(bitmap).decode("ascii") for bitmap in bitmaps), masks.size)
 
     def __len__(self) -> int:
         return len(self.counts)
@@ -63,20 +63,6 @@ def read_run_lengths(segmentations: Sequence[Any], places: Sequence[str], size: 
         text = rle.segmToRle(segmentation, size[1], size[0])["counts"]
         counts.append(text if isinstance(text, str) else text.decode("ascii"))
     return RunLengths(tuple(counts), size)
-
-
-def _encode(bitmap: np.ndarray) -> str:
-    """Compressed run lengths of a mask (H, W); only the columns with something are read."""
-    height, width = bitmap.shape
-    left, _, columns, _ = cv2.boundingRect(bitmap)
-    pixels = np.zeros(height * columns + 2, bool)  # down the columns, empty before and after
-    pixels[1:-1] = bitmap[:, left : left + columns].T.reshape(-1)
-    changes = np.flatnonzero(pixels[1:] != pixels[:-1]) + left * height
-    runs = np.diff(changes, prepend=0, append=height * width).tolist()
-    if runs[-1] == 0:
-        runs.pop()
-    encoded = rle.frPyObjects({"size": [height, width], "counts": runs}, height, width)
-    return encoded["counts"].decode("ascii")
 
 
 def _problem(segmentation: Any, size: Size) -> str | None:

@@ -6,11 +6,12 @@ from detzoo.structures.images import Batch, ImageBatch, ImageInfo
 from detzoo.structures.masks import BitmapMasks, Masks, PolygonMasks, RoIMasks, TargetMasks
 from detzoo.structures.pixels import Pixels
 from detzoo.structures.predictions import DensePredictions, Priors
-from detzoo.structures.targets import Targets
+from detzoo.structures.targets import UNLABELLED, Targets, stack_semantic_maps
 
 __all__ = [
     "BACKGROUND",
     "IGNORED",
+    "UNLABELLED",
     "Assignment",
     "Batch",
     "BitmapMasks",
@@ -26,4 +27,5 @@ __all__ = [
     "RoIMasks",
     "TargetMasks",
     "Targets",
+    "stack_semantic_maps",
 ]

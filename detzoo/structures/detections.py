@@ -75,11 +75,7 @@ class Detections:
         """In the pixels of the image file: unmoved, unflipped, unscaled, clipped; masks pasted."""
         offset = self.boxes.new_tensor(info.offset).repeat(2)
         scale = self.boxes.new_tensor(info.scale).repeat(2)
-        scaled_size = (
-            info.original_size[0] * info.scale[1],
-            info.original_size[1] * info.scale[0],
-        )
-        boxes = flip_boxes(self.boxes - offset, scaled_size, info.flip) / scale
+        boxes = flip_boxes(self.boxes - offset, info.scaled_size, info.flip) / scale
         boxes = clip_boxes(boxes, info.original_size)
         masks = self.masks
         if isinstance(masks, RoIMasks):

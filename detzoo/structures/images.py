@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from detzoo.ops.boxes import clip_boxes, flip_boxes
 from detzoo.structures.targets import Targets
 
 Size = tuple[int, int]  # (height, width)
@@ -45,6 +46,21 @@ class ImageInfo:
         height, width = (math.ceil(side / divisor) * divisor for side in self.size)
         return dataclasses.replace(self, padded_size=(height, width))
 
+    @property
+    def scaled_size(self) -> tuple[float, float]:
+        """(height, width) of the whole original image in the scale of the input."""
+        (height, width), (x, y) = self.original_size, self.scale
+        return height * y, width * x
+
+    def to_input(self, boxes: Tensor) -> Tensor:
+        """Boxes (K, 4) in original pixels -> in input pixels, clipped to the image.
+
+        The way back is :meth:`Detections.to_original`.
+        """
+        scaled = boxes * boxes.new_tensor(self.scale).repeat(2)
+        mirrored = flip_boxes(scaled, self.scaled_size, self.flip)
+        return clip_boxes(mirrored + boxes.new_tensor(self.offset).repeat(2), self.size)
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -52,11 +68,13 @@ class Batch:
 
     ``pixels`` is (B, H, W, 3) in BGR as decoded, uint8 (or float32 where a recipe computes in
     float), zero outside each image. ``targets`` has one entry per image, or none at all.
+    ``proposals`` too: (K, 4) boxes in original pixels, best first, where they come from a file.
     """
 
     pixels: Tensor
     infos: tuple[ImageInfo, ...]
     targets: tuple[Targets, ...] = ()
+    proposals: tuple[Tensor, ...] = ()
 
     def __len__(self) -> int:
         return len(self.infos)
@@ -66,6 +84,7 @@ class Batch:
             self.pixels.to(device, non_blocking=True),
             self.infos,
             tuple(target.to(device) for target in self.targets),
+            tuple(boxes.to(device, non_blocking=True) for boxes in self.proposals),
         )
 
     def pin_memory(self) -> Batch:
@@ -75,10 +94,14 @@ class Batch:
 
 @dataclass(frozen=True)
 class ImageBatch:
-    """Network input: normalised ``pixels`` (B, 3, H, W), float32."""
+    """Network input: normalised ``pixels`` (B, 3, H, W), float32.
+
+    ``proposals`` (K, 4) of each image, in input pixels, where they come from a file; else none.
+    """
 
     pixels: Tensor
     infos: tuple[ImageInfo, ...]
+    proposals: tuple[Tensor, ...] = ()
 
     def __len__(self) -> int:
         return len(self.infos)

@@ -243,6 +243,24 @@ def decode_rle(code: bytes, size: Size) -> np.ndarray:
     return cv2.transpose(columns.reshape(width, height))
 
 
+def encode_rle(bitmap: np.ndarray) -> bytes:
+    """A mask (H, W) uint8 -> COCO's compressed run-length code; only columns with something count.
+
+    See :func:`decode_rle`.
+    """
+    height, width = bitmap.shape
+    left, _, columns, _ = cv2.boundingRect(bitmap)
+    pixels = np.zeros(height * columns + 2, bool)  # down the columns, empty before and after
+    pixels[1:-1] = bitmap[:, left : left + columns].T.reshape(-1)
+    changes = np.flatnonzero(pixels[1:] != pixels[:-1]) + left * height
+    runs = np.diff(changes, prepend=0, append=height * width).tolist()
+    if runs[-1] == 0:
+        runs.pop()
+    encoded = rle.frPyObjects({"size": [height, width], "counts": runs}, height, width)
+    code: bytes = encoded["counts"]
+    return code
+
+
 def _extents(columns: Tensor, rows: Tensor) -> Tensor:
     """Boxes from the occupied columns (N, W) and rows (N, H), end-exclusive."""
     bounds = []

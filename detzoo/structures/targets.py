@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from detzoo.structures.masks import TargetMasks
+
+# What a semantic map holds where nothing is known.
+UNLABELLED = 255
 
 
 @dataclass(frozen=True)
@@ -16,12 +20,15 @@ class Targets:
 
     ``ignored_boxes`` (M, 4) mark regions (crowds, difficult objects) whose detections count
     neither as right nor as wrong. ``masks`` has N entries where the data has masks.
+    ``semantic_map`` (H, W) uint8 is the class of every pixel, ``UNLABELLED`` where there is none:
+    HTC learns from it beside the objects.
     """
 
     boxes: Tensor
     labels: Tensor
     ignored_boxes: Tensor
     masks: TargetMasks | None = None
+    semantic_map: Tensor | None = None
 
     @classmethod
     def of(cls, boxes: Tensor, labels: Tensor, masks: TargetMasks | None = None) -> Targets:
@@ -33,7 +40,9 @@ class Targets:
 
     def __getitem__(self, index: Tensor | slice) -> Targets:
         masks = None if self.masks is None else self.masks[index]
-        return Targets(self.boxes[index], self.labels[index], self.ignored_boxes, masks)
+        return Targets(
+            self.boxes[index], self.labels[index], self.ignored_boxes, masks, self.semantic_map
+        )
 
     def to(self, device: torch.device | str) -> Targets:
         return Targets(
@@ -41,4 +50,17 @@ class Targets:
             self.labels.to(device, non_blocking=True),
             self.ignored_boxes.to(device, non_blocking=True),
             None if self.masks is None else self.masks.to(device),
+            None if self.semantic_map is None else self.semantic_map.to(device, non_blocking=True),
         )
+
+
+def stack_semantic_maps(targets: Sequence[Targets]) -> Tensor:
+    """The maps of a batch -> (B, H, W) uint8, as large as the largest, the rest unlabelled."""
+    maps = [target.semantic_map for target in targets]
+    known = [one for one in maps if one is not None]
+    assert len(known) == len(maps), "a semantic head trains on targets with semantic maps"
+    height, width = (max(one.shape[axis] for one in known) for axis in (0, 1))
+    stacked = known[0].new_full((len(known), height, width), UNLABELLED)
+    for row, one in zip(stacked, known):
+        row[: one.shape[0], : one.shape[1]] = one
+    return stacked

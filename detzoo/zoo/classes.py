@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+from detzoo.data.cityscapes import CITYSCAPES_CLASSES
+from detzoo.data.voc import VOC_CLASSES
+from detzoo.zoo.lvis_classes import LVIS_V05, LVIS_V1
+
+__all__ = ["CITYSCAPES", "COCO", "LVIS_V05", "LVIS_V1", "OBJECT", "VOC", "WIDER_FACE"]
+
+CITYSCAPES = CITYSCAPES_CLASSES
+VOC = VOC_CLASSES
+WIDER_FACE = ("face",)
 COCO = tuple(
     """
     person|bicycle|car|motorcycle|airplane|bus|train|truck|boat|traffic light|fire hydrant|stop sign

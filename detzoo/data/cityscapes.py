@@ -1,0 +1,148 @@
+"""Reading Cityscapes (https://arxiv.org/abs/1604.01685) from its maps of instance ids."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from detzoo.data.annotations import Annotation, Annotations, Strings
+from detzoo.data.dataset import DetectionDataset
+from detzoo.errors import DataError
+from detzoo.structures.masks import encode_rle
+
+# The classes that have instances, in the order of their ids and of the published checkpoints.
+CLASS_IDS = {
+    "person": 24,
+    "rider": 25,
+    "car": 26,
+    "truck": 27,
+    "bus": 28,
+    "train": 31,
+    "motorcycle": 32,
+    "bicycle": 33,
+}
+CITYSCAPES_CLASSES = tuple(CLASS_IDS)
+
+# An instance's pixels hold 1000 times its class, plus its number. Below are classes themselves:
+# of those with instances, groups that nobody could tell apart.
+IDS_PER_CLASS = 1000
+
+_MAP_SUFFIX, _IMAGE_SUFFIX = "_gtFine_instanceIds.png", "_leftImg8bit.png"
+
+
+def read_cityscapes(
+    root: str | os.PathLike[str],
+    split: str = "train",
+    class_names: Sequence[str] | None = None,
+    *,
+    drop_others: bool = False,
+    allow_absent: bool = False,
+) -> DetectionDataset:
+    """The split of ``root/gtFine``, with images in ``root/leftImg8bit``; they need not be there.
+
+    Groups (``car group``) become crowds. Ids of images are their names without what all share:
+    ``aachen_000000_000019``. ``class_names`` as in :meth:`DetectionDataset.select_classes`. Raises
+    :class:`DataError` where there is no map of instances, or one that cannot be.
+    """
+    folder = Path(root) / "gtFine" / split
+    maps = sorted(folder.glob(f"*/*{_MAP_SUFFIX}"))
+    if not maps:
+        raise DataError(
+            f"{folder}: holds no <city>/*{_MAP_SUFFIX}. Unpack gtFine_trainvaltest.zip into {root}."
+        )
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        parsed = list(threads.map(_parse, maps))
+    stems = [path.name.removesuffix(_MAP_SUFFIX) for path in maps]
+    objects = []
+    for image, (_, instances) in enumerate(parsed):
+        for item in instances:
+            objects.append(
+                Annotation(
+                    image=image,
+                    id=len(objects) + 1,
+                    label=item.label,
+                    box=item.box,
+                    area=item.area,
+                    is_crowd=item.is_group,
+                    rle=item.code,
+                )
+            )
+    dataset = DetectionDataset(
+        source=str(folder),
+        image_dir=str(Path(root) / "leftImg8bit" / split),
+        class_names=CITYSCAPES_CLASSES,
+        category_ids=tuple(CLASS_IDS.values()),
+        image_ids=Strings.of(stems),
+        file_names=Strings.of(
+            f"{path.parent.name}/{stem}{_IMAGE_SUFFIX}" for path, stem in zip(maps, stems)
+        ),
+        sizes=torch.tensor([size for size, _ in parsed], dtype=torch.int64),
+        annotations=Annotations.build(len(maps), objects),
+    )
+    if class_names is None:
+        return dataset
+    return dataset.select_classes(class_names, drop_others=drop_others, allow_absent=allow_absent)
+
+
+def read_instance_map(path: str | os.PathLike[str]) -> np.ndarray:
+    """The ids (H, W) int32 of a ``*_gtFine_instanceIds.png``. Raises :class:`DataError`."""
+    try:
+        data = np.frombuffer(Path(path).read_bytes(), np.uint8)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}).") from None
+    ids = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    if ids is None or ids.ndim != 2:
+        raise DataError(f"{path}: is not a map of instance ids, a PNG of one channel.")
+    return ids.astype(np.int32)
+
+
+def instance_map_of(image: str | os.PathLike[str]) -> Path:
+    """Where the map of instances belongs to an image of Cityscapes. Raises :class:`DataError`."""
+    path = Path(image)
+    parts = list(path.parts)
+    if "leftImg8bit" not in parts or not path.name.endswith(_IMAGE_SUFFIX):
+        raise DataError(
+            f"{path}: is not at leftImg8bit/<split>/<city>/*{_IMAGE_SUFFIX}, so the map of its "
+            "instances, which the metric of Cityscapes needs, cannot be found."
+        )
+    folder = len(parts) - 1 - parts[::-1].index("leftImg8bit")
+    parts[folder] = "gtFine"
+    parts[-1] = path.name.removesuffix(_IMAGE_SUFFIX) + _MAP_SUFFIX
+    return Path(*parts)
+
+
+@dataclass(frozen=True)
+class _Instance:
+    label: int
+    is_group: bool
+    box: tuple[float, float, float, float]  # x, y, width, height
+    area: float
+    code: bytes
+
+
+def _parse(path: Path) -> tuple[tuple[int, int], list[_Instance]]:
+    """Size and instances of one map."""
+    ids = read_instance_map(path)
+    label_of = {number: label for label, number in enumerate(CLASS_IDS.values())}
+    counts = np.bincount(ids.reshape(-1).clip(0))
+    instances = []
+    for number in np.flatnonzero(counts).tolist():
+        is_group = number < IDS_PER_CLASS
+        label = label_of.get(number if is_group else number // IDS_PER_CLASS)
+        if label is None:
+            continue
+        mask = (ids == number).view(np.uint8)
+        x, y, width, height = cv2.boundingRect(mask)
+        instances.append(
+            _Instance(
+                label, is_group, (x, y, width, height), float(counts[number]), encode_rle(mask)
+            )
+        )
+    return (ids.shape[0], ids.shape[1]), instances
