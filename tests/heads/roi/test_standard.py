@@ -266,11 +266,11 @@ def test_regions_of_several_images_keep_to_their_image() -> None:
     head = build(config)
     maps = features(2)
     given = [proposals(NEAR_FIRST, FAR), proposals(FAR)]
-    both = head.loss(maps, given, [targets(), NONE])
+    both = head.loss(maps, given, [targets(), NONE], [INFO, INFO])
     parts = []
     for image, (boxes, target) in enumerate(zip(given, (targets(), NONE))):
         own = [level[image : image + 1] for level in maps]
-        parts.append(head.loss(own, [boxes], [target]))
+        parts.append(head.loss(own, [boxes], [target], [INFO]))
     for name in ("loss_cls", "loss_bbox"):
         mean = (4 * parts[0][name] + 1 * parts[1][name]) / 5
         torch.testing.assert_close(both[name], mean)
