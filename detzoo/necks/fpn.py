@@ -11,9 +11,11 @@ from torch import Tensor, nn
 from detzoo.config import config
 from detzoo.errors import ConfigError
 from detzoo.layers.conv import ConvModule
+from detzoo.layers.convolution import Convolution, PlainConvolution
+from detzoo.layers.norm import Norm
 from detzoo.necks.base import Neck, NeckConfig
 
-ExtraLevels = Literal["max_pool", "on_input"]
+ExtraLevels = Literal["max_pool", "on_input", "on_output"]
 
 
 @config
@@ -22,13 +24,18 @@ class FPNConfig(NeckConfig):
 
     ``start_level`` is the first backbone map used. Outputs beyond the backbone's maps are
     made by max-pooling the last output, or by stride-2 convolutions that begin at the last backbone
-    map ("on_input").
+    map ("on_input") or at the last output ("on_output"), with a ReLU between them where
+    ``relu_between_extras`` says so.
     """
 
     out_channels: int = 256
     num_outputs: int = 5
     start_level: int = 0
     extra_levels: ExtraLevels = "max_pool"
+    relu_between_extras: bool = False
+    convolution: Convolution = PlainConvolution()
+    norm: Norm | None = None
+    norm_on_lateral: bool = True
 
     def build(self, in_channels: Sequence[int], in_strides: Sequence[int]) -> FPN:
         if not 0 <= self.start_level < len(in_channels):
@@ -54,19 +61,25 @@ class FPN(Neck):
         self.config = config
         channels = config.out_channels
         used = in_channels[config.start_level :]
+        lateral_norm = config.norm if config.norm_on_lateral else None
         self.lateral_convs = nn.ModuleList(
-            ConvModule(width, channels, 1, activation="none") for width in used
+            ConvModule(
+                width,
+                channels,
+                1,
+                convolution=config.convolution,
+                norm=lateral_norm,
+                activation="none",
+            )
+            for width in used
         )
-        self.fpn_convs = nn.ModuleList(
-            ConvModule(channels, channels, 3, padding=1, activation="none") for _ in used
-        )
+        self.fpn_convs = nn.ModuleList(_conv3x3(channels, channels, 1, config) for _ in used)
         self.num_extra = config.num_outputs - len(used)
-        if config.extra_levels == "on_input":
-            for number in range(self.num_extra):
-                width = used[-1] if number == 0 else channels
-                self.fpn_convs.append(
-                    ConvModule(width, channels, 3, stride=2, padding=1, activation="none")
-                )
+        if config.extra_levels != "max_pool":
+            width = used[-1] if config.extra_levels == "on_input" else channels
+            for _ in range(self.num_extra):
+                self.fpn_convs.append(_conv3x3(width, channels, 2, config))
+                width = channels
         strides = list(in_strides[config.start_level :])
         strides += [strides[-1] * 2 ** (n + 1) for n in range(self.num_extra)]
         self.out_channels = (channels,) * config.num_outputs
@@ -83,12 +96,25 @@ class FPN(Neck):
             above = F.interpolate(laterals[level], size=size, mode="nearest")
             laterals[level - 1] = laterals[level - 1] + above
         outputs = [conv(x) for conv, x in zip(self.fpn_convs, laterals)]
-        if self.config.extra_levels == "on_input":
-            x = used[-1]
-            for conv in self.fpn_convs[len(used) :]:
-                x = conv(x)
-                outputs.append(x)
-        else:
+        if self.config.extra_levels == "max_pool":
             for _ in range(self.num_extra):
                 outputs.append(F.max_pool2d(outputs[-1], 1, stride=2))
+            return tuple(outputs)
+        x = used[-1] if self.config.extra_levels == "on_input" else outputs[-1]
+        for number, conv in enumerate(self.fpn_convs[len(used) :]):
+            x = conv(F.relu(x) if self.config.relu_between_extras and number > 0 else x)
+            outputs.append(x)
         return tuple(outputs)
+
+
+def _conv3x3(in_channels: int, out_channels: int, stride: int, config: FPNConfig) -> ConvModule:
+    return ConvModule(
+        in_channels,
+        out_channels,
+        3,
+        stride=stride,
+        padding=1,
+        convolution=config.convolution,
+        norm=config.norm,
+        activation="none",
+    )

@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from detzoo.config import ConfigError
+from detzoo.layers.convolution import WeightStandardized, WeightStandardizedConv2d
+from detzoo.layers.norm import GroupNorm
 from detzoo.necks.fpn import FPN, FPNConfig
 
 CHANNELS, STRIDES = (3, 5, 7), (4, 8, 16)
@@ -23,7 +25,7 @@ def build(**fields: Any) -> FPN:
     return FPNConfig(out_channels=4, **fields).build(CHANNELS, STRIDES)
 
 
-@pytest.mark.parametrize("extra", ["max_pool", "on_input"])
+@pytest.mark.parametrize("extra", ["max_pool", "on_input", "on_output"])
 def test_shapes_and_strides_for_odd_sizes(extra: str) -> None:
     neck = build(num_outputs=5, extra_levels=extra)
     assert neck.out_channels == (4,) * 5
@@ -62,6 +64,38 @@ def test_extra_levels() -> None:
     assert len(neck.fpn_convs) == 5
 
 
+@pytest.mark.parametrize("extra", ["on_input", "on_output"])
+@pytest.mark.parametrize("relu", [False, True])
+def test_where_extra_levels_begin_and_what_is_between_them(extra: str, relu: bool) -> None:
+    neck = build(num_outputs=5, extra_levels=extra, relu_between_extras=relu)
+    maps = features()
+    *_, last, sixth, seventh = neck(maps)
+    start = maps[-1] if extra == "on_input" else last
+    assert start.min() < 0
+    torch.testing.assert_close(sixth, neck.fpn_convs[3](start))
+    torch.testing.assert_close(seventh, neck.fpn_convs[4](sixth.relu() if relu else sixth))
+
+
+@pytest.mark.parametrize("on_lateral", [False, True])
+def test_norms(on_lateral: bool) -> None:
+    neck = build(
+        num_outputs=4,
+        extra_levels="on_output",
+        norm=GroupNorm(groups=2),
+        norm_on_lateral=on_lateral,
+        convolution=WeightStandardized(),
+    )
+    names = set(neck.state_dict())
+    assert {f"fpn_convs.{n}.gn.weight" for n in range(4)} <= names
+    assert not any(name.startswith("fpn_convs") and name.endswith("conv.bias") for name in names)
+    assert ("lateral_convs.0.gn.weight" in names) is on_lateral
+    assert ("lateral_convs.0.conv.bias" in names) is not on_lateral
+    convolutions = [m for m in neck.modules() if isinstance(m, torch.nn.Conv2d)]
+    assert all(isinstance(m, WeightStandardizedConv2d) for m in convolutions)
+    sum(output.square().sum() for output in neck(features())).backward()
+    assert all(parameter.grad is not None for parameter in neck.parameters())
+
+
 def test_start_level() -> None:
     neck = build(num_outputs=3, start_level=1, extra_levels="on_input")
     assert neck.out_strides == (8, 16, 32)
@@ -74,7 +108,7 @@ def test_start_level() -> None:
     assert all(torch.equal(a, b) for a, b in zip(outputs, changed))
 
 
-@pytest.mark.parametrize("extra", ["max_pool", "on_input"])
+@pytest.mark.parametrize("extra", ["max_pool", "on_input", "on_output"])
 def test_every_parameter_takes_part(extra: str) -> None:
     neck = build(num_outputs=5, extra_levels=extra)
     sum(output.sum() for output in neck(features())).backward()
