@@ -5,11 +5,16 @@ from __future__ import annotations
 from typing import Literal
 
 from detzoo.config import ConfigError, config
+from detzoo.data.dataset import DetectionDataset
 from detzoo.data.sample import Transform
 from detzoo.detectors.base import Detector, DetectorConfig
+from detzoo.errors import DataError
 from detzoo.optim.ema import EMA
 from detzoo.optim.optimizers import SGD, OptimizerConfig
 from detzoo.optim.schedules import Schedule
+
+# COCO's, Pascal VOC's with the area under the curve or with eleven points, ...
+Metric = Literal["coco", "lvis", "voc", "voc07", "cityscapes"]
 
 
 def check_positive(value: object, *names: str) -> None:
@@ -31,11 +36,29 @@ class DataConfig:
     repeats: int = 1
     # Whether training leaves out images without objects.
     skip_empty: bool = True
+    # Objects with a side under so many pixels are ignored in training.
+    min_object_size: float = 0.0
+    # Images with a class that is in fewer than this part of them are repeated (LVIS's sampling).
+    oversample_threshold: float | None = None
+    # At most so many proposals per image, where they come from a file; None: all.
+    train_proposals: int | None = None
+    test_proposals: int | None = None
     # Whether training loads masks, and in which form: bitmaps, or polygons kept as such.
     masks: Literal["none", "bitmap", "polygon"] = "none"
+    # What is measured, and decides which checkpoint is best; None: what suits the data, COCO's
+    # metrics, or those of LVIS where it is annotated like that.
+    metric: Metric | None = None
 
     def __post_init__(self) -> None:
         check_positive(self, "images_per_device", "repeats")
+        if self.oversample_threshold is not None and not 0 < self.oversample_threshold < 1:
+            raise ConfigError(
+                f"oversample_threshold: {self.oversample_threshold} is not a part of the images, "
+                "between 0 and 1"
+            )
+        for name in ("train_proposals", "test_proposals"):
+            if getattr(self, name) is not None:
+                check_positive(self, name)
 
 
 @config
@@ -65,6 +88,21 @@ class Experiment:
 
     def __post_init__(self) -> None:
         check_positive(self, "reference_batch", "accumulate", "evaluate_every", "checkpoint_every")
+
+    def check_needs(self, data: DetectionDataset, *, training: bool) -> None:
+        """Raises :class:`DataError` where the data lacks what the detector needs beside images."""
+        if self.model.needs_proposals and data.proposals is None:
+            raise DataError(
+                f"{data.source}: comes without proposals, and this model looks only at regions "
+                "that are given. Add --proposals FILE: a .pkl of MMDetection, or what detzoo test "
+                "with a region proposal network writes with --save-proposals FILE."
+            )
+        if training and self.model.needs_semantic_maps and data.semantic_dir is None:
+            raise DataError(
+                f"{data.source}: comes without semantic maps, and this model learns from them. Add "
+                "--semantic-maps DIR: a folder with a grey PNG of classes for every image, such as "
+                "train2017 of COCO's stuffthingmaps."
+            )
 
     def build_model(self) -> Detector:
         """The detector for these classes, freshly initialised."""

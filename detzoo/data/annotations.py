@@ -63,6 +63,38 @@ class Strings:
 
 
 @dataclass(frozen=True)
+class LabelLists:
+    """A list of labels per image in two arrays: ``labels`` (N,) and ``offsets`` (I + 1,)."""
+
+    labels: Tensor
+    offsets: Tensor
+
+    @classmethod
+    def of(cls, lists: Sequence[Sequence[int]]) -> LabelLists:
+        flat = array("q", (label for labels in lists for label in labels))
+        return cls(_integers(flat), _offsets([len(labels) for labels in lists]))
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, image: int) -> list[int]:
+        start, end = self.offsets[image : image + 2].tolist()
+        labels: list[int] = self.labels[start:end].tolist()
+        return labels
+
+    def take(self, images: Tensor) -> LabelLists:
+        positions, offsets = take_ragged(self.offsets, images)
+        return LabelLists(self.labels[positions], offsets)
+
+    def relabelled(self, new_label: Tensor) -> LabelLists:
+        """Label ``k`` becomes ``new_label[k]``, and goes where that is negative."""
+        labels = new_label[self.labels]
+        image = torch.repeat_interleave(torch.arange(len(self)), self.offsets.diff())
+        counts = torch.bincount(image[labels >= 0], minlength=len(self))
+        return LabelLists(labels[labels >= 0], _offsets(counts.tolist()))
+
+
+@dataclass(frozen=True)
 class Segmentations:
     """Masks of N objects: polygons, run-length codes, or neither.
 

@@ -32,26 +32,44 @@ def grouped_batches(
     epoch: int,
     rank: int = 0,
     world_size: int = 1,
-    repeats: int = 1,
+    copies: np.ndarray | None = None,
 ) -> list[list[Key]]:
     """Shuffled batches of images that are all wide, or all not.
 
-    ``is_wide`` (I,) bool. Each of the two groups is filled up to whole batches of all processes
-    with images of its own, as MMDetection's sampler does; process ``rank`` takes its part of each.
+    ``is_wide`` (I,) bool; ``copies`` (I,) how often each image appears in an epoch. Each of the
+    two groups is filled up to whole batches of all processes with images of its own, as
+    MMDetection's sampler does; process ``rank`` takes its part of each.
     """
     # No image has the index I, so that this generator is not that of any image's transforms.
     rng = np.random.default_rng((seed, epoch, len(is_wide)))
     whole = batch * world_size
+    copies = np.ones(len(is_wide), np.int64) if copies is None else copies
+    passes = np.arange(copies.max(initial=0))
+    repeat, index = np.nonzero(passes[:, None] < copies)
     rows = []
     for group in (False, True):
-        members = np.flatnonzero(np.tile(is_wide, repeats) == group)
+        members = np.flatnonzero(is_wide[index] == group)
         if len(members) == 0:
             continue
         shuffled = rng.permutation(members)
         count = -(-len(members) // whole) * whole
         rows.append(np.resize(shuffled, count).reshape(-1, whole))
     order = rng.permutation(np.concatenate(rows))[:, rank * batch : (rank + 1) * batch]
-    return [
-        [Key(item % len(is_wide), epoch, item // len(is_wide)) for item in row]
-        for row in order.tolist()
-    ]
+    return [[Key(int(index[k]), epoch, int(repeat[k])) for k in row] for row in order.tolist()]
+
+
+def copies_for_rare_classes(
+    image: np.ndarray, label: np.ndarray, num_images: int, threshold: float
+) -> np.ndarray:
+    """How often each image appears in an epoch so that rare classes are seen more often -> (I,).
+
+    ``image`` and ``label`` (N,) of all objects. A class in the part f of the images is repeated by
+    ``max(1, sqrt(threshold / f))``, an image like the rarest of its classes, rounded up. LVIS,
+    https://arxiv.org/abs/1908.03195.
+    """
+    pairs = np.unique(np.stack([image, label]), axis=1)  # of an image and a class that it shows
+    frequency = np.bincount(pairs[1]) / num_images
+    wanted = np.sqrt(threshold / frequency[pairs[1]])
+    repeats = np.ones(num_images)
+    np.maximum.at(repeats, pairs[0], wanted)
+    return np.ceil(repeats).astype(np.int64)

@@ -14,6 +14,7 @@ import torch
 
 from detzoo.data.annotations import Annotation, Annotations, Strings
 from detzoo.data.dataset import DetectionDataset
+from detzoo.data.images import read_grey
 from detzoo.errors import DataError
 from detzoo.structures.masks import encode_rle
 
@@ -60,7 +61,7 @@ def read_cityscapes(
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         parsed = list(threads.map(_parse, maps))
     stems = [path.name.removesuffix(_MAP_SUFFIX) for path in maps]
-    objects = []
+    objects: list[Annotation] = []
     for image, (_, instances) in enumerate(parsed):
         for item in instances:
             objects.append(
@@ -93,14 +94,7 @@ def read_cityscapes(
 
 def read_instance_map(path: str | os.PathLike[str]) -> np.ndarray:
     """The ids (H, W) int32 of a ``*_gtFine_instanceIds.png``. Raises :class:`DataError`."""
-    try:
-        data = np.frombuffer(Path(path).read_bytes(), np.uint8)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}).") from None
-    ids = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
-    if ids is None or ids.ndim != 2:
-        raise DataError(f"{path}: is not a map of instance ids, a PNG of one channel.")
-    return ids.astype(np.int32)
+    return read_grey(path).astype(np.int32)
 
 
 def instance_map_of(image: str | os.PathLike[str]) -> Path:

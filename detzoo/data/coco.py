@@ -14,6 +14,7 @@ from faster_coco_eval.core import mask as rle
 from detzoo.data.annotations import Annotation, Annotations, Strings
 from detzoo.data.dataset import DetectionDataset, check_class_names
 from detzoo.data.images import image_size
+from detzoo.data.lvis import as_coco, federation_of, is_federated
 from detzoo.errors import DataError
 from detzoo.files import read_json
 
@@ -33,11 +34,15 @@ def read_coco(
 
     Labels follow the order of the file's categories, or ``class_names``, matched by name as
     :meth:`DetectionDataset.select_classes` says. Missing ``info``, ``licenses``, ``area`` and
-    ``iscrowd`` are fine, and so are image sizes, which are then read from the images. Raises
-    :class:`DataError`, naming the file and the entry, for anything that is not as the format says.
+    ``iscrowd`` are fine, and so are image sizes, which are then read from the images. Files of LVIS
+    are read too, see ``lvis.py``. Raises :class:`DataError`, naming the file and the entry, for
+    anything that is not as the format says.
     """
     file = Path(annotation_file)
     content = _load(file)
+    federated = is_federated(content)
+    if federated:
+        content = as_coco(content, Path(image_dir))
     for key in ("images", "annotations", "categories"):
         if not isinstance(content.get(key), list):
             raise DataError(
@@ -60,6 +65,7 @@ def read_coco(
         file_names=Strings.of(file_names),
         sizes=torch.tensor(sizes, dtype=torch.int64),
         annotations=annotations,
+        federation=federation_of(content, category_ids, file) if federated else None,
     )
     if class_names is None:
         return dataset

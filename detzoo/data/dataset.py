@@ -17,7 +17,9 @@ from faster_coco_eval.core import mask as rle
 from torch import Tensor
 
 from detzoo.data.annotations import Annotations, Strings, usable_for_training
-from detzoo.data.images import image_size, read_image
+from detzoo.data.images import image_size, read_grey, read_image
+from detzoo.data.lvis import Federation
+from detzoo.data.proposals import Proposals
 from detzoo.data.sample import Sample
 from detzoo.errors import DataError
 from detzoo.structures import BitmapMasks, ImageInfo, PolygonMasks, TargetMasks, Targets
@@ -33,6 +35,8 @@ class DetectionDataset:
     ``sizes`` (I, 2) are the heights and widths that ``source``, the annotation file, declares.
     ``category_ids`` are the file's, in the order of ``class_names``. ``image_ids`` is a tensor
     (I,) where the ids are numbers. ``notes`` are sentences about what was left out, for people.
+    ``federation`` is there where images are not annotated for every class (LVIS). ``proposals`` are
+    regions from a file, ``semantic_dir`` a folder of semantic maps, for models that need them.
     """
 
     source: str
@@ -44,6 +48,9 @@ class DetectionDataset:
     sizes: Tensor
     annotations: Annotations
     notes: tuple[str, ...] = ()
+    federation: Federation | None = None
+    proposals: Proposals | None = None
+    semantic_dir: str | None = None
 
     def __len__(self) -> int:
         return len(self.sizes)
@@ -76,15 +83,18 @@ class DetectionDataset:
         Crowds and difficult objects become ignored boxes; boxes that nothing can be learnt from
         (see :func:`usable_for_training`) are left out. In the form "polygon", an image of which
         some object has only a run-length mask comes with bitmaps. Raises :class:`DataError` where
-        the image cannot be read or has another size than declared.
+        the image or its semantic map cannot be read or has another size than declared.
         """
         info = self.info(i)
         image = read_image(info.path)
         self._check_size(i, (image.shape[0], image.shape[1]))
-        return Sample(image, self.targets(i, masks), info)
+        targets = self.targets(i, masks)
+        if self.semantic_dir is not None:
+            targets = replace(targets, semantic_map=self._semantic_map(i))
+        return Sample(image, targets, info)
 
     def targets(self, i: int, masks: MaskForm = "none") -> Targets:
-        """The targets of :meth:`sample`."""
+        """The targets of :meth:`sample`, without the semantic map."""
         rows = self.annotations.rows(i)
         boxes = self.annotations.boxes[rows]
         usable = usable_for_training(boxes, self.annotations.areas[rows], self.sizes[i])
@@ -109,13 +119,18 @@ class DetectionDataset:
             file_names=self.file_names.take(index),
             sizes=self.sizes[index],
             annotations=self.annotations.of_images(index),
+            federation=None if self.federation is None else self.federation.take(index),
+            proposals=None if self.proposals is None else self.proposals.take(index),
         )
 
-    def for_training(self, *, skip_empty: bool = True, min_size: int = 32) -> DetectionDataset:
+    def for_training(
+        self, *, skip_empty: bool = True, min_size: int = 32, min_object_size: float = 0
+    ) -> DetectionDataset:
         """Without images whose shorter side is under ``min_size`` pixels, and without empty ones.
 
         As in MMDetection, an image counts as empty when it has no annotation at all: one that
-        shows only a crowd stays. What was left out is added to ``notes``.
+        shows only a crowd stays. What was left out is added to ``notes``. Objects of which a side
+        is under ``min_object_size`` pixels become ignored ones.
         """
         small = self.sizes.min(1).values < min_size
         empty = self.annotations.offsets.diff() == 0
@@ -133,7 +148,10 @@ class DetectionDataset:
                 f"{_count(unusable, 'box', 'boxes')} under a pixel or outside the image "
                 "left out of training"
             )
-        return replace(self.take(keep.nonzero()[:, 0]), notes=tuple(notes))
+        kept = self.take(keep.nonzero()[:, 0])
+        tiny = (kept.annotations.boxes[:, 2:] < min_object_size).any(1)
+        annotations = replace(kept.annotations, is_ignored=kept.annotations.is_ignored | tiny)
+        return replace(kept, annotations=annotations, notes=tuple(notes))
 
     def select_classes(
         self, names: Sequence[str], *, drop_others: bool = False, allow_absent: bool = False
@@ -165,7 +183,9 @@ class DetectionDataset:
         known = dict(zip(self.class_names, self.category_ids))
         unused = itertools.count(max(self.category_ids) + 1)
         ids = [known[name] if name in known else next(unused) for name in names]
-        annotations = self.annotations.relabelled(torch.tensor(new_label, dtype=torch.int64))
+        label_map = torch.tensor(new_label, dtype=torch.int64)
+        annotations = self.annotations.relabelled(label_map)
+        federation = self.federation
         notes = self.notes
         if others:
             left = len(self.annotations) - len(annotations)
@@ -175,6 +195,7 @@ class DetectionDataset:
             class_names=names,
             category_ids=tuple(ids),
             annotations=annotations,
+            federation=federation and federation.relabelled(label_map, len(names)),
             notes=notes,
         )
 
@@ -205,13 +226,20 @@ class DetectionDataset:
     def to_coco(self) -> dict[str, Any]:
         """The ground truth, whole, in COCO's format with the ids, boxes and areas of the file."""
         classes = zip(self.category_ids, self.class_names)
-        categories = [{"id": number, "name": name} for number, name in classes]
+        categories: list[dict[str, Any]] = [{"id": id_, "name": name} for id_, name in classes]
         sizes = self.sizes.tolist()
         ids = [self.image_id(i) for i in range(len(self))]
-        images = [
+        images: list[dict[str, Any]] = [
             {"id": ids[i], "file_name": self.file_names[i], "height": height, "width": width}
             for i, (height, width) in enumerate(sizes)
         ]
+        if self.federation is not None:
+            for category, frequency in zip(categories, self.federation.frequency):
+                category["frequency"] = frequency
+            for i, image_entry in enumerate(images):
+                absent, partial = self.federation.absent[i], self.federation.partial[i]
+                image_entry["neg_category_ids"] = [self.category_ids[k] for k in absent]
+                image_entry["not_exhaustive_category_ids"] = [self.category_ids[k] for k in partial]
         data = self.annotations
         image_index = data.image_index.tolist()
         rows = zip(
@@ -262,6 +290,18 @@ class DetectionDataset:
             elif parts:
                 bitmap[:] = rasterize(parts, (height, width))
         return BitmapMasks(torch.from_numpy(bitmaps))
+
+    def _semantic_map(self, i: int) -> Tensor:
+        assert self.semantic_dir is not None
+        file = Path(self.semantic_dir, self.file_names[i]).with_suffix(".png")
+        classes = read_grey(file)
+        if classes.dtype != np.uint8 or classes.shape != tuple(self.sizes[i].tolist()):
+            height, width = self.sizes[i].tolist()
+            raise DataError(
+                f"{file}: is no semantic map of {self.path(i)}, which would be a grey image of 8 "
+                f"bits and {width} x {height} pixels (width x height)."
+            )
+        return torch.from_numpy(classes)
 
     def _coco_mask(self, n: int, size: list[int]) -> Any:
         stored = self.annotations.segmentations

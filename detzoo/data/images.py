@@ -44,6 +44,17 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     return image
 
 
+def read_grey(path: str | os.PathLike[str]) -> np.ndarray:
+    """The values (H, W) of an image of one channel, as stored: uint8 or uint16.
+
+    Raises :class:`DataError` for a file that is missing, damaged or of another kind.
+    """
+    image = cv2.imdecode(np.frombuffer(_read_bytes(path), np.uint8), cv2.IMREAD_UNCHANGED)
+    if image is None or image.ndim != 2:
+        raise DataError(f"{path}: is damaged, or not an image of one channel.")
+    return image
+
+
 def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     """(height, width) of :func:`read_image`'s result; of a JPEG or PNG only the header is read."""
     from PIL import Image, UnidentifiedImageError

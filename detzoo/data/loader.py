@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
-from detzoo.data.batches import Key, batches_in_order, grouped_batches
+from detzoo.data.batches import (
+    Key,
+    batches_in_order,
+    copies_for_rare_classes,
+    grouped_batches,
+)
 from detzoo.data.dataset import DetectionDataset, MaskForm
 from detzoo.data.sample import Sample, SkipSample, Transform, apply
 from detzoo.errors import DataError, UserError
@@ -38,22 +43,28 @@ def build_loader(
     world_size: int = 1,
     masks: MaskForm = "none",
     repeats: int = 1,
+    oversample_threshold: float | None = None,
+    max_proposals: int | None = None,
 ) -> Loader:
     """Batches of ``dataset`` for process ``rank`` of ``world_size``.
 
     In training: shuffled, each batch of images that are all wide or all high, with targets (and
-    ``masks`` in that form), ``repeats`` passes over the data per epoch, the same number of batches
-    for every process. Together, the processes' batches of a step are the batch that one process
-    would have with ``world_size`` times as many images. In evaluation: every image once and in
-    order, without targets. Raises :class:`DataError` for an empty data set, a batch larger than
-    the data, or masks that are not there.
+    ``masks`` in that form), ``repeats`` passes over the data per epoch, images with classes that
+    are in fewer than the part ``oversample_threshold`` of them more often, the same number of
+    batches for every process. Together, the processes' batches of a step are the batch that one
+    process would have with ``world_size`` times as many images. In evaluation: every image once
+    and in order, without targets. Both carry at most ``max_proposals`` of the data's proposals.
+    Raises :class:`DataError` for an empty data set, a batch larger than the data, or masks that
+    are not there.
     """
     if len(dataset) == 0:
         raise DataError(f"{dataset.source}: there is no image to {_purpose(training)} on.")
+    copies = None
     if training:
-        _check_training(dataset, images_per_device * world_size, repeats, masks)
-    source = _Source(dataset, tuple(transforms), seed, training, masks)
-    order = _Order(dataset, images_per_device, training, seed, rank, world_size, repeats)
+        copies = _copies(dataset, repeats, oversample_threshold)
+        _check_training(dataset, images_per_device * world_size, int(copies.sum()), masks)
+    source = _Source(dataset, tuple(transforms), seed, training, masks, max_proposals)
+    order = _Order(dataset, images_per_device, training, seed, rank, world_size, copies)
     return Loader(source, order, workers)
 
 
@@ -137,20 +148,28 @@ class _Source(Dataset["Batch | _Failure"]):
     seed: int
     training: bool
     masks: MaskForm
+    max_proposals: int | None
 
     def __getitem__(self, keys: list[Key]) -> Batch | _Failure:
         try:
-            return collate([self._sample(key) for key in keys], with_targets=self.training)
+            rows = [self._sample(key) for key in keys]
+            batch = collate([sample for sample, _ in rows], with_targets=self.training)
+            stored = self.dataset.proposals
+            if stored is None:
+                return batch
+            boxes = tuple(stored[index][: self.max_proposals] for _, index in rows)
+            return replace(batch, proposals=boxes)
         except UserError as error:
             return _Failure(type(error), str(error))
 
-    def _sample(self, key: Key) -> Sample:
+    def _sample(self, key: Key) -> tuple[Sample, int]:
+        """A sample, and which image it was made of."""
         rng = np.random.default_rng((self.seed, key.epoch, key.index, key.repeat))
         index = key.index
         for _ in range(_MOST_SKIPS):
             sample = self.dataset.sample(index, self.masks)
             try:
-                return apply(self.transforms, sample, rng)
+                return apply(self.transforms, sample, rng), index
             except SkipSample:
                 index = self._substitute(index, rng)
         raise DataError(
@@ -175,7 +194,7 @@ class _Order(Sampler[list[Key]]):
         seed: int,
         rank: int,
         world_size: int,
-        repeats: int,
+        copies: np.ndarray | None,
     ) -> None:
         self.is_wide = dataset.aspect_ratios > 1
         self.images_per_device = images_per_device
@@ -183,7 +202,7 @@ class _Order(Sampler[list[Key]]):
         self.seed = seed
         self.rank = rank
         self.world_size = world_size
-        self.repeats = repeats
+        self.copies = copies
         self.epoch = 0
         self.start = 0
         self.epoch_length = len(self._batches())
@@ -206,12 +225,22 @@ class _Order(Sampler[list[Key]]):
             epoch=self.epoch,
             rank=self.rank,
             world_size=self.world_size,
-            repeats=self.repeats,
+            copies=self.copies,
         )
 
 
-def _check_training(dataset: DetectionDataset, batch: int, repeats: int, masks: MaskForm) -> None:
-    images = len(dataset) * repeats
+def _copies(dataset: DetectionDataset, repeats: int, threshold: float | None) -> np.ndarray:
+    """(I,) how often each image appears in an epoch."""
+    copies = np.ones(len(dataset), np.int64)
+    if threshold is not None:
+        objects = dataset.annotations
+        copies = copies_for_rare_classes(
+            objects.image_index.numpy(), objects.labels.numpy(), len(dataset), threshold
+        )
+    return copies * repeats
+
+
+def _check_training(dataset: DetectionDataset, batch: int, images: int, masks: MaskForm) -> None:
     if batch > images:
         raise DataError(
             f"{dataset.source}: a batch of {batch} images is larger than the data, which has "

@@ -1,8 +1,10 @@
-"""Scoring detections: COCO, Pascal VOC, proposal recall."""
+"""Scoring detections: COCO, LVIS, Pascal VOC, Cityscapes, proposal recall."""
 
+from detzoo.evaluate.cityscapes import CityscapesEvaluator
 from detzoo.evaluate.coco import COCO_AREAS, AreaRange, CocoEvaluator
 from detzoo.evaluate.evaluator import Evaluator
 from detzoo.evaluate.ground_truth import GroundTruth, read_ground_truth
+from detzoo.evaluate.lvis import LvisEvaluator
 from detzoo.evaluate.metrics import Metrics
 from detzoo.evaluate.proposals import ProposalEvaluator
 from detzoo.evaluate.results import ImageResult, read_results, write_results
@@ -12,10 +14,12 @@ from detzoo.evaluate.voc import VocEvaluator
 __all__ = [
     "COCO_AREAS",
     "AreaRange",
+    "CityscapesEvaluator",
     "CocoEvaluator",
     "Evaluator",
     "GroundTruth",
     "ImageResult",
+    "LvisEvaluator",
     "Metrics",
     "ProposalEvaluator",
     "VocEvaluator",

@@ -67,57 +67,77 @@ class CocoEvaluator(Evaluator):
         self.labels_of_detector = ground_truth.labels_of(class_names)
         self.scored = ground_truth.shared_labels(class_names)
         self.left_out = tuple(n for n in ground_truth.class_names if n not in set(class_names))
-        self.truth = {kind: _Annotations.of_ground_truth(ground_truth, kind) for kind in self.kinds}
+        self.truth = {kind: Table.of_ground_truth(ground_truth, kind) for kind in self.kinds}
 
     def score(self, results: Sequence[ImageResult]) -> Metrics:
         return Metrics.merge([self._score(kind, results) for kind in self.kinds])
 
     def _score(self, kind: Kind, results: Sequence[ImageResult]) -> Metrics:
-        found = _Annotations.of_results(results, self.ground_truth, self.labels_of_detector, kind)
-        tables = [
-            self._evaluate(kind, labels, self.truth[kind].select(labels), found.select(labels))
-            for labels in self._groups(found.label)
-        ]
-        precision = np.concatenate([precision for precision, _ in tables], 2)
-        recall = np.concatenate([recall for _, recall in tables], 1)
+        found = Table.of_results(results, self.ground_truth, self.labels_of_detector, kind)
+        precision, recall = precision_and_recall(
+            kind,
+            self.truth[kind],
+            found,
+            self.scored,
+            max_detections=self.max_detections,
+            areas=self.areas,
+        )
         names = [self.ground_truth.class_names[label] for label in self.scored]
-        return _summarize(kind, precision, recall, names, self.max_detections, self.areas)
+        return summarize(kind, precision, recall, names, self.max_detections, self.areas)
 
-    def _groups(self, found_labels: np.ndarray) -> Iterator[list[int]]:
-        known = found_labels[found_labels >= 0]
-        counts = np.bincount(known, minlength=len(self.ground_truth.class_names))
-        group: list[int] = []
-        for label in self.scored:
-            if group and counts[[*group, label]].sum() > DETECTIONS_AT_ONCE:
-                yield group
-                group = []
-            group.append(label)
-        yield group
 
-    def _evaluate(
-        self, kind: Kind, labels: list[int], truth: COCO, found: COCO
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Precision (T, R, C, A, M) and recall (T, C, A, M): thresholds, recall levels, classes,
-        areas, numbers of detections; -1 where there is no ground truth."""
-        evaluation = COCOeval_faster(truth, found, kind)
-        evaluation.params.catIds = [label + 1 for label in labels]
-        evaluation.params.maxDets = list(self.max_detections)
-        evaluation.params.areaRng = [[area.low, area.high] for area in self.areas]
-        evaluation.params.areaRngLbl = [area.name for area in self.areas]
+def precision_and_recall(
+    kind: Kind,
+    truth: Table,
+    found: Table,
+    labels: Sequence[int],
+    *,
+    max_detections: Sequence[int],
+    areas: Sequence[AreaRange],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Precision (T, R, C, A, M) and recall (T, C, A, M): thresholds, recall levels, classes
+    ``labels``, areas, numbers of detections; -1 where there is no ground truth."""
+    tables = []
+    for group in _groups(labels, found.label):
+        evaluation = COCOeval_faster(
+            truth.select(group), found.select(group), kind, lvis_style=truth.is_federated
+        )
+        evaluation.params.catIds = [label + 1 for label in group]
+        evaluation.params.maxDets = list(max_detections)
+        evaluation.params.areaRng = [[area.low, area.high] for area in areas]
+        evaluation.params.areaRngLbl = [area.name for area in areas]
         evaluation.evaluate()
         evaluation.accumulate()
-        return evaluation.eval["precision"], evaluation.eval["recall"]
+        tables.append((evaluation.eval["precision"], evaluation.eval["recall"]))
+    return (
+        np.concatenate([precision for precision, _ in tables], 2),
+        np.concatenate([recall for _, recall in tables], 1),
+    )
+
+
+def _groups(labels: Sequence[int], found_labels: np.ndarray) -> Iterator[list[int]]:
+    """The labels in groups with about ``DETECTIONS_AT_ONCE`` detections."""
+    known = found_labels[found_labels >= 0]
+    counts = np.bincount(known, minlength=max(labels) + 1)
+    group: list[int] = []
+    for label in labels:
+        if group and counts[[*group, label]].sum() > DETECTIONS_AT_ONCE:
+            yield group
+            group = []
+        group.append(label)
+    yield group
 
 
 @dataclass(frozen=True)
-class _Annotations:
+class Table:
     """Boxes or masks of all images in order of image and, within an image, as they were given.
 
     ``label`` is that of the ground truth, -1 for classes that it lacks. Ids are positions, from 1
-    since the library takes 0 for "not matched".
+    since the library takes 0 for "not matched". ``frequency`` of the classes, and what was looked
+    for in each image, are there where the annotations are federated (LVIS).
     """
 
-    images: list[dict[str, int]]
+    images: list[dict[str, Any]]
     image: np.ndarray
     label: np.ndarray
     boxes: np.ndarray
@@ -125,9 +145,14 @@ class _Annotations:
     score: np.ndarray
     is_crowd: np.ndarray
     segmentations: list[Any]
+    frequency: tuple[str, ...] = ()
+
+    @property
+    def is_federated(self) -> bool:
+        return bool(self.frequency)
 
     @classmethod
-    def of_ground_truth(cls, truth: GroundTruth, kind: Kind) -> _Annotations:
+    def of_ground_truth(cls, truth: GroundTruth, kind: Kind) -> Table:
         """``score`` is not used."""
         segmentations: list[Any] = [None] * len(truth)
         if kind == "segm":
@@ -141,6 +166,7 @@ class _Annotations:
             np.zeros(len(truth)),
             truth.is_crowd,
             segmentations,
+            () if truth.federation is None else truth.federation.frequency,
         )
 
     @classmethod
@@ -150,7 +176,7 @@ class _Annotations:
         truth: GroundTruth,
         labels_of_detector: np.ndarray,
         kind: Kind,
-    ) -> _Annotations:
+    ) -> Table:
         positions = truth.image_indices([result.image_id for result in results])
         ordered = [results[i] for i in np.argsort(positions, kind="stable")]
         counts = [len(result) for result in ordered]
@@ -192,15 +218,27 @@ class _Annotations:
         data.dataset = {
             "images": self.images,
             "annotations": annotations,
-            "categories": [{"id": label + 1, "name": str(label)} for label in labels],
+            "categories": [self._category(label) for label in labels],
         }
         data.createIndex()
         return data
 
+    def _category(self, label: int) -> dict[str, Any]:
+        category = {"id": label + 1, "name": str(label)}
+        return {**category, "frequency": self.frequency[label]} if self.frequency else category
 
-def _images(truth: GroundTruth) -> list[dict[str, int]]:
+
+def _images(truth: GroundTruth) -> list[dict[str, Any]]:
     sizes = truth.image_sizes.tolist()
-    return [{"id": i + 1, "height": h, "width": w} for i, (h, w) in enumerate(sizes)]
+    images: list[dict[str, Any]] = [
+        {"id": i + 1, "height": h, "width": w} for i, (h, w) in enumerate(sizes)
+    ]
+    if truth.federation is not None:
+        columns = zip(images, truth.federation.absent, truth.federation.partial)
+        for image, absent, partial in columns:
+            image["neg_category_ids"] = {label + 1 for label in absent}
+            image["not_exhaustive_category_ids"] = {label + 1 for label in partial}
+    return images
 
 
 def _ground_truth_masks(truth: GroundTruth) -> list[dict[str, Any]]:
@@ -234,7 +272,7 @@ def _result_masks(results: Sequence[ImageResult]) -> tuple[list[dict[str, Any]],
     return masks, np.concatenate(areas)
 
 
-def _summarize(
+def summarize(
     kind: Kind,
     precision: np.ndarray,
     recall: np.ndarray,
@@ -256,17 +294,17 @@ def _summarize(
     for a, area in enumerate(areas[1:], 1):
         tables[f"AR{area.name}"] = recall[:, None, :, a, -1]
     return Metrics(
-        values={f"{kind}/{name}": _average(table) for name, table in tables.items()},
+        values={f"{kind}/{name}": average(table) for name, table in tables.items()},
         main_name=f"{kind}/AP",
         per_class={
             f"{kind}/{name}": {
-                label: _average(table[:, :, c]) for c, label in enumerate(class_names)
+                label: average(table[:, :, c]) for c, label in enumerate(class_names)
             }
             for name, table in tables.items()
         },
     )
 
 
-def _average(table: np.ndarray) -> float:
+def average(table: np.ndarray) -> float:
     defined = table[table > -1]
     return float(defined.mean()) if defined.size else float("nan")

@@ -4,16 +4,32 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from detzoo.errors import DataError
 from detzoo.files import read_json
 
+if TYPE_CHECKING:
+    from detzoo.data.dataset import DetectionDataset
+
 ImageId = int | str
+
+
+@dataclass(frozen=True)
+class Federation:
+    """What the annotators of each image looked for (LVIS).
+
+    Per image: the labels known to be ``absent``, and those of which the annotations are
+    ``partial``. Per class: its ``frequency``, "r"are, "c"ommon or "f"requent.
+    """
+
+    absent: tuple[frozenset[int], ...]
+    partial: tuple[frozenset[int], ...]
+    frequency: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -24,8 +40,9 @@ class GroundTruth:
     (N, 4) x, y, width, height float64 in original pixels, ``area`` (N,) of the object in pixels
     squared, ``is_crowd`` (N,), ``is_ignored`` (N,) marked as not to be judged, ``segmentations``
     polygons or run lengths as COCO files hold them, or None. Per image, in order of id:
-    ``image_ids`` and ``image_sizes`` (I, 2) height, width, 0 where unknown. Per class:
-    ``class_names`` and ``category_ids``. ``source`` is the file that error messages name.
+    ``image_ids``, ``image_sizes`` (I, 2) height, width, 0 where unknown, and ``paths`` of the
+    files. Per class: ``class_names`` and ``category_ids``. ``federation`` where images are not
+    annotated for every class. ``source`` is the file that error messages name.
     """
 
     image_ids: tuple[ImageId, ...]
@@ -40,6 +57,15 @@ class GroundTruth:
     is_ignored: np.ndarray
     segmentations: tuple[Any, ...]
     source: str = "ground truth"
+    paths: tuple[str, ...] = ()
+    federation: Federation | None = None
+
+    @classmethod
+    def of(cls, dataset: DetectionDataset) -> GroundTruth:
+        """That of a data set, whole."""
+        truth = cls.from_coco(dataset.to_coco(), dataset.source)
+        path_of = {dataset.image_id(i): dataset.path(i) for i in range(len(dataset))}
+        return replace(truth, paths=tuple(path_of[image] for image in truth.image_ids))
 
     @classmethod
     def from_coco(cls, data: Mapping[str, Any], source: str = "ground truth") -> GroundTruth:
@@ -83,6 +109,8 @@ class GroundTruth:
             is_ignored=np.array(ignored, bool),
             segmentations=tuple(a.get("segmentation") or None for a in annotations),
             source=source,
+            paths=tuple(str(image.get("file_name", "")) for image in images),
+            federation=_federation(images, categories, label_of, source),
         )
 
     def __len__(self) -> int:
@@ -162,6 +190,29 @@ def _index(entries: list[Mapping[str, Any]], key: str, source: str) -> dict[Any,
                 "give each its own"
             )
     return index
+
+
+def _federation(
+    images: list[Mapping[str, Any]],
+    categories: list[Mapping[str, Any]],
+    label_of: Mapping[int, int],
+    source: str,
+) -> Federation | None:
+    """What the annotators looked for, where the file says so, as LVIS's does."""
+    if not any("neg_category_ids" in image for image in images):
+        return None
+    lists = []
+    for key in ("neg_category_ids", "not_exhaustive_category_ids"):
+        for image in images:
+            unknown = [number for number in image.get(key, ()) if number not in label_of]
+            if unknown:
+                raise DataError(
+                    f"{source}: image {image['id']!r} has the {key} {unknown[0]!r}, which is not "
+                    "among the categories; add the category or remove it there"
+                )
+        lists.append(tuple(frozenset(label_of[n] for n in image.get(key, ())) for image in images))
+    absent, partial = lists
+    return Federation(absent, partial, tuple(str(c.get("frequency", "f")) for c in categories))
 
 
 def _size(image: Mapping[str, Any], source: str) -> list[float]:

@@ -50,6 +50,12 @@ class ImageResult:
     def __len__(self) -> int:
         return len(self.boxes)
 
+    def __getitem__(self, index: np.ndarray) -> ImageResult:
+        masks = None if self.masks is None else self.masks[index]
+        return ImageResult(
+            self.image_id, self.boxes[index], self.scores[index], self.labels[index], masks
+        )
+
 
 def to_coco(
     results: Sequence[ImageResult], category_ids: Sequence[int | None]

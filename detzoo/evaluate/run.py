@@ -9,13 +9,16 @@ import torch
 import torch.distributed as dist
 
 from detzoo.detectors.base import Detector
+from detzoo.evaluate.cityscapes import CityscapesEvaluator
 from detzoo.evaluate.coco import CocoEvaluator, Kind
 from detzoo.evaluate.evaluator import Evaluator
 from detzoo.evaluate.ground_truth import GroundTruth
+from detzoo.evaluate.lvis import LvisEvaluator
 from detzoo.evaluate.metrics import Metrics
 from detzoo.evaluate.proposals import ProposalEvaluator
 from detzoo.evaluate.results import ImageResult
 from detzoo.evaluate.voc import VocEvaluator
+from detzoo.experiment import Metric
 from detzoo.ops.distributed import num_processes
 from detzoo.structures import Batch
 
@@ -29,12 +32,13 @@ def default_evaluators(
     *,
     predicts_masks: bool = False,
     is_class_agnostic: bool = False,
-    metric: Literal["coco", "voc", "voc07"] = "coco",
+    metric: Metric | None = None,
 ) -> list[Evaluator]:
     """What suits a detector of ``class_names``.
 
-    Proposal recall for one without classes, else COCO's metrics of boxes, and of masks where both
-    it and the data have them, or Pascal VOC's of boxes: "voc07" averages over 11 points.
+    Proposal recall for one without classes, else the ``metric``, by default that of COCO, or of
+    LVIS where the data is federated: both of boxes, and of masks where both detector and data have
+    them. Pascal VOC's is of boxes ("voc07" averages over 11 points), Cityscapes' of masks.
     """
     if is_class_agnostic:
         return [ProposalEvaluator(ground_truth)]
@@ -42,9 +46,13 @@ def default_evaluators(
         return [VocEvaluator(ground_truth, class_names)]
     if metric == "voc07":
         return [VocEvaluator(ground_truth, class_names, method="11points")]
+    if metric == "cityscapes":
+        return [CityscapesEvaluator(ground_truth, class_names)]
     kinds: tuple[Kind, ...] = ("bbox",)
     if predicts_masks and ground_truth.has_masks:
         kinds = ("bbox", "segm")
+    if metric == "lvis" or (metric is None and ground_truth.federation is not None):
+        return [LvisEvaluator(ground_truth, class_names, kinds=kinds)]
     return [CocoEvaluator(ground_truth, class_names, kinds=kinds)]
 
 

@@ -32,6 +32,9 @@ class RunLengths:
     def __len__(self) -> int:
         return len(self.counts)
 
+    def __getitem__(self, index: np.ndarray) -> RunLengths:
+        return RunLengths(tuple(self.counts[i] for i in index.tolist()), self.size)
+
     def to_coco(self) -> list[dict[str, Any]]:
         """Per mask ``{"size": [height, width], "counts": text}``."""
         return [{"size": list(self.size), "counts": counts} for counts in self.counts]

@@ -74,7 +74,11 @@ def train(
         processes = stack.enter_context(join_processes(device))
         device = processes.device
         check_labels(experiment, train_data)
-        usable = train_data.for_training(skip_empty=experiment.data.skip_empty)
+        experiment.check_needs(train_data, training=True)
+        usable = train_data.for_training(
+            skip_empty=experiment.data.skip_empty,
+            min_object_size=experiment.data.min_object_size,
+        )
         loader = build_loader(
             usable,
             experiment.data.train_transforms,
@@ -86,6 +90,8 @@ def train(
             world_size=processes.count,
             masks=experiment.data.masks,
             repeats=experiment.data.repeats,
+            oversample_threshold=experiment.data.oversample_threshold,
+            max_proposals=experiment.data.train_proposals,
         )
         stack.callback(loader.close)
         steps_per_epoch = math.ceil(len(loader) / experiment.accumulate)

@@ -41,6 +41,7 @@ class Validation:
         processes: Processes,
         early_stopping: EarlyStopping | None,
     ) -> None:
+        experiment.check_needs(data, training=False)
         self._early_stopping = early_stopping
         self._precision = experiment.precision
         self._batches = build_loader(
@@ -52,12 +53,14 @@ class Validation:
             training=False,
             rank=processes.rank,
             world_size=processes.count,
+            max_proposals=experiment.data.test_proposals,
         )
         self._evaluators = default_evaluators(
-            GroundTruth.from_coco(data.to_coco(), data.source),
+            GroundTruth.of(data),
             experiment.class_names,
             predicts_masks=experiment.model.predicts_masks,
             is_class_agnostic=experiment.model.is_class_agnostic,
+            metric=experiment.data.metric,
         )
         names = score(self._evaluators, [])
         wanted = early_stopping.metric if early_stopping else None

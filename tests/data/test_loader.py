@@ -96,7 +96,9 @@ def test_small_groups_are_repeated_as_often_as_needed() -> None:
 
 
 def test_repeats_are_told_apart() -> None:
-    batches = grouped_batches(np.array([True, False, True]), 2, seed=0, epoch=5, repeats=4)
+    batches = grouped_batches(
+        np.array([True, False, True]), 2, seed=0, epoch=5, copies=np.full(3, 4)
+    )
     keys = [key for batch in batches for key in batch]
     assert set(keys) == {Key(i, 5, r) for i in range(3) for r in range(4)}
     assert len(keys) == 12

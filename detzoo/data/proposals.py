@@ -1,0 +1,136 @@
+"""Regions of interest that come from a file, for detectors that do not propose their own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from detzoo.data.annotations import take_ragged
+from detzoo.errors import DataError
+from detzoo.files import read_json, write_json
+from detzoo.pickles import read_pickle
+
+if TYPE_CHECKING:
+    from detzoo.data.dataset import DetectionDataset
+
+ImageId = int | str
+
+
+@dataclass(frozen=True)
+class Proposals:
+    """The regions of I images in flat arrays, best first: see :class:`Annotations`.
+
+    ``boxes`` (N, 5) float32: x1, y1, x2, y2 in original pixels, score. Those of image i are rows
+    ``offsets[i]`` to ``offsets[i + 1]``.
+    """
+
+    boxes: Tensor
+    offsets: Tensor
+
+    @classmethod
+    def of(cls, arrays: Sequence[np.ndarray]) -> Proposals:
+        """From (K, 5) arrays, one per image."""
+        counts = torch.tensor([0, *(len(array) for array in arrays)], dtype=torch.int64)
+        boxes = np.concatenate([np.zeros((0, 5), np.float32), *arrays]).astype(np.float32)
+        return cls(torch.from_numpy(boxes), counts.cumsum(0))
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, image: int) -> Tensor:
+        """(K, 5) of one image."""
+        start, end = self.offsets[image : image + 2].tolist()
+        return self.boxes[start:end]
+
+    def take(self, images: Tensor) -> Proposals:
+        rows, offsets = take_ragged(self.offsets, images)
+        return Proposals(self.boxes[rows], offsets)
+
+
+def read_proposals(path: str | Path, dataset: DetectionDataset) -> Proposals:
+    """The proposals of a data set's images.
+
+    ``path`` is a file that :func:`write_proposals` wrote, whose images meet those of ``dataset`` by
+    id, or a ``.pkl`` of MMDetection: a list of (K, 4) or (K, 5) arrays in the order in which
+    the annotation file lists its images. So give the data set as it was read, before any image is
+    left out. Raises :class:`DataError` where images and proposals do not go together.
+    """
+    file = Path(path)
+    if file.suffix in (".pkl", ".pickle"):
+        return Proposals.of(_from_pickle(file, len(dataset), dataset.source))
+    by_image = _from_json(file)
+    ids = [dataset.image_id(i) for i in range(len(dataset))]
+    missing = [identity for identity in ids if identity not in by_image]
+    if missing:
+        raise DataError(
+            f"{file}: has no proposals for {len(missing)} of the {len(ids)} images of "
+            f"{dataset.source}, the first is {missing[0]!r}. Write them for the same data "
+            "(detzoo test RPN --save-proposals FILE)."
+        )
+    return Proposals.of([by_image[identity] for identity in ids])
+
+
+def write_proposals(path: str | Path, proposals: dict[ImageId, np.ndarray]) -> None:
+    """Writes (K, 5) arrays by image id: ``{"proposals": [{"image_id": ..., "boxes": [...]}]}``."""
+    entries = [
+        # Thousandths of a pixel are enough, and a third of the size.
+        {"image_id": identity, "boxes": np.round(boxes.astype(np.float64), 3).tolist()}
+        for identity, boxes in proposals.items()
+    ]
+    write_json(path, {"proposals": entries})
+
+
+def _from_pickle(file: Path, num_images: int, source: str) -> list[np.ndarray]:
+    content = read_pickle(file)
+    if not isinstance(content, list):
+        raise DataError(
+            f"{file}: holds a {type(content).__name__} instead of a list of arrays, one per image."
+        )
+    if len(content) != num_images:
+        raise DataError(
+            f"{file}: holds the proposals of {len(content)} images, but {source} lists "
+            f"{num_images}. They meet by their order, so both must be of the same annotation file."
+        )
+    return [_checked(array, f"{file}: entry {i}") for i, array in enumerate(content)]
+
+
+def _from_json(file: Path) -> dict[ImageId, np.ndarray]:
+    content = read_json(file)
+    entries = content.get("proposals") if isinstance(content, dict) else None
+    if not isinstance(entries, list):
+        raise DataError(
+            f"{file}: is no file of proposals. Write one with detzoo test RPN --save-proposals "
+            "FILE, or give a .pkl of MMDetection."
+        )
+    found: dict[ImageId, np.ndarray] = {}
+    for i, entry in enumerate(entries):
+        where = f"{file}: proposals[{i}]"
+        if not isinstance(entry, dict) or type(entry.get("image_id")) not in (int, str):
+            raise DataError(f"{where}: has no image_id.")
+        found[entry["image_id"]] = _checked(entry.get("boxes"), where)
+    return found
+
+
+def _checked(value: Any, where: str) -> np.ndarray:
+    """(K, 5) float32; a missing score is 1."""
+    try:
+        array = np.array(value, np.float32)
+    except (TypeError, ValueError):
+        array = np.zeros((1, 0), np.float32)
+    if array.size == 0 and array.shape[:1] == (0,):
+        return np.zeros((0, 5), np.float32)
+    if array.ndim != 2 or array.shape[1] not in (4, 5) or not np.isfinite(array).all():
+        shown = json.dumps(value) if isinstance(value, list) else repr(value)
+        raise DataError(
+            f"{where}: {shown:.60} are not boxes (K, 4) or (K, 5): x1, y1, x2, y2 and a score."
+        )
+    if array.shape[1] == 4:
+        array = np.concatenate([array, np.ones((len(array), 1), np.float32)], 1)
+    return array

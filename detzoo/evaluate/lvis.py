@@ -1,0 +1,83 @@
+"""Average precision as the LVIS tools compute it (https://arxiv.org/abs/1908.03195)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from detzoo.errors import DataError
+from detzoo.evaluate.coco import (
+    COCO_AREAS,
+    EVERY_AREA,
+    Kind,
+    Table,
+    average,
+    precision_and_recall,
+    summarize,
+)
+from detzoo.evaluate.evaluator import Evaluator
+from detzoo.evaluate.ground_truth import GroundTruth
+from detzoo.evaluate.metrics import Metrics
+from detzoo.evaluate.results import ImageResult
+
+MAX_DETECTIONS = 300
+
+
+class LvisEvaluator(Evaluator):
+    """COCO's metrics where an image is not annotated for every class, and AP by frequency.
+
+    Of each image the 300 best detections count, of all classes together. Those of a class that the
+    image neither shows nor is known to lack are left out, and those of a class of which it is known
+    to show more than is annotated are never wrong. ``APr``, ``APc`` and ``APf`` are of the rare,
+    common and frequent classes. The area of a detected mask is its own, not that of its box.
+    """
+
+    def __init__(
+        self,
+        ground_truth: GroundTruth,
+        class_names: Sequence[str],
+        *,
+        kinds: Sequence[Kind] = ("bbox",),
+    ) -> None:
+        if ground_truth.federation is None:
+            raise DataError(
+                f"{ground_truth.source}: its images have no neg_category_ids, so it is not "
+                "annotated as LVIS is; use the metric of COCO (--metric coco)"
+            )
+        self.ground_truth = ground_truth
+        self.kinds = tuple(kinds)
+        self.labels_of_detector = ground_truth.labels_of(class_names)
+        self.scored = ground_truth.shared_labels(class_names)
+        frequency = np.array(ground_truth.federation.frequency)[self.scored]
+        self.groups = {f"AP{letter}": frequency == letter for letter in "rcf"}
+        self.truth = {kind: Table.of_ground_truth(ground_truth, kind) for kind in self.kinds}
+
+    def score(self, results: Sequence[ImageResult]) -> Metrics:
+        best = [result[_best(result)] for result in results]
+        return Metrics.merge([self._score(kind, best) for kind in self.kinds])
+
+    def _score(self, kind: Kind, results: Sequence[ImageResult]) -> Metrics:
+        found = Table.of_results(results, self.ground_truth, self.labels_of_detector, kind)
+        areas = (EVERY_AREA, *COCO_AREAS)
+        precision, recall = precision_and_recall(
+            kind,
+            self.truth[kind],
+            found,
+            self.scored,
+            max_detections=(MAX_DETECTIONS,),
+            areas=areas,
+        )
+        names = [self.ground_truth.class_names[label] for label in self.scored]
+        metrics = summarize(kind, precision, recall, names, (MAX_DETECTIONS,), areas)
+        by_frequency = {
+            f"{kind}/{name}": average(precision[:, :, members, 0, -1])
+            for name, members in self.groups.items()
+        }
+        return replace(metrics, values={**metrics.values, **by_frequency})
+
+
+def _best(result: ImageResult) -> np.ndarray:
+    """Indices of the best detections of one image."""
+    return np.argsort(-result.scores, kind="stable")[:MAX_DETECTIONS]
