@@ -50,13 +50,28 @@ class AnchorGrid(PriorGrid):
 def _place(
     anchors: AnchorGrid, grids: Grids, strides: tuple[int, ...], device: torch.device
 ) -> Priors:
+    bases = [anchors.base_anchors(stride) for stride in strides]
+    return place_in_cells(bases, grids, strides, 0.0, device)
+
+
+def place_in_cells(
+    bases: Sequence[Tensor],
+    grids: Grids,
+    strides: Sequence[int],
+    offset: float,
+    device: torch.device,
+) -> Priors:
+    """The boxes ``bases`` (A, 4) of each level, moved to every cell.
+
+    Their origin comes to lie ``offset`` cells right of and below the cell's top left corner.
+    """
     boxes, level_strides, sizes = [], [], []
-    for (height, width), stride in zip(grids, strides):
-        y = torch.arange(height) * stride
-        x = torch.arange(width) * stride
-        corner_y, corner_x = torch.meshgrid(y, x, indexing="ij")
-        corners = torch.stack([corner_x, corner_y, corner_x, corner_y], -1)  # (H, W, 4)
-        level = (corners[:, :, None] + anchors.base_anchors(stride)).reshape(-1, 4)
+    for base, (height, width), stride in zip(bases, grids, strides):
+        y = (torch.arange(height) + offset) * stride
+        x = (torch.arange(width) + offset) * stride
+        origin_y, origin_x = torch.meshgrid(y, x, indexing="ij")
+        origins = torch.stack([origin_x, origin_y, origin_x, origin_y], -1)  # (H, W, 4)
+        level = (origins[:, :, None] + base).reshape(-1, 4)
         boxes.append(level)
         level_strides.append(torch.full((len(level),), float(stride)))
         sizes.append(len(level))
@@ -86,8 +101,9 @@ def inside_image(priors: Priors, info: ImageInfo, border: float | None) -> Tenso
 
 
 def _cells_inside(priors: Priors, size: tuple[int, int]) -> Tensor:
-    # Anchors of one cell share their centre, at the cell's top left corner (a multiple of the
-    # stride), so "cell index < ceil(size / stride)" is "centre < size". Both are whole numbers:
-    # half a pixel keeps out a centre that rounding has moved below the border.
+    # The centre of a cell's anchors is its top left corner or its middle. Both are multiples of
+    # half a stride: half a pixel keeps out what rounding does to them.
     centre = (priors.boxes[:, :2] + priors.boxes[:, 2:]) / 2
-    return (centre[:, 0] < size[1] - 0.5) & (centre[:, 1] < size[0] - 0.5)
+    stride = priors.stride[:, None]
+    corner = ((centre + 0.5) / stride).floor() * stride
+    return (corner[:, 0] < size[1]) & (corner[:, 1] < size[0])

@@ -19,7 +19,8 @@ class PriorGrid(ABC):
 
     @property
     @abstractmethod
-    def num_per_cell(self) -> int: ...
+    def num_per_cell(self) -> int:
+        """Priors in a cell of the finest level, and of every other one but in SSD."""
 
     @abstractmethod
     def place(self, grids: Grids, strides: Sequence[int], device: torch.device) -> Priors:
