@@ -1,0 +1,56 @@
+"""RPN and RetinaNet heads."""
+
+from __future__ import annotations
+
+from detzoo.heads.dense.retina import RetinaHeadConfig
+from detzoo.heads.dense.rpn import RPNHeadConfig
+from detzoo.mmdet.adapters.training import (
+    border_of,
+    detection_select,
+    expect_plain_training,
+    proposal_select,
+)
+from detzoo.mmdet.known import HeadContext, require_settings
+from detzoo.mmdet.node import Node
+
+
+def rpn_head(node: Node, known: HeadContext, proposals: Node | None) -> RPNHeadConfig:
+    """``proposals`` is ``train_cfg.rpn_proposal``, None in an RPN by itself."""
+    known.features.expect_channels(node)
+    node.expect("num_classes", 1, "as an RPN knows one class")
+    node.expect("num_convs", 1, "as the RPN's hidden layer is one convolution")
+    channels = node.take("feat_channels", 256)
+    train, test = require_settings(node, known)
+    expect_plain_training(train)
+    select = proposal_select(test)
+    return RPNHeadConfig(
+        channels=None if channels == known.features.channels[0] else channels,
+        priors=node.part("anchor_generator", "priors", known.features.strides),
+        coder=node.part("bbox_coder", "coder"),
+        classification_loss=node.part("loss_cls", "classification_loss"),
+        box_loss=node.part("loss_bbox", "box_loss"),
+        assigner=train.part("assigner", "assigner"),
+        sampler=train.part("sampler", "sampler"),
+        border=border_of(train),
+        select=select,
+        **({} if proposals is None else {"train_select": proposal_select(proposals)}),
+    )
+
+
+def retina_head(node: Node, known: HeadContext) -> RetinaHeadConfig:
+    known.features.expect_channels(node)
+    known.expect_classes(node)
+    train, test = require_settings(node, known)
+    expect_plain_training(train)
+    return RetinaHeadConfig(
+        num_convs=node.take("stacked_convs", 4),
+        channels=node.take("feat_channels", 256),
+        priors=node.part("anchor_generator", "priors", known.features.strides),
+        coder=node.part("bbox_coder", "coder"),
+        classification_loss=node.part("loss_cls", "classification_loss"),
+        box_loss=node.part("loss_bbox", "box_loss"),
+        assigner=train.part("assigner", "assigner"),
+        sampler=train.optional_part("sampler", "sampler"),
+        border=border_of(train),
+        select=detection_select(test),
+    )

@@ -1,0 +1,68 @@
+"""Detectors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from detzoo.backbones.pretrained import pixels_of
+from detzoo.detectors.proposal_only import ProposalOnlyConfig
+from detzoo.detectors.single_stage import SingleStageConfig
+from detzoo.detectors.two_stage import TwoStageConfig
+from detzoo.mmdet.known import Features, HeadContext, features_of_backbone, features_of_neck
+from detzoo.mmdet.node import Node
+from detzoo.structures import Pixels
+
+
+def single_stage(node: Node, num_classes: int, pixels: Pixels) -> SingleStageConfig:
+    """RetinaNet and all that V2 builds like it."""
+    trunk, features = trunk_of(node, pixels)
+    train, test = node.optional_child("train_cfg"), node.optional_child("test_cfg")
+    context = HeadContext(features, num_classes, train, test)
+    return SingleStageConfig(**trunk, bbox_head=node.part("bbox_head", "dense_head", context))
+
+
+def proposal_only(node: Node, num_classes: int, pixels: Pixels) -> ProposalOnlyConfig:
+    """An RPN by itself."""
+    trunk, features = trunk_of(node, pixels)
+    train, test = settings_of(node, "train_cfg", "rpn"), settings_of(node, "test_cfg", "rpn")
+    context = HeadContext(features, num_classes, train, test)
+    return ProposalOnlyConfig(
+        **trunk, rpn_head=node.part("rpn_head", "proposal_head", context, None)
+    )
+
+
+def two_stage(node: Node, num_classes: int, pixels: Pixels) -> TwoStageConfig:
+    """Faster R-CNN and all that V2 builds like it."""
+    trunk, features = trunk_of(node, pixels)
+    train, test = node.optional_child("train_cfg"), node.optional_child("test_cfg")
+    rpn = HeadContext(features, num_classes, _part(train, "rpn"), _part(test, "rpn"))
+    rcnn = HeadContext(features, num_classes, _part(train, "rcnn"), _part(test, "rcnn"))
+    return TwoStageConfig(
+        **trunk,
+        rpn_head=node.part("rpn_head", "proposal_head", rpn, _part(train, "rpn_proposal")),
+        roi_head=node.part("roi_head", "roi_head", rcnn),
+    )
+
+
+def trunk_of(node: Node, pixels: Pixels) -> tuple[dict[str, Any], Features]:
+    """Backbone, neck and pixels of a detector, and the maps that its heads see.
+
+    ``pixels`` are those of the pipelines; they are written down only where they differ from what
+    the backbone's weights expect.
+    """
+    backbone = node.part("backbone", "backbone")
+    features = features_of_backbone(backbone)
+    neck = node.optional_part("neck", "neck", features)
+    if neck is not None:
+        features = features_of_neck(neck, features)
+    own = None if pixels == pixels_of(backbone) else pixels
+    return {"backbone": backbone, "neck": neck, "pixels": own}, features
+
+
+def settings_of(node: Node, settings: str, part: str) -> Node | None:
+    """``train_cfg.rpn`` and its like, None where it is absent."""
+    return _part(node.optional_child(settings), part)
+
+
+def _part(settings: Node | None, part: str) -> Node | None:
+    return None if settings is None else settings.optional_child(part)

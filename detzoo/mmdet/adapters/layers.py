@@ -1,0 +1,109 @@
+"""Norms, kinds of convolution, activations, and the weights that a part starts from."""
+
+from __future__ import annotations
+
+from detzoo.layers.conv import Activation
+from detzoo.layers.convolution import (
+    Convolution,
+    Deformable,
+    PlainConvolution,
+    WeightStandardized,
+)
+from detzoo.layers.norm import BatchNorm, GroupNorm, Norm
+from detzoo.mmdet.node import Node
+
+
+def batch_norm(node: Node, fixed_statistics: bool) -> BatchNorm:
+    return BatchNorm(
+        trainable=node.take("requires_grad", True),
+        fixed_statistics=fixed_statistics,
+        eps=node.take("eps", 1e-5),
+        momentum=node.take("momentum", 0.1),
+    )
+
+
+def synchronized_batch_norm(node: Node, fixed_statistics: bool) -> BatchNorm:
+    return BatchNorm(
+        trainable=node.take("requires_grad", True),
+        fixed_statistics=fixed_statistics,
+        synchronized=True,
+        eps=node.take("eps", 1e-5),
+        momentum=node.take("momentum", 0.1),
+    )
+
+
+def group_norm(node: Node, fixed_statistics: bool) -> GroupNorm:
+    node.expect("requires_grad", True, "what group norms are here")
+    return GroupNorm(groups=node.take("num_groups"), eps=node.take("eps", 1e-5))
+
+
+def norm_of(
+    node: Node, key: str = "norm_cfg", *, fixed_statistics: bool = False, default: Norm | None
+) -> Norm | None:
+    """The norm at ``key``; ``default`` is V2's, where the key is absent (None: no norm)."""
+    if key not in node.left:
+        node.take(key, None)
+        return default
+    norm: Norm | None = node.optional_part(key, "norm", fixed_statistics)
+    return norm
+
+
+def plain_convolution(node: Node) -> PlainConvolution:
+    return PlainConvolution()
+
+
+def weight_standardized(node: Node) -> WeightStandardized:
+    return WeightStandardized()
+
+
+def deformable(node: Node) -> Deformable:
+    node.expect("fallback_on_stride", False, "as in all of the zoo")
+    return Deformable(groups=node.take("deform_groups", 1), modulated=node.type == "DCNv2")
+
+
+def convolution_of(node: Node, key: str = "conv_cfg") -> Convolution:
+    """The kind of convolution at ``key``; plain where there is none."""
+    kind: Convolution | None = node.optional_part(key, "convolution")
+    return PlainConvolution() if kind is None else kind
+
+
+def relu(node: Node) -> Activation:
+    node.take("inplace", None)
+    return "relu"
+
+
+def relu6(node: Node) -> Activation:
+    return "relu6"
+
+
+def leaky_relu(node: Node) -> Activation:
+    node.expect("negative_slope", 0.1, "the slope of every leaky ReLU here", default=0.01)
+    return "leaky_relu"
+
+
+def silu(node: Node) -> Activation:
+    return "silu"
+
+
+def activation_of(node: Node, key: str = "act_cfg", *, default: Activation) -> Activation:
+    """The activation at ``key``; ``default`` is V2's, where the key is absent."""
+    if key not in node.left:
+        node.take(key, None)
+        return default
+    kind: Activation | None = node.optional_part(key, "activation")
+    return "none" if kind is None else kind
+
+
+def pretrained_of(node: Node) -> str | None:
+    """The weights that a backbone starts from: ``init_cfg``, or the older ``pretrained``."""
+    old = node.take("pretrained", None)
+    init = node.optional_child("init_cfg")
+    if init is None:
+        return old  # type: ignore[no-any-return]
+    if old is not None:
+        raise node.error(
+            "pretrained", f"{old!r} contradicts {init.at('checkpoint')}; V2 takes only one of them"
+        )
+    init.expect("type", "Pretrained", "how backbones start")
+    init.expect("prefix", None, "as published backbone weights have no prefix")
+    return init.take("checkpoint")  # type: ignore[no-any-return]

@@ -1,0 +1,182 @@
+"""Optimizers, schedules, hooks: the settings of a run."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from detzoo.mmdet.node import Node
+from detzoo.optim.optimizers import SGD, AdamW, ParameterRule
+from detzoo.optim.schedules import Cosine, Policy, Poly, Schedule, Step, Warmup
+
+
+def sgd(node: Node) -> SGD:
+    return SGD(
+        **_common(node),
+        momentum=node.take("momentum", 0.0),
+        nesterov=node.take("nesterov", False),
+    )
+
+
+def adamw(node: Node) -> AdamW:
+    return AdamW(**_common(node), betas=node.take("betas", (0.9, 0.999)))
+
+
+def _common(node: Node) -> dict[str, Any]:
+    settings: dict[str, Any] = {
+        "lr": float(node.take("lr")),
+        "weight_decay": float(node.take("weight_decay", 0.01 if node.type == "AdamW" else 0.0)),
+    }
+    wise = node.optional_child("paramwise_cfg")
+    if wise is None:
+        return settings
+    rules = wise.optional_child("custom_keys")
+    names = list(rules.left) if rules is not None else []
+    return {
+        **settings,
+        "rules": tuple(_rule(name, rules.child(name)) for name in names if rules is not None),
+        "norm_weight_decay_scale": float(wise.take("norm_decay_mult", 1.0)),
+        "bias_lr_scale": float(wise.take("bias_lr_mult", 1.0)),
+        "bias_weight_decay_scale": float(wise.take("bias_decay_mult", 1.0)),
+    }
+
+
+def _rule(name: str, node: Node) -> ParameterRule:
+    return ParameterRule(
+        name=name,
+        lr_scale=float(node.take("lr_mult", 1.0)),
+        weight_decay_scale=float(node.take("decay_mult", 1.0)),
+    )
+
+
+def schedule_of(root: Node, learning_rate: float) -> Schedule:
+    """``runner`` and ``lr_config``."""
+    unit, length = _length(root)
+    node = root.child("lr_config")
+    kind = node.take("policy")
+    adapter = node.reading.tables["schedule"].get(kind.lower())
+    if adapter is None:
+        known = ", ".join(sorted(node.reading.tables["schedule"]))
+        raise node.error("policy", f"detzoo has no {kind!r} (it has {known})")
+    policy: Policy = adapter(node, learning_rate)
+    return Schedule(length=length, unit=unit, policy=policy, warmup=_warmup(node))
+
+
+def _length(root: Node) -> tuple[Literal["epochs", "iterations"], int]:
+    # The older form, of V2 until 2.4.
+    total = root.take("total_epochs", None)
+    if not root.has("runner"):
+        root.take("runner", None)
+        if total is None:
+            raise root.error("runner", "missing: how long is a run? Give runner.max_epochs")
+        return "epochs", total
+    runner = root.child("runner")
+    if runner.type == "IterBasedRunner":
+        return "iterations", runner.take("max_iters")
+    runner.expect("type", "EpochBasedRunner", "as runs count epochs or iterations")
+    return "epochs", runner.take("max_epochs", total)
+
+
+def _warmup(node: Node) -> Warmup | None:
+    kind = node.take("warmup", None)
+    iterations, ratio = node.take("warmup_iters", 0), node.take("warmup_ratio", 0.1)
+    node.expect("warmup_by_epoch", False, "as warm-up counts iterations")
+    if kind is None:
+        return None
+    return Warmup(iterations=iterations, ratio=float(ratio), kind=kind)
+
+
+def step(node: Node, learning_rate: float) -> Step:
+    milestones = node.take("step")
+    return Step(
+        milestones=milestones if isinstance(milestones, tuple) else (milestones,),
+        gamma=node.take("gamma", 0.1),
+    )
+
+
+def cosine(node: Node, learning_rate: float) -> Cosine:
+    ratio, least = node.take("min_lr_ratio", None), node.take("min_lr", None)
+    if ratio is None:
+        ratio = (least or 0.0) / learning_rate
+    return Cosine(final_factor=float(ratio), per_iteration=not node.take("by_epoch", True))
+
+
+def poly(node: Node, learning_rate: float) -> Poly:
+    return Poly(
+        power=float(node.take("power", 1.0)),
+        final_factor=node.take("min_lr", 0.0) / learning_rate,
+        per_iteration=not node.take("by_epoch", True),
+    )
+
+
+def precision_of(root: Node) -> dict[str, Any]:
+    """``fp16``."""
+    node = root.optional_child("fp16")
+    if node is None:
+        return {}
+    scale = node.left.get("loss_scale", 512.0)
+    if isinstance(scale, dict):  # how an adaptive scale starts
+        node.child("loss_scale").left.clear()
+        scale = "dynamic"
+    else:
+        node.take("loss_scale", 512.0)
+    return {"precision": "fp16", "loss_scale": None if scale == "dynamic" else float(scale)}
+
+
+def steps_of(root: Node) -> dict[str, Any]:
+    """``optimizer_config``: clipping, and gradients summed over several batches."""
+    node = root.optional_child("optimizer_config")
+    if node is None:
+        return {}
+    settings: dict[str, Any] = {}
+    clip = node.optional_child("grad_clip")
+    if clip is not None:
+        clip.expect("norm_type", 2, "as gradients are clipped by their L2 norm")
+        settings["max_gradient_norm"] = float(clip.take("max_norm"))
+    kind = node.take("type", "OptimizerHook")
+    if kind == "GradientCumulativeOptimizerHook":
+        settings["accumulate"] = node.take("cumulative_iters", 1)
+    elif kind != "OptimizerHook":
+        raise node.error("type", f"detzoo has no {kind!r}")
+    return settings
+
+
+def intervals_of(root: Node) -> dict[str, Any]:
+    """``evaluation`` and ``checkpoint_config``: how often."""
+    settings = {}
+    for key, field in (("evaluation", "evaluate_every"), ("checkpoint_config", "checkpoint_every")):
+        node = root.optional_child(key)
+        if node is not None:
+            node.ignore("metric", "save_best", "classwise", "max_keep_ckpts")
+            node.take("by_epoch", None)
+            settings[field] = node.take("interval", 1)
+    return settings
+
+
+def reference_batch_of(root: Node) -> int:
+    """``auto_scale_lr``: the batch that the learning rate is for."""
+    node = root.optional_child("auto_scale_lr")
+    if node is None:
+        return 16
+    node.expect("enable", False, "as detzoo always scales, unless told --no-lr-scaling")
+    return node.take("base_batch_size", 16)  # type: ignore[no-any-return]
+
+
+# Hooks whose effect detzoo has without being told, and why.
+HOOKS_WITHOUT_EFFECT = {
+    "NumClassCheckHook": "the number of classes is that of the class names",
+    "CheckInvalidLossHook": "a loss that is no number always stops a run",
+}
+
+
+def hooks_of(root: Node) -> dict[str, Any]:
+    """``custom_hooks``."""
+    settings: dict[str, Any] = {}
+    if not root.has("custom_hooks"):
+        root.take("custom_hooks", None)
+        return settings
+    for node in root.children("custom_hooks"):
+        if node.type in HOOKS_WITHOUT_EFFECT:
+            node.left.clear()
+        else:
+            settings |= node.adapt("hook")
+    return settings

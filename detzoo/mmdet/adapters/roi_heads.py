@@ -1,0 +1,142 @@
+"""RoI heads and their parts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from detzoo.backbones.resnet import ResNetConfig, stage_channels
+from detzoo.heads.roi.box_head import BoxHeadConfig
+from detzoo.heads.roi.extractor import RoIExtractor
+from detzoo.heads.roi.mask_head import MaskHeadConfig
+from detzoo.heads.roi.shared_stage import SharedStageConfig
+from detzoo.heads.roi.standard import StandardRoIHeadConfig
+from detzoo.layers.norm import BatchNorm
+from detzoo.mmdet.adapters.backbones import starting_from
+from detzoo.mmdet.adapters.layers import norm_of, pretrained_of
+from detzoo.mmdet.adapters.training import detection_select, expect_plain_training
+from detzoo.mmdet.known import HeadContext, require_settings
+from detzoo.mmdet.node import Node
+
+
+def roi_extractor(node: Node, known: HeadContext) -> RoIExtractor:
+    layer = node.child("roi_layer")
+    layer.expect("type", "RoIAlign", "as regions are cut out by RoIAlign")
+    layer.expect("pool_mode", "avg", "as RoIAlign averages its samples")
+    strides = node.take("featmap_strides")
+    if strides != known.features.strides[: len(strides)]:
+        raise node.error(
+            "featmap_strides", f"{strides} are not those of the maps, {known.features.strides}"
+        )
+    known.features.expect_channels(node, "out_channels")
+    return RoIExtractor(
+        output_size=layer.take("output_size"),
+        sampling_ratio=layer.take("sampling_ratio", 0),
+        aligned=layer.take("aligned", True),
+        num_levels=len(strides),
+        finest_scale=float(node.take("finest_scale", 56)),
+    )
+
+
+def shared_stage(node: Node) -> SharedStageConfig:
+    stage = node.take("stage", 3)
+    strides, dilations = [1, 2, 2, 2], [1, 1, 1, 1]
+    strides[stage], dilations[stage] = node.take("stride", 2), node.take("dilation", 1)
+    resnet = ResNetConfig(
+        depth=node.take("depth"),
+        style=node.take("style", "pytorch"),
+        strides=tuple(strides),
+        dilations=tuple(dilations),
+        norm=norm_of(
+            node,
+            fixed_statistics=node.take("norm_eval", True),
+            default=BatchNorm(fixed_statistics=True),
+        ),
+        checkpoint_activations=node.take("with_cp", False),
+    )
+    return SharedStageConfig(resnet=starting_from(resnet, pretrained_of(node)), index=stage)
+
+
+@dataclass(frozen=True)
+class Regions:
+    """What a head sees of each region."""
+
+    channels: int
+    size: int
+    num_classes: int
+
+
+def box_head(node: Node, regions: Regions) -> BoxHeadConfig:
+    """V2's BBoxHead: one layer each, on averaged features."""
+    node.expect("with_avg_pool", True, "as a head without layers averages", default=False)
+    return BoxHeadConfig(num_shared_fcs=0, **_box_outputs(node, regions))
+
+
+def shared_fcs_box_head(node: Node, regions: Regions) -> BoxHeadConfig:
+    """V2's Shared2FCBBoxHead."""
+    return BoxHeadConfig(
+        num_shared_fcs=2,
+        fc_channels=node.take("fc_out_channels", 1024),
+        **_box_outputs(node, regions),
+    )
+
+
+def _box_outputs(node: Node, regions: Regions) -> dict[str, Any]:
+    node.expect("in_channels", regions.channels, "the channels of the regions", default=256)
+    node.expect("roi_feat_size", regions.size, "the size of the regions", default=7)
+    node.expect("num_classes", regions.num_classes, "the number of class names", default=80)
+    node.expect("reg_class_agnostic", False, "as this head has a box per class")
+    box_loss = node.part("loss_bbox", "box_loss")
+    decoded = "what the box loss compares"
+    node.expect("reg_decoded_bbox", box_loss.on_boxes, decoded, default=False)
+    return {
+        "coder": node.part("bbox_coder", "coder"),
+        "classification_loss": node.part("loss_cls", "classification_loss"),
+        "box_loss": box_loss,
+    }
+
+
+def mask_head(node: Node, regions: Regions, threshold: float) -> MaskHeadConfig:
+    """V2's FCNMaskHead. It ignores its own ``roi_feat_size``."""
+    node.take("roi_feat_size", None)
+    node.expect("in_channels", regions.channels, "the channels of the regions", default=256)
+    node.expect("num_classes", regions.num_classes, "the number of class names", default=80)
+    node.expect("class_agnostic", False, "as this head has a mask per class")
+    loss = node.child("loss_mask")
+    loss.expect("type", "CrossEntropyLoss", "the loss of masks")
+    loss.expect("use_mask", True, "as each region learns the mask of its class")
+    return MaskHeadConfig(
+        num_convs=node.take("num_convs", 4),
+        channels=node.take("conv_out_channels", 256),
+        loss_weight=float(loss.take("loss_weight", 1.0)),
+        threshold=threshold,
+    )
+
+
+def standard_roi_head(node: Node, known: HeadContext) -> StandardRoIHeadConfig:
+    train, test = require_settings(node, known)
+    expect_plain_training(train)
+    extractor = node.part("bbox_roi_extractor", "roi_extractor", known)
+    stage = node.optional_part("shared_head", "shared_head")
+    regions = Regions(known.features.channels[0], extractor.output_size, known.num_classes)
+    if stage is not None:
+        size = regions.size // stage.resnet.strides[stage.index]
+        regions = Regions(stage_channels(stage.resnet, stage.index), size, known.num_classes)
+    mask_extractor = node.optional_part("mask_roi_extractor", "roi_extractor", known)
+    masks = None
+    if node.has("mask_head"):
+        size = regions.size if mask_extractor is None else mask_extractor.output_size
+        train.expect("mask_size", 2 * size, "the size of the head's masks")
+        masks = node.part("mask_head", "mask_head", regions, test.take("mask_thr_binary", 0.5))
+    else:
+        node.take("mask_head", None)
+    return StandardRoIHeadConfig(
+        extractor=extractor,
+        shared_stage=stage,
+        box_head=node.part("bbox_head", "box_head", regions),
+        mask_extractor=mask_extractor,
+        mask_head=masks,
+        assigner=train.part("assigner", "assigner"),
+        sampler=train.part("sampler", "sampler"),
+        select=detection_select(test),
+    )

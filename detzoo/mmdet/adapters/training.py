@@ -1,0 +1,194 @@
+"""Value objects around the heads: priors, coders, assigners, samplers, losses, suppression."""
+
+from __future__ import annotations
+
+from detzoo.assigners.max_iou import MaxIoUAssigner
+from detzoo.coders.delta import DeltaCoder
+from detzoo.losses.boxes import (
+    BoundedIoULoss,
+    CIoULoss,
+    GIoULoss,
+    IoULoss,
+    L1Loss,
+    SmoothL1Loss,
+)
+from detzoo.losses.classification import (
+    ClassificationLoss,
+    FocalLoss,
+    SigmoidCrossEntropy,
+    SoftmaxCrossEntropy,
+)
+from detzoo.mmdet.node import Node
+from detzoo.postprocess.nms import NMS, SoftNMS
+from detzoo.postprocess.select import Select
+from detzoo.priors.anchors import AnchorGrid, octave_scales
+from detzoo.samplers.ohem import OHEMSampler
+from detzoo.samplers.random import RandomSampler
+
+
+def anchors(node: Node, strides: tuple[int, ...]) -> AnchorGrid:
+    node.expect("strides", strides, "the strides of the feature maps")
+    node.expect("center_offset", 0.0, "as the anchors of the zoo")
+    node.expect("scale_major", True, "as the anchors of the zoo")
+    scales = node.take("scales", None)
+    base, per_octave = node.take("octave_base_scale", None), node.take("scales_per_octave", None)
+    if (scales is None) == (base is None) or (base is None) != (per_octave is None):
+        raise node.error(
+            "scales", "give either scales, or octave_base_scale with scales_per_octave"
+        )
+    if scales is None:
+        scales = octave_scales(float(base), per_octave)
+    return AnchorGrid(
+        scales=tuple(float(scale) for scale in scales), ratios=_floats(node.take("ratios"))
+    )
+
+
+def delta_coder(node: Node) -> DeltaCoder:
+    node.expect("clip_border", True, "as boxes are always cut at the image")
+    return DeltaCoder(
+        means=_floats(node.take("target_means", (0.0, 0.0, 0.0, 0.0))),
+        stds=_floats(node.take("target_stds", (1.0, 1.0, 1.0, 1.0))),
+    )
+
+
+def max_iou_assigner(node: Node) -> MaxIoUAssigner:
+    node.ignore("gpu_assign_thr")
+    node.expect("gt_max_assign_all", True, "as every box of the highest overlap is assigned")
+    node.expect("ignore_wrt_candidates", True, "as coverage is of the candidates")
+    coverage = float(node.take("ignore_iof_thr", -1))
+    return MaxIoUAssigner(
+        positive_iou=float(node.take("pos_iou_thr")),
+        negative_iou=float(node.take("neg_iou_thr")),
+        min_positive_iou=float(node.take("min_pos_iou", 0.0)),
+        match_low_quality=node.take("match_low_quality", True),
+        ignored_coverage=coverage if coverage > 0 else None,
+    )
+
+
+def random_sampler(node: Node) -> RandomSampler:
+    return RandomSampler(**_sampler(node))
+
+
+def ohem_sampler(node: Node) -> OHEMSampler:
+    return OHEMSampler(**_sampler(node))
+
+
+def no_sampler(node: Node) -> None:
+    """V2's PseudoSampler: every candidate is trained on."""
+
+
+def _sampler(node: Node) -> dict[str, float | int | bool]:
+    node.expect("neg_pos_ub", -1, "as no sampler of the zoo limits negatives to positives")
+    return {
+        "num": node.take("num"),
+        "positive_fraction": float(node.take("pos_fraction")),
+        "adds_targets": node.take("add_gt_as_proposals", True),
+    }
+
+
+def cross_entropy(node: Node) -> ClassificationLoss:
+    uses_sigmoid = node.take("use_sigmoid", False)
+    node.expect("class_weight", None, "as no configuration of the zoo weights classes")
+    kind = SigmoidCrossEntropy if uses_sigmoid else SoftmaxCrossEntropy
+    return kind(weight=float(node.take("loss_weight", 1.0)))
+
+
+def focal_loss(node: Node) -> FocalLoss:
+    node.expect("use_sigmoid", True, "as focal loss is defined on sigmoids here")
+    return FocalLoss(
+        gamma=float(node.take("gamma", 2.0)),
+        alpha=node.take("alpha", 0.25),
+        weight=float(node.take("loss_weight", 1.0)),
+    )
+
+
+def l1_loss(node: Node) -> L1Loss:
+    return L1Loss(weight=float(node.take("loss_weight", 1.0)))
+
+
+def smooth_l1_loss(node: Node) -> SmoothL1Loss:
+    return SmoothL1Loss(
+        beta=float(node.take("beta", 1.0)), weight=float(node.take("loss_weight", 1.0))
+    )
+
+
+def iou_loss(node: Node) -> IoULoss:
+    return IoULoss(eps=node.take("eps", 1e-6), weight=float(node.take("loss_weight", 1.0)))
+
+
+def giou_loss(node: Node) -> GIoULoss:
+    return GIoULoss(eps=node.take("eps", 1e-6), weight=float(node.take("loss_weight", 1.0)))
+
+
+def ciou_loss(node: Node) -> CIoULoss:
+    return CIoULoss(eps=node.take("eps", 1e-6), weight=float(node.take("loss_weight", 1.0)))
+
+
+def bounded_iou_loss(node: Node) -> BoundedIoULoss:
+    return BoundedIoULoss(
+        beta=node.take("beta", 0.2),
+        eps=node.take("eps", 1e-3),
+        weight=float(node.take("loss_weight", 1.0)),
+    )
+
+
+def nms(node: Node) -> NMS:
+    return NMS(max_iou=float(_max_iou(node)))
+
+
+def soft_nms(node: Node) -> SoftNMS:
+    node.expect("method", "linear", "as soft-NMS is linear here")
+    return SoftNMS(max_iou=float(_max_iou(node)), min_score=node.take("min_score", 1e-3))
+
+
+def _max_iou(node: Node) -> float:
+    # The older name is that of V2 until 2.2.
+    old = node.take("iou_thr", None)
+    return node.take("iou_threshold", old) if old is not None else node.take("iou_threshold")  # type: ignore[no-any-return]
+
+
+def detection_select(node: Node) -> Select:
+    """The choice of detections by a dense or RoI head's ``test_cfg``."""
+    pre_nms = node.take("nms_pre", -1)
+    node.expect("min_bbox_size", 0, "as boxes without area are always dropped", default=0)
+    return Select(
+        min_score=float(node.take("score_thr")),
+        pre_nms=pre_nms if pre_nms > 0 else None,
+        suppression=node.part("nms", "nms"),
+        max_detections=node.take("max_per_img"),
+    )
+
+
+def proposal_select(node: Node) -> Select:
+    """The choice of proposals: ``test_cfg.rpn``, or ``train_cfg.rpn_proposal``."""
+    node.expect("min_bbox_size", 0, "as boxes without area are always dropped", default=0)
+    node.expect("nms_across_levels", False, "as proposals compete within their level")
+    # Names and defaults of V2 until 2.3.
+    node.take("nms_post", None)
+    threshold = node.take("nms_thr", None)
+    most = node.take("max_num", None)
+    suppression = NMS(max_iou=float(threshold)) if threshold else node.part("nms", "nms")
+    return Select(
+        min_score=0.0,
+        pre_nms=node.take("nms_pre"),
+        suppression=suppression,
+        max_detections=node.take("max_per_img") if most is None else most,
+    )
+
+
+def border_of(node: Node) -> float | None:
+    """``train_cfg.allowed_border``."""
+    border = node.take("allowed_border", -1)
+    return None if border < 0 else float(border)
+
+
+def expect_plain_training(node: Node) -> None:
+    """Takes the settings of a ``train_cfg`` that nothing in the zoo changes."""
+    node.ignore("debug")
+    weight = node.take("pos_weight", -1)
+    if weight > 0:
+        raise node.error("pos_weight", f"{weight} would weight positives; no loss here does")
+
+
+def _floats(values: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(float(value) for value in values)

@@ -1,0 +1,162 @@
+"""A V2 configuration as an experiment."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from detzoo import zoo
+from detzoo.catalog import config_classes
+from detzoo.config import check
+from detzoo.errors import ConfigError
+from detzoo.experiment import DataConfig, Experiment
+from detzoo.mmdet.adapters import recipe
+from detzoo.mmdet.adapters.datasets import DataSource
+from detzoo.mmdet.adapters.pipelines import Pipeline, read_pipeline
+from detzoo.mmdet.node import Node, Reading
+from detzoo.mmdet.tables import TABLES
+from detzoo.structures import Pixels
+from detzoo.zoo.classes import OBJECT
+
+# The variables of a V2 file that mean something; all others are the author's own.
+SECTIONS = (
+    "model",
+    "data",
+    "optimizer",
+    "optimizer_config",
+    "lr_config",
+    "runner",
+    "total_epochs",
+    "evaluation",
+    "checkpoint_config",
+    "custom_hooks",
+    "fp16",
+    "auto_scale_lr",
+    "load_from",
+    "resume_from",
+    "workflow",
+)
+
+
+def experiment_of(config: Mapping[str, Any], source: str) -> Experiment:
+    """The experiment that a merged V2 configuration describes; ``source`` is its name in errors.
+
+    Raises :class:`ConfigError`, naming the place in the configuration, for a type that detzoo does
+    not have, a setting that no adapter knows, and facts that contradict each other.
+    """
+    _check_names(config, source)
+    reading = Reading(source, TABLES)
+    sections = {key: config[key] for key in SECTIONS if key in config}
+    root = Node(_modernised(sections, config), "", reading)
+    root.expect("workflow", (("train", 1),), "as every epoch trains, then evaluates")
+    root.expect("resume_from", None, "as a run is resumed with --resume")
+    data = _read_data(root.child("data"))
+    model = root.child("model")
+    names = OBJECT if model.left.get("type") == "RPN" else data.class_names
+    detector = model.adapt("detector", len(names), data.pixels)
+    optimizer = root.part("optimizer", "optimizer")
+    experiment = Experiment(
+        model=detector,
+        class_names=names,
+        data=data.settings,
+        optimizer=optimizer,
+        schedule=recipe.schedule_of(root, optimizer.lr),
+        reference_batch=recipe.reference_batch_of(root),
+        initial_weights=_initial_weights(root.take("load_from", None)),
+        **recipe.precision_of(root),
+        **recipe.steps_of(root),
+        **recipe.intervals_of(root),
+        **recipe.hooks_of(root),
+    )
+    reading.require_all_taken()
+    try:
+        check(experiment, config_classes())
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {error}") from None
+    return experiment
+
+
+@dataclass(frozen=True)
+class _Data:
+    class_names: tuple[str, ...]
+    settings: DataConfig
+    pixels: Pixels
+
+
+def _read_data(node: Node) -> _Data:
+    """``data``: the pipelines, and how images are passed over."""
+    source: DataSource = node.part("train", "dataset")
+    train = read_pipeline(source.pipeline, training=True)
+    tests = []
+    for key in ("test", "val"):
+        held_out: DataSource = node.part(key, "dataset")
+        if held_out.class_names != source.class_names:
+            raise node.error(f"{key}.classes", "are not those of data.train")
+        tests.append(read_pipeline(held_out.pipeline, training=False))
+    test, validation = tests
+    if test != validation:
+        raise node.error("val.pipeline", "is not that of data.test")
+    if test.normalization != train.normalization or test.padding != train.padding:
+        raise node.error("test.pipeline", "makes other pixels than data.train.pipeline")
+    node.ignore("persistent_workers")
+    settings = DataConfig(
+        train_transforms=tuple(train.transforms),
+        test_transforms=tuple(test.transforms),
+        images_per_device=node.take("samples_per_gpu"),
+        workers=node.take("workers_per_gpu"),
+        repeats=source.repeats,
+        skip_empty=source.skip_empty,
+        masks=train.masks,
+    )
+    return _Data(source.class_names, settings, _pixels(train))
+
+
+def _pixels(pipeline: Pipeline) -> Pixels:
+    if pipeline.normalization is None:
+        return Pixels(
+            mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), order="bgr", padding=pipeline.padding
+        )
+    mean, std, to_rgb = pipeline.normalization
+    return Pixels(
+        mean=(mean[0], mean[1], mean[2]),
+        std=(std[0], std[1], std[2]),
+        order="rgb" if to_rgb else "bgr",
+        padding=pipeline.padding,
+    )
+
+
+def _modernised(sections: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    """Older V2 spellings in their later places."""
+    changed = copy.deepcopy(dict(sections))
+    model = changed.get("model")
+    if isinstance(model, dict):
+        # Until 2.4 both stood beside the model.
+        for key in ("train_cfg", "test_cfg"):
+            if key in config and key not in model:
+                model[key] = copy.deepcopy(config[key])
+        backbone = model.get("backbone")
+        if "pretrained" in model and isinstance(backbone, dict):
+            backbone["pretrained"] = model.pop("pretrained")
+    return changed
+
+
+def _check_names(config: Mapping[str, Any], source: str) -> None:
+    """A misspelt section would pass for one of the author's own variables."""
+    for name in config:
+        near = difflib.get_close_matches(name, SECTIONS, n=1, cutoff=0.85)
+        if near and name not in SECTIONS and near[0] not in config:
+            raise ConfigError(f"{source}: {name}: did you mean {near[0]!r}? No section has it.")
+
+
+def _initial_weights(load_from: str | None) -> str | None:
+    """``load_from``: the entry whose published file it is, or the file itself."""
+    if load_from is None:
+        return None
+    file = load_from.rsplit("/", 1)[-1]
+    published = (
+        e.name for e in zoo.entries() if e.weights and e.weights.rsplit("/", 1)[-1] == file
+    )
+    return next(published, load_from)
