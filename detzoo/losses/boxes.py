@@ -66,6 +66,34 @@ class SmoothL1Loss(BoxLoss):
 
 
 @config
+class BalancedL1Loss(BoxLoss):
+    """L1 whose gradient grows faster for accurate boxes (https://arxiv.org/abs/1904.02701).
+
+    With ``beta`` 1 the gradient is ``alpha * log(1 + b * error)`` up to there, b such that it has
+    then reached ``gamma``, where it stays. Other values of ``beta`` follow the published code.
+    """
+
+    alpha: float = 0.5
+    gamma: float = 1.5
+    beta: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_beta(self.beta)
+
+    @property
+    def on_boxes(self) -> bool:
+        return False
+
+    def per_box(self, predicted: Tensor, target: Tensor) -> Tensor:
+        alpha, gamma, beta = self.alpha, self.gamma, self.beta
+        b = math.exp(gamma / alpha) - 1
+        error = (predicted - target).abs()
+        accurate = alpha / b * (b * error + 1) * (b * error / beta + 1).log() - alpha * error
+        outlier = gamma * error + gamma / b - alpha * beta
+        return torch.where(error < beta, accurate, outlier).sum(-1)
+
+
+@config
 class IoULoss(BoxLoss):
     """Negative logarithm of the IoU (https://arxiv.org/abs/1608.01471)."""
 

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from detzoo.config import config
 from detzoo.samplers.base import Sampler
+from detzoo.structures import Assignment
 
 
 @config
@@ -16,7 +17,18 @@ class OHEMSampler(Sampler):
     def needs_losses(self) -> bool:
         return True
 
-    def priority(self, losses: Tensor | None, like: Tensor) -> Tensor:
-        assert losses is not None
-        # Rounding can take a loss of nearly nothing below zero.
-        return losses.clamp(min=0)
+    def positive_priority(
+        self, assignment: Assignment, losses: Tensor | None, wanted: int
+    ) -> Tensor:
+        return _hardness(losses)
+
+    def negative_priority(
+        self, assignment: Assignment, losses: Tensor | None, wanted: Tensor
+    ) -> Tensor:
+        return _hardness(losses)
+
+
+def _hardness(losses: Tensor | None) -> Tensor:
+    assert losses is not None
+    # Rounding can take a loss of nearly nothing below zero.
+    return losses.clamp(min=0)

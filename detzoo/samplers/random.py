@@ -7,11 +7,19 @@ from torch import Tensor
 
 from detzoo.config import config
 from detzoo.samplers.base import Sampler
+from detzoo.structures import Assignment
 
 
 @config
 class RandomSampler(Sampler):
     """Draws with equal probability."""
 
-    def priority(self, losses: Tensor | None, like: Tensor) -> Tensor:
-        return torch.rand_like(like)
+    def positive_priority(
+        self, assignment: Assignment, losses: Tensor | None, wanted: int
+    ) -> Tensor:
+        return torch.rand_like(assignment.iou)
+
+    def negative_priority(
+        self, assignment: Assignment, losses: Tensor | None, wanted: Tensor
+    ) -> Tensor:
+        return torch.rand_like(assignment.iou)

@@ -1,0 +1,146 @@
+"""Searched feature pyramid (NAS-FPN, https://arxiv.org/abs/1904.07392)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from detzoo.config import config
+from detzoo.errors import ConfigError
+from detzoo.layers.conv import ConvModule
+from detzoo.layers.norm import BatchNorm, Norm
+from detzoo.necks.base import Neck, NeckConfig
+
+NUM_LEVELS = 5  # P3 to P7: what the architecture was searched for
+
+# name -> whether a convolution follows the merge. "gp_64_4" makes a P4 of a P6 and a P4.
+MERGES = {
+    "gp_64_4": True,
+    "sum_44_4": True,
+    "sum_43_3": True,
+    "sum_34_4": True,
+    "gp_43_5": False,
+    "sum_55_5": True,
+    "gp_54_7": False,
+    "sum_77_7": True,
+    "gp_75_6": True,
+}
+
+
+@config
+class NASFPNConfig(NeckConfig):
+    """The searched sequence of merges over five levels, ``num_stages`` times.
+
+    ``start_level`` is the first backbone map used; levels beyond the backbone's are pooled.
+    """
+
+    out_channels: int = 256
+    start_level: int = 1
+    num_stages: int = 7
+    norm: Norm = BatchNorm()
+
+    def build(self, in_channels: Sequence[int], in_strides: Sequence[int]) -> NASFPN:
+        if not 0 < len(in_channels) - self.start_level <= NUM_LEVELS:
+            raise ConfigError(
+                f"start_level: {self.start_level} of {len(in_channels)} maps is not the first of "
+                f"1 to {NUM_LEVELS} maps"
+            )
+        return NASFPN(self, in_channels, in_strides)
+
+
+class NASFPN(Neck):
+    """Children ``lateral_convs``, ``extra_downsamples`` and ``fpn_stages``."""
+
+    def __init__(
+        self, config: NASFPNConfig, in_channels: Sequence[int], in_strides: Sequence[int]
+    ) -> None:
+        super().__init__()
+        self.start_level = config.start_level
+        channels, norm = config.out_channels, config.norm
+        used = in_channels[config.start_level :]
+        self.lateral_convs = nn.ModuleList(
+            ConvModule(width, channels, 1, norm=norm, activation="none") for width in used
+        )
+        self.extra_downsamples = nn.ModuleList(
+            nn.Sequential(
+                ConvModule(channels, channels, 1, norm=norm, activation="none"),
+                nn.MaxPool2d(2, 2),
+            )
+            for _ in range(NUM_LEVELS - len(used))
+        )
+        self.fpn_stages = nn.ModuleList(Stage(channels, norm) for _ in range(config.num_stages))
+        strides = list(in_strides[config.start_level :])
+        while len(strides) < NUM_LEVELS:
+            strides.append(strides[-1] * 2)
+        self.out_channels, self.out_strides = (channels,) * NUM_LEVELS, tuple(strides)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_uniform_(module.weight, a=1)
+
+    def forward(self, features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        used = features[self.start_level :]
+        levels = [conv(x) for conv, x in zip(self.lateral_convs, used)]
+        for downsample in self.extra_downsamples:
+            levels.append(downsample(levels[-1]))
+        for stage in self.fpn_stages:
+            levels = stage(*levels)
+        return tuple(levels)
+
+
+class Stage(nn.Module):
+    """One pass of merges; a child per merge that ends in a convolution."""
+
+    def __init__(self, channels: int, norm: Norm) -> None:
+        super().__init__()
+        for name, has_convolution in MERGES.items():
+            if has_convolution:
+                self.add_module(name, MergeConv(channels, norm))
+
+    def forward(
+        self, p3: Tensor, p4: Tensor, p5: Tensor, p6: Tensor, p7: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Five maps, fine to coarse -> five maps of the same sizes."""
+        inner = self.gp_64_4(attend(p6, p4, like=p4))
+        inner = self.sum_44_4(add(inner, p4, like=p4))
+        p3 = self.sum_43_3(add(inner, p3, like=p3))
+        p4 = self.sum_34_4(add(p3, inner, like=p4))
+        p5 = self.sum_55_5(add(p5, attend(p4, p3, like=p5), like=p5))
+        p7 = self.sum_77_7(add(p7, attend(p5, inner, like=p7), like=p7))
+        p6 = self.gp_75_6(attend(p7, p5, like=p6))
+        return p3, p4, p5, p6, p7
+
+
+class MergeConv(nn.Module):
+    """Activation, 3x3 convolution, norm: child ``out_conv``."""
+
+    def __init__(self, channels: int, norm: Norm) -> None:
+        super().__init__()
+        self.out_conv = ConvModule(
+            channels, channels, 3, padding=1, bias=True, norm=norm, activation="none"
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out_conv(F.relu(x))
+
+
+def add(a: Tensor, b: Tensor, like: Tensor) -> Tensor:
+    """The sum of two maps in the size of ``like``."""
+    return resize(a, like) + resize(b, like)
+
+
+def attend(a: Tensor, b: Tensor, like: Tensor) -> Tensor:
+    """``b`` plus ``a`` times how present each channel of ``b`` is, in the size of ``like``."""
+    a, b = resize(a, like), resize(b, like)
+    return b + b.mean((2, 3), keepdim=True).sigmoid() * a
+
+
+def resize(x: Tensor, like: Tensor) -> Tensor:
+    """Nearest neighbours up, maxima down."""
+    size = like.shape[2:]
+    if x.shape[2:] == size:
+        return x
+    if x.shape[2:] < size:
+        return F.interpolate(x, size, mode="nearest")
+    return F.adaptive_max_pool2d(x, size)

@@ -1,0 +1,61 @@
+"""Balanced sampling of Libra R-CNN (https://arxiv.org/abs/1904.02701)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from detzoo.config import ConfigError, config
+from detzoo.samplers.base import Sampler
+from detzoo.structures import Assignment
+
+
+@config
+class BalancedSampler(Sampler):
+    """Positives are drawn evenly over the targets, negatives evenly over ``num_iou_bins`` of IoU.
+
+    A uniform draw would see large objects, which have many positives, and easy negatives, which
+    overlap nothing, most of the time. Places that a target or a bin cannot fill go to any others.
+    """
+
+    num_iou_bins: int = 3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.num_iou_bins < 1:
+            raise ConfigError(f"num_iou_bins: {self.num_iou_bins} is not at least 1")
+
+    def positive_priority(
+        self, assignment: Assignment, losses: Tensor | None, wanted: int
+    ) -> Tensor:
+        chance = torch.rand_like(assignment.iou)
+        rank = _rank_in_group(chance, assignment.target_index)
+        num_targets = (assignment.is_positive & (rank == 0)).sum()
+        share = (wanted / num_targets.clamp(min=1)).round() + 1
+        return chance + (rank < share)
+
+    def negative_priority(
+        self, assignment: Assignment, losses: Tensor | None, wanted: Tensor
+    ) -> Tensor:
+        chance = torch.rand_like(assignment.iou)
+        if len(chance) == 0:
+            return chance
+        # The bins divide the range up to the best IoU of any box, positive ones included.
+        width = assignment.iou.amax().clamp(min=1e-6) / self.num_iou_bins
+        bins = (assignment.iou / width).long()
+        # All others into one more bin, so that they take no negative's place.
+        bins = torch.where(assignment.is_background, bins, self.num_iou_bins + 1)
+        share = wanted // self.num_iou_bins
+        return chance + (_rank_in_group(chance, bins) < share)
+
+
+def _rank_in_group(values: Tensor, group: Tensor) -> Tensor:
+    """(P,) how many members of its own ``group`` (P,) have a lower value (P,)."""
+    order = values.argsort()
+    order = order[group[order].argsort(stable=True)]  # group by group, by rising value
+    place = torch.arange(len(group), device=group.device)
+    ordered = group[order]
+    is_first = torch.ones_like(ordered, dtype=torch.bool)
+    is_first[1:] = ordered[1:] != ordered[:-1]
+    start = torch.where(is_first, place, 0).cummax(0).values
+    return torch.empty_like(place).index_put((order,), place - start)
