@@ -9,6 +9,11 @@ from torch import Tensor, nn
 from detzoo.coders.delta import DeltaCoder
 from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
+from detzoo.heads.roi.base import RegionBoxHead, RegionBoxHeadConfig
+from detzoo.layers.conv import ConvModule
+from detzoo.layers.convolution import Convolution, PlainConvolution
+from detzoo.layers.norm import Norm
+from detzoo.layers.normalized import NormalizedLinear
 from detzoo.losses.boxes import BoxLoss, L1Loss
 from detzoo.losses.classification import ClassificationLoss, SoftmaxCrossEntropy
 from detzoo.ops.boxes import clip_boxes
@@ -17,25 +22,32 @@ from detzoo.structures import Candidates, ImageInfo
 
 
 @config
-class BoxHeadConfig:
-    """``num_shared_fcs`` fully connected layers, then one layer each for classes and boxes.
+class BoxHeadConfig(RegionBoxHeadConfig):
+    """3x3 convolutions, fully connected layers, then one layer each for classes and boxes.
 
     Without fully connected layers the features are averaged over the region first.
+    ``class_agnostic_boxes`` refines a region in one way, whatever its class.
+    ``normalized_classifier`` compares directions only: :class:`NormalizedLinear`.
     """
 
+    num_shared_convs: int = 0
+    conv_channels: int = 256
+    convolution: Convolution = PlainConvolution()
+    norm: Norm | None = None
     num_shared_fcs: int = 2
     fc_channels: int = 1024
+    class_agnostic_boxes: bool = False
+    normalized_classifier: bool = False
     coder: DeltaCoder = DeltaCoder(stds=(0.1, 0.1, 0.2, 0.2))
     classification_loss: ClassificationLoss = SoftmaxCrossEntropy()
     box_loss: BoxLoss = L1Loss()
 
     def build(self, in_channels: int, region_size: int, num_classes: int) -> BoxHead:
-        """The module for regions of (in_channels, region_size, region_size)."""
         return BoxHead(self, in_channels, region_size, num_classes)
 
 
-class BoxHead(nn.Module):
-    """Children ``shared_fcs``, ``fc_cls``, ``fc_reg``."""
+class BoxHead(RegionBoxHead):
+    """Children ``shared_convs``, ``shared_fcs``, ``fc_cls``, ``fc_reg``."""
 
     def __init__(
         self, config: BoxHeadConfig, in_channels: int, region_size: int, num_classes: int
@@ -43,55 +55,65 @@ class BoxHead(nn.Module):
         super().__init__()
         self.config = config
         self.num_classes = num_classes
+        self.shared_convs = nn.ModuleList()
+        width = in_channels
+        for _ in range(config.num_shared_convs):
+            self.shared_convs.append(
+                ConvModule(
+                    width,
+                    config.conv_channels,
+                    3,
+                    padding=1,
+                    convolution=config.convolution,
+                    norm=config.norm,
+                )
+            )
+            width = config.conv_channels
         self.averages = config.num_shared_fcs == 0
-        width = in_channels if self.averages else in_channels * region_size**2
-        layers = []
+        if not self.averages:
+            width *= region_size**2
+        self.shared_fcs = nn.ModuleList()
         for _ in range(config.num_shared_fcs):
-            layers.append(nn.Linear(width, config.fc_channels))
-            width = config.fc_channels
-        self.shared_fcs = nn.ModuleList(layers)
-        self.num_outputs = config.classification_loss.num_outputs(num_classes)
-        self.fc_cls = nn.Linear(width, self.num_outputs)
-        self.fc_reg = nn.Linear(width, 4 * num_classes)
-        for layer in layers:
+            layer = nn.Linear(width, config.fc_channels)
             nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)
+            self.shared_fcs.append(layer)
+            width = config.fc_channels
+        self.num_outputs = config.classification_loss.num_outputs(num_classes)
+        linear = NormalizedLinear if config.normalized_classifier else nn.Linear
+        self.fc_cls = linear(width, self.num_outputs)
+        self.num_codes = 1 if config.class_agnostic_boxes else num_classes
+        self.fc_reg = nn.Linear(width, 4 * self.num_codes)
         for layer, std in ((self.fc_cls, 0.01), (self.fc_reg, 0.001)):
             nn.init.normal_(layer.weight, std=std)
             nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Regions (R, C, h, w) -> class logits (R, K) and box deltas (R, num_classes, 4)."""
+        """Regions (R, C, h, w) -> class logits (R, K) and box deltas (R, num_classes or 1, 4)."""
+        for conv in self.shared_convs:
+            x = conv(x)
         x = x.mean((2, 3)) if self.averages else x.flatten(1)
         for layer in self.shared_fcs:
             x = F.relu(layer(x), inplace=True)
-        return self.fc_cls(x), self.fc_reg(x).unflatten(1, (self.num_classes, 4))
+        return self.fc_cls(x), self.fc_reg(x).unflatten(1, (self.num_codes, 4))
 
     def class_parameters(self) -> dict[str, ClassRows]:
         classes = ClassRows(shared=self.config.classification_loss.num_outputs(0))
-        boxes = ClassRows(width=4)
-        return {
-            "fc_cls.weight": classes,
-            "fc_cls.bias": classes,
-            "fc_reg.weight": boxes,
-            "fc_reg.bias": boxes,
-        }
+        rows = {"fc_cls.weight": classes, "fc_cls.bias": classes}
+        if not self.config.class_agnostic_boxes:
+            boxes = ClassRows(width=4)
+            rows |= {"fc_reg.weight": boxes, "fc_reg.bias": boxes}
+        return rows
 
     def loss(
-        self,
-        logits: Tensor,
-        deltas: Tensor,
-        regions: Tensor,
-        labels: Tensor,
-        target_boxes: Tensor,
+        self, logits: Tensor, deltas: Tensor, regions: Tensor, labels: Tensor, target_boxes: Tensor
     ) -> dict[str, Tensor]:
-        """Losses of sampled regions (R, 4) with labels (R,), C for background, and boxes (R, 4)."""
         config = self.config
         logits, deltas = logits.float(), deltas.float()
         count = average_over_processes(labels.new_tensor(max(len(labels), 1)).float())
         weights = torch.ones_like(labels, dtype=logits.dtype)
         positive = (labels < self.num_classes).nonzero()[:, 0]
-        predicted = deltas[positive, labels[positive]]
+        predicted = self._own(deltas[positive], labels[positive])
         references, wanted = regions[positive], target_boxes[positive]
         if config.box_loss.on_boxes:
             predicted = config.coder.decode(references, predicted)
@@ -103,11 +125,27 @@ class BoxHead(nn.Module):
             "loss_bbox": config.box_loss(predicted, wanted, weights[positive]) / count,
         }
 
+    def classification_losses(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return self.config.classification_loss.per_example(logits.float(), labels)
+
+    def refine(
+        self, logits: Tensor, deltas: Tensor, regions: Tensor, labels: Tensor, info: ImageInfo
+    ) -> Tensor:
+        likeliest = self.config.classification_loss.scores(logits.float()).argmax(1)
+        labels = torch.where(labels == self.num_classes, likeliest, labels)
+        boxes = self.config.coder.decode(regions, self._own(deltas.float(), labels))
+        return clip_boxes(boxes, info.size)
+
     def decode(
         self, logits: Tensor, deltas: Tensor, regions: Tensor, info: ImageInfo, min_score: float
     ) -> Candidates:
-        """Boxes of one image's regions (R, 4), one per region and class that scores enough."""
         scores = self.config.classification_loss.scores(logits.float())
         region, label = (scores > min_score).nonzero(as_tuple=True)
-        boxes = self.config.coder.decode(regions[region], deltas[region, label].float())
+        boxes = self.config.coder.decode(regions[region], self._own(deltas[region].float(), label))
         return Candidates(clip_boxes(boxes, info.size), scores[region, label], label, label)
+
+    def _own(self, deltas: Tensor, labels: Tensor) -> Tensor:
+        """Of deltas (R, num_classes or 1, 4) those for each region's label (R,) -> (R, 4)."""
+        if self.config.class_agnostic_boxes:
+            return deltas[:, 0]
+        return deltas[torch.arange(len(labels), device=labels.device), labels]

@@ -7,31 +7,46 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from detzoo.config import config
+from detzoo.heads.roi.base import RegionExtractor, RegionPooling
 from detzoo.ops.roi_align import pyramid_roi_align
 
 
 @config
-class RoIExtractor:
+class RoIExtractor(RegionExtractor):
     """RoIAlign (https://arxiv.org/abs/1703.06870) from the level that fits the region's size.
 
     Uses the first ``num_levels`` maps; a region up to twice ``finest_scale`` pixels comes from the
     first. ``sampling_ratio`` 0 takes as many samples as a bin has cells.
     """
 
-    output_size: int = 7
     sampling_ratio: int = 0
     aligned: bool = True
     num_levels: int = 4
     finest_scale: float = 56.0
 
-    def extract(self, features: Sequence[Tensor], strides: Sequence[int], rois: Tensor) -> Tensor:
-        """RoIs (R, 5: image, x1, y1, x2, y2) -> (R, C, output_size, output_size)."""
+    def build(self, in_channels: Sequence[int], strides: Sequence[int]) -> PyramidRoIAlign:
+        return PyramidRoIAlign(self, in_channels, strides)
+
+
+class PyramidRoIAlign(RegionPooling):
+    """Nothing learns."""
+
+    def __init__(
+        self, config: RoIExtractor, in_channels: Sequence[int], strides: Sequence[int]
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.strides = tuple(strides[: config.num_levels])
+        self.out_channels = in_channels[0]
+
+    def forward(self, features: Sequence[Tensor], rois: Tensor) -> Tensor:
+        config = self.config
         return pyramid_roi_align(
-            features[: self.num_levels],
-            strides[: self.num_levels],
+            features[: config.num_levels],
+            self.strides,
             rois,
-            output_size=self.output_size,
-            sampling_ratio=self.sampling_ratio,
-            aligned=self.aligned,
-            finest_scale=self.finest_scale,
+            output_size=config.output_size,
+            sampling_ratio=config.sampling_ratio,
+            aligned=config.aligned,
+            finest_scale=config.finest_scale,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -10,16 +11,28 @@ from torch import Tensor, nn
 
 from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
+from detzoo.heads.roi.base import RegionMaskHead
+from detzoo.layers.carafe import CARAFE
 from detzoo.layers.conv import ConvModule
+from detzoo.layers.convolution import Convolution, PlainConvolution
+from detzoo.layers.norm import Norm
+from detzoo.layers.normalized import NormalizedConv2d
 from detzoo.ops.distributed import average_over_processes, num_processes
 
 
 @config
 class MaskHeadConfig:
-    """Convolutions, an upsampling to twice the size, and one mask per class."""
+    """Convolutions, an upsampling to twice the size, and one mask per class.
+
+    ``normalized_predictor`` compares directions only: :class:`NormalizedConv2d`.
+    """
 
     num_convs: int = 4
     channels: int = 256
+    convolution: Convolution = PlainConvolution()
+    norm: Norm | None = None
+    upsampling: Literal["deconvolution", "carafe"] = "deconvolution"
+    normalized_predictor: bool = False
     loss_weight: float = 1.0
     # Probability from which a pixel belongs to the object.
     threshold: float = 0.5
@@ -29,46 +42,93 @@ class MaskHeadConfig:
         return MaskHead(self, in_channels, num_classes)
 
 
-class MaskHead(nn.Module):
+class MaskHead(RegionMaskHead):
     """Children ``convs``, ``upsample``, ``conv_logits``."""
 
     def __init__(self, config: MaskHeadConfig, in_channels: int, num_classes: int) -> None:
         super().__init__()
         self.config = config
-        widths = [in_channels, *[config.channels] * config.num_convs]
-        self.convs = nn.ModuleList(
-            ConvModule(a, b, 3, padding=1) for a, b in itertools.pairwise(widths)
-        )
-        self.upsample = nn.ConvTranspose2d(widths[-1], config.channels, 2, stride=2)
-        self.conv_logits = nn.Conv2d(config.channels, num_classes, 1)
-        nn.init.kaiming_normal_(self.upsample.weight, mode="fan_out", nonlinearity="relu")
-        # Small, so that a fresh head starts from even odds however few classes there are.
-        nn.init.normal_(self.conv_logits.weight, std=0.01)
-        for layer in (self.upsample, self.conv_logits):
-            assert layer.bias is not None
-            nn.init.zeros_(layer.bias)
+        self.convs = mask_convs(config, in_channels)
+        width = config.channels if config.num_convs else in_channels
+        self.upsample, self.conv_logits = mask_predictor(config, width, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Regions (R, C, h, w) -> mask logits (R, num_classes, 2h, 2w)."""
         for conv in self.convs:
             x = conv(x)
-        return self.conv_logits(F.relu(self.upsample(x), inplace=True))
+        return self.conv_logits(self.upsample(x))
 
     def class_parameters(self) -> dict[str, ClassRows]:
-        return {"conv_logits.weight": ClassRows(), "conv_logits.bias": ClassRows()}
+        return MASK_CLASS_ROWS
 
     def loss(self, logits: Tensor, labels: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """Cross entropy of the mask of each region's own class; targets (R, m, m) of 0 and 1."""
-        own = self._own(logits, labels).float()
-        loss = F.binary_cross_entropy_with_logits(own, targets.to(own), reduction="sum")
-        count = average_over_processes(labels.new_tensor(float(len(labels)), dtype=torch.float32))
-        # Without a positive region anywhere the sum is zero, whatever it is divided by.
-        pixels = count.clamp(min=1 / num_processes()) * own.shape[1] * own.shape[2]
-        return {"loss_mask": self.config.loss_weight * loss / pixels}
+        return {"loss_mask": self.config.loss_weight * mask_loss(logits, labels, targets)}
 
-    def probabilities(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Each region's mask of its class, (R, m, m)."""
-        return self._own(logits, labels).float().sigmoid()
 
-    def _own(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return logits[torch.arange(len(labels), device=labels.device), labels]
+# ``class_parameters`` of mask heads.
+MASK_CLASS_ROWS = {"conv_logits.weight": ClassRows(), "conv_logits.bias": ClassRows()}
+
+
+def mask_convs(config: MaskHeadConfig, in_channels: int) -> nn.ModuleList:
+    """The convolutions before the upsampling."""
+    widths = [in_channels, *[config.channels] * config.num_convs]
+    return nn.ModuleList(
+        ConvModule(a, b, 3, padding=1, convolution=config.convolution, norm=config.norm)
+        for a, b in itertools.pairwise(widths)
+    )
+
+
+class Deconvolution(nn.ConvTranspose2d):
+    """Twice the size, learned, and rectified."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, 2, stride=2)
+        assert self.bias is not None
+        nn.init.kaiming_normal_(self.weight, mode="fan_out", nonlinearity="relu")
+        nn.init.zeros_(self.bias)
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        return F.relu(super().forward(x, output_size), inplace=True)
+
+
+def mask_predictor(
+    config: MaskHeadConfig, in_channels: int, num_classes: int
+) -> tuple[nn.Module, nn.Conv2d]:
+    """The upsampling, and the layer that makes mask logits of its output."""
+    if config.upsampling == "carafe":
+        upsample: nn.Module = CARAFE(in_channels)
+        width = in_channels
+    else:
+        upsample, width = Deconvolution(in_channels, config.channels), config.channels
+    if config.normalized_predictor:
+        logits: nn.Conv2d = NormalizedConv2d(width, num_classes)
+    else:
+        logits = nn.Conv2d(width, num_classes, 1)
+    assert logits.bias is not None
+    # Small, so that a fresh head starts from even odds however few classes there are.
+    nn.init.normal_(logits.weight, std=0.01)
+    nn.init.zeros_(logits.bias)
+    return upsample, logits
+
+
+def mask_loss(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
+    """Mean cross entropy of the mask of each region's own class.
+
+    Logits (R, C, m, m), labels (R,), targets (R, m, m) of 0 and 1.
+    """
+    own = own_masks(logits, labels).float()
+    loss = F.binary_cross_entropy_with_logits(own, targets.to(own), reduction="sum")
+    count = average_over_processes(labels.new_tensor(float(len(labels)), dtype=torch.float32))
+    # Without a positive region anywhere the sum is zero, whatever it is divided by.
+    pixels = count.clamp(min=1 / num_processes()) * own.shape[1] * own.shape[2]
+    return loss / pixels
+
+
+def mask_probabilities(logits: Tensor, labels: Tensor) -> Tensor:
+    """Each region's mask of its class, (R, m, m)."""
+    return own_masks(logits, labels).float().sigmoid()
+
+
+def own_masks(logits: Tensor, labels: Tensor) -> Tensor:
+    """Of logits (R, C, m, m) those for each region's label (R,) -> (R, m, m)."""
+    return logits[torch.arange(len(labels), device=labels.device), labels]

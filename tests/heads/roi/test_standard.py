@@ -10,7 +10,7 @@ from torch import Tensor
 
 from detzoo.heads.roi.box_head import BoxHead, BoxHeadConfig
 from detzoo.heads.roi.extractor import RoIExtractor
-from detzoo.heads.roi.mask_head import MaskHeadConfig
+from detzoo.heads.roi.mask_head import MaskHeadConfig, mask_probabilities
 from detzoo.heads.roi.standard import StandardRoIHead, StandardRoIHeadConfig
 from detzoo.losses.boxes import GIoULoss, L1Loss
 from detzoo.losses.classification import SigmoidCrossEntropy, SoftmaxCrossEntropy
@@ -207,7 +207,7 @@ def test_masks_are_of_each_regions_class() -> None:
     head = MaskHeadConfig(num_convs=0, channels=8).build(4, CLASSES)
     logits = head(torch.randn(2, 4, 3, 3))
     assert logits.shape == (2, CLASSES, 6, 6)
-    found = head.probabilities(logits, torch.tensor([2, 0]))
+    found = mask_probabilities(logits, torch.tensor([2, 0]))
     torch.testing.assert_close(found, torch.stack([logits[0, 2], logits[1, 0]]).sigmoid())
 
 

@@ -1,0 +1,153 @@
+"""Regions to train on, and what RoI heads do with those of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from detzoo.assigners.base import Assigner
+from detzoo.heads.roi.base import RegionBoxHead, RegionMaskHead
+from detzoo.ops.roi_align import rois_of
+from detzoo.samplers.base import Sampler, Sampling
+from detzoo.structures import Assignment, Detections, RoIMasks, Targets
+
+
+@dataclass(frozen=True)
+class SampledRegions:
+    """Regions of one image drawn for training, positives first.
+
+    ``boxes`` (R, 4); ``labels`` (R,), C for background; ``target_index`` (R,) counts for positives;
+    ``is_target`` (R,) marks the targets' own boxes.
+    """
+
+    boxes: Tensor
+    labels: Tensor
+    target_index: Tensor
+    is_target: Tensor
+
+    @property
+    def is_positive(self) -> Tensor:
+        return self.target_index >= 0
+
+    def target_boxes(self, targets: Targets) -> Tensor:
+        """(R, 4) the box each region is trained on; its own where it has none."""
+        if len(targets) == 0:
+            return self.boxes
+        own = targets.boxes[self.target_index.clamp(min=0)]
+        return torch.where(self.is_positive[:, None], own, self.boxes)
+
+
+@dataclass(frozen=True)
+class LabelledRegions:
+    """Regions of one image before sampling; the first ``num_targets`` are the targets' own boxes.
+
+    ``boxes`` (P, 4); ``labels`` (P,), C where the region has no target.
+    """
+
+    boxes: Tensor
+    labels: Tensor
+    assignment: Assignment
+    num_targets: int
+
+    def drawn(self, sampling: Sampling) -> SampledRegions:
+        """Those that the sampler has drawn."""
+        index = torch.cat(
+            [sampling.is_positive.nonzero()[:, 0], sampling.is_negative.nonzero()[:, 0]]
+        )
+        target_index = self.assignment.target_index[index]
+        is_target = index < self.num_targets
+        return SampledRegions(self.boxes[index], self.labels[index], target_index, is_target)
+
+
+@torch.no_grad()
+def label_regions(
+    proposals: Tensor, targets: Targets, assigner: Assigner, num_classes: int, *, adds_targets: bool
+) -> LabelledRegions:
+    """Proposals (P, 4), before them with ``adds_targets`` the targets' own boxes, with labels."""
+    assignment = assigner.assign(proposals, targets)
+    boxes, num_targets = proposals, 0
+    if adds_targets:
+        num_targets = len(targets)
+        own = torch.arange(num_targets, device=boxes.device)
+        boxes = torch.cat([targets.boxes, proposals])
+        assignment = Assignment(
+            torch.cat([own, assignment.target_index]),
+            torch.cat([torch.ones_like(own, dtype=torch.float32), assignment.iou]),
+        )
+    labels = torch.full((len(boxes),), num_classes, device=boxes.device)
+    if len(targets):
+        own_label = targets.labels[assignment.target_index.clamp(min=0)]
+        labels = torch.where(assignment.is_positive, own_label, labels)
+    return LabelledRegions(boxes, labels, assignment, num_targets)
+
+
+def draw_regions(
+    proposals: Sequence[Tensor],
+    targets: Sequence[Targets],
+    assigner: Assigner,
+    sampler: Sampler,
+    num_classes: int,
+) -> list[SampledRegions]:
+    """Regions of each image to train on, drawn without looking at their losses."""
+    sampled = []
+    for boxes, target in zip(proposals, targets):
+        labelled = label_regions(
+            boxes, target, assigner, num_classes, adds_targets=sampler.adds_targets
+        )
+        sampled.append(labelled.drawn(sampler.sample(labelled.assignment)))
+    return sampled
+
+
+def sampled_rois(sampled: Sequence[SampledRegions]) -> Tensor:
+    """The regions of a batch as RoIs (R, 5)."""
+    return rois_of([regions.boxes for regions in sampled])
+
+
+def positive_rois(sampled: Sequence[SampledRegions]) -> Tensor:
+    """The positive regions of a batch as RoIs (R, 5)."""
+    return rois_of([regions.boxes[regions.is_positive] for regions in sampled])
+
+
+def box_losses(
+    head: RegionBoxHead,
+    logits: Tensor,
+    deltas: Tensor,
+    sampled: Sequence[SampledRegions],
+    targets: Sequence[Targets],
+) -> dict[str, Tensor]:
+    """Losses of a batch's regions, whose predictions come one image after the other."""
+    boxes = torch.cat([regions.boxes for regions in sampled])
+    labels = torch.cat([regions.labels for regions in sampled])
+    wanted = torch.cat([one.target_boxes(target) for one, target in zip(sampled, targets)])
+    return head.loss(logits, deltas, boxes, labels, wanted)
+
+
+def mask_losses(
+    head: RegionMaskHead,
+    logits: Tensor,
+    sampled: Sequence[SampledRegions],
+    targets: Sequence[Targets],
+) -> dict[str, Tensor]:
+    """Losses of the masks that ``head`` predicts for a batch's positive regions."""
+    labels = torch.cat([regions.labels[regions.is_positive] for regions in sampled])
+    wanted = []
+    for regions, target in zip(sampled, targets):
+        assert target.masks is not None, "a mask head trains on targets with masks"
+        boxes = regions.boxes[regions.is_positive]
+        index = regions.target_index[regions.is_positive]
+        wanted.append(target.masks.crop_and_resize(boxes, index, logits.shape[-1]))
+    return head.loss(logits, labels, torch.cat(wanted))
+
+
+def with_masks(
+    detections: Sequence[Detections], probabilities: Tensor, threshold: float
+) -> list[Detections]:
+    """Detections of a batch with their grids (N, m, m), which come one image after the other."""
+    grids = probabilities.split([len(image) for image in detections])
+    return [
+        Detections(image.boxes, image.scores, image.labels, RoIMasks(own, threshold))
+        for image, own in zip(detections, grids)
+    ]

@@ -1,0 +1,43 @@
+"""Upsampling by content (CARAFE, https://arxiv.org/abs/1905.02188)."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from detzoo.ops.carafe import carafe
+
+SCALE = 2
+# Neighbourhood that an output cell is made of, and the one its kernel is predicted from.
+KERNEL_SIZE = 5
+ENCODER_SIZE = 3
+COMPRESSED_CHANNELS = 64
+
+
+class CARAFE(nn.Module):
+    """Twice the size: every output cell has a kernel of its own, predicted from the map.
+
+    Children ``channel_compressor``, ``content_encoder``.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channel_compressor = nn.Conv2d(channels, COMPRESSED_CHANNELS, 1)
+        outputs = KERNEL_SIZE**2 * SCALE**2
+        self.content_encoder = nn.Conv2d(
+            COMPRESSED_CHANNELS, outputs, ENCODER_SIZE, padding=ENCODER_SIZE // 2
+        )
+        self.initialise()
+
+    def initialise(self) -> None:
+        """Kernels start nearly flat."""
+        nn.init.xavier_uniform_(self.channel_compressor.weight)
+        nn.init.normal_(self.content_encoder.weight, std=0.001)
+        for conv in (self.channel_compressor, self.content_encoder):
+            assert conv.bias is not None
+            nn.init.zeros_(conv.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, 2H, 2W)."""
+        encoded = self.content_encoder(self.channel_compressor(x))
+        return carafe(x, F.pixel_shuffle(encoded, SCALE).softmax(1))

@@ -1,0 +1,35 @@
+"""Layers that compare directions, not lengths: for classes of very different frequency."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+# The cosine of a unit vector with another is at most 1; logits need more room.
+TEMPERATURE = 20.0
+EPS = 1e-6
+
+
+class NormalizedLinear(nn.Linear):
+    """Logits are the cosines of the input with each row of the weight, times 20, plus bias.
+
+    Classifier of Seesaw loss (https://arxiv.org/abs/2008.10032).
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(TEMPERATURE * _unit(x), _unit(self.weight), self.bias)
+
+
+class NormalizedConv2d(nn.Conv2d):
+    """The same in every cell: a 1x1 convolution."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(TEMPERATURE * _unit(x), _unit(self.weight), self.bias)
+
+
+def _unit(x: Tensor) -> Tensor:
+    """Vectors along dimension 1, brought to length 1."""
+    return x / (x.norm(dim=1, keepdim=True) + EPS)
