@@ -30,6 +30,7 @@ def test_rows_of_each_layout() -> None:
     assert rows(ClassRows(groups=3), [1], 2) == [1, 3, 5]
     assert rows(ClassRows(groups=2, shared=1), [0], 2) == [0, 2, 3, 5]
     assert rows(ClassRows(groups=2, width=2, shared=1), [0], 1) == [0, 1, 2, 3, 4, 5, 6, 7]
+    assert rows(ClassRows(groups=2, leading=2), [1], 2) == [0, 1, 3, 4, 5, 7]
 
 
 @pytest.mark.parametrize("make", [tiny_retinanet, tiny_mask_rcnn])

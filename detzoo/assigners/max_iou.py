@@ -17,14 +17,16 @@ class MaxIoUAssigner(Assigner):
 
     From ``positive_iou`` on it is trained on that target, below ``negative_iou`` it is background,
     between them it is ignored. With ``match_low_quality`` every target also takes the boxes that
-    overlap it most, if by ``min_positive_iou`` at least, even from better targets. Boxes covered by
-    an ignored region by more than ``ignored_coverage`` are ignored.
+    overlap it most, if by ``min_positive_iou`` at least, even from better targets: of several that
+    overlap it equally the first one, or with ``match_ties`` all of them. Boxes covered by an ignored
+    region by more than ``ignored_coverage`` are ignored.
     """
 
     positive_iou: float = 0.5
     negative_iou: float = 0.5
     min_positive_iou: float = 0.0
     match_low_quality: bool = True
+    match_ties: bool = True
     ignored_coverage: float | None = None
 
     def __post_init__(self) -> None:
@@ -56,6 +58,8 @@ class MaxIoUAssigner(Assigner):
             best = overlap.amax(1, keepdim=True)
             # A target that overlaps nothing would otherwise take every box.
             is_best = (overlap == best) & (best >= self.min_positive_iou) & (best > 0)
+            if not self.match_ties:
+                is_best &= is_best.cumsum(1) == 1
             # Where several targets claim a box, the last one has it.
             number = torch.arange(len(overlap), device=overlap.device)[:, None]
             claimed = torch.where(is_best, number, BACKGROUND).amax(0)

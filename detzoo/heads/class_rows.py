@@ -12,30 +12,36 @@ from torch import Tensor
 class ClassRows:
     """How the first dimension of a parameter is made of classes.
 
-    Its rows are ``groups`` blocks, each of ``classes * width`` rows, class after class, followed by
-    ``shared * width`` rows that every set of classes has:
+    Its rows are ``groups`` blocks, each of ``leading`` rows that every set of classes has, then
+    ``classes * width`` rows, class after class, then ``shared * width`` that every set has:
 
     - softmax classifier: ``ClassRows(shared=1)``, background after the foreground classes
     - sigmoid classifier of A anchors per cell: ``ClassRows(groups=A)``
     - box regression per class: ``ClassRows(width=4)``
     - mask logits per class: ``ClassRows()``
+    - box, confidence and classes of A anchors in one map: ``ClassRows(groups=A, leading=5)``
     """
 
     groups: int = 1
     width: int = 1
     shared: int = 0
+    leading: int = 0
 
     def count(self, num_classes: int) -> int:
         """The number of rows for ``num_classes`` classes."""
-        return self.groups * (num_classes + self.shared) * self.width
+        return self.groups * self._block(num_classes)
 
     def index(self, classes: Tensor, num_classes: int) -> Tensor:
-        """Rows of ``classes`` (K,) and the shared ones -> (groups * (K + shared) * width,)."""
+        """Rows of ``classes`` (K,) and those that every set of classes has, in their order."""
         shared = torch.arange(num_classes, num_classes + self.shared)
         columns = torch.cat([classes.cpu().long(), shared])
-        groups = torch.arange(self.groups) * (num_classes + self.shared)
-        blocks = (groups[:, None] + columns) * self.width
-        return (blocks[..., None] + torch.arange(self.width)).flatten()
+        in_columns = self.leading + columns[:, None] * self.width + torch.arange(self.width)
+        in_block = torch.cat([torch.arange(self.leading), in_columns.flatten()])
+        starts = torch.arange(self.groups) * self._block(num_classes)
+        return (starts[:, None] + in_block).flatten()
+
+    def _block(self, num_classes: int) -> int:
+        return self.leading + (num_classes + self.shared) * self.width
 
 
 def prefixed(prefix: str, rows: dict[str, ClassRows]) -> dict[str, ClassRows]:

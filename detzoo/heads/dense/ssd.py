@@ -1,0 +1,143 @@
+"""SSD's head (https://arxiv.org/abs/1512.02325)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from detzoo.assigners.base import Assigner
+from detzoo.assigners.max_iou import MaxIoUAssigner
+from detzoo.coders.base import BoxCoder
+from detzoo.coders.delta import DeltaCoder
+from detzoo.config import config
+from detzoo.heads.class_rows import ClassRows
+from detzoo.heads.dense.base import (
+    DenseHead,
+    DenseHeadConfig,
+    DenseTargets,
+    flatten_level,
+)
+from detzoo.layers.conv import ConvModule
+from detzoo.layers.norm import Norm
+from detzoo.losses.boxes import BoxLoss, SmoothL1Loss
+from detzoo.losses.classification import ClassificationLoss, SoftmaxCrossEntropy
+from detzoo.postprocess.nms import NMS
+from detzoo.postprocess.select import Select
+from detzoo.priors.ssd import SSDAnchors
+from detzoo.structures import DensePredictions
+
+
+@config
+class SSDHeadConfig(DenseHeadConfig):
+    """Per level one convolution for the classes and one for the boxes.
+
+    Of the background, the ``negative_ratio`` times as many priors as there are positive ones count
+    whose loss is highest in their image. With a ``separable_norm`` each convolution becomes a
+    depthwise one with that norm and a 1x1 one (SSDLite).
+    """
+
+    priors: SSDAnchors
+    assigner: Assigner = MaxIoUAssigner(positive_iou=0.5, negative_iou=0.5, match_ties=False)
+    coder: BoxCoder = DeltaCoder(stds=(0.1, 0.1, 0.2, 0.2))
+    classification_loss: ClassificationLoss = SoftmaxCrossEntropy()
+    box_loss: BoxLoss = SmoothL1Loss()
+    select: Select = Select(
+        min_score=0.02, pre_nms=1000, suppression=NMS(max_iou=0.45), max_detections=200
+    )
+    negative_ratio: int = 3
+    separable_norm: Norm | None = None
+
+    def build(
+        self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int
+    ) -> SSDHead:
+        return SSDHead(self, in_channels, strides, num_classes)
+
+
+class SSDHead(DenseHead):
+    """Children ``cls_convs`` and ``reg_convs``: per level a sequence whose last child predicts."""
+
+    config: SSDHeadConfig
+
+    def __init__(
+        self,
+        config: SSDHeadConfig,
+        in_channels: Sequence[int],
+        strides: Sequence[int],
+        num_classes: int,
+    ) -> None:
+        super().__init__(config, strides, num_classes)
+        self.cls_convs, self.reg_convs = nn.ModuleList(), nn.ModuleList()
+        for level, channels in enumerate(in_channels):
+            boxes = config.priors.num_on(level)
+            for convs, width in ((self.cls_convs, self.num_outputs), (self.reg_convs, 4)):
+                convs.append(_predictor(channels, boxes * width, config.separable_norm))
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                if config.separable_norm is None:
+                    nn.init.xavier_uniform_(module.weight)
+                else:
+                    nn.init.normal_(module.weight, std=0.001)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+    def forward(self, features: Sequence[Tensor]) -> DensePredictions:
+        logits, deltas = [], []
+        for x, cls_conv, reg_conv in zip(features, self.cls_convs, self.reg_convs):
+            logits.append(flatten_level(cls_conv(x), self.num_outputs))
+            deltas.append(flatten_level(reg_conv(x), 4))
+        grids = tuple((x.shape[2], x.shape[3]) for x in features)
+        priors = self.config.priors.place(grids, self.strides, features[0].device)
+        return DensePredictions(torch.cat(logits, 1), torch.cat(deltas, 1), priors)
+
+    def losses(self, predictions: DensePredictions, targets: DenseTargets) -> dict[str, Tensor]:
+        """The base's losses, with the background reduced to what is hardest."""
+        config = self.config
+        logits = predictions.cls_logits.float().flatten(0, 1)
+        losses = config.classification_loss.per_example(logits, targets.labels.flatten())
+        losses = losses.view_as(targets.labels) * targets.label_weights
+        is_positive = targets.labels < self.num_classes
+        wanted = is_positive.sum(1, keepdim=True) * config.negative_ratio
+        # (B, P) the place of every prior among the negatives of its image, the hardest first.
+        hardness = losses.detach().masked_fill(is_positive, -1.0)
+        rank = hardness.argsort(1, descending=True).argsort(1)
+        counts = is_positive | (rank < wanted)
+        classification = config.classification_loss.weight * (losses * counts).sum()
+
+        encoded = config.coder.encode(predictions.priors.boxes, targets.boxes)
+        box = config.box_loss(
+            predictions.box_deltas.float().flatten(0, 1),
+            encoded.flatten(0, 1),
+            targets.box_weights.flatten(),
+        )
+        return {
+            "loss_cls": classification / targets.num_samples,
+            "loss_bbox": box / targets.num_samples,
+        }
+
+    def class_parameters(self) -> dict[str, ClassRows]:
+        parameters = {}
+        for level, convs in enumerate(self.cls_convs):
+            rows = ClassRows(
+                groups=self.config.priors.num_on(level),
+                shared=self.config.classification_loss.num_outputs(0),
+            )
+            name = f"cls_convs.{level}.{len(convs) - 1}"  # type: ignore[arg-type]
+            parameters |= {f"{name}.weight": rows, f"{name}.bias": rows}
+        return parameters
+
+
+def _predictor(channels: int, outputs: int, separable_norm: Norm | None) -> nn.Sequential:
+    if separable_norm is None:
+        return nn.Sequential(nn.Conv2d(channels, outputs, 3, padding=1))
+    depthwise = ConvModule(
+        channels,
+        channels,
+        3,
+        padding=1,
+        groups=channels,
+        norm=separable_norm,
+        activation="relu6",
+    )
+    return nn.Sequential(depthwise, nn.Conv2d(channels, outputs, 1))

@@ -1,0 +1,212 @@
+"""YOLOv3's head (https://arxiv.org/abs/1804.02767)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from detzoo.assigners.grid import GridAssigner
+from detzoo.config import ConfigError, config
+from detzoo.heads.base import DetectionHead, DetectionHeadConfig
+from detzoo.heads.class_rows import ClassRows
+from detzoo.heads.dense.base import flatten_level
+from detzoo.layers.conv import ConvModule
+from detzoo.layers.norm import BatchNorm, Norm
+from detzoo.postprocess.nms import NMS
+from detzoo.postprocess.select import Select
+from detzoo.priors.yolo import YOLOAnchors
+from detzoo.structures import (
+    Candidates,
+    DensePredictions,
+    Detections,
+    ImageInfo,
+    Priors,
+    Targets,
+)
+
+# A target on the very border of its cell would ask for an infinite logit.
+EPS = 1e-6
+
+
+@config
+class YOLOv3HeadConfig(DetectionHeadConfig):
+    """Per level a 3x3 convolution to ``channels`` and one that predicts, for every anchor, its
+    centre in the cell, its size, its confidence and the classes.
+
+    The four losses are sums over the batch, not means. ``min_confidence`` drops boxes before
+    ``select`` looks at the scores of their classes.
+    """
+
+    anchors: YOLOAnchors
+    channels: tuple[int, ...] = (1024, 512, 256)
+    norm: Norm = BatchNorm()
+    assigner: GridAssigner = GridAssigner()
+    class_weight: float = 1.0
+    confidence_weight: float = 1.0
+    centre_weight: float = 2.0
+    size_weight: float = 2.0
+    min_confidence: float = 0.005
+    select: Select = Select(min_score=0.05, suppression=NMS(max_iou=0.45))
+
+    def __post_init__(self) -> None:
+        if len(self.channels) != len(self.anchors.sizes):
+            raise ConfigError(
+                f"channels: {len(self.channels)} for {len(self.anchors.sizes)} levels of anchors"
+            )
+
+    def build(
+        self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int
+    ) -> YOLOv3Head:
+        return YOLOv3Head(self, in_channels, strides, num_classes)
+
+
+class YOLOv3Head(DetectionHead):
+    """Children ``convs_bridge`` and ``convs_pred``, from the coarsest level to the finest.
+
+    A prediction of 5 + C channels is x, y, width, height, confidence, classes.
+    """
+
+    def __init__(
+        self,
+        config: YOLOv3HeadConfig,
+        in_channels: Sequence[int],
+        strides: Sequence[int],
+        num_classes: int,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.strides = tuple(strides)
+        self.num_classes = num_classes
+        self.convs_bridge, self.convs_pred = nn.ModuleList(), nn.ModuleList()
+        anchors = config.anchors.num_per_cell
+        for width, channels in zip(in_channels, config.channels):
+            bridge = ConvModule(
+                width, channels, 3, padding=1, norm=config.norm, activation="leaky_relu"
+            )
+            self.convs_bridge.append(bridge)
+            self.convs_pred.append(nn.Conv2d(channels, anchors * (5 + num_classes), 1))
+        self._initialise()
+
+    def forward(self, features: Sequence[Tensor]) -> DensePredictions:
+        maps = []
+        for x, bridge, predict in zip(features, self.convs_bridge, self.convs_pred):
+            maps.append(flatten_level(predict(bridge(x)), 5 + self.num_classes))
+        grids = tuple((x.shape[2], x.shape[3]) for x in features)
+        priors = self.config.anchors.place(grids, self.strides, features[0].device)
+        box, confidence, classes = torch.cat(maps, 1).split([4, 1, self.num_classes], 2)
+        return DensePredictions(classes, box, priors, confidence[..., 0])
+
+    def loss(
+        self,
+        predictions: DensePredictions,
+        targets: Sequence[Targets],
+        infos: Sequence[ImageInfo],
+    ) -> dict[str, Tensor]:
+        config = self.config
+        assert predictions.quality_logits is not None
+        labels, boxes, is_positive, is_negative = self._targets(predictions.priors, targets)
+        positive = is_positive.float()
+        wanted = encode(predictions.priors, boxes)
+        predicted = predictions.box_deltas.float()
+        classes = _cross_entropy(
+            predictions.cls_logits.float(), F.one_hot(labels, self.num_classes).float()
+        )
+        confidence = _cross_entropy(predictions.quality_logits.float(), positive)
+        centre = _cross_entropy(predicted[..., :2], wanted[..., :2])
+        size = (predicted[..., 2:] - wanted[..., 2:]).square()
+        return {
+            "loss_cls": config.class_weight * (classes.sum(2) * positive).sum(),
+            "loss_conf": config.confidence_weight
+            * (confidence * (is_positive | is_negative)).sum(),
+            "loss_xy": config.centre_weight * (centre.sum(2) * positive).sum(),
+            "loss_wh": config.size_weight * (size.sum(2) * positive).sum(),
+        }
+
+    @torch.no_grad()
+    def _targets(self, priors: Priors, targets: Sequence[Targets]) -> tuple[Tensor, ...]:
+        """Labels (B, P), boxes (B, P, 4), masks (B, P) of positive and of negative anchors.
+
+        Where an anchor has no target, its label is 0 and its box is its own.
+        """
+        rows = []
+        for target in targets:
+            assignment = self.config.assigner.assign(priors, target)
+            labels, boxes = torch.zeros_like(assignment.target_index), priors.boxes
+            if len(target):
+                index = assignment.target_index.clamp(min=0)
+                positive = assignment.is_positive
+                labels = torch.where(positive, target.labels[index], labels)
+                boxes = torch.where(positive[:, None], target.boxes[index], boxes)
+            rows.append((labels, boxes, assignment.is_positive, assignment.is_background))
+        return tuple(torch.stack(column) for column in zip(*rows))
+
+    def decode(self, predictions: DensePredictions, infos: Sequence[ImageInfo]) -> list[Candidates]:
+        assert predictions.quality_logits is not None
+        min_score = self.config.select.min_score
+        out = []
+        for image in range(len(infos)):
+            confidence = predictions.quality_logits[image].float().sigmoid()
+            scores = predictions.cls_logits[image].float().sigmoid()
+            is_sure = confidence >= self.config.min_confidence
+            # The confidence enters the score only after this threshold, so that more boxes stay.
+            prior, label = ((scores > min_score) & is_sure[:, None]).nonzero(as_tuple=True)
+            boxes = decode(predictions.priors, predictions.box_deltas[image].float())
+            score = scores[prior, label] * confidence[prior]
+            out.append(Candidates(boxes[prior], score, label, label))
+        return out
+
+    def select(self, candidates: Sequence[Candidates]) -> list[Detections]:
+        return [self.config.select(image) for image in candidates]
+
+    def class_parameters(self) -> dict[str, ClassRows]:
+        # Five shared rows precede the classes of every anchor.
+        rows = ClassRows(groups=self.config.anchors.num_per_cell, leading=5)
+        names = (f"convs_pred.{level}" for level in range(len(self.convs_pred)))
+        return {f"{name}.{leaf}": rows for name in names for leaf in ("weight", "bias")}
+
+    def _initialise(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.normal_(module.weight, std=0.01)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        for predict, stride in zip(self.convs_pred, self.strides):
+            assert isinstance(predict.bias, Tensor)
+            bias = predict.bias.data.view(self.config.anchors.num_per_cell, -1)
+            # As if there were eight objects on every level of an image of 608 pixels.
+            bias[:, 4] = _logit(8 / (608 / stride) ** 2)
+            bias[:, 5:] = _logit(0.01)
+
+
+def encode(priors: Priors, boxes: Tensor) -> Tensor:
+    """Boxes (..., P, 4) as position of their centre in the prior's cell, between 0 and 1, and
+    logarithms of the size ratios."""
+    centre, size = _centre_and_size(boxes)
+    prior_centre, prior_size = _centre_and_size(priors.boxes)
+    position = (centre - prior_centre) / priors.stride[:, None] + 0.5
+    ratio = (size / prior_size).clamp(min=EPS)
+    return torch.cat([position.clamp(EPS, 1 - EPS), ratio.log()], -1)
+
+
+def decode(priors: Priors, deltas: Tensor) -> Tensor:
+    """The boxes (..., P, 4) of predictions whose position is still a logit."""
+    prior_centre, prior_size = _centre_and_size(priors.boxes)
+    centre = prior_centre + (deltas[..., :2].sigmoid() - 0.5) * priors.stride[:, None]
+    half = prior_size * deltas[..., 2:].exp() / 2
+    return torch.cat([centre - half, centre + half], -1)
+
+
+def _centre_and_size(boxes: Tensor) -> tuple[Tensor, Tensor]:
+    return (boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]
+
+
+def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    return F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+
+
+def _logit(probability: float) -> float:
+    return -math.log(1 / probability - 1)

@@ -1,0 +1,117 @@
+"""The extra levels of SSD (https://arxiv.org/abs/1512.02325)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from detzoo.config import ConfigError, config
+from detzoo.layers.conv import Activation, ConvModule
+from detzoo.layers.norm import Norm
+from detzoo.layers.separable import SeparableConv
+from detzoo.necks.base import Neck, NeckConfig
+
+
+@config
+class SSDNeckConfig(NeckConfig):
+    """Ever coarser maps after the backbone's, each from the one before.
+
+    A level has a 1x1 convolution to half its ``channels`` and a 3x3 one with a stride and a padding
+    (the last level's has ``last_kernel_size``). ``l2_norm_scale`` normalises the backbone's first
+    map, whose values are far larger than those of the other ones; None leaves it as it is.
+    With a ``separable_norm`` the convolutions are light (SSDLite): 3x3 ones are separable, and all
+    have that norm.
+    """
+
+    channels: tuple[int, ...] = (512, 256, 256, 256)
+    strides: tuple[int, ...] = (2, 2, 1, 1)
+    paddings: tuple[int, ...] = (1, 1, 0, 0)
+    last_kernel_size: int = 3
+    l2_norm_scale: float | None = 20.0
+    separable_norm: Norm | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("strides", "paddings"):
+            if len(getattr(self, name)) != len(self.channels):
+                raise ConfigError(f"{name}: not one for each of {len(self.channels)} levels")
+
+    def build(self, in_channels: Sequence[int], in_strides: Sequence[int]) -> SSDNeck:
+        return SSDNeck(self, in_channels, in_strides)
+
+
+class SSDNeck(Neck):
+    """Children ``extra_layers`` and, where asked for, ``l2_norm``."""
+
+    def __init__(
+        self, config: SSDNeckConfig, in_channels: Sequence[int], in_strides: Sequence[int]
+    ) -> None:
+        super().__init__()
+        self.l2_norm: nn.Module = nn.Identity()
+        if config.l2_norm_scale is not None:
+            self.l2_norm = L2Norm(in_channels[0], config.l2_norm_scale)
+        channels, strides = list(in_channels), list(in_strides)
+        self.extra_layers = nn.ModuleList()
+        for number, width in enumerate(config.channels):
+            is_last = number == len(config.channels) - 1
+            kernel_size = config.last_kernel_size if is_last else 3
+            stride = config.strides[number]
+            self.extra_layers.append(
+                _level(config, channels[-1], width, kernel_size, stride, config.paddings[number])
+            )
+            channels.append(width)
+            strides.append(strides[-1] * stride)
+        self.out_channels, self.out_strides = tuple(channels), tuple(strides)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                if config.separable_norm is None:
+                    nn.init.xavier_uniform_(module.weight)
+                else:
+                    nn.init.trunc_normal_(module.weight, std=0.03)
+
+    def forward(self, features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        outputs = [self.l2_norm(features[0]), *features[1:]]
+        x = features[-1]
+        for layer in self.extra_layers:
+            x = layer(x)
+            outputs.append(x)
+        return tuple(outputs)
+
+
+class L2Norm(nn.Module):
+    """Scales the vector of channels in every cell to length one, then each channel by ``weight``."""
+
+    eps = 1e-10
+
+    def __init__(self, channels: int, scale: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((channels,), scale))
+
+    def forward(self, x: Tensor) -> Tensor:
+        values = x.float()  # squares of large values leave the range of half precision
+        length = values.square().sum(1, keepdim=True).sqrt() + self.eps
+        return (self.weight[:, None, None] * values / length).to(x.dtype)
+
+
+def _level(
+    config: SSDNeckConfig, in_channels: int, width: int, kernel_size: int, stride: int, padding: int
+) -> nn.Sequential:
+    norm = config.separable_norm
+    activation: Activation = "relu" if norm is None else "relu6"
+    squeeze = ConvModule(in_channels, width // 2, 1, norm=norm, activation=activation)
+    if norm is None:
+        expand: nn.Module = ConvModule(
+            width // 2, width, kernel_size, stride=stride, padding=padding
+        )
+    else:
+        expand = SeparableConv(
+            width // 2,
+            width,
+            kernel_size,
+            stride=stride,
+            padding=padding,
+            norm=norm,
+            activation=activation,
+        )
+    return nn.Sequential(squeeze, expand)
