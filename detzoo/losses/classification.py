@@ -5,25 +5,21 @@ Each returns the weighted sum over examples; the caller divides by its own norma
 
 from __future__ import annotations
 
-import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from detzoo.config import config
+from detzoo.losses.scoring import Scoring, SigmoidScoring
 
 
 @config
-class ClassificationLoss(ABC):
+class ClassificationLoss(Scoring):
     """A loss of class logits, and the way back from logits to scores."""
 
     weight: float = 1.0
-
-    @abstractmethod
-    def num_outputs(self, num_classes: int) -> int:
-        """Logits per example."""
 
     @abstractmethod
     def __call__(self, logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
@@ -32,14 +28,6 @@ class ClassificationLoss(ABC):
     @abstractmethod
     def per_example(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The unweighted loss of each example, (N,)."""
-
-    @abstractmethod
-    def scores(self, logits: Tensor) -> Tensor:
-        """Probabilities of the classes: (..., K) -> (..., C)."""
-
-    @abstractmethod
-    def above(self, logits: Tensor, min_score: float) -> Tensor:
-        """Where the score exceeds ``min_score``: (..., K) -> (..., C) bool."""
 
 
 @config
@@ -62,24 +50,8 @@ class SoftmaxCrossEntropy(ClassificationLoss):
         return self.scores(logits) > min_score
 
 
-class _SigmoidLoss(ClassificationLoss):
-    """C independent yes-or-no questions; background answers no to all."""
-
-    def num_outputs(self, num_classes: int) -> int:
-        return num_classes
-
-    def scores(self, logits: Tensor) -> Tensor:
-        return logits.sigmoid()
-
-    def above(self, logits: Tensor, min_score: float) -> Tensor:
-        # Comparing logits saves the sigmoid of the many scores that are dropped.
-        if min_score <= 0:
-            return torch.ones_like(logits, dtype=torch.bool)
-        return logits > math.log(min_score / (1 - min_score))
-
-
 @config
-class SigmoidCrossEntropy(_SigmoidLoss):
+class SigmoidCrossEntropy(SigmoidScoring, ClassificationLoss):
     """Binary cross entropy, summed over classes."""
 
     def __call__(self, logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
@@ -92,7 +64,7 @@ class SigmoidCrossEntropy(_SigmoidLoss):
 
 
 @config
-class FocalLoss(_SigmoidLoss):
+class FocalLoss(SigmoidScoring, ClassificationLoss):
     """Focal loss, summed over classes (https://arxiv.org/abs/1708.02002)."""
 
     gamma: float = 2.0

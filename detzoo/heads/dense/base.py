@@ -9,36 +9,60 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from detzoo.assigners.base import Assigner
+from detzoo.assigners.base import PriorAssigner
 from detzoo.coders.base import BoxCoder
 from detzoo.coders.delta import DeltaCoder
 from detzoo.config import config
 from detzoo.heads.base import DetectionHead, DetectionHeadConfig
 from detzoo.losses.boxes import BoxLoss
 from detzoo.losses.classification import ClassificationLoss
+from detzoo.losses.scoring import Scoring
 from detzoo.ops.distributed import average_over_processes
 from detzoo.postprocess.select import Select
 from detzoo.priors.anchors import inside_image
 from detzoo.priors.base import PriorGrid
 from detzoo.samplers.base import Sampler
-from detzoo.structures import Candidates, DensePredictions, Detections, ImageInfo, Targets
+from detzoo.structures import (
+    Assignment,
+    Candidates,
+    DensePredictions,
+    Detections,
+    ImageInfo,
+    Priors,
+    Targets,
+)
 
 
 @config
-class DenseHeadConfig(DetectionHeadConfig):
-    """Parts that all dense heads share. Without a ``sampler`` every prior is trained on.
+class PriorHeadConfig(DetectionHeadConfig):
+    """What every dense head has: priors, a code for boxes relative to them, the final choice."""
+
+    priors: PriorGrid
+    coder: BoxCoder = DeltaCoder()
+    select: Select
+
+    @property
+    @abstractmethod
+    def scoring(self) -> Scoring:
+        """How class logits become scores."""
+
+
+@config
+class DenseHeadConfig(PriorHeadConfig):
+    """A head that trains on an assignment. Without a ``sampler`` every prior is trained on.
 
     ``border`` is how many pixels a prior may reach beyond the image to be trained on; None: any.
     """
 
-    priors: PriorGrid
-    assigner: Assigner
-    coder: BoxCoder = DeltaCoder()
+    assigner: PriorAssigner
     sampler: Sampler | None = None
     classification_loss: ClassificationLoss
     box_loss: BoxLoss
     border: float | None = None
-    select: Select
+
+    @property
+    def scoring(self) -> Scoring:
+        return self.classification_loss
 
     @abstractmethod
     def build(
@@ -50,11 +74,13 @@ class DenseHeadConfig(DetectionHeadConfig):
 class DenseTargets:
     """What each prior of each image is trained on.
 
-    ``labels`` (B, P) are C for background, ``label_weights`` (B, P) 0 where a prior is left out,
-    ``boxes`` (B, P, 4) count where ``box_weights`` (B, P) is 1. ``num_samples`` is the number of
-    examples that losses are averaged over.
+    ``index`` (B, P) is its target, BACKGROUND or IGNORED. ``labels`` (B, P) are C for background,
+    ``label_weights`` (B, P) 0 where a prior is left out, ``boxes`` (B, P, 4) count where
+    ``box_weights`` (B, P) is 1. ``num_samples`` is the number of examples that losses are averaged
+    over.
     """
 
+    index: Tensor
     labels: Tensor
     label_weights: Tensor
     boxes: Tensor
@@ -62,34 +88,83 @@ class DenseTargets:
     num_samples: Tensor
 
 
-class DenseHead(DetectionHead):
+class PriorHead(DetectionHead):
+    """Predictions for every prior, and detections made of them; the family says how it trains.
+
+    ``box_channels`` are the numbers that code one box.
+    """
+
+    box_channels = 4
+
+    def __init__(self, config: PriorHeadConfig, strides: Sequence[int], num_classes: int) -> None:
+        super().__init__()
+        self.config = config
+        self.strides = tuple(strides)
+        self.num_classes = num_classes
+        self.num_outputs = config.scoring.num_outputs(num_classes)
+
+    @abstractmethod
+    def forward_level(self, x: Tensor, level: int) -> tuple[Tensor, ...]:
+        """(B, C, H, W) of one level -> class logits (B, A * K, H, W), codes (B, A * D, H, W),
+        and logits of the quality (B, A, H, W) where the head rates its boxes."""
+
+    def forward(self, features: Sequence[Tensor]) -> DensePredictions:
+        levels = [self.forward_level(x, level) for level, x in enumerate(features)]
+        grids = tuple((x.shape[2], x.shape[3]) for x in features)
+        priors = self.config.priors.place(grids, self.strides, features[0].device)
+        logits, codes, *quality = (
+            torch.cat([flatten_level(x, channels) for x in maps], 1)
+            for maps, channels in zip(zip(*levels), (self.num_outputs, self.box_channels, 1))
+        )
+        return DensePredictions(logits, codes, priors, quality[0][..., 0] if quality else None)
+
+    def decode(self, predictions: DensePredictions, infos: Sequence[ImageInfo]) -> list[Candidates]:
+        """The best-scored boxes of each image and level."""
+        out = []
+        for image, info in enumerate(infos):
+            prior, scores, labels = self._best(predictions.cls_logits[image], predictions)
+            codes = predictions.box_deltas[image, prior].float()
+            boxes = self.decode_boxes(predictions.priors, prior, codes, info.size)
+            if predictions.quality_logits is not None:
+                scores = scores * predictions.quality_logits[image, prior].float().sigmoid()
+            candidates = Candidates(boxes, scores, labels, labels)
+            out.append(candidates[has_area(boxes)])
+        return out
+
+    def decode_boxes(
+        self, priors: Priors, index: Tensor, codes: Tensor, size: tuple[int, int]
+    ) -> Tensor:
+        """Boxes (K, 4) of the priors at ``index`` (K,) with ``codes`` (K, D), cut at the image."""
+        return self.config.coder.decode(priors.boxes[index], codes, size)
+
+    def select(self, candidates: Sequence[Candidates]) -> list[Detections]:
+        return [self.config.select(image) for image in candidates]
+
+    def _best(self, logits: Tensor, predictions: DensePredictions) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits (P, K) of one image -> prior index, score and label of the candidates."""
+        select, scoring = self.config.select, self.config.scoring
+        priors, scores, labels = [], [], []
+        start = 0
+        for level in logits.split(predictions.priors.level_sizes):
+            prior, label = scoring.above(level, select.min_score).nonzero(as_tuple=True)
+            score = scoring.scores(level[prior].float()).gather(1, label[:, None])[:, 0]
+            if select.pre_nms is not None and len(score) > select.pre_nms:
+                score, best = score.topk(select.pre_nms)
+                prior, label = prior[best], label[best]
+            priors.append(prior + start)
+            scores.append(score)
+            labels.append(label)
+            start += len(level)
+        return torch.cat(priors), torch.cat(scores), torch.cat(labels)
+
+
+class DenseHead(PriorHead):
     """``loss`` is ``losses`` of ``assign``; ``decode`` and ``select`` make detections.
 
     A family overrides the steps in which it differs.
     """
 
-    def __init__(self, config: DenseHeadConfig, strides: Sequence[int], num_classes: int) -> None:
-        super().__init__()
-        self.config = config
-        self.strides = tuple(strides)
-        self.num_classes = num_classes
-        self.num_outputs = config.classification_loss.num_outputs(num_classes)
-
-    @abstractmethod
-    def forward_level(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, C, H, W) of one level -> class logits (B, A * K, H, W), deltas (B, A * 4, H, W)."""
-
-    def forward(self, features: Sequence[Tensor]) -> DensePredictions:
-        logits, deltas, grids = [], [], []
-        for x in features:
-            level_logits, level_deltas = self.forward_level(x)
-            grids.append((x.shape[2], x.shape[3]))
-            logits.append(flatten_level(level_logits, self.num_outputs))
-            deltas.append(flatten_level(level_deltas, 4))
-        priors = self.config.priors.place(tuple(grids), self.strides, features[0].device)
-        return DensePredictions(torch.cat(logits, 1), torch.cat(deltas, 1), priors)
-
-    # ------------------------------------------------------------------------------ training
+    config: DenseHeadConfig
 
     def loss(
         self,
@@ -107,42 +182,24 @@ class DenseHead(DetectionHead):
         infos: Sequence[ImageInfo],
     ) -> DenseTargets:
         """Targets of all priors in all images."""
-        rows = [
-            self._assign_image(predictions, target, info) for target, info in zip(targets, infos)
+        assignments = [
+            self.assign_image(predictions, image, target, info)
+            for image, (target, info) in enumerate(zip(targets, infos))
         ]
-        labels, is_positive, is_negative, boxes = (torch.stack(column) for column in zip(*rows))
-        # An image without positives, or without negatives, counts as having one.
-        num_samples = is_positive.sum(1).clamp(min=1).sum()
-        if self.config.sampler is not None:
-            num_samples = num_samples + is_negative.sum(1).clamp(min=1).sum()
-        return DenseTargets(
-            labels,
-            (is_positive | is_negative).float(),
-            boxes,
-            is_positive.float(),
-            average_over_processes(num_samples.float()),
+        return gather_targets(
+            assignments, targets, predictions.priors, self.num_classes, self.config.sampler
         )
 
-    def _assign_image(
-        self, predictions: DensePredictions, targets: Targets, info: ImageInfo
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Labels (P,), positive and negative masks (P,), target boxes (P, 4)."""
+    def assign_image(
+        self, predictions: DensePredictions, image: int, targets: Targets, info: ImageInfo
+    ) -> Assignment:
+        """The target of each prior in the image at index ``image``."""
         priors = predictions.priors
-        allowed = inside_image(priors, info, self.config.border)
-        # Priors outside must not be the best match of a target either: move them off the image.
-        boxes = torch.where(allowed[:, None], priors.boxes, -1.0)
-        assignment = self.config.assigner.assign(boxes, targets)
-        assignment = assignment.ignoring(~allowed)
-        is_positive, is_negative = assignment.is_positive, assignment.is_background
-        if self.config.sampler is not None:
-            sampling = self.config.sampler.sample(assignment)
-            is_positive, is_negative = sampling.is_positive, sampling.is_negative
-        if len(targets) == 0:
-            labels = torch.full((len(priors),), self.num_classes, device=boxes.device)
-            return labels, is_positive, is_negative, priors.boxes
-        index = assignment.target_index.clamp(min=0)
-        labels = torch.where(is_positive, targets.labels[index], self.num_classes)
-        return labels, is_positive, is_negative, targets.boxes[index]
+        return self.config.assigner.assign_priors(priors, targets, self.trainable(priors, info))
+
+    def trainable(self, priors: Priors, info: ImageInfo) -> Tensor:
+        """(P,) whether a prior may be trained on in this image."""
+        return inside_image(priors, info, self.config.border)
 
     def losses(self, predictions: DensePredictions, targets: DenseTargets) -> dict[str, Tensor]:
         """Classification and box loss, averaged over the examples."""
@@ -166,41 +223,53 @@ class DenseHead(DetectionHead):
             "loss_bbox": box / targets.num_samples,
         }
 
-    # ----------------------------------------------------------------------------- inference
 
-    def decode(self, predictions: DensePredictions, infos: Sequence[ImageInfo]) -> list[Candidates]:
-        """The best-scored boxes of each image and level."""
-        out = []
-        for image, info in enumerate(infos):
-            prior, scores, labels = self._best(predictions.cls_logits[image], predictions)
-            boxes = self.config.coder.decode(
-                predictions.priors.boxes[prior],
-                predictions.box_deltas[image, prior].float(),
-                info.size,
-            )
-            candidates = Candidates(boxes, scores, labels, labels)
-            out.append(candidates[has_area(boxes)])
-        return out
+def gather_targets(
+    assignments: Sequence[Assignment],
+    targets: Sequence[Targets],
+    priors: Priors,
+    num_classes: int,
+    sampler: Sampler | None = None,
+) -> DenseTargets:
+    """What the assignment of each image means for training; with a ``sampler``, to its choice."""
+    rows = [
+        _gather_image(assignment, target, priors, num_classes, sampler)
+        for assignment, target in zip(assignments, targets)
+    ]
+    index, labels, is_positive, is_negative, boxes = (torch.stack(column) for column in zip(*rows))
+    # An image without positives, or without negatives, counts as having one.
+    num_samples = is_positive.sum(1).clamp(min=1).sum()
+    if sampler is not None:
+        num_samples = num_samples + is_negative.sum(1).clamp(min=1).sum()
+    return DenseTargets(
+        index,
+        labels,
+        (is_positive | is_negative).float(),
+        boxes,
+        is_positive.float(),
+        average_over_processes(num_samples.float()),
+    )
 
-    def select(self, candidates: Sequence[Candidates]) -> list[Detections]:
-        return [self.config.select(image) for image in candidates]
 
-    def _best(self, logits: Tensor, predictions: DensePredictions) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits (P, K) of one image -> prior index, score and label of the candidates."""
-        select, loss = self.config.select, self.config.classification_loss
-        priors, scores, labels = [], [], []
-        start = 0
-        for level in logits.split(predictions.priors.level_sizes):
-            prior, label = loss.above(level, select.min_score).nonzero(as_tuple=True)
-            score = loss.scores(level[prior].float()).gather(1, label[:, None])[:, 0]
-            if select.pre_nms is not None and len(score) > select.pre_nms:
-                score, best = score.topk(select.pre_nms)
-                prior, label = prior[best], label[best]
-            priors.append(prior + start)
-            scores.append(score)
-            labels.append(label)
-            start += len(level)
-        return torch.cat(priors), torch.cat(scores), torch.cat(labels)
+def _gather_image(
+    assignment: Assignment,
+    targets: Targets,
+    priors: Priors,
+    num_classes: int,
+    sampler: Sampler | None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Target index and label (P,), positive and negative masks (P,), target boxes (P, 4)."""
+    index = assignment.target_index
+    is_positive, is_negative = assignment.is_positive, assignment.is_background
+    if sampler is not None:
+        sampling = sampler.sample(assignment)
+        is_positive, is_negative = sampling.is_positive, sampling.is_negative
+    if len(targets) == 0:
+        labels = torch.full_like(index, num_classes)
+        return index, labels, is_positive, is_negative, priors.boxes
+    some = index.clamp(min=0)
+    labels = torch.where(is_positive, targets.labels[some], num_classes)
+    return index, labels, is_positive, is_negative, targets.boxes[some]
 
 
 def flatten_level(x: Tensor, channels: int) -> Tensor:

@@ -15,7 +15,7 @@ from detzoo.config import config
 from detzoo.heads.base import ProposalHead, ProposalHeadConfig
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseHead, DenseHeadConfig, has_area
-from detzoo.heads.dense.retina import initialise_convs
+from detzoo.heads.dense.towers import initialise_convs
 from detzoo.losses.boxes import BoxLoss, L1Loss
 from detzoo.losses.classification import ClassificationLoss, SigmoidCrossEntropy
 from detzoo.postprocess.nms import NMS
@@ -70,7 +70,7 @@ class RPNHead(DenseHead, ProposalHead):
         self.rpn_reg = nn.Conv2d(channels, num_anchors * 4, 1)
         initialise_convs(self)
 
-    def forward_level(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward_level(self, x: Tensor, level: int) -> tuple[Tensor, Tensor]:
         x = F.relu(self.rpn_conv(x), inplace=True)
         return self.rpn_cls(x), self.rpn_reg(x)
 

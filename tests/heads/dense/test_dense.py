@@ -46,7 +46,7 @@ class PlainConfig(DenseHeadConfig):
 class Plain(DenseHead):
     """Its features are its predictions."""
 
-    def forward_level(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward_level(self, x: Tensor, level: int) -> tuple[Tensor, Tensor]:
         return x[:, : self.num_outputs], x[:, self.num_outputs :]
 
     def class_parameters(self) -> dict[str, ClassRows]:

@@ -1,0 +1,50 @@
+"""Layers that dense heads share."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+from torch import nn
+
+from detzoo.layers.conv import PLAIN, ConvModule
+from detzoo.layers.convolution import Convolution, DeformConv2d
+from detzoo.layers.norm import Norm
+
+
+def tower(
+    in_channels: int,
+    channels: int,
+    num_convs: int,
+    *,
+    norm: Norm | None = None,
+    bias: bool | None = None,
+    last: Convolution = PLAIN,
+) -> nn.Sequential:
+    """3x3 convolutions, the last one of another kind if wanted."""
+    widths = itertools.pairwise([in_channels, *[channels] * num_convs])
+    kinds = [*[PLAIN] * (num_convs - 1), last]
+    return nn.Sequential(
+        *(
+            ConvModule(a, b, 3, padding=1, convolution=kind, norm=norm, bias=bias)
+            for (a, b), kind in zip(widths, kinds)
+        )
+    )
+
+
+def initialise_convs(module: nn.Module) -> None:
+    """Small weights, so that a fresh head says nothing strongly."""
+    for conv in module.modules():
+        if isinstance(conv, nn.Conv2d):
+            nn.init.normal_(conv.weight, std=0.01)
+            if conv.bias is not None:
+                nn.init.zeros_(conv.bias)
+    for conv in module.modules():
+        if isinstance(conv, DeformConv2d):
+            nn.init.zeros_(conv.conv_offset.weight)
+
+
+def expect_rarely(conv: nn.Conv2d, probability: float = 0.01) -> None:
+    """Lets every class start at this score: rare objects must not start from even odds."""
+    assert conv.bias is not None
+    nn.init.constant_(conv.bias, -math.log(1 / probability - 1))

@@ -1,0 +1,41 @@
+"""How class logits become scores."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+
+class Scoring(ABC):
+    """The way from the logits of an example to the probabilities of its classes."""
+
+    @abstractmethod
+    def num_outputs(self, num_classes: int) -> int:
+        """Logits per example."""
+
+    @abstractmethod
+    def scores(self, logits: Tensor) -> Tensor:
+        """Probabilities of the classes: (..., K) -> (..., C)."""
+
+    @abstractmethod
+    def above(self, logits: Tensor, min_score: float) -> Tensor:
+        """Where the score exceeds ``min_score``: (..., K) -> (..., C) bool."""
+
+
+class SigmoidScoring(Scoring):
+    """C independent yes-or-no questions; background answers no to all."""
+
+    def num_outputs(self, num_classes: int) -> int:
+        return num_classes
+
+    def scores(self, logits: Tensor) -> Tensor:
+        return logits.sigmoid()
+
+    def above(self, logits: Tensor, min_score: float) -> Tensor:
+        # Comparing logits saves the sigmoid of the many scores that are dropped.
+        if min_score <= 0:
+            return torch.ones_like(logits, dtype=torch.bool)
+        return logits > math.log(min_score / (1 - min_score))
