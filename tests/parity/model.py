@@ -83,7 +83,7 @@ def _without_randomness(config: DetectorConfig) -> DetectorConfig:
 
 def _take_everything(config: Any) -> Any:
     if isinstance(config, Sampler):
-        return dataclasses.replace(config, num=1_000_000)
+        return dataclasses.replace(config, num=1_000_000, max_negatives_per_positive=None)
     if isinstance(config, ProposalHeadConfig):
         select = dataclasses.replace(config.train_select, max_detections=200)
         return dataclasses.replace(config, train_select=select)
