@@ -1,18 +1,17 @@
 """Checkpoints: a detector with its configuration and class names in one file.
 
-A checkpoint is a ``torch.save`` of plain values (tensors, dicts, lists, numbers, text) and is
-read with ``weights_only=True``: loading one never executes code from it.
+A checkpoint is a ``torch.save`` of plain values (tensors, dicts, lists, numbers, text). Loading one
+never executes code from it; see ``weights/pickles.py``. Those of MMDetection 2.x are read too.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import pickle
 import tempfile
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from detzoo.catalog import config_classes
 from detzoo.config import ConfigError, from_dict, to_dict
 from detzoo.errors import CheckpointError
 from detzoo.experiment import Experiment
+from detzoo.weights.files import read_file, reason, tensors_in
 
 FORMAT = 1
 _MARK = "detzoo checkpoint"
@@ -97,7 +97,7 @@ def save_atomically(path: Path, content: Any) -> None:
     except (OSError, RuntimeError) as error:
         kept = " The file that was there is untouched." if path.exists() else ""
         raise CheckpointError(
-            f"{path}: cannot be written: {_reason(error)}. "
+            f"{path}: cannot be written: {reason(error)}. "
             f"Make room on the disk, or choose another folder with --out.{kept}"
         ) from error
     finally:
@@ -107,17 +107,15 @@ def save_atomically(path: Path, content: Any) -> None:
 
 
 def read(path: Path | str) -> Checkpoint:
-    """The checkpoint in ``path``, its tensors on the CPU.
+    """The checkpoint in ``path``, its tensors on the CPU. One of MMDetection 2.x is imported.
 
     Raises :class:`CheckpointError` when there is none, when it is damaged, when it was written by a
-    newer detzoo, or when the file is something else.
+    newer detzoo or another MMDetection, or when the file is something else; :class:`UserError` when
+    MMDetection's configuration cannot be imported.
     """
-    content = _load(Path(path))
-    if not isinstance(content, Mapping) or content.get("what") != _MARK:
-        raise CheckpointError(
-            f"{path}: not a detzoo checkpoint. A file of bare weights needs a model to go with it: "
-            "detzoo.load(NAME, weights=FILE), or --weights FILE after a model's name."
-        )
+    content = read_file(Path(path))
+    if not is_ours(content):
+        return _imported(content, path)
     absent = [key for key in _KEYS if key not in content]
     if absent:
         raise CheckpointError(f"{path}: an incomplete checkpoint: it has no {absent[0]!r}.")
@@ -137,19 +135,47 @@ def read(path: Path | str) -> Checkpoint:
     return Checkpoint(experiment, content["model"], content["ema"], content["training"])
 
 
+def _imported(content: Any, path: Path | str) -> Checkpoint:
+    """The checkpoint of MMDetection 2.x in ``content``."""
+    # Here, and not above: ours are read without the importer and the zoo that it knows.
+    from detzoo.mmdet.checkpoint import interpret, is_v2
+    from detzoo.mmdet.convert import experiment_of
+
+    if not is_v2(content):
+        raise CheckpointError(
+            f"{path}: not a detzoo checkpoint. A file of bare weights needs a model to go with it: "
+            "detzoo.load(NAME, weights=FILE), or --weights FILE after a model's name."
+        )
+    found = interpret(content, path)
+    experiment = experiment_of(found.config(), found.source)
+    # MMDetection names the classes of the data even where the detector knows none.
+    if found.class_names is not None and not experiment.model.is_class_agnostic:
+        experiment = replace(experiment, class_names=found.class_names)
+    return Checkpoint(experiment, found.tensors)
+
+
 def read_weights(path: Path | str) -> Weights:
-    """Weights of a checkpoint, or bare ones from ``.pth``, ``.safetensors`` or ``.npz``."""
+    """Weights of a checkpoint, or bare ones from ``.pth``, ``.safetensors``, ``.npz`` or ``.pkl``.
+
+    Names that changed during MMDetection 2.x are those of its last version.
+    """
     path = Path(path)
-    content = _load(path)
-    if isinstance(content, Mapping) and content.get("what") == _MARK:
+    content = read_file(path)
+    if is_ours(content):
         return read(path).to_detect
-    if isinstance(content, Mapping):
-        content = content.get("state_dict", content)
-    if not isinstance(content, Mapping) or not all(
-        isinstance(value, Tensor) for value in content.values()
-    ):
-        raise CheckpointError(f"{path}: holds no weights by name (a 'state_dict').")
-    return Weights(content)
+
+    from detzoo.mmdet.checkpoint import interpret, is_v2
+    from detzoo.mmdet.renames import current_names
+
+    if is_v2(content):
+        found = interpret(content, path)
+        return Weights(found.tensors, found.class_names)
+    return Weights(current_names(tensors_in(content, path)))
+
+
+def is_ours(content: Any) -> bool:
+    """Whether :func:`read_file` returned a checkpoint that detzoo wrote, of any version."""
+    return isinstance(content, Mapping) and content.get("what") == _MARK
 
 
 def load_strictly(model: torch.nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
@@ -186,29 +212,6 @@ def is_counter(name: str) -> bool:
     return name.endswith("num_batches_tracked")
 
 
-def _load(path: Path) -> Any:
-    if not path.is_file():
-        what = "is a folder, not a file" if path.is_dir() else "no such file"
-        raise CheckpointError(f"{path}: {what}. Give the path of a checkpoint, such as best.pt.")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        if path.suffix == ".npz":
-            import numpy as np
-
-            with np.load(path, allow_pickle=False) as arrays:
-                return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
-        return torch.load(path, map_location="cpu", weights_only=True)
-    # Damaged files fail in every layer of the readers with errors of every type.
-    except Exception as error:
-        raise CheckpointError(
-            f"{path}: cannot be read ({_reason(error)}). Either it is damaged, for instance a "
-            "copy or download that stopped early, or it is not a file of weights."
-        ) from error
-
-
 def _require_plain(value: Any, where: str) -> None:
     """Raises TypeError for what :func:`read` would refuse: better now than after the training."""
     if type(value) in (dict, OrderedDict):
@@ -225,19 +228,6 @@ def _require_plain(value: Any, where: str) -> None:
 def _on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     # Copied, so that a view never drags the whole of a larger tensor's storage into the file.
     return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
-
-
-def _reason(error: BaseException) -> str:
-    # torch's writer hides the system's error ("No space left on device") behind its own.
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror
-        cause = cause.__context__
-    if isinstance(error, pickle.UnpicklingError) and "Unsupported" in str(error):
-        return "it holds Python objects, which are not loaded because they could execute code"
-    lines = str(error).strip().splitlines()
-    return lines[0][:200].rstrip(".") if lines else type(error).__name__
 
 
 def _sync_directory(path: Path) -> None:

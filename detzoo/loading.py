@@ -10,10 +10,15 @@ from pathlib import Path
 import torch
 
 from detzoo import checkpoint, zoo
-from detzoo.backbones.pretrained import find_weights
+from detzoo.catalog import config_classes
+from detzoo.config import ConfigError, from_dict
 from detzoo.devices import resolve_device
 from detzoo.errors import CheckpointError
+from detzoo.experiment import Experiment
+from detzoo.files import read_json
 from detzoo.predictor import Predictor
+from detzoo.weights.files import SUFFIXES
+from detzoo.weights.locate import OPENMMLAB, Published, find_published_file
 from detzoo.zoo.entry import Entry
 
 
@@ -22,27 +27,60 @@ def load(
 ) -> Predictor:
     """The detector in a checkpoint, or the one that the zoo calls ``source``.
 
-    ``weights`` is a file with other weights for it: a checkpoint of the same model, whose class
-    names count, or bare weights. A zoo name without it takes the published file, where that lies
-    in a folder of ``DETZOO_WEIGHTS`` or in a cache. ``device`` None takes a GPU where there is one.
+    A checkpoint of MMDetection 2.x will do. ``weights`` is a file with other weights for it: a
+    checkpoint of the same model, whose class names count, or bare weights. A zoo name without it
+    takes the published file, from a folder, a cache or a mirror (``weights/locate.py``); a config
+    file always needs it. ``device`` None takes a GPU where there is one.
 
     Raises :class:`CheckpointError`, :class:`DeviceError`, and :class:`UserError` for an unknown
     name.
     """
     device = resolve_device(device)
+    origin: Path | str = source if weights is None else weights
     if is_checkpoint_path(source):
-        experiment = checkpoint.read(source).experiment
-        origin = source if weights is None else weights
+        opened = checkpoint.read(source)
+        experiment = opened.experiment
+        given = opened.to_detect if weights is None else checkpoint.read_weights(weights)
     else:
-        entry = zoo.find(os.fspath(source))
-        experiment = entry.experiment
-        origin = find_published(entry) if weights is None else weights
-    given = checkpoint.read_weights(origin)
-    if given.class_names is not None:
+        experiment = find_experiment(os.fspath(source))
+        if weights is None:
+            origin = published_weights(os.fspath(source))
+        given = checkpoint.read_weights(origin)
+    if given.class_names is not None and not experiment.model.is_class_agnostic:
         experiment = replace(experiment, class_names=given.class_names)
     model = experiment.build_model()
     checkpoint.load_strictly(model, given.tensors, str(origin))
     return Predictor(experiment, model.to(device))
+
+
+def find_experiment(source: str) -> Experiment:
+    """The experiment of a zoo name, a checkpoint, an ``experiment.json`` or a V2 config file.
+
+    A config file of MMDetection 2.x (``.py``) is Python, and executed. Raises :class:`UserError`.
+    """
+    if source.endswith(".py"):
+        from detzoo.mmdet import read_experiment
+
+        return read_experiment(source)
+    if source.endswith(".json"):
+        try:
+            experiment: Experiment = from_dict(read_json(source), config_classes())
+        except ConfigError as error:
+            raise ConfigError(f"{source}: {error}") from None
+        return experiment
+    if is_checkpoint_path(source):
+        return checkpoint.read(source).experiment
+    return zoo.find(source).experiment
+
+
+def published_weights(source: str) -> Path:
+    """The published weights of what the zoo calls ``source``; a config file has none."""
+    if source.endswith((".py", ".json")):
+        raise CheckpointError(
+            f"{source}: a configuration names no weights. Give them: weights=FILE, or --weights "
+            "FILE."
+        )
+    return find_published(zoo.find(source))
 
 
 def list_models(pattern: str = "*") -> tuple[str, ...]:
@@ -51,20 +89,23 @@ def list_models(pattern: str = "*") -> tuple[str, ...]:
 
 
 def is_checkpoint_path(source: Path | str) -> bool:
-    """Whether ``source`` means a file, there or not, rather than a name of the zoo."""
+    """Whether ``source`` means a checkpoint, there or not, rather than a name or configuration."""
     text = os.fspath(source)
-    return Path(text).suffix in (".pt", ".pth") or os.sep in text or Path(text).is_file()
+    if text.endswith((".py", ".json")):
+        return False
+    return Path(text).suffix in SUFFIXES or os.sep in text or Path(text).is_file()
 
 
 def find_published(entry: Entry) -> Path:
-    """The published weights of ``entry`` on this machine.
+    """The published weights of ``entry`` on this machine, downloaded if need be.
 
     Raises :class:`CheckpointError`, naming the file and the places tried.
     """
-    if entry.weights is None:
+    path = zoo.family_of(entry).weights_path(entry)
+    if path is None:
         raise CheckpointError(
             f"{entry.name}: no weights were published for it. Train it, or give weights of your "
             "own (weights=FILE, or --weights FILE)."
         )
-    other = "give another (weights=FILE, or --weights FILE)"
-    return find_weights(Path(entry.weights).name, entry.name, other)
+    file = Published(path, tuple(f"{root}/{path}" for root in OPENMMLAB))
+    return find_published_file(file, entry.name, "give another (weights=FILE, or --weights FILE)")

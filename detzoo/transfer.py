@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from detzoo.backbones.other_names import to_backbone_names
 from detzoo.backbones.pretrained import find_pretrained
 from detzoo.checkpoint import is_counter, load_strictly, mismatches, read_weights
 from detzoo.detectors.base import Detector
@@ -86,7 +87,7 @@ def initialise_backbone(modules: Sequence[nn.Module], pretrained: str) -> Backbo
     Raises :class:`CheckpointError` when the file cannot be found or belongs to another backbone.
     """
     path = find_pretrained(pretrained)
-    weights = read_weights(path).tensors
+    weights = to_backbone_names(read_weights(path).tensors)
     own = {name: value for module in modules for name, value in module.state_dict().items()}
     fitting = {name: value for name, value in weights.items() if name in own}
     wrong = [text for text in mismatches(own, fitting) if not text.startswith("missing ")]

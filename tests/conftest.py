@@ -13,3 +13,9 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def no_downloads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing leaves this machine; tests of downloads name a server of their own."""
+    monkeypatch.setenv("DETZOO_MIRRORS", "")

@@ -22,7 +22,7 @@ PACKAGE = Path(detzoo.__file__).parent
 # Each may import from its own layer and from those above it in this list.
 LAYERS = (
     ("errors", "files", "pickles", "config"),
-    ("ops", "devices"),
+    ("ops", "devices", "weights"),
     ("structures",),
     ("layers", "priors", "coders", "assigners", "samplers", "losses", "postprocess"),
     ("backbones", "necks", "heads"),
@@ -30,7 +30,7 @@ LAYERS = (
     ("data", "optim"),
     ("experiment",),
     ("evaluate", "zoo"),
-    ("catalog", "checkpoint", "transfer"),
+    ("catalog", "checkpoint", "mmdet", "transfer"),
     ("inputs", "draw", "tiles", "result", "predictor", "loading"),
     ("train",),
     ("quickstart",),

@@ -1,26 +1,33 @@
 """Weights that backbones start from, and the pixel normalisation that comes with them.
 
-Names are those of MMDetection's configurations. The files are looked for by name in the
-directories of ``DETZOO_WEIGHTS`` (separated like ``PATH``), then in detzoo's and torch's caches.
+Names are those of MMDetection's configurations; a path of a file does as well.
 """
 
 from __future__ import annotations
 
-import os
+import difflib
+import re
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
 
 from detzoo.backbones.base import BackboneConfig
 from detzoo.errors import CheckpointError, ConfigError
 from detzoo.structures.pixels import Pixels
+from detzoo.weights.files import SUFFIXES
+from detzoo.weights.locate import OPENMMLAB, Published, find_published_file
 
 TORCHVISION = Pixels()
-# Weights converted from Caffe: BGR, mean only.
+# Weights of Caffe, as MSRA published them and Detectron2 converted them: BGR, mean only.
 CAFFE = Pixels(mean=(103.53, 116.28, 123.675), std=(1.0, 1.0, 1.0), order="bgr")
-# ResNeXt-101-32x8d, trained in Caffe2: BGR, mean and deviation.
-CAFFE2 = Pixels(mean=(103.53, 116.28, 123.675), std=(57.375, 57.12, 58.395), order="bgr")
+# The same weights as the first Detectron converted them, with its own mean.
+DETECTRON = Pixels(mean=(102.9801, 115.9465, 122.7717), std=(1.0, 1.0, 1.0), order="bgr")
+# Trained with pycls or in Caffe2: BGR, mean and deviation.
+PYCLS = Pixels(mean=(103.53, 116.28, 123.675), std=(57.375, 57.12, 58.395), order="bgr")
+CAFFE2 = PYCLS
+# VGG for SSD: RGB, mean only.
+SSD = Pixels(std=(1.0, 1.0, 1.0))
+DARKNET = Pixels(mean=(0.0, 0.0, 0.0), std=(255.0, 255.0, 255.0))
+RESNEST = Pixels(mean=(123.68, 116.779, 103.939), std=(58.393, 57.12, 57.375))
 # Weights converted from TensorFlow: [-1, 1].
 TENSORFLOW = Pixels(mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5))
 
@@ -29,77 +36,148 @@ TENSORFLOW = Pixels(mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5))
 class PretrainedWeights:
     """A published file of backbone weights, and the pixels it was trained with."""
 
-    file: str
+    file: Published
     pixels: Pixels = TORCHVISION
 
 
+def _third_party(file: str, pixels: Pixels = TORCHVISION) -> PretrainedWeights:
+    """Weights of others that OpenMMLab published, in MMDetection's names."""
+    path = f"third_party/{file}"
+    hosts = (root.removesuffix("mmdetection/v2.0") for root in OPENMMLAB)
+    return PretrainedWeights(
+        Published(path, tuple(f"{host}pretrain/{path}" for host in hosts)), pixels
+    )
+
+
+def _pytorch(file: str) -> PretrainedWeights:
+    address = f"https://download.pytorch.org/models/{file}"
+    return PretrainedWeights(Published(file, (address,)))
+
+
+def _pvt(file: str) -> PretrainedWeights:
+    address = f"https://github.com/whai362/PVT/releases/download/v2/{file}"
+    return PretrainedWeights(Published(file, (address,)))
+
+
+def _stem(file: str) -> str:
+    """The name of a file without its folder, its suffix and the digits of its hash."""
+    return re.sub(r"-[0-9a-f]{8}$", "", Path(file).stem)
+
+
 PRETRAINED = {
-    "torchvision://resnet18": PretrainedWeights("resnet18-f37072fd.pth"),
-    "torchvision://resnet34": PretrainedWeights("resnet34-b627a593.pth"),
-    "torchvision://resnet50": PretrainedWeights("resnet50-0676ba61.pth"),
-    "torchvision://resnet50-tnr": PretrainedWeights("resnet50-11ad3fa6.pth"),
-    "torchvision://resnet101": PretrainedWeights("resnet101-63fe2227.pth"),
-    "torchvision://resnet152": PretrainedWeights("resnet152-394f9c45.pth"),
-    "open-mmlab://detectron2/resnet50_caffe": PretrainedWeights(
-        "resnet50_msra-5891d200.pth", CAFFE
+    "torchvision://resnet18": _pytorch("resnet18-f37072fd.pth"),
+    "torchvision://resnet34": _pytorch("resnet34-b627a593.pth"),
+    "torchvision://resnet50": _pytorch("resnet50-0676ba61.pth"),
+    "torchvision://resnet50-tnr": _pytorch("resnet50-11ad3fa6.pth"),
+    "torchvision://resnet101": _pytorch("resnet101-63fe2227.pth"),
+    "torchvision://resnet152": _pytorch("resnet152-394f9c45.pth"),
+    "open-mmlab://detectron/resnet50_caffe": _third_party("resnet50_caffe-788b5fa3.pth", DETECTRON),
+    "open-mmlab://detectron/resnet101_caffe": _third_party(
+        "resnet101_caffe-3ad79236.pth", DETECTRON
     ),
-    "open-mmlab://detectron2/resnet101_caffe": PretrainedWeights(
-        "resnet101_msra-6cc46731.pth", CAFFE
-    ),
-    "open-mmlab://resnext101_32x4d": PretrainedWeights("resnext101_32x4d-a5af3160.pth"),
-    "open-mmlab://resnext101_64x4d": PretrainedWeights("resnext101_64x4d-ee2c6f71.pth"),
-    "open-mmlab://detectron2/resnext101_32x8d": PretrainedWeights(
+    "open-mmlab://detectron2/resnet50_caffe": _third_party("resnet50_msra-5891d200.pth", CAFFE),
+    "open-mmlab://detectron2/resnet101_caffe": _third_party("resnet101_msra-6cc46731.pth", CAFFE),
+    "open-mmlab://resnext50_32x4d": _third_party("resnext50-32x4d-0ab1a123.pth"),
+    "open-mmlab://resnext101_32x4d": _third_party("resnext101_32x4d-a5af3160.pth"),
+    "open-mmlab://resnext101_64x4d": _third_party("resnext101_64x4d-ee2c6f71.pth"),
+    "open-mmlab://detectron2/resnext101_32x8d": _third_party(
         "resnext101_32x8d-1516f1aa.pth", CAFFE2
     ),
-    "mobilenet_v2_imagenet": PretrainedWeights("mobilenet_v2_imagenet.npz", TENSORFLOW),
+    "open-mmlab://detectron/resnet50_gn": _third_party("resnet50_gn-9186a21c.pth", CAFFE),
+    "open-mmlab://detectron/resnet101_gn": _third_party("resnet101_gn-cac0ab98.pth", CAFFE),
+    "open-mmlab://contrib/resnet50_gn": _third_party("resnet50_gn_thangvubk-ad1730dd.pth"),
+    "open-mmlab://jhu/resnet50_gn_ws": _third_party("resnet50_gn_ws-15beedd8.pth"),
+    "open-mmlab://jhu/resnet101_gn_ws": _third_party("resnet101_gn_ws-3e3c308c.pth"),
+    "open-mmlab://jhu/resnext50_32x4d_gn_ws": _third_party("resnext50_32x4d_gn_ws-0d87ac85.pth"),
+    "open-mmlab://jhu/resnext101_32x4d_gn_ws": _third_party("resnext101_32x4d_gn_ws-34ac1a9e.pth"),
+    "open-mmlab://regnetx_400mf": _third_party("regnetx_400mf-a5b10d96.pth", PYCLS),
+    "open-mmlab://regnetx_800mf": _third_party("regnetx_800mf-1f4be4c7.pth", PYCLS),
+    "open-mmlab://regnetx_1.6gf": _third_party("regnetx_1.6gf-5791c176.pth", PYCLS),
+    "open-mmlab://regnetx_3.2gf": _third_party("regnetx_3.2gf-c2599b0f.pth", PYCLS),
+    "open-mmlab://regnetx_4.0gf": _third_party("regnetx_4.0gf-a88f671e.pth", PYCLS),
+    "open-mmlab://regnetx_6.4gf": _third_party("regnetx_6.4gf-006af45d.pth", PYCLS),
+    "open-mmlab://regnetx_8.0gf": _third_party("regnetx_8.0gf-3c68abe7.pth", PYCLS),
+    "open-mmlab://regnetx_12gf": _third_party("regnetx_12gf-4c2a3350.pth", PYCLS),
+    "open-mmlab://msra/hrnetv2_w18": _third_party("hrnetv2_w18-00eb2006.pth"),
+    "open-mmlab://msra/hrnetv2_w32": _third_party("hrnetv2_w32-dc9eeb4f.pth"),
+    "open-mmlab://msra/hrnetv2_w40": _third_party("hrnetv2_w40-ed0b031c.pth"),
+    "open-mmlab://res2net101_v1d_26w_4s": _third_party(
+        "res2net101_v1d_26w_4s_mmdetv2-f0a600f9.pth"
+    ),
+    "open-mmlab://resnest50": _third_party("resnest50_d2-7497a55b.pth", RESNEST),
+    "open-mmlab://resnest101": _third_party("resnest101_d2-f3b931b2.pth", RESNEST),
+    "open-mmlab://vgg16_caffe": _third_party("vgg16_caffe-292e1171.pth", SSD),
+    "open-mmlab://darknet53": _third_party("darknet53-a628ea1b.pth", DARKNET),
+    "open-mmlab://mmdet/mobilenet_v2": PretrainedWeights(
+        Published(
+            "third_party/mobilenet_v2_batch256_imagenet-ff34753d.pth",
+            tuple(
+                f"{root}/third_party/mobilenet_v2_batch256_imagenet-ff34753d.pth"
+                for root in OPENMMLAB
+            ),
+        )
+    ),
+    # In MMDetection's names, but not published: only ever found in a folder.
+    "mobilenet_v2_imagenet": PretrainedWeights(Published("mobilenet_v2_imagenet.npz"), TENSORFLOW),
+    **{
+        f"https://github.com/whai362/PVT/releases/download/v2/{size}.pth": _pvt(f"{size}.pth")
+        for size in (
+            *("pvt_tiny", "pvt_small", "pvt_medium", "pvt_large"),
+            *(f"pvt_v2_b{number}" for number in range(6)),
+        )
+    },
 }
+
+# For weights given as a file: by its name, without the digits of the hash.
+_BY_FILE = {_stem(weights.file.name): weights for weights in PRETRAINED.values()}
 
 
 def pixels_of(backbone: BackboneConfig) -> Pixels:
-    """The normalisation that the backbone's weights expect; torchvision's without weights."""
+    """The normalisation that the backbone's weights expect; torchvision's without weights.
+
+    A file has that of the published file with the same name, hash apart. Of other files, a ``.pkl``
+    is in Caffe's normalisation, as those of Detectron2 are, and the rest in torchvision's.
+    """
     name = backbone.pretrained_name
     if name is None:
         return TORCHVISION
-    return _published(name).pixels
+    if not is_file_name(name):
+        return _published(name).pixels
+    known = _BY_FILE.get(_stem(name))
+    if known is not None:
+        return known.pixels
+    return CAFFE if Path(name).suffix == ".pkl" else TORCHVISION
 
 
 def find_pretrained(name: str) -> Path:
-    """The local file of the weights called ``name``.
+    """The local file of the weights called ``name``, downloaded if need be.
 
     Raises :class:`CheckpointError`, naming the file and the places tried, when there is none.
     """
-    return find_weights(
+    if is_file_name(name):
+        if not Path(name).is_file():
+            raise CheckpointError(
+                f"model.backbone.pretrained: {name}: no such file. Give the path of a file of "
+                "backbone weights, or train without: --from-scratch."
+            )
+        return Path(name)
+    return find_published_file(
         _published(name).file, f"pretrained weights {name!r}", "train without it: --from-scratch"
     )
 
 
-def find_weights(file: str, purpose: str, alternative: str) -> Path:
-    """The first file called ``file`` where weights are looked for.
-
-    Raises :class:`CheckpointError`, which says what it was for and what else can be done.
-    """
-    places = weight_directories()
-    for place in places:
-        if (place / file).is_file():
-            return place / file
-    tried = "\n  ".join(str(place) for place in places)
-    raise CheckpointError(
-        f"{purpose}: no file {file} in any of\n  {tried}\n"
-        f"Put it into one of them, point DETZOO_WEIGHTS at its folder, or {alternative}."
-    )
-
-
-def weight_directories() -> list[Path]:
-    """Where weights are looked for, in order."""
-    listed = [Path(p) for p in os.environ.get("DETZOO_WEIGHTS", "").split(os.pathsep) if p]
-    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "detzoo" / "weights"
-    return [*listed, cache, Path(torch.hub.get_dir()) / "checkpoints"]
+def is_file_name(name: str) -> bool:
+    """Whether ``name`` means a file of the user's, rather than one of the table."""
+    return name not in PRETRAINED and "://" not in name and Path(name).suffix in SUFFIXES
 
 
 def _published(name: str) -> PretrainedWeights:
     if name not in PRETRAINED:
+        near = difflib.get_close_matches(name, PRETRAINED, n=3, cutoff=0.5)
+        known = ", ".join(near or PRETRAINED)
         raise ConfigError(
             f"model.backbone.pretrained: no weights are called {name!r} "
-            f"(known: {', '.join(PRETRAINED)})"
+            f"({'the nearest names are' if near else 'known:'} {known}). "
+            f"A file does as well, if its name ends in one of {', '.join(SUFFIXES)}."
         )
     return PRETRAINED[name]

@@ -34,8 +34,10 @@ JsonFile = Annotated[
 
 
 def find_experiment(source: str, settings: Sequence[str] | None = None) -> Experiment:
-    """The experiment of a zoo name, a checkpoint or an ``experiment.json``, and ``--set``."""
-    experiment = _read_experiment(source)
+    """The experiment of a zoo name, a checkpoint or a configuration file, and ``--set``."""
+    from detzoo import loading
+
+    experiment = loading.find_experiment(source)
     for setting in settings or ():
         experiment = apply_setting(experiment, setting)
     return experiment
@@ -53,24 +55,6 @@ def apply_setting(experiment: Experiment, setting: str) -> Experiment:
         return override(experiment, path.strip(), value.strip(), config_classes())
     except ConfigError as error:
         raise ConfigError(f"--set {setting}: {error}") from None
-
-
-def _read_experiment(source: str) -> Experiment:
-    from detzoo import checkpoint, zoo
-    from detzoo.catalog import config_classes
-    from detzoo.config import from_dict
-    from detzoo.files import read_json
-    from detzoo.loading import is_checkpoint_path
-
-    if source.endswith(".json"):
-        try:
-            experiment: Experiment = from_dict(read_json(source), config_classes())
-        except ConfigError as error:
-            raise ConfigError(f"{source}: {error}") from None
-        return experiment
-    if is_checkpoint_path(source):
-        return checkpoint.read(source).experiment
-    return zoo.find(source).experiment
 
 
 def open_split(path: Path, wanted: str, images: Path | None, **selection: Any) -> DetectionDataset:

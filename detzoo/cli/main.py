@@ -7,6 +7,7 @@ import sys
 
 import typer
 
+from detzoo.cli.checkpoint import checkpoint
 from detzoo.cli.config import config
 from detzoo.cli.env import env
 from detzoo.cli.evaluate import evaluate
@@ -31,6 +32,7 @@ app.command("predict")(predict)
 app.command("evaluate")(evaluate)
 app.command("models")(models)
 app.command("config")(config)
+app.command("checkpoint")(checkpoint)
 app.command("env")(env)
 app.command("quickstart")(quickstart)
 

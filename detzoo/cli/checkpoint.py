@@ -1,0 +1,93 @@
+"""``detzoo checkpoint``: what a file of weights holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+
+def checkpoint(
+    file: Annotated[Path, typer.Argument(help="A checkpoint, or a file of bare weights.")],
+    keys: Annotated[
+        bool, typer.Option("--keys", help="Also list every tensor, with its shape and type.")
+    ] = False,
+) -> None:
+    """Show what a file of weights is: who wrote it, its classes, its tensors.
+
+    Nothing in the file is executed. Tensors of MMDetection 2.x are listed under the names of its
+    last version.
+
+    Examples:
+
+      detzoo checkpoint retinanet_r50_fpn_1x_coco_20200130-c2398f9e.pth
+
+      detzoo checkpoint best.pt --keys
+    """
+    from rich.console import Console
+    from rich.markup import escape
+
+    from detzoo.weights.files import read_file
+
+    facts, tensors = _describe(read_file(file), file)
+    count = sum(tensor.numel() for tensor in tensors.values())
+    facts |= {"tensors": f"{len(tensors)}, with {count:,} numbers", "hash": _hash(file)}
+    console = Console(highlight=False)
+    console.print(escape(f"{file}  {file.stat().st_size / 1e6:.1f} MB"), soft_wrap=True)
+    for name, fact in facts.items():
+        console.print(escape(f"  {name:<13} {fact}"), soft_wrap=True)
+    if keys:
+        for name, tensor in tensors.items():
+            kind = str(tensor.dtype).removeprefix("torch.")
+            console.print(escape(f"{name}  {tuple(tensor.shape)} {kind}"), soft_wrap=True)
+
+
+def _describe(content: Any, file: Path) -> tuple[dict[str, str], Mapping[str, Tensor]]:
+    """Facts in words, and the tensors."""
+    from detzoo.checkpoint import is_ours, read, read_weights
+    from detzoo.mmdet.checkpoint import interpret, is_v2
+
+    if is_v2(content):
+        v2 = interpret(content, file)
+        facts = {
+            "written by": f"MMDetection {v2.version}",
+            "configuration": "inside" if v2.config_text is not None else "none",
+            "classes": _listed(v2.class_names),
+        }
+        if v2.epoch is not None:
+            facts["epoch"] = str(v2.epoch)
+        if v2.iteration is not None:
+            facts["iteration"] = str(v2.iteration)
+        return facts, v2.tensors
+    if is_ours(content):
+        ours = read(file)
+        return {
+            "written by": f"detzoo {content.get('detzoo')}, torch {content.get('torch')}",
+            "configuration": "inside",
+            "classes": _listed(ours.class_names),
+            "training": "can be resumed" if ours.training is not None else "finished or stripped",
+            "weights": "averaged" if ours.ema is not None else "as trained",
+        }, ours.to_detect.tensors
+    return {"written by": "unknown: bare weights"}, read_weights(file).tensors
+
+
+def _listed(names: tuple[str, ...] | None) -> str:
+    if names is None:
+        return "not named"
+    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    return f"{len(names)}: {', '.join(names[:8])}{more}"
+
+
+def _hash(file: Path) -> str:
+    from detzoo.weights.files import has_digits, hash_digits
+
+    digits = hash_digits(file.name)
+    if digits is None:
+        return "the file's name says none"
+    return f"{digits}: {'right' if has_digits(file, digits) else 'WRONG, the file is damaged'}"

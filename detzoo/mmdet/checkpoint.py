@@ -1,0 +1,119 @@
+"""Checkpoints of MMDetection 2.x: weights, class names, and the configuration as text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from detzoo.errors import CheckpointError
+from detzoo.mmdet.config_text import parse_config
+from detzoo.mmdet.renames import current_names, without_averages
+from detzoo.weights.files import has_digits, hash_digits, tensors_in
+
+
+@dataclass(frozen=True)
+class V2Checkpoint:
+    """What MMDetection 2.x saved. Tensors have the names of its last version.
+
+    ``class_names`` and ``config_text`` are None where the file says nothing of them.
+    """
+
+    source: str
+    version: str
+    tensors: Mapping[str, Tensor]
+    class_names: tuple[str, ...] | None
+    config_text: str | None
+    epoch: int | None = None
+    iteration: int | None = None
+
+    def config(self) -> dict[str, Any]:
+        """The V2 configuration, merged.
+
+        Raises :class:`CheckpointError` where there is none, :class:`ConfigError` where it is more
+        than plain values.
+        """
+        if self.config_text is None:
+            raise CheckpointError(
+                f"{self.source}: names no configuration. Give the model's name or its config file, "
+                "and this file as --weights."
+            )
+        return parse_config(self.config_text, self.source)
+
+
+def is_v2(content: Any) -> bool:
+    """Whether :func:`read_file` returned a checkpoint that MMDetection wrote, of any version."""
+    return isinstance(content, Mapping) and "mmdet_version" in _meta(content)
+
+
+def interpret(content: Mapping[str, Any], path: Path | str) -> V2Checkpoint:
+    """The checkpoint in ``content``, which was read from ``path``.
+
+    Raises :class:`CheckpointError` for the versions before 2.0 and from 3.0 on.
+    """
+    meta = _meta(content)
+    version = str(meta["mmdet_version"])
+    _check_version(version, path)
+    return V2Checkpoint(
+        source=str(path),
+        version=version,
+        tensors=current_names(without_averages(tensors_in(content, path))),
+        class_names=_class_names(meta.get("CLASSES"), path),
+        config_text=_text(meta.get("config")),
+        epoch=_number(meta.get("epoch")),
+        iteration=_number(meta.get("iter")),
+    )
+
+
+def _meta(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    meta = content.get("meta")
+    return meta if isinstance(meta, Mapping) else {}
+
+
+def _check_version(version: str, path: Path | str) -> None:
+    major = re.match(r"\d+", version)
+    if major is None or (int(major[0]) < 2 and not _is_of_the_zoo(Path(path))):
+        raise CheckpointError(
+            f"{path}: was written by MMDetection {version}. Before 2.0 the background was the "
+            "first class and heads were laid out otherwise, so rows would be taken for others. "
+            "Convert it with MMDetection's own tools/upgrade_model_version.py first."
+        )
+    if int(major[0]) > 2:
+        raise CheckpointError(
+            f"{path}: was written by MMDetection {version}; files of version 2 are read here."
+        )
+
+
+def _is_of_the_zoo(path: Path) -> bool:
+    """Whether the file is one that the V2 zoo published, digits of the hash included.
+
+    Some of these were trained with the development version, which called itself 1.x, but are laid
+    out as in 2.0.
+    """
+    from detzoo import zoo
+
+    digits = hash_digits(path.name)
+    names = {Path(entry.weights).name for entry in zoo.entries() if entry.weights}
+    return digits is not None and path.name in names and has_digits(path, digits)
+
+
+def _class_names(value: Any, path: Path | str) -> tuple[str, ...] | None:
+    """``CLASSES``: names, one name, or nothing where the data had none."""
+    if value is None:
+        return None
+    names = (value,) if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise CheckpointError(f"{path}: its class names (meta.CLASSES) are {value!r:.60}.")
+    return tuple(names)
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _number(value: Any) -> int | None:
+    return value if isinstance(value, int) else None

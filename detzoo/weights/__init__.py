@@ -1,0 +1,1 @@
+"""Files of weights: reading them without executing anything, finding and fetching them."""

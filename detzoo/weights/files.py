@@ -1,0 +1,102 @@
+"""Reading files of weights, whatever wrote them."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from detzoo.errors import CheckpointError
+from detzoo.weights.pickles import load_pickle, load_torch
+
+SUFFIXES = (".pth", ".pt", ".pyth", ".pkl", ".safetensors", ".npz")
+# Under which key the tensors lie: torch's habit, Detectron2's and PVT's, pycls's, Detectron's.
+_WRAPPERS = ("state_dict", "model", "model_state", "blobs")
+# Published files end in the first digits of their own hash.
+_DIGITS = re.compile(r"-([0-9a-f]{8})\.\w+$")
+
+
+def read_file(path: Path) -> Any:
+    """The content of a file of weights. Nothing in it is executed.
+
+    Raises :class:`CheckpointError` when there is none or when it cannot be read.
+    """
+    if not path.is_file():
+        what = "is a folder, not a file" if path.is_dir() else "no such file"
+        raise CheckpointError(f"{path}: {what}. Give the path of a checkpoint, such as best.pt.")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as arrays:
+                return {name: arrays[name] for name in arrays.files}
+        return load_pickle(path) if path.suffix == ".pkl" else load_torch(path)
+    # Damaged files fail in every layer of the readers with errors of every type.
+    except Exception as error:
+        raise CheckpointError(
+            f"{path}: cannot be read ({reason(error)}). Either it is damaged, for instance a "
+            "copy or download that stopped early, or it is not a file of weights."
+        ) from error
+
+
+def tensors_in(content: Any, source: Path | str) -> dict[str, Tensor]:
+    """The tensors by name in what :func:`read_file` returned.
+
+    The prefix ``module.``, which a wrapper for several GPUs leaves, is taken off. Raises
+    :class:`CheckpointError` when there is anything else beside the tensors.
+    """
+    if isinstance(content, Mapping):
+        content = next((content[key] for key in _WRAPPERS if key in content), content)
+    if not isinstance(content, Mapping):
+        raise CheckpointError(f"{source}: holds no weights by name (a 'state_dict').")
+    tensors = {}
+    for name, value in content.items():
+        if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+            value = torch.from_numpy(value)
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            raise CheckpointError(
+                f"{source}: holds no weights by name (a 'state_dict'): {name!r} is a "
+                f"{type(value).__name__}."
+            )
+        tensors[name] = value
+    if tensors and all(name.startswith("module.") for name in tensors):
+        tensors = {name.removeprefix("module."): value for name, value in tensors.items()}
+    return tensors
+
+
+def hash_digits(name: str) -> str | None:
+    """The digits of its hash that a published file's name ends in, if it does."""
+    found = _DIGITS.search(name)
+    return None if found is None else found.group(1)
+
+
+def has_digits(path: Path, digits: str) -> bool:
+    """Whether the SHA-256 of the file starts with ``digits``."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest().startswith(digits)
+
+
+def reason(error: BaseException) -> str:
+    """What went wrong, in one line."""
+    # torch's writer hides the system's error ("No space left on device") behind its own.
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__context__
+    if isinstance(error, pickle.UnpicklingError) and "Unsupported" in str(error):
+        return "it holds Python objects, which are not loaded because they could execute code"
+    lines = str(error).strip().splitlines()
+    return lines[0][:200].rstrip(".") if lines else type(error).__name__

@@ -1,0 +1,156 @@
+"""Pickles as data: containers, numbers, text, tensors and numpy arrays, and nothing else.
+
+A pickle is a program that may call whatever it can name. The readers here look every name up in the
+short table below, whose entries are stand-ins of our own: not even numpy's constructors are called
+by a file.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+# Numbers, booleans and text of any width; no objects, no records.
+_PLAIN_TYPE = re.compile(r"[<>=|]?([biufcSU]\d{1,4}|\?)")
+
+
+class _Type:
+    """Stands in for ``numpy.dtype``: a type of plain values, and its byte order."""
+
+    def __init__(self, code: str, align: bool = False, copy: bool = True) -> None:
+        if not isinstance(code, str) or not _PLAIN_TYPE.fullmatch(code):
+            raise pickle.UnpicklingError(f"Unsupported type of array: {code!r}")
+        self.dtype = np.dtype(code)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _, order, parent, names, fields, *_ = state
+        if parent is not None or names is not None or fields is not None:
+            raise pickle.UnpicklingError("Unsupported type of array: a record")
+        self.dtype = self.dtype.newbyteorder(order)
+
+
+class _Array:
+    """Stands in for ``numpy.ndarray`` until the file has said what it holds."""
+
+    values: np.ndarray
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _, shape, type_, is_fortran, data = state
+        # Python 2 wrote text where bytes are meant.
+        raw = data.encode("latin1") if isinstance(data, str) else data
+        self.values = _from_buffer(raw, type_, shape, "F" if is_fortran else "C")
+
+
+def _reconstruct(*_: Any) -> _Array:
+    """Stands in for numpy's function of this name, whose array is empty at first."""
+    return _Array()
+
+
+def _from_buffer(data: bytes, type_: _Type, shape: tuple[int, ...], order: str) -> np.ndarray:
+    values = np.frombuffer(data, type_.dtype).reshape(shape, order="F" if order == "F" else "C")
+    # A copy of its own, which may be written to, in this machine's byte order.
+    return values.astype(type_.dtype.newbyteorder("="), order="C")
+
+
+def _scalar(type_: _Type, data: bytes | str) -> Any:
+    """A numpy scalar, as Python's own number or text."""
+    raw = data.encode("latin1") if isinstance(data, str) else data
+    return np.frombuffer(raw, type_.dtype, count=1)[0].item()
+
+
+def _encode(text: str, codec: str) -> bytes:
+    """Stands in for ``codecs.encode``, by which old protocols write bytes."""
+    if codec not in ("latin1", "latin-1"):
+        raise pickle.UnpicklingError(f"Unsupported codec: {codec!r}")
+    return text.encode("latin1")
+
+
+def _no_bytes() -> bytes:
+    """Stands in for ``bytes``, which old protocols call for empty ones."""
+    return b""
+
+
+_STAND_INS: dict[str, Callable[..., Any]] = {
+    "__builtin__.bytes": _no_bytes,
+    "_codecs.encode": _encode,
+    "numpy.dtype": _Type,
+    "numpy.ndarray": _Array,
+    **{
+        f"numpy.{core}.{name}": stand_in
+        for core in ("core", "_core")  # before and since numpy 2
+        for name, stand_in in {
+            "multiarray._reconstruct": _reconstruct,
+            "multiarray.scalar": _scalar,
+            "numeric._frombuffer": _from_buffer,
+        }.items()
+    },
+}
+
+
+def load_torch(path: Path) -> Any:
+    """What ``torch.save`` wrote, tensors on the CPU.
+
+    Raises ``pickle.UnpicklingError`` for a file that names anything outside the table.
+    """
+    allowed = [(stand_in, name) for name, stand_in in _STAND_INS.items()]
+    with torch.serialization.safe_globals(allowed):
+        return _plain(torch.load(path, map_location="cpu", weights_only=True))
+
+
+def load_pickle(path: Path) -> Any:
+    """What ``pickle.dump`` wrote, of Python 2 too.
+
+    Raises ``pickle.UnpicklingError`` for a file that names anything outside the table.
+    """
+    with open(path, "rb") as file:
+        return _plain(_Unpickler(file, encoding="latin1").load())
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        full = f"{module}.{name}"
+        if full == "collections.OrderedDict":
+            return OrderedDict
+        if full not in _STAND_INS:
+            raise pickle.UnpicklingError(f"Unsupported object: {full}")
+        return _Sealed(_STAND_INS[full])
+
+
+class _Sealed:
+    """A function that can be called, and of which nothing can be set.
+
+    The opcode BUILD sets attributes of whatever lies on the stack, so a file could otherwise change
+    the stand-ins for the files that are read after it.
+    """
+
+    __slots__ = ("_function",)
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        object.__setattr__(self, "_function", function)
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self._function(*arguments)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise pickle.UnpicklingError("Unsupported change of a function")
+
+
+def _plain(value: Any) -> Any:
+    """``value`` with arrays in the place of their stand-ins."""
+    if isinstance(value, _Array):
+        return value.values
+    if isinstance(value, _Type | _Sealed | type) or callable(value):
+        raise pickle.UnpicklingError("Unsupported object: a type or function as a value")
+    if isinstance(value, dict):
+        return {_plain(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        items = [_plain(item) for item in value]
+        return tuple(items) if isinstance(value, tuple) else items
+    return value
