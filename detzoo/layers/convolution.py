@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import deform_conv2d
@@ -38,7 +37,7 @@ class WeightStandardizedConv2d(Conv2d):
 
     def kernel(self) -> Tensor:
         filters = self.weight.flatten(1)
-        deviation, mean = torch.std_mean(filters, 1, keepdim=True)
+        mean, deviation = filters.mean(1, keepdim=True), filters.std(1, keepdim=True)
         return ((filters - mean) / (deviation + self.eps)).view_as(self.weight)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
 
 import torch
@@ -26,6 +27,10 @@ class Norm(ABC):
     @abstractmethod
     def build(self, channels: int) -> NormLayer:
         """The layer for maps of ``channels``."""
+
+    def from_scratch(self) -> Self:
+        """The same norm for training without pretrained weights."""
+        return self
 
 
 class NormLayer(nn.Module, ABC):
@@ -65,6 +70,9 @@ class BatchNorm(Norm):
         norm = kind(channels, self.eps, self.momentum)
         norm.requires_grad_(self.trainable)
         return norm
+
+    def from_scratch(self) -> Self:
+        return dataclasses.replace(self, trainable=True, fixed_statistics=False)
 
 
 @config

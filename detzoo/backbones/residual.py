@@ -1,0 +1,178 @@
+"""Residual blocks (https://arxiv.org/abs/1512.03385), and what they are made of."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from detzoo.layers.context_block import ContextBlock
+from detzoo.layers.convolution import Conv2d, Convolution, PlainConvolution
+from detzoo.layers.norm import BatchNorm, Norm, NormLayer
+
+Style = Literal["pytorch", "caffe"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockLayers:
+    """The kinds of layers in a block.
+
+    ``spatial`` is the kind of a bottleneck's 3x3 convolution, ``convolution`` that of the others.
+    With a ``context_ratio`` a bottleneck ends in a context block of that many hidden channels per
+    channel. With ``zero_init`` a fresh block is its shortcut: its last norm starts at zero.
+    """
+
+    norm: Norm = BatchNorm()
+    convolution: Convolution = PlainConvolution()
+    spatial: Convolution = PlainConvolution()
+    context_ratio: float | None = None
+    zero_init: bool = False
+
+
+class ResidualBlock(nn.Module, ABC):
+    """A block beside a shortcut. Its norms are called by kind and number: ``bn1``, ``gn2``."""
+
+    def __init__(self, norm: Norm, norm_channels: Sequence[int], zero_init: bool) -> None:
+        super().__init__()
+        self.norm_names = [f"{norm.child_name}{n + 1}" for n in range(len(norm_channels))]
+        for name, channels in zip(self.norm_names, norm_channels):
+            self.add_module(name, norm.build(channels))
+        if zero_init:
+            nn.init.zeros_(self.norm(len(norm_channels)).weight)
+
+    def norm(self, number: int) -> NormLayer:
+        """The norm after convolution ``number``, from 1."""
+        return getattr(self, self.norm_names[number - 1])
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> Tensor: ...
+
+
+class BasicBlock(ResidualBlock):
+    """Two 3x3 convolutions with a shortcut."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        stride: int = 1,
+        dilation: int = 1,
+        layers: BlockLayers,
+    ) -> None:
+        super().__init__(layers.norm, (out_channels, out_channels), layers.zero_init)
+        kind = layers.convolution
+        self.conv1 = conv3x3(kind, in_channels, out_channels, stride, dilation)
+        self.conv2 = conv3x3(kind, out_channels, out_channels)
+        self.downsample = shortcut(in_channels, out_channels, stride, layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        beside = self.downsample(x)
+        x = F.relu(self.norm(1).follow(self.conv1, x), inplace=True)
+        x = self.norm(2).follow(self.conv2, x)
+        return F.relu(x + beside, inplace=True)
+
+
+class Bottleneck(ResidualBlock):
+    """1x1, 3x3 and 1x1 convolution with a shortcut; ``width`` channels within."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        width: int,
+        out_channels: int,
+        *,
+        stride: int = 1,
+        dilation: int = 1,
+        groups: int = 1,
+        style: Style = "pytorch",
+        layers: BlockLayers,
+    ) -> None:
+        super().__init__(layers.norm, (width, width, out_channels), layers.zero_init)
+        stride1, stride2 = (1, stride) if style == "pytorch" else (stride, 1)
+        self.conv1 = conv1x1(layers.convolution, in_channels, width, stride1)
+        self.conv2 = conv3x3(layers.spatial, width, width, stride2, dilation, groups)
+        self.conv3 = conv1x1(layers.convolution, width, out_channels)
+        self.downsample = shortcut(in_channels, out_channels, stride, layers)
+        self.context_block: nn.Module = nn.Identity()
+        if layers.context_ratio is not None:
+            self.context_block = ContextBlock(out_channels, layers.context_ratio)
+
+    def forward(self, x: Tensor) -> Tensor:
+        beside = self.downsample(x)
+        x = F.relu(self.norm(1).follow(self.conv1, x), inplace=True)
+        x = F.relu(self.norm(2).follow(self.conv2, x), inplace=True)
+        x = self.context_block(self.norm(3).follow(self.conv3, x))
+        return F.relu(x + beside, inplace=True)
+
+
+class Shortcut(nn.Sequential):
+    """1x1 convolution (child ``0``) and norm (child ``1``) where a block changes the shape."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        conv, norm = cast(tuple[Conv2d, NormLayer], tuple(self))
+        return norm.follow(conv, x)
+
+
+class AverageShortcut(nn.Sequential):
+    """The shortcut of ResNet-D: averages (child ``0``) before the convolution and the norm."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        average, conv, norm = cast(tuple[nn.Module, Conv2d, NormLayer], tuple(self))
+        return norm.follow(conv, average(x))
+
+
+def shortcut(in_channels: int, out_channels: int, stride: int, layers: BlockLayers) -> nn.Module:
+    """The way past a block."""
+    if stride == 1 and in_channels == out_channels:
+        return nn.Identity()
+    conv = conv1x1(layers.convolution, in_channels, out_channels, stride)
+    return Shortcut(conv, layers.norm.build(out_channels))
+
+
+def average_shortcut(
+    in_channels: int, out_channels: int, stride: int, layers: BlockLayers
+) -> nn.Module:
+    """The way past a block of ResNet-D (https://arxiv.org/abs/1812.01187)."""
+    if stride == 1 and in_channels == out_channels:
+        return nn.Identity()
+    average = nn.AvgPool2d(stride, stride, ceil_mode=True, count_include_pad=False)
+    conv = conv1x1(layers.convolution, in_channels, out_channels)
+    return AverageShortcut(average, conv, layers.norm.build(out_channels))
+
+
+def conv1x1(kind: Convolution, in_channels: int, out_channels: int, stride: int = 1) -> Conv2d:
+    """A convolution of single cells, without bias."""
+    return initialised(kind.build(in_channels, out_channels, 1, stride=stride))
+
+
+def conv3x3(
+    kind: Convolution,
+    in_channels: int,
+    out_channels: int,
+    stride: int = 1,
+    dilation: int = 1,
+    groups: int = 1,
+) -> Conv2d:
+    """A convolution of 3x3 cells that keeps the size but for its stride, without bias."""
+    return initialised(
+        kind.build(
+            in_channels,
+            out_channels,
+            3,
+            stride=stride,
+            padding=dilation,
+            dilation=dilation,
+            groups=groups,
+        )
+    )
+
+
+def initialised(conv: Conv2d) -> Conv2d:
+    """``conv`` with its kernel drawn for the ReLU that follows."""
+    nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+    return conv
