@@ -38,6 +38,7 @@ MODULES = (
     "detzoo.heads.dense.rpn",
     "detzoo.heads.roi.base",
     "detzoo.heads.roi.box_head",
+    "detzoo.heads.roi.cascade",
     "detzoo.heads.roi.extractor",
     "detzoo.heads.roi.mask_head",
     "detzoo.heads.roi.shared_stage",

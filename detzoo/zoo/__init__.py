@@ -6,7 +6,7 @@ import difflib
 import functools
 
 from detzoo.errors import UserError
-from detzoo.zoo import faster_rcnn, libra_rcnn, light, mask_rcnn, retinanet, rpn
+from detzoo.zoo import cascade_rcnn, faster_rcnn, libra_rcnn, light, mask_rcnn, retinanet, rpn
 from detzoo.zoo.entry import Entry, Family
 
 FAMILIES: tuple[Family, ...] = (
@@ -14,6 +14,7 @@ FAMILIES: tuple[Family, ...] = (
     faster_rcnn.FAMILY,
     mask_rcnn.FAMILY,
     retinanet.FAMILY,
+    cascade_rcnn.FAMILY,
     libra_rcnn.FAMILY,
     light.FAMILY,
 )

@@ -69,11 +69,17 @@ class RegionBoxHead(nn.Module, ABC):
 
     @abstractmethod
     def refine(
-        self, logits: Tensor, deltas: Tensor, regions: Tensor, labels: Tensor, info: ImageInfo
+        self,
+        logits: Tensor,
+        deltas: Tensor,
+        regions: Tensor,
+        labels: Tensor | None,
+        info: ImageInfo,
     ) -> Tensor:
         """Boxes (R, 4) of one image's regions (R, 4), for the next stage of a cascade.
 
-        A region takes the box of its label (R,), of its likeliest class where that is background.
+        A region takes the box of its label (R,); of its likeliest class where that is background,
+        or where labels are not known.
         """
 
     @abstractmethod

@@ -129,11 +129,17 @@ class BoxHead(RegionBoxHead):
         return self.config.classification_loss.per_example(logits.float(), labels)
 
     def refine(
-        self, logits: Tensor, deltas: Tensor, regions: Tensor, labels: Tensor, info: ImageInfo
+        self,
+        logits: Tensor,
+        deltas: Tensor,
+        regions: Tensor,
+        labels: Tensor | None,
+        info: ImageInfo,
     ) -> Tensor:
         likeliest = self.config.classification_loss.scores(logits.float()).argmax(1)
-        labels = torch.where(labels == self.num_classes, likeliest, labels)
-        boxes = self.config.coder.decode(regions, self._own(deltas.float(), labels))
+        if labels is not None:
+            likeliest = torch.where(labels == self.num_classes, likeliest, labels)
+        boxes = self.config.coder.decode(regions, self._own(deltas.float(), likeliest))
         return clip_boxes(boxes, info.size)
 
     def decode(
