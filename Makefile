@@ -8,10 +8,10 @@ BIN := .venv/bin
 quickstart: .venv/installed
 	$(BIN)/detzoo quickstart
 
-test: .venv/installed-dev
+test: .venv/installed-dev .venv/mmdet
 	$(BIN)/python -m pytest
 
-slow: .venv/installed-dev
+slow: .venv/installed-dev .venv/mmdet
 	$(BIN)/python -m pytest -m slow
 
 check: .venv/installed-dev
@@ -29,6 +29,12 @@ parity: .venv/installed-dev
 
 .venv/installed-dev: .venv/installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,check]'
+	touch $@
+
+# The configuration files of MMDetection's wheel, which the importer is tested with.
+.venv/mmdet: .venv/installed
+	$(BIN)/pip download --quiet --no-deps --only-binary :all: --dest .venv/wheels mmdet==2.28.2
+	$(BIN)/python -m zipfile -e .venv/wheels/mmdet-2.28.2-py3-none-any.whl .venv/mmdet
 	touch $@
 
 clean:

@@ -65,7 +65,7 @@ def experiment_of(config: Mapping[str, Any], source: str) -> Experiment:
         optimizer=optimizer,
         schedule=recipe.schedule_of(root, optimizer.lr),
         reference_batch=recipe.reference_batch_of(root),
-        initial_weights=_initial_weights(root.take("load_from", None)),
+        initial_weights=_initial_weights(root),
         **recipe.precision_of(root),
         **recipe.steps_of(root),
         **recipe.intervals_of(root),
@@ -151,12 +151,21 @@ def _check_names(config: Mapping[str, Any], source: str) -> None:
             raise ConfigError(f"{source}: {name}: did you mean {near[0]!r}? No section has it.")
 
 
-def _initial_weights(load_from: str | None) -> str | None:
-    """``load_from``: the entry whose published file it is, or the file itself."""
+def _initial_weights(root: Node) -> str | None:
+    """``load_from``: the entry whose published file it is, or the file itself.
+
+    Published files lie in a folder with the name of their entry; some entries have had several.
+    """
+    load_from = root.take("load_from", None)
     if load_from is None:
         return None
-    file = load_from.rsplit("/", 1)[-1]
+    if not isinstance(load_from, str):
+        raise root.error("load_from", f"{load_from!r} is not the name or address of a file")
+    folder, file = ("", *load_from.split("/"))[-2:]
     published = (
-        e.name for e in zoo.entries() if e.weights and e.weights.rsplit("/", 1)[-1] == file
+        entry.name
+        for entry in zoo.entries()
+        if (entry.weights is not None and entry.weights.split("/")[-1] == file)
+        or ("/v2.0/" in load_from and entry.name == folder)
     )
     return next(published, load_from)

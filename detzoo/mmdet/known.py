@@ -9,6 +9,8 @@ from typing import Any
 import torch
 
 from detzoo.backbones.base import BackboneConfig
+from detzoo.catalog import config_classes
+from detzoo.config import check
 from detzoo.mmdet.node import Node
 from detzoo.necks.base import NeckConfig
 
@@ -56,14 +58,16 @@ def require_settings(node: Node, known: HeadContext) -> tuple[Node, Node]:
 
 @functools.lru_cache(maxsize=64)
 def features_of_backbone(backbone: BackboneConfig) -> Features:
-    """The maps that ``backbone`` returns."""
+    """The maps that ``backbone`` returns. Raises :class:`ConfigError` where it cannot be."""
+    check(backbone, config_classes())
     with torch.device("meta"):
         return _outputs(backbone.build())
 
 
 @functools.lru_cache(maxsize=64)
 def features_of_neck(neck: NeckConfig, features: Features) -> Features:
-    """The maps that ``neck`` makes of ``features``."""
+    """The maps that ``neck`` makes of ``features``. Raises :class:`ConfigError` as above."""
+    check(neck, config_classes())
     with torch.device("meta"):
         return _outputs(neck.build(features.channels, features.strides))
 

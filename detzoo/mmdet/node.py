@@ -6,11 +6,12 @@ import difflib
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from detzoo.errors import ConfigError
+from detzoo.errors import ConfigError, UserError
 
 # Keys whose value changes nothing in an experiment, and why.
 WITHOUT_EFFECT: Final[Mapping[str, str]] = {
     "ann_file": "data sets are named where a run starts",
+    "bypass_duplicate": "a parameter that two modules share is one parameter",
     "classwise": "how results are printed",
     "data_root": "data sets are named where a run starts",
     "debug": "V2 does nothing with it",
@@ -175,7 +176,16 @@ class Node:
                 f"detzoo has no {kind.replace('_', ' ')} called {self.type!r}{hint} "
                 f"(it has {', '.join(sorted(table))})",
             )
-        return table[self.type](self, *known)
+        try:
+            return table[self.type](self, *known)
+        except UserError:
+            raise
+        # What a value of the wrong kind leads to: text where a number belongs, and the like.
+        except (TypeError, ValueError, LookupError, ArithmeticError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise self.error(
+                "type", f"a setting of this {self.type} cannot be ({reason})"
+            ) from error
 
 
 def _plain(value: Any) -> Any:

@@ -49,6 +49,7 @@ TABLES: Tables = {
     "box_head": {
         "BBoxHead": roi_heads.box_head,
         "Shared2FCBBoxHead": roi_heads.shared_fcs_box_head,
+        "Shared4Conv1FCBBoxHead": roi_heads.shared_convs_box_head,
     },
     "mask_head": {
         "FCNMaskHead": roi_heads.mask_head,

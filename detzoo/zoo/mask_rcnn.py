@@ -65,11 +65,14 @@ def mask_rcnn(
 
 
 def mask_rcnn_c4(**recipe: Unpack[Recipe]) -> Experiment:
-    """Regions cut from the third stage, each seen by the fourth stage (Caffe ResNet-50)."""
+    """Regions cut from the third stage, each seen by the fourth stage (Caffe ResNet-50).
+
+    As in V2, whose configuration forgets them here, the fourth stage starts without weights.
+    """
     backbone = caffe_resnet(50)
     roi_head = StandardRoIHeadConfig(
         extractor=RoIExtractor(output_size=14, num_levels=1),
-        shared_stage=SharedStageConfig(resnet=backbone),
+        shared_stage=SharedStageConfig(resnet=dataclasses.replace(backbone, pretrained=None)),
         box_head=BoxHeadConfig(num_shared_fcs=0),
         mask_head=MaskHeadConfig(num_convs=0),
         sampler=SAMPLER,

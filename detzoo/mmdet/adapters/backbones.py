@@ -7,9 +7,10 @@ from typing import Any, TypeVar
 
 from detzoo.backbones.base import BackboneConfig
 from detzoo.backbones.mobilenet_v2 import MobileNetV2Config
-from detzoo.backbones.resnet import ResNetConfig
+from detzoo.backbones.pretrained import PRETRAINED
+from detzoo.backbones.resnet import CONTEXT_STAGES, ResNetConfig
 from detzoo.layers.norm import BatchNorm
-from detzoo.mmdet.adapters.layers import norm_of, pretrained_of
+from detzoo.mmdet.adapters.layers import convolution_of, norm_of, pretrained_of
 from detzoo.mmdet.node import Node
 
 B = TypeVar("B", bound=BackboneConfig)
@@ -18,6 +19,11 @@ B = TypeVar("B", bound=BackboneConfig)
 def starting_from(backbone: B, pretrained: str | None) -> B:
     """``backbone`` with V2's weights; their name follows its architecture where it names that."""
     if pretrained is not None:
+        # Some configurations give the address of a file instead of its name.
+        named = (
+            name for name, weights in PRETRAINED.items() if pretrained in weights.file.addresses
+        )
+        pretrained = next(named, pretrained)
         pretrained = pretrained.replace(backbone.architecture, "{architecture}")
     return dataclasses.replace(backbone, pretrained=pretrained)
 
@@ -34,7 +40,8 @@ def resnext(node: Node) -> ResNetConfig:
 def _resnet(node: Node, groups: dict[str, Any]) -> ResNetConfig:
     num_stages = node.take("num_stages", 4)
     node.expect("in_channels", 3, "the channels of an image")
-    node.expect("zero_init_residual", True, "how residual blocks start")
+    node.expect("deep_stem", False, "as the stem is one convolution")
+    node.expect("avg_down", False, "as shortcuts do not average")
     backbone = ResNetConfig(
         depth=node.take("depth"),
         style=node.take("style", "pytorch"),
@@ -47,11 +54,39 @@ def _resnet(node: Node, groups: dict[str, Any]) -> ResNetConfig:
             fixed_statistics=node.take("norm_eval", True),
             default=BatchNorm(fixed_statistics=True),
         ),
+        convolution=convolution_of(node),
+        **_deformable(node),
+        context_ratio=_context_ratio(node),
+        zero_init=node.take("zero_init_residual", True),
         base_channels=node.take("base_channels", 64),
         checkpoint_activations=node.take("with_cp", False),
         **groups,
     )
     return starting_from(backbone, pretrained_of(node))
+
+
+def _deformable(node: Node) -> dict[str, Any]:
+    """``dcn`` and ``stage_with_dcn``."""
+    stages = node.take("stage_with_dcn", (False, False, False, False))
+    kind = node.optional_part("dcn", "convolution")
+    if kind is None:
+        return {}
+    return {"deformable": kind, "deformable_stages": tuple(i for i, on in enumerate(stages) if on)}
+
+
+def _context_ratio(node: Node) -> float | None:
+    """``plugins``: all of the zoo are one context block per bottleneck."""
+    if not node.has("plugins"):
+        node.take("plugins", None)
+        return None
+    (plugin,) = node.children("plugins")
+    plugin.expect("stages", tuple(i in CONTEXT_STAGES for i in range(4)), "where they are put")
+    plugin.expect("position", "after_conv3", "where they are put")
+    block = plugin.child("cfg")
+    block.expect("type", "ContextBlock", "the only plugin of the zoo")
+    block.expect("pooling_type", "att", "as context is gathered by attention")
+    block.expect("fusion_types", ("channel_add",), "as context is added")
+    return block.take("ratio")  # type: ignore[no-any-return]
 
 
 def mobilenet_v2(node: Node) -> MobileNetV2Config:

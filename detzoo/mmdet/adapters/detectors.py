@@ -10,6 +10,8 @@ from detzoo.detectors.single_stage import SingleStageConfig
 from detzoo.detectors.two_stage import TwoStageConfig
 from detzoo.mmdet.known import Features, HeadContext, features_of_backbone, features_of_neck
 from detzoo.mmdet.node import Node
+from detzoo.necks.base import NeckConfig
+from detzoo.necks.sequence import NeckSequenceConfig
 from detzoo.structures import Pixels
 
 
@@ -52,11 +54,22 @@ def trunk_of(node: Node, pixels: Pixels) -> tuple[dict[str, Any], Features]:
     """
     backbone = node.part("backbone", "backbone")
     features = features_of_backbone(backbone)
-    neck = node.optional_part("neck", "neck", features)
-    if neck is not None:
-        features = features_of_neck(neck, features)
+    neck, features = _neck(node, features)
     own = None if pixels == pixels_of(backbone) else pixels
     return {"backbone": backbone, "neck": neck, "pixels": own}, features
+
+
+def _neck(node: Node, features: Features) -> tuple[NeckConfig | None, Features]:
+    """``neck``, one or several, and what comes out."""
+    if not node.has("neck"):
+        node.take("neck", None)
+        return None, features
+    necks = []
+    for part in node.children("neck"):
+        neck = part.adapt("neck", features)
+        features = features_of_neck(neck, features)
+        necks.append(neck)
+    return (necks[0] if len(necks) == 1 else NeckSequenceConfig(necks=tuple(necks))), features
 
 
 def settings_of(node: Node, settings: str, part: str) -> Node | None:

@@ -29,6 +29,7 @@ def _common(node: Node) -> dict[str, Any]:
     wise = node.optional_child("paramwise_cfg")
     if wise is None:
         return settings
+    wise.ignore("bypass_duplicate")
     rules = wise.optional_child("custom_keys")
     names = list(rules.left) if rules is not None else []
     return {

@@ -13,7 +13,7 @@ from detzoo.heads.roi.shared_stage import SharedStageConfig
 from detzoo.heads.roi.standard import StandardRoIHeadConfig
 from detzoo.layers.norm import BatchNorm
 from detzoo.mmdet.adapters.backbones import starting_from
-from detzoo.mmdet.adapters.layers import norm_of, pretrained_of
+from detzoo.mmdet.adapters.layers import convolution_of, norm_of, pretrained_of
 from detzoo.mmdet.adapters.training import detection_select, expect_plain_training
 from detzoo.mmdet.known import HeadContext, require_settings
 from detzoo.mmdet.node import Node
@@ -74,8 +74,23 @@ def box_head(node: Node, regions: Regions) -> BoxHeadConfig:
 
 def shared_fcs_box_head(node: Node, regions: Regions) -> BoxHeadConfig:
     """V2's Shared2FCBBoxHead."""
+    node.expect("with_avg_pool", False, "as layers see every cell of a region")
     return BoxHeadConfig(
         num_shared_fcs=2,
+        fc_channels=node.take("fc_out_channels", 1024),
+        **_box_outputs(node, regions),
+    )
+
+
+def shared_convs_box_head(node: Node, regions: Regions) -> BoxHeadConfig:
+    """V2's Shared4Conv1FCBBoxHead."""
+    node.expect("with_avg_pool", False, "as layers see every cell of a region")
+    return BoxHeadConfig(
+        num_shared_convs=4,
+        conv_channels=node.take("conv_out_channels", 256),
+        convolution=convolution_of(node),
+        norm=norm_of(node, default=None),
+        num_shared_fcs=1,
         fc_channels=node.take("fc_out_channels", 1024),
         **_box_outputs(node, regions),
     )
@@ -85,15 +100,26 @@ def _box_outputs(node: Node, regions: Regions) -> dict[str, Any]:
     node.expect("in_channels", regions.channels, "the channels of the regions", default=256)
     node.expect("roi_feat_size", regions.size, "the size of the regions", default=7)
     node.expect("num_classes", regions.num_classes, "the number of class names", default=80)
-    node.expect("reg_class_agnostic", False, "as this head has a box per class")
     box_loss = node.part("loss_bbox", "box_loss")
     decoded = "what the box loss compares"
     node.expect("reg_decoded_bbox", box_loss.on_boxes, decoded, default=False)
     return {
+        "class_agnostic_boxes": node.take("reg_class_agnostic", False),
+        "normalized_classifier": _is_normalized(node),
         "coder": node.part("bbox_coder", "coder"),
         "classification_loss": node.part("loss_cls", "classification_loss"),
         "box_loss": box_loss,
     }
+
+
+def _is_normalized(node: Node) -> bool:
+    """``cls_predictor_cfg``."""
+    predictor = node.optional_child("cls_predictor_cfg")
+    if predictor is None or predictor.type == "Linear":
+        return False
+    predictor.expect("type", "NormedLinear", "the other classifier of the zoo")
+    predictor.expect("tempearture", 20, "the temperature of that classifier")
+    return True
 
 
 def mask_head(node: Node, regions: Regions, threshold: float) -> MaskHeadConfig:
@@ -108,6 +134,8 @@ def mask_head(node: Node, regions: Regions, threshold: float) -> MaskHeadConfig:
     return MaskHeadConfig(
         num_convs=node.take("num_convs", 4),
         channels=node.take("conv_out_channels", 256),
+        convolution=convolution_of(node),
+        norm=norm_of(node, default=None),
         loss_weight=float(loss.take("loss_weight", 1.0)),
         threshold=threshold,
     )

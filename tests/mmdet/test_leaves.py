@@ -1,0 +1,75 @@
+"""No setting of a V2 configuration is lost: whichever changes, the experiment changes or it fails."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from detzoo import zoo
+from detzoo.errors import ConfigError
+from detzoo.mmdet import experiment_of, read_config
+from detzoo.mmdet.convert import SECTIONS
+from detzoo.mmdet.node import WITHOUT_EFFECT
+from tests.mmdet.published import published_configs
+from tests.mmdet.test_equality import CONTRADICTORY, OWN_FAMILIES
+
+Path = tuple[str | int, ...]
+
+
+def leaves(value: Any, path: Path = ()) -> Iterator[Path]:
+    """The paths of all plain values; an empty container counts as one."""
+    items: list[tuple[str | int, Any]] = []
+    if isinstance(value, dict):
+        items = list(value.items())
+    elif isinstance(value, (list, tuple)):
+        items = list(enumerate(value))
+    if not items:
+        yield path
+    for key, item in items:
+        yield from leaves(item, (*path, key))
+
+
+def changed(value: Any, path: Path) -> Any:
+    """A copy of ``value`` with another plain value at ``path``."""
+    if path:
+        value = list(value) if isinstance(value, tuple) else copy.copy(value)
+        value[path[0]] = changed(value[path[0]], path[1:])
+        return value
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, (int, float)):
+        return value + 1
+    if isinstance(value, str):
+        return f"{value}x"
+    return 1 if value is None else [1]
+
+
+def settings(config: dict[str, Any]) -> list[Path]:
+    """The leaves that mean something: not the author's own variables, not what is without effect."""
+    sections = {key: config[key] for key in SECTIONS if key in config}
+    return [path for path in leaves(sections) if not WITHOUT_EFFECT.keys() & set(path)]
+
+
+ONE_PER_FAMILY = [
+    pytest.param(f"{family.folder}/{entry.name}.py", id=family.folder)
+    for family in zoo.FAMILIES
+    if family.folder not in OWN_FAMILIES
+    for entry in [e for e in family.entries if e.name not in CONTRADICTORY][:1]
+]
+
+
+@pytest.mark.parametrize("file", ONE_PER_FAMILY)
+def test_every_setting_counts(file: str) -> None:
+    config = read_config(published_configs() / file)
+    before = experiment_of(config, file)
+    lost = []
+    for path in settings(config):
+        try:
+            if experiment_of(changed(config, path), file) == before:
+                lost.append(".".join(map(str, path)))
+        except ConfigError:
+            pass
+    assert lost == []

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from detzoo.errors import ConfigError
+from detzoo.mmdet.read_config import read_config
+
+
+def write(folder: Path, **files: str) -> Path:
+    """Files called NAME.py; the path of the last one."""
+    for name, text in files.items():
+        path = folder / f"{name}.py"
+        path.write_text(text)
+    return path
+
+
+def read(folder: Path, **files: str) -> dict[str, Any]:
+    return read_config(write(folder, **files))
+
+
+def test_settings_change_those_of_the_base_and_keep_the_others(tmp_path: Path) -> None:
+    config = read(
+        tmp_path,
+        base="model = dict(backbone=dict(depth=50, strides=(1, 2)), neck=dict(type='FPN'))\nlr = 1",
+        own="_base_ = 'base.py'\nmodel = dict(backbone=dict(depth=101))",
+    )
+    assert config == {
+        "model": {"backbone": {"depth": 101, "strides": (1, 2)}, "neck": {"type": "FPN"}},
+        "lr": 1,
+    }
+
+
+def test_delete_replaces_a_dictionary(tmp_path: Path) -> None:
+    config = read(
+        tmp_path,
+        base="runner = dict(type='Epochs', max_epochs=12)",
+        own="_base_ = ['base.py']\nrunner = dict(_delete_=True, max_iters=9)",
+    )
+    assert config == {"runner": {"max_iters": 9}}
+
+
+def test_elements_of_lists_change_by_number(tmp_path: Path) -> None:
+    config = read(
+        tmp_path,
+        base="stages = [dict(a=1, b=2), dict(a=3)]",
+        own="_base_ = 'base.py'\nstages = {'0': dict(a=5), '1': dict(_delete_=True, c=6)}",
+    )
+    assert config == {"stages": [{"a": 5, "b": 2}, {"c": 6}]}
+    with pytest.raises(ConfigError, match=r"stages\[2\]: the list has 2 elements"):
+        read(tmp_path, own="_base_ = 'base.py'\nstages = {'2': dict(a=5)}")
+
+
+def test_variables_of_the_file_and_of_its_bases(tmp_path: Path) -> None:
+    config = read(
+        tmp_path,
+        base="norm = dict(mean=[1, 2])\ndepth = 50",
+        own=(
+            "_base_ = 'base.py'\n"
+            "work_dir = './runs/{{ fileBasenameNoExtension }}'\n"
+            "train = [dict(type='Normalize', **{'mean': {{ _base_.norm.mean }}})]\n"
+            "copies = {{ _base_.norm }}\n"
+        ),
+    )
+    assert config["work_dir"] == "./runs/own"
+    assert config["train"] == [{"type": "Normalize", "mean": [1, 2]}]
+    assert config["copies"] == {"mean": [1, 2]}
+    assert config["copies"] is not config["norm"]
+
+
+def test_code_is_no_setting(tmp_path: Path) -> None:
+    config = read(tmp_path, own="import os\ndef f(): return 3\nx = f()\n__y = 2\n")
+    assert config == {"x": 3}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a = 1\nb = (", "own.py: line 2: "),
+        ("a = 1\nb = c\n", "own.py: line 2: NameError: name 'c' is not defined"),
+        ("_base_ = 'nowhere.py'", "nowhere.py: no such configuration file .a _base_ of .*own.py"),
+        ("_base_ = 'own.py'", r"is its own base \(own.py -> own.py\)"),
+        ("_base_ = 'base.py'\ndepth = dict(a=1)", "depth: .* Add _delete_=True"),
+        ("_base_ = 'base.py'\nx = {{ _base_.width }}", "_base_.width: no base file defines it"),
+        ("_base_ = ['base.py', 'other.py']", "two of its _base_ files define depth"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        read(tmp_path, base="depth = 50", other="depth = 101", own=text)
