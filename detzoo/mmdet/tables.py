@@ -1,4 +1,4 @@
-"""Which adapter reads which V2 type, by the kind of part. Read-only; looked up by ``Node.adapt``."""
+"""Which adapter reads which V2 type, by the kind of part. Looked up by ``Node.adapt``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is imported from V2's files equals the zoo: two independent readings of each configuration."""
+"""What is imported from V2's files equals the zoo: two readings of each configuration."""
 
 from __future__ import annotations
 

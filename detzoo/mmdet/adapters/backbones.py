@@ -39,6 +39,8 @@ def resnext(node: Node) -> ResNetConfig:
 
 def _resnet(node: Node, groups: dict[str, Any]) -> ResNetConfig:
     num_stages = node.take("num_stages", 4)
+    if not 1 <= num_stages <= 4:
+        raise node.error("num_stages", f"{num_stages} is not 1 to 4")
     node.expect("in_channels", 3, "the channels of an image")
     node.expect("deep_stem", False, "as the stem is one convolution")
     node.expect("avg_down", False, "as shortcuts do not average")

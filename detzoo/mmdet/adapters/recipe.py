@@ -73,7 +73,10 @@ def _length(root: Node) -> tuple[Literal["epochs", "iterations"], int]:
     runner = root.child("runner")
     if runner.type == "IterBasedRunner":
         return "iterations", runner.take("max_iters")
-    runner.expect("type", "EpochBasedRunner", "as runs count epochs or iterations")
+    if runner.type != "EpochBasedRunner":
+        raise runner.error(
+            "type", f"{runner.type!r} is neither EpochBasedRunner nor IterBasedRunner"
+        )
     return "epochs", runner.take("max_epochs", total)
 
 
