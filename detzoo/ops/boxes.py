@@ -11,6 +11,19 @@ def box_area(boxes: Tensor) -> Tensor:
     return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
 
 
+def box_centres(boxes: Tensor) -> Tensor:
+    """Centres (x, y) of boxes (..., 4) -> (..., 2)."""
+    return (boxes[..., :2] + boxes[..., 2:]) / 2
+
+
+def inner_distances(points: Tensor, boxes: Tensor) -> Tensor:
+    """From points (..., 2) to the left, top, right and bottom side of boxes (..., 4) -> (..., 4).
+
+    Negative where a point lies beyond that side.
+    """
+    return torch.cat([points - boxes[..., :2], boxes[..., 2:] - points], -1)
+
+
 def intersection(a: Tensor, b: Tensor) -> Tensor:
     """Areas common to boxes a (..., 4) and b (..., 4), broadcast against each other."""
     low = torch.maximum(a[..., :2], b[..., :2])

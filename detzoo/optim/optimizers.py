@@ -55,7 +55,7 @@ class OptimizerConfig(ABC):
     rules: tuple[ParameterRule, ...] = ()
     # Of normalisation layers, weights and biases alike.
     norm_weight_decay_scale: float = 1.0
-    # Of all biases but those of normalisation layers.
+    # Of all biases but those of normalisation layers and of deformable convolutions' offsets.
     bias_lr_scale: float = 1.0
     bias_weight_decay_scale: float = 1.0
 
@@ -71,7 +71,8 @@ class OptimizerConfig(ABC):
             settings = (self.lr, self.weight_decay)
             if parameter.requires_grad:
                 is_norm = isinstance(owners[owner], NORM_LAYERS)
-                settings = self._settings(name, is_norm, is_bias=leaf == "bias")
+                is_bias = leaf == "bias" and not owner.endswith(".conv_offset")
+                settings = self._settings(name, is_norm, is_bias)
             names.setdefault(settings, []).append(name)
         return [ParameterGroup(*settings, tuple(group)) for settings, group in names.items()]
 

@@ -6,7 +6,17 @@ import difflib
 import functools
 
 from detzoo.errors import UserError
-from detzoo.zoo import cascade_rcnn, faster_rcnn, libra_rcnn, light, mask_rcnn, retinanet, rpn
+from detzoo.zoo import (
+    cascade_rcnn,
+    faster_rcnn,
+    fcos,
+    guided_anchoring,
+    libra_rcnn,
+    light,
+    mask_rcnn,
+    retinanet,
+    rpn,
+)
 from detzoo.zoo.entry import Entry, Family
 
 FAMILIES: tuple[Family, ...] = (
@@ -16,6 +26,8 @@ FAMILIES: tuple[Family, ...] = (
     retinanet.FAMILY,
     cascade_rcnn.FAMILY,
     libra_rcnn.FAMILY,
+    fcos.FAMILY,
+    guided_anchoring.FAMILY,
     light.FAMILY,
 )
 

@@ -47,6 +47,16 @@ def caffe_resnet(depth: Depth = 50) -> ResNetConfig:
     )
 
 
+def detectron_resnet(depth: Depth = 50) -> ResNetConfig:
+    """ResNet from Caffe's weights as the first Detectron converted them."""
+    return ResNetConfig(
+        depth=depth,
+        style="caffe",
+        pretrained="open-mmlab://detectron/{architecture}_caffe",
+        norm=FROZEN,
+    )
+
+
 def resnext(groups: int, width_per_group: int) -> ResNetConfig:
     """ResNeXt-101."""
     return ResNetConfig(

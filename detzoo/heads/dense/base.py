@@ -127,8 +127,7 @@ class PriorHead(DetectionHead):
             boxes = self.decode_boxes(predictions.priors, prior, codes, info.size)
             if predictions.quality_logits is not None:
                 scores = scores * predictions.quality_logits[image, prior].float().sigmoid()
-            candidates = Candidates(boxes, scores, labels, labels)
-            out.append(candidates[has_area(boxes)])
+            out.append(Candidates(boxes, scores, labels, labels))
         return out
 
     def decode_boxes(
@@ -201,6 +200,10 @@ class DenseHead(PriorHead):
         """(P,) whether a prior may be trained on in this image."""
         return inside_image(priors, info, self.config.border)
 
+    def references(self, predictions: DensePredictions) -> Tensor:
+        """The boxes that codes are relative to: (P, 4), or (B, P, 4) where images differ."""
+        return predictions.priors.boxes
+
     def losses(self, predictions: DensePredictions, targets: DenseTargets) -> dict[str, Tensor]:
         """Classification and box loss, averaged over the examples."""
         config = self.config
@@ -210,7 +213,7 @@ class DenseHead(PriorHead):
             targets.label_weights.flatten(),
         )
         predicted = predictions.box_deltas.float()
-        references = predictions.priors.boxes
+        references = self.references(predictions)
         if config.box_loss.on_boxes:
             predicted, wanted = config.coder.decode(references, predicted), targets.boxes
         else:

@@ -240,12 +240,13 @@ def test_background_is_no_detection() -> None:
     assert len(found) == 0
 
 
-def test_boxes_without_area_are_dropped() -> None:
+def test_boxes_are_cut_at_the_image() -> None:
     of = head()
     made = quiet(of, p6=(2, 0.9), p0=(1, 0.4))
     made.box_deltas[0, 0] = torch.tensor([-50.0, 0.0, 0.0, 0.0])  # left of the image
     (found,) = of.decode(made, [INFO])
-    assert found.labels.tolist() == [2]
+    rows = dict(zip(found.labels.tolist(), found.boxes.tolist()))
+    assert rows == {2: ANCHOR_6, 1: [0, 0, 0, 8]}
 
 
 def test_nothing_found() -> None:

@@ -1,0 +1,25 @@
+"""Boxes as the distances of their sides from a point (FCOS, https://arxiv.org/abs/1904.01355)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from detzoo.coders.base import BoxCoder
+from detzoo.config import config
+from detzoo.ops.boxes import box_centres, clip_boxes, inner_distances
+
+
+@config
+class DistanceCoder(BoxCoder):
+    """Left, top, right and bottom, in pixels from the centre of the reference."""
+
+    def encode(self, references: Tensor, boxes: Tensor) -> Tensor:
+        return inner_distances(box_centres(references), boxes)
+
+    def decode(
+        self, references: Tensor, deltas: Tensor, size: tuple[int, int] | None = None
+    ) -> Tensor:
+        centre = box_centres(references)
+        boxes = torch.cat([centre - deltas[..., :2], centre + deltas[..., 2:]], -1)
+        return boxes if size is None else clip_boxes(boxes, size)

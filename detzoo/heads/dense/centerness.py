@@ -1,0 +1,56 @@
+"""How central a point lies in its box, as a measure of the quality of what it predicts.
+
+From FCOS (https://arxiv.org/abs/1904.01355); ATSS uses it too.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from detzoo.heads.dense.base import DenseHeadConfig, DenseTargets
+from detzoo.ops.boxes import box_centres, inner_distances
+from detzoo.ops.distributed import average_over_processes
+from detzoo.structures import DensePredictions
+
+
+def centerness_target(distances: Tensor) -> Tensor:
+    """Of points at ``distances`` (..., 4) left, top, right, bottom: 1 at the centre, 0 outside."""
+    low = torch.minimum(distances[..., :2], distances[..., 2:]).clamp(min=0)
+    high = torch.maximum(distances[..., :2], distances[..., 2:]).clamp(min=1e-6)
+    return (low / high).prod(-1).sqrt()
+
+
+def centerness_losses(
+    config: DenseHeadConfig,
+    predictions: DensePredictions,
+    targets: DenseTargets,
+    *,
+    num_samples: Tensor,
+    min_total: float,
+) -> dict[str, Tensor]:
+    """Losses of classes, boxes and centerness.
+
+    Central points count more in the box loss, which is divided by their total centerness, at least
+    ``min_total``; the other losses are divided by ``num_samples``.
+    """
+    assert predictions.quality_logits is not None
+    references = predictions.priors.boxes
+    centerness = centerness_target(inner_distances(box_centres(references), targets.boxes))
+    weights = centerness * targets.box_weights  # (B, P)
+    classification = config.classification_loss(
+        predictions.cls_logits.flatten(0, 1).float(),
+        targets.labels.flatten(),
+        targets.label_weights.flatten(),
+    )
+    boxes = config.coder.decode(references, predictions.box_deltas.float())
+    box = config.box_loss(boxes.flatten(0, 1), targets.boxes.flatten(0, 1), weights.flatten())
+    quality = F.binary_cross_entropy_with_logits(
+        predictions.quality_logits.float(), centerness, targets.box_weights, reduction="sum"
+    )
+    return {
+        "loss_cls": classification / num_samples,
+        "loss_bbox": box / average_over_processes(weights.sum()).clamp(min=min_total),
+        "loss_centerness": quality / num_samples,
+    }

@@ -1,0 +1,118 @@
+"""FCOS' head (https://arxiv.org/abs/1904.01355): one point per cell instead of anchors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from detzoo.assigners.base import PriorAssigner
+from detzoo.assigners.size_range import SizeRangeAssigner
+from detzoo.coders.base import BoxCoder
+from detzoo.coders.distance import DistanceCoder
+from detzoo.config import config
+from detzoo.heads.class_rows import ClassRows
+from detzoo.heads.dense.base import DenseHead, DenseHeadConfig, DenseTargets
+from detzoo.heads.dense.centerness import centerness_losses
+from detzoo.heads.dense.towers import expect_rarely, initialise_convs, tower
+from detzoo.layers.convolution import Convolution, PlainConvolution
+from detzoo.layers.norm import GroupNorm, Norm
+from detzoo.layers.scale import Scale
+from detzoo.losses.boxes import BoxLoss, IoULoss
+from detzoo.losses.classification import ClassificationLoss, FocalLoss
+from detzoo.ops.distributed import average_over_processes
+from detzoo.postprocess.nms import NMS
+from detzoo.postprocess.select import Select
+from detzoo.priors.base import PriorGrid
+from detzoo.priors.points import PointGrid
+from detzoo.structures import DensePredictions, ImageInfo, Priors
+
+
+@config
+class FCOSHeadConfig(DenseHeadConfig):
+    """Classes, distances to the four sides of the box, and centerness of every point.
+
+    Distances are exponentials in pixels; where ``normalized_distances``, the positive part of the
+    output in units of the stride. ``last_convolution`` is the kind of each tower's last one;
+    ``conv_bias`` is whether the towers have biases beside their norms'. ``centerness_on_boxes``
+    predicts it from the boxes' tower instead of the classes'.
+    """
+
+    priors: PriorGrid = PointGrid()
+    assigner: PriorAssigner = SizeRangeAssigner()
+    coder: BoxCoder = DistanceCoder()
+    classification_loss: ClassificationLoss = FocalLoss()
+    box_loss: BoxLoss = IoULoss()
+    select: Select = Select(min_score=0.05, pre_nms=1000, suppression=NMS(max_iou=0.5))
+    num_convs: int = 4
+    channels: int = 256
+    norm: Norm = GroupNorm()
+    conv_bias: bool = False
+    last_convolution: Convolution = PlainConvolution()
+    normalized_distances: bool = False
+    centerness_on_boxes: bool = False
+
+    def build(
+        self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int
+    ) -> FCOSHead:
+        return FCOSHead(self, in_channels, strides, num_classes)
+
+
+class FCOSHead(DenseHead):
+    """Children ``cls_convs``, ``reg_convs``, ``conv_cls``, ``conv_reg``, ``conv_centerness`` and
+    one of ``scales`` per level."""
+
+    config: FCOSHeadConfig
+
+    def __init__(
+        self,
+        config: FCOSHeadConfig,
+        in_channels: Sequence[int],
+        strides: Sequence[int],
+        num_classes: int,
+    ) -> None:
+        super().__init__(config, strides, num_classes)
+        self.cls_convs = self._tower(in_channels[0])
+        self.reg_convs = self._tower(in_channels[0])
+        self.conv_cls = nn.Conv2d(config.channels, self.num_outputs, 3, padding=1)
+        self.conv_reg = nn.Conv2d(config.channels, 4, 3, padding=1)
+        self.conv_centerness = nn.Conv2d(config.channels, 1, 3, padding=1)
+        self.scales = nn.ModuleList(Scale() for _ in strides)
+        initialise_convs(self)
+        expect_rarely(self.conv_cls)
+
+    def _tower(self, in_channels: int) -> nn.Sequential:
+        config = self.config
+        return tower(
+            in_channels,
+            config.channels,
+            config.num_convs,
+            norm=config.norm,
+            bias=config.conv_bias,
+            last=config.last_convolution,
+        )
+
+    def forward_level(self, x: Tensor, level: int) -> tuple[Tensor, Tensor, Tensor]:
+        for_classes, for_boxes = self.cls_convs(x), self.reg_convs(x)
+        distances = self.scales[level](self.conv_reg(for_boxes)).float()
+        if self.config.normalized_distances:
+            distances = distances.clamp(min=0) * self.strides[level]
+        else:
+            distances = distances.exp()
+        rated = for_boxes if self.config.centerness_on_boxes else for_classes
+        return self.conv_cls(for_classes), distances, self.conv_centerness(rated)
+
+    def trainable(self, priors: Priors, info: ImageInfo) -> Tensor:
+        """All of them: points beyond the image are background like any other."""
+        return torch.ones_like(priors.stride, dtype=torch.bool)
+
+    def losses(self, predictions: DensePredictions, targets: DenseTargets) -> dict[str, Tensor]:
+        num_positives = average_over_processes(targets.box_weights.sum()).clamp(min=1)
+        return centerness_losses(
+            self.config, predictions, targets, num_samples=num_positives, min_total=1e-6
+        )
+
+    def class_parameters(self) -> dict[str, ClassRows]:
+        rows = ClassRows(shared=self.config.classification_loss.num_outputs(0))
+        return {"conv_cls.weight": rows, "conv_cls.bias": rows}
