@@ -32,6 +32,9 @@ class DetectionHead(nn.Module, ABC):
     def class_parameters(self) -> dict[str, ClassRows]:
         """The parameters and buffers whose size depends on the number of classes, by name."""
 
+    def enter_final_epochs(self) -> None:
+        """Called once where the final epochs of a recipe begin: see ``Experiment.final``."""
+
     @abstractmethod
     def forward(self, features: Sequence[Tensor]) -> Any:
         """Feature maps, fine to coarse -> predictions, of a type that the head alone knows."""
@@ -87,6 +90,11 @@ class RoIHeadConfig(ABC):
     @property
     @abstractmethod
     def predicts_masks(self) -> bool: ...
+
+    @property
+    def needs_semantic_maps(self) -> bool:
+        """Whether it trains on targets with a ``semantic_map``."""
+        return False
 
     @abstractmethod
     def build(

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
-from detzoo.assigners.base import Assigner
+from detzoo.assigners.base import PriorAssigner
 from detzoo.assigners.max_iou import MaxIoUAssigner
 from detzoo.coders.base import BoxCoder
 from detzoo.coders.delta import DeltaCoder
 from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
-from detzoo.heads.dense.base import (
-    DenseHead,
-    DenseHeadConfig,
-    DenseTargets,
-    flatten_level,
-)
+from detzoo.heads.dense.base import DenseHead, DenseHeadConfig, DenseTargets
 from detzoo.layers.conv import ConvModule
 from detzoo.layers.norm import Norm
 from detzoo.losses.boxes import BoxLoss, SmoothL1Loss
@@ -39,7 +33,7 @@ class SSDHeadConfig(DenseHeadConfig):
     """
 
     priors: SSDAnchors
-    assigner: Assigner = MaxIoUAssigner(positive_iou=0.5, negative_iou=0.5, match_ties=False)
+    assigner: PriorAssigner = MaxIoUAssigner(positive_iou=0.5, negative_iou=0.5, match_ties=False)
     coder: BoxCoder = DeltaCoder(stds=(0.1, 0.1, 0.2, 0.2))
     classification_loss: ClassificationLoss = SoftmaxCrossEntropy()
     box_loss: BoxLoss = SmoothL1Loss()
@@ -82,14 +76,8 @@ class SSDHead(DenseHead):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
 
-    def forward(self, features: Sequence[Tensor]) -> DensePredictions:
-        logits, deltas = [], []
-        for x, cls_conv, reg_conv in zip(features, self.cls_convs, self.reg_convs):
-            logits.append(flatten_level(cls_conv(x), self.num_outputs))
-            deltas.append(flatten_level(reg_conv(x), 4))
-        grids = tuple((x.shape[2], x.shape[3]) for x in features)
-        priors = self.config.priors.place(grids, self.strides, features[0].device)
-        return DensePredictions(torch.cat(logits, 1), torch.cat(deltas, 1), priors)
+    def forward_level(self, x: Tensor, level: int) -> tuple[Tensor, Tensor]:
+        return self.cls_convs[level](x), self.reg_convs[level](x)
 
     def losses(self, predictions: DensePredictions, targets: DenseTargets) -> dict[str, Tensor]:
         """The base's losses, with the background reduced to what is hardest."""

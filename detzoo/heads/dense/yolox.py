@@ -1,0 +1,217 @@
+"""YOLOX's head (https://arxiv.org/abs/2107.08430)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from detzoo.assigners.sim_ota import SimOTAAssigner
+from detzoo.config import config
+from detzoo.heads.base import DetectionHead, DetectionHeadConfig
+from detzoo.heads.class_rows import ClassRows
+from detzoo.heads.dense.base import flatten_level
+from detzoo.layers.csp import YOLOX_NORM, conv3x3
+from detzoo.layers.norm import Norm
+from detzoo.necks.yolox_pafpn import initialise_convs
+from detzoo.ops.boxes import elementwise_iou
+from detzoo.ops.distributed import average_over_processes
+from detzoo.postprocess.nms import NMS
+from detzoo.postprocess.select import Select
+from detzoo.priors.points import PointGrid
+from detzoo.structures import (
+    Candidates,
+    DensePredictions,
+    Detections,
+    ImageInfo,
+    Priors,
+    Targets,
+)
+
+# Initial score of every class and of every box: objects are rare.
+PRIOR_PROBABILITY = 0.01
+EPS = 1e-8
+
+
+@config
+class YOLOXHeadConfig(DetectionHeadConfig):
+    """Per level two towers of ``num_convs`` convolutions: one for the classes, one for the box and
+    whether there is an object at all.
+
+    All losses are averaged over the positive priors. In the final epochs the L1 loss of the raw box
+    code is added with ``l1_weight``. ``separable`` makes 3x3 convolutions separable.
+    """
+
+    channels: int = 256
+    num_convs: int = 2
+    separable: bool = False
+    norm: Norm = YOLOX_NORM
+    assigner: SimOTAAssigner = SimOTAAssigner()
+    class_weight: float = 1.0
+    object_weight: float = 1.0
+    box_weight: float = 5.0
+    l1_weight: float = 1.0
+    select: Select = Select(min_score=0.01, suppression=NMS(max_iou=0.65), max_detections=None)
+
+    def build(
+        self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int
+    ) -> YOLOXHead:
+        return YOLOXHead(self, in_channels, strides, num_classes)
+
+
+class YOLOXHead(DetectionHead):
+    """Children ``multi_level_cls_convs``, ``multi_level_reg_convs`` (towers) and
+    ``multi_level_conv_cls``, ``multi_level_conv_reg``, ``multi_level_conv_obj`` (predictors)."""
+
+    def __init__(
+        self,
+        config: YOLOXHeadConfig,
+        in_channels: Sequence[int],
+        strides: Sequence[int],
+        num_classes: int,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.strides = tuple(strides)
+        self.num_classes = num_classes
+        self.uses_l1 = False
+        self.multi_level_cls_convs = nn.ModuleList(_tower(c, config) for c in in_channels)
+        self.multi_level_reg_convs = nn.ModuleList(_tower(c, config) for c in in_channels)
+
+        def predictors(outputs: int) -> nn.ModuleList:
+            return nn.ModuleList(nn.Conv2d(config.channels, outputs, 1) for _ in in_channels)
+
+        self.multi_level_conv_cls = predictors(num_classes)
+        self.multi_level_conv_reg = predictors(4)
+        self.multi_level_conv_obj = predictors(1)
+        initialise_convs(self)
+        for conv in (*self.multi_level_conv_cls, *self.multi_level_conv_obj):
+            assert isinstance(conv.bias, Tensor)
+            nn.init.constant_(conv.bias, -math.log(1 / PRIOR_PROBABILITY - 1))
+
+    def forward(self, features: Sequence[Tensor]) -> DensePredictions:
+        logits, codes, objectness = [], [], []
+        for level, x in enumerate(features):
+            about_class = self.multi_level_cls_convs[level](x)
+            about_box = self.multi_level_reg_convs[level](x)
+            logits.append(
+                flatten_level(self.multi_level_conv_cls[level](about_class), self.num_classes)
+            )
+            codes.append(flatten_level(self.multi_level_conv_reg[level](about_box), 4))
+            objectness.append(flatten_level(self.multi_level_conv_obj[level](about_box), 1))
+        grids = tuple((x.shape[2], x.shape[3]) for x in features)
+        priors = PointGrid(offset=0.0).place(grids, self.strides, features[0].device)
+        return DensePredictions(
+            torch.cat(logits, 1), torch.cat(codes, 1), priors, torch.cat(objectness, 1)[..., 0]
+        )
+
+    def enter_final_epochs(self) -> None:
+        self.uses_l1 = True
+
+    def loss(
+        self,
+        predictions: DensePredictions,
+        targets: Sequence[Targets],
+        infos: Sequence[ImageInfo],
+    ) -> dict[str, Tensor]:
+        config = self.config
+        assert predictions.quality_logits is not None
+        logits = predictions.cls_logits.float()
+        objectness = predictions.quality_logits.float()
+        codes = predictions.box_deltas.float()
+        labels, boxes, iou, is_positive = self._targets(predictions, targets)
+        positive = is_positive.float()
+        num_positives = average_over_processes(positive.sum()).clamp(min=1)
+
+        # The overlap with the target is what the score of its class should be.
+        wanted = F.one_hot(labels, self.num_classes) * iou[..., None]
+        classes = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none").sum(2)
+        objects = F.binary_cross_entropy_with_logits(objectness, positive, reduction="sum")
+        # Codes that do not count must not overflow either.
+        codes = torch.where(is_positive[..., None], codes, 0.0)
+        overlap = elementwise_iou(decode(predictions.priors, codes), boxes)
+        losses = {
+            "loss_cls": config.class_weight * (classes * positive).sum(),
+            "loss_bbox": config.box_weight * ((1 - overlap.square()) * positive).sum(),
+            "loss_obj": config.object_weight * objects,
+        }
+        if self.uses_l1:
+            difference = (codes - encode(predictions.priors, boxes)).abs().sum(2)
+            losses["loss_l1"] = config.l1_weight * (difference * positive).sum()
+        return {name: value / num_positives for name, value in losses.items()}
+
+    @torch.no_grad()
+    def _targets(
+        self, predictions: DensePredictions, targets: Sequence[Targets]
+    ) -> tuple[Tensor, ...]:
+        """Labels (B, P), boxes (B, P, 4), their IoU with those predicted (B, P), and which priors
+        are positive (B, P). Where there is no target, the label is 0 and the box is a unit square.
+        """
+        assert predictions.quality_logits is not None
+        scores = predictions.cls_logits.float().sigmoid()
+        scores = scores * predictions.quality_logits.float().sigmoid()[..., None]
+        predicted = decode(predictions.priors, predictions.box_deltas.float())
+        rows = []
+        for image, target in enumerate(targets):
+            assignment = self.config.assigner.assign(
+                predictions.priors, scores[image], predicted[image], target
+            )
+            positive = assignment.is_positive
+            labels = torch.zeros_like(assignment.target_index)
+            boxes = predicted.new_tensor([0.0, 0.0, 1.0, 1.0]).expand(len(labels), 4)
+            if len(target):
+                index = assignment.target_index.clamp(min=0)
+                labels = torch.where(positive, target.labels[index], labels)
+                boxes = torch.where(positive[:, None], target.boxes[index], boxes)
+            iou = torch.where(positive, assignment.iou, 0.0)
+            rows.append((labels, boxes, iou, positive))
+        return tuple(torch.stack(column) for column in zip(*rows))
+
+    def decode(self, predictions: DensePredictions, infos: Sequence[ImageInfo]) -> list[Candidates]:
+        """One candidate per prior at most: with the class that is likeliest."""
+        assert predictions.quality_logits is not None
+        best, labels = predictions.cls_logits.float().sigmoid().max(2)
+        scores = best * predictions.quality_logits.float().sigmoid()
+        boxes = decode(predictions.priors, predictions.box_deltas.float())
+        out = []
+        for image in range(len(infos)):
+            kept = scores[image] >= self.config.select.min_score
+            label = labels[image][kept]
+            out.append(Candidates(boxes[image][kept], scores[image][kept], label, label))
+        return out
+
+    def select(self, candidates: Sequence[Candidates]) -> list[Detections]:
+        return [self.config.select(image) for image in candidates]
+
+    def class_parameters(self) -> dict[str, ClassRows]:
+        names = (f"multi_level_conv_cls.{level}" for level in range(len(self.strides)))
+        return {f"{name}.{leaf}": ClassRows() for name in names for leaf in ("weight", "bias")}
+
+
+def encode(priors: Priors, boxes: Tensor) -> Tensor:
+    """Boxes (..., P, 4) as centre and logarithm of the size, in strides, seen from the prior."""
+    stride = priors.stride[:, None]
+    centre = (boxes[..., :2] + boxes[..., 2:]) / 2
+    size = boxes[..., 2:] - boxes[..., :2]
+    return torch.cat([(centre - priors.boxes[:, :2]) / stride, (size / stride + EPS).log()], -1)
+
+
+def decode(priors: Priors, codes: Tensor) -> Tensor:
+    """Boxes (..., P, 4) of codes (..., P, 4)."""
+    stride = priors.stride[:, None]
+    centre = codes[..., :2] * stride + priors.boxes[:, :2]
+    half = codes[..., 2:].exp() * stride / 2
+    return torch.cat([centre - half, centre + half], -1)
+
+
+def _tower(in_channels: int, config: YOLOXHeadConfig) -> nn.Sequential:
+    widths = [in_channels, *[config.channels] * (config.num_convs - 1)]
+    return nn.Sequential(
+        *(
+            conv3x3(width, config.channels, norm=config.norm, separable=config.separable)
+            for width in widths
+        )
+    )
