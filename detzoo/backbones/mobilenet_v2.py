@@ -10,7 +10,7 @@ from detzoo.backbones.base import Backbone, BackboneConfig
 from detzoo.config import config
 from detzoo.errors import ConfigError
 from detzoo.layers.checkpoint import run_stage
-from detzoo.layers.conv import ConvModule
+from detzoo.layers.conv import Activation, ConvModule
 from detzoo.layers.norm import BatchNorm, Norm
 
 # Per stage: expansion, channels, blocks, stride of the first block.
@@ -36,6 +36,7 @@ class MobileNetV2Config(BackboneConfig):
     out_stages: tuple[int, ...] = (1, 2, 4, 6)
     frozen_stages: int = -1
     norm: Norm = BatchNorm()
+    activation: Activation = "relu6"
     checkpoint_activations: bool = False
 
     def __post_init__(self) -> None:
@@ -52,23 +53,39 @@ class MobileNetV2Config(BackboneConfig):
         return MobileNetV2(self)
 
     def from_scratch(self) -> MobileNetV2Config:
-        return dataclasses.replace(self, pretrained=None, frozen_stages=-1, norm=BatchNorm())
+        return dataclasses.replace(
+            self, pretrained=None, frozen_stages=-1, norm=self.norm.from_scratch()
+        )
 
 
 class InvertedResidual(nn.Module):
     """Expand with 1x1, filter each channel with 3x3, project back with a linear 1x1."""
 
     def __init__(
-        self, in_channels: int, out_channels: int, stride: int, expansion: int, norm: Norm
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        stride: int,
+        expansion: int,
+        norm: Norm,
+        activation: Activation,
     ) -> None:
         super().__init__()
         width = in_channels * expansion
         self.has_shortcut = stride == 1 and in_channels == out_channels
         self.expand_conv: nn.Module = nn.Identity()
         if expansion > 1:
-            self.expand_conv = ConvModule(in_channels, width, 1, norm=norm, activation="relu6")
+            self.expand_conv = ConvModule(in_channels, width, 1, norm=norm, activation=activation)
         self.depthwise_conv = ConvModule(
-            width, width, 3, stride=stride, padding=1, groups=width, norm=norm, activation="relu6"
+            width,
+            width,
+            3,
+            stride=stride,
+            padding=1,
+            groups=width,
+            norm=norm,
+            activation=activation,
         )
         self.linear_conv = ConvModule(width, out_channels, 1, norm=norm, activation="none")
 
@@ -83,9 +100,10 @@ class MobileNetV2(Backbone):
     def __init__(self, config: MobileNetV2Config) -> None:
         super().__init__()
         self.config = config
+        norm, activation = config.norm, config.activation
         channels, stride = 32, 2
         self.conv1 = ConvModule(
-            3, channels, 3, stride=2, padding=1, norm=config.norm, activation="relu6"
+            3, channels, 3, stride=2, padding=1, norm=norm, activation=activation
         )
         self.stage_names: list[str] = []
         stage_channels, stage_strides = [], []
@@ -93,14 +111,23 @@ class MobileNetV2(Backbone):
             blocks = []
             for number in range(count):
                 step = first_stride if number == 0 else 1
-                blocks.append(InvertedResidual(channels, width, step, expansion, config.norm))
+                blocks.append(
+                    InvertedResidual(
+                        channels,
+                        width,
+                        stride=step,
+                        expansion=expansion,
+                        norm=norm,
+                        activation=activation,
+                    )
+                )
                 channels = width
             self.add_module(f"layer{index + 1}", nn.Sequential(*blocks))
             self.stage_names.append(f"layer{index + 1}")
             stride *= first_stride
             stage_channels.append(channels)
             stage_strides.append(stride)
-        self.conv2 = ConvModule(channels, LAST_CHANNELS, 1, norm=config.norm, activation="relu6")
+        self.conv2 = ConvModule(channels, LAST_CHANNELS, 1, norm=norm, activation=activation)
         self.stage_names.append("conv2")
         stage_channels.append(LAST_CHANNELS)
         stage_strides.append(stride)
