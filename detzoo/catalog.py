@@ -47,6 +47,7 @@ MODULES = (
     "detzoo.heads.dense.guided_retina",
     "detzoo.heads.dense.guided_rpn",
     "detzoo.heads.dense.retina",
+    "detzoo.heads.dense.retina_sep_norm",
     "detzoo.heads.dense.rpn",
     "detzoo.heads.roi.base",
     "detzoo.heads.roi.box_head",

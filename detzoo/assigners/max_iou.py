@@ -40,14 +40,14 @@ class MaxIoUAssigner(Assigner):
             index = torch.full((len(boxes),), BACKGROUND, device=boxes.device)
             iou = boxes.new_zeros(len(boxes))
         else:
-            index, iou = self._match(pairwise_iou(targets.boxes, boxes))
+            index, iou = self.match(pairwise_iou(targets.boxes, boxes))
         if self.ignored_coverage is not None and len(targets.ignored_boxes):
             covered = pairwise_coverage(boxes, targets.ignored_boxes).amax(1)
             index = index.masked_fill(covered > self.ignored_coverage, IGNORED)
         return Assignment(index, iou)
 
-    def _match(self, overlap: Tensor) -> tuple[Tensor, Tensor]:
-        """``overlap`` (N, P) -> target index (P,) and best IoU (P,)."""
+    def match(self, overlap: Tensor) -> tuple[Tensor, Tensor]:
+        """IoU of N > 0 targets with P boxes (N, P) -> target index (P,) and best IoU (P,)."""
         iou, index = overlap.max(0)
         index = torch.where(
             iou >= self.positive_iou,

@@ -8,22 +8,25 @@ import torch
 from torch import Tensor
 
 from detzoo.coders.base import BoxCoder
-from detzoo.config import config
+from detzoo.config import ConfigError, config
 from detzoo.ops.boxes import clip_boxes
-
-# A decoded side is at most 1000/16 times the reference's, and at least the inverse.
-MAX_LOG_RATIO = math.log(1000 / 16)
 
 
 @config
 class DeltaCoder(BoxCoder):
     """Centre offsets in units of the reference's size, and logarithms of the size ratios.
 
-    Deltas (dx, dy, dw, dh) are normalised to ``(delta - mean) / std``.
+    Deltas (dx, dy, dw, dh) are normalised to ``(delta - mean) / std``. A decoded side is at most
+    ``max_ratio`` times the reference's, and at least the inverse.
     """
 
     means: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
     stds: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
+    max_ratio: float = 1000 / 16
+
+    def __post_init__(self) -> None:
+        if self.max_ratio < 1:
+            raise ConfigError(f"max_ratio: {self.max_ratio} is not at least 1")
 
     def encode(self, references: Tensor, boxes: Tensor) -> Tensor:
         size = references[..., 2:] - references[..., :2]
@@ -40,7 +43,8 @@ class DeltaCoder(BoxCoder):
         deltas = deltas * deltas.new_tensor(self.stds) + deltas.new_tensor(self.means)
         reference_size = references[..., 2:] - references[..., :2]
         centre = (references[..., :2] + references[..., 2:]) / 2
-        log_ratio = deltas[..., 2:].clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO)
+        limit = math.log(self.max_ratio)
+        log_ratio = deltas[..., 2:].clamp(-limit, limit)
         centre = centre + reference_size * deltas[..., :2]
         half = reference_size * log_ratio.exp() / 2
         boxes = torch.cat([centre - half, centre + half], -1)

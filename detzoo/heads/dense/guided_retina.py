@@ -1,0 +1,122 @@
+"""RetinaNet's head on guided anchors (https://arxiv.org/abs/1901.03278)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from detzoo.assigners.approximate import ApproximateIoUAssigner
+from detzoo.assigners.base import Assigner, PriorAssigner
+from detzoo.assigners.max_iou import MaxIoUAssigner
+from detzoo.config import config
+from detzoo.heads.class_rows import ClassRows
+from detzoo.heads.dense.guided import (
+    FeatureAdaption,
+    GuidedAnchorHead,
+    GuidedAnchorHeadConfig,
+    GuidedPredictions,
+)
+from detzoo.heads.dense.towers import expect_rarely, initialise_convs, tower
+from detzoo.losses.boxes import BoxLoss, SmoothL1Loss
+from detzoo.losses.classification import ClassificationLoss, FocalLoss
+from detzoo.postprocess.nms import NMS
+from detzoo.postprocess.select import Select
+from detzoo.priors.anchors import AnchorGrid
+from detzoo.structures import Candidates, ImageInfo
+
+
+@config
+class GuidedRetinaHeadConfig(GuidedAnchorHeadConfig):
+    """Two towers of ``num_convs`` convolutions; locations from one, shapes from the other."""
+
+    priors: AnchorGrid = AnchorGrid(scales=(4.0,), ratios=(1.0,))
+    assigner: Assigner = MaxIoUAssigner(positive_iou=0.5, negative_iou=0.5)
+    shape_assigner: PriorAssigner = ApproximateIoUAssigner(
+        matching=MaxIoUAssigner(positive_iou=0.5, negative_iou=0.4, min_positive_iou=0.4)
+    )
+    classification_loss: ClassificationLoss = FocalLoss()
+    box_loss: BoxLoss = SmoothL1Loss(beta=0.04)
+    select: Select = Select(min_score=0.05, pre_nms=1000, suppression=NMS(max_iou=0.5))
+    num_convs: int = 4
+
+    def build(
+        self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int
+    ) -> GuidedRetinaHead:
+        return GuidedRetinaHead(self, in_channels, strides, num_classes)
+
+
+class GuidedRetinaHead(GuidedAnchorHead):
+    """Children ``cls_convs``, ``reg_convs``, ``conv_loc``, ``conv_shape``, ``retina_cls``,
+    ``retina_reg``, ``feature_adaption_cls``, ``feature_adaption_reg``."""
+
+    def __init__(
+        self,
+        config: GuidedRetinaHeadConfig,
+        in_channels: Sequence[int],
+        strides: Sequence[int],
+        num_classes: int,
+    ) -> None:
+        super().__init__(config, strides, num_classes)
+        channels = config.channels
+        self.cls_convs = tower(in_channels[0], channels, config.num_convs)
+        self.reg_convs = tower(in_channels[0], channels, config.num_convs)
+        self.conv_loc = nn.Conv2d(channels, 1, 1)
+        self.conv_shape = nn.Conv2d(channels, 2, 1)
+        self.feature_adaption_cls = FeatureAdaption(channels)
+        self.feature_adaption_reg = FeatureAdaption(channels)
+        self.retina_cls = nn.Conv2d(channels, self.num_outputs, 3, padding=1)
+        self.retina_reg = nn.Conv2d(channels, 4, 3, padding=1)
+        initialise_convs(self)
+        self.feature_adaption_cls.initialise()
+        self.feature_adaption_reg.initialise()
+        expect_rarely(self.conv_loc)
+        expect_rarely(self.retina_cls)
+
+    def forward_level(self, x: Tensor, level: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        classes, boxes = self.cls_convs(x), self.reg_convs(x)
+        shapes = self.conv_shape(boxes)
+        return (
+            self.retina_cls(self.feature_adaption_cls(classes, shapes)),
+            self.retina_reg(self.feature_adaption_reg(boxes, shapes)),
+            shapes,
+            self.conv_loc(classes),
+        )
+
+    def class_parameters(self) -> dict[str, ClassRows]:
+        rows = ClassRows(shared=self.config.classification_loss.num_outputs(0))
+        return {"retina_cls.weight": rows, "retina_cls.bias": rows}
+
+    def decode(
+        self, predictions: GuidedPredictions, infos: Sequence[ImageInfo]
+    ) -> list[Candidates]:
+        """The anchors with the best-scored classes, each with all classes that score enough."""
+        select = self.config.select
+        scores = self.config.classification_loss.scores(predictions.cls_logits.float())
+        scores = scores * self.counts(predictions)[..., None]
+        anchors = self.anchors(predictions)
+        out = []
+        for image, info in enumerate(infos):
+            priors, labels = _candidates(
+                scores[image], predictions.priors.level_sizes, select.pre_nms, select.min_score
+            )
+            boxes = self.config.coder.decode(
+                anchors[image, priors], predictions.box_deltas[image, priors].float(), info.size
+            )
+            out.append(Candidates(boxes, scores[image, priors, labels], labels, labels))
+        return out
+
+
+def _candidates(
+    scores: Tensor, level_sizes: Sequence[int], limit: int | None, min_score: float
+) -> tuple[Tensor, Tensor]:
+    """Scores (P, C) -> prior and label of those above ``min_score`` in a level's best priors."""
+    best, start = [], 0
+    for level in scores.amax(1).split(level_sizes):
+        count = len(level) if limit is None else min(limit, len(level))
+        best.append(level.topk(count).indices + start)
+        start += len(level)
+    prior = torch.cat(best)
+    row, label = (scores[prior] > min_score).nonzero(as_tuple=True)
+    return prior[row], label
