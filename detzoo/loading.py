@@ -101,11 +101,18 @@ def find_published(entry: Entry) -> Path:
 
     Raises :class:`CheckpointError`, naming the file and the places tried.
     """
-    path = zoo.family_of(entry).weights_path(entry)
-    if path is None:
+    file = published_file(entry)
+    if file is None:
         raise CheckpointError(
             f"{entry.name}: no weights were published for it. Train it, or give weights of your "
             "own (weights=FILE, or --weights FILE)."
         )
-    file = Published(path, tuple(f"{root}/{path}" for root in OPENMMLAB))
     return find_published_file(file, entry.name, "give another (weights=FILE, or --weights FILE)")
+
+
+def published_file(entry: Entry) -> Published | None:
+    """The published weights of ``entry`` and where they were, None where there are none."""
+    path = zoo.family_of(entry).weights_path(entry)
+    if path is None:
+        return None
+    return Published(path, tuple(f"{root}/{path}" for root in OPENMMLAB))

@@ -11,6 +11,7 @@ from detzoo.cli.checkpoint import checkpoint
 from detzoo.cli.config import config
 from detzoo.cli.env import env
 from detzoo.cli.evaluate import evaluate
+from detzoo.cli.import_mmdet import import_mmdet
 from detzoo.cli.models import models
 from detzoo.cli.predict import predict
 from detzoo.cli.quickstart import quickstart
@@ -33,6 +34,7 @@ app.command("evaluate")(evaluate)
 app.command("models")(models)
 app.command("config")(config)
 app.command("checkpoint")(checkpoint)
+app.command("import-mmdet")(import_mmdet)
 app.command("env")(env)
 app.command("quickstart")(quickstart)
 

@@ -44,11 +44,9 @@ def find_published_file(file: Published, purpose: str, alternative: str) -> Path
     Raises :class:`CheckpointError`, which says what the file was for, the places and addresses
     tried, and what else can be done.
     """
-    places = weight_directories()
-    for place in places:
-        for path in (place / file.name, place / file.path):
-            if path.is_file():
-                return path
+    local = find_local_file(file)
+    if local is not None:
+        return local
     target = cache_directory() / file.name
     addresses = _addresses(file)
     why = ""
@@ -59,12 +57,18 @@ def find_published_file(file: Published, purpose: str, alternative: str) -> Path
         except DownloadError as error:
             failures = str(error).replace("\n", "\n  ")
             why = f"It cannot be downloaded:\n  {failures}\n"
-    tried = "\n  ".join(str(place) for place in places)
+    tried = "\n  ".join(str(place) for place in weight_directories())
     raise CheckpointError(
         f"{purpose}: no file {file.name} in any of\n  {tried}\n{why}"
         "Put it into one of these folders, point DETZOO_WEIGHTS at its folder, name a mirror in "
         f"DETZOO_MIRRORS, or {alternative}."
     )
+
+
+def find_local_file(file: Published) -> Path | None:
+    """``file`` on this machine, None where it is not there."""
+    paths = (place / name for place in weight_directories() for name in (file.name, file.path))
+    return next((path for path in paths if path.is_file()), None)
 
 
 def weight_directories() -> list[Path]:

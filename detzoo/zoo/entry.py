@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import json
 from dataclasses import dataclass
+from pathlib import Path
 
 from detzoo.experiment import Experiment
 
@@ -28,6 +31,11 @@ class Entry:
     inference_ms: float | None = None
     weights: str | None = None
 
+    @property
+    def parameters(self) -> int | None:
+        """Parameters of the model: counted when the zoo was last generated, None if not yet."""
+        return _parameters().get(self.name)
+
 
 @dataclass(frozen=True)
 class Family:
@@ -43,3 +51,9 @@ class Family:
         if entry.weights is None or "/" in entry.weights:
             return entry.weights
         return f"{self.folder}/{entry.name}/{entry.weights}"
+
+
+@functools.cache
+def _parameters() -> dict[str, int]:
+    counts: dict[str, int] = json.loads(Path(__file__).with_name("parameters.json").read_text())
+    return counts

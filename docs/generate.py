@@ -1,0 +1,87 @@
+"""Writes what follows from the zoo: ``docs/zoo.md`` and the parameter counts of its entries.
+
+python docs/generate.py
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+
+from detzoo import zoo
+from detzoo.zoo.entry import Entry, Family, _parameters
+
+ROOT = Path(__file__).parents[1]
+HEADER = """\
+# The model zoo
+
+Every named configuration, by family, with the figures that MMDetection's V2 model zoo published:
+box and mask AP in percent on the validation set of its data (AP50 and AR of 1000 proposals where it
+says so), training memory in GB per GPU and milliseconds per image on a V100. Parameters are
+counted. `detzoo models` lists and filters the same. This page is generated; see `docs/generate.py`.
+"""
+COLUMNS = ("name", "box AP", "mask AP", "memory", "ms", "parameters", "weights")
+
+
+def main() -> None:
+    (ROOT / "detzoo" / "zoo" / "parameters.json").write_text(count_parameters())
+    _parameters.cache_clear()
+    (ROOT / "docs" / "zoo.md").write_text(page())
+
+
+def count_parameters() -> str:
+    counts = {}
+    for entry in zoo.entries():
+        with torch.device("meta"):
+            model = entry.experiment.build_model()
+        counts[entry.name] = sum(parameter.numel() for parameter in model.parameters())
+    return json.dumps(counts, indent=0, sort_keys=True) + "\n"
+
+
+def page() -> str:
+    """The whole of ``docs/zoo.md``."""
+    families = sorted(zoo.FAMILIES, key=lambda family: family.title.lower())
+    listed = ", ".join(f"[{f.title}](#{_anchor(f.title)})" for f in families)
+    count = f"{len(zoo.entries())} configurations in {len(families)} families: {listed}.\n"
+    return "\n".join([HEADER, count, *(_section(family) for family in families)])
+
+
+def _section(family: Family) -> str:
+    rows = [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
+    rows += [f"| {' | '.join(_cells(entry))} |" for entry in family.entries]
+    table = "\n".join(rows)
+    return f"## {family.title}\n\n[{family.folder}]({family.paper})\n\n{table}\n"
+
+
+def _cells(entry: Entry) -> tuple[str, ...]:
+    box = _figure(entry.box_ap)
+    if entry.box_ap50 is not None:
+        box = f"{entry.box_ap50:.1f} (AP50)"
+    if entry.ar1000 is not None:
+        box = f"{entry.ar1000:.1f} (AR)"
+    weights = "" if entry.weights is None else entry.weights.rsplit("/", 1)[-1]
+    return (
+        f"`{entry.name}`",
+        box,
+        _figure(entry.mask_ap),
+        _figure(entry.memory_gb),
+        _figure(entry.inference_ms),
+        "" if entry.parameters is None else f"{entry.parameters / 1e6:.1f} M",
+        f"`{weights}`" if weights else "",
+    )
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f}"
+
+
+def _anchor(title: str) -> str:
+    """As the usual renderers of Markdown make anchors of headings."""
+    kept = "".join(c for c in title.lower() if c.isalnum() or c in " -_")
+    return kept.replace(" ", "-")
+
+
+if __name__ == "__main__":
+    main()
