@@ -1,4 +1,4 @@
-"""No setting of a V2 configuration is lost: where one changes, so does the experiment, or it fails."""
+"""No setting of a V2 configuration is lost: a change changes the experiment, or it fails."""
 
 from __future__ import annotations
 
