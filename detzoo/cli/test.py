@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,13 +15,15 @@ if TYPE_CHECKING:
     from detzoo.data.dataset import DetectionDataset
     from detzoo.predictor import Predictor
 
+METRICS = ("coco", "lvis", "voc", "voc07", "cityscapes")
+
 
 def measure(
     source: Annotated[
         str, typer.Argument(metavar="CHECKPOINT_OR_NAME", help="A checkpoint, or a zoo name.")
     ],
     data: Annotated[
-        Path, typer.Option(help="Folder of a data set (COCO, Roboflow or VOC), or a COCO JSON.")
+        Path, typer.Option(help="Folder of a data set (COCO, LVIS, VOC, ...), or a COCO JSON.")
     ],
     images: Annotated[
         Path | None, typer.Option(help="Image folder, where --data is an annotation file.")
@@ -35,9 +38,22 @@ def measure(
             "--allow-missing-classes", help="Leave out classes that the checkpoint does not know."
         ),
     ] = False,
-    metric: Annotated[str, typer.Option(help="coco, voc, or voc07 (11 points).")] = "coco",
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            help="coco, lvis, voc, voc07 (11 points) or cityscapes. Default: the model's, or what "
+            "suits the data."
+        ),
+    ] = None,
     per_class: Annotated[bool, typer.Option("--per-class", help="Add a table by class.")] = False,
     json_file: JsonFile = None,
+    proposals: Annotated[
+        Path | None,
+        typer.Option(help="Regions for models that do not propose their own (Fast R-CNN)."),
+    ] = None,
+    save_proposals: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write what the model proposes, for others.")
+    ] = None,
     save_detections: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write detections in COCO result format.")
     ] = None,
@@ -54,21 +70,33 @@ def measure(
       detzoo test runs/x-1/best.pt --data my_data --split test --per-class --json metrics.json
 
       detzoo test retinanet_r50_fpn_1x_coco --weights retinanet.pth --data coco
+
+      detzoo test rpn_r50_fpn_1x_coco --data coco --save-proposals proposals.json
     """
     from rich.console import Console
     from rich.progress import Progress
 
     from detzoo.data.loader import build_loader
+    from detzoo.data.proposals import read_proposals, write_proposals
     from detzoo.evaluate import default_evaluators, detect, score, write_results
     from detzoo.evaluate.ground_truth import GroundTruth
     from detzoo.files import write_json
     from detzoo.loading import load
 
-    if metric not in ("coco", "voc", "voc07"):
-        raise ConfigError(f"--metric {metric}: is not one of coco, voc, voc07")
+    if metric is not None and metric not in METRICS:
+        raise ConfigError(f"--metric {metric}: is not one of {', '.join(METRICS)}")
     dataset = open_split(data, split, images)
     predictor = load(source, weights, device)
+    experiment = predictor.experiment
+    if save_proposals is not None and not experiment.model.is_class_agnostic:
+        raise ConfigError(
+            f"--save-proposals {save_proposals}: {source} detects objects of classes instead of "
+            "proposing regions; use a model of the folder rpn."
+        )
     dataset = _match_classes(dataset, predictor, source, allow_missing_classes)
+    if proposals is not None:
+        dataset = replace(dataset, proposals=read_proposals(proposals, dataset))
+    experiment.check_needs(dataset, training=False)
     print_dataset("test", dataset)
     loader = build_loader(
         dataset,
@@ -76,14 +104,15 @@ def measure(
         images_per_device=min(batch_size, len(dataset)) if len(dataset) else 1,
         workers=workers,
         training=False,
+        max_proposals=experiment.data.test_proposals,
     )
-    ground_truth = GroundTruth.from_coco(dataset.to_coco(), dataset.source)
+    ground_truth = GroundTruth.of(dataset)
     evaluators = default_evaluators(
         ground_truth,
         predictor.class_names,
-        predicts_masks=predictor.experiment.model.predicts_masks,
-        is_class_agnostic=predictor.experiment.model.is_class_agnostic,
-        metric=metric,  # type: ignore[arg-type]
+        predicts_masks=experiment.model.predicts_masks,
+        is_class_agnostic=experiment.model.is_class_agnostic,
+        metric=metric or experiment.data.metric,  # type: ignore[arg-type]
     )
     with Progress(transient=True) as progress:
         task = progress.add_task("detecting", total=len(dataset))
@@ -93,6 +122,8 @@ def measure(
     metrics = score(evaluators, results)
     if save_detections is not None:
         write_results(save_detections, results, ground_truth.category_ids_of(predictor.class_names))
+    if save_proposals is not None:
+        write_proposals(save_proposals, {one.image_id: one.to_proposals() for one in results})
     if json_file is not None:
         write_json(json_file, metrics.to_json())
     Console(highlight=False).print(metrics.table(per_class=per_class))

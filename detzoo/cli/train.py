@@ -48,11 +48,28 @@ def train(
     images: Annotated[
         Path | None, typer.Option(help="Image folder, where --data is an annotation file.")
     ] = None,
+    split: Annotated[
+        str, typer.Option(help="Which split of --data to train on; for VOC: trainval.")
+    ] = "train",
     val: Annotated[
         Path | None, typer.Option(help="Data to evaluate on. Default: the val split of --data.")
     ] = None,
     val_images: Annotated[
         Path | None, typer.Option(help="Image folder, where --val is an annotation file.")
+    ] = None,
+    val_split: Annotated[
+        str | None, typer.Option(help="Which split to evaluate on. Default: val, or what there is.")
+    ] = None,
+    proposals: Annotated[
+        Path | None,
+        typer.Option(help="Regions for models that do not propose their own (Fast R-CNN)."),
+    ] = None,
+    val_proposals: Annotated[
+        Path | None, typer.Option(help="Those of the data to evaluate on.")
+    ] = None,
+    semantic_maps: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="A grey PNG of classes for every image, for HTC."),
     ] = None,
     classes: Annotated[
         str | None,
@@ -114,6 +131,7 @@ def train(
       torchrun --nproc-per-node 4 -m detzoo train faster_rcnn_r50_fpn_1x_coco --data my_data
       --out runs/four
     """
+    from detzoo.data.proposals import read_proposals
     from detzoo.devices import resolve_device
     from detzoo.train.loop import train as run
 
@@ -132,7 +150,14 @@ def train(
     stopping = _parse_early_stopping(early_stopping)
     run_dir = _run_folder(name, out, resume)
 
-    train_data, val_data = _open_data(data, images, val, val_images, classes)
+    train_data = _open_training_data(data, images, split, classes)
+    if proposals is not None:
+        train_data = replace(train_data, proposals=read_proposals(proposals, train_data))
+    if semantic_maps is not None:
+        train_data = train_data.with_semantic_maps(semantic_maps)
+    val_data = _open_validation_data(data, val, val_images, split, val_split, train_data)
+    if val_proposals is not None and val_data is not None:
+        val_data = replace(val_data, proposals=read_proposals(val_proposals, val_data))
     experiment = replace(experiment, class_names=train_data.class_names)
     model = _initial_model(experiment, weights, resume)
 
@@ -219,34 +244,45 @@ def _run_folder(name: str, out: Path | None, resume: bool) -> Path:
     return folder
 
 
-def _open_data(
+def _open_training_data(
+    data: Path, images: Path | None, split: str, classes: str | None
+) -> DetectionDataset:
+    names = None if classes is None else [part.strip() for part in classes.split(",")]
+    dataset = open_split(data, split, images, class_names=names)
+    if is_first_process():
+        print_dataset("train", dataset)
+    return dataset
+
+
+def _open_validation_data(
     data: Path,
-    images: Path | None,
     val: Path | None,
     val_images: Path | None,
-    classes: str | None,
-) -> tuple[DetectionDataset, DetectionDataset | None]:
+    train_split: str,
+    split: str | None,
+    train_data: DetectionDataset,
+) -> DetectionDataset | None:
     from detzoo.data.locate import available_splits
 
-    names = None if classes is None else [part.strip() for part in classes.split(",")]
-    train_data = open_split(data, "train", images, class_names=names)
-    val_data = None
-    if val is None and data.is_dir() and "val" in available_splits(data):
-        val = data
-    if val is not None:
-        split = "val"
-        if val.is_dir():
-            split = next((s for s in ("val", "test", "train") if s in available_splits(val)), "val")
-        val_data = open_split(
-            val, split, val_images, class_names=train_data.class_names, allow_absent=True
-        )
-    if is_first_process():
-        print_dataset("train", train_data)
-        if val_data is None:
+    # What is trained on is no test: after trainval, that is the split called test.
+    own = ("test",) if train_split == "trainval" else ("val",)
+    if val is None and data.is_dir():
+        there = available_splits(data)
+        split = split or next((name for name in own if name in there), None)
+        val = data if split is not None else None
+    if val is None:
+        if is_first_process():
             print("val    none: nothing is evaluated, and only last.pt is written (give --val)")
-        else:
-            print_dataset("val  ", val_data)
-    return train_data, val_data
+        return None
+    if split is None:
+        there = available_splits(val) if val.is_dir() else ()
+        split = next((name for name in ("val", "test", "train") if name in there), "val")
+    dataset = open_split(
+        val, split, val_images, class_names=train_data.class_names, allow_absent=True
+    )
+    if is_first_process():
+        print_dataset("val  ", dataset)
+    return dataset
 
 
 def _initial_model(experiment: Experiment, weights: Path | None, resume: bool) -> Detector:

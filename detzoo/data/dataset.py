@@ -207,6 +207,20 @@ class DetectionDataset:
                 "predicts boxes, or annotations with a 'segmentation'."
             )
 
+    def with_semantic_maps(self, folder: str | os.PathLike[str]) -> DetectionDataset:
+        """The same data with the maps ``folder/<name of the image>.png`` (see ``semantic_dir``).
+
+        Raises :class:`DataError` where one is missing.
+        """
+        for i in range(len(self)):
+            file = self._semantic_file(folder, i)
+            if not file.is_file():
+                raise DataError(
+                    f"{file}: no such file; the folder of semantic maps must hold one for every "
+                    f"image of {self.source}."
+                )
+        return replace(self, semantic_dir=str(folder))
+
     def check_files(self, sizes: int = 500) -> None:
         """Raises :class:`DataError` when images are missing or have another size than declared.
 
@@ -291,9 +305,12 @@ class DetectionDataset:
                 bitmap[:] = rasterize(parts, (height, width))
         return BitmapMasks(torch.from_numpy(bitmaps))
 
+    def _semantic_file(self, folder: str | os.PathLike[str], i: int) -> Path:
+        return Path(folder, self.file_names[i]).with_suffix(".png")
+
     def _semantic_map(self, i: int) -> Tensor:
         assert self.semantic_dir is not None
-        file = Path(self.semantic_dir, self.file_names[i]).with_suffix(".png")
+        file = self._semantic_file(self.semantic_dir, i)
         classes = read_grey(file)
         if classes.dtype != np.uint8 or classes.shape != tuple(self.sizes[i].tolist()):
             height, width = self.sizes[i].tolist()

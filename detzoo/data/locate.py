@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from detzoo.data.cityscapes import read_cityscapes
 from detzoo.data.coco import read_coco
 from detzoo.data.dataset import DetectionDataset
 from detzoo.data.images import EXTENSIONS
-from detzoo.data.voc import read_voc
+from detzoo.data.union import union
+from detzoo.data.voc import is_challenge, read_voc
+from detzoo.data.wider_face import read_wider_face
 from detzoo.errors import DataError
 
 PathLike = str | os.PathLike[str]
@@ -28,15 +31,19 @@ _LAYOUTS = """\
   COCO:      annotations/instances_{split}2017.json (or instances_{split}.json, {split}.json)
              with the images in {split}2017/, {split}/, images/{split}/ or images/
   COCO:      {split}/_annotations.coco.json with the images beside it (Roboflow)
+  LVIS:      annotations/lvis_v1_{split}.json (or lvis_v0.5_...) with COCO's train2017/, val2017/
   Pascal VOC: Annotations/*.xml, ImageSets/Main/{split}.txt and JPEGImages/, in the folder itself,
-             one level down, or in VOCdevkit/VOC2012"""
+             one level down, or in VOCdevkit/VOC2012; several years make one data set
+  Cityscapes: gtFine/{split}/<city>/*_instanceIds.png (or annotations/instancesonly_filtered_gtFine_
+             {split}.json) and leftImg8bit/{split}/<city>/
+  WIDER FACE: WIDER_{split}/Annotations/*.xml, {split}.txt beside or in it, images by event"""
 
 
 @dataclass(frozen=True)
 class _Source:
-    """Where one split lies: a COCO file with its image folder, or a VOC root."""
+    """Where one split lies: an annotation file, a list or a root, and the folder of its images."""
 
-    kind: Literal["coco", "voc"]
+    kind: Literal["coco", "voc", "cityscapes", "wider_face"]
     annotations: Path
     images: Path
     split: str
@@ -59,25 +66,24 @@ def open_dataset(
     ``class_names``, ``drop_others`` and ``allow_absent`` as in
     :meth:`DetectionDataset.select_classes`. Raises :class:`DataError`, saying what was looked for.
     """
-    source = _locate(Path(path), split, annotations, images)
-    if source.kind == "voc":
-        dataset = read_voc(
-            source.annotations,
-            source.split,
-            class_names,
-            drop_others=drop_others,
-            allow_absent=allow_absent,
-        )
-    else:
-        dataset = read_coco(
-            source.annotations,
-            source.images,
-            class_names,
-            drop_others=drop_others,
-            allow_absent=allow_absent,
+    sources = _locate(Path(path), split, annotations, images)
+    dataset = union([_read(source) for source in sources])
+    if class_names is not None:
+        dataset = dataset.select_classes(
+            class_names, drop_others=drop_others, allow_absent=allow_absent
         )
     dataset.check_files()
     return dataset
+
+
+def _read(source: _Source) -> DetectionDataset:
+    if source.kind == "voc":
+        return read_voc(source.annotations, source.split)
+    if source.kind == "cityscapes":
+        return read_cityscapes(source.annotations, source.split)
+    if source.kind == "wider_face":
+        return read_wider_face(source.annotations, source.images)
+    return read_coco(source.annotations, source.images)
 
 
 def available_splits(path: PathLike) -> tuple[str, ...]:
@@ -87,7 +93,7 @@ def available_splits(path: PathLike) -> tuple[str, ...]:
 
 def _locate(
     path: Path, split: str, annotations: PathLike | None, images: PathLike | None
-) -> _Source:
+) -> list[_Source]:
     if not path.exists():
         raise DataError(f"{path}: no such file or folder.")
     if path.is_file():
@@ -95,7 +101,7 @@ def _locate(
     if annotations is not None:
         file = path / annotations
         folder = path / images if images is not None else _images_of(file)
-        return _Source("coco", file, _existing_folder(folder, file), split)
+        return [_Source("coco", file, _existing_folder(folder, file), split)]
     found = _find(path, split)
     if not found:
         raise DataError(
@@ -103,25 +109,26 @@ def _locate(
             f"{_LAYOUTS.replace('{split}', split)}\n{_what_there_is(path)}"
             "Put the files so, or name the annotation file and the image folder."
         )
-    if len(found) > 1:
+    if len(found) > 1 and not all(is_challenge(source.annotations) for source in found):
         listed = ", ".join(str(source.annotations) for source in found)
         raise DataError(
             f"{path}: holds several data sets ({listed}). Give the path of one of them."
         )
-    source = found[0]
     if images is not None:
-        source = _Source(source.kind, source.annotations, path / images, source.split)
-    if source.kind == "coco":
-        _existing_folder(source.images, source.annotations)
-    return source
+        found = [replace(source, images=path / images) for source in found]
+    for source in found:
+        if source.kind == "coco":
+            _existing_folder(source.images, source.annotations)
+    return found
 
 
 def _find(path: Path, split: str) -> list[_Source]:
-    """The sources of a split: none, one, or several between which nothing decides."""
+    """The sources of a split: none, one, or several: years of VOC, or nothing decides."""
     for name in _ALIASES.get(split, (split,)):
-        source = _find_coco(path, name)
-        if source is not None:
-            return [source]
+        for find in (_find_coco, _find_lvis, _find_cityscapes, _find_wider_face):
+            source = find(path, name)
+            if source is not None:
+                return [source]
     roots = [path] if _is_voc(path) else _voc_below(path)
     return [
         _Source("voc", root, root / "JPEGImages", name)
@@ -144,10 +151,40 @@ def _find_coco(path: Path, name: str) -> _Source | None:
     return None
 
 
+def _find_lvis(path: Path, name: str) -> _Source | None:
+    for folder in (path / "annotations", path):
+        exact = [folder / f"lvis_{version}_{name}.json" for version in ("v1", "v0.5")]
+        parts = sorted(folder.glob(f"lvis_v*_{name}_*.json"))
+        file = next((file for file in exact if file.is_file()), parts[0] if parts else None)
+        if file is not None:
+            return _Source("coco", file, path, name)
+    return None
+
+
+def _find_cityscapes(path: Path, name: str) -> _Source | None:
+    images = path / "leftImg8bit" / name
+    file = path / "annotations" / f"instancesonly_filtered_gtFine_{name}.json"
+    if file.is_file():
+        return _Source("coco", file, images, name)
+    if any((path / "gtFine" / name).glob("*/*_instanceIds.png")):
+        return _Source("cityscapes", path, images, name)
+    return None
+
+
+def _find_wider_face(path: Path, name: str) -> _Source | None:
+    root = path if path.name == f"WIDER_{name}" else path / f"WIDER_{name}"
+    for listing in (root.parent / f"{name}.txt", root / f"{name}.txt"):
+        if listing.is_file() and (root / "Annotations").is_dir():
+            return _Source("wider_face", listing, root, name)
+    return None
+
+
 def _images_of(file: Path) -> Path:
     """The image folder that belongs to a COCO file, by its name and place."""
     stem = file.stem.removeprefix("instances_")
     root = file.parent.parent if file.parent.name == "annotations" else file.parent
+    if stem.startswith("lvis_v"):
+        return root  # its images lie in several folders of COCO's
     candidates = (
         root / stem,
         root / "images" / stem,

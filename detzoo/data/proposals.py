@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,9 +126,9 @@ def _checked(value: Any, where: str) -> np.ndarray:
     if array.size == 0 and array.shape[:1] == (0,):
         return np.zeros((0, 5), np.float32)
     if array.ndim != 2 or array.shape[1] not in (4, 5) or not np.isfinite(array).all():
-        shown = json.dumps(value) if isinstance(value, list) else repr(value)
+        shown = f"shape {value.shape}" if isinstance(value, np.ndarray) else f"{value!r:.60}"
         raise DataError(
-            f"{where}: {shown:.60} are not boxes (K, 4) or (K, 5): x1, y1, x2, y2 and a score."
+            f"{where}: {shown} are not boxes (K, 4) or (K, 5): x1, y1, x2, y2 and a score."
         )
     if array.shape[1] == 4:
         array = np.concatenate([array, np.ones((len(array), 1), np.float32)], 1)

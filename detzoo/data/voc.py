@@ -45,7 +45,7 @@ def read_voc(
     """
     folder = Path(root)
     listing = folder / "ImageSets" / "Main" / f"{split}.txt"
-    names = _image_names(listing)
+    names = image_names(listing)
     entries = {path.stem: path for path in sorted((folder / "Annotations").glob("*.xml"))}
     absent = [name for name in names if name not in entries]
     if absent:
@@ -53,10 +53,10 @@ def read_voc(
             f"{listing}: lists {absent[0]!r}, which has no file {folder / 'Annotations'}/"
             f"{absent[0]}.xml ({len(absent)} such)."
         )
-    parsed = [_parse(entries[name]) for name in names]
+    parsed = [parse_image(entries[name]) for name in names]
     found = {item.name for image in parsed for item in image.objects}
     classes: tuple[str, ...] = VOC_CLASSES
-    if not (found <= set(VOC_CLASSES) and _is_challenge(folder)):
+    if not (found <= set(VOC_CLASSES) and is_challenge(folder)):
         rest = sorted(set(entries) - set(names))
         found |= {name for stem in rest for name in _class_names_in(entries[stem])}
         classes = tuple(sorted(found))
@@ -74,7 +74,7 @@ def read_voc(
         image_ids=Strings.of(names),
         file_names=Strings.of(files),
         sizes=torch.tensor(sizes, dtype=torch.int64),
-        annotations=Annotations.build(len(names), _annotations(parsed, label_of)),
+        annotations=Annotations.build(len(names), annotations_of(parsed, label_of)),
     )
     if class_names is None:
         return dataset
@@ -89,13 +89,17 @@ class _Object:
 
 
 @dataclass(frozen=True)
-class _Image:
+class VocImage:
+    """What an XML file says of an image, and of its objects."""
+
+    folder: str | None
     file_name: str | None
     size: tuple[int, int] | None  # (height, width)
     objects: tuple[_Object, ...]
 
 
-def _image_names(listing: Path) -> list[str]:
+def image_names(listing: Path) -> list[str]:
+    """The lines of a list of images."""
     try:
         # A line may go on with a flag, as in the lists of a single class.
         names = [
@@ -127,7 +131,8 @@ def _root(file: Path) -> ET.Element:
         raise DataError(f"{file}: cannot be read ({error.strerror}).") from None
 
 
-def _parse(file: Path) -> _Image:
+def parse_image(file: Path) -> VocImage:
+    """What one XML file says."""
     root = _root(file)
     size = None
     if root.find("size") is not None:
@@ -146,7 +151,7 @@ def _parse(file: Path) -> _Image:
             raise DataError(f"{where} ({name}): difficult is {difficult!r} instead of 0 or 1.")
         box = (x1 - 1, y1 - 1, x2 - x1, y2 - y1)
         objects.append(_Object(name, box, difficult.strip() == "1"))
-    return _Image(root.findtext("filename"), size, tuple(objects))
+    return VocImage(root.findtext("folder"), root.findtext("filename"), size, tuple(objects))
 
 
 def _size_number(root: ET.Element, key: str, file: Path) -> int:
@@ -171,12 +176,12 @@ def _class_names_in(file: Path) -> set[str]:
     return names - {""}
 
 
-def _is_challenge(folder: Path) -> bool:
+def is_challenge(folder: Path) -> bool:
     """Whether this is one of the VOC challenges, by its name."""
     return re.fullmatch(r"VOC20\d\d", folder.resolve().name) is not None
 
 
-def _image_files(folder: Path, names: list[str], parsed: list[_Image]) -> list[str]:
+def _image_files(folder: Path, names: list[str], parsed: list[VocImage]) -> list[str]:
     """The file of each image: its name with an image's extension, or what its XML says."""
     try:
         present = {entry.name for entry in os.scandir(folder)}
@@ -192,7 +197,8 @@ def _image_files(folder: Path, names: list[str], parsed: list[_Image]) -> list[s
     ]
 
 
-def _annotations(parsed: list[_Image], label_of: dict[str, int]) -> list[Annotation]:
+def annotations_of(parsed: list[VocImage], label_of: dict[str, int]) -> list[Annotation]:
+    """The objects of all images."""
     found: list[Annotation] = []
     for i, image in enumerate(parsed):
         for item in image.objects:

@@ -146,6 +146,8 @@ class Table:
     is_crowd: np.ndarray
     segmentations: list[Any]
     frequency: tuple[str, ...] = ()
+    # (N,) which rows there are at all.
+    is_kept: np.ndarray | Literal[True] = True
 
     @property
     def is_federated(self) -> bool:
@@ -199,7 +201,7 @@ class Table:
 
     def select(self, labels: Sequence[int]) -> COCO:
         """Those of some classes, as the library wants them."""
-        kept = np.flatnonzero(np.isin(self.label, labels))
+        kept = np.flatnonzero(np.isin(self.label, labels) & self.is_kept)
         columns = (
             range(1, len(kept) + 1),
             (self.image[kept] + 1).tolist(),

@@ -50,6 +50,11 @@ class ImageResult:
     def __len__(self) -> int:
         return len(self.boxes)
 
+    def to_proposals(self) -> np.ndarray:
+        """(N, 5) float32 x1, y1, x2, y2, score, as files of proposals hold them."""
+        corners = np.concatenate([self.boxes[:, :2], self.boxes[:, :2] + self.boxes[:, 2:]], 1)
+        return np.concatenate([corners, self.scores[:, None]], 1).astype(np.float32)
+
     def __getitem__(self, index: np.ndarray) -> ImageResult:
         masks = None if self.masks is None else self.masks[index]
         return ImageResult(

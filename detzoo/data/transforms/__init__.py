@@ -5,9 +5,11 @@ from detzoo.data.transforms.expand import Expand
 from detzoo.data.transforms.filter_boxes import FilterBoxes
 from detzoo.data.transforms.flip import Flip
 from detzoo.data.transforms.min_iou_crop import MinIoUCrop
+from detzoo.data.transforms.one_of import OneOf
 from detzoo.data.transforms.pad import Pad
 from detzoo.data.transforms.photometric import PhotometricDistortion
 from detzoo.data.transforms.resize import Resize
+from detzoo.data.transforms.semantic import ShrinkSemanticMap
 from detzoo.data.transforms.torchvision_v2 import TorchvisionV2
 
 __all__ = [
@@ -16,8 +18,10 @@ __all__ = [
     "FilterBoxes",
     "Flip",
     "MinIoUCrop",
+    "OneOf",
     "Pad",
     "PhotometricDistortion",
     "Resize",
+    "ShrinkSemanticMap",
     "TorchvisionV2",
 ]

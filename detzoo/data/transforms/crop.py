@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -10,7 +11,6 @@ from detzoo.config import ConfigError, config
 from detzoo.data.sample import Sample, SkipSample, Transform
 from detzoo.data.transforms.geometry import has_area, move
 from detzoo.ops.boxes import clip_boxes
-from detzoo.structures import Targets
 from detzoo.structures.images import Size
 
 
@@ -46,9 +46,7 @@ class Crop(Transform):
         moved = move(sample, sample.image[top : top + rows, left : left + columns], left, top)
         boxes = clip_boxes(moved.targets.boxes, (rows, columns))
         ignored = clip_boxes(moved.targets.ignored_boxes, (rows, columns))
-        targets = Targets(
-            boxes, moved.targets.labels, ignored[has_area(ignored)], moved.targets.masks
-        )
+        targets = replace(moved.targets, boxes=boxes, ignored_boxes=ignored[has_area(ignored)])
         targets = targets[has_area(boxes)]
         if len(targets) == 0 and not self.allow_empty:
             raise SkipSample

@@ -10,6 +10,7 @@ import numpy as np
 
 from detzoo.config import ConfigError, config
 from detzoo.data.sample import Sample, Transform
+from detzoo.data.transforms.semantic import flip_map
 from detzoo.ops.boxes import flip_boxes
 from detzoo.structures import ImageInfo, Targets
 from detzoo.structures.images import Flip as FlipState
@@ -55,6 +56,7 @@ def flip(sample: Sample, direction: Direction) -> Sample:
         labels=targets.labels,
         ignored_boxes=flip_boxes(targets.ignored_boxes, size, direction),
         masks=None if targets.masks is None else targets.masks.flip(direction),
+        semantic_map=flip_map(targets.semantic_map, direction),
     )
     image = cv2.flip(sample.image, _OPENCV_CODE[direction])
     return Sample(image, flipped, flipped_info(sample.info, direction))

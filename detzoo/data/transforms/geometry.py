@@ -8,6 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from detzoo.data.sample import Sample
+from detzoo.data.transforms.semantic import crop_map
 from detzoo.structures import ImageInfo, Targets
 from detzoo.structures.images import Size
 
@@ -26,6 +27,7 @@ def move(sample: Sample, image: np.ndarray, left: int, top: int) -> Sample:
         labels=targets.labels,
         ignored_boxes=targets.ignored_boxes - shift,
         masks=None if targets.masks is None else targets.masks.crop(left, top, size),
+        semantic_map=crop_map(targets.semantic_map, left, top, size),
     )
     x, y = sample.info.offset
     info = replace(resized_info(sample.info, size), offset=(x - left, y - top))

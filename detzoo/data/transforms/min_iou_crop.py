@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -10,7 +12,6 @@ from detzoo.config import ConfigError, config
 from detzoo.data.sample import Sample, Transform
 from detzoo.data.transforms.geometry import move
 from detzoo.ops.boxes import clip_boxes, pairwise_iou
-from detzoo.structures import Targets
 
 _ATTEMPTS = 50
 
@@ -76,13 +77,12 @@ def _cut(sample: Sample, window: tuple[int, int, int, int]) -> Sample:
     targets = sample.targets
     kept = targets[_centre_inside(targets.boxes, window)]
     ignored = targets.ignored_boxes[_centre_inside(targets.ignored_boxes, window)]
-    kept = Targets(kept.boxes, kept.labels, ignored, kept.masks)
+    kept = replace(kept, ignored_boxes=ignored)
     moved = move(Sample(sample.image, kept, sample.info), sample.image[y1:y2, x1:x2], x1, y1)
     size = moved.info.size
-    clipped = Targets(
+    clipped = replace(
+        moved.targets,
         boxes=clip_boxes(moved.targets.boxes, size),
-        labels=moved.targets.labels,
         ignored_boxes=clip_boxes(moved.targets.ignored_boxes, size),
-        masks=moved.targets.masks,
     )
     return Sample(moved.image, clipped, moved.info)

@@ -11,6 +11,7 @@ import numpy as np
 from detzoo.config import ConfigError, config
 from detzoo.data.sample import Sample, Transform
 from detzoo.data.transforms.geometry import resized_info
+from detzoo.data.transforms.semantic import resize_map
 from detzoo.ops.boxes import clip_boxes
 from detzoo.structures import Targets
 from detzoo.structures.images import Size
@@ -61,6 +62,7 @@ class Resize(Transform):
             labels=targets.labels,
             ignored_boxes=clip_boxes(targets.ignored_boxes * factors, info.size),
             masks=None if targets.masks is None else targets.masks.resize(info.size),
+            semantic_map=resize_map(targets.semantic_map, info.size),
         )
         return Sample(image, resized, info)
 

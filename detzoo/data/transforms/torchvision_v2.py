@@ -54,6 +54,9 @@ class TorchvisionV2(Transform):
             bitmaps = targets.masks.to_bitmaps().bitmaps
             nothing = bitmaps.new_zeros((len(targets.ignored_boxes), *size))
             inputs["masks"] = tv_tensors.Mask(torch.cat([bitmaps, nothing]))
+        if targets.semantic_map is not None:
+            # Shifted by one, so that what comes in from outside, 0, is unlabelled.
+            inputs["semantic_map"] = tv_tensors.Mask(targets.semantic_map[None] + 1)
         transform = _build(self.call)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(rng.integers(2**63)))
@@ -77,7 +80,10 @@ def _targets(outputs: dict[str, Tensor], size: tuple[int, int]) -> Targets:
     masks = None
     if "masks" in outputs:
         masks = BitmapMasks(outputs["masks"].as_subclass(Tensor)[regular])
-    return Targets(boxes[regular], labels[regular], boxes[ignored], masks)
+    semantic_map = None
+    if "semantic_map" in outputs:
+        semantic_map = outputs["semantic_map"].as_subclass(Tensor)[0] - 1
+    return Targets(boxes[regular], labels[regular], boxes[ignored], masks, semantic_map)
 
 
 def _to_rgb(image: np.ndarray) -> Tensor:

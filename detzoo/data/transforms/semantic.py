@@ -1,0 +1,66 @@
+"""Semantic maps on their way with the image: nearest values, and ``UNLABELLED`` from outside."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from detzoo.config import ConfigError, config
+from detzoo.data.sample import Sample, Transform
+from detzoo.structures import UNLABELLED
+from detzoo.structures.images import Size
+
+
+@config
+class ShrinkSemanticMap(Transform):
+    """Pads the semantic map like the image, then keeps one of ``stride`` x ``stride`` pixels.
+
+    The last transform: afterwards the map has the size of the head's output, not of the image.
+    """
+
+    stride: int = 8
+
+    def __post_init__(self) -> None:
+        if self.stride < 1:
+            raise ConfigError(f"stride: {self.stride} is not at least 1")
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        padded = crop_map(sample.targets.semantic_map, 0, 0, sample.info.padded_size)
+        height, width = (int(side / self.stride + 0.5) for side in sample.info.padded_size)
+        shrunk = resize_map(padded, (height, width))
+        return replace(sample, targets=replace(sample.targets, semantic_map=shrunk))
+
+
+def resize_map(classes: Tensor | None, size: Size) -> Tensor | None:
+    """The map (H, W) scaled to ``size`` (height, width)."""
+    if classes is None:
+        return None
+    height, width = size
+    resized = cv2.resize(classes.numpy(), (width, height), interpolation=cv2.INTER_NEAREST)
+    return torch.from_numpy(resized)
+
+
+def flip_map(
+    classes: Tensor | None, direction: Literal["horizontal", "vertical", "diagonal"]
+) -> Tensor | None:
+    """The map (H, W) mirrored."""
+    axes = {"horizontal": (1,), "vertical": (0,), "diagonal": (0, 1)}[direction]
+    return None if classes is None else classes.flip(axes)
+
+
+def crop_map(classes: Tensor | None, left: int, top: int, size: Size) -> Tensor | None:
+    """The window of ``size`` at (left, top) of the map (H, W), which it may reach beyond."""
+    if classes is None:
+        return None
+    height, width = size
+    out = classes.new_full((height, width), UNLABELLED)
+    y, x = max(top, 0), max(left, 0)
+    window = classes[y : max(top + height, 0), x : max(left + width, 0)]
+    rows, columns = window.shape
+    out[y - top : y - top + rows, x - left : x - left + columns] = window
+    return out
