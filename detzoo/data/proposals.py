@@ -14,7 +14,7 @@ from torch import Tensor
 from detzoo.data.annotations import take_ragged
 from detzoo.errors import DataError
 from detzoo.files import read_json, write_json
-from detzoo.pickles import read_pickle
+from detzoo.weights.pickles import load_pickle
 
 if TYPE_CHECKING:
     from detzoo.data.dataset import DetectionDataset
@@ -87,7 +87,7 @@ def write_proposals(path: str | Path, proposals: dict[ImageId, np.ndarray]) -> N
 
 
 def _from_pickle(file: Path, num_images: int, source: str) -> list[np.ndarray]:
-    content = read_pickle(file)
+    content = _read_pickle(file)
     if not isinstance(content, list):
         raise DataError(
             f"{file}: holds a {type(content).__name__} instead of a list of arrays, one per image."
@@ -98,6 +98,18 @@ def _from_pickle(file: Path, num_images: int, source: str) -> list[np.ndarray]:
             f"{num_images}. They meet by their order, so both must be of the same annotation file."
         )
     return [_checked(array, f"{file}: entry {i}") for i, array in enumerate(content)]
+
+
+def _read_pickle(file: Path) -> Any:
+    try:
+        return load_pickle(file)
+    except FileNotFoundError:
+        raise DataError(f"{file}: no such file; check the path") from None
+    except Exception as error:  # a damaged pickle can raise anything
+        raise DataError(
+            f"{file}: cannot be read ({error}). It must be a pickle of nothing but lists and numpy "
+            "arrays; anything else could run code."
+        ) from None
 
 
 def _from_json(file: Path) -> dict[ImageId, np.ndarray]:

@@ -58,6 +58,8 @@ def test_own_files_go_by_image(data: DetectionDataset, tmp_path: Path) -> None:
         ("p.pkl", pickle.dumps([ARRAYS[0], "x", ARRAYS[0]]), r"entry 1: 'x' are not boxes"),
         ("p.pkl", pickle.dumps([ARRAYS[0][:, :3]] * 3), r"entry 0: .* are not boxes \(K, 4\)"),
         ("p.pkl", pickle.dumps([np.full((1, 4), np.nan)] * 3), r"entry 0: .* are not boxes"),
+        ("p.pkl", pickle.dumps([Path]), r"p\.pkl: cannot be read \(.*Path.*could run code"),
+        ("p.pkl", b"junk", r"p\.pkl: cannot be read"),
         ("p.json", b"[1]", r"is no file of proposals"),
         ("p.json", b'{"proposals": [{"boxes": []}]}', r"proposals\[0\]: has no image_id"),
         (
@@ -78,6 +80,8 @@ def test_bad_files(
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=message):
         read_proposals(tmp_path / name, data)
+    with pytest.raises(DataError, match="no such file"):
+        read_proposals(tmp_path / f"other_{name}", data)
 
 
 def with_proposals(data: DetectionDataset) -> DetectionDataset:
