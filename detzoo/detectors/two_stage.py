@@ -17,14 +17,26 @@ from detzoo.structures import Detections, ImageBatch, Targets
 
 @config
 class TwoStageConfig(DetectorConfig):
-    """Backbone, neck, region proposal network and RoI head."""
+    """Backbone, neck, region proposal network and RoI head.
 
-    rpn_head: ProposalHeadConfig
+    Without an ``rpn_head`` it looks at the regions that it is given: Fast R-CNN
+    (https://arxiv.org/abs/1504.08083).
+    """
+
+    rpn_head: ProposalHeadConfig | None
     roi_head: RoIHeadConfig
 
     @property
     def predicts_masks(self) -> bool:
         return self.roi_head.predicts_masks
+
+    @property
+    def needs_proposals(self) -> bool:
+        return self.rpn_head is None
+
+    @property
+    def needs_semantic_maps(self) -> bool:
+        return self.roi_head.needs_semantic_maps
 
     def from_scratch(self) -> Self:
         return dataclasses.replace(super().from_scratch(), roi_head=self.roi_head.from_scratch())
@@ -41,7 +53,9 @@ class TwoStage(Detector):
     def __init__(self, config: TwoStageConfig, num_classes: int) -> None:
         super().__init__(config)
         channels, strides = self.feature_channels, self.feature_strides
-        self.rpn_head = config.rpn_head.build(channels, strides)
+        self.rpn_head = None
+        if config.rpn_head is not None:
+            self.rpn_head = config.rpn_head.build(channels, strides)
         self.roi_head = config.roi_head.build(channels, strides, num_classes)
 
     def pretrained_modules(self) -> tuple[nn.Module, ...]:
@@ -53,11 +67,25 @@ class TwoStage(Detector):
     def losses(
         self, features: tuple[Tensor, ...], images: ImageBatch, targets: Sequence[Targets]
     ) -> dict[str, Tensor]:
+        if self.rpn_head is None:
+            return self.roi_head.loss(features, given_proposals(images), targets, images.infos)
         predictions = self.rpn_head(features)
         losses = self.rpn_head.loss(predictions, targets, images.infos)
         proposals = self.rpn_head.propose(predictions, images.infos)
         return losses | self.roi_head.loss(features, proposals, targets, images.infos)
 
     def detect(self, features: tuple[Tensor, ...], images: ImageBatch) -> list[Detections]:
-        proposals = self.rpn_head.propose(self.rpn_head(features), images.infos)
+        if self.rpn_head is None:
+            proposals = given_proposals(images)
+        else:
+            proposals = self.rpn_head.propose(self.rpn_head(features), images.infos)
         return self.roi_head.predict(features, proposals, images.infos)
+
+
+def given_proposals(images: ImageBatch) -> list[Detections]:
+    """The regions of each image that came with it; all count the same."""
+    assert len(images.proposals) == len(images), "a detector without an RPN is given proposals"
+    return [
+        Detections(boxes, boxes.new_ones(len(boxes)), boxes.new_zeros(len(boxes)).long())
+        for boxes in images.proposals
+    ]

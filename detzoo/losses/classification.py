@@ -21,13 +21,25 @@ class ClassificationLoss(Scoring):
 
     weight: float = 1.0
 
-    @abstractmethod
     def __call__(self, logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
         """Sum of the loss over logits (N, K), labels (N,), weights (N,)."""
+        return self.weight * (self.per_example(logits, labels) * weights).sum()
 
     @abstractmethod
     def per_example(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The unweighted loss of each example, (N,)."""
+
+    def build(self, num_classes: int) -> ClassificationLoss:
+        """What computes it: itself, as it has no state."""
+        return self
+
+    def losses(self, logits: Tensor, labels: Tensor, count: Tensor) -> dict[str, Tensor]:
+        """Losses of regions: logits (R, K), labels (R,); sums divided by ``count``."""
+        weights = torch.ones_like(labels, dtype=logits.dtype)
+        return {
+            "loss_cls": self(logits, labels, weights) / count,
+            "acc": 100 * (logits.argmax(1) == labels).sum() / max(len(labels), 1),
+        }
 
 
 @config
@@ -36,9 +48,6 @@ class SoftmaxCrossEntropy(ClassificationLoss):
 
     def num_outputs(self, num_classes: int) -> int:
         return num_classes + 1
-
-    def __call__(self, logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
-        return self.weight * (self.per_example(logits, labels) * weights).sum()
 
     def per_example(self, logits: Tensor, labels: Tensor) -> Tensor:
         return F.cross_entropy(logits, labels, reduction="none")
@@ -54,9 +63,6 @@ class SoftmaxCrossEntropy(ClassificationLoss):
 class SigmoidCrossEntropy(SigmoidScoring, ClassificationLoss):
     """Binary cross entropy, summed over classes."""
 
-    def __call__(self, logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
-        return self.weight * (self.per_example(logits, labels) * weights).sum()
-
     def per_example(self, logits: Tensor, labels: Tensor) -> Tensor:
         is_class = labels < logits.shape[1]
         own = logits.gather(1, labels.clamp(max=logits.shape[1] - 1)[:, None])[:, 0]
@@ -69,9 +75,6 @@ class FocalLoss(SigmoidScoring, ClassificationLoss):
 
     gamma: float = 2.0
     alpha: float = 0.25
-
-    def __call__(self, logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
-        return self.weight * (self.per_example(logits, labels) * weights).sum()
 
     def per_example(self, logits: Tensor, labels: Tensor) -> Tensor:
         # Almost every answer is "no": compute that for all, then exchange one logit per object.

@@ -7,15 +7,23 @@ import functools
 
 from detzoo.errors import UserError
 from detzoo.zoo import (
+    atss,
     cascade_rcnn,
+    deformable_detr,
+    detr,
+    fast_rcnn,
     faster_rcnn,
     fcos,
+    gfl,
     guided_anchoring,
+    htc,
     libra_rcnn,
     light,
     mask_rcnn,
+    nas_fpn,
     retinanet,
     rpn,
+    sabl,
 )
 from detzoo.zoo.entry import Entry, Family
 
@@ -28,6 +36,14 @@ FAMILIES: tuple[Family, ...] = (
     libra_rcnn.FAMILY,
     fcos.FAMILY,
     guided_anchoring.FAMILY,
+    htc.FAMILY,
+    nas_fpn.FAMILY,
+    atss.FAMILY,
+    gfl.FAMILY,
+    detr.FAMILY,
+    deformable_detr.FAMILY,
+    sabl.FAMILY,
+    fast_rcnn.FAMILY,
     light.FAMILY,
 )
 

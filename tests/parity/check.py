@@ -59,7 +59,8 @@ def check_numbers(experiment: Experiment, reference: Reference) -> list[Finding]
 def check_evaluation(model: Detector, reference: Reference) -> list[Finding]:
     """Features, proposals, detections and masks."""
     model.eval()
-    images = our.image_batch(1, reference.image_shape)
+    given = model.config.needs_proposals
+    images = our.image_batch(1, reference.image_shape, with_proposals=given)
     findings = []
     maps = model.backbone(images.pixels)
     findings.append(compare_features("backbone", our.summarise(maps), reference["backbone"]))
@@ -67,6 +68,7 @@ def check_evaluation(model: Detector, reference: Reference) -> list[Finding]:
     findings.append(compare_features("features", our.summarise(features), reference["features"]))
     if "proposals" in reference:
         assert isinstance(model, TwoStage)
+        assert model.rpn_head is not None
         (proposals,) = model.rpn_head.propose(model.rpn_head(features), images.infos)
         theirs = reference["proposals"]
         theirs = np.concatenate([np.zeros((len(theirs), 1)), theirs[:, [4, 0, 1, 2, 3]]], 1)
@@ -86,8 +88,11 @@ def check_evaluation(model: Detector, reference: Reference) -> list[Finding]:
 def check_training(model: Detector, reference: Reference) -> list[Finding]:
     """Losses and gradient norms."""
     model.train()
-    images = our.image_batch(2, reference.image_shape)
-    targets = our.target_list(2, reference.num_classes, reference.image_shape)
+    config, shape = model.config, reference.image_shape
+    images = our.image_batch(2, shape, with_proposals=config.needs_proposals)
+    targets = our.target_list(
+        2, reference.num_classes, shape, with_semantic_maps=config.needs_semantic_maps
+    )
     losses = {k: v for k, v in model(images, targets).items() if "loss" in k}
     total = torch.stack([value.sum() for value in losses.values()]).sum()
     total.backward()

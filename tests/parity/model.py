@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torchvision.ops import StochasticDepth
 
 from detzoo.detectors.base import Detector, DetectorConfig
 from detzoo.heads.base import ProposalHeadConfig
@@ -15,6 +16,9 @@ from detzoo.samplers.base import Sampler
 from detzoo.structures import BitmapMasks, Detections, ImageBatch, ImageInfo, Targets
 from tests.parity import inputs
 from tests.parity.reference import Reference
+
+# Classes of the references' semantic maps.
+STUFF_CLASSES = 183
 
 
 def build(config: DetectorConfig, reference: Reference) -> Detector:
@@ -26,27 +30,32 @@ def build(config: DetectorConfig, reference: Reference) -> Detector:
 
 def fill(model: nn.Module, calibration: dict[str, tuple[float, float]]) -> None:
     """Gives every parameter and running statistic its defined value, and stops dropout."""
-    parameters = dict(model.named_parameters())
+    # A parameter with several names is filled under each, and keeps the last one's value.
+    parameters = dict(model.named_parameters(remove_duplicate=False))
     for name, tensor in model.state_dict(keep_vars=True).items():
         if inputs.is_filled(name, name in parameters):
             value = inputs.fill(name, tuple(tensor.shape), *calibration.get(name, (1.0, 0.0)))
             tensor.data.copy_(torch.from_numpy(value))
     for module in model.modules():
-        if isinstance(module, nn.Dropout):
+        if isinstance(module, (nn.Dropout, StochasticDepth)):
             module.p = 0.0
 
 
-def image_batch(count: int, shape: tuple[int, int]) -> ImageBatch:
+def image_batch(count: int, shape: tuple[int, int], *, with_proposals: bool = False) -> ImageBatch:
     """The references' images, and what is known about them."""
     sizes = inputs.image_sizes(shape)[:count]
     infos = tuple(dataclasses.replace(ImageInfo.of(size), padded_size=shape) for size in sizes)
     pixels = torch.from_numpy(inputs.images(count, shape))
-    return ImageBatch(pixels.contiguous(memory_format=torch.channels_last), infos)
+    pixels = pixels.contiguous(memory_format=torch.channels_last)
+    proposals = inputs.proposals(count) if with_proposals else []
+    return ImageBatch(pixels, infos, tuple(torch.from_numpy(boxes) for boxes in proposals))
 
 
-def target_list(count: int, num_classes: int, shape: tuple[int, int]) -> list[Targets]:
+def target_list(
+    count: int, num_classes: int, shape: tuple[int, int], *, with_semantic_maps: bool = False
+) -> list[Targets]:
     """The references' ground truth."""
-    return [
+    targets = [
         Targets.of(
             torch.from_numpy(target["boxes"]),
             torch.from_numpy(target["labels"]),
@@ -54,6 +63,10 @@ def target_list(count: int, num_classes: int, shape: tuple[int, int]) -> list[Ta
         )
         for target in inputs.targets(count, num_classes, shape)
     ]
+    if not with_semantic_maps:
+        return targets
+    maps = torch.from_numpy(inputs.semantic_map(count, STUFF_CLASSES)[:, 0]).to(torch.uint8)
+    return [dataclasses.replace(t, semantic_map=own) for t, own in zip(targets, maps)]
 
 
 def summarise(features: tuple[Tensor, ...]) -> np.ndarray:

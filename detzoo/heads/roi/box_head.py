@@ -16,6 +16,7 @@ from detzoo.layers.norm import Norm
 from detzoo.layers.normalized import NormalizedLinear
 from detzoo.losses.boxes import BoxLoss, L1Loss
 from detzoo.losses.classification import ClassificationLoss, SoftmaxCrossEntropy
+from detzoo.losses.seesaw import SeesawLossConfig
 from detzoo.ops.boxes import clip_boxes
 from detzoo.ops.distributed import average_over_processes
 from detzoo.structures import Candidates, ImageInfo
@@ -39,7 +40,7 @@ class BoxHeadConfig(RegionBoxHeadConfig):
     class_agnostic_boxes: bool = False
     normalized_classifier: bool = False
     coder: DeltaCoder = DeltaCoder(stds=(0.1, 0.1, 0.2, 0.2))
-    classification_loss: ClassificationLoss = SoftmaxCrossEntropy()
+    classification_loss: ClassificationLoss | SeesawLossConfig = SoftmaxCrossEntropy()
     box_loss: BoxLoss = L1Loss()
 
     def build(self, in_channels: int, region_size: int, num_classes: int) -> BoxHead:
@@ -79,9 +80,9 @@ class BoxHead(RegionBoxHead):
             nn.init.zeros_(layer.bias)
             self.shared_fcs.append(layer)
             width = config.fc_channels
-        self.num_outputs = config.classification_loss.num_outputs(num_classes)
+        self.loss_cls = config.classification_loss.build(num_classes)
         linear = NormalizedLinear if config.normalized_classifier else nn.Linear
-        self.fc_cls = linear(width, self.num_outputs)
+        self.fc_cls = linear(width, self.loss_cls.num_outputs(num_classes))
         self.num_codes = 1 if config.class_agnostic_boxes else num_classes
         self.fc_reg = nn.Linear(width, 4 * self.num_codes)
         for layer, std in ((self.fc_cls, 0.01), (self.fc_reg, 0.001)):
@@ -98,8 +99,9 @@ class BoxHead(RegionBoxHead):
         return self.fc_cls(x), self.fc_reg(x).unflatten(1, (self.num_codes, 4))
 
     def class_parameters(self) -> dict[str, ClassRows]:
-        classes = ClassRows(shared=self.config.classification_loss.num_outputs(0))
+        classes = ClassRows(shared=self.loss_cls.num_outputs(0))
         rows = {"fc_cls.weight": classes, "fc_cls.bias": classes}
+        rows |= {name: ClassRows(shared=1) for name in self._counters()}
         if not self.config.class_agnostic_boxes:
             boxes = ClassRows(width=4)
             rows |= {"fc_reg.weight": boxes, "fc_reg.bias": boxes}
@@ -111,7 +113,6 @@ class BoxHead(RegionBoxHead):
         config = self.config
         logits, deltas = logits.float(), deltas.float()
         count = average_over_processes(labels.new_tensor(max(len(labels), 1)).float())
-        weights = torch.ones_like(labels, dtype=logits.dtype)
         positive = (labels < self.num_classes).nonzero()[:, 0]
         predicted = self._own(deltas[positive], labels[positive])
         references, wanted = regions[positive], target_boxes[positive]
@@ -119,14 +120,14 @@ class BoxHead(RegionBoxHead):
             predicted = config.coder.decode(references, predicted)
         else:
             wanted = config.coder.encode(references, wanted)
+        weights = deltas.new_ones(len(positive))
         return {
-            "loss_cls": config.classification_loss(logits, labels, weights) / count,
-            "acc": 100 * (logits.argmax(1) == labels).sum() / max(len(labels), 1),
-            "loss_bbox": config.box_loss(predicted, wanted, weights[positive]) / count,
+            **self.loss_cls.losses(logits, labels, count),
+            "loss_bbox": config.box_loss(predicted, wanted, weights) / count,
         }
 
     def classification_losses(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return self.config.classification_loss.per_example(logits.float(), labels)
+        return self.loss_cls.per_example(logits.float(), labels)
 
     def refine(
         self,
@@ -136,7 +137,7 @@ class BoxHead(RegionBoxHead):
         labels: Tensor | None,
         info: ImageInfo,
     ) -> Tensor:
-        likeliest = self.config.classification_loss.scores(logits.float()).argmax(1)
+        likeliest = self.loss_cls.scores(logits.float()).argmax(1)
         if labels is not None:
             likeliest = torch.where(labels == self.num_classes, likeliest, labels)
         boxes = self.config.coder.decode(regions, self._own(deltas.float(), likeliest))
@@ -145,10 +146,14 @@ class BoxHead(RegionBoxHead):
     def decode(
         self, logits: Tensor, deltas: Tensor, regions: Tensor, info: ImageInfo, min_score: float
     ) -> Candidates:
-        scores = self.config.classification_loss.scores(logits.float())
+        scores = self.loss_cls.scores(logits.float())
         region, label = (scores > min_score).nonzero(as_tuple=True)
         boxes = self.config.coder.decode(regions[region], self._own(deltas[region].float(), label))
         return Candidates(clip_boxes(boxes, info.size), scores[region, label], label, label)
+
+    def _counters(self) -> list[str]:
+        """Buffers of the classification loss: one number per class, and one for background."""
+        return [name for name, _ in self.named_buffers() if name.startswith("loss_cls.")]
 
     def _own(self, deltas: Tensor, labels: Tensor) -> Tensor:
         """Of deltas (R, num_classes or 1, 4) those for each region's label (R,) -> (R, 4)."""

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from detzoo.assigners.base import Assigner
 from detzoo.assigners.max_iou import MaxIoUAssigner
 from detzoo.config import ConfigError, config
 from detzoo.heads.base import RoIHead, RoIHeadConfig
 from detzoo.heads.class_rows import ClassRows, prefixed
-from detzoo.heads.roi.base import RegionBoxHead, RegionBoxHeadConfig, RegionExtractor
+from detzoo.heads.roi.base import (
+    RegionBoxHead,
+    RegionBoxHeadConfig,
+    RegionExtractor,
+    RegionMaskHead,
+    RegionPooling,
+)
 from detzoo.heads.roi.extractor import RoIExtractor
-from detzoo.heads.roi.mask_head import MaskHeadConfig, mask_probabilities
+from detzoo.heads.roi.mask_head import MaskHead, MaskHeadConfig, mask_probabilities
 from detzoo.heads.roi.regions import (
     SampledRegions,
     box_losses,
@@ -24,6 +30,7 @@ from detzoo.heads.roi.regions import (
     sampled_rois,
     with_masks,
 )
+from detzoo.layers.module_list import ModuleList
 from detzoo.ops.roi_align import rois_of
 from detzoo.postprocess.nms import NMS
 from detzoo.postprocess.select import Select
@@ -91,14 +98,15 @@ class CascadeRoIHead(RoIHead):
         super().__init__()
         self.config = config
         self.num_classes = num_classes
-        self.bbox_roi_extractor = nn.ModuleList(
+        self.bbox_roi_extractor = ModuleList[RegionPooling](
             config.extractor.build(in_channels, strides) for _ in config.stages
         )
         channels, size = self.bbox_roi_extractor[0].out_channels, config.extractor.output_size
-        self.bbox_head = nn.ModuleList(
+        self.bbox_head = ModuleList[RegionBoxHead](
             stage.box_head.build(channels, size, num_classes) for stage in config.stages
         )
-        self.mask_roi_extractor, self.mask_head = nn.ModuleList(), nn.ModuleList()
+        self.mask_roi_extractor = ModuleList[RegionPooling]()
+        self.mask_head = ModuleList[MaskHead]()
         if config.mask_head is not None and config.mask_extractor is not None:
             for _ in config.stages:
                 extractor = config.mask_extractor.build(in_channels, strides)
@@ -182,13 +190,14 @@ class CascadeRoIHead(RoIHead):
 
 
 def stage_class_parameters(
-    box_heads: nn.ModuleList, mask_heads: nn.ModuleList
+    box_heads: Iterable[RegionBoxHead], mask_heads: Iterable[RegionMaskHead]
 ) -> dict[str, ClassRows]:
     """``class_parameters`` of the lists ``bbox_head`` and ``mask_head``."""
     rows: dict[str, ClassRows] = {}
-    for name, heads in (("bbox_head", box_heads), ("mask_head", mask_heads)):
-        for number, head in enumerate(heads):
-            rows |= prefixed(f"{name}.{number}", head.class_parameters())
+    for number, head in enumerate(box_heads):
+        rows |= prefixed(f"bbox_head.{number}", head.class_parameters())
+    for number, mask_head in enumerate(mask_heads):
+        rows |= prefixed(f"mask_head.{number}", mask_head.class_parameters())
     return rows
 
 
@@ -223,7 +232,7 @@ def refined_boxes(
 
 
 def cascade_candidates(
-    heads: Sequence[RegionBoxHead] | nn.ModuleList,
+    heads: ModuleList[RegionBoxHead],
     pool: Callable[[int, Tensor], Tensor],
     proposals: Sequence[Detections],
     infos: Sequence[ImageInfo],

@@ -1,0 +1,74 @@
+"""A branch that says of every pixel what it shows (HTC, https://arxiv.org/abs/1901.07518)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from detzoo.config import config
+from detzoo.layers.conv import ConvModule
+from detzoo.ops.distributed import average_over_processes
+from detzoo.structures.targets import UNLABELLED
+
+
+@config
+class SemanticHeadConfig:
+    """All levels, brought to the size of level ``fusion_level`` and added, then convolutions.
+
+    ``num_classes`` counts the classes of the semantic maps, things and stuff.
+    """
+
+    num_classes: int = 183
+    fusion_level: int = 1
+    num_convs: int = 4
+    channels: int = 256
+    loss_weight: float = 0.2
+
+    def build(self, in_channels: Sequence[int]) -> SemanticHead:
+        """The module for maps of ``in_channels``."""
+        return SemanticHead(self, in_channels)
+
+
+class SemanticHead(nn.Module):
+    """Children ``lateral_convs``, ``convs``, ``conv_embedding``, ``conv_logits``."""
+
+    def __init__(self, config: SemanticHeadConfig, in_channels: Sequence[int]) -> None:
+        super().__init__()
+        self.config = config
+        self.lateral_convs = nn.ModuleList(ConvModule(width, width, 1) for width in in_channels)
+        self.convs = nn.ModuleList()
+        width = in_channels[config.fusion_level]
+        for _ in range(config.num_convs):
+            self.convs.append(ConvModule(width, config.channels, 3, padding=1))
+            width = config.channels
+        self.conv_embedding = ConvModule(width, config.channels, 1)
+        self.conv_logits = nn.Conv2d(width, config.num_classes, 1)
+        nn.init.kaiming_normal_(self.conv_logits.weight, mode="fan_out", nonlinearity="relu")
+        assert self.conv_logits.bias is not None
+        nn.init.zeros_(self.conv_logits.bias)
+
+    def forward(self, features: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Class logits (B, num_classes, H, W) and features (B, channels, H, W) of every cell."""
+        level = self.config.fusion_level
+        size = features[level].shape[2:]
+        x = self.lateral_convs[level](features[level])
+        for number, (conv, feature) in enumerate(zip(self.lateral_convs, features)):
+            if number != level:
+                resized = F.interpolate(feature, size=size, mode="bilinear", align_corners=True)
+                x = x + conv(resized)
+        for conv in self.convs:
+            x = conv(x)
+        return self.conv_logits(x), self.conv_embedding(x)
+
+    def loss(self, logits: Tensor, maps: Tensor) -> Tensor:
+        """Mean cross entropy over cells; maps (B, H, W) hold classes, ``UNLABELLED`` where none.
+
+        Unlabelled cells count in the mean, as in the published recipes.
+        """
+        loss = F.cross_entropy(
+            logits.float(), maps.long(), ignore_index=UNLABELLED, reduction="sum"
+        )
+        cells = average_over_processes(loss.new_tensor(float(maps.numel())))
+        return self.config.loss_weight * loss / cells

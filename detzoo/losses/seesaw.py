@@ -1,0 +1,100 @@
+"""Seesaw loss: classes of very different frequency (https://arxiv.org/abs/2008.10032)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from detzoo.config import config
+from detzoo.losses.scoring import Scoring
+from detzoo.ops.distributed import average_over_processes, num_processes
+
+
+@config
+class SeesawLossConfig:
+    """Softmax over the classes, and apart from it a softmax over object and background.
+
+    A rare class is punished less for the objects of a class that is frequent, by the ratio of their
+    numbers to the power ``mitigation``, and more for those that it is taken for, by the ratio of
+    the probabilities to the power ``compensation``.
+    """
+
+    weight: float = 1.0
+    mitigation: float = 0.8
+    compensation: float = 2.0
+
+    def build(self, num_classes: int) -> SeesawLoss:
+        return SeesawLoss(self, num_classes)
+
+
+class SeesawLoss(nn.Module, Scoring):
+    """Logits are those of C classes, then object and background.
+
+    Buffer ``cum_samples`` (C + 1,) counts the regions of each class, and of background, that were
+    trained on.
+    """
+
+    # Probabilities of the true class below this count as this.
+    eps = 1e-2
+
+    cum_samples: Tensor
+
+    def __init__(self, config: SeesawLossConfig, num_classes: int) -> None:
+        super().__init__()
+        self.config = config
+        self.num_classes = num_classes
+        self.register_buffer("cum_samples", torch.zeros(num_classes + 1))
+
+    def num_outputs(self, num_classes: int) -> int:
+        return num_classes + 2
+
+    def scores(self, logits: Tensor) -> Tensor:
+        is_object = logits[..., -2:].softmax(-1)[..., :1]
+        return logits[..., :-2].softmax(-1) * is_object
+
+    def above(self, logits: Tensor, min_score: float) -> Tensor:
+        return self.scores(logits) > min_score
+
+    def losses(self, logits: Tensor, labels: Tensor, count: Tensor) -> dict[str, Tensor]:
+        """Losses of regions: logits (R, C + 2), labels (R,); sums divided by ``count``."""
+        self._count(labels)
+        is_object = labels < self.num_classes
+        class_loss, object_loss = self._per_example(logits, labels)
+        right_object = logits[:, -2:].argmax(1) == (~is_object).long()
+        right_class = is_object & (logits[:, :-2].argmax(1) == labels)
+        return {
+            "loss_cls_objectness": self.config.weight * object_loss.sum() / count,
+            "loss_cls_classes": self.config.weight * class_loss.sum() / count,
+            "acc_objectness": 100 * right_object.sum() / max(len(labels), 1),
+            "acc_classes": 100 * right_class.sum() / is_object.sum().clamp(min=1),
+        }
+
+    def per_example(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The unweighted loss of each example, (R,)."""
+        class_loss, object_loss = self._per_example(logits, labels)
+        return class_loss + object_loss
+
+    def _per_example(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """(R,) of the classes, zero for background, and (R,) of object or background."""
+        is_object = labels < self.num_classes
+        object_loss = F.cross_entropy(logits[:, -2:], (~is_object).long(), reduction="none")
+        classes = labels.clamp(max=self.num_classes - 1)
+        others = 1 - F.one_hot(classes, self.num_classes)
+        shift = self._class_weights(logits[:, :-2].detach(), classes).log() * others
+        class_loss = F.cross_entropy(logits[:, :-2] + shift, classes, reduction="none")
+        return class_loss * is_object, object_loss
+
+    def _class_weights(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """How much each class counts against the true one: logits (R, C), labels (R,) -> (R, C)."""
+        samples = self.cum_samples[:-1].clamp(min=1)
+        ratio = samples[None] / samples[labels, None]
+        probability = logits.softmax(1)
+        own = probability.gather(1, labels[:, None]).clamp(min=self.eps)
+        excess = (probability / own).clamp(min=1)
+        return ratio.clamp(max=1).pow(self.config.mitigation) * excess.pow(self.config.compensation)
+
+    def _count(self, labels: Tensor) -> None:
+        seen = torch.zeros_like(self.cum_samples)
+        seen.index_add_(0, labels, torch.ones_like(labels, dtype=seen.dtype))
+        self.cum_samples += average_over_processes(seen) * num_processes()
