@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from detzoo.config import config
-from detzoo.structures import Assignment, Priors, Targets
+from detzoo.structures import BACKGROUND, Assignment, Priors, Targets
 
 
 @config
@@ -32,3 +32,9 @@ class Assigner(PriorAssigner):
         # Priors left out must not be the best match of a target either: move them off the image.
         boxes = torch.where(allowed[:, None], priors.boxes, -1.0)
         return self.assign(boxes, targets).ignoring(~allowed)
+
+
+def nothing_to_find(allowed: Tensor) -> Assignment:
+    """All background, but for what is not ``allowed`` (P,)."""
+    index = torch.full(allowed.shape, BACKGROUND, device=allowed.device)
+    return Assignment(index, torch.zeros(allowed.shape, device=allowed.device)).ignoring(~allowed)

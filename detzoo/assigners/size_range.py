@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from detzoo.assigners.base import PriorAssigner
+from detzoo.assigners.base import PriorAssigner, nothing_to_find
 from detzoo.config import ConfigError, config
 from detzoo.ops.boxes import box_area, box_centres, inner_distances
-from detzoo.structures import BACKGROUND, IGNORED, Assignment, Priors, Targets
+from detzoo.structures import BACKGROUND, Assignment, Priors, Targets
 
 
 @config
@@ -29,9 +29,7 @@ class SizeRangeAssigner(PriorAssigner):
 
     def assign_priors(self, priors: Priors, targets: Targets, allowed: Tensor) -> Assignment:
         if len(targets) == 0:
-            index = torch.full((len(priors),), BACKGROUND, device=allowed.device)
-            index = index.masked_fill(~allowed, IGNORED)
-            return Assignment(index, priors.boxes.new_zeros(len(priors)))
+            return nothing_to_find(allowed)
         points, boxes = box_centres(priors.boxes)[:, None], targets.boxes[None]
         distances = inner_distances(points, boxes)  # (P, N, 4)
         candidate = (distances > 0).all(-1)
@@ -44,5 +42,5 @@ class SizeRangeAssigner(PriorAssigner):
         candidate &= (farthest >= bounds[level]) & (farthest <= bounds[level + 1])
         area = torch.where(candidate, box_area(boxes), torch.inf)
         smallest, index = area.min(1)
-        index = torch.where(smallest < torch.inf, index, BACKGROUND).masked_fill(~allowed, IGNORED)
-        return Assignment(index, torch.zeros_like(smallest))
+        index = torch.where(smallest < torch.inf, index, BACKGROUND)
+        return Assignment(index, torch.zeros_like(smallest)).ignoring(~allowed)

@@ -1,0 +1,103 @@
+"""ATSS' head (https://arxiv.org/abs/1912.02424): one square anchor per cell, and centerness."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from detzoo.assigners.atss import ATSSAssigner
+from detzoo.assigners.base import PriorAssigner
+from detzoo.coders.base import BoxCoder
+from detzoo.coders.delta import DeltaCoder
+from detzoo.config import config
+from detzoo.heads.class_rows import ClassRows
+from detzoo.heads.dense.base import DenseHead, DenseHeadConfig, DenseTargets
+from detzoo.heads.dense.centerness import centerness_losses
+from detzoo.heads.dense.towers import expect_rarely, initialise_convs, tower
+from detzoo.layers.norm import GroupNorm, Norm
+from detzoo.layers.scale import Scale
+from detzoo.losses.boxes import BoxLoss, GIoULoss
+from detzoo.losses.classification import ClassificationLoss, FocalLoss
+from detzoo.postprocess.nms import NMS
+from detzoo.postprocess.select import Select
+from detzoo.priors.anchors import AnchorGrid
+from detzoo.priors.base import PriorGrid
+from detzoo.structures import DensePredictions
+
+
+@config
+class ATSSLayersConfig(DenseHeadConfig):
+    """Two towers of ``num_convs`` convolutions, shared by all levels."""
+
+    priors: PriorGrid = AnchorGrid(scales=(8.0,), ratios=(1.0,))
+    coder: BoxCoder = DeltaCoder(stds=(0.1, 0.1, 0.2, 0.2))
+    classification_loss: ClassificationLoss = FocalLoss()
+    select: Select = Select(min_score=0.05, pre_nms=1000, suppression=NMS(max_iou=0.6))
+    num_convs: int = 4
+    channels: int = 256
+    norm: Norm = GroupNorm()
+
+
+class ATSSLayers(DenseHead):
+    """The layers of ATSS and PAA, which differ in training.
+
+    Children ``cls_convs``, ``reg_convs``, ``atss_cls``, ``atss_reg``, ``atss_centerness`` and one
+    of ``scales`` per level.
+    """
+
+    config: ATSSLayersConfig
+
+    def __init__(
+        self,
+        config: ATSSLayersConfig,
+        in_channels: Sequence[int],
+        strides: Sequence[int],
+        num_classes: int,
+    ) -> None:
+        super().__init__(config, strides, num_classes)
+        self.cls_convs, self.reg_convs = (
+            tower(in_channels[0], config.channels, config.num_convs, norm=config.norm)
+            for _ in range(2)
+        )
+        self.num_anchors = config.priors.num_per_cell
+        self.atss_cls, self.atss_reg, self.atss_centerness = (
+            nn.Conv2d(config.channels, self.num_anchors * outputs, 3, padding=1)
+            for outputs in (self.num_outputs, 4, 1)
+        )
+        self.scales = nn.ModuleList(Scale() for _ in strides)
+        initialise_convs(self)
+        expect_rarely(self.atss_cls)
+
+    def forward_level(self, x: Tensor, level: int) -> tuple[Tensor, Tensor, Tensor]:
+        for_classes, for_boxes = self.cls_convs(x), self.reg_convs(x)
+        deltas = self.scales[level](self.atss_reg(for_boxes))
+        return self.atss_cls(for_classes), deltas, self.atss_centerness(for_boxes)
+
+    def class_parameters(self) -> dict[str, ClassRows]:
+        rows = ClassRows(
+            groups=self.num_anchors, shared=self.config.classification_loss.num_outputs(0)
+        )
+        return {"atss_cls.weight": rows, "atss_cls.bias": rows}
+
+
+@config
+class ATSSHeadConfig(ATSSLayersConfig):
+    """Classes, boxes and centerness of every anchor."""
+
+    assigner: PriorAssigner = ATSSAssigner()
+    box_loss: BoxLoss = GIoULoss(weight=2.0)
+
+    def build(
+        self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int
+    ) -> ATSSHead:
+        return ATSSHead(self, in_channels, strides, num_classes)
+
+
+class ATSSHead(ATSSLayers):
+    """Central anchors count more in the box loss."""
+
+    def losses(self, predictions: DensePredictions, targets: DenseTargets) -> dict[str, Tensor]:
+        return centerness_losses(
+            self.config, predictions, targets, num_samples=targets.num_samples, min_total=1.0
+        )

@@ -1,0 +1,132 @@
+"""Generalized focal loss' head (https://arxiv.org/abs/2006.04388).
+
+Scores say how good the box is, and each of its sides has a distribution instead of one number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from detzoo.assigners.atss import ATSSAssigner
+from detzoo.assigners.base import PriorAssigner
+from detzoo.coders.base import BoxCoder
+from detzoo.coders.distance import DistanceCoder
+from detzoo.config import config
+from detzoo.heads.class_rows import ClassRows
+from detzoo.heads.dense.base import DenseHead, DenseHeadConfig, DenseTargets
+from detzoo.heads.dense.towers import expect_rarely, initialise_convs, tower
+from detzoo.layers.norm import GroupNorm, Norm
+from detzoo.layers.scale import Scale
+from detzoo.losses.boxes import BoxLoss, GIoULoss
+from detzoo.losses.generalized_focal import DistributionFocalLoss, QualityFocalLoss
+from detzoo.ops.boxes import elementwise_iou
+from detzoo.ops.distributed import average_over_processes
+from detzoo.postprocess.nms import NMS
+from detzoo.postprocess.select import Select
+from detzoo.priors.anchors import AnchorGrid
+from detzoo.priors.base import PriorGrid
+from detzoo.structures import DensePredictions, Priors
+
+
+@config
+class GFLHeadConfig(DenseHeadConfig):
+    """Distances from the anchor's centre are distributed over 0 to ``max_distance`` strides."""
+
+    priors: PriorGrid = AnchorGrid(scales=(8.0,), ratios=(1.0,))
+    assigner: PriorAssigner = ATSSAssigner()
+    coder: BoxCoder = DistanceCoder()
+    classification_loss: QualityFocalLoss = QualityFocalLoss()
+    box_loss: BoxLoss = GIoULoss(weight=2.0)
+    distribution_loss: DistributionFocalLoss = DistributionFocalLoss()
+    select: Select = Select(min_score=0.05, pre_nms=1000, suppression=NMS(max_iou=0.6))
+    max_distance: int = 16
+    num_convs: int = 4
+    channels: int = 256
+    norm: Norm = GroupNorm()
+
+    def build(
+        self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int
+    ) -> GFLHead:
+        return GFLHead(self, in_channels, strides, num_classes)
+
+
+class GFLHead(DenseHead):
+    """Children ``cls_convs``, ``reg_convs``, ``gfl_cls``, ``gfl_reg``, one of ``scales`` per level
+    and ``integral``."""
+
+    config: GFLHeadConfig
+
+    def __init__(
+        self,
+        config: GFLHeadConfig,
+        in_channels: Sequence[int],
+        strides: Sequence[int],
+        num_classes: int,
+    ) -> None:
+        super().__init__(config, strides, num_classes)
+        self.box_channels = 4 * (config.max_distance + 1)
+        self.cls_convs, self.reg_convs = (
+            tower(in_channels[0], config.channels, config.num_convs, norm=config.norm)
+            for _ in range(2)
+        )
+        self.gfl_cls = nn.Conv2d(config.channels, self.num_outputs, 3, padding=1)
+        self.gfl_reg = nn.Conv2d(config.channels, self.box_channels, 3, padding=1)
+        self.scales = nn.ModuleList(Scale() for _ in strides)
+        self.integral = Integral(config.max_distance)
+        initialise_convs(self)
+        expect_rarely(self.gfl_cls)
+
+    def forward_level(self, x: Tensor, level: int) -> tuple[Tensor, Tensor]:
+        distributions = self.scales[level](self.gfl_reg(self.reg_convs(x)))
+        return self.gfl_cls(self.cls_convs(x)), distributions
+
+    def decode_boxes(
+        self, priors: Priors, index: Tensor, codes: Tensor, size: tuple[int, int]
+    ) -> Tensor:
+        distances = self.integral(codes) * priors.stride[index, None]
+        return self.config.coder.decode(priors.boxes[index], distances, size)
+
+    def losses(self, predictions: DensePredictions, targets: DenseTargets) -> dict[str, Tensor]:
+        """Confident anchors count more in the losses of boxes and distributions."""
+        config, priors = self.config, predictions.priors
+        logits, codes = predictions.cls_logits.float(), predictions.box_deltas.float()
+        stride = priors.stride[:, None]
+        boxes = config.coder.decode(priors.boxes, self.integral(codes) * stride)
+        with torch.no_grad():
+            weights = logits.sigmoid().amax(-1) * targets.box_weights  # (B, P)
+            total = average_over_processes(weights.sum()).clamp(min=1)
+            quality = elementwise_iou(boxes, targets.boxes)
+            distances = config.coder.encode(priors.boxes, targets.boxes) / stride
+            distances = distances.clamp(0, config.max_distance - 0.1)
+        classification = config.classification_loss.per_rated(
+            logits.flatten(0, 1), targets.labels.flatten(), quality.flatten()
+        )
+        classification = (classification * targets.label_weights.flatten()).sum()
+        box = config.box_loss(boxes.flatten(0, 1), targets.boxes.flatten(0, 1), weights.flatten())
+        distribution = config.distribution_loss(
+            codes.unflatten(-1, (4, -1)), distances, weights[..., None]
+        )
+        return {
+            "loss_cls": config.classification_loss.weight * classification / targets.num_samples,
+            "loss_bbox": box / total,
+            "loss_dfl": distribution / 4 / total,
+        }
+
+    def class_parameters(self) -> dict[str, ClassRows]:
+        return {"gfl_cls.weight": ClassRows(), "gfl_cls.bias": ClassRows()}
+
+
+class Integral(nn.Module):
+    """The mean of each side's distribution: (..., 4 * (n + 1)) logits of 0 to n -> (..., 4)."""
+
+    project: Tensor
+
+    def __init__(self, max_distance: int) -> None:
+        super().__init__()
+        self.register_buffer("project", torch.arange(max_distance + 1).float())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (4, -1)).softmax(-1) @ self.project

@@ -1,0 +1,49 @@
+"""Generalized focal loss (https://arxiv.org/abs/2006.04388)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from detzoo.config import config
+from detzoo.losses.classification import ClassificationLoss
+from detzoo.losses.scoring import SigmoidScoring
+
+
+@config
+class QualityFocalLoss(SigmoidScoring, ClassificationLoss):
+    """Focal loss whose target is not 1 but how good the box is, summed over classes."""
+
+    beta: float = 2.0
+
+    def per_example(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return self.per_rated(logits, labels, torch.ones_like(logits[:, 0]))
+
+    def per_rated(self, logits: Tensor, labels: Tensor, quality: Tensor) -> Tensor:
+        """The unweighted loss of examples with ``quality`` (N,) in their own class -> (N,)."""
+        is_class = labels < logits.shape[1]
+        own = logits.gather(1, labels.clamp(max=logits.shape[1] - 1)[:, None])[:, 0]
+        exchange = self._loss(own, quality) - self._loss(own, torch.zeros_like(own))
+        nothing = torch.zeros_like(logits)
+        return self._loss(logits, nothing).sum(1) + torch.where(is_class, exchange, 0.0)
+
+    def _loss(self, logits: Tensor, quality: Tensor) -> Tensor:
+        error = (quality - logits.sigmoid()).abs()
+        return error.pow(self.beta) * (F.softplus(logits) - quality * logits)
+
+
+@config
+class DistributionFocalLoss:
+    """Cross entropy of a distribution over whole numbers, for a target between two of them."""
+
+    weight: float = 0.25
+
+    def __call__(self, logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+        """Sum over logits (..., n + 1) of 0 to n, target (...) from 0 to below n, weights (...)."""
+        left = target.floor()
+        log = logits.log_softmax(-1)
+        log_left = log.gather(-1, left.long()[..., None])[..., 0]
+        log_right = log.gather(-1, left.long()[..., None] + 1)[..., 0]
+        loss = -(left + 1 - target) * log_left - (target - left) * log_right
+        return self.weight * (loss * weights).sum()
