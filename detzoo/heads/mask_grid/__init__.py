@@ -1,0 +1,1 @@
+"""Heads that predict one mask per cell of a grid over the image."""

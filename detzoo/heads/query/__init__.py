@@ -1,0 +1,1 @@
+"""Heads that turn a fixed set of learned queries into objects."""

@@ -1,0 +1,161 @@
+"""Deformable DETR's head: queries that look at a few places of a pyramid (https://arxiv.org/abs/2010.04159)."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from detzoo.assigners.hungarian import FocalCost, HungarianAssigner
+from detzoo.config import config
+from detzoo.errors import ConfigError
+from detzoo.heads.class_rows import ClassRows
+from detzoo.heads.query.base import QueryHead, QueryHeadConfig, best_pairs, clipped, to_pixels
+from detzoo.heads.query.deformable_transformer import (
+    DeformableTransformer,
+    DeformableTransformerConfig,
+    Pyramid,
+    inverse_sigmoid,
+)
+from detzoo.heads.query.set_loss import QueryPredictions, SetLoss
+from detzoo.layers.positional_encoding import ShownCells, SinePositions, sines
+from detzoo.losses.classification import FocalLoss
+from detzoo.structures import Detections, ImageBatch, ImageInfo
+
+# Initial score of every class: rare objects must not start from even odds.
+PRIOR_PROBABILITY = 0.01
+
+
+@config
+class DeformableDETRHeadConfig(QueryHeadConfig):
+    """Queries with a reference point, or box, around which they look at every level.
+
+    ``refines_boxes``: every decoder layer has box and class layers of its own, and corrects the
+    reference of the next. ``two_stage``: queries are not learned, but made from the best boxes that
+    the encoder's cells propose.
+    """
+
+    num_queries: int = 300
+    transformer: DeformableTransformerConfig = DeformableTransformerConfig()
+    positions: SinePositions = SinePositions(offset=-0.5)
+    refines_boxes: bool = False
+    two_stage: bool = False
+    loss: SetLoss = SetLoss(
+        assigner=HungarianAssigner(class_cost=FocalCost(weight=2.0)),
+        classification_loss=FocalLoss(weight=2.0),
+    )
+
+    def build(self, in_channels: Sequence[int], num_classes: int) -> DeformableDETRHead:
+        channels = self.transformer.channels
+        if set(in_channels) != {channels}:
+            raise ConfigError(
+                f"model.bbox_head.transformer.channels: {channels}, but the neck's maps have "
+                f"{', '.join(map(str, sorted(set(in_channels))))}"
+            )
+        return DeformableDETRHead(self, len(in_channels), num_classes)
+
+
+class DeformableDETRHead(QueryHead):
+    """Children ``transformer``, ``cls_branches``, ``reg_branches``; ``query_embedding`` where
+    queries are learned. Without refinement all layers share one branch, under several names. In two
+    stages a last branch of each kind serves the encoder."""
+
+    config: DeformableDETRHeadConfig
+
+    def __init__(self, config: DeformableDETRHeadConfig, num_levels: int, num_classes: int) -> None:
+        super().__init__(config, num_classes)
+        channels, layers = config.transformer.channels, config.transformer.decoder_layers
+        self.transformer = DeformableTransformer(
+            config.transformer, num_levels, two_stage=config.two_stage
+        )
+        classes = nn.Linear(channels, self.num_outputs)
+        nn.init.constant_(classes.bias, -math.log(1 / PRIOR_PROBABILITY - 1))
+        boxes = _box_branch(channels)
+        count = layers + 1 if config.two_stage else layers
+        self.cls_branches = _branches(classes, count, shared=not config.refines_boxes)
+        self.reg_branches = _branches(boxes, count, shared=not config.refines_boxes)
+        if not config.two_stage:
+            self.query_embedding = nn.Embedding(config.num_queries, 2 * channels)
+            # The first guess is small; where cells propose boxes, these have a size already.
+            nn.init.constant_(self.reg_branches[0][-1].bias.data[2:], -2.0)
+
+    def class_parameters(self) -> dict[str, ClassRows]:
+        rows = ClassRows(shared=self.config.loss.classification_loss.num_outputs(0))
+        names = [f"cls_branches.{number}" for number in range(len(self.cls_branches))]
+        return {f"{name}.{leaf}": rows for name in names for leaf in ("weight", "bias")}
+
+    def forward(self, features: Sequence[Tensor], images: ImageBatch) -> QueryPredictions:
+        size = (images.pixels.shape[2], images.pixels.shape[3])
+        shown = [
+            ShownCells.of(images.infos, size, (x.shape[2], x.shape[3]), x.device) for x in features
+        ]
+        pyramid = Pyramid.of(shown)
+        positions = [self.config.positions(level, features[0].shape[1]) for level in shown]
+        memory = self.transformer.encode(features, positions, pyramid)
+        proposals = None
+        if self.config.two_stage:
+            placed, x, references, proposals = self._proposed(memory, pyramid, images.infos)
+        else:
+            queries = self.query_embedding.weight.expand(len(memory), -1, -1)
+            placed, x = queries.chunk(2, 2)
+            references = self.transformer.reference_points(placed).sigmoid()
+        logits, boxes = [], []
+        branches = zip(self.transformer.decoder.layers, self.cls_branches, self.reg_branches)
+        for layer, classify, regress in branches:
+            x = layer(x, placed, memory, pyramid, references)
+            # The reference is a point (x, y) at first, unless a box was proposed.
+            base = inverse_sigmoid(references.float())
+            box = (regress(x).float() + F.pad(base, (0, 4 - base.shape[2]))).sigmoid()
+            logits.append(classify(x))
+            boxes.append(box)
+            if self.config.refines_boxes:
+                references = box.detach()
+        pixels = to_pixels(torch.stack(boxes), images.infos)
+        return QueryPredictions(torch.stack(logits), pixels, proposals)
+
+    def detect(self, predictions: QueryPredictions, infos: Sequence[ImageInfo]) -> list[Detections]:
+        """The best pairs of query and class."""
+        detections = []
+        for logits, boxes, info in zip(predictions.logits[-1], predictions.boxes[-1], infos):
+            scores = self.config.loss.classification_loss.scores(logits.float())
+            query, best, labels = best_pairs(scores, self.config.max_detections)
+            detections.append(clipped(boxes[query], best, labels, info))
+        return detections
+
+    def _proposed(
+        self, memory: Tensor, pyramid: Pyramid, infos: Sequence[ImageInfo]
+    ) -> tuple[Tensor, Tensor, Tensor, QueryPredictions]:
+        """Queries made from the best cells: positions and content (B, Q, C), boxes (B, Q, 4)."""
+        cells, base = self.transformer.propose(memory, pyramid)
+        logits = self.cls_branches[-1](cells)
+        boxes = self.reg_branches[-1](cells).float() + base
+        # Proposals know no classes: their objects are of class 0.
+        count = min(self.config.num_queries, logits.shape[1])
+        best = logits[..., 0].topk(count, 1).indices[..., None]
+        chosen = boxes.detach().gather(1, best.expand(-1, -1, 4)).sigmoid()
+        channels = memory.shape[2]
+        place = sines(chosen, channels // 2).flatten(2)
+        placed, x = self.transformer.queries_of(place).chunk(2, 2)
+        pixels = to_pixels(boxes.sigmoid()[None], infos)
+        return placed, x, chosen, QueryPredictions(logits[None], pixels)
+
+
+def _box_branch(channels: int) -> nn.Sequential:
+    last = nn.Linear(channels, 4)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(
+        nn.Linear(channels, channels),
+        nn.ReLU(),
+        nn.Linear(channels, channels),
+        nn.ReLU(),
+        last,
+    )
+
+
+def _branches(branch: nn.Module, count: int, shared: bool) -> nn.ModuleList:
+    return nn.ModuleList(branch if shared else copy.deepcopy(branch) for _ in range(count))

@@ -1,0 +1,202 @@
+"""Deformable DETR's transformer (https://arxiv.org/abs/2010.04159)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from detzoo.config import config
+from detzoo.heads.query.detr import check_transformer
+from detzoo.layers.attention import DeformableAttention, FeedForward, ResidualAttention
+from detzoo.layers.positional_encoding import ShownCells
+
+
+@config
+class DeformableTransformerConfig:
+    """Encoder and decoder; each query looks at ``num_points`` places per head and level."""
+
+    channels: int = 256
+    num_heads: int = 8
+    num_points: int = 4
+    encoder_layers: int = 6
+    decoder_layers: int = 6
+    feedforward_channels: int = 1024
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_transformer(self.channels, self.num_heads, self.decoder_layers)
+
+
+@dataclass(frozen=True)
+class Pyramid:
+    """L maps whose S cells stand one after the other.
+
+    ``grids`` (height, width) of each map; ``ratios`` (B, L, 2: width, height) the part of it that
+    shows the image; ``shown`` (B, S) whether a cell does, None: all do; ``levels`` of ShownCells.
+    """
+
+    levels: Sequence[ShownCells]
+    grids: tuple[tuple[int, int], ...]
+    ratios: Tensor
+    shown: Tensor | None
+
+    @classmethod
+    def of(cls, levels: Sequence[ShownCells]) -> Pyramid:
+        complete = all(level.complete for level in levels)
+        return cls(
+            levels,
+            tuple(level.grid for level in levels),
+            torch.stack([level.ratios for level in levels], 1),
+            None if complete else torch.cat([level.mask() for level in levels], 1),
+        )
+
+    def centres(self) -> Tensor:
+        """(B, S, 2) x and y of each cell's centre, in parts of the image."""
+        centres = []
+        for level in self.levels:
+            height, width = level.grid
+            y = torch.arange(height, device=self.ratios.device) + 0.5
+            x = torch.arange(width, device=self.ratios.device) + 0.5
+            grid = torch.stack([x.expand(height, -1), y[:, None].expand(-1, width)], -1)
+            centres.append(grid.flatten(0, 1) / level.counts.flip(1)[:, None])
+        return torch.cat(centres, 1)
+
+    def on_levels(self, references: Tensor) -> Tensor:
+        """References (B, Q, 2 or 4) in parts of the image -> (B, Q, L, 2 or 4) in parts of maps."""
+        ratios = self.ratios.repeat(1, 1, references.shape[2] // 2)
+        return references[:, :, None] * ratios[:, None]
+
+
+class DeformableTransformer(nn.Module):
+    """Children ``encoder``, ``decoder``, parameter ``level_embeds``; ``reference_points`` of
+    learned queries or, in two stages, ``enc_output``, ``pos_trans`` and their norms."""
+
+    def __init__(
+        self, config: DeformableTransformerConfig, num_levels: int, *, two_stage: bool
+    ) -> None:
+        super().__init__()
+        channels = config.channels
+        self.level_embeds = nn.Parameter(torch.empty((num_levels, channels)))
+        self.encoder = LayerStack(
+            DeformableEncoderLayer(config, num_levels) for _ in range(config.encoder_layers)
+        )
+        self.decoder = LayerStack(
+            DeformableDecoderLayer(config, num_levels) for _ in range(config.decoder_layers)
+        )
+        if two_stage:
+            self.enc_output = nn.Linear(channels, channels)
+            self.enc_output_norm = nn.LayerNorm(channels)
+            self.pos_trans = nn.Linear(2 * channels, 2 * channels)
+            self.pos_trans_norm = nn.LayerNorm(2 * channels)
+        else:
+            self.reference_points = nn.Linear(channels, 2)
+            nn.init.zeros_(self.reference_points.bias)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        for parameter in self.parameters():
+            if parameter.dim() > 1:
+                nn.init.xavier_uniform_(parameter)
+        for module in self.modules():
+            if isinstance(module, DeformableAttention):
+                module.initialise()
+        nn.init.normal_(self.level_embeds)
+
+    def encode(
+        self, features: Sequence[Tensor], positions: Sequence[Tensor], pyramid: Pyramid
+    ) -> Tensor:
+        """Maps (B, C, H_l, W_l) and their positions (B, H_l * W_l, C) -> cells (B, S, C)."""
+        x = torch.cat([feature.flatten(2).transpose(1, 2) for feature in features], 1)
+        placed = [level + embed for level, embed in zip(positions, self.level_embeds)]
+        references = pyramid.on_levels(pyramid.centres())
+        at = torch.cat(placed, 1).to(x.dtype)
+        for layer in self.encoder.layers:
+            x = layer(x, at, pyramid, references)
+        return x
+
+    def propose(self, memory: Tensor, pyramid: Pyramid) -> tuple[Tensor, Tensor]:
+        """Cells (B, S, C), and the box (B, S, 4) that each starts from, before the sigmoid.
+
+        A box is centred on its cell, with a twentieth of the image's sides on the first level and
+        twice as much on each next. Cells outside the image, or too near its border, are blanked;
+        their box is infinite: after the sigmoid it does not move.
+        """
+        sides = [
+            torch.full((height * width, 2), 0.05 * 2**level, device=memory.device)
+            for level, (height, width) in enumerate(pyramid.grids)
+        ]
+        centres = pyramid.centres()
+        boxes = torch.cat([centres, torch.cat(sides).expand_as(centres)], 2)
+        usable = ((boxes > 0.01) & (boxes < 0.99)).all(2, keepdim=True)
+        if pyramid.shown is not None:
+            usable = usable & pyramid.shown[..., None]
+        cells = self.enc_output_norm(self.enc_output(memory * usable))
+        return cells, boxes.logit().masked_fill(~usable, float("inf"))
+
+    def queries_of(self, places: Tensor) -> Tensor:
+        """Sines of proposed boxes (B, Q, 2C) -> positions and content of queries (B, Q, 2C)."""
+        return self.pos_trans_norm(self.pos_trans(places))
+
+
+class LayerStack(nn.Module):
+    """Child ``layers``."""
+
+    def __init__(self, layers: object) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)  # type: ignore[arg-type]
+
+
+class DeformableEncoderLayer(nn.Module):
+    """Cells look at some others. Children ``attentions``, ``ffns``, ``norms``."""
+
+    def __init__(self, config: DeformableTransformerConfig, num_levels: int) -> None:
+        super().__init__()
+        width, dropout = config.channels, config.dropout
+        self.attentions = nn.ModuleList([_deformable(config, num_levels)])
+        self.ffns = nn.ModuleList([FeedForward(width, config.feedforward_channels, dropout)])
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
+
+    def forward(self, x: Tensor, positions: Tensor, pyramid: Pyramid, references: Tensor) -> Tensor:
+        (attention,) = self.attentions
+        x = attention(x, x + positions, x, pyramid.grids, references, pyramid.shown)
+        x = self.norms[0](x)
+        return self.norms[1](x + self.ffns[0](x))
+
+
+class DeformableDecoderLayer(nn.Module):
+    """Queries look at each other, then at some cells. Children as in the encoder."""
+
+    def __init__(self, config: DeformableTransformerConfig, num_levels: int) -> None:
+        super().__init__()
+        width, dropout = config.channels, config.dropout
+        self.attentions = nn.ModuleList(
+            [ResidualAttention(width, config.num_heads, dropout), _deformable(config, num_levels)]
+        )
+        self.ffns = nn.ModuleList([FeedForward(width, config.feedforward_channels, dropout)])
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))
+
+    def forward(
+        self, x: Tensor, positions: Tensor, memory: Tensor, pyramid: Pyramid, references: Tensor
+    ) -> Tensor:
+        """``references`` (B, Q, 2 or 4): points or boxes (centre, size), in parts of the image."""
+        among, across = self.attentions
+        placed = x + positions
+        x = self.norms[0](among(x, placed, placed, x))
+        references = pyramid.on_levels(references)
+        x = across(x, x + positions, memory, pyramid.grids, references, pyramid.shown)
+        x = self.norms[1](x)
+        return self.norms[2](x + self.ffns[0](x))
+
+
+def inverse_sigmoid(x: Tensor, eps: float = 1e-5) -> Tensor:
+    """The logits of probabilities, finite at 0 and 1 too."""
+    return (x.clamp(min=eps) / (1 - x).clamp(min=eps)).log()
+
+
+def _deformable(config: DeformableTransformerConfig, num_levels: int) -> DeformableAttention:
+    return DeformableAttention(
+        config.channels, config.num_heads, num_levels, config.num_points, config.dropout
+    )

@@ -1,0 +1,88 @@
+"""Losses of predictions that are matched with the objects one to one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from detzoo.assigners.hungarian import HungarianAssigner, TargetTable, solve
+from detzoo.config import config
+from detzoo.losses.boxes import BoxLoss, GIoULoss, L1Loss
+from detzoo.losses.classification import ClassificationLoss
+from detzoo.ops.distributed import average_over_processes
+
+
+@dataclass(frozen=True)
+class QueryPredictions:
+    """What S stages, one after the other, predict for each of Q queries.
+
+    ``logits`` (S, B, Q, K); ``boxes`` (S, B, Q, 4) xyxy in input pixels. ``proposals`` are the
+    predictions of every cell of the pyramid, where queries are chosen from these.
+    """
+
+    logits: Tensor
+    boxes: Tensor
+    proposals: QueryPredictions | None = None
+
+
+@config
+class SetLoss:
+    """Each object trains the query that it is matched with; the other queries are background.
+
+    With a ``background_weight`` queries of background count so much, and classification losses are
+    averaged over the sum of the weights; without, all count one, and losses are averaged over the
+    objects.
+    """
+
+    assigner: HungarianAssigner
+    classification_loss: ClassificationLoss
+    background_weight: float | None = None
+    box_loss: BoxLoss = L1Loss(weight=5.0)
+    iou_loss: BoxLoss = GIoULoss(weight=2.0)
+
+    def match(
+        self, predictions: Sequence[QueryPredictions], tables: Sequence[TargetTable]
+    ) -> list[Tensor]:
+        """For each of the predictions the targets' indices (S, B, Q)."""
+        costs = [
+            self.assigner.cost(one.logits, one.boxes, table)
+            for one, table in zip(predictions, tables)
+        ]
+        return solve(costs, tables[0].counts)
+
+    def __call__(
+        self, predictions: QueryPredictions, index: Tensor, table: TargetTable
+    ) -> dict[str, Tensor]:
+        """``loss_cls``, ``loss_bbox`` and ``loss_iou`` of each stage, (S,), for a matching."""
+        logits, boxes = predictions.logits.float(), predictions.boxes.float()
+        stages, num_queries, num_outputs = len(logits), logits.shape[2], logits.shape[3]
+        matched = index >= 0
+        labels, wanted = table.rows(index.clamp(min=0))
+        background = num_outputs - self.classification_loss.num_outputs(0)
+        labels = torch.where(matched, labels, background)
+        # One to one: so many queries of each stage are matched, whatever the matching.
+        num_matched = sum(min(count, num_queries) for count in table.counts)
+        num_objects = _averaged(num_matched, logits).clamp(min=1)
+        per_query = self.classification_loss.per_example(logits.flatten(0, 2), labels.flatten())
+        per_query = per_query.view(stages, -1)
+        divisor = num_objects
+        if self.background_weight is not None:
+            per_query = per_query * torch.where(matched, 1.0, self.background_weight).flatten(1)
+            others = matched[0].numel() - num_matched
+            divisor = _averaged(num_matched + self.background_weight * others, logits).clamp(min=1)
+        distance = self.box_loss.per_box(
+            self.assigner.relative(boxes, table.scale), self.assigner.relative(wanted, table.scale)
+        )
+        overlap = self.iou_loss.per_box(boxes, wanted)
+        return {
+            "loss_cls": self.classification_loss.weight * per_query.sum(1) / divisor,
+            "loss_bbox": self.box_loss.weight * (distance * matched).sum((1, 2)) / num_objects,
+            "loss_iou": self.iou_loss.weight * (overlap * matched).sum((1, 2)) / num_objects,
+        }
+
+
+def _averaged(number: float, like: Tensor) -> Tensor:
+    return average_over_processes(torch.full((), float(number), device=like.device))

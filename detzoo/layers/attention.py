@@ -1,0 +1,153 @@
+"""Attention, and the other half of a transformer's layers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from detzoo.ops.deformable_attention import deformable_attention
+
+
+class Attention(nn.Module):
+    """Multi-head attention (https://arxiv.org/abs/1706.03762) with the parameters of torch's own.
+
+    ``in_proj_weight`` (3C, C) holds the projections of queries, keys and values.
+    """
+
+    def __init__(self, channels: int, num_heads: int, dropout: float) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.in_proj_weight = nn.Parameter(torch.empty((3 * channels, channels)))
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * channels))
+        self.out_proj = nn.Linear(channels, channels)
+        self.dropout = nn.Dropout(dropout)  # of the attention weights, within the fused kernel
+        for weight in (self.in_proj_weight, self.out_proj.weight):
+            nn.init.xavier_uniform_(weight)
+        nn.init.zeros_(self.out_proj.bias)
+
+    def forward(
+        self, queries: Tensor, keys: Tensor, values: Tensor, allowed: Tensor | None = None
+    ) -> Tensor:
+        """(B, Q, C), (B, K, C), (B, K, C) -> (B, Q, C); ``allowed`` (B, K): keys to look at."""
+        columns = zip(
+            (queries, keys, values), self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
+        )
+        q, k, v = (
+            F.linear(x, weight, bias).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
+            for x, weight, bias in columns
+        )
+        mask = None if allowed is None else allowed[:, None, None]
+        dropout = self.dropout.p if self.training else 0.0
+        mixed = F.scaled_dot_product_attention(q, k, v, mask, dropout)
+        return self.out_proj(mixed.transpose(1, 2).flatten(2))
+
+
+class ResidualAttention(nn.Module):
+    """Attention added to its input. Child ``attn``."""
+
+    def __init__(self, channels: int, num_heads: int, dropout: float) -> None:
+        super().__init__()
+        self.attn = Attention(channels, num_heads, dropout)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self,
+        x: Tensor,
+        queries: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        allowed: Tensor | None = None,
+    ) -> Tensor:
+        """``x`` (B, Q, C) plus the attention of ``queries``, which are ``x`` with its positions."""
+        return x + self.dropout(self.attn(queries, keys, values, allowed))
+
+
+class DeformableAttention(nn.Module):
+    """Attention to ``num_points`` predicted places on each level (https://arxiv.org/abs/2010.04159).
+
+    Children ``sampling_offsets``, ``attention_weights``, ``value_proj``, ``output_proj``.
+    """
+
+    def __init__(
+        self, channels: int, num_heads: int, num_levels: int, num_points: int, dropout: float
+    ) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.places = (num_heads, num_levels, num_points)
+        count = num_heads * num_levels * num_points
+        self.sampling_offsets = nn.Linear(channels, 2 * count)
+        self.attention_weights = nn.Linear(channels, count)
+        self.value_proj = nn.Linear(channels, channels)
+        self.output_proj = nn.Linear(channels, channels)
+        self.dropout = nn.Dropout(dropout)
+        self.initialise()
+
+    def initialise(self) -> None:
+        """Every head starts out in a direction of its own, its points one cell further each."""
+        num_heads, num_levels, num_points = self.places
+        angle = torch.arange(num_heads) * (2 * math.pi / num_heads)
+        direction = torch.stack([angle.cos(), angle.sin()], 1)
+        direction = direction / direction.abs().amax(1, keepdim=True)
+        step = torch.arange(1, num_points + 1)[:, None]
+        offsets = (direction[:, None, None] * step).expand(-1, num_levels, -1, -1)
+        self.sampling_offsets.bias.data.copy_(offsets.flatten())
+        nn.init.zeros_(self.sampling_offsets.weight)
+        for layer in (self.attention_weights, self.value_proj, self.output_proj):
+            nn.init.zeros_(layer.bias)
+        nn.init.zeros_(self.attention_weights.weight)
+        for layer in (self.value_proj, self.output_proj):
+            nn.init.xavier_uniform_(layer.weight)
+
+    def forward(
+        self,
+        x: Tensor,
+        queries: Tensor,
+        memory: Tensor,
+        grids: Sequence[tuple[int, int]],
+        references: Tensor,
+        shown: Tensor | None,
+    ) -> Tensor:
+        """``x`` (B, Q, C) plus the attention of ``queries``, ``x`` with its positions.
+
+        ``memory`` (B, S, C) are the cells of maps of ``grids`` (height, width); those outside
+        ``shown`` (B, S) count as zero. ``references`` (B, Q, L, 2) are points or (B, Q, L, 4) boxes
+        (centre, size), in parts of each map; points are sought around them, in cells or in parts of
+        the box.
+        """
+        values = self.value_proj(memory)
+        if shown is not None:
+            values = values * shown[..., None]
+        offsets = self.sampling_offsets(queries).unflatten(2, (*self.places, 2)).float()
+        weights = self.attention_weights(queries).unflatten(2, (self.num_heads, -1)).float()
+        references = references[:, :, None, :, None]  # (B, Q, 1, L, 1, 2 or 4)
+        if references.shape[-1] == 2:
+            sizes = offsets.new_tensor([(width, height) for height, width in grids])
+            offsets = offsets / sizes[:, None]
+        else:
+            offsets = offsets * references[..., 2:] / (2 * self.places[2])
+        found = deformable_attention(
+            values.unflatten(2, (self.num_heads, -1)).float(),
+            grids,
+            references[..., :2] + offsets,
+            weights.softmax(3).unflatten(3, self.places[1:]),
+        )
+        return x + self.dropout(self.output_proj(found.to(x.dtype)))
+
+
+class FeedForward(nn.Module):
+    """Two fully connected layers, each position by itself. Child ``layers``."""
+
+    def __init__(self, channels: int, hidden: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        first = nn.Sequential(
+            nn.Linear(channels, hidden), nn.ReLU(inplace=True), nn.Dropout(dropout)
+        )
+        self.layers = nn.Sequential(first, nn.Linear(hidden, channels), nn.Dropout(dropout))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., C) -> (..., C), without a shortcut."""
+        return self.layers(x)
