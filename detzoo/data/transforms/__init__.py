@@ -1,26 +1,37 @@
 """Transforms: value objects between file and batch."""
 
+from detzoo.data.transforms.centre_crop_pad import CentrePad, RandomCentreCropPad
 from detzoo.data.transforms.crop import Crop
 from detzoo.data.transforms.expand import Expand
 from detzoo.data.transforms.filter_boxes import FilterBoxes
 from detzoo.data.transforms.flip import Flip
+from detzoo.data.transforms.hsv import RandomHSV
 from detzoo.data.transforms.min_iou_crop import MinIoUCrop
+from detzoo.data.transforms.mixup import MixUp
+from detzoo.data.transforms.mosaic import Mosaic
 from detzoo.data.transforms.one_of import OneOf
 from detzoo.data.transforms.pad import Pad
 from detzoo.data.transforms.photometric import PhotometricDistortion
+from detzoo.data.transforms.random_affine import RandomAffine
 from detzoo.data.transforms.resize import Resize
 from detzoo.data.transforms.semantic import ShrinkSemanticMap
 from detzoo.data.transforms.torchvision_v2 import TorchvisionV2
 
 __all__ = [
+    "CentrePad",
     "Crop",
     "Expand",
     "FilterBoxes",
     "Flip",
     "MinIoUCrop",
+    "MixUp",
+    "Mosaic",
     "OneOf",
     "Pad",
     "PhotometricDistortion",
+    "RandomAffine",
+    "RandomCentreCropPad",
+    "RandomHSV",
     "Resize",
     "ShrinkSemanticMap",
     "TorchvisionV2",
