@@ -21,9 +21,11 @@ from detzoo.zoo import (
     light,
     mask_rcnn,
     nas_fpn,
+    paa,
     retinanet,
     rpn,
     sabl,
+    seesaw_loss,
 )
 from detzoo.zoo.entry import Entry, Family
 
@@ -44,6 +46,8 @@ FAMILIES: tuple[Family, ...] = (
     deformable_detr.FAMILY,
     sabl.FAMILY,
     fast_rcnn.FAMILY,
+    seesaw_loss.FAMILY,
+    paa.FAMILY,
     light.FAMILY,
 )
 

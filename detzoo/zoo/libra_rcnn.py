@@ -29,9 +29,7 @@ ROI_HEAD = StandardRoIHeadConfig(
 )
 
 
-def libra_faster_rcnn(
-    backbone: ResNetConfig = resnet(50), **recipe: Unpack[Recipe]
-) -> Experiment:
+def libra_faster_rcnn(backbone: ResNetConfig = resnet(50), **recipe: Unpack[Recipe]) -> Experiment:
     """Faster R-CNN with a balanced pyramid, balanced samples and a balanced loss."""
     sampler = RandomSampler(num=256, positive_fraction=0.5, max_negatives_per_positive=5.0)
     model = TwoStageConfig(
