@@ -1,0 +1,186 @@
+"""PAA's head (https://arxiv.org/abs/2007.08103): what an anchor has learned decides its target.
+
+The layers are those of ATSS; the centerness branch predicts the IoU of the box.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from detzoo.assigners.base import PriorAssigner
+from detzoo.assigners.max_iou import MaxIoUAssigner
+from detzoo.config import config
+from detzoo.heads.dense.atss import ATSSLayers, ATSSLayersConfig
+from detzoo.heads.dense.base import DenseTargets
+from detzoo.losses.boxes import BoxLoss, GIoULoss
+from detzoo.ops.boxes import elementwise_iou, pairwise_iou
+from detzoo.ops.distributed import average_over_processes
+from detzoo.ops.gaussian_mixture import split_in_two
+from detzoo.structures import Candidates, DensePredictions, Detections, ImageInfo, Targets
+
+# Boxes vote for where a better one lies by exp(-(1 - IoU)^2 / this), from this IoU on.
+VOTE_SOFTNESS = 0.025
+MIN_VOTE_IOU = 0.01
+
+
+@config
+class PAAHeadConfig(ATSSLayersConfig):
+    """Of the anchors that ``assigner`` proposes for a target, those with the smallest losses learn.
+
+    The ``candidates_per_level`` best of each level compete.
+    """
+
+    assigner: PriorAssigner = MaxIoUAssigner(positive_iou=0.1, negative_iou=0.1)
+    box_loss: BoxLoss = GIoULoss(weight=1.3)
+    iou_loss_weight: float = 0.5
+    candidates_per_level: int = 9
+
+    def build(
+        self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int
+    ) -> PAAHead:
+        return PAAHead(self, in_channels, strides, num_classes)
+
+
+class PAAHead(ATSSLayers):
+    """Scores are the geometric mean of class score and predicted IoU; kept boxes are voted on."""
+
+    config: PAAHeadConfig
+
+    # ------------------------------------------------------------------------------ training
+
+    @torch.no_grad()
+    def assign(
+        self,
+        predictions: DensePredictions,
+        targets: Sequence[Targets],
+        infos: Sequence[ImageInfo],
+    ) -> DenseTargets:
+        proposed = super().assign(predictions, targets, infos)
+        cost = self._cost(predictions, proposed)
+        sizes = predictions.priors.level_sizes
+        learns = torch.stack(
+            [
+                self._probable(image_cost, index, len(target), sizes)
+                for image_cost, index, target in zip(cost, proposed.index, targets)
+            ]
+        )
+        return dataclasses.replace(
+            proposed,
+            labels=torch.where(learns, proposed.labels, self.num_classes),
+            box_weights=learns.float(),
+        )
+
+    def _cost(self, predictions: DensePredictions, targets: DenseTargets) -> Tensor:
+        """(B, P) the losses of every anchor with the target that is proposed for it."""
+        config = self.config
+        classification = config.classification_loss.per_example(
+            predictions.cls_logits.flatten(0, 1).float(), targets.labels.flatten()
+        )
+        boxes = config.coder.decode(predictions.priors.boxes, predictions.box_deltas.float())
+        box = config.box_loss.per_box(boxes.flatten(0, 1), targets.boxes.flatten(0, 1))
+        cost = config.classification_loss.weight * classification + config.box_loss.weight * box
+        return cost.view_as(targets.labels)
+
+    def _probable(
+        self, cost: Tensor, index: Tensor, num_targets: int, level_sizes: tuple[int, ...]
+    ) -> Tensor:
+        """Which anchors learn, from the cost (P,) with their proposed target ``index`` (P,).
+
+        The costs of a target's candidates are split into two Gaussians; those of the lower one
+        learn, up to the cost at which the mixture is densest.
+        """
+        if num_targets == 0:
+            return torch.zeros_like(index, dtype=torch.bool)
+        own = index == torch.arange(num_targets, device=index.device)[:, None]  # (N, P)
+        costs, candidates, start = [], [], 0
+        for level in torch.where(own, cost, torch.inf).split(level_sizes, 1):
+            count = min(self.config.candidates_per_level, level.shape[1])
+            best = level.topk(count, 1, largest=False)
+            costs.append(best.values)
+            candidates.append(best.indices + start)
+            start += level.shape[1]
+        sorted_costs, order = torch.cat(costs, 1).sort(1)  # (N, K)
+        real = sorted_costs < torch.inf
+        real &= real.sum(1, keepdim=True) > 1  # there is nothing to split in one candidate
+        low, likelihood = split_in_two(sorted_costs, real)
+        low &= real
+        densest = torch.where(low, likelihood, -torch.inf).argmax(1, keepdim=True)
+        low &= torch.arange(low.shape[1], device=low.device) <= densest
+        chosen = torch.cat(candidates, 1).gather(1, order)
+        # An anchor is the candidate of one target only; the others' entries must not undo it.
+        learns = torch.zeros_like(cost).scatter_reduce(
+            0, chosen.flatten(), low.flatten().to(cost), "amax"
+        )
+        return learns > 0
+
+    def losses(self, predictions: DensePredictions, targets: DenseTargets) -> dict[str, Tensor]:
+        """Boxes that overlap their target more count more."""
+        assert predictions.quality_logits is not None
+        config = self.config
+        num_positives = average_over_processes(targets.box_weights.sum())
+        num_images = float(len(predictions))
+        classification = config.classification_loss(
+            predictions.cls_logits.flatten(0, 1).float(),
+            targets.labels.flatten(),
+            targets.label_weights.flatten(),
+        )
+        boxes = config.coder.decode(predictions.priors.boxes, predictions.box_deltas.float())
+        iou = elementwise_iou(boxes.detach(), targets.boxes)
+        weights = iou * targets.box_weights
+        total = average_over_processes(weights.sum())
+        box = config.box_loss(boxes.flatten(0, 1), targets.boxes.flatten(0, 1), weights.flatten())
+        quality = F.binary_cross_entropy_with_logits(
+            predictions.quality_logits.float(), iou, targets.box_weights, reduction="sum"
+        )
+        return {
+            "loss_cls": classification / num_positives.clamp(min=num_images),
+            "loss_bbox": box / total.clamp(min=1e-12),
+            "loss_iou": config.iou_loss_weight * quality / num_positives.clamp(min=1),
+        }
+
+    # ----------------------------------------------------------------------------- inference
+
+    def decode(self, predictions: DensePredictions, infos: Sequence[ImageInfo]) -> list[Candidates]:
+        """The best anchors of each level, each with all of its classes."""
+        assert predictions.quality_logits is not None
+        config, priors = self.config, predictions.priors
+        limit = config.select.pre_nms
+        out = []
+        for image, info in enumerate(infos):
+            scores = config.scoring.scores(predictions.cls_logits[image].float())
+            quality = predictions.quality_logits[image].float().sigmoid()
+            scores = (scores * quality[:, None]).sqrt()  # (P, C)
+            best = best_of_levels(scores.amax(1), priors.level_sizes, limit)
+            codes = predictions.box_deltas[image, best].float()
+            boxes = self.decode_boxes(priors, best, codes, info.size)
+            row, labels = (scores[best] > config.select.min_score).nonzero(as_tuple=True)
+            out.append(Candidates(boxes[row], scores[best][row, labels], labels, labels))
+        return out
+
+    def select(self, candidates: Sequence[Candidates]) -> list[Detections]:
+        return [vote(self.config.select(image), image) for image in candidates]
+
+
+def best_of_levels(values: Tensor, level_sizes: tuple[int, ...], limit: int | None) -> Tensor:
+    """Indices of the ``limit`` highest of ``values`` (P,) in each level; None: all of them."""
+    if limit is None:
+        return torch.arange(len(values), device=values.device)
+    best, start = [], 0
+    for level in values.split(level_sizes):
+        best.append(level.topk(min(limit, len(level))).indices + start)
+        start += len(level)
+    return torch.cat(best)
+
+
+def vote(detections: Detections, candidates: Candidates) -> Detections:
+    """Moves each box to the average of the candidates of its class that overlap it."""
+    iou = pairwise_iou(detections.boxes, candidates.boxes)  # (D, K)
+    votes = torch.exp(-(1 - iou).square() / VOTE_SOFTNESS) * candidates.scores
+    votes = votes * (iou > MIN_VOTE_IOU) * (detections.labels[:, None] == candidates.labels)
+    boxes = votes @ candidates.boxes / votes.sum(1, keepdim=True)
+    return dataclasses.replace(detections, boxes=boxes)
