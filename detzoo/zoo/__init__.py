@@ -9,12 +9,15 @@ from detzoo.errors import UserError
 from detzoo.zoo import (
     atss,
     cascade_rcnn,
+    centernet,
     deformable_detr,
     detr,
     fast_rcnn,
     faster_rcnn,
     fcos,
+    free_anchor,
     gfl,
+    ghm,
     guided_anchoring,
     htc,
     libra_rcnn,
@@ -22,10 +25,15 @@ from detzoo.zoo import (
     mask_rcnn,
     nas_fpn,
     paa,
+    queryinst,
     retinanet,
     rpn,
     sabl,
     seesaw_loss,
+    ssd,
+    wider_face,
+    yolo,
+    yolox,
 )
 from detzoo.zoo.entry import Entry, Family
 
@@ -48,6 +56,14 @@ FAMILIES: tuple[Family, ...] = (
     fast_rcnn.FAMILY,
     seesaw_loss.FAMILY,
     paa.FAMILY,
+    queryinst.FAMILY,
+    ssd.FAMILY,
+    yolo.FAMILY,
+    yolox.FAMILY,
+    centernet.FAMILY,
+    wider_face.FAMILY,
+    ghm.FAMILY,
+    free_anchor.FAMILY,
     light.FAMILY,
 )
 

@@ -7,15 +7,17 @@ from collections.abc import Sequence
 
 from typing_extensions import Unpack
 
-from detzoo.backbones.resnet import ResNetConfig
+from detzoo.backbones.base import BackboneConfig
 from detzoo.detectors.two_stage import TwoStageConfig
 from detzoo.experiment import Experiment
 from detzoo.heads.dense.rpn import RPNHeadConfig
+from detzoo.heads.roi.base import RegionExtractor
 from detzoo.heads.roi.box_head import BoxHeadConfig
 from detzoo.heads.roi.extractor import RoIExtractor
 from detzoo.heads.roi.shared_stage import SharedStageConfig
 from detzoo.heads.roi.standard import StandardRoIHeadConfig
-from detzoo.losses.boxes import BoundedIoULoss, BoxLoss, CIoULoss, GIoULoss, IoULoss, L1Loss
+from detzoo.losses.boxes import BoundedIoULoss, CIoULoss, GIoULoss, IoULoss
+from detzoo.necks.base import NeckConfig
 from detzoo.necks.fpn import FPNConfig
 from detzoo.optim.optimizers import AdamW
 from detzoo.optim.schedules import epochs
@@ -46,21 +48,24 @@ SAMPLER = RandomSampler(num=512, positive_fraction=0.25, adds_targets=True)
 
 
 def faster_rcnn(
-    backbone: ResNetConfig = resnet(50),
+    backbone: BackboneConfig = resnet(50),
     *,
-    box_loss: BoxLoss = L1Loss(),
+    neck: NeckConfig = FPNConfig(),
+    extractor: RegionExtractor = RoIExtractor(),
+    box_head: BoxHeadConfig = BoxHeadConfig(),
     sampler: Sampler = SAMPLER,
     suppression: Suppression = NMS(max_iou=0.5),
     **recipe: Unpack[Recipe],
 ) -> Experiment:
     """Faster R-CNN with FPN (https://arxiv.org/abs/1612.03144): levels P2-P6, two hidden layers."""
     roi_head = StandardRoIHeadConfig(
-        box_head=BoxHeadConfig(box_loss=box_loss),
+        extractor=extractor,
+        box_head=box_head,
         sampler=sampler,
         select=Select(min_score=0.05, suppression=suppression),
     )
     model = TwoStageConfig(
-        backbone=backbone, neck=FPNConfig(), rpn_head=RPNHeadConfig(), roi_head=roi_head
+        backbone=backbone, neck=neck, rpn_head=RPNHeadConfig(), roi_head=roi_head
     )
     return experiment(model, **recipe)
 
@@ -241,11 +246,14 @@ ENTRIES = (
     ),
     Entry(
         "faster_rcnn_r50_fpn_bounded_iou_1x_coco",
-        faster_rcnn(box_loss=BoundedIoULoss(weight=10.0)),
+        faster_rcnn(box_head=BoxHeadConfig(box_loss=BoundedIoULoss(weight=10.0))),
         box_ap=37.4,
         weights="faster_rcnn/faster_rcnn_r50_fpn_1x_coco/faster_rcnn_r50_fpn_bounded_iou_1x_coco-98ad993b.pth",
     ),
-    Entry("faster_rcnn_r50_fpn_ciou_1x_coco", faster_rcnn(box_loss=CIoULoss(weight=12.0))),
+    Entry(
+        "faster_rcnn_r50_fpn_ciou_1x_coco",
+        faster_rcnn(box_head=BoxHeadConfig(box_loss=CIoULoss(weight=12.0))),
+    ),
     Entry(
         "faster_rcnn_r50_fpn_fp16_1x_coco",
         faster_rcnn(precision="fp16", loss_scale=512.0),
@@ -256,13 +264,13 @@ ENTRIES = (
     ),
     Entry(
         "faster_rcnn_r50_fpn_giou_1x_coco",
-        faster_rcnn(box_loss=GIoULoss(weight=10.0)),
+        faster_rcnn(box_head=BoxHeadConfig(box_loss=GIoULoss(weight=10.0))),
         box_ap=37.6,
         weights="faster_rcnn/faster_rcnn_r50_fpn_1x_coco/faster_rcnn_r50_fpn_giou_1x_coco-0eada910.pth",
     ),
     Entry(
         "faster_rcnn_r50_fpn_iou_1x_coco",
-        faster_rcnn(box_loss=IoULoss(weight=10.0)),
+        faster_rcnn(box_head=BoxHeadConfig(box_loss=IoULoss(weight=10.0))),
         box_ap=37.9,
         weights="faster_rcnn_r50_fpn_iou_1x_coco_20200506_095954-938e81f0.pth",
     ),

@@ -7,19 +7,23 @@ import dataclasses
 from typing_extensions import Unpack
 
 from detzoo.assigners.max_iou import MaxIoUAssigner
-from detzoo.backbones.resnet import ResNetConfig
+from detzoo.backbones.base import BackboneConfig
 from detzoo.detectors.two_stage import TwoStageConfig
 from detzoo.experiment import Experiment
 from detzoo.heads.dense.rpn import RPNHeadConfig
+from detzoo.heads.roi.base import RegionExtractor
 from detzoo.heads.roi.box_head import BoxHeadConfig
 from detzoo.heads.roi.extractor import RoIExtractor
 from detzoo.heads.roi.mask_head import MaskHeadConfig
 from detzoo.heads.roi.shared_stage import SharedStageConfig
 from detzoo.heads.roi.standard import StandardRoIHeadConfig
 from detzoo.losses.boxes import BoxLoss, L1Loss, SmoothL1Loss
+from detzoo.necks.base import NeckConfig
 from detzoo.necks.fpn import FPNConfig
 from detzoo.optim.optimizers import SGD
 from detzoo.optim.schedules import epochs
+from detzoo.postprocess.nms import NMS
+from detzoo.postprocess.select import Select
 from detzoo.zoo.entry import Entry, Family
 from detzoo.zoo.faster_rcnn import SAMPLER, single_level_rpn
 from detzoo.zoo.parts import (
@@ -38,25 +42,29 @@ from detzoo.zoo.rpn import c4
 
 
 def mask_rcnn(
-    backbone: ResNetConfig = resnet(50),
+    backbone: BackboneConfig = resnet(50),
     *,
-    extractor: RoIExtractor = RoIExtractor(),
+    neck: NeckConfig = FPNConfig(),
+    extractor: RegionExtractor = RoIExtractor(),
     rpn_box_loss: BoxLoss = L1Loss(),
-    box_loss: BoxLoss = L1Loss(),
+    box_head: BoxHeadConfig = BoxHeadConfig(),
+    mask_head: MaskHeadConfig = MaskHeadConfig(),
+    select: Select = Select(min_score=0.05, suppression=NMS(max_iou=0.5)),
     **recipe: Unpack[Recipe],
 ) -> Experiment:
     """Mask R-CNN with FPN: 28x28 masks from 14x14 regions."""
     roi_head = StandardRoIHeadConfig(
         extractor=extractor,
-        box_head=BoxHeadConfig(box_loss=box_loss),
+        box_head=box_head,
         mask_extractor=dataclasses.replace(extractor, output_size=14),
-        mask_head=MaskHeadConfig(),
+        mask_head=mask_head,
         assigner=MaxIoUAssigner(positive_iou=0.5, negative_iou=0.5, min_positive_iou=0.5),
         sampler=SAMPLER,
+        select=select,
     )
     model = TwoStageConfig(
         backbone=backbone,
-        neck=FPNConfig(),
+        neck=neck,
         rpn_head=RPNHeadConfig(box_loss=rpn_box_loss),
         roi_head=roi_head,
     )
@@ -90,7 +98,7 @@ def mask_rcnn_v1(**recipe: Unpack[Recipe]) -> Experiment:
         caffe_resnet(50),
         extractor=RoIExtractor(sampling_ratio=2, aligned=False),
         rpn_box_loss=SmoothL1Loss(beta=1 / 9),
-        box_loss=SmoothL1Loss(beta=1.0),
+        box_head=BoxHeadConfig(box_loss=SmoothL1Loss(beta=1.0)),
         **recipe,
     )
 
