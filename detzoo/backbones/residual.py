@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -36,17 +36,16 @@ class BlockLayers:
 class ResidualBlock(nn.Module, ABC):
     """A block beside a shortcut. Its norms are called by kind and number: ``bn1``, ``gn2``."""
 
-    def __init__(self, norm: Norm, norm_channels: Sequence[int], zero_init: bool) -> None:
+    def __init__(self, norm: Norm, channels: Mapping[int, int]) -> None:
+        """``channels`` of each norm, by the number of the convolution that it follows."""
         super().__init__()
-        self.norm_names = [f"{norm.child_name}{n + 1}" for n in range(len(norm_channels))]
-        for name, channels in zip(self.norm_names, norm_channels):
-            self.add_module(name, norm.build(channels))
-        if zero_init:
-            nn.init.zeros_(self.norm(len(norm_channels)).weight)
+        self.norm_kind = norm.child_name
+        for number, width in channels.items():
+            self.add_module(f"{self.norm_kind}{number}", norm.build(width))
 
     def norm(self, number: int) -> NormLayer:
         """The norm after convolution ``number``, from 1."""
-        return getattr(self, self.norm_names[number - 1])
+        return getattr(self, f"{self.norm_kind}{number}")
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor: ...
@@ -64,11 +63,13 @@ class BasicBlock(ResidualBlock):
         dilation: int = 1,
         layers: BlockLayers,
     ) -> None:
-        super().__init__(layers.norm, (out_channels, out_channels), layers.zero_init)
+        super().__init__(layers.norm, {1: out_channels, 2: out_channels})
         kind = layers.convolution
         self.conv1 = conv3x3(kind, in_channels, out_channels, stride, dilation)
         self.conv2 = conv3x3(kind, out_channels, out_channels)
         self.downsample = shortcut(in_channels, out_channels, stride, layers)
+        if layers.zero_init:
+            nn.init.zeros_(self.norm(2).weight)
 
     def forward(self, x: Tensor) -> Tensor:
         beside = self.downsample(x)
@@ -92,7 +93,7 @@ class Bottleneck(ResidualBlock):
         style: Style = "pytorch",
         layers: BlockLayers,
     ) -> None:
-        super().__init__(layers.norm, (width, width, out_channels), layers.zero_init)
+        super().__init__(layers.norm, {1: width, 2: width, 3: out_channels})
         stride1, stride2 = (1, stride) if style == "pytorch" else (stride, 1)
         self.conv1 = conv1x1(layers.convolution, in_channels, width, stride1)
         self.conv2 = conv3x3(layers.spatial, width, width, stride2, dilation, groups)
@@ -101,6 +102,8 @@ class Bottleneck(ResidualBlock):
         self.context_block: nn.Module = nn.Identity()
         if layers.context_ratio is not None:
             self.context_block = ContextBlock(out_channels, layers.context_ratio)
+        if layers.zero_init:
+            nn.init.zeros_(self.norm(3).weight)
 
     def forward(self, x: Tensor) -> Tensor:
         beside = self.downsample(x)
@@ -110,12 +113,17 @@ class Bottleneck(ResidualBlock):
         return F.relu(x + beside, inplace=True)
 
 
-class Shortcut(nn.Sequential):
-    """1x1 convolution (child ``0``) and norm (child ``1``) where a block changes the shape."""
+class ConvNorm(nn.Sequential):
+    """A convolution (child ``0``) and its norm (child ``1``), and a ReLU where ``relu``."""
+
+    def __init__(self, conv: Conv2d, norm: NormLayer, *, relu: bool = False) -> None:
+        super().__init__(conv, norm)
+        self.relu = relu
 
     def forward(self, x: Tensor) -> Tensor:
         conv, norm = cast(tuple[Conv2d, NormLayer], tuple(self))
-        return norm.follow(conv, x)
+        x = norm.follow(conv, x)
+        return F.relu(x, inplace=True) if self.relu else x
 
 
 class AverageShortcut(nn.Sequential):
@@ -126,12 +134,29 @@ class AverageShortcut(nn.Sequential):
         return norm.follow(conv, average(x))
 
 
+class DeepStem(nn.Sequential):
+    """The stem of ResNet-C: three 3x3 convolutions, the first of stride 2, with norms and ReLUs."""
+
+    def __init__(self, channels: int, norm: Norm) -> None:
+        plain, half = PlainConvolution(), channels // 2
+        layers: list[nn.Module] = []
+        for width_in, width, stride in ((3, half, 2), (half, half, 1), (half, channels, 1)):
+            layers += [conv3x3(plain, width_in, width, stride), norm.build(width), nn.ReLU()]
+        super().__init__(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        layers = cast(tuple[Any, ...], tuple(self))
+        for conv, norm in zip(layers[::3], layers[1::3]):
+            x = F.relu(norm.follow(conv, x), inplace=True)
+        return x
+
+
 def shortcut(in_channels: int, out_channels: int, stride: int, layers: BlockLayers) -> nn.Module:
     """The way past a block."""
     if stride == 1 and in_channels == out_channels:
         return nn.Identity()
     conv = conv1x1(layers.convolution, in_channels, out_channels, stride)
-    return Shortcut(conv, layers.norm.build(out_channels))
+    return ConvNorm(conv, layers.norm.build(out_channels))
 
 
 def average_shortcut(

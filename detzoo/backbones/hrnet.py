@@ -1,0 +1,158 @@
+"""HRNet (https://arxiv.org/abs/1908.07919)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from detzoo.backbones.base import Backbone, BackboneConfig
+from detzoo.backbones.residual import (
+    BasicBlock,
+    BlockLayers,
+    Bottleneck,
+    ConvNorm,
+    conv1x1,
+    conv3x3,
+)
+from detzoo.config import config
+from detzoo.layers.convolution import PlainConvolution
+from detzoo.layers.norm import BatchNorm, Norm, NormLayer
+
+STEM_CHANNELS = 64
+BLOCKS = 4  # in each branch of a module, and in the first stage
+# Modules in the stages of two, three and four branches.
+MODULES = (1, 4, 3)
+PLAIN = PlainConvolution()
+
+
+@config
+class HRNetConfig(BackboneConfig):
+    """HRNetV2 whose finest branch has ``width`` channels, each coarser one twice as many."""
+
+    width: int = 32
+    norm: Norm = BatchNorm(fixed_statistics=True)
+
+    @property
+    def architecture(self) -> str:
+        return f"hrnetv2_w{self.width}"
+
+    def build(self) -> HRNet:
+        return HRNet(self)
+
+    def from_scratch(self) -> HRNetConfig:
+        return dataclasses.replace(self, pretrained=None, norm=self.norm.from_scratch())
+
+
+class HRNet(Backbone):
+    """A stem of stride 4, bottlenecks ``layer1``, then branches of stride 4, 8, 16 and 32 that keep
+    exchanging what they see.
+
+    ``transition1`` to ``transition3`` open the branches of ``stage2`` to ``stage4``: each adds one,
+    from the coarsest before it.
+    """
+
+    def __init__(self, config: HRNetConfig) -> None:
+        super().__init__()
+        norm = config.norm
+        layers = BlockLayers(norm=norm)
+        self.norm_kind = norm.child_name
+        self.conv1 = conv3x3(PLAIN, 3, STEM_CHANNELS, 2)
+        self.add_module(f"{self.norm_kind}1", norm.build(STEM_CHANNELS))
+        self.conv2 = conv3x3(PLAIN, STEM_CHANNELS, STEM_CHANNELS, 2)
+        self.add_module(f"{self.norm_kind}2", norm.build(STEM_CHANNELS))
+        channels = 4 * STEM_CHANNELS
+        blocks = [Bottleneck(STEM_CHANNELS, STEM_CHANNELS, channels, layers=layers)]
+        blocks += [
+            Bottleneck(channels, STEM_CHANNELS, channels, layers=layers) for _ in range(BLOCKS - 1)
+        ]
+        self.layer1 = nn.Sequential(*blocks)
+        before = [channels]
+        for number, num_modules in enumerate(MODULES):
+            widths = [config.width * 2**branch for branch in range(number + 2)]
+            self.add_module(f"transition{number + 1}", _transition(before, widths, norm))
+            modules = [HRModule(widths, layers) for _ in range(num_modules)]
+            self.add_module(f"stage{number + 2}", nn.Sequential(*modules))
+            before = widths
+        self.out_channels = tuple(before)
+        self.out_strides = (4, 8, 16, 32)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        x = F.relu(self._norm(1).follow(self.conv1, x), inplace=True)
+        x = F.relu(self._norm(2).follow(self.conv2, x), inplace=True)
+        branches: tuple[Tensor, ...] = (self.layer1(x),)
+        for number in range(len(MODULES)):
+            transition = self.get_submodule(f"transition{number + 1}")
+            sources = (*branches, branches[-1])
+            branches = tuple(open_(x) for open_, x in zip(transition.children(), sources))
+            branches = self.get_submodule(f"stage{number + 2}")(branches)
+        return branches
+
+    def frozen_modules(self) -> list[nn.Module]:
+        return []
+
+    def _norm(self, number: int) -> NormLayer:
+        return getattr(self, f"{self.norm_kind}{number}")
+
+
+class HRModule(nn.Module):
+    """Blocks in each of ``branches``, then ``fuse_layers[i][j]`` from branch j to branch i."""
+
+    def __init__(self, widths: Sequence[int], layers: BlockLayers) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(
+            nn.Sequential(*(BasicBlock(width, width, layers=layers) for _ in range(BLOCKS)))
+            for width in widths
+        )
+        indices = range(len(widths))
+        self.fuse_layers = nn.ModuleList(
+            nn.ModuleList(_fusion(widths, target, source, layers.norm) for source in indices)
+            for target in indices
+        )
+
+    def forward(self, xs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Maps (B, C_i, H / 2^i, W / 2^i), of all branches at once."""
+        xs = tuple(branch(x) for branch, x in zip(self.branches, xs))
+        outputs = []
+        for target, fusions in zip(xs, self.fuse_layers):
+            arriving = [_resize(fusion(x), target) for fusion, x in zip(fusions.children(), xs)]
+            outputs.append(F.relu(sum(arriving[1:], arriving[0])))
+        return tuple(outputs)
+
+
+def _transition(before: Sequence[int], widths: Sequence[int], norm: Norm) -> nn.ModuleList:
+    """From branches of ``before`` channels to those of ``widths``, which are one more."""
+    opened: list[nn.Module] = []
+    for old, new in zip(before, widths):
+        # Branches that exist already only change their width, after the first stage.
+        same = old == new
+        opened.append(nn.Identity() if same else _conv_norm(old, new, 1, norm, relu=True))
+    opened.append(nn.Sequential(_conv_norm(before[-1], widths[-1], 2, norm, relu=True)))
+    return nn.ModuleList(opened)
+
+
+def _fusion(widths: Sequence[int], target: int, source: int, norm: Norm) -> nn.Module:
+    """From branch ``source`` to ``target``: up by a 1x1 convolution, down by strided ones."""
+    if source == target:
+        return nn.Identity()
+    width_in, width = widths[source], widths[target]
+    if source > target:
+        return ConvNorm(conv1x1(PLAIN, width_in, width), norm.build(width))
+    steps = [_conv_norm(width_in, width_in, 2, norm, relu=True) for _ in range(target - source - 1)]
+    return nn.Sequential(*steps, _conv_norm(width_in, width, 2, norm, relu=False))
+
+
+def _conv_norm(
+    in_channels: int, out_channels: int, stride: int, norm: Norm, *, relu: bool
+) -> ConvNorm:
+    conv = conv3x3(PLAIN, in_channels, out_channels, stride)
+    return ConvNorm(conv, norm.build(out_channels), relu=relu)
+
+
+def _resize(x: Tensor, like: Tensor) -> Tensor:
+    """``x`` of a coarser branch on the cells of a finer one."""
+    if x.shape[2:] == like.shape[2:]:
+        return x
+    return F.interpolate(x, size=like.shape[2:], mode="nearest")

@@ -1,0 +1,134 @@
+"""Res2Net (https://arxiv.org/abs/1904.01169), on the stem and shortcuts of ResNet-D."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from detzoo.backbones.base import BackboneConfig
+from detzoo.backbones.residual import (
+    BlockLayers,
+    DeepStem,
+    ResidualBlock,
+    average_shortcut,
+    conv1x1,
+    conv3x3,
+)
+from detzoo.backbones.resnet import BLOCKS, EXPANSION
+from detzoo.backbones.staged import StagedBackbone, check_stages
+from detzoo.config import config
+from detzoo.layers.convolution import Conv2d
+from detzoo.layers.norm import BatchNorm, Norm, NormLayer
+
+SCALES = 4
+BASE_WIDTH = 26  # channels of each scale in the first stage, of 64 planes
+BASE_CHANNELS = 64
+
+
+@config
+class Res2NetConfig(BackboneConfig):
+    """Res2Net with four scales of width 26 ("v1d").
+
+    ``frozen_stages`` n keeps the stem and the first n stages as they are; 0 the stem alone, -1
+    nothing.
+    """
+
+    depth: Literal[50, 101, 152] = 101
+    out_stages: tuple[int, ...] = (0, 1, 2, 3)
+    frozen_stages: int = 1
+    norm: Norm = BatchNorm(fixed_statistics=True)
+    checkpoint_activations: bool = False
+
+    def __post_init__(self) -> None:
+        check_stages(self.out_stages, self.frozen_stages, 4)
+
+    @property
+    def architecture(self) -> str:
+        return f"res2net{self.depth}_v1d_{BASE_WIDTH}w_{SCALES}s"
+
+    def build(self) -> Res2Net:
+        return Res2Net(self)
+
+    def from_scratch(self) -> Res2NetConfig:
+        return dataclasses.replace(
+            self, pretrained=None, frozen_stages=-1, norm=self.norm.from_scratch()
+        )
+
+
+class Res2NetBlock(ResidualBlock):
+    """A bottleneck whose 3x3 convolution is a hierarchy over four parts of the channels.
+
+    Children ``convs`` and ``bns`` belong to the first three parts; each but the first also sees
+    what came out before it, except in the ``first`` block of a stage. The fourth part passes as it
+    is, or averaged where that block halves the resolution.
+    """
+
+    def __init__(
+        self, in_channels: int, planes: int, *, stride: int, first: bool, layers: BlockLayers
+    ) -> None:
+        self.width = planes * BASE_WIDTH // BASE_CHANNELS
+        within, out_channels = self.width * SCALES, planes * EXPANSION
+        super().__init__(layers.norm, {1: within, 3: out_channels})
+        kind = layers.convolution
+        self.conv1 = conv1x1(kind, in_channels, within)
+        parts = range(SCALES - 1)
+        self.convs = nn.ModuleList(conv3x3(kind, self.width, self.width, stride) for _ in parts)
+        self.bns = nn.ModuleList(layers.norm.build(self.width) for _ in parts)
+        self.conv3 = conv1x1(kind, within, out_channels)
+        self.cascades = not first
+        self.pool: nn.Module = nn.AvgPool2d(3, stride, 1) if stride > 1 else nn.Identity()
+        self.downsample: nn.Module = nn.Identity()
+        if first:
+            self.downsample = average_shortcut(in_channels, out_channels, stride, layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        beside = self.downsample(x)
+        x = F.relu(self.norm(1).follow(self.conv1, x), inplace=True)
+        *parts, last = x.split(self.width, 1)
+        convs, norms = cast(list[Conv2d], self.convs), cast(list[NormLayer], self.bns)
+        outputs: list[Tensor] = []
+        for part, conv, norm in zip(parts, convs, norms):
+            if self.cascades and outputs:
+                part = part + outputs[-1]
+            outputs.append(F.relu(norm.follow(conv, part), inplace=True))
+        x = torch.cat([*outputs, self.pool(last)], 1)
+        x = self.norm(3).follow(self.conv3, x)
+        return F.relu(x + beside, inplace=True)
+
+
+class Res2Net(StagedBackbone):
+    """Child ``stem``, and stages ``layer1`` to ``layer4``."""
+
+    def __init__(self, config: Res2NetConfig) -> None:
+        super().__init__()
+        self.stem = DeepStem(BASE_CHANNELS, config.norm)
+        layers = BlockLayers(norm=config.norm)
+        channels = BASE_CHANNELS
+        stages, widths = [], []
+        for index, num_blocks in enumerate(BLOCKS[config.depth]):
+            planes = BASE_CHANNELS * 2**index
+            stride = 1 if index == 0 else 2
+            blocks = [Res2NetBlock(channels, planes, stride=stride, first=True, layers=layers)]
+            channels = planes * EXPANSION
+            for _ in range(num_blocks - 1):
+                blocks.append(Res2NetBlock(channels, planes, stride=1, first=False, layers=layers))
+            stages.append(nn.Sequential(*blocks))
+            widths.append(channels)
+        self.add_stages(
+            stages,
+            channels=widths,
+            strides=(4, 8, 16, 32),
+            out_stages=config.out_stages,
+            frozen_stages=config.frozen_stages,
+            checkpoint_activations=config.checkpoint_activations,
+        )
+
+    def stem_modules(self) -> list[nn.Module]:
+        return [self.stem]
+
+    def stem_features(self, x: Tensor) -> Tensor:
+        return F.max_pool2d(self.stem(x), 3, stride=2, padding=1)

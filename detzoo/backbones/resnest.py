@@ -1,0 +1,142 @@
+"""ResNeSt: split attention within ResNet-D (https://arxiv.org/abs/2004.08955)."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from detzoo.backbones.base import BackboneConfig
+from detzoo.backbones.residual import (
+    BlockLayers,
+    DeepStem,
+    ResidualBlock,
+    average_shortcut,
+    conv1x1,
+    conv3x3,
+    initialised,
+)
+from detzoo.backbones.resnet import EXPANSION
+from detzoo.backbones.staged import StagedBackbone, check_stages
+from detzoo.config import config
+from detzoo.layers.convolution import Conv2d
+from detzoo.layers.norm import BatchNorm, Norm
+
+BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 200: (3, 24, 36, 3)}
+BASE_CHANNELS = 64
+RADIX = 2  # splits between which the attention chooses
+REDUCTION = 4
+
+
+@config
+class ResNeStConfig(BackboneConfig):
+    """ResNeSt with two splits.
+
+    ``frozen_stages`` n keeps the stem and the first n stages as they are; 0 the stem alone, -1
+    nothing.
+    """
+
+    depth: Literal[50, 101, 200] = 50
+    stem_channels: int = 64
+    out_stages: tuple[int, ...] = (0, 1, 2, 3)
+    frozen_stages: int = 1
+    norm: Norm = BatchNorm(synchronized=True)
+    checkpoint_activations: bool = False
+
+    def __post_init__(self) -> None:
+        check_stages(self.out_stages, self.frozen_stages, 4)
+
+    @property
+    def architecture(self) -> str:
+        return f"resnest{self.depth}"
+
+    def build(self) -> ResNeSt:
+        return ResNeSt(self)
+
+    def from_scratch(self) -> ResNeStConfig:
+        return dataclasses.replace(
+            self, pretrained=None, frozen_stages=-1, norm=self.norm.from_scratch()
+        )
+
+
+class SplitAttention(ResidualBlock):
+    """A 3x3 convolution into ``RADIX`` splits, and the mixture of them that each channel wants.
+
+    Norms ``bn0`` after ``conv`` and ``bn1`` after ``fc1``.
+    """
+
+    def __init__(self, channels: int, layers: BlockLayers) -> None:
+        hidden = max(channels * RADIX // REDUCTION, 32)
+        super().__init__(layers.norm, {0: channels * RADIX, 1: hidden})
+        self.channels = channels
+        self.conv = conv3x3(layers.convolution, channels, channels * RADIX, groups=RADIX)
+        self.fc1 = initialised(Conv2d(channels, hidden, 1))
+        self.fc2 = initialised(Conv2d(hidden, channels * RADIX, 1))
+        for layer in (self.fc1, self.fc2):
+            assert layer.bias is not None
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
+        x = F.relu(self.norm(0).follow(self.conv, x), inplace=True)
+        splits = x.unflatten(1, (RADIX, self.channels))
+        seen = splits.sum(1).mean((2, 3), keepdim=True)
+        seen = F.relu(self.norm(1).follow(self.fc1, seen), inplace=True)
+        wanted = self.fc2(seen).unflatten(1, (RADIX, self.channels)).softmax(1)
+        return (wanted * splits).sum(1)
+
+
+class ResNeStBlock(ResidualBlock):
+    """A bottleneck around split attention; halves the resolution by averaging."""
+
+    def __init__(self, in_channels: int, planes: int, *, stride: int, layers: BlockLayers) -> None:
+        out_channels = planes * EXPANSION
+        super().__init__(layers.norm, {1: planes, 3: out_channels})
+        self.conv1 = conv1x1(layers.convolution, in_channels, planes)
+        self.conv2 = SplitAttention(planes, layers)
+        self.average: nn.Module = nn.AvgPool2d(3, stride, 1) if stride > 1 else nn.Identity()
+        self.conv3 = conv1x1(layers.convolution, planes, out_channels)
+        self.downsample = average_shortcut(in_channels, out_channels, stride, layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        beside = self.downsample(x)
+        x = F.relu(self.norm(1).follow(self.conv1, x), inplace=True)
+        x = self.average(self.conv2(x))
+        x = self.norm(3).follow(self.conv3, x)
+        return F.relu(x + beside, inplace=True)
+
+
+class ResNeSt(StagedBackbone):
+    """Child ``stem``, and stages ``layer1`` to ``layer4``."""
+
+    def __init__(self, config: ResNeStConfig) -> None:
+        super().__init__()
+        self.stem = DeepStem(config.stem_channels, config.norm)
+        layers = BlockLayers(norm=config.norm)
+        channels = config.stem_channels
+        stages, widths = [], []
+        for index, num_blocks in enumerate(BLOCKS[config.depth]):
+            planes = BASE_CHANNELS * 2**index
+            stride = 1 if index == 0 else 2
+            blocks = [ResNeStBlock(channels, planes, stride=stride, layers=layers)]
+            channels = planes * EXPANSION
+            for _ in range(num_blocks - 1):
+                blocks.append(ResNeStBlock(channels, planes, stride=1, layers=layers))
+            stages.append(nn.Sequential(*blocks))
+            widths.append(channels)
+        self.add_stages(
+            stages,
+            channels=widths,
+            strides=(4, 8, 16, 32),
+            out_stages=config.out_stages,
+            frozen_stages=config.frozen_stages,
+            checkpoint_activations=config.checkpoint_activations,
+        )
+
+    def stem_modules(self) -> list[nn.Module]:
+        return [self.stem]
+
+    def stem_features(self, x: Tensor) -> Tensor:
+        return F.max_pool2d(self.stem(x), 3, stride=2, padding=1)
