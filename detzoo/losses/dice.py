@@ -1,0 +1,26 @@
+"""Dice loss of masks (https://arxiv.org/abs/1606.04797)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from detzoo.config import ConfigError, config
+
+
+@config
+class DiceLoss:
+    """One minus twice what two masks have in common, over what they have together, in squares."""
+
+    weight: float = 1.0
+    eps: float = 1e-3
+
+    def __post_init__(self) -> None:
+        if self.eps <= 0:
+            raise ConfigError(f"eps: {self.eps} is not above 0")
+
+    def per_mask(self, predicted: Tensor, target: Tensor) -> Tensor:
+        """Probabilities (N, ...) and targets (N, ...) of 0 and 1 -> (N,)."""
+        predicted, target = predicted.flatten(1), target.flatten(1)
+        common = (predicted * target).sum(1)
+        together = predicted.square().sum(1) + target.square().sum(1) + 2 * self.eps
+        return 1 - 2 * common / together
