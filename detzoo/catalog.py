@@ -93,6 +93,8 @@ MODULES = (
     "detzoo.heads.roi.extractor",
     "detzoo.heads.roi.htc",
     "detzoo.heads.roi.mask_head",
+    "detzoo.heads.roi.mask_iou_head",
+    "detzoo.heads.roi.mask_scoring",
     "detzoo.heads.roi.sabl_head",
     "detzoo.heads.roi.semantic_head",
     "detzoo.heads.roi.shared_stage",

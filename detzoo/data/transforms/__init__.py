@@ -6,6 +6,7 @@ from detzoo.data.transforms.expand import Expand
 from detzoo.data.transforms.filter_boxes import FilterBoxes
 from detzoo.data.transforms.flip import Flip
 from detzoo.data.transforms.hsv import RandomHSV
+from detzoo.data.transforms.instaboost import InstaBoost
 from detzoo.data.transforms.min_iou_crop import MinIoUCrop
 from detzoo.data.transforms.mixup import MixUp
 from detzoo.data.transforms.mosaic import Mosaic
@@ -23,6 +24,7 @@ __all__ = [
     "Expand",
     "FilterBoxes",
     "Flip",
+    "InstaBoost",
     "MinIoUCrop",
     "MixUp",
     "Mosaic",
