@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Literal
 
 from detzoo.config import ConfigError, config
+from detzoo.data.batch_size import RandomBatchSize
 from detzoo.data.dataset import DetectionDataset
 from detzoo.data.sample import Transform
 from detzoo.detectors.base import Detector, DetectorConfig
@@ -45,6 +47,8 @@ class DataConfig:
     test_proposals: int | None = None
     # Whether training loads masks, and in which form: bitmaps, or polygons kept as such.
     masks: Literal["none", "bitmap", "polygon"] = "none"
+    # Scales whole batches to changing sizes in training.
+    batch_size: RandomBatchSize | None = None
     # What is measured, and decides which checkpoint is best; None: what suits the data, COCO's
     # metrics, or those of LVIS where it is annotated like that.
     metric: Metric | None = None
@@ -59,6 +63,20 @@ class DataConfig:
         for name in ("train_proposals", "test_proposals"):
             if getattr(self, name) is not None:
                 check_positive(self, name)
+
+
+@config
+class FinalEpochs:
+    """What changes for the last ``epochs`` of a recipe: images are transformed by ``transforms``,
+    heads that have an additional loss for them use it, evaluation comes ``evaluate_every`` epochs.
+    """
+
+    epochs: int
+    transforms: tuple[Transform, ...]
+    evaluate_every: int = 1
+
+    def __post_init__(self) -> None:
+        check_positive(self, "epochs", "evaluate_every")
 
 
 @config
@@ -79,6 +97,7 @@ class Experiment:
     # Batches whose gradients are summed into one step.
     accumulate: int = 1
     ema: EMA | None = None
+    final: FinalEpochs | None = None
     # In units of the schedule: epochs, or iterations where it counts those.
     evaluate_every: int = 1
     checkpoint_every: int = 1
@@ -88,6 +107,21 @@ class Experiment:
 
     def __post_init__(self) -> None:
         check_positive(self, "reference_batch", "accumulate", "evaluate_every", "checkpoint_every")
+        if self.final is not None and not self.schedule.counts_epochs:
+            raise ConfigError("final: the schedule counts iterations, so there are no last epochs")
+
+    @property
+    def final_epoch(self) -> int | None:
+        """The first of the final epochs, counted from 0; None where the recipe has none."""
+        return None if self.final is None else max(self.schedule.length - self.final.epochs, 0)
+
+    def stretched_to(self, length: int) -> Experiment:
+        """The same course of training over another number of epochs (or iterations)."""
+        final = self.final
+        if final is not None:
+            epochs = max(round(final.epochs * length / self.schedule.length), 1)
+            final = dataclasses.replace(final, epochs=epochs)
+        return dataclasses.replace(self, schedule=self.schedule.stretched_to(length), final=final)
 
     def check_needs(self, data: DetectionDataset, *, training: bool) -> None:
         """Raises :class:`DataError` where the data lacks what the detector needs beside images."""

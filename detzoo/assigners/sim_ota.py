@@ -31,9 +31,7 @@ class SimOTAAssigner:
     class_weight: float = 1.0
     iou_weight: float = 3.0
 
-    def assign(
-        self, priors: Priors, scores: Tensor, boxes: Tensor, targets: Targets
-    ) -> Assignment:
+    def assign(self, priors: Priors, scores: Tensor, boxes: Tensor, targets: Targets) -> Assignment:
         """From ``scores`` (P, C) and ``boxes`` (P, 4) that are predicted at the priors.
 
         The assignment's ``iou`` is that of the predicted box and its target.

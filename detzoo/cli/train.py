@@ -195,7 +195,7 @@ def _with_options(
                 f"--epochs {epochs}: this model's schedule counts iterations; give "
                 "--set schedule.length=N, or a model that counts epochs."
             )
-        experiment = replace(experiment, schedule=experiment.schedule.stretched_to(epochs))
+        experiment = experiment.stretched_to(epochs)
     data = experiment.data
     if batch_size is not None:
         data = replace(data, images_per_device=batch_size)

@@ -45,6 +45,8 @@ def build_loader(
     repeats: int = 1,
     oversample_threshold: float | None = None,
     max_proposals: int | None = None,
+    final_transforms: Sequence[Transform] = (),
+    final_epoch: int | None = None,
 ) -> Loader:
     """Batches of ``dataset`` for process ``rank`` of ``world_size``.
 
@@ -54,6 +56,7 @@ def build_loader(
     batches for every process. Together, the processes' batches of a step are the batch that one
     process would have with ``world_size`` times as many images. In evaluation: every image once
     and in order, without targets. Both carry at most ``max_proposals`` of the data's proposals.
+    From the epoch ``final_epoch`` on, ``final_transforms`` are used instead of ``transforms``.
     Raises :class:`DataError` for an empty data set, a batch larger than the data, or masks that
     are not there.
     """
@@ -63,7 +66,16 @@ def build_loader(
     if training:
         copies = _copies(dataset, repeats, oversample_threshold)
         _check_training(dataset, images_per_device * world_size, int(copies.sum()), masks)
-    source = _Source(dataset, tuple(transforms), seed, training, masks, max_proposals)
+    source = _Source(
+        dataset,
+        tuple(transforms),
+        seed,
+        training,
+        masks,
+        max_proposals,
+        tuple(final_transforms),
+        final_epoch,
+    )
     order = _Order(dataset, images_per_device, training, seed, rank, world_size, copies)
     return Loader(source, order, workers)
 
@@ -149,6 +161,8 @@ class _Source(Dataset["Batch | _Failure"]):
     training: bool
     masks: MaskForm
     max_proposals: int | None
+    final_transforms: tuple[Transform, ...]
+    final_epoch: int | None
 
     def __getitem__(self, keys: list[Key]) -> Batch | _Failure:
         try:
@@ -169,13 +183,22 @@ class _Source(Dataset["Batch | _Failure"]):
         for _ in range(_MOST_SKIPS):
             sample = self.dataset.sample(index, self.masks)
             try:
-                return apply(self.transforms, sample, rng), index
+                return apply(self._transforms(key.epoch), sample, rng, self._draw), index
             except SkipSample:
                 index = self._substitute(index, rng)
         raise DataError(
             f"{self.dataset.source}: the training transforms leave no object in any of "
             f"{_MOST_SKIPS} images tried. Use larger crops, or let them be empty."
         )
+
+    def _transforms(self, epoch: int) -> tuple[Transform, ...]:
+        # The key brings the epoch, so that workers need not be told.
+        is_final = self.final_epoch is not None and epoch >= self.final_epoch
+        return self.final_transforms if is_final else self.transforms
+
+    def _draw(self, rng: np.random.Generator) -> Sample:
+        """Any image of the data, for transforms that mix several."""
+        return self.dataset.sample(int(rng.integers(len(self.dataset))), self.masks)
 
     def _substitute(self, index: int, rng: np.random.Generator) -> int:
         """Another image of the same orientation, so that it fits into its batch."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,10 @@ class Sample:
     info: ImageInfo
 
 
+# Another sample of the data set, as it is before all transforms.
+Draw = Callable[[np.random.Generator], Sample]
+
+
 class SkipSample(Exception):
     """Raised by a transform that cannot make anything of a sample: training takes another image."""
 
@@ -35,9 +39,31 @@ class Transform(ABC):
     @abstractmethod
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample: ...
 
+    def mix(self, sample: Sample, rng: np.random.Generator, draw: Draw) -> Sample:
+        """The same, for transforms that look at other samples too: see :class:`MixTransform`."""
+        return self(sample, rng)
 
-def apply(transforms: Sequence[Transform], sample: Sample, rng: np.random.Generator) -> Sample:
-    """The sample after all ``transforms``, in order."""
+
+@config
+class MixTransform(Transform):
+    """A transform that makes one sample of several, drawing the others from the data set."""
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        """Where there is no data set, the image is mixed with itself."""
+        return self.mix(sample, rng, lambda _: sample)
+
+    @abstractmethod
+    def mix(self, sample: Sample, rng: np.random.Generator, draw: Draw) -> Sample: ...
+
+
+def apply(
+    transforms: Sequence[Transform],
+    sample: Sample,
+    rng: np.random.Generator,
+    draw: Draw | None = None,
+) -> Sample:
+    """The sample after all ``transforms``, in order; ``draw`` gives them others of its data set."""
+    others = draw or (lambda _, original=sample: original)
     for transform in transforms:
-        sample = transform(sample, rng)
+        sample = transform.mix(sample, rng, others)
     return sample

@@ -96,6 +96,9 @@ class Detector(nn.Module, ABC):
         """
         return {}
 
+    def enter_final_epochs(self) -> None:
+        """Called once where the final epochs of a recipe begin: see ``Experiment.final``."""
+
     def preprocess(self, batch: Batch) -> ImageBatch:
         """Normalises raw pixels on this detector's device. (B, H, W, 3) BGR -> (B, 3, H, W)."""
         raw = batch.pixels.to(self.device, non_blocking=True).permute(0, 3, 1, 2)

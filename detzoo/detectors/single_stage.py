@@ -37,6 +37,9 @@ class SingleStage(Detector):
     def class_parameters(self) -> dict[str, ClassRows]:
         return prefixed("bbox_head", self.bbox_head.class_parameters())
 
+    def enter_final_epochs(self) -> None:
+        self.bbox_head.enter_final_epochs()
+
     def losses(
         self, features: tuple[Tensor, ...], images: ImageBatch, targets: Sequence[Targets]
     ) -> dict[str, Tensor]:

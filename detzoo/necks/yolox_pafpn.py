@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from detzoo.config import config
 from detzoo.layers.conv import ConvModule
-from detzoo.layers.csp import YOLOX_NORM, CSPLayer, conv3x3
+from detzoo.layers.csp import YOLOX_NORM, CSPLayer, spatial_conv
 from detzoo.layers.norm import Norm
 from detzoo.necks.base import Neck, NeckConfig
 
@@ -21,12 +21,12 @@ from detzoo.necks.base import Neck, NeckConfig
 class YOLOXPAFPNConfig(NeckConfig):
     """Down the pyramid and up again, joining maps by concatenation and CSP layers.
 
-    ``separable`` makes 3x3 convolutions separable.
+    ``depthwise`` makes 3x3 convolutions depthwise separable.
     """
 
     out_channels: int = 256
     num_blocks: int = 3
-    separable: bool = False
+    depthwise: bool = False
     norm: Norm = YOLOX_NORM
 
     def build(self, in_channels: Sequence[int], in_strides: Sequence[int]) -> YOLOXPAFPN:
@@ -41,7 +41,7 @@ class YOLOXPAFPN(Neck):
         self, config: YOLOXPAFPNConfig, in_channels: Sequence[int], in_strides: Sequence[int]
     ) -> None:
         super().__init__()
-        norm, separable = config.norm, config.separable
+        norm, depthwise = config.norm, config.depthwise
         self.reduce_layers, self.top_down_blocks = nn.ModuleList(), nn.ModuleList()
         self.downsamples, self.bottom_up_blocks = nn.ModuleList(), nn.ModuleList()
 
@@ -49,19 +49,17 @@ class YOLOXPAFPN(Neck):
             return CSPLayer(
                 width_in,
                 width_out,
-                config.num_blocks,
+                num_blocks=config.num_blocks,
+                has_shortcuts=False,
+                depthwise=depthwise,
                 norm=norm,
-                separable=separable,
-                shortcut=False,
             )
 
         for fine, coarse in reversed(list(itertools.pairwise(in_channels))):
-            self.reduce_layers.append(
-                ConvModule(coarse, fine, 1, norm=norm, activation="silu")
-            )
+            self.reduce_layers.append(ConvModule(coarse, fine, 1, norm=norm, activation="silu"))
             self.top_down_blocks.append(layer(2 * fine, fine))
         for fine, coarse in itertools.pairwise(in_channels):
-            self.downsamples.append(conv3x3(fine, fine, stride=2, norm=norm, separable=separable))
+            self.downsamples.append(spatial_conv(fine, fine, 2, depthwise, norm))
             self.bottom_up_blocks.append(layer(2 * fine, coarse))
         self.out_convs = nn.ModuleList(
             ConvModule(width, config.out_channels, 1, norm=norm, activation="silu")

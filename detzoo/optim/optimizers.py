@@ -124,3 +124,14 @@ class AdamW(OptimizerConfig):
 
     def _build(self, groups: Sequence[dict[str, Any]], fused: bool) -> torch.optim.Optimizer:
         return torch.optim.AdamW(groups, lr=self.lr, betas=self.betas, fused=fused)
+
+
+@config
+class Adam(OptimizerConfig):
+    """Adam (https://arxiv.org/abs/1412.6980); weight decay is added to the gradient."""
+
+    weight_decay: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)
+
+    def _build(self, groups: Sequence[dict[str, Any]], fused: bool) -> torch.optim.Optimizer:
+        return torch.optim.Adam(groups, lr=self.lr, betas=self.betas, fused=fused)

@@ -15,8 +15,9 @@ class Policy(ABC):
     """How the rate falls over a run, warm-up apart."""
 
     @abstractmethod
-    def factor(self, progress: float, length: int) -> float:
-        """The factor after ``progress`` of ``length``, both in the schedule's unit."""
+    def factor(self, progress: float, length: int, step: float) -> float:
+        """The factor after ``progress`` of ``length``, in an iteration of length ``step``: all in
+        the schedule's unit."""
 
     def stretched(self, scale: float) -> Policy:
         """The same course over a run that is ``scale`` times as long."""
@@ -30,7 +31,7 @@ class Step(Policy):
     milestones: tuple[int, ...] = (8, 11)
     gamma: float = 0.1
 
-    def factor(self, progress: float, length: int) -> float:
+    def factor(self, progress: float, length: int, step: float) -> float:
         passed = sum(progress >= milestone for milestone in self.milestones)
         return self.gamma**passed
 
@@ -47,7 +48,7 @@ class Cosine(Policy):
     # Whether the rate also falls within an epoch.
     per_iteration: bool = False
 
-    def factor(self, progress: float, length: int) -> float:
+    def factor(self, progress: float, length: int, step: float) -> float:
         done = (progress if self.per_iteration else math.floor(progress)) / length
         return self.final_factor + (1 - self.final_factor) * (1 + math.cos(math.pi * done)) / 2
 
@@ -61,9 +62,36 @@ class Poly(Policy):
     # Whether the rate also falls within an epoch.
     per_iteration: bool = False
 
-    def factor(self, progress: float, length: int) -> float:
+    def factor(self, progress: float, length: int, step: float) -> float:
         done = (progress if self.per_iteration else math.floor(progress)) / length
         return self.final_factor + (1 - self.final_factor) * (1 - done) ** self.power
+
+
+@config
+class YOLOXCosine(Policy):
+    """Rises with the square of the iterations during ``warmup``, falls along half a cosine to
+    ``final_factor``, and stays there for the last ``flat`` of the run: both in the schedule's unit.
+
+    https://arxiv.org/abs/2107.08430
+    """
+
+    warmup: int = 5
+    flat: int = 15
+    final_factor: float = 0.05
+
+    def factor(self, progress: float, length: int, step: float) -> float:
+        done = progress + step  # this iteration included
+        if progress < self.warmup:
+            return (done / self.warmup) ** 2
+        if done >= length - self.flat:
+            return self.final_factor
+        part = (done - self.warmup) / (length - self.warmup - self.flat)
+        return self.final_factor + (1 - self.final_factor) * (1 + math.cos(math.pi * part)) / 2
+
+    def stretched(self, scale: float) -> YOLOXCosine:
+        return dataclasses.replace(
+            self, warmup=max(1, round(self.warmup * scale)), flat=round(self.flat * scale)
+        )
 
 
 @config
@@ -108,7 +136,8 @@ class Schedule:
         """What the learning rate is multiplied with in the given iteration, counted from 0."""
         progress = iteration / iterations_per_epoch if self.counts_epochs else float(iteration)
         warmup = 1.0 if self.warmup is None else self.warmup.factor(iteration)
-        return warmup * self.policy.factor(progress, self.length)
+        step = 1 / iterations_per_epoch if self.counts_epochs else 1.0
+        return warmup * self.policy.factor(progress, self.length, step)
 
     def total_iterations(self, iterations_per_epoch: int) -> int:
         """Optimizer steps of the whole run."""

@@ -92,6 +92,8 @@ def train(
             repeats=experiment.data.repeats,
             oversample_threshold=experiment.data.oversample_threshold,
             max_proposals=experiment.data.train_proposals,
+            final_transforms=experiment.final.transforms if experiment.final else (),
+            final_epoch=experiment.final_epoch,
         )
         stack.callback(loader.close)
         steps_per_epoch = math.ceil(len(loader) / experiment.accumulate)
@@ -119,6 +121,7 @@ def train(
             enabled=experiment.precision != "fp32",
         )
         parallel = processes.parallel(model)
+        sizes = experiment.data.batch_size
         validation = None
         if val_data is not None:
             validation = Validation(experiment, val_data, processes, early_stopping)
@@ -157,11 +160,16 @@ def train(
         stopwatch = Stopwatch()
         metrics = None
         interrupted = False
+        is_final = False
         is_end = validation is not None and validation.is_exhausted(position)
         batches = grouped_batches(
             loader, experiment.accumulate, steps_per_epoch, position.iteration
         )
         while position.iteration < steps and not is_end and not interrupted:
+            if not is_final and is_in_final_epochs(experiment, position):
+                is_final = True
+                model.enter_final_epochs()
+
             # One step of the optimizer.
             with stopwatch.data():
                 group = next(batches)
@@ -174,7 +182,12 @@ def train(
                 with processes.gradients_shared(parallel, now=is_last):
                     on_device = batch.to(device)
                     with autocast:
-                        losses = parallel(model.preprocess(on_device), on_device.targets)
+                        images, targets = model.preprocess(on_device), on_device.targets
+                        if sizes is not None:
+                            images, targets = sizes.resize(
+                                images, targets, seed=experiment.seed, step=position.iteration
+                            )
+                        losses = parallel(images, targets)
                     loss = total_loss(losses)
                     watch.observe(loss, losses, batch, position.iteration, interrupt.requested)
                     scaler.scale(loss / len(group)).backward()
@@ -198,7 +211,10 @@ def train(
             # What is due after it.
             done = position.iteration
             is_end = done == steps
-            evaluate_now = is_end or done % (experiment.evaluate_every * steps_per_unit) == 0
+            evaluate_every = experiment.evaluate_every
+            if is_final and experiment.final is not None:
+                evaluate_every = experiment.final.evaluate_every
+            evaluate_now = is_end or done % (evaluate_every * steps_per_unit) == 0
             save_now = is_end or done % (experiment.checkpoint_every * steps_per_unit) == 0
             save_now |= checkpoint_steps is not None and done % checkpoint_steps == 0
             if not (evaluate_now or save_now or interrupted or done % log_interval == 0):
@@ -241,6 +257,12 @@ def check_labels(experiment: Experiment, data: DetectionDataset) -> None:
             f"for {', '.join(experiment.class_names)}. Make them agree: "
             "data.select_classes(experiment.class_names), or class_names=data.class_names."
         )
+
+
+def is_in_final_epochs(experiment: Experiment, position: Position) -> bool:
+    """Whether the next step is one of the recipe's final epochs."""
+    first = experiment.final_epoch
+    return first is not None and position.iteration >= first * position.steps_per_epoch
 
 
 def fit_recipe(

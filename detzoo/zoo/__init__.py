@@ -23,6 +23,7 @@ from detzoo.zoo import (
     libra_rcnn,
     light,
     mask_rcnn,
+    ms_rcnn,
     nas_fpn,
     paa,
     queryinst,
@@ -64,6 +65,7 @@ FAMILIES: tuple[Family, ...] = (
     wider_face.FAMILY,
     ghm.FAMILY,
     free_anchor.FAMILY,
+    ms_rcnn.FAMILY,
     light.FAMILY,
 )
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from detzoo.data.sample import Sample
 from detzoo.data.transforms.semantic import crop_map
+from detzoo.ops.boxes import clip_boxes
 from detzoo.structures import ImageInfo, Targets
 from detzoo.structures.images import Size
 
@@ -42,3 +43,20 @@ def resized_info(info: ImageInfo, size: Size) -> ImageInfo:
 def has_area(boxes: Tensor) -> Tensor:
     """Which boxes (N, 4) are wider and higher than zero -> (N,) bool."""
     return (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+
+
+def keep_visible(targets: Targets, size: Size) -> Targets:
+    """Without objects that lie outside an image of ``size``; the others cut at its borders."""
+    height, width = size
+
+    def is_visible(boxes: Tensor) -> Tensor:
+        inside = (boxes[:, 0] < width) & (boxes[:, 1] < height)
+        return inside & (boxes[:, 2] > 0) & (boxes[:, 3] > 0)
+
+    ignored = targets.ignored_boxes
+    kept = targets[is_visible(targets.boxes)]
+    return replace(
+        kept,
+        boxes=clip_boxes(kept.boxes, size),
+        ignored_boxes=clip_boxes(ignored[is_visible(ignored)], size),
+    )

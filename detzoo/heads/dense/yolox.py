@@ -14,7 +14,7 @@ from detzoo.config import config
 from detzoo.heads.base import DetectionHead, DetectionHeadConfig
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import flatten_level
-from detzoo.layers.csp import YOLOX_NORM, conv3x3
+from detzoo.layers.csp import YOLOX_NORM, spatial_conv
 from detzoo.layers.norm import Norm
 from detzoo.necks.yolox_pafpn import initialise_convs
 from detzoo.ops.boxes import elementwise_iou
@@ -42,12 +42,13 @@ class YOLOXHeadConfig(DetectionHeadConfig):
     whether there is an object at all.
 
     All losses are averaged over the positive priors. In the final epochs the L1 loss of the raw box
-    code is added with ``l1_weight``. ``separable`` makes 3x3 convolutions separable.
+    code is added with ``l1_weight``. ``depthwise`` makes 3x3 convolutions depthwise
+    separable.
     """
 
     channels: int = 256
     num_convs: int = 2
-    separable: bool = False
+    depthwise: bool = False
     norm: Norm = YOLOX_NORM
     assigner: SimOTAAssigner = SimOTAAssigner()
     class_weight: float = 1.0
@@ -211,7 +212,7 @@ def _tower(in_channels: int, config: YOLOXHeadConfig) -> nn.Sequential:
     widths = [in_channels, *[config.channels] * (config.num_convs - 1)]
     return nn.Sequential(
         *(
-            conv3x3(width, config.channels, norm=config.norm, separable=config.separable)
+            spatial_conv(width, config.channels, 1, config.depthwise, config.norm)
             for width in widths
         )
     )

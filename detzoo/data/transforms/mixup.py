@@ -1,0 +1,91 @@
+"""Two images, one seen through the other (https://arxiv.org/abs/1710.09412, as in YOLOX)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import torch
+
+from detzoo.config import ConfigError, config
+from detzoo.data.sample import Draw, MixTransform, Sample
+from detzoo.data.transforms.flip import flip
+from detzoo.data.transforms.geometry import keep_visible, move
+from detzoo.data.transforms.mosaic import paste
+from detzoo.ops.boxes import clip_boxes
+from detzoo.structures import ImageInfo, Targets
+
+# How often another image is drawn until one shows an object.
+_ATTEMPTS = 15
+
+
+@config
+class MixUp(MixTransform):
+    """The mean of the image and another one, with the objects of both.
+
+    The other one fits into ``size`` (height, width), whose rest is filled with ``fill``; then it is
+    scaled by a factor drawn from ``scale_range``, mirrored half of the time, and of it a random
+    window as large as the image is taken, black where nothing is left.
+    """
+
+    size: tuple[int, int] = (640, 640)
+    scale_range: tuple[float, float] = (0.5, 1.5)
+    fill: int = 114
+
+    def __post_init__(self) -> None:
+        if not 0 < self.scale_range[0] <= self.scale_range[1]:
+            raise ConfigError(f"scale_range: {self.scale_range!r} is not a range above zero")
+
+    def mix(self, sample: Sample, rng: np.random.Generator, draw: Draw) -> Sample:
+        other = draw(rng)
+        for _ in range(_ATTEMPTS - 1):
+            if len(other.targets):
+                break
+            other = draw(rng)
+        if len(other.targets) == 0:
+            return sample
+        other = self._scaled(other, rng.uniform(*self.scale_range))
+        if rng.random() < 0.5:
+            other = flip(other, "horizontal")
+        other = _window(other, sample.info.size, rng)
+
+        # The sum of two bytes does not fit into one.
+        image = (sample.image.astype(np.uint16) + other.image) // 2
+        own = sample.targets
+        targets = Targets(
+            boxes=torch.cat([own.boxes, other.targets.boxes]),
+            labels=torch.cat([own.labels, other.targets.labels]),
+            ignored_boxes=torch.cat([own.ignored_boxes, other.targets.ignored_boxes]),
+        )
+        targets = keep_visible(targets, sample.info.size)
+        return replace(sample, image=image.astype(np.uint8), targets=targets)
+
+    def _scaled(self, other: Sample, factor: float) -> Sample:
+        """Fitted into ``size``, then everything scaled by ``factor``."""
+        height, width = self.size
+        fit = min(height / other.image.shape[0], width / other.image.shape[1])
+        rows, columns = (int(side * fit) for side in other.image.shape[:2])
+        canvas = np.full((height, width, 3), self.fill, np.uint8)
+        paste(canvas, cv2.resize(other.image, (columns, rows)), 0, 0)
+        canvas = cv2.resize(canvas, (int(width * factor), int(height * factor)))
+        size = canvas.shape[0], canvas.shape[1]
+        targets = Targets(
+            clip_boxes(other.targets.boxes * (fit * factor), size),
+            other.targets.labels,
+            clip_boxes(other.targets.ignored_boxes * (fit * factor), size),
+        )
+        return Sample(canvas, targets, ImageInfo.of(size))
+
+
+def _window(sample: Sample, size: tuple[int, int], rng: np.random.Generator) -> Sample:
+    """A random window of ``size``, which also reaches beyond an image that is smaller."""
+    height, width = sample.image.shape[:2]
+    top = int(rng.integers(max(height - size[0], 0), endpoint=True))
+    left = int(rng.integers(max(width - size[1], 0), endpoint=True))
+    canvas = np.zeros((*size, 3), np.uint8)
+    paste(canvas, sample.image, -left, -top)
+    moved = move(sample, canvas, left, top)
+    boxes = clip_boxes(moved.targets.boxes, size)
+    ignored = clip_boxes(moved.targets.ignored_boxes, size)
+    return replace(moved, targets=replace(moved.targets, boxes=boxes, ignored_boxes=ignored))
