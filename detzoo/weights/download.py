@@ -55,20 +55,21 @@ def download(addresses: Sequence[str], target: Path) -> None:
     failures = []
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _partial(target) as (partial, file), _progress_bar(target.name) as report:
+        with _partial(target) as (partial, file):
             if target.is_file():  # Another process was faster.
                 return
             if hash_digits(target.name) is None:
                 file.truncate(0)
-            for address in addresses:
-                try:
-                    _fetch(address, file, partial, target.name, report)
-                except _Failure as failure:
-                    failures.append(f"{address}: {failure}")
-                    continue
-                os.fsync(file.fileno())
-                partial.replace(target)
-                return
+            with _progress_bar(target.name) as report:
+                for address in addresses:
+                    try:
+                        _fetch(address, file, partial, target.name, report)
+                    except _Failure as failure:
+                        failures.append(f"{address}: {failure}")
+                        continue
+                    os.fsync(file.fileno())
+                    partial.replace(target)
+                    return
     except OSError as error:
         raise CheckpointError(
             f"{target}: cannot be written ({reason(error)}). Make room, or name another folder for "
@@ -147,7 +148,7 @@ def _transfer(address: str, file: BinaryIO, report: Report) -> None:
     headers = {"User-Agent": f"detzoo/{detzoo.__version__}", "Accept-Encoding": "identity"}
     if done:
         headers["Range"] = f"bytes={done}-"
-    with _asked(urllib.request.Request(address, headers=headers), done) as response:
+    with _asked(urllib.request.Request(address, headers=headers), file, done) as response:
         if response is None:
             return
         length = response.headers.get("Content-Length")
@@ -175,16 +176,20 @@ def _transfer(address: str, file: BinaryIO, report: Report) -> None:
 
 
 @contextlib.contextmanager
-def _asked(request: urllib.request.Request, done: int) -> Iterator[http.client.HTTPResponse | None]:
+def _asked(
+    request: urllib.request.Request, file: BinaryIO, done: int
+) -> Iterator[http.client.HTTPResponse | None]:
     """The answer to ``request``, or None when it says that the ``done`` bytes are all there are."""
     try:
         response = urllib.request.urlopen(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         with error:
-            range_ = error.headers.get("Content-Range", "")
-        if error.code == 416 and range_ == f"bytes */{done}":
+            length = error.headers.get("Content-Range", "").removeprefix("bytes */")
+        if error.code == 416 and length == str(done):
             yield None
             return
+        if error.code == 416:
+            file.truncate(0)  # More than there is: the rest of another file.
         temporary = error.code in (408, 416, 429) or error.code >= 500
         raise _Failure(f"HTTP {error.code} {error.reason}", temporary=temporary) from None
     except urllib.error.URLError as error:
@@ -204,6 +209,14 @@ def _progress_bar(name: str) -> Iterator[Report]:
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
     console = Console(stderr=True)
-    with Progress(*columns, TransferSpeedColumn(), console=console, transient=True) as progress:
+    if not console.is_terminal:
+        console.print(f"downloading {name}", highlight=False, soft_wrap=True)
+    with Progress(
+        *columns,
+        TransferSpeedColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as progress:
         task = progress.add_task(name, total=None)
         yield lambda done, size: progress.update(task, completed=done, total=size)

@@ -79,6 +79,7 @@ def _no_bytes() -> bytes:
 
 _STAND_INS: dict[str, Callable[..., Any]] = {
     "__builtin__.bytes": _no_bytes,
+    "builtins.bytes": _no_bytes,  # as torch calls it
     "_codecs.encode": _encode,
     "numpy.dtype": _Type,
     "numpy.ndarray": _Array,

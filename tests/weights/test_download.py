@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import resource
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from detzoo.errors import CheckpointError
+from detzoo.weights import download as module
+from detzoo.weights.download import DownloadError, download
+from tests.weights import server as behave
+from tests.weights.server import CONTENT, NAME, Server, running
+
+
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PAUSE", 0.001)
+    monkeypatch.setattr(module, "TIMEOUT", 0.3)
+    monkeypatch.setenv("no_proxy", "*")
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with running() as server:
+        yield server
+
+
+def fetch(server: Server, target: Path, name: str = NAME) -> None:
+    download([f"{server.address}/{name}"], target)
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_download(server: Server, tmp_path: Path) -> None:
+    target = tmp_path / "new" / "folder" / NAME
+    fetch(server, target)
+    assert target.read_bytes() == CONTENT
+    assert files(target.parent) == [NAME]
+    assert server.requests == [(f"/{NAME}", None)]
+
+
+def test_usual_permissions(server: Server, tmp_path: Path) -> None:
+    fetch(server, tmp_path / NAME)
+    (tmp_path / "ordinary").touch()
+    assert (tmp_path / NAME).stat().st_mode == (tmp_path / "ordinary").stat().st_mode
+
+
+def test_a_truncated_download_is_resumed(server: Server, tmp_path: Path) -> None:
+    server.behaviours = [behave.truncate(1000), behave.truncate(500)]
+    fetch(server, tmp_path / NAME)
+    assert (tmp_path / NAME).read_bytes() == CONTENT
+    assert [part for _, part in server.requests] == [None, "bytes=1000-", "bytes=1500-"]
+
+
+def test_a_stalled_download_is_resumed(server: Server, tmp_path: Path) -> None:
+    server.behaviours = [behave.stall(0.6)]
+    fetch(server, tmp_path / NAME)
+    assert (tmp_path / NAME).read_bytes() == CONTENT
+    assert server.requests[1][1] == "bytes=1000-"
+
+
+def test_a_stalled_server_is_given_up(server: Server, tmp_path: Path) -> None:
+    server.behaviours = [behave.stall(0.4)] * module.TRIES
+    with pytest.raises(DownloadError, match=r"stopped after 5000 bytes"):
+        fetch(server, tmp_path / NAME)
+    assert len(server.requests) == module.TRIES
+
+
+@pytest.mark.parametrize("answer", [behave.without_ranges, behave.without_length])
+def test_a_server_that_cannot_resume(server: Server, tmp_path: Path, answer) -> None:  # type: ignore[no-untyped-def]
+    server.behaviours = [behave.truncate(1000), answer]
+    fetch(server, tmp_path / NAME)
+    assert (tmp_path / NAME).read_bytes() == CONTENT
+
+
+def test_a_part_that_was_not_asked_for(server: Server, tmp_path: Path) -> None:
+    server.behaviours = [behave.truncate(1000), behave.other_part]
+    fetch(server, tmp_path / NAME)
+    assert (tmp_path / NAME).read_bytes() == CONTENT
+    assert server.requests[2][1] is None
+
+
+def test_a_later_run_goes_on_at_another_address(tmp_path: Path) -> None:
+    with running() as first:
+        first.behaviours = [behave.truncate(100)] * module.TRIES
+        with pytest.raises(DownloadError, match=r"stopped after 500 of 102400 bytes"):
+            fetch(first, tmp_path / NAME)
+    assert files(tmp_path) == [f".{NAME}.part"]
+    with running() as second:
+        fetch(second, tmp_path / NAME)
+    assert second.requests == [(f"/{NAME}", "bytes=500-")]
+    assert (tmp_path / NAME).read_bytes() == CONTENT
+    assert files(tmp_path) == [NAME]
+
+
+def test_a_whole_part_needs_no_further_byte(server: Server, tmp_path: Path) -> None:
+    (tmp_path / f".{NAME}.part").write_bytes(CONTENT)
+    fetch(server, tmp_path / NAME)
+    assert (tmp_path / NAME).read_bytes() == CONTENT
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("left", [b"rubbish", CONTENT + b"more"])
+def test_a_wrong_part_is_thrown_away(server: Server, tmp_path: Path, left: bytes) -> None:
+    (tmp_path / f".{NAME}.part").write_bytes(left)
+    fetch(server, tmp_path / NAME)
+    assert (tmp_path / NAME).read_bytes() == CONTENT
+
+
+def test_without_digits_nothing_is_resumed_between_runs(server: Server, tmp_path: Path) -> None:
+    """What another address left could be another file."""
+    (tmp_path / ".pvt_tiny.pth.part").write_bytes(b"rubbish")
+    server.behaviours = [behave.truncate(1000)]
+    fetch(server, tmp_path / "pvt_tiny.pth", "pvt_tiny.pth")
+    assert [part for _, part in server.requests] == [None, "bytes=1000-"]
+    assert (tmp_path / "pvt_tiny.pth").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("answer", [behave.corrupt, behave.page])
+def test_wrong_content_never_gets_the_name(server: Server, tmp_path: Path, answer) -> None:  # type: ignore[no-untyped-def]
+    server.behaviours = [answer] * 9
+    with pytest.raises(DownloadError, match="does not have the hash"):
+        fetch(server, tmp_path / NAME)
+    assert files(tmp_path) == []
+    assert len(server.requests) == 2  # Once more: it may have been the way.
+
+
+def test_corrupt_once(server: Server, tmp_path: Path) -> None:
+    server.behaviours = [behave.corrupt]
+    fetch(server, tmp_path / NAME)
+    assert (tmp_path / NAME).read_bytes() == CONTENT
+
+
+def test_what_is_refused_is_not_asked_again(server: Server, tmp_path: Path) -> None:
+    server.behaviours = [behave.refuse(404)]
+    with pytest.raises(DownloadError, match=r"127\.0\.0\.1.*: HTTP 404 Not Found"):
+        fetch(server, tmp_path / NAME)
+    assert len(server.requests) == 1
+    assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_busy_server_is_asked_again(server: Server, tmp_path: Path, status: int) -> None:
+    server.behaviours = [behave.refuse(status)] * 2
+    fetch(server, tmp_path / NAME)
+    assert len(server.requests) == 3
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_addresses_are_tried_in_order(server: Server, tmp_path: Path) -> None:
+    with running() as refusing, running() as corrupting:
+        refusing.behaviours = [behave.refuse(403)]
+        corrupting.behaviours = [behave.corrupt] * 9
+        nobody = f"http://127.0.0.1:{free_port()}"
+        roots = [nobody, refusing.address, corrupting.address, server.address]
+        download([f"{root}/{NAME}" for root in roots], tmp_path / NAME)
+        assert (tmp_path / NAME).read_bytes() == CONTENT
+        assert [len(s.requests) for s in (refusing, corrupting, server)] == [1, 2, 1]
+        server.behaviours = [behave.refuse(404)]
+        corrupting.behaviours = [behave.corrupt] * 9
+        with pytest.raises(DownloadError) as error:
+            download([f"{root}/{NAME}" for root in roots[:1] + roots[2:]], tmp_path / f"2-{NAME}")
+    lines = str(error.value).splitlines()
+    assert [line.split(f"/{NAME}: ")[0] for line in lines] == [nobody, *roots[2:]]
+    assert "refused" in lines[0]
+    assert "hash" in lines[1]
+
+
+def test_a_full_disk(server: Server, tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
+    try:
+        with pytest.raises(CheckpointError, match=rf"{NAME}: cannot be written \(File too large\)"):
+            fetch(server, tmp_path / NAME)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not (tmp_path / NAME).exists()
+
+
+def test_a_folder_that_cannot_be_made(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(CheckpointError, match="XDG_CACHE_HOME"):
+        fetch(server, tmp_path / "file" / NAME)
+
+
+def test_without_locks(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError("no locks on this file system")
+
+    monkeypatch.setattr(module.fcntl, "flock", no_locks)
+    server.behaviours = [behave.truncate(1000)]
+    fetch(server, tmp_path / NAME)
+    assert (tmp_path / NAME).read_bytes() == CONTENT
+
+
+def test_processes_at_once(server: Server, tmp_path: Path) -> None:
+    """One of them downloads, the others take its file."""
+    server.behaviours = [behave.slow(1.0)]
+    code = (
+        "import sys; from pathlib import Path; from detzoo.weights.download import download;"
+        "download([sys.argv[1]], Path(sys.argv[2])); print(len(Path(sys.argv[2]).read_bytes()))"
+    )
+    arguments = [sys.executable, "-c", code, f"{server.address}/{NAME}", str(tmp_path / NAME)]
+    started = [
+        subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    outcomes = [process.communicate(timeout=60) for process in started]
+    assert [out.strip() for out, _ in outcomes] == [str(len(CONTENT))] * 2, outcomes
+    assert files(tmp_path) == [NAME]
+    # A process may come when the file is already there, but never asks for it again.
+    assert len(server.requests) == 1
+
+
+def test_an_interruption_leaves_what_there_is(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.behaviours = [behave.truncate(1000)]
+    with monkeypatch.context() as patch:
+        patch.setattr(module.time, "sleep", lambda _: signal.raise_signal(signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            fetch(server, tmp_path / NAME)
+    assert files(tmp_path) == [f".{NAME}.part"]
+    fetch(server, tmp_path / NAME)
+    assert server.requests[-1][1] == "bytes=1000-"
+    assert (tmp_path / NAME).read_bytes() == CONTENT
