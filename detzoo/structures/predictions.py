@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import torch
@@ -25,7 +26,7 @@ class Priors:
     def __len__(self) -> int:
         return len(self.boxes)
 
-    @property
+    @functools.cached_property
     def level(self) -> Tensor:
         """(P,) index of each prior's level."""
         sizes = torch.tensor(self.level_sizes)

@@ -10,7 +10,7 @@ from detzoo.assigners.base import PriorAssigner
 from detzoo.assigners.max_iou import MaxIoUAssigner
 from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
-from detzoo.heads.dense.base import DenseHead, DenseHeadConfig
+from detzoo.heads.dense.base import DenseHead, DenseHeadConfig, PriorHead, PriorHeadConfig
 from detzoo.heads.dense.towers import expect_rarely, initialise_convs, tower
 from detzoo.losses.boxes import BoxLoss, L1Loss
 from detzoo.losses.classification import ClassificationLoss, FocalLoss
@@ -21,41 +21,39 @@ from detzoo.priors.base import PriorGrid
 
 
 @config
-class RetinaHeadConfig(DenseHeadConfig):
+class RetinaLayersConfig(PriorHeadConfig):
     """Two towers of ``num_convs`` convolutions, shared by all levels: classes and boxes."""
 
     priors: PriorGrid = AnchorGrid(scales=octave_scales(4.0, 3))
-    assigner: PriorAssigner = MaxIoUAssigner(positive_iou=0.5, negative_iou=0.4)
-    classification_loss: ClassificationLoss = FocalLoss()
-    box_loss: BoxLoss = L1Loss()
     select: Select = Select(min_score=0.05, pre_nms=1000, suppression=NMS(max_iou=0.5))
     num_convs: int = 4
     channels: int = 256
 
-    def build(
-        self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int
-    ) -> RetinaHead:
-        return RetinaHead(self, in_channels, strides, num_classes)
 
+class RetinaLayers(PriorHead):
+    """The layers of RetinaNet and of the families that train them in another way.
 
-class RetinaHead(DenseHead):
-    """Children ``cls_convs``, ``reg_convs``, ``retina_cls``, ``retina_reg``."""
+    Children ``cls_convs``, ``reg_convs``, ``retina_cls``, ``retina_reg``.
+    """
+
+    config: RetinaLayersConfig
 
     def __init__(
         self,
-        config: RetinaHeadConfig,
+        config: RetinaLayersConfig,
         in_channels: Sequence[int],
         strides: Sequence[int],
         num_classes: int,
     ) -> None:
         super().__init__(config, strides, num_classes)
-        self.cls_convs = tower(in_channels[0], config.channels, config.num_convs)
-        self.reg_convs = tower(in_channels[0], config.channels, config.num_convs)
-        self.num_anchors = config.priors.num_per_cell
-        self.retina_cls = nn.Conv2d(
-            config.channels, self.num_anchors * self.num_outputs, 3, padding=1
+        self.cls_convs, self.reg_convs = (
+            tower(in_channels[0], config.channels, config.num_convs) for _ in range(2)
         )
-        self.retina_reg = nn.Conv2d(config.channels, self.num_anchors * 4, 3, padding=1)
+        self.num_anchors = config.priors.num_per_cell
+        self.retina_cls, self.retina_reg = (
+            nn.Conv2d(config.channels, self.num_anchors * outputs, 3, padding=1)
+            for outputs in (self.num_outputs, 4)
+        )
         initialise_convs(self)
         expect_rarely(self.retina_cls)
 
@@ -63,7 +61,25 @@ class RetinaHead(DenseHead):
         return self.retina_cls(self.cls_convs(x)), self.retina_reg(self.reg_convs(x))
 
     def class_parameters(self) -> dict[str, ClassRows]:
-        rows = ClassRows(
-            groups=self.num_anchors, shared=self.config.classification_loss.num_outputs(0)
-        )
+        rows = ClassRows(groups=self.num_anchors, shared=self.config.scoring.num_outputs(0))
         return {"retina_cls.weight": rows, "retina_cls.bias": rows}
+
+
+@config
+class RetinaHeadConfig(RetinaLayersConfig, DenseHeadConfig):
+    """Every anchor learns the target it overlaps, or that it overlaps none."""
+
+    assigner: PriorAssigner = MaxIoUAssigner(positive_iou=0.5, negative_iou=0.4)
+    classification_loss: ClassificationLoss = FocalLoss()
+    box_loss: BoxLoss = L1Loss()
+
+    def build(
+        self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int
+    ) -> RetinaHead:
+        return RetinaHead(self, in_channels, strides, num_classes)
+
+
+class RetinaHead(RetinaLayers, DenseHead):
+    """Layers of RetinaNet, trained as the base does it."""
+
+    config: RetinaHeadConfig

@@ -1,0 +1,113 @@
+"""FreeAnchor's head (https://arxiv.org/abs/1909.02466): targets choose among bags of anchors.
+
+The layers are those of RetinaNet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from detzoo.coders.base import BoxCoder
+from detzoo.coders.delta import DeltaCoder
+from detzoo.config import config
+from detzoo.heads.dense.retina import RetinaLayers, RetinaLayersConfig
+from detzoo.losses.boxes import BoxLoss, SmoothL1Loss
+from detzoo.losses.probabilities import negative_log
+from detzoo.losses.scoring import Scoring, SigmoidScoring
+from detzoo.ops.boxes import pairwise_iou
+from detzoo.ops.distributed import average_over_processes
+from detzoo.structures import DensePredictions, ImageInfo, Targets
+
+# Anchors that compete for a target.
+BAG_SIZE = 50
+# The IoU from which on a box may be one of its target's.
+MIN_IOU = 0.6
+# Of the focal loss of the background, and the share of the positive bags in the whole.
+GAMMA, ALPHA = 2.0, 0.5
+
+
+@config
+class FreeAnchorHeadConfig(RetinaLayersConfig):
+    """``box_loss`` is what a box's likelihood is the negative exponential of."""
+
+    coder: BoxCoder = DeltaCoder(stds=(0.1, 0.1, 0.2, 0.2))
+    box_loss: BoxLoss = SmoothL1Loss(beta=0.11, weight=0.75)
+
+    @property
+    def scoring(self) -> Scoring:
+        return SigmoidScoring()
+
+    def build(
+        self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int
+    ) -> FreeAnchorHead:
+        return FreeAnchorHead(self, in_channels, strides, num_classes)
+
+
+class FreeAnchorHead(RetinaLayers):
+    """No assignment: both losses are likelihoods of all the anchors that could be meant."""
+
+    config: FreeAnchorHeadConfig
+
+    def loss(
+        self,
+        predictions: DensePredictions,
+        targets: Sequence[Targets],
+        infos: Sequence[ImageInfo],
+    ) -> dict[str, Tensor]:
+        anchors = predictions.priors.boxes
+        probability = predictions.cls_logits.float().sigmoid()
+        codes = predictions.box_deltas.float()
+        positive, negative = [], []
+        for image, target in enumerate(targets):
+            positive.append(self._positive_bags(anchors, probability[image], codes[image], target))
+            is_object = self._object_probability(anchors, codes[image].detach(), target)
+            nothing = probability[image] * (1 - is_object)
+            negative.append((nothing.pow(GAMMA) * negative_log(1 - nothing)).sum())
+        num_targets = codes.new_full((), float(sum(map(len, targets))))
+        num_targets = average_over_processes(num_targets)
+        bag_size = min(BAG_SIZE, len(anchors))
+        return {
+            "positive_bag_loss": ALPHA * torch.stack(positive).sum() / num_targets.clamp(min=1),
+            "negative_bag_loss": (1 - ALPHA)
+            * torch.stack(negative).sum()
+            / (num_targets * bag_size).clamp(min=1),
+        }
+
+    def _positive_bags(
+        self, anchors: Tensor, probability: Tensor, codes: Tensor, targets: Targets
+    ) -> Tensor:
+        """How unlikely it is that each target's bag holds an anchor that finds it.
+
+        ``probability`` (P, C) of the classes, ``codes`` (P, 4) of the boxes.
+        """
+        overlap = pairwise_iou(targets.boxes, anchors)  # (N, P)
+        bag = overlap.topk(min(BAG_SIZE, len(anchors)), 1, sorted=False).indices  # (N, K)
+        is_class = probability[bag, targets.labels[:, None]]
+        wanted = self.config.coder.encode(
+            anchors[bag], targets.boxes[:, None].expand(-1, bag.shape[1], -1)
+        )
+        box_loss = self.config.box_loss.weight * self.config.box_loss.per_box(codes[bag], wanted)
+        found = is_class * (-box_loss).exp()
+        # A mean that is near to the maximum once one of them is near 1.
+        weight = 1 / (1 - found).clamp(min=1e-12)
+        weight = weight / weight.sum(1, keepdim=True)
+        return negative_log((weight * found).sum(1)).sum()
+
+    @torch.no_grad()
+    def _object_probability(self, anchors: Tensor, codes: Tensor, targets: Targets) -> Tensor:
+        """(P, C) how likely each anchor's box is one of a target of the class.
+
+        It rises with the IoU from ``MIN_IOU``, where it is 0, to the target's best box, 1.
+        """
+        result = codes.new_zeros((self.num_classes, len(anchors)))
+        if len(targets) == 0:
+            return result.T
+        boxes = self.config.coder.decode(anchors, codes)
+        iou = pairwise_iou(targets.boxes, boxes)  # (N, P)
+        best = iou.amax(1, keepdim=True).clamp(min=MIN_IOU + 1e-12)
+        likely = ((iou - MIN_IOU) / (best - MIN_IOU)).clamp(0, 1)
+        label = targets.labels[:, None].expand_as(likely)
+        return result.scatter_reduce(0, label, likely, "amax").T

@@ -1,0 +1,122 @@
+"""Gradient harmonising: examples whose gradient is a common one count less.
+
+https://arxiv.org/abs/1811.05181. The size of gradients is counted in bins, as a running mean over
+training, in buffers that published checkpoints hold.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from detzoo.config import ConfigError, config
+
+
+@config
+class HarmonizedClassificationConfig:
+    """Binary cross entropy per class. ``momentum`` keeps that part of the old counts."""
+
+    weight: float = 1.0
+    bins: int = 30
+    momentum: float = 0.75
+
+    def __post_init__(self) -> None:
+        _check(self.bins, self.momentum)
+
+    def build(self) -> HarmonizedClassification:
+        return HarmonizedClassification(self)
+
+
+@config
+class HarmonizedRegressionConfig:
+    """A smooth L1 loss that is quadratic around zero, on the scale of ``mu``."""
+
+    weight: float = 10.0
+    bins: int = 10
+    momentum: float = 0.7
+    mu: float = 0.02
+
+    def __post_init__(self) -> None:
+        _check(self.bins, self.momentum)
+
+    def build(self) -> HarmonizedRegression:
+        return HarmonizedRegression(self)
+
+
+class HarmonizedClassification(nn.Module):
+    """Buffers ``edges`` (bins + 1,) of the bins, and ``acc_sum`` (bins,) of their counts."""
+
+    edges: Tensor
+    acc_sum: Tensor
+
+    def __init__(self, config: HarmonizedClassificationConfig) -> None:
+        super().__init__()
+        self.config = config
+        edges = torch.arange(config.bins + 1) / config.bins
+        edges[-1] += 1e-6
+        self.register_buffer("edges", edges)
+        self.register_buffer("acc_sum", torch.zeros(config.bins))
+
+    def forward(self, logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+        """The mean over logits (N, C) of examples with labels (N,), C for background.
+
+        Those with weight (N,) 0 are left out.
+        """
+        num_classes = logits.shape[1]
+        target = F.one_hot(labels, num_classes + 1)[:, :num_classes].to(logits)
+        counted = (weights > 0)[:, None].expand_as(logits)
+        gradient = (logits.detach().sigmoid() - target).abs()
+        loss = F.softplus(logits) - target * logits
+        shares = harmonize(gradient, counted, self.edges, self.acc_sum, self.config.momentum)
+        return self.config.weight * (loss * shares).sum()
+
+
+class HarmonizedRegression(nn.Module):
+    """Buffers as in :class:`HarmonizedClassification`."""
+
+    edges: Tensor
+    acc_sum: Tensor
+
+    def __init__(self, config: HarmonizedRegressionConfig) -> None:
+        super().__init__()
+        self.config = config
+        edges = torch.arange(config.bins + 1) / config.bins
+        edges[-1] = 1000.0
+        self.register_buffer("edges", edges)
+        self.register_buffer("acc_sum", torch.zeros(config.bins))
+
+    def forward(self, predicted: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+        """The mean over codes (N, 4); examples with weight (N,) 0 are left out."""
+        difference = predicted - target
+        length = (difference.square() + self.config.mu**2).sqrt()
+        counted = (weights > 0)[:, None].expand_as(difference)
+        gradient = (difference / length).detach().abs()
+        loss = length - self.config.mu
+        shares = harmonize(gradient, counted, self.edges, self.acc_sum, self.config.momentum)
+        return self.config.weight * (loss * shares).sum()
+
+
+@torch.no_grad()
+def harmonize(
+    gradient: Tensor, counted: Tensor, edges: Tensor, counts: Tensor, momentum: float
+) -> Tensor:
+    """What each example contributes to the mean, by how many have a ``gradient`` (...) like it.
+
+    Each bin with an example in it has the same share, divided by its running count, which is
+    updated in place; examples that are not ``counted`` (...) contribute nothing.
+    """
+    bin_index = torch.bucketize(gradient, edges[1:-1], right=True)
+    present = counted.to(counts)
+    found = torch.zeros_like(counts).scatter_add(0, bin_index.flatten(), present.flatten())
+    occupied = found > 0
+    counts.copy_(torch.where(occupied, momentum * counts + (1 - momentum) * found, counts))
+    share = torch.where(occupied, 1 / counts, 0.0) / occupied.sum().clamp(min=1)
+    return share[bin_index] * present
+
+
+def _check(bins: int, momentum: float) -> None:
+    if bins < 1:
+        raise ConfigError(f"bins: {bins} is not at least 1")
+    if not 0 < momentum < 1:
+        raise ConfigError(f"momentum: {momentum} is not between 0 and 1")
