@@ -58,7 +58,14 @@ def merge_tiles(
     masks = None
     if any(isinstance(part.masks, BitmapMasks) for part in found):
         masks = _place_masks(found, tiles, keep, counts, size)
-    return Detections(boxes[keep], scores[keep], labels[keep], masks)
+    mask_scores = [part.mask_scores for part in found if part.mask_scores is not None]
+    return Detections(
+        boxes[keep],
+        scores[keep],
+        labels[keep],
+        masks,
+        torch.cat(mask_scores)[keep] if len(mask_scores) == len(found) else None,
+    )
 
 
 def _cut_by_edge(detections: Detections, tile: Tile, size: Size) -> Tensor:

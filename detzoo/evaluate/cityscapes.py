@@ -87,7 +87,7 @@ class CityscapesEvaluator(Evaluator):
             codes = (code.encode("ascii") for code in result.masks.counts)
             masks = (decode_rle(code, result.masks.size).view(bool) for code in codes)
             covered = np.stack([np.bincount(ids[mask], minlength=len(pixels)) for mask in masks])
-            labels, scores = self.labels_of_detector[result.labels], result.scores
+            labels, scores = self.labels_of_detector[result.labels], result.scores_of_masks
         number = np.arange(len(pixels))
         class_id = np.where(number < IDS_PER_CLASS, number, number // IDS_PER_CLASS)
         void = covered[:, np.isin(number, VOID_IDS)].sum(1)

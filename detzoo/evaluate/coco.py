@@ -194,7 +194,7 @@ class Table:
             labels_of_detector[labels],
             boxes,
             area,
-            np.concatenate([np.zeros(0), *(result.scores for result in ordered)]),
+            np.concatenate([np.zeros(0), *(_scores(result, kind) for result in ordered)]),
             np.zeros(len(boxes), bool),
             segmentations,
         )
@@ -255,6 +255,10 @@ def _ground_truth_masks(truth: GroundTruth) -> list[dict[str, Any]]:
         place = f"{truth.source}: annotations[{i}]"
         masks += read_run_lengths([segmentation], [place], size).to_coco()
     return masks
+
+
+def _scores(result: ImageResult, kind: Kind) -> np.ndarray:
+    return result.scores_of_masks if kind == "segm" else result.scores
 
 
 def _result_masks(results: Sequence[ImageResult]) -> tuple[list[dict[str, Any]], np.ndarray]:

@@ -21,7 +21,8 @@ class ImageResult:
     """N detections in one image, small enough to keep those of a whole data set.
 
     ``boxes`` (N, 4) x, y, width, height float64 in original pixels, ``scores`` (N,) float64,
-    ``labels`` (N,) int64 into the detector's class names, ``masks`` where it predicts them.
+    ``labels`` (N,) int64 into the detector's class names, ``masks`` where it predicts them,
+    ``mask_scores`` (N,) float64 where it rates them by themselves.
     """
 
     image_id: ImageId
@@ -29,6 +30,7 @@ class ImageResult:
     scores: np.ndarray
     labels: np.ndarray
     masks: RunLengths | None = None
+    mask_scores: np.ndarray | None = None
 
     @classmethod
     def of(cls, image_id: ImageId, detections: Detections) -> ImageResult:
@@ -45,10 +47,20 @@ class ImageResult:
             scores=detections.scores.detach().cpu().numpy().astype(np.float64),
             labels=detections.labels.detach().cpu().numpy().astype(np.int64),
             masks=masks,
+            mask_scores=(
+                None
+                if detections.mask_scores is None
+                else detections.mask_scores.detach().cpu().numpy().astype(np.float64)
+            ),
         )
 
     def __len__(self) -> int:
         return len(self.boxes)
+
+    @property
+    def scores_of_masks(self) -> np.ndarray:
+        """(N,) what masks are ranked by."""
+        return self.scores if self.mask_scores is None else self.mask_scores
 
     def to_proposals(self) -> np.ndarray:
         """(N, 5) float32 x1, y1, x2, y2, score, as files of proposals hold them."""
@@ -56,31 +68,48 @@ class ImageResult:
         return np.concatenate([corners, self.scores[:, None]], 1).astype(np.float32)
 
     def __getitem__(self, index: np.ndarray) -> ImageResult:
-        masks = None if self.masks is None else self.masks[index]
         return ImageResult(
-            self.image_id, self.boxes[index], self.scores[index], self.labels[index], masks
+            self.image_id,
+            self.boxes[index],
+            self.scores[index],
+            self.labels[index],
+            None if self.masks is None else self.masks[index],
+            None if self.mask_scores is None else self.mask_scores[index],
         )
 
 
 def to_coco(
     results: Sequence[ImageResult], category_ids: Sequence[int | None]
 ) -> list[dict[str, Any]]:
-    """Results as COCO files hold them; ``category_ids`` by label, None for classes to leave out."""
+    """Results as COCO files hold them; ``category_ids`` by label, None for classes to leave out.
+
+    Where masks have scores of their own, "mask_score" holds them, a key that other tools skip.
+    """
     entries: list[dict[str, Any]] = []
     for result in results:
         masks = [None] * len(result) if result.masks is None else result.masks.to_coco()
-        columns = (result.boxes.tolist(), result.scores.tolist(), result.labels.tolist(), masks)
-        for box, score, label, mask in zip(*columns):
+        columns = (
+            result.boxes.tolist(),
+            result.scores.tolist(),
+            result.scores_of_masks.tolist(),
+            result.labels.tolist(),
+            masks,
+        )
+        for box, score, mask_score, label, mask in zip(*columns):
             category_id = category_ids[label]
             if category_id is None:
                 continue
-            entry = {
+            entry: dict[str, Any] = {
                 "image_id": result.image_id,
                 "category_id": category_id,
                 "bbox": box,
                 "score": score,
             }
-            entries.append(entry if mask is None else {**entry, "segmentation": mask})
+            if mask is not None:
+                entry["segmentation"] = mask
+            if result.mask_scores is not None:
+                entry["mask_score"] = mask_score
+            entries.append(entry)
     return entries
 
 
@@ -140,9 +169,17 @@ def read_results(path: str | Path, ground_truth: GroundTruth) -> list[ImageResul
                 scores=np.array([entry["score"] for entry in mine], np.float64),
                 labels=np.array([label_of[entry["category_id"]] for entry in mine], np.int64),
                 masks=masks,
+                mask_scores=_mask_scores(mine),
             )
         )
     return results
+
+
+def _mask_scores(entries: list[Mapping[str, Any]]) -> np.ndarray | None:
+    """(N,) where any entry has one; an entry without it is rated by its box."""
+    if not any("mask_score" in entry for entry in entries):
+        return None
+    return np.array([entry.get("mask_score", entry["score"]) for entry in entries], np.float64)
 
 
 def _boxes(entries: list[Mapping[str, Any]], masks: RunLengths | None) -> np.ndarray:
@@ -180,6 +217,10 @@ def _check_entry(
         )
     if numbers([score], 1) is None:
         raise DataError(f"{where} has the score {score!r}; it must be a finite number")
+    if "mask_score" in entry and numbers([entry["mask_score"]], 1) is None:
+        raise DataError(
+            f"{where} has the mask_score {entry['mask_score']!r}; it must be a finite number"
+        )
     if "bbox" in entry:
         box = numbers(entry["bbox"], 4)
         if box is None or box[2] < 0 or box[3] < 0:

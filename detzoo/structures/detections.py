@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from detzoo.ops.boxes import clip_boxes, flip_boxes
 from detzoo.structures.images import ImageInfo
 from detzoo.structures.masks import BitmapMasks, Masks, RoIMasks
 
@@ -39,19 +38,36 @@ class Candidates:
             self.boxes[index], self.scores[index], self.labels[index], self.group[index]
         )
 
+    def to_original(self, info: ImageInfo) -> Candidates:
+        """With boxes in the pixels of the image file."""
+        return replace(self, boxes=info.to_original(self.boxes))
+
+    @classmethod
+    def join(cls, parts: Sequence[Candidates]) -> Candidates:
+        """Those of several views of one image, all in original pixels."""
+        return cls(
+            torch.cat([part.boxes for part in parts]),
+            torch.cat([part.scores for part in parts]),
+            torch.cat([part.labels for part in parts]),
+            torch.cat([part.group for part in parts]),
+        )
+
 
 @dataclass(frozen=True)
 class Detections:
     """N objects (or proposals): ``boxes`` (N, 4) xyxy, ``scores`` (N,), ``labels`` (N,) int64.
 
     Coordinates are input pixels as a detector returns them, original pixels after
-    :meth:`to_original`. Sorted by falling score. ``masks`` where the model predicts them.
+    :meth:`to_original`. Sorted by falling score. ``masks`` where the model predicts them, and
+    ``mask_scores`` (N,) where it rates them by themselves (Mask Scoring R-CNN); else ``scores``
+    count for masks too.
     """
 
     boxes: Tensor
     scores: Tensor
     labels: Tensor
     masks: Masks | None = None
+    mask_scores: Tensor | None = None
 
     @classmethod
     def empty(cls, device: torch.device | str = "cpu") -> Detections:
@@ -62,26 +78,34 @@ class Detections:
         return len(self.boxes)
 
     def __getitem__(self, index: Tensor | slice) -> Detections:
-        masks = None if self.masks is None else self.masks[index]
-        return Detections(self.boxes[index], self.scores[index], self.labels[index], masks)
+        return Detections(
+            self.boxes[index],
+            self.scores[index],
+            self.labels[index],
+            None if self.masks is None else self.masks[index],
+            None if self.mask_scores is None else self.mask_scores[index],
+        )
 
     def to(self, device: torch.device | str) -> Detections:
-        masks = None if self.masks is None else self.masks.to(device)
         return Detections(
-            self.boxes.to(device), self.scores.to(device), self.labels.to(device), masks
+            self.boxes.to(device),
+            self.scores.to(device),
+            self.labels.to(device),
+            None if self.masks is None else self.masks.to(device),
+            None if self.mask_scores is None else self.mask_scores.to(device),
         )
 
     def to_original(self, info: ImageInfo) -> Detections:
         """In the pixels of the image file: unmoved, unflipped, unscaled, clipped; masks pasted."""
-        offset = self.boxes.new_tensor(info.offset).repeat(2)
-        scale = self.boxes.new_tensor(info.scale).repeat(2)
-        boxes = flip_boxes(self.boxes - offset, info.scaled_size, info.flip) / scale
-        boxes = clip_boxes(boxes, info.original_size)
+        boxes = info.to_original(self.boxes)
         masks = self.masks
         if isinstance(masks, RoIMasks):
-            grids = _flip_maps(masks.probabilities, info.flip)
-            masks = replace(masks, probabilities=grids).paste(boxes, info.original_size)
-        return Detections(boxes, self.scores, self.labels, masks)
+            masks = masks.flipped(info.flip).paste(boxes, info.original_size)
+        return replace(self, boxes=boxes, masks=masks)
+
+    def to_input(self, info: ImageInfo) -> Detections:
+        """Proposals in original pixels -> in those of the network input."""
+        return replace(self, boxes=info.to_input(self.boxes))
 
     def to_supervision(self, class_names: Sequence[str] | None = None) -> supervision.Detections:
         """As ``supervision.Detections``, with the names in ``data["class_name"]`` when given."""
@@ -117,8 +141,3 @@ class Detections:
             torch.as_tensor(labels, dtype=torch.int64),
             masks,
         )
-
-
-def _flip_maps(maps: Tensor, flip: str) -> Tensor:
-    axes = {"none": (), "horizontal": (2,), "vertical": (1,), "diagonal": (1, 2)}[flip]
-    return maps.flip(axes) if axes else maps

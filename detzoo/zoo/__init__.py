@@ -16,6 +16,7 @@ from detzoo.zoo import (
     faster_rcnn,
     fcos,
     free_anchor,
+    fsaf,
     gfl,
     ghm,
     guided_anchoring,
@@ -66,6 +67,7 @@ FAMILIES: tuple[Family, ...] = (
     ghm.FAMILY,
     free_anchor.FAMILY,
     ms_rcnn.FAMILY,
+    fsaf.FAMILY,
     light.FAMILY,
 )
 

@@ -18,6 +18,7 @@ from tests.parity.compare import (
     compare_gradients,
     compare_losses,
     compare_mask_areas,
+    compare_mask_scores,
     match_detections,
 )
 from tests.parity.reference import Reference
@@ -82,6 +83,14 @@ def check_evaluation(model: Detector, reference: Reference) -> list[Finding]:
         areas = pasted.bitmaps.sum((1, 2)).numpy()
         pairs, _ = match_detections(rows, theirs)
         findings.append(compare_mask_areas(areas, reference["mask_areas"], pairs))
+        if "mask_scores" in reference:
+            assert detections.mask_scores is not None
+            # Recorded class after class, unlike the detections.
+            order = np.lexsort((-theirs[:, 1], theirs[:, 0]))
+            mask_scores = np.empty(len(theirs))
+            mask_scores[order] = reference["mask_scores"]
+            ours = detections.mask_scores.numpy()
+            findings.append(compare_mask_scores(ours, mask_scores, pairs))
     return findings
 
 

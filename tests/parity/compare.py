@@ -127,6 +127,16 @@ def compare_mask_areas(
     return Finding("masks", worst, problem)
 
 
+def compare_mask_scores(
+    ours: np.ndarray, theirs: np.ndarray, pairs: list[tuple[int, int]]
+) -> Finding:
+    """Scores of each pair of detections' masks."""
+    gaps = [abs(float(ours[i]) - float(theirs[j])) for i, j in pairs]
+    worst = max(gaps, default=np.inf)
+    problem = "" if worst <= SCORE else f"a score deviates by {worst:.1e}"
+    return Finding("mask scores", worst, problem)
+
+
 def _iou(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
     common = (high - low).clip(0).prod(1)

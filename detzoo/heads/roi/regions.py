@@ -12,7 +12,14 @@ from detzoo.assigners.base import Assigner
 from detzoo.heads.roi.base import RegionBoxHead, RegionMaskHead
 from detzoo.ops.roi_align import rois_of
 from detzoo.samplers.base import Sampler, Sampling
-from detzoo.structures import Assignment, Detections, RoIMasks, Targets
+from detzoo.structures import (
+    Assignment,
+    Candidates,
+    Detections,
+    ImageInfo,
+    RoIMasks,
+    Targets,
+)
 
 
 @dataclass(frozen=True)
@@ -132,14 +139,40 @@ def mask_losses(
     targets: Sequence[Targets],
 ) -> dict[str, Tensor]:
     """Losses of the masks that ``head`` predicts for a batch's positive regions."""
-    labels = torch.cat([regions.labels[regions.is_positive] for regions in sampled])
+    wanted = mask_targets(sampled, targets, logits.shape[-1])
+    return head.loss(logits, positive_labels(sampled), wanted)
+
+
+def positive_labels(sampled: Sequence[SampledRegions]) -> Tensor:
+    """The labels of a batch's positive regions, (R,)."""
+    return torch.cat([regions.labels[regions.is_positive] for regions in sampled])
+
+
+def mask_targets(
+    sampled: Sequence[SampledRegions], targets: Sequence[Targets], size: int
+) -> Tensor:
+    """What the masks of a batch's positive regions should be, (R, size, size) of 0 and 1."""
     wanted = []
     for regions, target in zip(sampled, targets):
         assert target.masks is not None, "a mask head trains on targets with masks"
         boxes = regions.boxes[regions.is_positive]
         index = regions.target_index[regions.is_positive]
-        wanted.append(target.masks.crop_and_resize(boxes, index, logits.shape[-1]))
-    return head.loss(logits, labels, torch.cat(wanted))
+        wanted.append(target.masks.crop_and_resize(boxes, index, size))
+    return torch.cat(wanted)
+
+
+def box_candidates(
+    head: RegionBoxHead,
+    logits: Tensor,
+    deltas: Tensor,
+    proposals: Sequence[Detections],
+    infos: Sequence[ImageInfo],
+    min_score: float,
+) -> list[Candidates]:
+    """Boxes of each image, before suppression; predictions come one image after the other."""
+    counts = [len(image) for image in proposals]
+    columns = zip(logits.split(counts), deltas.split(counts), proposals, infos)
+    return [head.decode(a, b, regions.boxes, info, min_score) for a, b, regions, info in columns]
 
 
 def with_masks(

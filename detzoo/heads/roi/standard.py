@@ -20,6 +20,7 @@ from detzoo.heads.roi.extractor import RoIExtractor
 from detzoo.heads.roi.mask_head import MaskHeadConfig, mask_probabilities
 from detzoo.heads.roi.regions import (
     SampledRegions,
+    box_candidates,
     box_losses,
     label_regions,
     mask_losses,
@@ -185,16 +186,10 @@ class StandardRoIHead(RoIHead):
         infos: Sequence[ImageInfo],
     ) -> list[Candidates]:
         """Boxes of each image, before suppression."""
-        counts = [len(image) for image in proposals]
         pooled = self.pool(features, rois_of([image.boxes for image in proposals]))
         logits, deltas = self.bbox_head(pooled)
-        columns = zip(logits.split(counts), deltas.split(counts), proposals, infos)
-        return [
-            self.bbox_head.decode(
-                image_logits, image_deltas, regions.boxes, info, self.config.select.min_score
-            )
-            for image_logits, image_deltas, regions, info in columns
-        ]
+        min_score = self.config.select.min_score
+        return box_candidates(self.bbox_head, logits, deltas, proposals, infos, min_score)
 
     def add_masks(
         self, features: Sequence[Tensor], detections: Sequence[Detections]
