@@ -83,6 +83,11 @@ class FocalLoss(SigmoidScoring, ClassificationLoss):
         exchange = self._positive(own) - self._negative(own)
         return self._negative(logits).sum(1) + torch.where(is_class, exchange, 0.0)
 
+    def per_class(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The unweighted loss of each answer, (N, C)."""
+        own = F.one_hot(labels, logits.shape[1] + 1)[:, :-1].bool()
+        return torch.where(own, self._positive(logits), self._negative(logits))
+
     def _negative(self, logits: Tensor) -> Tensor:
         return (1 - self.alpha) * logits.sigmoid().pow(self.gamma) * F.softplus(logits)
 

@@ -32,6 +32,7 @@ from detzoo.zoo import (
     rpn,
     sabl,
     seesaw_loss,
+    solo,
     ssd,
     wider_face,
     yolo,
@@ -68,6 +69,7 @@ FAMILIES: tuple[Family, ...] = (
     free_anchor.FAMILY,
     ms_rcnn.FAMILY,
     fsaf.FAMILY,
+    solo.FAMILY,
     light.FAMILY,
 )
 
