@@ -106,11 +106,14 @@ class Bottleneck(ResidualBlock):
             nn.init.zeros_(self.norm(3).weight)
 
     def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.before_relu(x), inplace=True)
+
+    def before_relu(self, x: Tensor) -> Tensor:
+        """The sum of both ways, where others may add theirs."""
         beside = self.downsample(x)
         x = F.relu(self.norm(1).follow(self.conv1, x), inplace=True)
         x = F.relu(self.norm(2).follow(self.conv2, x), inplace=True)
-        x = self.context_block(self.norm(3).follow(self.conv3, x))
-        return F.relu(x + beside, inplace=True)
+        return self.context_block(self.norm(3).follow(self.conv3, x)) + beside
 
 
 class ConvNorm(nn.Sequential):

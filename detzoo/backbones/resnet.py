@@ -13,7 +13,7 @@ from detzoo.backbones.residual import BasicBlock, BlockLayers, Bottleneck, Style
 from detzoo.backbones.staged import StagedBackbone, check_stages
 from detzoo.config import config
 from detzoo.errors import ConfigError
-from detzoo.layers.convolution import Convolution, Deformable, PlainConvolution
+from detzoo.layers.convolution import Convolution, PlainConvolution
 from detzoo.layers.norm import BatchNorm, Norm, NormLayer
 
 BLOCKS = {
@@ -37,6 +37,7 @@ class ResNetConfig(BackboneConfig):
     ``convolution`` is the kind of all convolutions, but for the 3x3 ones of ``deformable_stages``
     where there is a ``deformable`` kind. ``context_ratio`` gives the blocks from the second stage
     on a context block (GCNet). With ``zero_init`` fresh blocks start as their shortcut.
+    With ``returns_image`` the pixels come first, as a map of stride 1 (for a recursive pyramid).
     """
 
     depth: Literal[18, 34, 50, 101, 152] = 50
@@ -47,10 +48,11 @@ class ResNetConfig(BackboneConfig):
     frozen_stages: int = 1
     norm: Norm = BatchNorm(fixed_statistics=True)
     convolution: Convolution = PlainConvolution()
-    deformable: Deformable | None = None
+    deformable: Convolution | None = None
     deformable_stages: tuple[int, ...] = (1, 2, 3)
     context_ratio: float | None = None
     zero_init: bool = True
+    returns_image: bool = False
     groups: int = 1
     width_per_group: int = 64
     # Width of the stem and of the first stage; published weights have 64.
@@ -121,6 +123,13 @@ class ResNet(StagedBackbone):
             frozen_stages=config.frozen_stages,
             checkpoint_activations=config.checkpoint_activations,
         )
+        if config.returns_image:
+            self.out_channels = (3, *self.out_channels)
+            self.out_strides = (1, *self.out_strides)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        features = super().forward(x)
+        return (x, *features) if self.config.returns_image else features
 
     def stem_modules(self) -> list[nn.Module]:
         return [self.conv1, self.norm1]

@@ -1,7 +1,7 @@
 """The kinds of convolution: plain, weight-standardised, deformable.
 
-A kind is a value that builds a module. All modules compute ``convolve(x, kernel(), bias)``, so that
-a norm with fixed statistics can scale the kernel instead of the output, whatever the kind.
+A kind is a value that builds a module. Most modules compute ``convolve(x, kernel(), bias)``, so
+that a norm with fixed statistics can scale the kernel instead of the output.
 """
 
 from __future__ import annotations
@@ -16,7 +16,12 @@ from detzoo.config import config
 
 
 class Conv2d(nn.Conv2d):
-    """A convolution in two steps: which kernel, and what is done with it."""
+    """A convolution in two steps: which kernel, and what is done with it.
+
+    ``foldable`` is whether these two are all: then scaling the kernel scales the output.
+    """
+
+    foldable = True
 
     def kernel(self) -> Tensor:
         """(out, in / groups, h, w)."""
