@@ -33,7 +33,7 @@ LAYERS = (
     ("catalog", "checkpoint", "mmdet", "transfer"),
     ("inputs", "draw", "tiles", "result", "predictor", "loading"),
     ("train",),
-    ("quickstart",),
+    ("quickstart", "benchmark", "logs"),
     ("cli",),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

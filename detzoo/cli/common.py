@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,8 @@ import typer
 from detzoo.errors import ConfigError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from detzoo.data.dataset import DetectionDataset
     from detzoo.experiment import Experiment
 
@@ -27,6 +30,18 @@ Settings = Annotated[
 Device = Annotated[
     str | None,
     typer.Option(help="cpu, cuda, cuda:1, mps. Default: a GPU where there is one."),
+]
+TtaScales = Annotated[
+    str | None,
+    typer.Option(
+        "--tta-scales",
+        metavar="WxH,WxH",
+        help="Look at each image in several sizes and merge what is found: 1000x600,1333x800.",
+    ),
+]
+TtaFlip = Annotated[
+    bool,
+    typer.Option("--tta-flip", help="Also look at the mirrored image and merge what is found."),
 ]
 JsonFile = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Also write it to a JSON file.")
@@ -57,6 +72,29 @@ def apply_setting(experiment: Experiment, setting: str) -> Experiment:
         raise ConfigError(f"--set {setting}: {error}") from None
 
 
+def with_views(experiment: Experiment, scales: str | None, flip: bool) -> Experiment:
+    """``experiment`` with the views that ``--tta-scales`` and ``--tta-flip`` ask for."""
+    from detzoo.data.views import Views
+
+    if scales is None and not flip:
+        return experiment
+    sizes = []
+    for part in (scales or "").split(",") if scales is not None else ():
+        width, _, height = part.partition("x")
+        if not (width.isdigit() and height.isdigit()):
+            raise ConfigError(
+                f"--tta-scales {scales}: write sizes as width x height: 1000x600,1333x800"
+            )
+        sizes.append((int(width), int(height)))
+    flips = ("horizontal",) if flip else experiment.data.views.flips
+    try:
+        views = Views(scales=tuple(sizes) or experiment.data.views.scales, flips=flips)
+        views.of(experiment.data.test_transforms)
+    except ConfigError as error:
+        raise ConfigError(f"--tta-scales {scales}: {error}") from None
+    return replace(experiment, data=replace(experiment.data, views=views))
+
+
 def open_split(path: Path, wanted: str, images: Path | None, **selection: Any) -> DetectionDataset:
     """The ``wanted`` split of a folder, or the annotation file ``path`` itself."""
     from detzoo.data.locate import open_dataset
@@ -77,6 +115,14 @@ def print_dataset(purpose: str, dataset: DetectionDataset) -> None:
     console.print(f"[bold]{purpose}[/]  {escape(text)}", soft_wrap=True)
     for note in dataset.notes:
         console.print(f"  {escape(note)}", soft_wrap=True)
+
+
+def wide_console() -> Console:
+    """A console for tables of names. A pipe has no width, and a name that is cut is of no use."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(width=260, highlight=False)
 
 
 def next_folder(parent: Path, name: str) -> Path:

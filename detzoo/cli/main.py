@@ -7,11 +7,14 @@ import sys
 
 import typer
 
+from detzoo.cli.benchmark import benchmark
 from detzoo.cli.checkpoint import checkpoint
+from detzoo.cli.complexity import complexity
 from detzoo.cli.config import config
 from detzoo.cli.env import env
 from detzoo.cli.evaluate import evaluate
 from detzoo.cli.import_mmdet import import_mmdet
+from detzoo.cli.logs import logs
 from detzoo.cli.models import models
 from detzoo.cli.predict import predict
 from detzoo.cli.quickstart import quickstart
@@ -35,6 +38,9 @@ app.command("models")(models)
 app.command("config")(config)
 app.command("checkpoint")(checkpoint)
 app.command("import-mmdet")(import_mmdet)
+app.add_typer(benchmark, name="benchmark")
+app.command("complexity")(complexity)
+app.add_typer(logs, name="logs")
 app.command("env")(env)
 app.command("quickstart")(quickstart)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from detzoo.cli.common import wide_console
 from detzoo.errors import UserError
 
 if TYPE_CHECKING:
@@ -164,7 +165,6 @@ def _to_json(row: Row) -> dict[str, Any]:
 
 
 def _print_table(rows: list[Row]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     numbers = ("box AP", "mask AP", "AR 1000", "memory GB", "ms", "M params")
@@ -194,8 +194,6 @@ def _print_table(rows: list[Row]) -> None:
             *("" if f is None else f"{f:.1f}" for f in figures),
             f"*{file}" if row.is_available else file,
         )
-    console = Console()
-    # A pipe has no width, and a name that is cut is of no use.
-    console = console if console.is_terminal else Console(width=260)
+    console = wide_console()
     console.print(table)
     console.print(f"{len(rows)} models")

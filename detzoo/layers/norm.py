@@ -12,6 +12,7 @@ from typing_extensions import Self
 
 from detzoo.config import config
 from detzoo.layers.convolution import Conv2d
+from detzoo.layers.folding import Folded, fold, fold_once
 from detzoo.ops.distributed import num_processes
 
 
@@ -64,7 +65,7 @@ class BatchNorm(Norm):
 
     def build(self, channels: int) -> NormLayer:
         if self.fixed_statistics:
-            kind: type[BatchNorm2d | FixedBatchNorm2d] = FixedBatchNorm2d
+            kind: type[BatchNorm2d] = FixedBatchNorm2d
         else:
             kind = SynchronizedBatchNorm2d if self.synchronized else BatchNorm2d
         norm = kind(channels, self.eps, self.momentum)
@@ -93,8 +94,19 @@ class GroupNorm(Norm):
 class BatchNorm2d(nn.BatchNorm2d, NormLayer):
     """Batch norm that learns its statistics."""
 
+    folds = True
+    folded: Folded | None = None
+
     def follow(self, conv: Conv2d, x: Tensor) -> Tensor:
-        return self(conv(x))
+        """``norm(conv(x))``; in evaluation in one convolution, which is remembered."""
+        if self.training or not (self.folds and conv.foldable):
+            return self(conv(x))
+        if torch.is_grad_enabled():
+            return conv.convolve(x, *fold(self, conv))
+        self.folded = fold_once(self, conv, self.folded)
+        if self.folded is None:
+            return conv.convolve(x, *fold(self, conv))
+        return conv.convolve(x, self.folded.kernel, self.folded.bias)
 
 
 class SynchronizedBatchNorm2d(BatchNorm2d):
@@ -125,26 +137,15 @@ class SynchronizedBatchNorm2d(BatchNorm2d):
         self.num_batches_tracked += 1
 
 
-class FixedBatchNorm2d(nn.BatchNorm2d, NormLayer):
+class FixedBatchNorm2d(BatchNorm2d):
     """Batch norm on running statistics that never change: always in evaluation mode."""
+
+    def __init__(self, channels: int, eps: float, momentum: float) -> None:
+        super().__init__(channels, eps, momentum)
+        self.train()
 
     def train(self, mode: bool = True) -> Self:
         return super().train(False)
-
-    def follow(self, conv: Conv2d, x: Tensor) -> Tensor:
-        """``norm(conv(x))`` in one convolution.
-
-        With fixed statistics the norm is a scale and a shift per channel. Scaling the kernel is
-        far cheaper than scaling its output, forward and backward, and autograd finds the same
-        gradients for the norm's weight and bias through the product.
-        """
-        assert self.running_mean is not None
-        assert self.running_var is not None
-        scale = self.weight * (self.running_var + self.eps).rsqrt()
-        shift = self.bias - self.running_mean * scale
-        if conv.bias is not None:
-            shift = shift + conv.bias * scale
-        return conv.convolve(x, conv.kernel() * scale[:, None, None, None], shift)
 
 
 class GroupNorm2d(nn.GroupNorm, NormLayer):
@@ -152,3 +153,10 @@ class GroupNorm2d(nn.GroupNorm, NormLayer):
 
     def follow(self, conv: Conv2d, x: Tensor) -> Tensor:
         return self(conv(x))
+
+
+def set_folding(model: nn.Module, on: bool) -> None:
+    """Whether batch norms fold into their convolutions in evaluation; they do unless told."""
+    for module in model.modules():
+        if isinstance(module, BatchNorm2d):
+            module.folds = on

@@ -23,7 +23,7 @@ from detzoo.evaluate.run import AUTOCAST_TYPES
 from detzoo.experiment import Experiment
 from detzoo.optim.schedules import Schedule
 from detzoo.structures import Batch
-from detzoo.train.distributed import join_processes
+from detzoo.train.distributed import Processes, join_processes
 from detzoo.train.log import Averages, Display, MetricsFiles, Stopwatch, memory_in_use, write_json
 from detzoo.train.state import Learner, Position, load_last, save_best, save_last, seed_step
 from detzoo.train.validation import EarlyStopping, Validation
@@ -75,26 +75,8 @@ def train(
         device = processes.device
         check_labels(experiment, train_data)
         experiment.check_needs(train_data, training=True)
-        usable = train_data.for_training(
-            skip_empty=experiment.data.skip_empty,
-            min_object_size=experiment.data.min_object_size,
-        )
-        loader = build_loader(
-            usable,
-            experiment.data.train_transforms,
-            images_per_device=experiment.data.images_per_device,
-            workers=experiment.data.workers,
-            seed=experiment.seed,
-            training=True,
-            rank=processes.rank,
-            world_size=processes.count,
-            masks=experiment.data.masks,
-            repeats=experiment.data.repeats,
-            oversample_threshold=experiment.data.oversample_threshold,
-            max_proposals=experiment.data.train_proposals,
-            final_transforms=experiment.final.transforms if experiment.final else (),
-            final_epoch=experiment.final_epoch,
-        )
+        usable = usable_data(experiment, train_data)
+        loader = open_loader(experiment, usable, processes)
         stack.callback(loader.close)
         steps_per_epoch = math.ceil(len(loader) / experiment.accumulate)
         schedule, lr_scale, notes = fit_recipe(
@@ -247,6 +229,34 @@ def train(
             if resume_command:
                 display.say(f"go on with: {resume_command}")
         return TrainingResult(run_dir, position.iteration, metrics, position.best, interrupted)
+
+
+def usable_data(experiment: Experiment, data: DetectionDataset) -> DetectionDataset:
+    """The images of ``data`` that ``experiment`` trains on."""
+    return data.for_training(
+        skip_empty=experiment.data.skip_empty, min_object_size=experiment.data.min_object_size
+    )
+
+
+def open_loader(experiment: Experiment, usable: DetectionDataset, processes: Processes) -> Loader:
+    """The training batches of this process."""
+    data = experiment.data
+    return build_loader(
+        usable,
+        data.train_transforms,
+        images_per_device=data.images_per_device,
+        workers=data.workers,
+        seed=experiment.seed,
+        training=True,
+        rank=processes.rank,
+        world_size=processes.count,
+        masks=data.masks,
+        repeats=data.repeats,
+        oversample_threshold=data.oversample_threshold,
+        max_proposals=data.train_proposals,
+        final_transforms=experiment.final.transforms if experiment.final else (),
+        final_epoch=experiment.final_epoch,
+    )
 
 
 def check_labels(experiment: Experiment, data: DetectionDataset) -> None:

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detzoo.layers.convolution import Conv2d
-from detzoo.layers.norm import BatchNorm, FixedBatchNorm2d
+from detzoo.layers.norm import BatchNorm, BatchNorm2d, FixedBatchNorm2d, set_folding
 
 
 def conv_and_norm(groups: int = 1) -> tuple[Conv2d, FixedBatchNorm2d]:
@@ -77,3 +77,70 @@ def test_checkpoints_hold_what_those_of_torch_hold() -> None:
     plain = nn.BatchNorm2d(3).state_dict()
     for fixed in (False, True):
         assert list(BatchNorm(fixed_statistics=fixed).build(3).state_dict()) == list(plain)
+
+
+def eval_pair() -> tuple[Conv2d, BatchNorm2d]:
+    """A convolution and a norm in evaluation, which may fold."""
+    conv = Conv2d(3, 5, 3, bias=True)
+    norm = BatchNorm().build(5)
+    assert isinstance(norm, BatchNorm2d)
+    assert norm.running_mean is not None
+    norm.running_mean.copy_(torch.arange(5.0))
+    return conv, norm.eval()
+
+
+@torch.no_grad()
+def test_in_evaluation_the_folded_kernel_is_remembered() -> None:
+    conv, norm = eval_pair()
+    x = torch.randn(2, 3, 6, 6)
+    torch.testing.assert_close(norm.follow(conv, x), norm(conv(x)))
+    first = norm.folded
+    norm.follow(conv, x)
+    assert first is not None
+    assert norm.folded is first
+    set_folding(norm, False)
+    assert torch.equal(norm.follow(conv, x), norm(conv(x)))
+
+
+@torch.no_grad()
+def test_a_remembered_kernel_follows_what_it_was_made_of() -> None:
+    conv, norm = eval_pair()
+    x = torch.randn(2, 3, 6, 6)
+    for change in (
+        lambda: conv.weight.mul_(2),
+        lambda: norm.get_buffer("running_var").fill_(3.0),
+        lambda: conv.load_state_dict({k: v + 1 for k, v in conv.state_dict().items()}),
+        lambda: norm.double() and conv.double(),
+    ):
+        norm.follow(conv, x)
+        change()
+        x = x.to(conv.weight.dtype)
+        torch.testing.assert_close(norm.follow(conv, x), norm(conv(x)))
+
+
+@torch.no_grad()
+def test_a_remembered_kernel_has_the_precision_of_the_pass() -> None:
+    conv, norm = eval_pair()
+    x = torch.randn(2, 3, 6, 6)
+    norm.follow(conv, x)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = norm.follow(conv, x)
+    assert out.dtype == torch.bfloat16
+    assert norm.follow(conv, x).dtype == torch.float32
+
+
+def test_weights_made_in_inference_mode_are_folded_each_time() -> None:
+    with torch.inference_mode():
+        conv, norm = eval_pair()
+        x = torch.randn(2, 3, 6, 6)
+        torch.testing.assert_close(norm.follow(conv, x), norm(conv(x)))
+        assert norm.folded is None
+
+
+def test_in_training_batches_give_the_statistics() -> None:
+    conv, norm = eval_pair()
+    norm.train()
+    x = torch.randn(2, 3, 6, 6)
+    out = norm.follow(conv, x)
+    torch.testing.assert_close(out.mean((0, 2, 3)), torch.zeros(5), rtol=0, atol=1e-5)
+    assert norm.folded is None

@@ -1,0 +1,168 @@
+"""Inference speed, as the model zoo measured it: forward pass and post-processing, image by image.
+
+Loading an image and scaling it is timed apart and not counted. Several models take turns on each
+image, so that a noisy machine is noisy for all.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from detzoo.benchmark.machine import reset_peak_memory, synchronize
+from detzoo.benchmark.spread import Spread
+from detzoo.data.images import read_image
+from detzoo.data.loader import collate
+from detzoo.data.sample import Sample, Transform, apply
+from detzoo.detectors.base import Detector
+from detzoo.evaluate.run import AUTOCAST_TYPES, Precision
+from detzoo.structures import Batch, ImageInfo, Targets
+from detzoo.train.log import memory_in_use
+
+# The size of images that are made where none are given, (height, width): COCO's usual one.
+MADE_SIZE = (480, 640)
+
+
+@dataclass(frozen=True)
+class InferenceOptions:
+    """How to measure. The first ``warmup`` batches are not counted."""
+
+    num_images: int = 2000
+    warmup: int = 5
+    batch_size: int = 1
+    precision: Precision = "fp32"
+    channels_last: bool = True
+    compiled: bool = False
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model to measure, on its device, and how images reach it."""
+
+    name: str
+    model: Detector
+    transforms: tuple[Transform, ...]
+
+
+@dataclass(frozen=True)
+class InferenceResult:
+    """``seconds`` and ``loading`` are per image. ``memory_gb`` is the device's peak (on CUDA), or
+    the process's, which is that of all models together."""
+
+    name: str
+    seconds: Spread
+    loading: Spread
+    detections: float
+    memory_gb: float
+
+    @property
+    def images_per_second(self) -> float:
+        return 1 / self.seconds.median
+
+
+@dataclass
+class _Record:
+    seconds: list[float] = field(default_factory=list)
+    loading: list[float] = field(default_factory=list)
+    detections: int = 0
+    images: int = 0
+    memory_gb: float = 0.0
+
+
+def measure_inference(
+    subjects: Sequence[Subject],
+    images: Sequence[Path],
+    options: InferenceOptions,
+    progress: Callable[[int, dict[str, float]], None] | None = None,
+) -> list[InferenceResult]:
+    """Measures all ``subjects`` on ``images``, over and over until there are enough.
+
+    Without images, random ones of COCO's usual size are made. ``progress`` is told, after each
+    batch, how many images are done, and the running average of seconds per image by name.
+    """
+    records = {subject.name: _Record() for subject in subjects}
+    runs = {subject.name: _prepared(subject, options) for subject in subjects}
+    source = _endless(images)
+    batches = options.warmup + -(-options.num_images // options.batch_size)
+    for number in range(batches):
+        raw = [next(source) for _ in range(options.batch_size)]
+        for subject in subjects:
+            record, device = records[subject.name], subject.model.device
+            started = time.perf_counter()
+            batch = _load(raw, subject.transforms)
+            loaded = time.perf_counter()
+            reset_peak_memory(device)
+            found = runs[subject.name](batch)
+            synchronize(device)
+            done = time.perf_counter()
+            record.memory_gb = max(record.memory_gb, memory_in_use(device))
+            if number >= options.warmup:
+                record.loading.append((loaded - started) / len(batch))
+                record.seconds.append((done - loaded) / len(batch))
+                record.detections += found
+                record.images += len(batch)
+        if progress is not None and number >= options.warmup:
+            running = {name: float(np.mean(record.seconds)) for name, record in records.items()}
+            progress((number - options.warmup + 1) * options.batch_size, running)
+    return [
+        InferenceResult(
+            name,
+            Spread.of(record.seconds),
+            Spread.of(record.loading),
+            record.detections / record.images,
+            record.memory_gb,
+        )
+        for name, record in records.items()
+    ]
+
+
+def _prepared(subject: Subject, options: InferenceOptions) -> Callable[[Batch], int]:
+    """What is timed: from raw pixels to detections in original pixels; returns their number."""
+    model = subject.model.eval()
+    layout = torch.channels_last if options.channels_last else torch.contiguous_format
+    model.to(memory_format=layout)
+    extract = model.extract_features
+    if options.compiled:
+        extract = torch.compile(extract)
+    autocast = torch.autocast(
+        model.device.type,
+        AUTOCAST_TYPES[options.precision],
+        enabled=options.precision != "fp32",
+    )
+
+    @torch.inference_mode()
+    def run(batch: Batch) -> int:
+        with autocast:
+            images = model.preprocess(batch)
+            pixels = images.pixels.contiguous(memory_format=layout)
+            detections = model.detect(extract(pixels), images)
+        found = [image.to_original(info) for image, info in zip(detections, images.infos)]
+        return sum(len(image) for image in found)
+
+    return run
+
+
+def _load(raw: Sequence[Path | np.ndarray], transforms: Sequence[Transform]) -> Batch:
+    """The batch of images or of their files."""
+    samples = []
+    for item in raw:
+        image = read_image(item) if isinstance(item, Path) else item
+        targets = Targets.of(torch.zeros((0, 4)), torch.zeros(0, dtype=torch.int64))
+        sample = Sample(image, targets, ImageInfo.of((image.shape[0], image.shape[1])))
+        samples.append(apply(transforms, sample, np.random.default_rng(0)))
+    return collate(samples, with_targets=False)
+
+
+def _endless(images: Sequence[Path]) -> Iterator[Path | np.ndarray]:
+    """The images in turns, without end."""
+    rng = np.random.default_rng(0)
+    made: list[Path | np.ndarray] = [
+        rng.integers(0, 256, (*MADE_SIZE, 3), dtype=np.uint8) for _ in range(8)
+    ]
+    while True:
+        yield from images or made

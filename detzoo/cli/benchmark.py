@@ -1,0 +1,402 @@
+"""``detzoo benchmark``: how fast models run and train, and what loading costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from detzoo.cli.common import (
+    Device,
+    JsonFile,
+    Settings,
+    find_experiment,
+    open_split,
+    wide_console,
+)
+from detzoo.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
+
+    from detzoo.benchmark.inference import InferenceResult, Subject
+    from detzoo.benchmark.training import TrainingFigures
+    from detzoo.data.dataset import DetectionDataset
+    from detzoo.detectors.base import Detector
+    from detzoo.experiment import Experiment
+
+benchmark = typer.Typer(
+    no_args_is_help=True, help="Measure inference, training and loading.", rich_markup_mode="rich"
+)
+
+Precision = Annotated[str, typer.Option(help="fp32, bf16 or fp16.")]
+
+
+@benchmark.command("inference")
+def inference(
+    names: Annotated[
+        list[str],
+        typer.Argument(metavar="NAME...", help="Models, checkpoints or V2 config files."),
+    ],
+    weights: Annotated[
+        Path | None, typer.Option(help="Weights for a single NAME. Default: random ones.")
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of images. Default: random 640x480 ones.")
+    ] = None,
+    num_images: Annotated[int, typer.Option(min=1, help="Images to measure.")] = 2000,
+    warmup: Annotated[int, typer.Option(min=0, help="First batches that do not count.")] = 5,
+    log_interval: Annotated[
+        int, typer.Option(min=1, help="Images between two lines of running averages.")
+    ] = 50,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images at once.")] = 1,
+    precision: Precision = "fp32",
+    fuse_conv_bn: Annotated[
+        bool,
+        typer.Option(
+            "--fuse-conv-bn/--no-fuse-conv-bn", help="Fold batch norms into convolutions."
+        ),
+    ] = True,
+    channels_last: Annotated[
+        bool,
+        typer.Option("--channels-last/--no-channels-last", help="Layout of feature maps."),
+    ] = True,
+    compile_model: Annotated[
+        bool, typer.Option("--compile", help="Compile backbone and neck (torch.compile).")
+    ] = False,
+    settings: Settings = None,
+    device: Device = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Measure inference as the model zoo did: forward pass and post-processing, image by image.
+
+    Loading images is timed apart. The first 5 images are not counted. Several models take turns
+    on every image. Speed does not depend on the weights, but for how many objects are found.
+
+    Examples:
+
+      detzoo benchmark inference faster_rcnn_r50_fpn_1x_coco --num-images 50
+
+      detzoo benchmark inference retinanet_r50_fpn_1x_coco fcos_r50_caffe_fpn_gn-head_1x_coco
+      --images val2017 --precision bf16 --json speed.json
+    """
+    import torch
+
+    from detzoo.benchmark.inference import InferenceOptions, measure_inference
+    from detzoo.benchmark.machine import describe_machine
+    from detzoo.devices import resolve_device
+    from detzoo.files import write_json
+    from detzoo.inputs import find_files
+    from detzoo.layers.norm import set_folding
+
+    _check_precision(precision)
+    if len(set(names)) < len(names):
+        raise ConfigError(f"{' '.join(names)}: a model is named twice")
+    if weights is not None and len(names) > 1:
+        raise ConfigError(f"--weights {weights}: goes with a single model")
+    chosen = resolve_device(device)
+    torch.manual_seed(0)
+    subjects = [_subject(name, weights, settings, chosen) for name in names]
+    files = [] if images is None else find_files(images)
+    options = InferenceOptions(
+        num_images=num_images,
+        warmup=warmup,
+        batch_size=batch_size,
+        precision=precision,  # type: ignore[arg-type]
+        channels_last=channels_last,
+        compiled=compile_model,
+    )
+    last_shown = 0
+
+    def show(done: int, running: dict[str, float]) -> None:
+        nonlocal last_shown
+        if done - last_shown >= log_interval:
+            last_shown = done
+            figures = "  ".join(f"{n} {1 / s:.2f} img/s" for n, s in running.items())
+            print(f"{done}/{num_images}  {figures}", flush=True)
+
+    for subject in subjects:
+        set_folding(subject.model, fuse_conv_bn)
+    results = measure_inference(subjects, files, options, show)
+    _print_inference(results)
+    if json_file is not None:
+        settings_used = {
+            "num_images": num_images,
+            "warmup": warmup,
+            "batch_size": batch_size,
+            "precision": precision,
+            "fuse_conv_bn": fuse_conv_bn,
+            "channels_last": channels_last,
+            "compile": compile_model,
+            "images": None if images is None else str(images),
+        }
+        content = {
+            "what": "inference",
+            "machine": describe_machine(chosen),
+            "settings": settings_used,
+            "models": [
+                {
+                    "name": result.name,
+                    "images_per_second": result.images_per_second,
+                    "seconds": result.seconds.to_json(),
+                    "loading_seconds": result.loading.to_json(),
+                    "detections_per_image": result.detections,
+                    "memory_gb": result.memory_gb,
+                }
+                for result in results
+            ],
+        }
+        write_json(json_file, content)
+
+
+@benchmark.command("training")
+def training(
+    name: Annotated[str, typer.Argument(help="A model, a checkpoint or a V2 config file.")],
+    data: Annotated[Path, typer.Option(help="Folder of a data set, or a COCO JSON.")],
+    images: Annotated[
+        Path | None, typer.Option(help="Image folder, where --data is an annotation file.")
+    ] = None,
+    steps: Annotated[int, typer.Option(min=2, help="Steps in all.")] = 500,
+    skip: Annotated[int, typer.Option(min=1, help="First steps that do not count.")] = 100,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Images per step on each device.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=0, help="Processes that load images.")] = None,
+    precision: Annotated[str | None, typer.Option(help="fp32, bf16 or fp16.")] = None,
+    settings: Settings = None,
+    device: Device = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Measure training as the model zoo did: images per second over steps 100 to 500.
+
+    Also says where a step's time goes, and the peak memory: the most of any process. Starts from
+    random weights, whatever the recipe starts from. Works under torchrun.
+
+    Examples:
+
+      detzoo benchmark training faster_rcnn_r50_fpn_1x_coco --data coco
+
+      detzoo benchmark training retinanet_r50_fpn_1x_coco --data coco --steps 30 --skip 5
+
+      torchrun --nproc-per-node 8 -m detzoo benchmark training mask_rcnn_r50_fpn_1x_coco --data coco
+    """
+    from detzoo.benchmark.machine import describe_machine
+    from detzoo.benchmark.training import measure_training
+    from detzoo.devices import resolve_device
+    from detzoo.files import write_json
+    from detzoo.train.distributed import join_processes
+
+    if skip >= steps:
+        raise ConfigError(f"--skip {skip}: leaves nothing of {steps} steps to measure")
+    experiment, dataset, model = _training_setup(
+        name, data, images, settings, batch_size, workers, precision
+    )
+    with join_processes(resolve_device(device)) as processes:
+
+        def show(done: int) -> None:
+            if processes.is_first and done % 50 == 0:
+                print(f"{done}/{steps}", flush=True)
+
+        figures = measure_training(
+            name, experiment, model, dataset, processes, first=skip, last=steps, progress=show
+        )
+        if processes.is_first:
+            _print_training(figures)
+            if json_file is not None:
+                content = {
+                    "what": "training",
+                    "machine": describe_machine(processes.device),
+                    "settings": {
+                        "batch_size": experiment.data.images_per_device,
+                        "precision": experiment.precision,
+                        "workers": experiment.data.workers,
+                        "first": skip,
+                        "last": steps,
+                        "processes": figures.processes,
+                    },
+                    "models": [
+                        {
+                            "name": name,
+                            "images_per_second": figures.images_per_second,
+                            "seconds": figures.seconds.to_json(),
+                            "phases": figures.phases,
+                            "memory_gb": figures.memory_gb,
+                        }
+                    ],
+                }
+                write_json(json_file, content)
+
+
+@benchmark.command("loader")
+def loader(
+    name: Annotated[str, typer.Argument(help="The model whose pipeline is measured.")],
+    data: Annotated[Path, typer.Option(help="Folder of a data set, or a COCO JSON.")],
+    images: Annotated[
+        Path | None, typer.Option(help="Image folder, where --data is an annotation file.")
+    ] = None,
+    num_images: Annotated[int, typer.Option(min=1, help="Images for the table of steps.")] = 100,
+    batches: Annotated[int, typer.Option(min=1, help="Batches of the whole loader.")] = 50,
+    model_steps: Annotated[
+        int, typer.Option(min=0, help="Training steps to compare with; 0 compares with none.")
+    ] = 5,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Images per step on each device.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=0, help="Processes that load images.")] = None,
+    settings: Settings = None,
+    device: Device = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Measure the loader: each step of the pipeline, the whole of it, and whether it is too slow.
+
+    Examples:
+
+      detzoo benchmark loader faster_rcnn_r50_fpn_1x_coco --data coco --workers 4
+
+      detzoo benchmark loader yolox_s_8x8_300e_coco --data my_data --model-steps 0
+    """
+    from detzoo.benchmark.loading import measure_loader, measure_steps
+    from detzoo.benchmark.machine import describe_machine
+    from detzoo.benchmark.training import measure_training
+    from detzoo.devices import resolve_device
+    from detzoo.files import write_json
+    from detzoo.train.distributed import join_processes
+    from detzoo.train.loop import open_loader, usable_data
+
+    experiment, dataset, model = _training_setup(
+        name, data, images, settings, batch_size, workers, None
+    )
+    steps = measure_steps(dataset, experiment, num_images)
+    trained = None
+    with join_processes(resolve_device(device)) as processes:
+        source = open_loader(experiment, usable_data(experiment, dataset), processes)
+        delivered = measure_loader(source, batches)
+        source.close()
+        if model_steps:
+            figures = measure_training(
+                name, experiment, model, dataset, processes, first=1, last=model_steps + 1
+            )
+            busy = sum(value for phase, value in figures.phases.items() if phase != "data")
+            trained = experiment.data.images_per_device / busy
+        machine = describe_machine(processes.device)
+    _print_loading(steps, delivered, trained, experiment.data.workers)
+    if json_file is not None:
+        content = {
+            "what": "loader",
+            "machine": machine,
+            "settings": {"workers": experiment.data.workers, "name": name},
+            "steps": {step: spread.to_json() for step, spread in steps.items()},
+            "images_per_second": delivered,
+            "model_images_per_second": trained,
+        }
+        write_json(json_file, content)
+
+
+# ---------------------------------------------------------------------------------- internals
+
+
+def _check_precision(precision: str) -> None:
+    if precision not in ("fp32", "bf16", "fp16"):
+        raise ConfigError(f"--precision {precision}: is not one of fp32, bf16, fp16")
+
+
+def _subject(
+    name: str, weights: Path | None, settings: Sequence[str] | None, device: torch.device
+) -> Subject:
+    """The model called ``name``: with its own weights if it is a checkpoint, else random ones."""
+    from detzoo.benchmark.inference import Subject
+    from detzoo.loading import is_checkpoint_path, load
+
+    if (weights is not None or is_checkpoint_path(name)) and not settings:
+        predictor = load(name, weights, device)
+        return Subject(name, predictor.model, predictor.experiment.data.test_transforms)
+    if weights is not None:
+        raise ConfigError("--set: changes the model, so --weights would not fit")
+    experiment = find_experiment(name, settings)
+    model = experiment.build_model().to(device)
+    return Subject(name, model, experiment.data.test_transforms)
+
+
+def _training_setup(
+    name: str,
+    data: Path,
+    images: Path | None,
+    settings: Sequence[str] | None,
+    batch_size: int | None,
+    workers: int | None,
+    precision: str | None,
+) -> tuple[Experiment, DetectionDataset, Detector]:
+    """The experiment for the classes of the data, the data, and a model with random weights."""
+    from dataclasses import replace
+
+    import torch
+
+    experiment = find_experiment(name, settings)
+    if precision is not None:
+        _check_precision(precision)
+        experiment = replace(experiment, precision=precision)  # type: ignore[arg-type]
+    changes: dict[str, Any] = {}
+    if batch_size is not None:
+        changes["images_per_device"] = batch_size
+    if workers is not None:
+        changes["workers"] = workers
+    experiment = replace(experiment, data=replace(experiment.data, **changes))
+    dataset = open_split(data, "train", images)
+    experiment = replace(experiment, class_names=dataset.class_names)
+    torch.manual_seed(experiment.seed)
+    return experiment, dataset, experiment.build_model()
+
+
+def _print_inference(results: Sequence[InferenceResult]) -> None:
+    from rich.table import Table
+
+    table = Table("model", "img/s", "ms", "10 %", "90 %", "loading ms", "objects", "GB", box=None)
+    table.columns[0].no_wrap = True
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for result in results:
+        seconds = result.seconds
+        table.add_row(
+            result.name,
+            f"{result.images_per_second:.2f}",
+            *(f"{1000 * value:.1f}" for value in (seconds.median, seconds.low, seconds.high)),
+            f"{1000 * result.loading.median:.1f}",
+            f"{result.detections:.1f}",
+            f"{result.memory_gb:.2f}",
+        )
+    wide_console().print(table)
+
+
+def _print_training(figures: TrainingFigures) -> None:
+    seconds = figures.seconds
+    print(
+        f"{figures.name}: {figures.images_per_second:.2f} images/s on {figures.processes} "
+        f"process{'es' if figures.processes > 1 else ''}; step {seconds.median:.3f} s "
+        f"({seconds.low:.3f} to {seconds.high:.3f}); memory {figures.memory_gb:.2f} GB"
+    )
+    whole = sum(figures.phases.values())
+    for phase, value in figures.phases.items():
+        print(f"  {phase:10} {1000 * value:9.1f} ms  {100 * value / whole:5.1f} %")
+
+
+def _print_loading(
+    steps: dict[str, Any], delivered: float, trained: float | None, workers: int
+) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("step", "img/s", "ms", "10 %", "90 %", box=None)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name, spread in steps.items():
+        times = (spread.median, spread.low, spread.high)
+        rate = 1 / spread.median if spread.median else float("inf")
+        table.add_row(name, f"{rate:.0f}", *(f"{1000 * value:.2f}" for value in times))
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(f"whole loader with {workers} workers: {delivered:.1f} images/s")
+    if trained is not None:
+        slower = "the loader: give it more workers" if delivered < trained else "the model"
+        console.print(f"the model trains on {trained:.1f} images/s; the bottleneck is {slower}")

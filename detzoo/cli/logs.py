@@ -1,0 +1,88 @@
+"""``detzoo logs``: what training runs wrote down, as curves and as a summary."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from detzoo.errors import ConfigError
+
+if TYPE_CHECKING:
+    from detzoo.logs import RunLog
+
+logs = typer.Typer(
+    no_args_is_help=True,
+    help="Curves and step times of training runs, detzoo's and MMDetection's.",
+    rich_markup_mode="rich",
+)
+
+Files = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="FILE...", help="metrics.jsonl, the folder of a run, or V2's .log.json."
+    ),
+]
+
+
+@logs.command("plot")
+def plot(
+    files: Files,
+    keys: Annotated[
+        str, typer.Option(metavar="A,B,...", help="Losses or metrics. summary lists them.")
+    ] = "loss",
+    axis: Annotated[str, typer.Option("--x", help="epoch or iteration.")] = "epoch",
+    out: Annotated[Path, typer.Option("--out", "-o", help="A .png, .svg or .pdf.")] = Path(
+        "curves.png"
+    ),
+) -> None:
+    """Draw losses or metrics over the course of one run or several.
+
+    Examples:
+
+      detzoo logs plot runs/retinanet-1 --keys loss_cls,loss_bbox
+
+      detzoo logs plot runs/a-1 runs/b-1 20200130_002941.log.json --keys bbox/AP50 -o ap.svg
+    """
+    from detzoo.logs import draw_curves
+
+    if axis not in ("epoch", "iteration"):
+        raise ConfigError(f"--x {axis}: is neither epoch nor iteration")
+    names = [key.strip() for key in keys.split(",") if key.strip()]
+    if not names:
+        raise ConfigError(f"--keys {keys!r}: names nothing to draw")
+    draw_curves(_read(files), names, axis, out)  # type: ignore[arg-type]
+    print(f"wrote {out}")
+
+
+@logs.command("summary")
+def summary(files: Files) -> None:
+    """Show how long steps took, the slowest and the fastest epoch, and the last values.
+
+    Examples:
+
+      detzoo logs summary runs/retinanet-1 runs/retinanet-2
+    """
+    from detzoo.logs import epoch_times
+
+    for log in _read(files):
+        times = epoch_times(log)
+        print(f"{log.name}  ({log.source})")
+        print(
+            f"  step {times.mean:.4f} s on average; slowest epoch {times.slowest[0]}: "
+            f"{times.slowest[1]:.4f} s, fastest epoch {times.fastest[0]}: {times.fastest[1]:.4f} s"
+            f", deviation over epochs {times.deviation:.4f} s"
+        )
+        for kind in ("train", "val"):
+            records = [record for record in log.records if record.kind == kind]
+            if records:
+                last = records[-1]
+                values = "  ".join(f"{key} {value:.4g}" for key, value in last.values.items())
+                print(f"  last {kind} record, epoch {last.epoch:.2f}: {values}")
+
+
+def _read(files: list[Path]) -> list[RunLog]:
+    from detzoo.logs import read_log
+
+    return [read_log(file) for file in files]

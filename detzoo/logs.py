@@ -1,0 +1,180 @@
+"""Logs of training runs: detzoo's ``metrics.jsonl`` and MMDetection's ``.log.json``."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from detzoo.errors import DataError
+
+Axis = Literal["epoch", "iteration"]
+
+# What names a record rather than measuring something.
+_PLACE = frozenset({"kind", "mode", "iteration", "iter", "epoch"})
+
+
+@dataclass(frozen=True)
+class LogRecord:
+    """Named values at one moment. ``epoch`` counts epochs done, with fractions."""
+
+    kind: Literal["train", "val"]
+    epoch: float
+    iteration: int
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class RunLog:
+    """The records of one run, in order. ``name`` is that of its folder or file."""
+
+    name: str
+    source: str
+    records: tuple[LogRecord, ...]
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The names of all values, in the order of their first appearance."""
+        return tuple(dict.fromkeys(key for record in self.records for key in record.values))
+
+    def curve(self, key: str, axis: Axis) -> tuple[list[float], list[float]]:
+        """The positions and values of ``key``. Raises :class:`DataError` where there is none."""
+        points = [
+            (float(getattr(record, axis)), record.values[key])
+            for record in self.records
+            if key in record.values
+        ]
+        if not points:
+            raise DataError(f"{self.source}: has no {key!r}; it has {', '.join(self.keys)}.")
+        return [x for x, _ in points], [y for _, y in points]
+
+
+@dataclass(frozen=True)
+class EpochTimes:
+    """Mean seconds per step, epoch by epoch (from 1), and over all."""
+
+    mean: float
+    deviation: float
+    slowest: tuple[int, float]
+    fastest: tuple[int, float]
+
+
+def read_log(path: Path) -> RunLog:
+    """The log in a file, or in the folder of a run.
+
+    Raises :class:`DataError` naming the file, and the line that cannot be read.
+    """
+    file = path / "metrics.jsonl" if path.is_dir() else path
+    rows = _read_rows(file)
+    is_ours = any("kind" in row for row in rows)
+    is_theirs = any("mode" in row for row in rows)
+    if not is_ours and not is_theirs:
+        raise DataError(
+            f"{file}: is no log of a training: neither detzoo's metrics.jsonl nor MMDetection's "
+            ".log.json."
+        )
+    name = file.parent.name if file.name == "metrics.jsonl" else file.name.removesuffix(".log.json")
+    records = _ours(rows) if is_ours else _theirs(rows)
+    return RunLog(name or file.stem, str(file), tuple(records))
+
+
+def epoch_times(log: RunLog) -> EpochTimes:
+    """How long a step took. Raises :class:`DataError` where the log does not say."""
+    by_epoch: dict[int, list[float]] = defaultdict(list)
+    for record in log.records:
+        seconds = record.values.get("step_time", record.values.get("time"))
+        if record.kind == "train" and seconds is not None:
+            by_epoch[max(1, math.ceil(record.epoch))].append(seconds)
+    if not by_epoch:
+        raise DataError(f"{log.source}: says nothing of the time of a step.")
+    means = {epoch: statistics.fmean(times) for epoch, times in by_epoch.items()}
+    every = [seconds for times in by_epoch.values() for seconds in times]
+    return EpochTimes(
+        mean=statistics.fmean(every),
+        deviation=statistics.pstdev(means.values()),
+        slowest=max(means.items(), key=lambda item: item[1]),
+        fastest=min(means.items(), key=lambda item: item[1]),
+    )
+
+
+def draw_curves(logs: Sequence[RunLog], keys: Sequence[str], axis: Axis, out: Path) -> None:
+    """Draws every one of ``keys`` of every run into ``out``: a PNG, SVG or PDF by its suffix.
+
+    Raises :class:`DataError` where a run lacks a key, or the file cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.add_subplot()
+    for log in logs:
+        for key in keys:
+            x, y = log.curve(key, axis)
+            label = key if len(logs) == 1 else f"{log.name}: {key}"
+            axes.plot(x, y, label=label, marker="o" if len(x) < 30 else None, markersize=3)
+    axes.set_xlabel(axis)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    try:
+        figure.savefig(out, dpi=150)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{out}: cannot be written: {error}. Give a .png, .svg or .pdf.") from None
+
+
+def _read_rows(file: Path) -> list[dict[str, Any]]:
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise DataError(f"{file}: no such file; give a log, or the folder of a run.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{file}: cannot be read as text ({error}).") from None
+    rows = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            if number == len(lines):  # a run that was killed while it wrote
+                break
+            raise DataError(f"{file}: line {number} is not valid JSON: {error.msg}.") from None
+        if not isinstance(row, dict):
+            raise DataError(f"{file}: line {number} is not a record.")
+        rows.append(row)
+    return rows
+
+
+def _ours(rows: Sequence[Mapping[str, Any]]) -> list[LogRecord]:
+    records = []
+    epoch = 0.0
+    for row in rows:
+        epoch = row.get("epoch", epoch)  # evaluations follow the training record of their step
+        records.append(LogRecord(row["kind"], float(epoch), row["iteration"], _values(row)))
+    return records
+
+
+def _theirs(rows: Sequence[Mapping[str, Any]]) -> list[LogRecord]:
+    """V2 counts iterations within the epoch, and epochs from 1 while they last."""
+    train = [row for row in rows if row.get("mode") == "train"]
+    length = max((int(row["iter"]) for row in train), default=0)
+    records = []
+    for row in rows:
+        if row.get("mode") == "train":
+            done = (row["epoch"] - 1) * length + row["iter"]
+            records.append(LogRecord("train", done / max(length, 1), done, _values(row)))
+        elif row.get("mode") == "val":
+            done = row["epoch"] * length
+            records.append(LogRecord("val", float(row["epoch"]), done, _values(row)))
+    return records
+
+
+def _values(row: Mapping[str, Any]) -> dict[str, float]:
+    return {
+        key: float(value)
+        for key, value in row.items()
+        if key not in _PLACE and type(value) in (int, float)
+    }

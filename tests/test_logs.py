@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from detzoo.errors import DataError
+from detzoo.logs import draw_curves, epoch_times, read_log
+
+OURS = [
+    {"kind": "train", "iteration": 5, "epoch": 0.5, "loss": 3.0, "step_time": 0.2},
+    {"kind": "train", "iteration": 10, "epoch": 1.0, "loss": 2.0, "step_time": 0.4},
+    {"kind": "val", "iteration": 10, "bbox/AP": 0.1},
+    {"kind": "train", "iteration": 20, "epoch": 2.0, "loss": None, "step_time": 0.1},
+]
+THEIRS = [
+    {"env_info": "...", "seed": 0, "exp_name": "x.py"},
+    {"mode": "train", "epoch": 1, "iter": 50, "loss": 3.0, "time": 0.5},
+    {"mode": "train", "epoch": 1, "iter": 100, "loss": 2.0, "time": 0.3},
+    {"mode": "val", "epoch": 1, "iter": 7, "bbox_mAP": 0.1, "bbox_mAP_copypaste": "0.1 0.2"},
+    {"mode": "train", "epoch": 2, "iter": 50, "loss": 1.0, "time": 0.1},
+]
+
+
+def write(path: Path, rows: list[dict[str, object]]) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_our_log(tmp_path: Path) -> None:
+    log = read_log(write(tmp_path / "run-1" / "metrics.jsonl", OURS).parent)
+    assert log.name == "run-1"
+    assert log.keys == ("loss", "step_time", "bbox/AP")
+    assert log.curve("loss", "epoch") == ([0.5, 1.0], [3.0, 2.0])  # the lost one is left out
+    assert log.curve("bbox/AP", "iteration") == ([10.0], [0.1])
+    assert log.curve("bbox/AP", "epoch") == ([1.0], [0.1])
+    times = epoch_times(log)
+    assert times.mean == pytest.approx(0.7 / 3)
+    assert times.slowest == (1, pytest.approx(0.3))
+    assert times.fastest == (2, pytest.approx(0.1))
+
+
+def test_their_log(tmp_path: Path) -> None:
+    log = read_log(write(tmp_path / "20200130.log.json", THEIRS))
+    assert log.name == "20200130"
+    assert log.curve("loss", "iteration") == ([50.0, 100.0, 150.0], [3.0, 2.0, 1.0])
+    assert log.curve("loss", "epoch") == ([0.5, 1.0, 1.5], [3.0, 2.0, 1.0])
+    assert log.curve("bbox_mAP", "epoch") == ([1.0], [0.1])
+    assert epoch_times(log).slowest == (1, pytest.approx(0.4))
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg"])
+def test_curves_of_several_runs(tmp_path: Path, suffix: str) -> None:
+    logs = [
+        read_log(write(tmp_path / "run-1" / "metrics.jsonl", OURS)),
+        read_log(write(tmp_path / "old.log.json", THEIRS)),
+    ]
+    out = tmp_path / f"curves.{suffix}"
+    draw_curves(logs, ["loss"], "epoch", out)
+    data = out.read_bytes()
+    assert data.startswith(b"\x89PNG" if suffix == "png" else b"<?xml")
+    assert len(data) > 5000
+
+
+def test_what_is_wrong_is_named(tmp_path: Path) -> None:
+    log = read_log(write(tmp_path / "metrics.jsonl", OURS))
+    with pytest.raises(DataError, match=r"metrics\.jsonl: has no 'los'; it has loss, step_time"):
+        log.curve("los", "epoch")
+    with pytest.raises(DataError, match=r"nowhere: no such file"):
+        read_log(tmp_path / "nowhere")
+    with pytest.raises(DataError, match="is no log of a training"):
+        read_log(write(tmp_path / "other.json", [{"a": 1}]))
+    with pytest.raises(DataError, match=r"curves\.doc: cannot be written"):
+        draw_curves([log], ["loss"], "epoch", tmp_path / "curves.doc")
+    broken = tmp_path / "broken.jsonl"
+    broken.write_text('{"kind": "train"\n{"kind": "val"}\n')
+    with pytest.raises(DataError, match=r"broken\.jsonl: line 1 is not valid JSON"):
+        read_log(broken)
+
+
+def test_a_line_that_was_not_finished_is_left_out(tmp_path: Path) -> None:
+    path = write(tmp_path / "metrics.jsonl", OURS)
+    path.write_text(path.read_text() + '{"kind": "tr')
+    assert len(read_log(path).records) == 4
