@@ -33,10 +33,13 @@ def fill(model: nn.Module, calibration: dict[str, tuple[float, float]]) -> None:
     """Gives every parameter and running statistic its defined value, and stops dropout."""
     # A parameter with several names is filled under each, and keeps the last one's value.
     parameters = dict(model.named_parameters(remove_duplicate=False))
-    for name, tensor in model.state_dict(keep_vars=True).items():
+    values = {}
+    for name, tensor in model.state_dict().items():
         if inputs.is_filled(name, name in parameters):
             value = inputs.fill(name, tuple(tensor.shape), *calibration.get(name, (1.0, 0.0)))
-            tensor.data.copy_(torch.from_numpy(value))
+            values[name] = torch.from_numpy(value)
+    # Loaded like a checkpoint that has nothing else: DetectoRS takes its kernels' statistics then.
+    model.load_state_dict(values, strict=False)
     for module in model.modules():
         if isinstance(module, (nn.Dropout, StochasticDepth)):
             module.p = 0.0
