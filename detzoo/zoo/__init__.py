@@ -41,6 +41,7 @@ from detzoo.zoo import (
     ssd,
     wider_face,
     yolo,
+    yolof,
     yolox,
 )
 from detzoo.zoo.entry import Entry, Family
@@ -80,6 +81,7 @@ FAMILIES: tuple[Family, ...] = (
     carafe.FAMILY,
     dynamic_rcnn.FAMILY,
     groie.FAMILY,
+    yolof.FAMILY,
     light.FAMILY,
 )
 

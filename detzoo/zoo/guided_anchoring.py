@@ -23,6 +23,7 @@ from detzoo.postprocess.select import Select
 from detzoo.samplers.random import RandomSampler
 from detzoo.zoo.classes import OBJECT
 from detzoo.zoo.entry import Entry, Family
+from detzoo.zoo.fast_rcnn import fast_rcnn
 from detzoo.zoo.parts import Recipe, caffe_resnet, experiment, resnet, resnext
 from detzoo.zoo.rpn import proposals
 
@@ -66,7 +67,15 @@ def ga_retinanet(backbone: ResNetConfig = resnet(50), **recipe: Unpack[Recipe]) 
     return experiment(model, optimizer=SGD(lr=0.01), max_gradient_norm=35.0, **recipe)
 
 
+def ga_fast_rcnn(backbone: ResNetConfig = resnet(50), **recipe: Unpack[Recipe]) -> Experiment:
+    """The second stage by itself, on guided proposals from a file."""
+    return fast_rcnn(
+        backbone, roi_head=ROI_HEAD, train_proposals=300, max_gradient_norm=35.0, **recipe
+    )
+
+
 ENTRIES = (
+    Entry("ga_fast_r50_caffe_fpn_1x_coco", ga_fast_rcnn(caffe_resnet(50))),
     Entry(
         "ga_faster_r101_caffe_fpn_1x_coco",
         ga_faster_rcnn(caffe_resnet(101)),

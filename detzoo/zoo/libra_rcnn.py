@@ -20,6 +20,7 @@ from detzoo.optim.optimizers import SGD
 from detzoo.samplers.balanced import BalancedSampler
 from detzoo.samplers.random import RandomSampler
 from detzoo.zoo.entry import Entry, Family
+from detzoo.zoo.fast_rcnn import fast_rcnn
 from detzoo.zoo.parts import Recipe, experiment, resnet, resnext
 
 NECK = NeckSequenceConfig(necks=(FPNConfig(), BFPConfig()))
@@ -50,7 +51,13 @@ def libra_retinanet(backbone: ResNetConfig = resnet(50), **recipe: Unpack[Recipe
     return experiment(model, **recipe)
 
 
+def libra_fast_rcnn(backbone: ResNetConfig = resnet(50), **recipe: Unpack[Recipe]) -> Experiment:
+    """The second stage by itself, on proposals from a file."""
+    return fast_rcnn(backbone, neck=NECK, roi_head=ROI_HEAD, **recipe)
+
+
 ENTRIES = (
+    Entry("libra_fast_rcnn_r50_fpn_1x_coco", libra_fast_rcnn()),
     Entry(
         "libra_faster_rcnn_r101_fpn_1x_coco",
         libra_faster_rcnn(resnet(101)),

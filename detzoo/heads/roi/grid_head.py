@@ -1,0 +1,206 @@
+"""Boxes as grids of points (Grid R-CNN, https://arxiv.org/abs/1811.12030).
+
+With the smaller heatmaps of Grid R-CNN Plus (https://arxiv.org/abs/1906.05688).
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from detzoo.config import ConfigError, config
+from detzoo.layers.conv import ConvModule
+from detzoo.layers.norm import GroupNorm, Norm
+from detzoo.ops.distributed import average_over_processes, num_processes
+
+
+@config
+class GridHeadConfig:
+    """``grid_size`` x ``grid_size`` points of a box, each found in a heatmap of its own.
+
+    In training a point is within ``radius`` cells of its place in the heatmap.
+    """
+
+    grid_size: int = 3
+    num_convs: int = 8
+    point_channels: int = 64
+    norm: Norm = GroupNorm(groups=36)
+    loss_weight: float = 15.0
+    radius: int = 1
+
+    def __post_init__(self) -> None:
+        if self.grid_size < 2:
+            raise ConfigError(f"grid_size: {self.grid_size} is not at least 2")
+
+    def build(self, in_channels: int, region_size: int) -> GridHead:
+        """The module for regions of (in_channels, region_size, region_size)."""
+        return GridHead(self, in_channels, region_size)
+
+
+class GridHead(nn.Module):
+    """Children ``convs``, ``forder_trans``, ``sorder_trans``, ``deconv1``, ``norm1``, ``deconv2``.
+
+    Points are numbered column by column. The whole map is twice the region, and four cells of it
+    are one cell of the region's features; each point sees the part, half as wide, in which it can
+    lie.
+    """
+
+    corners: Tensor
+
+    def __init__(self, config: GridHeadConfig, in_channels: int, region_size: int) -> None:
+        super().__init__()
+        self.config = config
+        size = config.grid_size
+        num_points = size**2
+        channels = config.point_channels * num_points
+        self.convs = nn.Sequential(
+            *(
+                ConvModule(
+                    in_channels if number == 0 else channels,
+                    channels,
+                    3,
+                    stride=2 if number == 0 else 1,
+                    padding=1,
+                    bias=True,
+                    norm=config.norm,
+                )
+                for number in range(config.num_convs)
+            )
+        )
+        self.neighbours = [_neighbours(number, size) for number in range(num_points)]
+        self.forder_trans = _transitions(self.neighbours, config.point_channels)
+        self.sorder_trans = _transitions(self.neighbours, config.point_channels)
+        self.deconv1 = nn.ConvTranspose2d(
+            channels, channels, 4, stride=2, padding=1, groups=num_points
+        )
+        self.norm1 = nn.GroupNorm(num_points, channels)
+        self.deconv2 = nn.ConvTranspose2d(
+            channels, num_points, 4, stride=2, padding=1, groups=num_points
+        )
+        self.map_size = 4 * region_size
+        self.window = self.map_size // 4 * 2
+        self.register_buffer("corners", self._corners(), persistent=False)
+        for layer, bias in ((self.deconv1, 0.0), (self.deconv2, -math.log(0.99 / 0.01))):
+            nn.init.normal_(layer.weight, std=0.001)
+            assert layer.bias is not None
+            nn.init.constant_(layer.bias, bias)
+
+    def _corners(self) -> Tensor:
+        """Where each point's window begins in the whole map, (points, 2) x, y."""
+        size = self.config.grid_size
+        starts = [int((place / (size - 1) - 0.25) * self.map_size) for place in range(1, size - 1)]
+        starts = [0, *starts, self.window]
+        return torch.tensor([[x, y] for x in starts for y in starts])
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Regions (R, C, h, w) -> heatmaps (R, points, 2h, 2w) after and before points exchanged
+        what they know."""
+        own = self.convs(x)
+        parts = own.chunk(len(self.neighbours), 1)
+        first = self._exchange(parts, parts, self.forder_trans)
+        second = self._exchange(parts, first, self.sorder_trans)
+        return self._heatmaps(torch.cat(second, 1)), self._heatmaps(own)
+
+    def _exchange(
+        self, parts: tuple[Tensor, ...], said: tuple[Tensor, ...], transitions: nn.ModuleList
+    ) -> tuple[Tensor, ...]:
+        """Each point's features plus what its neighbours have ``said``."""
+        return tuple(
+            sum((layer(said[other]) for layer, other in zip(layers, others)), part)
+            for part, others, layers in zip(parts, self.neighbours, transitions)
+        )
+
+    def _heatmaps(self, x: Tensor) -> Tensor:
+        return self.deconv2(F.relu(self.norm1(self.deconv1(x)), inplace=True))
+
+    # ------------------------------------------------------------------------------ training
+
+    def loss(
+        self, heatmaps: tuple[Tensor, Tensor], boxes: Tensor, target_boxes: Tensor
+    ) -> dict[str, Tensor]:
+        """Cross entropy of both heatmaps of regions ``boxes`` (R, 4), by ``target_boxes`` (R, 4)."""
+        wanted = self.targets(boxes, target_boxes)
+        # Without a region anywhere the sum is zero, whatever it is divided by.
+        count = average_over_processes(boxes.new_tensor(float(len(boxes))))
+        cells = count.clamp(min=1 / num_processes()) * len(self.neighbours) * self.window**2
+        fused, unfused = (
+            F.binary_cross_entropy_with_logits(maps.float(), wanted, reduction="sum")
+            for maps in heatmaps
+        )
+        return {"loss_grid": self.config.loss_weight * (fused + unfused) / cells}
+
+    @torch.no_grad()
+    def targets(self, boxes: Tensor, target_boxes: Tensor) -> Tensor:
+        """Where the points of ``target_boxes`` (R, 4) lie around ``boxes`` (R, 4).
+
+        (R, points, window, window), 1 at a point. Boxes of hardly a cell per point have none.
+        """
+        size = boxes[:, 2:] - boxes[:, :2]
+        low, extent = boxes[:, :2] - size / 2, 2 * size
+        share = torch.arange(self.config.grid_size, device=boxes.device) / (
+            self.config.grid_size - 1
+        )
+        # (R, grid_size, 2): where columns and rows lie, in cells of the whole map.
+        lines = target_boxes[:, None, :2] + share[:, None] * (
+            target_boxes[:, None, 2:] - target_boxes[:, None, :2]
+        )
+        lines = ((lines - low[:, None]) / extent[:, None] * self.map_size).trunc()
+        number = torch.arange(self.config.grid_size, device=boxes.device)
+        column, row = torch.meshgrid(number, number, indexing="ij")
+        place = torch.stack([lines[:, column.flatten(), 0], lines[:, row.flatten(), 1]], -1)
+        cell = torch.arange(self.window, device=boxes.device)
+        across = cell + self.corners[:, :1] - place[..., :1]  # (R, points, window)
+        down = cell + self.corners[:, 1:] - place[..., 1:]
+        distance = across.square()[:, :, None] + down.square()[..., None]
+        is_large = (extent > self.config.grid_size).all(1)[:, None, None, None]
+        return ((distance <= self.config.radius**2) & is_large).float()
+
+    # ----------------------------------------------------------------------------- inference
+
+    def boxes(self, heatmaps: Tensor, boxes: Tensor) -> Tensor:
+        """Boxes (R, 4) whose sides are where the points of each side are, by their scores.
+
+        ``heatmaps`` (R, points, window, window) of regions ``boxes`` (R, 4).
+        """
+        score, place = heatmaps.float().sigmoid().flatten(2).max(2)  # (R, points)
+        cell = torch.stack([place % self.window, place // self.window], -1) + self.corners
+        size = boxes[:, None, 2:] - boxes[:, None, :2]
+        points = boxes[:, None, :2] - size / 2 + (cell + 0.5) / self.window * size
+        grid = (self.config.grid_size, self.config.grid_size)
+        points, score = points.unflatten(1, grid), score.unflatten(1, grid)  # column, row
+        sides = [
+            _mean(points[:, 0, :, 0], score[:, 0]),
+            _mean(points[:, :, 0, 1], score[:, :, 0]),
+            _mean(points[:, -1, :, 0], score[:, -1]),
+            _mean(points[:, :, -1, 1], score[:, :, -1]),
+        ]
+        return torch.stack(sides, 1)
+
+
+def _neighbours(number: int, size: int) -> list[int]:
+    """Points left, above, below and right of a point, as far as there are any."""
+    column, row = divmod(number, size)
+    around = [(column - 1, row), (column, row - 1), (column, row + 1), (column + 1, row)]
+    return [x * size + y for x, y in around if 0 <= x < size and 0 <= y < size]
+
+
+def _transitions(neighbours: list[list[int]], channels: int) -> nn.ModuleList:
+    """For every point and neighbour a 5x5 convolution of each channel and a 1x1 one of all."""
+    return nn.ModuleList(
+        nn.ModuleList(
+            nn.Sequential(
+                nn.Conv2d(channels, channels, 5, padding=2, groups=channels),
+                nn.Conv2d(channels, channels, 1),
+            )
+            for _ in others
+        )
+        for others in neighbours
+    )
+
+
+def _mean(values: Tensor, weights: Tensor) -> Tensor:
+    """Means (R,) of values (R, K), weighted."""
+    return (values * weights).sum(1) / weights.sum(1)
