@@ -9,6 +9,7 @@ from detzoo.config import ConfigError, config
 from detzoo.data.batch_size import RandomBatchSize
 from detzoo.data.dataset import DetectionDataset
 from detzoo.data.sample import Transform
+from detzoo.data.views import Views
 from detzoo.detectors.base import Detector, DetectorConfig
 from detzoo.errors import DataError
 from detzoo.optim.ema import EMA
@@ -42,6 +43,8 @@ class DataConfig:
     min_object_size: float = 0.0
     # Images with a class that is in fewer than this part of them are repeated (LVIS's sampling).
     oversample_threshold: float | None = None
+    # What a detector looks at: mirrored and scaled images beside the image itself.
+    views: Views = Views()
     # At most so many proposals per image, where they come from a file; None: all.
     train_proposals: int | None = None
     test_proposals: int | None = None

@@ -27,6 +27,8 @@ class Predictor:
         self.experiment = experiment
         self.model = model.eval()
         self.transforms = experiment.data.test_transforms
+        # Those of each view of an image: most recipes have one.
+        self._views = experiment.data.views.of(experiment.data.test_transforms)
         agnostic = experiment.model.is_class_agnostic
         self.class_names = ("object",) if agnostic else experiment.class_names
 
@@ -62,6 +64,11 @@ class Predictor:
             raise ConfigError(f"tile: {tile} pixels are too few; give at least 32")
         if not 0 <= tile_overlap < 1:
             raise ConfigError(f"tile_overlap: {tile_overlap} is not a fraction below 1")
+        if self.experiment.model.needs_proposals:
+            raise ConfigError(
+                "this model looks only at regions that are given, and images come without: use it "
+                "with detzoo test --proposals FILE, or take a model that proposes its own"
+            )
         images = read_inputs(inputs)
         # Enough images to find some of the same shape among them, few enough to hold at once.
         while window := list(itertools.islice(images, 4 * batch_size if batch_size > 1 else 1)):
@@ -81,9 +88,9 @@ class Predictor:
     ) -> list[Detections]:
         """Detections of each image (H, W, 3) uint8 BGR in its own pixels, on the CPU."""
         samples = [self._prepare(image) for image in images]
-        by_shape: dict[tuple[int, int], list[int]] = defaultdict(list)
-        for index, sample in enumerate(samples):
-            by_shape[sample.info.padded_size].append(index)
+        by_shape: dict[tuple[tuple[int, int], ...], list[int]] = defaultdict(list)
+        for index, views in enumerate(samples):
+            by_shape[tuple(view.info.padded_size for view in views)].append(index)
         found: dict[int, Detections] = {}
         for indices in by_shape.values():
             for start in range(0, len(indices), batch_size):
@@ -91,16 +98,23 @@ class Predictor:
                 found.update(zip(chosen, self._run([samples[i] for i in chosen], min_score)))
         return [found[index] for index in range(len(images))]
 
-    def _prepare(self, image: np.ndarray) -> Sample:
+    def _prepare(self, image: np.ndarray) -> list[Sample]:
+        """The image as each view shows it."""
         boxes = torch.zeros((0, 4))
         targets = Targets.of(boxes, torch.zeros(0, dtype=torch.int64))
         info = ImageInfo.of((image.shape[0], image.shape[1]))
         # Test transforms draw no random numbers, or the same ones for every image.
-        return apply(self.transforms, Sample(image, targets, info), np.random.default_rng(0))
+        sample = Sample(image, targets, info)
+        return [apply(view, sample, np.random.default_rng(0)) for view in self._views]
 
     @torch.inference_mode()
-    def _run(self, samples: Sequence[Sample], min_score: float) -> list[Detections]:
-        images = self.model.preprocess(collate(samples, with_targets=False))
+    def _run(self, samples: Sequence[Sequence[Sample]], min_score: float) -> list[Detections]:
+        """Detections of each image, given by its views, in its own pixels."""
+        views = [self.model.preprocess(collate(view, with_targets=False)) for view in zip(*samples)]
+        if len(views) > 1:
+            merged = self.model.detect_views(views)
+            return [image[image.scores >= min_score].to("cpu") for image in merged]
+        images = views[0]
         detections = self.model.detect(self.model.extract_features(images.pixels), images)
         confident = [image[image.scores >= min_score] for image in detections]
         return [image.to_original(info).to("cpu") for image, info in zip(confident, images.infos)]

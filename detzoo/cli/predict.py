@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from detzoo.cli.common import Device, JsonFile, next_folder
+from detzoo.cli.common import Device, JsonFile, TtaFlip, TtaScales, next_folder, with_views
 from detzoo.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 def predict(
     source: Annotated[
-        str, typer.Argument(metavar="CHECKPOINT_OR_NAME", help="A checkpoint, or a zoo name.")
+        str,
+        typer.Argument(
+            metavar="CHECKPOINT_OR_NAME",
+            help="A checkpoint, of MMDetection 2.x too, or a zoo name.",
+        ),
     ],
     inputs: Annotated[
         list[str], typer.Argument(help="Images, folders, patterns ('*.jpg'), videos.")
@@ -36,9 +40,12 @@ def predict(
     tile: Annotated[
         int | None, typer.Option(min=32, help="Search larger images in tiles of so many pixels.")
     ] = None,
+    tta_scales: TtaScales = None,
+    tta_flip: TtaFlip = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Images of one shape at once.")] = 1,
     weights: Annotated[
-        Path | None, typer.Option(help="Weights for a zoo name. Default: the published ones.")
+        Path | None,
+        typer.Option(help="Weights for a zoo name, or a config file. Default: published ones."),
     ] = None,
     device: Device = None,
 ) -> None:
@@ -59,11 +66,14 @@ def predict(
     from detzoo.files import write_json
     from detzoo.inputs import find_files, is_video
     from detzoo.loading import load
+    from detzoo.predictor import Predictor
 
     files = [file for item in inputs for file in find_files(item)]
     folder = out if out is not None else next_folder(Path("runs"), "predict")
     targets = _target_names(files, folder)
     predictor = load(source, weights, device)
+    experiment = with_views(predictor.experiment, tta_scales, tta_flip)
+    predictor = Predictor(experiment, predictor.model)
     _make_folder(folder)
 
     console = Console(highlight=False)

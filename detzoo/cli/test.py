@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from detzoo.cli.common import Device, JsonFile, open_split, print_dataset
+from detzoo.cli.common import (
+    Device,
+    JsonFile,
+    TtaFlip,
+    TtaScales,
+    open_split,
+    print_dataset,
+    with_views,
+)
 from detzoo.errors import CheckpointError, ConfigError
 
 if TYPE_CHECKING:
@@ -20,7 +28,10 @@ METRICS = ("coco", "lvis", "voc", "voc07", "cityscapes")
 
 def measure(
     source: Annotated[
-        str, typer.Argument(metavar="CHECKPOINT_OR_NAME", help="A checkpoint, or a zoo name.")
+        str,
+        typer.Argument(
+            metavar="CHECKPOINT_OR_NAME", help="A checkpoint (MMDetection's too), or a zoo name."
+        ),
     ],
     data: Annotated[
         Path, typer.Option(help="Folder of a data set (COCO, LVIS, VOC, ...), or a COCO JSON.")
@@ -30,7 +41,8 @@ def measure(
     ] = None,
     split: Annotated[str, typer.Option(help="Which split of the folder.")] = "val",
     weights: Annotated[
-        Path | None, typer.Option(help="Weights for a zoo name. Default: the published ones.")
+        Path | None,
+        typer.Option(help="Weights for a zoo name or a V2 config file. Default: the published."),
     ] = None,
     allow_missing_classes: Annotated[
         bool,
@@ -57,6 +69,8 @@ def measure(
     save_detections: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write detections in COCO result format.")
     ] = None,
+    tta_scales: TtaScales = None,
+    tta_flip: TtaFlip = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Images at once.")] = 1,
     workers: Annotated[int, typer.Option(min=0, help="Processes that load images.")] = 2,
     device: Device = None,
@@ -87,7 +101,7 @@ def measure(
         raise ConfigError(f"--metric {metric}: is not one of {', '.join(METRICS)}")
     dataset = open_split(data, split, images)
     predictor = load(source, weights, device)
-    experiment = predictor.experiment
+    experiment = with_views(predictor.experiment, tta_scales, tta_flip)
     if save_proposals is not None and not experiment.model.is_class_agnostic:
         raise ConfigError(
             f"--save-proposals {save_proposals}: {source} detects objects of classes instead of "
@@ -98,14 +112,17 @@ def measure(
         dataset = replace(dataset, proposals=read_proposals(proposals, dataset))
     experiment.check_needs(dataset, training=False)
     print_dataset("test", dataset)
-    loader = build_loader(
-        dataset,
-        predictor.transforms,
-        images_per_device=min(batch_size, len(dataset)) if len(dataset) else 1,
-        workers=workers,
-        training=False,
-        max_proposals=experiment.data.test_proposals,
-    )
+    loaders = [
+        build_loader(
+            dataset,
+            transforms,
+            images_per_device=min(batch_size, len(dataset)) if len(dataset) else 1,
+            workers=workers,
+            training=False,
+            max_proposals=experiment.data.test_proposals,
+        )
+        for transforms in experiment.data.views.of(experiment.data.test_transforms)
+    ]
     ground_truth = GroundTruth.of(dataset)
     evaluators = default_evaluators(
         ground_truth,
@@ -117,7 +134,7 @@ def measure(
     with Progress(transient=True) as progress:
         task = progress.add_task("detecting", total=len(dataset))
         results = detect(
-            predictor.model, loader, progress=lambda count: progress.advance(task, count)
+            predictor.model, *loaders, progress=lambda count: progress.advance(task, count)
         )
     metrics = score(evaluators, results)
     if save_detections is not None:

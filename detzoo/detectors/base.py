@@ -15,6 +15,7 @@ from detzoo.backbones.pretrained import pixels_of
 from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.necks.base import Neck, NeckConfig
+from detzoo.postprocess.views import merge_detections, to_original
 from detzoo.structures import Batch, Detections, ImageBatch, Pixels, Targets
 
 
@@ -124,6 +125,17 @@ class Detector(nn.Module, ABC):
         """(B, 3, H, W) -> feature maps (B, C, H_l, W_l), fine to coarse."""
         features = self.backbone(pixels)
         return features if self.neck is None else self.neck(features)
+
+    def detect_views(self, views: Sequence[ImageBatch]) -> list[Detections]:
+        """Detections of each image from several views of it, in original pixels, masks pasted.
+
+        Here those of all views together, without duplicates; detectors that can merge earlier do.
+        """
+        found = [
+            to_original(self.detect(self.extract_features(view.pixels), view), view.infos)
+            for view in views
+        ]
+        return [merge_detections(image) for image in zip(*found)]
 
     def forward(
         self, images: ImageBatch, targets: Sequence[Targets] | None = None

@@ -9,6 +9,7 @@ from torch import Tensor
 from detzoo.config import config
 from detzoo.detectors.base import Detector, DetectorConfig
 from detzoo.heads.base import ProposalHeadConfig
+from detzoo.postprocess.views import merge_proposals, to_original
 from detzoo.structures import Detections, ImageBatch, Targets
 
 
@@ -42,3 +43,10 @@ class ProposalOnly(Detector):
 
     def detect(self, features: tuple[Tensor, ...], images: ImageBatch) -> list[Detections]:
         return self.rpn_head.propose(self.rpn_head(features), images.infos)
+
+    def detect_views(self, views: Sequence[ImageBatch]) -> list[Detections]:
+        found = [
+            to_original(self.detect(self.extract_features(view.pixels), view), view.infos)
+            for view in views
+        ]
+        return [merge_proposals(image) for image in zip(*found)]

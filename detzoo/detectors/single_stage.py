@@ -48,3 +48,10 @@ class SingleStage(Detector):
     def detect(self, features: tuple[Tensor, ...], images: ImageBatch) -> list[Detections]:
         candidates = self.bbox_head.decode(self.bbox_head(features), images.infos)
         return self.bbox_head.select(candidates)
+
+    def detect_views(self, views: Sequence[ImageBatch]) -> list[Detections]:
+        """Candidates of all views go through one selection."""
+        predictions = [
+            (self.bbox_head(self.extract_features(view.pixels)), view.infos) for view in views
+        ]
+        return self.bbox_head.select(self.bbox_head.decode_views(predictions))

@@ -12,6 +12,7 @@ from detzoo.config import config
 from detzoo.detectors.base import Detector, DetectorConfig
 from detzoo.heads.base import ProposalHeadConfig, RoIHeadConfig
 from detzoo.heads.class_rows import ClassRows, prefixed
+from detzoo.postprocess.views import merge_proposals, to_original
 from detzoo.structures import Detections, ImageBatch, Targets
 
 
@@ -75,11 +76,21 @@ class TwoStage(Detector):
         return losses | self.roi_head.loss(features, proposals, targets, images.infos)
 
     def detect(self, features: tuple[Tensor, ...], images: ImageBatch) -> list[Detections]:
+        return self.roi_head.predict(features, self.propose(features, images), images.infos)
+
+    def propose(self, features: tuple[Tensor, ...], images: ImageBatch) -> list[Detections]:
+        """The regions of each image to look at."""
         if self.rpn_head is None:
-            proposals = given_proposals(images)
-        else:
-            proposals = self.rpn_head.propose(self.rpn_head(features), images.infos)
-        return self.roi_head.predict(features, proposals, images.infos)
+            return given_proposals(images)
+        return self.rpn_head.propose(self.rpn_head(features), images.infos)
+
+    def detect_views(self, views: Sequence[ImageBatch]) -> list[Detections]:
+        """The RoI head sees the regions that any view proposes, in all of them."""
+        features = [self.extract_features(view.pixels) for view in views]
+        found = [to_original(self.propose(f, v), v.infos) for f, v in zip(features, views)]
+        proposals = [merge_proposals(image) for image in zip(*found)]
+        own_infos = [view.infos for view in views]
+        return self.roi_head.predict_views(list(zip(features, own_infos)), proposals)
 
 
 def given_proposals(images: ImageBatch) -> list[Detections]:

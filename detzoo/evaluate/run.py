@@ -20,7 +20,7 @@ from detzoo.evaluate.results import ImageResult
 from detzoo.evaluate.voc import VocEvaluator
 from detzoo.experiment import Metric
 from detzoo.ops.distributed import num_processes
-from detzoo.structures import Batch
+from detzoo.structures import Batch, Detections, ImageBatch
 
 Precision = Literal["fp32", "bf16", "fp16"]
 AUTOCAST_TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -70,16 +70,16 @@ def evaluate(
 
 def detect(
     model: Detector,
-    batches: Iterable[Batch],
-    *,
+    *views: Iterable[Batch],
     precision: Precision = "fp32",
     progress: Callable[[int], None] | None = None,
 ) -> list[ImageResult]:
-    """What the model finds in each image of ``batches``, on the model's device.
+    """What the model finds in each image, on the model's device.
 
-    ``progress`` is told the number of images of each batch done. Where torch.distributed runs,
-    each process gives its part of the images and the first one gets the results of all, an image
-    that several processes saw counted once; the others get their own.
+    ``views`` are batches of the same images in the same order, seen in one way or in several (see
+    :class:`detzoo.data.views.Views`). ``progress`` is told the number of images of each batch done.
+    Where torch.distributed runs, each process gives its part of the images and the first one gets
+    the results of all, an image that several processes saw counted once; the others get their own.
     """
     results: list[ImageResult] = []
     was_training = model.training
@@ -89,16 +89,23 @@ def detect(
     )
     try:
         with torch.inference_mode(), autocast:
-            for batch in batches:
-                detections = model(model.preprocess(batch))
-                for found, info in zip(detections, batch.infos):
-                    results.append(ImageResult.of(info.id, found.to_original(info)))
+            for batches in zip(*views):
+                images = [model.preprocess(batch) for batch in batches]
+                for found, info in zip(see(model, images), images[0].infos):
+                    results.append(ImageResult.of(info.id, found))
                 if progress is not None:
-                    progress(len(batch))
+                    progress(len(images[0]))
     finally:
         model.train(was_training)
     unique = {result.image_id: result for result in _gather(results)}
     return list(unique.values())
+
+
+def see(model: Detector, views: Sequence[ImageBatch]) -> list[Detections]:
+    """Detections of each image, from one or several views, in original pixels."""
+    if len(views) > 1:
+        return model.detect_views(views)
+    return [found.to_original(info) for found, info in zip(model(views[0]), views[0].infos)]
 
 
 def score(evaluators: Sequence[Evaluator], results: Sequence[ImageResult]) -> Metrics:

@@ -11,7 +11,12 @@ from typing_extensions import Self
 
 from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
+from detzoo.postprocess.views import merge_detections, to_original
 from detzoo.structures import Candidates, Detections, ImageInfo, Targets
+
+# A batch of images as one view of them: what a head predicts from it, or its feature maps.
+Predictions = tuple[Any, Sequence[ImageInfo]]
+View = tuple[Sequence[Tensor], Sequence[ImageInfo]]
 
 
 @config
@@ -52,6 +57,19 @@ class DetectionHead(nn.Module, ABC):
     @abstractmethod
     def select(self, candidates: Sequence[Candidates]) -> list[Detections]:
         """Suppression and the final choice, image by image."""
+
+    def decode_views(self, views: Sequence[Predictions]) -> list[Candidates]:
+        """The candidates of each image from several views of it, in original pixels, for `select`.
+
+        Those of all views together; a head that compares views before it decodes overrides this.
+        """
+        decoded = [self.decode(predictions, infos) for predictions, infos in views]
+        return [
+            Candidates.join(
+                [found[k].to_original(infos[k]) for found, (_, infos) in zip(decoded, views)]
+            )
+            for k in range(len(decoded[0]))
+        ]
 
 
 @config
@@ -136,3 +154,17 @@ class RoIHead(nn.Module, ABC):
         infos: Sequence[ImageInfo],
     ) -> list[Detections]:
         """Detections of each image in input pixels."""
+
+    def predict_views(
+        self, views: Sequence[View], proposals: Sequence[Detections]
+    ) -> list[Detections]:
+        """Detections of each image from several views of it, all in original pixels.
+
+        Here those of all views together, without duplicates. Heads that predict the same regions in
+        every view can average instead: see ``heads/roi/views.py``.
+        """
+        found = []
+        for features, infos in views:
+            own = [image.to_input(info) for image, info in zip(proposals, infos)]
+            found.append(to_original(self.predict(features, own, infos), infos))
+        return [merge_detections(image) for image in zip(*found)]

@@ -2,6 +2,7 @@
 
 from detzoo.structures.assignment import BACKGROUND, IGNORED, Assignment
 from detzoo.structures.detections import Candidates, Detections
+from detzoo.structures.image_masks import ImageMasks
 from detzoo.structures.images import Batch, ImageBatch, ImageInfo
 from detzoo.structures.masks import BitmapMasks, Masks, PolygonMasks, RoIMasks, TargetMasks
 from detzoo.structures.pixels import Pixels
@@ -20,6 +21,7 @@ __all__ = [
     "Detections",
     "ImageBatch",
     "ImageInfo",
+    "ImageMasks",
     "Masks",
     "Pixels",
     "PolygonMasks",

@@ -53,13 +53,16 @@ class ImageInfo:
         return height * y, width * x
 
     def to_input(self, boxes: Tensor) -> Tensor:
-        """Boxes (K, 4) in original pixels -> in input pixels, clipped to the image.
-
-        The way back is :meth:`Detections.to_original`.
-        """
+        """Boxes (K, 4) in original pixels -> in input pixels, clipped to the image."""
         scaled = boxes * boxes.new_tensor(self.scale).repeat(2)
         mirrored = flip_boxes(scaled, self.scaled_size, self.flip)
         return clip_boxes(mirrored + boxes.new_tensor(self.offset).repeat(2), self.size)
+
+    def to_original(self, boxes: Tensor) -> Tensor:
+        """Boxes (K, 4) in input pixels -> in original pixels, clipped to the image."""
+        scaled = boxes - boxes.new_tensor(self.offset).repeat(2)
+        upright = flip_boxes(scaled, self.scaled_size, self.flip)
+        return clip_boxes(upright / boxes.new_tensor(self.scale).repeat(2), self.original_size)
 
 
 @dataclass(frozen=True)

@@ -204,6 +204,11 @@ class RoIMasks(Masks):
     def to(self, device: torch.device | str) -> RoIMasks:
         return RoIMasks(self.probabilities.to(device), self.threshold)
 
+    def flipped(self, flip: Literal["none", "horizontal", "vertical", "diagonal"]) -> RoIMasks:
+        """The grids mirrored."""
+        axes = {"none": (), "horizontal": (2,), "vertical": (1,), "diagonal": (1, 2)}[flip]
+        return RoIMasks(self.probabilities.flip(axes), self.threshold)
+
     def paste(self, boxes: Tensor, size: Size) -> BitmapMasks:
         """Full-size masks: each grid stretched over its box (N, 4) in an image of ``size``."""
         return BitmapMasks(paste_masks(self.probabilities, boxes, size, self.threshold))

@@ -11,7 +11,7 @@ from detzoo.data.loader import build_loader
 from detzoo.detectors.base import Detector
 from detzoo.evaluate.ground_truth import GroundTruth
 from detzoo.evaluate.metrics import Metrics
-from detzoo.evaluate.run import default_evaluators, evaluate, score
+from detzoo.evaluate.run import default_evaluators, detect, score
 from detzoo.experiment import Experiment
 from detzoo.train.distributed import Processes
 from detzoo.train.state import Position
@@ -44,17 +44,20 @@ class Validation:
         experiment.check_needs(data, training=False)
         self._early_stopping = early_stopping
         self._precision = experiment.precision
-        self._batches = build_loader(
-            data,
-            experiment.data.test_transforms,
-            images_per_device=1,
-            workers=experiment.data.workers,
-            seed=experiment.seed,
-            training=False,
-            rank=processes.rank,
-            world_size=processes.count,
-            max_proposals=experiment.data.test_proposals,
-        )
+        self._views = [
+            build_loader(
+                data,
+                transforms,
+                images_per_device=1,
+                workers=experiment.data.workers,
+                seed=experiment.seed,
+                training=False,
+                rank=processes.rank,
+                world_size=processes.count,
+                max_proposals=experiment.data.test_proposals,
+            )
+            for transforms in experiment.data.views.of(experiment.data.test_transforms)
+        ]
         self._evaluators = default_evaluators(
             GroundTruth.of(data),
             experiment.class_names,
@@ -73,7 +76,7 @@ class Validation:
 
     def run(self, model: Detector) -> Metrics:
         """The metrics of the model as it is now; every process gets those of all the data."""
-        return evaluate(model, self._batches, self._evaluators, precision=self._precision)
+        return score(self._evaluators, detect(model, *self._views, precision=self._precision))
 
     def note(self, metrics: Metrics, position: Position) -> bool:
         """Notes in ``position`` how good the evaluation was; whether it was the best so far."""

@@ -1,0 +1,58 @@
+"""Masks that are predicted over the whole image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from detzoo.structures.images import ImageInfo, Size
+from detzoo.structures.masks import BitmapMasks, Masks
+
+# Masks that are drawn in full size at the same time.
+AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class ImageMasks(Masks):
+    """Predicted masks as ``probabilities`` (N, h, w) over an input of ``size`` (height, width)."""
+
+    probabilities: Tensor
+    size: Size
+    threshold: float = 0.5
+
+    def __len__(self) -> int:
+        return len(self.probabilities)
+
+    def __getitem__(self, index: Tensor | slice) -> ImageMasks:
+        return ImageMasks(self.probabilities[index], self.size, self.threshold)
+
+    def to(self, device: torch.device | str) -> ImageMasks:
+        return ImageMasks(self.probabilities.to(device), self.size, self.threshold)
+
+    def at_input(self, size: Size) -> BitmapMasks:
+        """The part of the input that shows the image, (height, width) from its top left corner."""
+        return self._draw((0, 0), size, size)
+
+    def to_original(self, info: ImageInfo) -> BitmapMasks:
+        """In the pixels of the image file."""
+        height, width = (round(side) for side in info.scaled_size)
+        left, top = (round(shift) for shift in info.offset)
+        masks = self._draw((top, left), (height, width), info.original_size)
+        return masks if info.flip == "none" else masks.flip(info.flip)
+
+    def _draw(self, corner: tuple[int, int], window: Size, size: Size) -> BitmapMasks:
+        """The ``window`` of the input at ``corner`` (top, left), resized to ``size``."""
+        top, left = corner
+        below, beside = top + window[0] - self.size[0], left + window[1] - self.size[1]
+        out = torch.empty((len(self), *size), dtype=torch.uint8, device=self.probabilities.device)
+        for part, drawn in zip(self.probabilities.split(AT_ONCE), out.split(AT_ONCE)):
+            maps = F.interpolate(part[None], self.size, mode="bilinear")
+            # A negative margin cuts off, a positive one is empty.
+            maps = F.pad(maps, (-left, beside, -top, below))
+            if size != window:
+                maps = F.interpolate(maps, size, mode="bilinear")
+            drawn.copy_(maps[0] > self.threshold)
+        return BitmapMasks(out)
