@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch import Tensor
 from detzoo.assigners.base import Assigner
 from detzoo.assigners.max_iou import MaxIoUAssigner
 from detzoo.config import ConfigError, config
-from detzoo.heads.base import RoIHead, RoIHeadConfig
+from detzoo.heads.base import RoIHead, RoIHeadConfig, View
 from detzoo.heads.class_rows import ClassRows, prefixed
 from detzoo.heads.roi.base import (
     RegionBoxHead,
@@ -30,6 +31,7 @@ from detzoo.heads.roi.regions import (
     sampled_rois,
     with_masks,
 )
+from detzoo.heads.roi.views import EVERY_SCORE, predict_averaged
 from detzoo.layers.module_list import ModuleList
 from detzoo.ops.roi_align import rois_of
 from detzoo.postprocess.nms import NMS
@@ -149,22 +151,29 @@ class CascadeRoIHead(RoIHead):
         infos: Sequence[ImageInfo],
     ) -> list[Detections]:
         """With RoI masks where there are mask heads."""
-        candidates = self.decode(features, proposals, infos)
+        candidates = self.decode(features, proposals, infos, self.config.select.min_score)
         detections = [self.config.select(image) for image in candidates]
         return self.add_masks(features, detections) if self.mask_head else detections
+
+    def predict_views(
+        self, views: Sequence[View], proposals: Sequence[Detections]
+    ) -> list[Detections]:
+        decode = partial(self.decode, min_score=EVERY_SCORE)
+        add_masks = self.add_masks if self.mask_head else None
+        return predict_averaged(views, proposals, decode, self.config.select, add_masks)
 
     def decode(
         self,
         features: Sequence[Tensor],
         proposals: Sequence[Detections],
         infos: Sequence[ImageInfo],
+        min_score: float,
     ) -> list[Candidates]:
-        """Boxes of each image, before suppression."""
+        """Boxes of each image that score enough, before suppression."""
 
         def pool(number: int, rois: Tensor) -> Tensor:
             return self.pool(features, number, rois)
 
-        min_score = self.config.select.min_score
         return cascade_candidates(self.bbox_head, pool, proposals, infos, min_score)
 
     def add_masks(

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from detzoo.config import ConfigError, config
-from detzoo.heads.base import RoIHead, RoIHeadConfig
+from detzoo.heads.base import RoIHead, RoIHeadConfig, View
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.roi.base import RegionBoxHead, RegionExtractor, RegionMaskHead, RegionPooling
 from detzoo.heads.roi.cascade import (
@@ -37,6 +37,7 @@ from detzoo.heads.roi.regions import (
     with_masks,
 )
 from detzoo.heads.roi.semantic_head import SemanticHead, SemanticHeadConfig
+from detzoo.heads.roi.views import EVERY_SCORE, predict_averaged
 from detzoo.layers.conv import ConvModule
 from detzoo.layers.module_list import ModuleList
 from detzoo.ops.roi_align import rois_of
@@ -211,10 +212,29 @@ class HTCRoIHead(RoIHead):
         infos: Sequence[ImageInfo],
     ) -> list[Detections]:
         """With RoI masks."""
-        semantic = None if self.semantic_head is None else self.semantic_head(features)[1]
-        candidates = self.decode(features, semantic, proposals, infos)
+        semantic = self.semantic_features(features)
+        candidates = self.decode(features, semantic, proposals, infos, self.config.select.min_score)
         detections = [self.config.select(image) for image in candidates]
         return self.add_masks(features, semantic, detections)
+
+    def predict_views(
+        self, views: Sequence[View], proposals: Sequence[Detections]
+    ) -> list[Detections]:
+        def decode(
+            features: Sequence[Tensor], own: Sequence[Detections], infos: Sequence[ImageInfo]
+        ) -> list[Candidates]:
+            return self.decode(features, self.semantic_features(features), own, infos, EVERY_SCORE)
+
+        def add_masks(
+            features: Sequence[Tensor], detections: Sequence[Detections]
+        ) -> list[Detections]:
+            return self.add_masks(features, self.semantic_features(features), detections)
+
+        return predict_averaged(views, proposals, decode, self.config.select, add_masks)
+
+    def semantic_features(self, features: Sequence[Tensor]) -> Tensor | None:
+        """What the semantic head makes of a pyramid, where there is one."""
+        return None if self.semantic_head is None else self.semantic_head(features)[1]
 
     def decode(
         self,
@@ -222,13 +242,13 @@ class HTCRoIHead(RoIHead):
         semantic: Tensor | None,
         proposals: Sequence[Detections],
         infos: Sequence[ImageInfo],
+        min_score: float,
     ) -> list[Candidates]:
-        """Boxes of each image, before suppression."""
+        """Boxes of each image that score enough, before suppression."""
 
         def pool(number: int, rois: Tensor) -> Tensor:
             return self.pool(features, semantic, number, rois)
 
-        min_score = self.config.select.min_score
         return cascade_candidates(self.bbox_head, pool, proposals, infos, min_score)
 
     def add_masks(
