@@ -144,21 +144,22 @@ def solve(costs: Sequence[Tensor], counts: Sequence[int]) -> list[Tensor]:
     real. All costs go to the host in one transfer, and all indices back in one.
     """
     device = costs[0].device
-    flat = torch.cat([cost.flatten() for cost in costs])
-    flat = flat.nan_to_num(UNKNOWN_COST, UNKNOWN_COST, -UNKNOWN_COST).cpu().numpy()
+    joined = torch.cat([cost.flatten() for cost in costs])
+    flat = joined.nan_to_num(UNKNOWN_COST, UNKNOWN_COST, -UNKNOWN_COST).cpu().numpy()
     ends = list(itertools.accumulate(cost.numel() for cost in costs))
-    index = []
-    for part, cost in zip(np.split(flat, ends[:-1]), costs):
+    index: list[np.ndarray] = []
+    for block, cost in zip(np.split(flat, ends[:-1]), costs):
+        blocks = block.reshape(cost.shape)
         matched = np.full(cost.shape[:3], BACKGROUND)
         for stage, image in np.ndindex(cost.shape[:2]):
-            block = part.reshape(cost.shape)[stage, image, :, : counts[image]]
-            queries, targets = linear_sum_assignment(block)
+            real = blocks[stage, image, :, : counts[image]]
+            queries, targets = linear_sum_assignment(real)
             matched[stage, image, queries] = targets
         index.append(matched)
     sizes = [matched.size for matched in index]
-    joined = torch.from_numpy(np.concatenate([matched.ravel() for matched in index]))
-    parts = joined.to(device, non_blocking=True).split(sizes)
-    return [part.view(matched.shape) for part, matched in zip(parts, index)]
+    numbers = torch.from_numpy(np.concatenate([matched.ravel() for matched in index]))
+    parts = numbers.to(device, non_blocking=True).split(sizes)
+    return [part.view(cost.shape[:3]) for part, cost in zip(parts, costs)]
 
 
 def _columns(values: Tensor, labels: Tensor) -> Tensor:

@@ -104,7 +104,8 @@ def match_detections(ours: np.ndarray, theirs: np.ndarray) -> tuple[list[tuple[i
         close = (gaps <= 0.01 + 1e-4 * np.abs(theirs[:, 2:])).all(1)
         fits &= close | (_iou(row[2:], theirs[:, 2:]) > IOU)
         if fits.any():
-            distance = np.where(fits, gaps.sum(1), np.inf)
+            # The score decides between rows with the same box: SOLO's have none.
+            distance = np.where(fits, gaps.sum(1) + np.abs(theirs[:, 1] - row[1]), np.inf)
             best = int(distance.argmin())
             free[best] = False
             pairs.append((i, best))

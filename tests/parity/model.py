@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
 from detzoo.detectors.base import Detector, DetectorConfig
+from detzoo.experiment import Experiment
 from detzoo.heads.base import ProposalHeadConfig
 from detzoo.heads.roi.grid import GridRoIHeadConfig
 from detzoo.samplers.base import Sampler
@@ -22,9 +23,11 @@ from tests.parity.reference import Reference
 STUFF_CLASSES = 183
 
 
-def build(config: DetectorConfig, reference: Reference) -> Detector:
+def build(experiment: Experiment, reference: Reference) -> Detector:
     """The model with the reference's weights, and nothing random in its training."""
-    model = _without_randomness(config).build(reference.num_classes)
+    # Not the reference's number: it says 1 where there is no box head (SOLO), and gives targets so.
+    num_classes = len(experiment.class_names)
+    model = _without_randomness(experiment.model).build(num_classes)
     fill(model, reference.calibration)
     return model
 

@@ -81,7 +81,8 @@ class DeformableDETRHead(QueryHead):
         if not config.two_stage:
             self.query_embedding = nn.Embedding(config.num_queries, 2 * channels)
             # The first guess is small; where cells propose boxes, these have a size already.
-            nn.init.constant_(self.reg_branches[0][-1].bias.data[2:], -2.0)
+            first_guess = self.reg_branches[0].get_parameter("4.bias")
+            nn.init.constant_(first_guess.data[2:], -2.0)
 
     def class_parameters(self) -> dict[str, ClassRows]:
         rows = ClassRows(shared=self.config.loss.classification_loss.num_outputs(0))

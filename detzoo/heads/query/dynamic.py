@@ -9,8 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detzoo.config import config
-from detzoo.heads.class_rows import ClassRows
-from detzoo.heads.roi.mask_head import MASK_CLASS_ROWS, Deconvolution
+from detzoo.heads.roi.mask_head import Deconvolution
 from detzoo.layers.attention import FeedForward, ResidualAttention
 from detzoo.layers.conv import ConvModule
 from detzoo.layers.norm import BatchNorm, Norm
@@ -128,9 +127,6 @@ class DynamicMaskHead(nn.Module):
         initialise(self)
         assert self.conv_logits.bias is not None
         nn.init.zeros_(self.conv_logits.bias)
-
-    def class_parameters(self) -> dict[str, ClassRows]:
-        return MASK_CLASS_ROWS
 
     def forward(self, queries: Tensor, regions: Tensor) -> Tensor:
         """Queries (R, C), regions (R, C, h, w) -> mask logits (R, num_classes, 2h, 2w)."""

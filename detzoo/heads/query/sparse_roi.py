@@ -16,7 +16,7 @@ from detzoo.heads.query.base import best_pairs
 from detzoo.heads.query.dynamic import DynamicMaskHeadConfig, InteractionHeadConfig
 from detzoo.heads.query.set_loss import QueryPredictions, SetLoss
 from detzoo.heads.roi.extractor import RoIExtractor
-from detzoo.heads.roi.mask_head import mask_probabilities, own_masks
+from detzoo.heads.roi.mask_head import MASK_CLASS_ROWS, mask_probabilities, own_masks
 from detzoo.losses.classification import FocalLoss
 from detzoo.ops.boxes import clip_boxes
 from detzoo.ops.distributed import average_over_processes
@@ -89,10 +89,10 @@ class SparseRoIHead(nn.Module):
 
     def class_parameters(self) -> dict[str, ClassRows]:
         classes = ClassRows(shared=self.config.loss.classification_loss.num_outputs(0))
-        rows = {}
-        for stage, head in enumerate(self.mask_head):
+        rows: dict[str, ClassRows] = {}
+        for stage in range(self.config.num_stages):
             rows |= {f"bbox_head.{stage}.fc_cls.{leaf}": classes for leaf in ("weight", "bias")}
-            rows |= prefixed(f"mask_head.{stage}", head.class_parameters())
+            rows |= prefixed(f"mask_head.{stage}", MASK_CLASS_ROWS)
         return rows
 
     def forward(self, features: Sequence[Tensor], boxes: Tensor, queries: Tensor) -> _Stages:
@@ -125,7 +125,7 @@ class SparseRoIHead(nn.Module):
         (index,) = self.config.loss.match([stages.predictions], [table])
         by_name = self.config.loss(stages.predictions, index, table)
         by_name["pos_acc"] = _accuracy(stages.predictions.logits, index, table)
-        losses = {}
+        losses: dict[str, Tensor] = {}
         for stage in range(self.config.num_stages):
             losses |= {f"stage{stage}_{name}": values[stage] for name, values in by_name.items()}
             losses[f"stage{stage}_loss_mask"] = self._mask_loss(

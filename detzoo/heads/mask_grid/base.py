@@ -1,0 +1,264 @@
+"""The skeleton of heads that predict a class and a mask for each cell of grids over the image
+(SOLO, https://arxiv.org/abs/1912.04488)."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from detzoo.config import ConfigError, config
+from detzoo.heads.class_rows import ClassRows
+from detzoo.heads.mask_grid.targets import owners, positive_cells, shrink
+from detzoo.layers.conv import ConvModule
+from detzoo.layers.norm import GroupNorm, Norm
+from detzoo.losses.classification import ClassificationLoss, FocalLoss
+from detzoo.losses.dice import DiceLoss
+from detzoo.ops.distributed import average_over_processes
+from detzoo.postprocess.matrix_nms import MaskSelect
+from detzoo.structures import Detections, ImageInfo, ImageMasks, Targets
+
+# Initial score of every class, and of every pixel of a mask.
+PRIOR_PROBABILITY = 0.01
+
+MaskMaps = TypeVar("MaskMaps")
+
+
+@config
+class MaskGridHeadConfig(ABC):
+    """Each level has a square grid of cells, and objects of a range of sizes.
+
+    ``scale_ranges`` are the least and greatest square roots of box areas, in pixels, of each level;
+    ``centre_fraction`` is the part of its box around an object's centre that its cells cover.
+    """
+
+    num_convs: int = 7
+    channels: int = 256
+    grids: tuple[int, ...] = (40, 36, 24, 16, 12)
+    scale_ranges: tuple[tuple[float, float], ...] = (
+        (1.0, 96.0),
+        (48.0, 192.0),
+        (96.0, 384.0),
+        (192.0, 768.0),
+        (384.0, 2048.0),
+    )
+    centre_fraction: float = 0.2
+    norm: Norm = GroupNorm(groups=32)
+    classification_loss: ClassificationLoss = FocalLoss()
+    mask_loss: DiceLoss = DiceLoss(weight=3.0)
+    select: MaskSelect = MaskSelect()
+
+    def __post_init__(self) -> None:
+        if len(self.grids) < 3 or min(self.grids) < 1:
+            raise ConfigError(f"grids: {self.grids} are not three or more of at least one cell")
+        if len(self.scale_ranges) != len(self.grids):
+            raise ConfigError(
+                f"scale_ranges: {len(self.scale_ranges)} ranges for {len(self.grids)} grids"
+            )
+        if self.num_convs < 1:
+            raise ConfigError(f"num_convs: {self.num_convs} is not at least 1")
+
+    @abstractmethod
+    def build(
+        self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int
+    ) -> MaskGridHead: ...
+
+
+@dataclass(frozen=True)
+class MaskGridPredictions(Generic[MaskMaps]):
+    """Per level: class logits (B, K, G, G), and what masks are made of, which a head alone knows.
+
+    ``mask_sizes`` (height, width) are the masks', at half the level's stride.
+    """
+
+    cls_logits: list[Tensor]
+    mask_maps: list[MaskMaps]
+    mask_sizes: list[tuple[int, int]]
+
+
+class MaskGridHead(nn.Module, ABC, Generic[MaskMaps]):
+    """Children ``cls_convs`` and ``conv_cls``; a family adds the layers of its masks.
+
+    Masks are only ever made of cells that are asked for: those with an object in training, those
+    with a score in inference.
+    """
+
+    def __init__(
+        self,
+        config: MaskGridHeadConfig,
+        in_channels: Sequence[int],
+        strides: Sequence[int],
+        num_classes: int,
+    ) -> None:
+        super().__init__()
+        if len(strides) != len(config.grids):
+            raise ConfigError(
+                f"model.mask_head.grids: {len(config.grids)}, but the neck has {len(strides)} maps"
+            )
+        self.config = config
+        # The first map is scaled down to the second's size, the last up to the last but one's.
+        self.strides = (strides[1], *strides[1:-1], strides[-2])
+        self.num_classes = num_classes
+        num_outputs = config.classification_loss.num_outputs(num_classes)
+        self.cls_convs = tower(in_channels[0], config)
+        self.conv_cls = nn.Conv2d(config.channels, num_outputs, 3, padding=1)
+
+    def class_parameters(self) -> dict[str, ClassRows]:
+        rows = ClassRows(shared=self.config.classification_loss.num_outputs(0))
+        return {"conv_cls.weight": rows, "conv_cls.bias": rows}
+
+    @abstractmethod
+    def maps(self, x: Tensor, level: int) -> MaskMaps:
+        """What the masks of a level are made of, from its features (B, C, h, w)."""
+
+    @abstractmethod
+    def masks(
+        self, maps: MaskMaps, level: int, image: int, cells: Tensor, size: tuple[int, int] | None
+    ) -> Tensor:
+        """Probabilities of the masks of ``cells`` (N,) of one image, scaled to ``size`` or, None,
+        as they are -> (N, height, width)."""
+
+    def forward(self, features: Sequence[Tensor]) -> MaskGridPredictions[MaskMaps]:
+        logits, maps, sizes = [], [], []
+        for level, (x, grid) in enumerate(zip(_resized(features), self.config.grids)):
+            cells = F.interpolate(x, (grid, grid), mode="bilinear")
+            logits.append(self.conv_cls(self.cls_convs(cells)))
+            maps.append(self.maps(x, level))
+            sizes.append((2 * x.shape[2], 2 * x.shape[3]))
+        return MaskGridPredictions(logits, maps, sizes)
+
+    # ------------------------------------------------------------------------------ training
+
+    def loss(
+        self, predictions: MaskGridPredictions[MaskMaps], targets: Sequence[Targets]
+    ) -> dict[str, Tensor]:
+        """Dice loss of the masks of cells with an object, classification loss of all cells."""
+        config, sizes = self.config, predictions.mask_sizes
+        input_size = (sizes[0][0] * self.strides[0] // 2, sizes[0][1] * self.strides[0] // 2)
+        cell_owners, shrunken = [], []
+        for target in targets:
+            assert target.masks is not None, "a mask head trains on targets with masks"
+            bitmaps = target.masks.to_bitmaps().bitmaps.to(target.boxes.device)
+            cell_owners.append(
+                [
+                    owners(target.boxes, bitmaps, input_size, grid, scales, config.centre_fraction)
+                    for grid, scales in zip(config.grids, config.scale_ranges)
+                ]
+            )
+            shrunken.append([shrink(bitmaps, s // 2, size) for s, size in zip(self.strides, sizes)])
+        mask_losses: list[Tensor] = []
+        cls_losses: list[Tensor] = []
+        num_positive = 0
+        for image, cells_of_levels in enumerate(positive_cells(cell_owners)):
+            for level, cells in enumerate(cells_of_levels):
+                owner = cell_owners[image][level].flatten()
+                wanted = shrunken[image][level][owner[cells]]
+                maps = predictions.mask_maps[level]
+                predicted = self.masks(maps, level, image, cells, size=None)
+                mask_losses.append(config.mask_loss.per_mask(predicted, wanted))
+                cls_losses.append(
+                    self._cls_loss(predictions.cls_logits[level][image], owner, targets[image])
+                )
+                num_positive += len(cells)
+        device = mask_losses[0].device
+        count = average_over_processes(torch.full((), float(num_positive), device=device))
+        mask_loss = config.mask_loss.weight * torch.cat(mask_losses).sum()
+        return {
+            "loss_mask": mask_loss / count.clamp(min=1),
+            "loss_cls": torch.stack(cls_losses).sum() / (count + 1),
+        }
+
+    def _cls_loss(self, logits: Tensor, owner: Tensor, targets: Targets) -> Tensor:
+        """The summed loss of logits (K, G, G) of cells that have ``owner`` (G * G,)."""
+        labels = torch.full_like(owner, self.num_classes)
+        if len(targets):
+            labels = torch.where(owner >= 0, targets.labels[owner.clamp(min=0)], labels)
+        weights = torch.ones_like(labels, dtype=torch.float32)
+        return self.config.classification_loss(logits.flatten(1).T.float(), labels, weights)
+
+    # ----------------------------------------------------------------------------- inference
+
+    def detect(
+        self, predictions: MaskGridPredictions[MaskMaps], infos: Sequence[ImageInfo]
+    ) -> list[Detections]:
+        """Masks over the whole image, and the boxes around them."""
+        return [self._detect(predictions, image, info) for image, info in enumerate(infos)]
+
+    def _detect(
+        self, predictions: MaskGridPredictions[MaskMaps], image: int, info: ImageInfo
+    ) -> Detections:
+        select, size = self.config.select, predictions.mask_sizes[0]
+        probabilities, mask_numbers, scores, labels, start = [], [], [], [], 0
+        for level, (maps, stride) in enumerate(zip(predictions.mask_maps, self.strides)):
+            cell_scores = self._peaks(predictions.cls_logits[level][image])
+            cell, label = (cell_scores > select.min_score).nonzero(as_tuple=True)
+            cells, number = cell.unique(return_inverse=True)
+            masks = self.masks(maps, level, image, cells, size)
+            inside = masks > select.mask_threshold
+            area = inside.sum((1, 2)).float()
+            # How sure the mask is of its own pixels counts like the class.
+            sureness = (masks * inside).sum((1, 2)) / area.clamp(min=1)
+            kept = (area > stride)[number]
+            mask_numbers.append(number[kept] + start)
+            scores.append((cell_scores[cell, label] * sureness[number])[kept])
+            labels.append(label[kept])
+            probabilities.append(masks)
+            start += len(cells)
+        all_masks, number = torch.cat(probabilities), torch.cat(mask_numbers)
+        all_labels = torch.cat(labels)
+        inside = all_masks > select.mask_threshold
+        chosen, score = select(inside, number, torch.cat(scores), all_labels)
+        pixels = self.strides[0] // 2
+        input_size = (size[0] * pixels, size[1] * pixels)
+        found = ImageMasks(all_masks[number[chosen]], input_size, select.mask_threshold)
+        boxes = found.at_input(info.size).boxes()
+        return Detections(boxes, score, all_labels[chosen], found)
+
+    def _peaks(self, logits: Tensor) -> Tensor:
+        """Scores of cells (K, G, G) -> (G * G, K), zero where a neighbour before has a better one:
+        the one above, to the left, or both."""
+        scores = self.config.classification_loss.scores(logits.float().movedim(0, -1))
+        scores = scores.movedim(-1, 0)
+        best = F.max_pool2d(scores[None], 2, stride=1, padding=1)[0, :, :-1, :-1]
+        return (scores * (best == scores)).flatten(1).T
+
+
+def tower(in_channels: int, config: MaskGridHeadConfig) -> nn.Sequential:
+    """``num_convs`` convolutions."""
+    widths = [in_channels, *[config.channels] * (config.num_convs - 1)]
+    return nn.Sequential(
+        *(ConvModule(width, config.channels, 3, padding=1, norm=config.norm) for width in widths)
+    )
+
+
+def coordinates(x: Tensor) -> Tensor:
+    """(B, 2, h, w) column and row of each cell of x (B, C, h, w), from -1 to 1."""
+    row, column = (torch.linspace(-1, 1, cells, device=x.device) for cells in x.shape[2:])
+    height, width = x.shape[2:]
+    planes = torch.stack([column.expand(height, -1), row[:, None].expand(-1, width)])
+    return planes.to(x.dtype).expand(len(x), -1, -1, -1)
+
+
+def initialise(head: nn.Module, predictors: Sequence[nn.Module]) -> None:
+    """Small weights; layers that predict probabilities start from a low one."""
+    for module in head.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.normal_(module.weight, std=0.01)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    for layer in predictors:
+        nn.init.constant_(layer.get_parameter("bias"), -math.log(1 / PRIOR_PROBABILITY - 1))
+
+
+def _resized(features: Sequence[Tensor]) -> list[Tensor]:
+    first, last = (
+        F.interpolate(x, neighbour.shape[2:], mode="bilinear")
+        for x, neighbour in ((features[0], features[1]), (features[-1], features[-2]))
+    )
+    return [first, *features[1:-1], last]

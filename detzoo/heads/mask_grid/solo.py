@@ -1,0 +1,62 @@
+"""SOLO's head: each cell has a kernel that makes its mask (https://arxiv.org/abs/1912.04488)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from detzoo.config import config
+from detzoo.heads.mask_grid.base import (
+    MaskGridHead,
+    MaskGridHeadConfig,
+    coordinates,
+    initialise,
+    tower,
+)
+
+
+@config
+class SOLOHeadConfig(MaskGridHeadConfig):
+    """One channel of masks per cell."""
+
+    def build(
+        self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int
+    ) -> SOLOHead:
+        return SOLOHead(self, in_channels, strides, num_classes)
+
+
+class SOLOHead(MaskGridHead[Tensor]):
+    """Children ``mask_convs`` and ``conv_mask_list``, a layer per level with a kernel per cell."""
+
+    def __init__(
+        self,
+        config: SOLOHeadConfig,
+        in_channels: Sequence[int],
+        strides: Sequence[int],
+        num_classes: int,
+    ) -> None:
+        super().__init__(config, in_channels, strides, num_classes)
+        self.mask_convs = tower(in_channels[0] + 2, config)
+        self.conv_mask_list = nn.ModuleList(
+            nn.Conv2d(config.channels, grid**2, 1) for grid in config.grids
+        )
+        initialise(self, [*self.conv_mask_list, self.conv_cls])
+
+    def maps(self, x: Tensor, level: int) -> Tensor:
+        """Features that all cells share, at twice the resolution."""
+        x = self.mask_convs(torch.cat([x, coordinates(x)], 1))
+        return F.interpolate(x, scale_factor=2, mode="bilinear")
+
+    def masks(
+        self, maps: Tensor, level: int, image: int, cells: Tensor, size: tuple[int, int] | None
+    ) -> Tensor:
+        layer = self.conv_mask_list[level]
+        kernels, bias = layer.get_parameter("weight")[cells], layer.get_parameter("bias")[cells]
+        logits = F.linear(maps[image].movedim(0, -1), kernels.flatten(1), bias).movedim(-1, 0)
+        masks = logits.float().sigmoid()
+        if size is None:
+            return masks
+        return F.interpolate(masks[:, None], size, mode="bilinear")[:, 0]

@@ -1,0 +1,83 @@
+"""Which cell of which grid is trained on which object (SOLO, https://arxiv.org/abs/1912.04488)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def owners(
+    boxes: Tensor,
+    bitmaps: Tensor,
+    input_size: tuple[int, int],
+    grid: int,
+    scale_range: tuple[float, float],
+    centre_fraction: float,
+) -> Tensor:
+    """The object of each cell of a ``grid`` over the input -> (grid, grid), -1 where there is none.
+
+    Objects are ``boxes`` (N, 4) and ``bitmaps`` (N, H, W). Those with a square root of the box's
+    area within ``scale_range`` have the cells that the middle of the mask, enlarged to
+    ``centre_fraction`` of the box, touches: at most 3x3. Of several the last one has a cell.
+    """
+    if len(boxes) == 0:
+        return torch.full((grid, grid), -1, device=boxes.device)
+    sides = boxes[:, 2:] - boxes[:, :2]
+    scale = sides.prod(1).sqrt()
+    fits = (scale >= scale_range[0]) & (scale <= scale_range[1])
+    inside = bitmaps > 0
+    fits &= inside.flatten(1).any(1)
+    number = torch.arange(grid, device=boxes.device)
+    touched = []
+    for axis, of in zip((1, 0), input_size):  # rows, then columns
+        centre = _centre_of_mass(inside, axis)
+        reach = 0.5 * sides[:, axis] * centre_fraction
+        middle, low, high = (
+            torch.div(place / of, 1.0 / grid, rounding_mode="trunc")[:, None]
+            for place in (centre, centre - reach, centre + reach)
+        )
+        first, last = torch.maximum(low, middle - 1), torch.minimum(high, middle + 1)
+        touched.append((number >= first) & (number <= last))
+    rows, columns = touched
+    claims = rows[:, :, None] & columns[:, None] & fits[:, None, None]
+    objects = torch.arange(len(boxes), device=boxes.device)[:, None, None]
+    return torch.where(claims, objects, -1).amax(0)
+
+
+def shrink(bitmaps: Tensor, stride: int, grid: tuple[int, int]) -> Tensor:
+    """Masks (N, H, W) of 0 and 1 at the centres of cells of ``stride`` pixels -> (N, *grid).
+
+    A cell is 1 where at least two of the four pixels at its centre are.
+    """
+    height, width = grid[0] * stride, grid[1] * stride
+    beyond = (0, width - bitmaps.shape[2], 0, height - bitmaps.shape[1])
+    pixels = F.pad(bitmaps.to(torch.uint8), beyond)
+    first = stride // 2 - 1
+    count = sum(
+        pixels[:, first + down :: stride, first + across :: stride]
+        for down in (0, 1)
+        for across in (0, 1)
+    )
+    assert isinstance(count, Tensor)
+    return (count >= 2).float()
+
+
+def positive_cells(owners: Sequence[Sequence[Tensor]]) -> list[list[Tensor]]:
+    """Of each image and level the cells with an owner, row by row, from one move to the host."""
+    flat = torch.cat([level.flatten() for image in owners for level in image])
+    is_positive = (flat >= 0).cpu()
+    sizes = [level.numel() for image in owners for level in image]
+    cells = [part.nonzero()[:, 0].to(flat.device) for part in is_positive.split(sizes)]
+    num_levels = len(owners[0])
+    return [cells[i : i + num_levels] for i in range(0, len(cells), num_levels)]
+
+
+def _centre_of_mass(inside: Tensor, axis: int) -> Tensor:
+    """Mean row (``axis`` 1) or column (0) of masks (N, H, W) of bool -> (N,)."""
+    count = inside.sum(2 if axis == 1 else 1)  # per row, or per column
+    place = torch.arange(count.shape[1], device=inside.device)
+    # Whole numbers until the division: sums of a large image exceed what float32 can count.
+    return (count * place).sum(1) / count.sum(1).float().clamp(min=1e-6)
