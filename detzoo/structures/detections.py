@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from detzoo.structures.image_masks import ImageMasks
 from detzoo.structures.images import ImageInfo
 from detzoo.structures.masks import BitmapMasks, Masks, RoIMasks
 
@@ -101,6 +102,9 @@ class Detections:
         masks = self.masks
         if isinstance(masks, RoIMasks):
             masks = masks.flipped(info.flip).paste(boxes, info.original_size)
+        elif isinstance(masks, ImageMasks):
+            masks = masks.to_original(info)
+            boxes = masks.boxes()
         return replace(self, boxes=boxes, masks=masks)
 
     def to_input(self, info: ImageInfo) -> Detections:
