@@ -16,7 +16,7 @@ class Views:
     """Which views of an image a detector looks at: each of ``scales``, as it is and mirrored.
 
     ``scales`` (width, height) replace the sizes of the recipe's ``Resize``; none keeps them. Each
-    is also seen in every direction of ``flips``.
+    is also seen in every direction of ``flips``. Images are mirrored once they have their size.
     """
 
     scales: tuple[tuple[int, int], ...] = ()
@@ -37,7 +37,7 @@ class Views:
                 "scales: this model's recipe does not resize images, so there are no scales to see "
                 "them in; use flips alone"
             )
-        start = transforms.index(resizes[0]) if resizes else 0
+        start = transforms.index(resizes[0]) if resizes else len(transforms)
         before, after = tuple(transforms[:start]), tuple(transforms[start + len(resizes[:1]) :])
         sizes: list[tuple[Transform, ...]] = [tuple(resizes[:1])]
         if self.scales:

@@ -55,7 +55,8 @@ def test_views_of_a_recipe() -> None:
     # Everything else about resizing stays.
     stretched = (Resize(sizes=((96, 64),), keep_ratio=False), pad)
     assert Views(scales=((30, 20),)).of(stretched)[0][0].keep_ratio is False  # type: ignore[attr-defined]
-    assert Views(flips=("vertical",)).of((pad,))[1][0].directions == ("vertical",)  # type: ignore[attr-defined]
+    upside_down = Flip(probability=1.0, directions=("vertical",))
+    assert Views(flips=("vertical",)).of((pad,)) == ((pad,), (pad, upside_down))
     with pytest.raises(ConfigError, match="does not resize images"):
         Views(scales=((30, 20),)).of((pad,))
     with pytest.raises(ConfigError, match="are not sizes"):
