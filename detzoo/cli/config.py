@@ -13,7 +13,10 @@ from detzoo.cli.common import Settings, find_experiment
 
 def config(
     name: Annotated[
-        str, typer.Argument(help="A model's name, a checkpoint, or an experiment.json.")
+        str,
+        typer.Argument(
+            help="A model's name, a checkpoint, an experiment.json, or a V2 config file."
+        ),
     ],
     settings: Settings = None,
     diff: Annotated[

@@ -38,8 +38,8 @@ def train(
     name: Annotated[
         str,
         typer.Argument(
-            help="A model of the zoo (see [bold]detzoo models[/]), a checkpoint's "
-            "or an experiment.json's configuration."
+            help="A model of the zoo (see [bold]detzoo models[/]), or the configuration of a "
+            "checkpoint, an experiment.json or a config file of MMDetection 2.x."
         ),
     ],
     data: Annotated[

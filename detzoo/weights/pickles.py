@@ -77,21 +77,19 @@ def _no_bytes() -> bytes:
     return b""
 
 
+_OF_NUMPY: dict[str, Callable[..., Any]] = {
+    "multiarray._reconstruct": _reconstruct,
+    "multiarray.scalar": _scalar,
+    "numeric._frombuffer": _from_buffer,
+}
 _STAND_INS: dict[str, Callable[..., Any]] = {
     "__builtin__.bytes": _no_bytes,
     "builtins.bytes": _no_bytes,  # as torch calls it
     "_codecs.encode": _encode,
     "numpy.dtype": _Type,
     "numpy.ndarray": _Array,
-    **{
-        f"numpy.{core}.{name}": stand_in
-        for core in ("core", "_core")  # before and since numpy 2
-        for name, stand_in in {
-            "multiarray._reconstruct": _reconstruct,
-            "multiarray.scalar": _scalar,
-            "numeric._frombuffer": _from_buffer,
-        }.items()
-    },
+    **{f"numpy.core.{name}": stand_in for name, stand_in in _OF_NUMPY.items()},
+    **{f"numpy._core.{name}": stand_in for name, stand_in in _OF_NUMPY.items()},  # since numpy 2
 }
 
 
@@ -100,7 +98,7 @@ def load_torch(path: Path) -> Any:
 
     Raises ``pickle.UnpicklingError`` for a file that names anything outside the table.
     """
-    allowed = [(stand_in, name) for name, stand_in in _STAND_INS.items()]
+    allowed: list[Any] = [(stand_in, name) for name, stand_in in _STAND_INS.items()]
     with torch.serialization.safe_globals(allowed):
         return _plain(torch.load(path, map_location="cpu", weights_only=True))
 
@@ -132,6 +130,7 @@ class _Sealed:
     """
 
     __slots__ = ("_function",)
+    _function: Callable[..., Any]
 
     def __init__(self, function: Callable[..., Any]) -> None:
         object.__setattr__(self, "_function", function)
