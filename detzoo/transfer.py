@@ -69,8 +69,8 @@ def initialise(
             continue  # reported below with all that is missing
         _check_rows(weights[name], own[name], rows, name, len(from_names), source)
         mixed = own[name].detach().cpu().clone()
-        target = rows.index(to_rows, len(to_names))
-        mixed[target] = weights[name].to(mixed)[rows.index(from_rows, len(from_names))]
+        given = weights[name].to(mixed)[rows.place(from_rows, len(from_names))]
+        mixed[rows.place(to_rows, len(to_names))] = given
         merged[name] = mixed
     load_strictly(model, merged, source)
     return ClassTransfer(
@@ -109,7 +109,7 @@ def initialise_backbone(modules: Sequence[nn.Module], pretrained: str) -> Backbo
 def _check_rows(
     given: Tensor, own: Tensor, rows: ClassRows, name: str, num_classes: int, source: str
 ) -> None:
-    expected = (rows.count(num_classes), *own.shape[1:])
+    expected = rows.shape(tuple(own.shape), num_classes)
     if given.shape != expected:
         raise CheckpointError(
             f"{source}: its weights belong to another model, or to other classes than it names: "

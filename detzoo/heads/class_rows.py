@@ -20,12 +20,16 @@ class ClassRows:
     - box regression per class: ``ClassRows(width=4)``
     - mask logits per class: ``ClassRows()``
     - box, confidence and classes of A anchors in one map: ``ClassRows(groups=A, leading=5)``
+    - a layer that sees class scores: ``ClassRows(width=0, leading=outputs, inputs=ClassRows())``
+
+    ``inputs`` says the same of the second dimension, where that depends on the classes.
     """
 
     groups: int = 1
     width: int = 1
     shared: int = 0
     leading: int = 0
+    inputs: ClassRows | None = None
 
     def count(self, num_classes: int) -> int:
         """The number of rows for ``num_classes`` classes."""
@@ -39,6 +43,20 @@ class ClassRows:
         in_block = torch.cat([torch.arange(self.leading), in_columns.flatten()])
         starts = torch.arange(self.groups) * self._block(num_classes)
         return (starts[:, None] + in_block).flatten()
+
+    def place(self, classes: Tensor, num_classes: int) -> tuple[Tensor, ...]:
+        """What to index the parameter with, to reach what belongs to ``classes`` (K,)."""
+        rows = self.index(classes, num_classes)
+        if self.inputs is None:
+            return (rows,)
+        return rows[:, None], self.inputs.index(classes, num_classes)
+
+    def shape(self, like: tuple[int, ...], num_classes: int) -> tuple[int, ...]:
+        """The parameter's shape for ``num_classes`` classes; ``like`` for another number."""
+        rows = self.count(num_classes)
+        if self.inputs is None:
+            return (rows, *like[1:])
+        return (rows, self.inputs.count(num_classes), *like[2:])
 
     def _block(self, num_classes: int) -> int:
         return self.leading + (num_classes + self.shared) * self.width

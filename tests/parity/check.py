@@ -21,6 +21,7 @@ from tests.parity.compare import (
     compare_mask_scores,
     match_detections,
 )
+from tests.parity.corners import check_corners
 from tests.parity.reference import Reference
 
 # Fields that say where weights come from and what raw pixels look like: a model's numbers on
@@ -53,7 +54,9 @@ def check_same_model(experiment: Experiment, of_reference: Experiment) -> Findin
 def check_numbers(experiment: Experiment, reference: Reference) -> list[Finding]:
     """Evaluation and training on the reference's weights and inputs."""
     model = our.build(experiment, reference)
-    return [*check_evaluation(model, reference), *check_training(model, reference)]
+    findings = check_evaluation(model, reference)
+    # PointRend draws random points in training: it has no losses to compare.
+    return findings if "loss_error" in reference else findings + check_training(model, reference)
 
 
 @torch.no_grad()
@@ -80,6 +83,8 @@ def check_evaluation(model: Detector, reference: Reference) -> list[Finding]:
         # MMDetection writes no boxes for detectors that predict masks alone.
         rows[:, 2:] = 0
     findings.append(compare_detections("detections", rows, theirs))
+    if "decoded_corner_maps" in reference:
+        findings += check_corners(model, features, reference)
     if "mask_areas" in reference:
         pasted = _full_size(detections, reference.image_shape)
         areas = pasted.bitmaps.sum((1, 2)).numpy()
@@ -120,7 +125,8 @@ def check_training(model: Detector, reference: Reference) -> list[Finding]:
         for name, parameter in model.named_parameters()
         if parameter.grad is not None
     }
-    return [
-        compare_losses({**values, "loss": float(total.detach())}, reference.losses),
-        compare_gradients(norms, reference.gradients),
-    ]
+    findings = [compare_losses({**values, "loss": float(total.detach())}, reference.losses)]
+    # One reference has none: there MMDetection's own gradients overflow.
+    if "grad_names" in reference:
+        findings.append(compare_gradients(norms, reference.gradients))
+    return findings

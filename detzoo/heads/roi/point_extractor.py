@@ -1,0 +1,36 @@
+"""Features of regions, sampled at single points (PointRend, https://arxiv.org/abs/1912.08193)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from detzoo.config import config
+from detzoo.heads.roi.base import RegionExtractor, RegionPooling
+from detzoo.ops.points import cell_centres, sample_in_rois
+
+
+@config
+class PointExtractor(RegionExtractor):
+    """The finest map at the centre of every cell of the region, whatever the region's size."""
+
+    def build(self, in_channels: Sequence[int], strides: Sequence[int]) -> PointSampling:
+        return PointSampling(self, in_channels, strides)
+
+
+class PointSampling(RegionPooling):
+    """Nothing learns."""
+
+    def __init__(
+        self, config: PointExtractor, in_channels: Sequence[int], strides: Sequence[int]
+    ) -> None:
+        super().__init__()
+        self.output_size = config.output_size
+        self.stride = strides[0]
+        self.out_channels = in_channels[0]
+
+    def forward(self, features: Sequence[Tensor], rois: Tensor) -> Tensor:
+        points = cell_centres(self.output_size, rois.device).expand(len(rois), -1, -1)
+        values = sample_in_rois(features[0], self.stride, rois, points)
+        return values.unflatten(2, (self.output_size, self.output_size))

@@ -1,0 +1,116 @@
+"""Masks refined point by point (PointRend, https://arxiv.org/abs/1912.08193)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from detzoo.config import config
+from detzoo.heads.class_rows import ClassRows
+from detzoo.heads.roi.mask_head import own_masks
+from detzoo.ops.distributed import average_over_processes, num_processes
+from detzoo.ops.points import sample_points
+
+
+@config
+class PointHeadConfig:
+    """Layers that see one point: its features, and again in every layer its coarse mask logits.
+
+    Training looks at ``num_points`` of a region: out of ``oversampling`` times as many drawn at
+    random, the most uncertain make up ``uncertain_part``; the rest is random. In evaluation the
+    coarse mask doubles its size ``num_subdivisions`` times, and each time the most uncertain
+    ``points_per_subdivision`` are decided anew.
+    """
+
+    num_fcs: int = 3
+    channels: int = 256
+    loss_weight: float = 1.0
+    num_points: int = 196
+    oversampling: int = 3
+    uncertain_part: float = 0.75
+    num_subdivisions: int = 5
+    points_per_subdivision: int = 784
+
+    def build(self, in_channels: int, num_classes: int) -> PointHead:
+        """The module for points of ``in_channels``."""
+        return PointHead(self, in_channels, num_classes)
+
+
+class PointHead(nn.Module):
+    """Children ``fcs``, ``fc_logits``."""
+
+    def __init__(self, config: PointHeadConfig, in_channels: int, num_classes: int) -> None:
+        super().__init__()
+        self.config = config
+        self.in_channels = in_channels
+        self.fcs = nn.ModuleList()
+        width = in_channels
+        for _ in range(config.num_fcs):
+            self.fcs.append(PointLayer(width + num_classes, config.channels))
+            width = config.channels
+        self.fc_logits = nn.Conv1d(width + num_classes, num_classes, 1)
+        nn.init.normal_(self.fc_logits.weight, std=0.001)
+        assert self.fc_logits.bias is not None
+        nn.init.zeros_(self.fc_logits.bias)
+
+    def forward(self, fine: Tensor, coarse: Tensor) -> Tensor:
+        """Features (R, C, P) and coarse logits (R, K, P) of points -> logits (R, K, P)."""
+        x = fine
+        for layer in self.fcs:
+            x = layer(torch.cat([x, coarse], 1))
+        return self.fc_logits(torch.cat([x, coarse], 1))
+
+    def class_parameters(self) -> dict[str, ClassRows]:
+        channels = self.config.channels
+        rows = {}
+        for number in range(len(self.fcs)):
+            width = self.in_channels if number == 0 else channels
+            inputs = ClassRows(leading=width)
+            rows[f"fcs.{number}.conv.weight"] = ClassRows(width=0, leading=channels, inputs=inputs)
+        rows["fc_logits.weight"] = ClassRows(inputs=ClassRows(leading=channels))
+        rows["fc_logits.bias"] = ClassRows()
+        return rows
+
+    def loss(self, logits: Tensor, labels: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Cross entropy of points' own classes.
+
+        Logits (R, K, P), labels (R,), targets (R, P) from 0 to 1.
+        """
+        own = own_masks(logits, labels).float()
+        loss = F.binary_cross_entropy_with_logits(own, targets, reduction="sum")
+        # Without a region anywhere the sum is zero, whatever it is divided by.
+        count = average_over_processes(targets.new_tensor(float(len(targets))))
+        points = count.clamp(min=1 / num_processes()) * targets.shape[1]
+        return {"loss_point": self.config.loss_weight * loss / points}
+
+    @torch.no_grad()
+    def draw_points(self, coarse: Tensor, labels: Tensor) -> Tensor:
+        """Points to train on, (R, P, 2) in parts of regions with coarse logits (R, K, m, m).
+
+        Uncertainty is that of the interpolated logit: between a pixel of either kind it is high.
+        """
+        config = self.config
+        num_uncertain = int(config.uncertain_part * config.num_points)
+        num_drawn = config.num_points * config.oversampling
+        drawn = torch.rand((len(coarse), num_drawn, 2), device=coarse.device)
+        own = own_masks(sample_points(coarse.float(), drawn), labels)
+        index = own.abs().topk(num_uncertain, 1, largest=False).indices
+        uncertain = drawn.gather(1, index[..., None].expand(-1, -1, 2))
+        num_others = config.num_points - num_uncertain
+        others = torch.rand((len(coarse), num_others, 2), device=coarse.device)
+        return torch.cat([uncertain, others], 1)
+
+
+class PointLayer(nn.Module):
+    """A layer shared by all points: child ``conv``."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(in_channels, out_channels, 1)
+        nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
+        assert self.conv.bias is not None
+        nn.init.zeros_(self.conv.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.conv(x), inplace=True)

@@ -1,0 +1,203 @@
+"""The RoI head of PointRend (https://arxiv.org/abs/1912.08193)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from detzoo.assigners.base import Assigner
+from detzoo.assigners.max_iou import MaxIoUAssigner
+from detzoo.config import config
+from detzoo.heads.base import RoIHead, RoIHeadConfig
+from detzoo.heads.class_rows import ClassRows, prefixed
+from detzoo.heads.roi.base import RegionBoxHeadConfig, RegionExtractor
+from detzoo.heads.roi.box_head import BoxHeadConfig
+from detzoo.heads.roi.coarse_mask_head import CoarseMaskHeadConfig
+from detzoo.heads.roi.extractor import RoIExtractor
+from detzoo.heads.roi.mask_head import own_masks
+from detzoo.heads.roi.point_extractor import PointExtractor
+from detzoo.heads.roi.point_head import PointHeadConfig
+from detzoo.heads.roi.regions import (
+    SampledRegions,
+    box_candidates,
+    box_losses,
+    draw_regions,
+    mask_losses,
+    positive_labels,
+    positive_rois,
+    sampled_rois,
+    with_masks,
+)
+from detzoo.ops.points import cell_centres, sample_in_rois, sample_points
+from detzoo.ops.roi_align import rois_of
+from detzoo.postprocess.nms import NMS
+from detzoo.postprocess.select import Select
+from detzoo.samplers.base import Sampler
+from detzoo.samplers.random import RandomSampler
+from detzoo.structures import Candidates, Detections, ImageInfo, Targets
+
+
+@config
+class PointRendRoIHeadConfig(RoIHeadConfig):
+    """Boxes, coarse masks, and points of masks on the finest map."""
+
+    extractor: RegionExtractor = RoIExtractor()
+    box_head: RegionBoxHeadConfig = BoxHeadConfig()
+    mask_extractor: PointExtractor = PointExtractor(output_size=14)
+    mask_head: CoarseMaskHeadConfig = CoarseMaskHeadConfig()
+    point_head: PointHeadConfig = PointHeadConfig()
+    assigner: Assigner = MaxIoUAssigner(positive_iou=0.5, negative_iou=0.5, min_positive_iou=0.5)
+    sampler: Sampler = RandomSampler(num=512, positive_fraction=0.25, adds_targets=True)
+    select: Select = Select(min_score=0.05, suppression=NMS(max_iou=0.5), max_detections=100)
+
+    @property
+    def predicts_masks(self) -> bool:
+        return True
+
+    def build(
+        self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int
+    ) -> PointRendRoIHead:
+        return PointRendRoIHead(self, in_channels, strides, num_classes)
+
+
+class PointRendRoIHead(RoIHead):
+    """Children ``bbox_roi_extractor``, ``bbox_head``, ``mask_roi_extractor``, ``mask_head``,
+    ``point_head``."""
+
+    def __init__(
+        self,
+        config: PointRendRoIHeadConfig,
+        in_channels: Sequence[int],
+        strides: Sequence[int],
+        num_classes: int,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.num_classes = num_classes
+        self.stride = strides[0]
+        self.bbox_roi_extractor = config.extractor.build(in_channels, strides)
+        self.bbox_head = config.box_head.build(
+            self.bbox_roi_extractor.out_channels, config.extractor.output_size, num_classes
+        )
+        self.mask_roi_extractor = config.mask_extractor.build(in_channels, strides)
+        channels = self.mask_roi_extractor.out_channels
+        self.mask_head = config.mask_head.build(
+            channels, config.mask_extractor.output_size, num_classes
+        )
+        self.point_head = config.point_head.build(channels, num_classes)
+
+    def class_parameters(self) -> dict[str, ClassRows]:
+        return {
+            **prefixed("bbox_head", self.bbox_head.class_parameters()),
+            **prefixed("mask_head", self.mask_head.class_parameters()),
+            **prefixed("point_head", self.point_head.class_parameters()),
+        }
+
+    # ------------------------------------------------------------------------------ training
+
+    def loss(
+        self,
+        features: Sequence[Tensor],
+        proposals: Sequence[Detections],
+        targets: Sequence[Targets],
+        infos: Sequence[ImageInfo],
+    ) -> dict[str, Tensor]:
+        boxes = [image.boxes for image in proposals]
+        sampled = draw_regions(
+            boxes, targets, self.config.assigner, self.config.sampler, self.num_classes
+        )
+        logits, deltas = self.bbox_head(self.bbox_roi_extractor(features, sampled_rois(sampled)))
+        rois, labels = positive_rois(sampled), positive_labels(sampled)
+        coarse = self.mask_head(self.mask_roi_extractor(features, rois))
+        points = self.point_head.draw_points(coarse, labels)
+        point_logits = self.decide_points(features, rois, coarse, points)
+        wanted = point_targets(sampled, targets, points)
+        return {
+            **box_losses(self.bbox_head, logits, deltas, sampled, targets),
+            **mask_losses(self.mask_head, coarse, sampled, targets),
+            **self.point_head.loss(point_logits, labels, wanted),
+        }
+
+    def decide_points(
+        self, features: Sequence[Tensor], rois: Tensor, coarse: Tensor, points: Tensor
+    ) -> Tensor:
+        """Logits (R, K, P) of points (R, P, 2) in RoIs (R, 5) with coarse masks (R, K, m, m)."""
+        fine = sample_in_rois(features[0], self.stride, rois, points)
+        return self.point_head(fine, sample_points(coarse, points.to(coarse.dtype)))
+
+    # ----------------------------------------------------------------------------- inference
+
+    def predict(
+        self,
+        features: Sequence[Tensor],
+        proposals: Sequence[Detections],
+        infos: Sequence[ImageInfo],
+    ) -> list[Detections]:
+        """With RoI masks."""
+        candidates = self.decode(features, proposals, infos)
+        return self.add_masks(features, [self.config.select(image) for image in candidates])
+
+    def decode(
+        self,
+        features: Sequence[Tensor],
+        proposals: Sequence[Detections],
+        infos: Sequence[ImageInfo],
+    ) -> list[Candidates]:
+        """Boxes of each image, before suppression."""
+        rois = rois_of([image.boxes for image in proposals])
+        logits, deltas = self.bbox_head(self.bbox_roi_extractor(features, rois))
+        min_score = self.config.select.min_score
+        return box_candidates(self.bbox_head, logits, deltas, proposals, infos, min_score)
+
+    def add_masks(
+        self, features: Sequence[Tensor], detections: Sequence[Detections]
+    ) -> list[Detections]:
+        """The same detections, with masks inside their boxes."""
+        rois = rois_of([image.boxes for image in detections])
+        labels = torch.cat([image.labels for image in detections])
+        coarse = self.mask_head(self.mask_roi_extractor(features, rois))
+        masks = self._subdivide(features, rois, coarse, labels)
+        return with_masks(detections, masks.float().sigmoid(), self.config.mask_head.threshold)
+
+    def _subdivide(
+        self, features: Sequence[Tensor], rois: Tensor, coarse: Tensor, labels: Tensor
+    ) -> Tensor:
+        """Coarse masks (R, K, m, m) -> logits of the labels' masks, 2^subdivisions as large."""
+        config = self.config.point_head
+        masks = own_masks(coarse, labels)
+        for number in range(config.num_subdivisions):
+            masks = F.interpolate(masks[:, None], scale_factor=2, mode="bilinear")[:, 0]
+            size = masks.shape[-1]
+            is_last = number == config.num_subdivisions - 1
+            # The next step could decide every pixel of twice the size: this one is for nothing.
+            if config.points_per_subdivision >= 4 * size**2 and not is_last:
+                continue
+            count = min(config.points_per_subdivision, size**2)
+            index = masks.flatten(1).abs().topk(count, 1, largest=False).indices
+            points = cell_centres(size, rois.device)[index]
+            logits = own_masks(self.decide_points(features, rois, coarse, points), labels)
+            masks = masks.flatten(1).scatter(1, index, logits).view_as(masks)
+        return masks
+
+
+def point_targets(
+    sampled: Sequence[SampledRegions], targets: Sequence[Targets], points: Tensor
+) -> Tensor:
+    """How far points (R, P, 2) of a batch's positive regions lie in their objects, (R, P)."""
+    wanted = []
+    own_points = points.split([int(regions.is_positive.sum()) for regions in sampled])
+    for regions, target, own in zip(sampled, targets, own_points):
+        assert target.masks is not None, "a point head trains on targets with masks"
+        boxes = regions.boxes[regions.is_positive]
+        # Every object is an image of its own.
+        index = regions.target_index[regions.is_positive][:, None]
+        rois = torch.cat([index.to(boxes.dtype), boxes], 1)
+        bitmaps = target.masks.to_bitmaps().bitmaps.to(boxes)[:, None]
+        if len(rois) == 0:
+            wanted.append(points.new_zeros((0, points.shape[1])))
+        else:
+            wanted.append(sample_in_rois(bitmaps, 1.0, rois, own)[:, 0])
+    return torch.cat(wanted)

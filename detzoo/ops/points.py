@@ -1,0 +1,40 @@
+"""Values of maps at points between their cells."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def sample_points(maps: Tensor, points: Tensor) -> Tensor:
+    """Maps (B, C, H, W) at points (B, P, 2: x, y) in parts of the map -> (B, C, P).
+
+    Between the centres of cells values are interpolated; beyond the map they are zero.
+    """
+    return F.grid_sample(maps, 2 * points[:, :, None] - 1, align_corners=False)[..., 0]
+
+
+def sample_in_rois(maps: Tensor, stride: float, rois: Tensor, points: Tensor) -> Tensor:
+    """Maps (B, C, H, W) at points (R, P, 2) in parts of RoIs (R, 5) -> (R, C, P).
+
+    A cell of the maps is ``stride`` pixels of the RoIs.
+    """
+    low, high = rois[:, None, 1:3], rois[:, None, 3:5]
+    size = rois.new_tensor([maps.shape[3], maps.shape[2]]) * stride
+    places = (low + points * (high - low)) / size
+    sampled, positions = [], []
+    for image in range(len(maps)):
+        position = (rois[:, 0] == image).nonzero()[:, 0]
+        own = places[position].flatten(0, 1)[None]
+        values = sample_points(maps[image : image + 1], own.to(maps.dtype))[0]
+        sampled.append(values.unflatten(1, (len(position), points.shape[1])).transpose(0, 1))
+        positions.append(position)
+    return torch.cat(sampled)[torch.cat(positions).argsort()]
+
+
+def cell_centres(size: int, device: torch.device) -> Tensor:
+    """The centres of size * size cells, row by row, (size * size, 2: x, y) in parts."""
+    place = (torch.arange(size, device=device) + 0.5) / size
+    y, x = torch.meshgrid(place, place, indexing="ij")
+    return torch.stack([x, y], -1).flatten(0, 1)
