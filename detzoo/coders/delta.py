@@ -17,12 +17,14 @@ class DeltaCoder(BoxCoder):
     """Centre offsets in units of the reference's size, and logarithms of the size ratios.
 
     Deltas (dx, dy, dw, dh) are normalised to ``(delta - mean) / std``. A decoded side is at most
-    ``max_ratio`` times the reference's, and at least the inverse.
+    ``max_ratio`` times the reference's, and at least the inverse. With ``max_shift`` a decoded
+    centre lies at most so many pixels from the reference's, in x and in y.
     """
 
     means: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
     stds: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
     max_ratio: float = 1000 / 16
+    max_shift: float | None = None
 
     def __post_init__(self) -> None:
         if self.max_ratio < 1:
@@ -44,8 +46,14 @@ class DeltaCoder(BoxCoder):
         reference_size = references[..., 2:] - references[..., :2]
         centre = (references[..., :2] + references[..., 2:]) / 2
         limit = math.log(self.max_ratio)
-        log_ratio = deltas[..., 2:].clamp(-limit, limit)
-        centre = centre + reference_size * deltas[..., :2]
+        shift = reference_size * deltas[..., :2]
+        if self.max_shift is None:
+            log_ratio = deltas[..., 2:].clamp(-limit, limit)
+        else:
+            # Published models that limit the shift do not limit how small a box can be.
+            log_ratio = deltas[..., 2:].clamp(max=limit)
+            shift = shift.clamp(-self.max_shift, self.max_shift)
+        centre = centre + shift
         half = reference_size * log_ratio.exp() / 2
         boxes = torch.cat([centre - half, centre + half], -1)
         return boxes if size is None else clip_boxes(boxes, size)

@@ -16,6 +16,7 @@ from detzoo.data.transforms.photometric import PhotometricDistortion
 from detzoo.data.transforms.random_affine import RandomAffine
 from detzoo.data.transforms.resize import Resize
 from detzoo.data.transforms.semantic import ShrinkSemanticMap
+from detzoo.data.transforms.shift import RandomShift
 from detzoo.data.transforms.torchvision_v2 import TorchvisionV2
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "RandomAffine",
     "RandomCentreCropPad",
     "RandomHSV",
+    "RandomShift",
     "Resize",
     "ShrinkSemanticMap",
     "TorchvisionV2",

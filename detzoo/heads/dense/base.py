@@ -206,6 +206,16 @@ class DenseHead(PriorHead):
 
     def losses(self, predictions: DensePredictions, targets: DenseTargets) -> dict[str, Tensor]:
         """Classification and box loss, averaged over the examples."""
+        classification, box = self.summed_losses(predictions, targets)
+        return {
+            "loss_cls": classification / targets.num_samples,
+            "loss_bbox": box / targets.num_samples,
+        }
+
+    def summed_losses(
+        self, predictions: DensePredictions, targets: DenseTargets
+    ) -> tuple[Tensor, Tensor]:
+        """Classification and box loss, summed over the examples."""
         config = self.config
         classification = config.classification_loss(
             predictions.cls_logits.flatten(0, 1).float(),
@@ -221,10 +231,7 @@ class DenseHead(PriorHead):
         box = config.box_loss(
             predicted.flatten(0, 1), wanted.flatten(0, 1), targets.box_weights.flatten()
         )
-        return {
-            "loss_cls": classification / targets.num_samples,
-            "loss_bbox": box / targets.num_samples,
-        }
+        return classification, box
 
 
 def gather_targets(

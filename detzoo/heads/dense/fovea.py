@@ -100,18 +100,7 @@ class FoveaHead(DenseHead):
         return torch.ones_like(priors.stride, dtype=torch.bool)
 
     def losses(self, predictions: DensePredictions, targets: DenseTargets) -> dict[str, Tensor]:
-        config = self.config
-        classification = config.classification_loss(
-            predictions.cls_logits.flatten(0, 1).float(),
-            targets.labels.flatten(),
-            targets.label_weights.flatten(),
-        )
-        codes = config.coder.encode(predictions.priors.boxes, targets.boxes)
-        box = config.box_loss(
-            predictions.box_deltas.float().flatten(0, 1),
-            codes.flatten(0, 1),
-            targets.box_weights.flatten(),
-        )
+        classification, box = self.summed_losses(predictions, targets)
         num_positives = average_over_processes(targets.box_weights.sum())
         return {
             "loss_cls": classification / (num_positives + len(predictions)),

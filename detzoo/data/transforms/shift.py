@@ -1,0 +1,53 @@
+"""Moving images by a few pixels (YOLOF, https://arxiv.org/abs/2103.09460)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from detzoo.config import ConfigError, config
+from detzoo.data.sample import Sample, Transform
+from detzoo.data.transforms.geometry import move
+from detzoo.ops.boxes import clip_boxes
+
+
+@config
+class RandomShift(Transform):
+    """Moves an image with ``probability`` by up to ``max_shift`` pixels each way.
+
+    Its size stays, what comes into view is black. Objects not wider and higher than a pixel then
+    go; an image that would lose all of them stays where it is.
+    """
+
+    probability: float = 0.5
+    max_shift: int = 32
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.probability <= 1:
+            raise ConfigError(f"probability: {self.probability} is not between 0 and 1")
+        if self.max_shift < 0:
+            raise ConfigError(f"max_shift: {self.max_shift} is negative")
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        if rng.random() >= self.probability:
+            return sample
+        right, down = rng.integers(-self.max_shift, self.max_shift, size=2, endpoint=True).tolist()
+        moved = move(sample, _shifted(sample.image, right, down), -right, -down)
+        size = moved.info.size
+        boxes = clip_boxes(moved.targets.boxes, size)
+        ignored = clip_boxes(moved.targets.ignored_boxes, size)
+        visible, ignored_visible = (((b[:, 2:] - b[:, :2]) > 1).all(1) for b in (boxes, ignored))
+        if not visible.any():
+            return sample
+        targets = replace(moved.targets, boxes=boxes, ignored_boxes=ignored[ignored_visible])
+        return replace(moved, targets=targets[visible])
+
+
+def _shifted(image: np.ndarray, right: int, down: int) -> np.ndarray:
+    height, width = image.shape[:2]
+    result = np.zeros_like(image)
+    result[max(down, 0) : height + min(down, 0), max(right, 0) : width + min(right, 0)] = image[
+        max(-down, 0) : height - max(down, 0), max(-right, 0) : width - max(right, 0)
+    ]
+    return result

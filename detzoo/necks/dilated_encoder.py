@@ -1,0 +1,80 @@
+"""YOLOF's neck: one map that sees objects of all sizes (https://arxiv.org/abs/2103.09460)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from detzoo.config import config
+from detzoo.layers.conv import ConvModule
+from detzoo.layers.convolution import Conv2d
+from detzoo.layers.norm import BatchNorm
+from detzoo.necks.base import Neck, NeckConfig
+
+
+@config
+class DilatedEncoderConfig(NeckConfig):
+    """The last map of the backbone, through one residual block for each of ``dilations``."""
+
+    out_channels: int = 512
+    middle_channels: int = 128
+    dilations: tuple[int, ...] = (2, 4, 6, 8)
+
+    def build(self, in_channels: Sequence[int], in_strides: Sequence[int]) -> DilatedEncoder:
+        return DilatedEncoder(self, in_channels, in_strides)
+
+
+class DilatedEncoder(Neck):
+    """Children ``lateral_conv`` and ``fpn_conv`` with their norms, ``dilated_encoder_blocks``."""
+
+    def __init__(
+        self, config: DilatedEncoderConfig, in_channels: Sequence[int], in_strides: Sequence[int]
+    ) -> None:
+        super().__init__()
+        channels = config.out_channels
+        self.lateral_conv = Conv2d(in_channels[-1], channels, 1)
+        self.lateral_norm = BatchNorm().build(channels)
+        self.fpn_conv = Conv2d(channels, channels, 3, padding=1)
+        self.fpn_norm = BatchNorm().build(channels)
+        self.dilated_encoder_blocks = nn.Sequential(
+            *(Block(channels, config.middle_channels, dilation) for dilation in config.dilations)
+        )
+        self.out_channels = (channels,)
+        self.out_strides = (in_strides[-1],)
+        for conv in (self.lateral_conv, self.fpn_conv):
+            nn.init.kaiming_uniform_(conv.weight, a=1)
+            assert conv.bias is not None
+            nn.init.zeros_(conv.bias)
+        for module in self.dilated_encoder_blocks.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.normal_(module.weight, std=0.01)
+
+    def forward(self, features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        x = self.lateral_norm(_convolve(self.lateral_conv, features[-1]))
+        x = self.fpn_norm(_convolve(self.fpn_conv, x))
+        return (self.dilated_encoder_blocks(x),)
+
+
+def _convolve(conv: Conv2d, x: Tensor) -> Tensor:
+    """``conv(x)`` with the bias added afterwards.
+
+    The batch norm that follows takes the bias out again, so the bias has no gradient but rounding
+    errors, and those are largest in the sum that a convolution makes over all cells.
+    """
+    assert conv.bias is not None
+    return conv.convolve(x, conv.kernel(), None) + conv.bias[:, None, None]
+
+
+class Block(nn.Module):
+    """A bottleneck around a dilated convolution, added to its input."""
+
+    def __init__(self, channels: int, middle: int, dilation: int) -> None:
+        super().__init__()
+        norm = BatchNorm()
+        self.conv1 = ConvModule(channels, middle, 1, norm=norm)
+        self.conv2 = ConvModule(middle, middle, 3, padding=dilation, dilation=dilation, norm=norm)
+        self.conv3 = ConvModule(middle, channels, 1, norm=norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv3(self.conv2(self.conv1(x)))
