@@ -44,6 +44,7 @@ from detzoo.zoo import (
     pvt,
     queryinst,
     regnet,
+    reppoints,
     res2net,
     resnest,
     retinanet,
@@ -110,6 +111,7 @@ FAMILIES: tuple[Family, ...] = (
     res2net.FAMILY,
     resnest.FAMILY,
     pvt.FAMILY,
+    reppoints.FAMILY,
     light.FAMILY,
 )
 

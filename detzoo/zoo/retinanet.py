@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing_extensions import Unpack
 
-from detzoo.backbones.resnet import ResNetConfig
+from detzoo.backbones.base import BackboneConfig
 from detzoo.detectors.single_stage import SingleStageConfig
 from detzoo.experiment import Experiment
 from detzoo.heads.dense.retina import RetinaHeadConfig
@@ -26,7 +26,7 @@ from detzoo.zoo.parts import (
 )
 
 
-def retinanet(backbone: ResNetConfig = resnet(50), **recipe: Unpack[Recipe]) -> Experiment:
+def retinanet(backbone: BackboneConfig = resnet(50), **recipe: Unpack[Recipe]) -> Experiment:
     """RetinaNet with FPN levels P3-P7 and nine anchors per cell."""
     model = SingleStageConfig(
         backbone=backbone,

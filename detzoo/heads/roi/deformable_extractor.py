@@ -1,0 +1,83 @@
+"""Features of regions by deformable RoI pooling (https://arxiv.org/abs/1703.06211)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torchvision.ops import roi_align
+
+from detzoo.config import config
+from detzoo.heads.roi.base import RegionExtractor, RegionPooling
+from detzoo.ops.deform_roi_pool import deform_roi_pool
+from detzoo.ops.roi_align import pyramid_level
+
+HIDDEN_CHANNELS = 1024
+SHIFT_SCALE = 0.1  # of the predicted shifts, as a share of the region
+
+
+@config
+class DeformableRoIExtractor(RegionExtractor):
+    """RoIAlign from the level that fits the region's size, twice: what it finds first says where
+    each bin moves to.
+
+    Uses the first ``num_levels`` maps; a region up to twice ``finest_scale`` pixels comes from the
+    first.
+    """
+
+    num_levels: int = 4
+    finest_scale: float = 56.0
+
+    def build(self, in_channels: Sequence[int], strides: Sequence[int]) -> DeformablePooling:
+        return DeformablePooling(self, in_channels, strides)
+
+
+class DeformablePooling(RegionPooling):
+    """Children ``roi_layers``, one per level."""
+
+    def __init__(
+        self, config: DeformableRoIExtractor, in_channels: Sequence[int], strides: Sequence[int]
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.out_channels = in_channels[0]
+        self.roi_layers = nn.ModuleList(
+            DeformableLayer(in_channels[0], config.output_size, stride)
+            for stride in strides[: config.num_levels]
+        )
+
+    def forward(self, features: Sequence[Tensor], rois: Tensor) -> Tensor:
+        level = pyramid_level(rois, len(self.roi_layers), self.config.finest_scale)
+        pooled, positions = [], []
+        for index, layer in enumerate(self.roi_layers):
+            position = (level == index).nonzero()[:, 0]
+            positions.append(position)
+            pooled.append(layer(features[index], rois[position]))
+        # Undo the sorting by level.
+        return torch.cat(pooled)[torch.cat(positions).argsort()]
+
+
+class DeformableLayer(nn.Module):
+    """Child ``offset_fc``, which starts without shifts."""
+
+    def __init__(self, channels: int, output_size: int, stride: int) -> None:
+        super().__init__()
+        self.output_size, self.stride = output_size, stride
+        last = nn.Linear(HIDDEN_CHANNELS, 2 * output_size**2)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.offset_fc = nn.Sequential(
+            nn.Linear(channels * output_size**2, HIDDEN_CHANNELS),
+            nn.ReLU(inplace=True),
+            nn.Linear(HIDDEN_CHANNELS, HIDDEN_CHANNELS),
+            nn.ReLU(inplace=True),
+            last,
+        )
+
+    def forward(self, feature: Tensor, rois: Tensor) -> Tensor:
+        """RoIs (R, 5) -> (R, C, output_size, output_size)."""
+        size = (self.output_size, self.output_size)
+        first = roi_align(feature, rois, size, 1 / self.stride, aligned=True)
+        shifts = self.offset_fc(first.flatten(1)).unflatten(1, (2, *size))
+        return deform_roi_pool(feature, rois, SHIFT_SCALE * shifts, stride=self.stride)

@@ -1,0 +1,94 @@
+"""Deformable RoI pooling (https://arxiv.org/abs/1703.06211): RoIAlign with bins that move.
+
+In plain PyTorch, so that gradients reach the shifts: torchvision's RoIAlign has none for its boxes.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+CHUNK = 32  # RoIs whose samples are in memory at once
+
+
+def deform_roi_pool(feature: Tensor, rois: Tensor, shifts: Tensor, *, stride: int) -> Tensor:
+    """``feature`` (B, C, H, W) within RoIs (R, 5: image, x1, y1, x2, y2 in pixels) -> (R, C, S, S).
+
+    ``shifts`` (R, 2, S, S) move each bin by a share of the RoI's width (first) and height. A bin is
+    the average of as many samples as it has cells, as in RoIAlign with ``aligned`` and no sampling
+    ratio.
+    """
+    size = shifts.shape[3]
+    cells = rois[:, 1:] / stride - 0.5
+    # One copy to the host for all RoIs: how many samples a bin takes decides about shapes.
+    counts = ((cells[:, 2:] - cells[:, :2]) / size).ceil().clamp(min=0)
+    most = [max(int(n), 1) for n in counts.amax(1).tolist()]
+    pooled = [feature.new_zeros(0, feature.shape[1], size, size) + 0 * shifts.sum()]
+    for first in range(0, len(rois), CHUNK):
+        part = slice(first, first + CHUNK)
+        pooled.append(
+            checkpoint(
+                _pool,
+                feature,
+                rois[part, 0].long(),
+                cells[part],
+                counts[part],
+                shifts[part],
+                max(most[part]),
+                use_reentrant=False,
+            )
+        )
+    return torch.cat(pooled)
+
+
+def _pool(
+    feature: Tensor, images: Tensor, cells: Tensor, counts: Tensor, shifts: Tensor, most: int
+) -> Tensor:
+    """RoIs in cells (R, 4) with ``counts`` (R, 2: x, y) samples per bin, at most ``most``."""
+    _, _, height, width = feature.shape
+    extent = cells[:, 2:] - cells[:, :2]
+    size = shifts.shape[3]
+    bins = torch.arange(size, device=cells.device)
+    columns = _samples(
+        cells[:, 0], extent[:, 0], counts[:, 0], shifts[:, 0], bins[None, None, :], width, most
+    )
+    rows = _samples(
+        cells[:, 1], extent[:, 1], counts[:, 1], shifts[:, 1], bins[None, :, None], height, most
+    )
+    flat = feature.permute(0, 2, 3, 1).flatten(0, 2)  # (B * H * W, C)
+    pooled = feature.new_zeros(len(cells), size, size, feature.shape[1])
+    for row, row_weight in rows:
+        for column, column_weight in columns:
+            index = images[:, None, None, None, None] * height + row[..., :, None]
+            index = index * width + column[..., None, :]
+            weight = row_weight[..., :, None] * column_weight[..., None, :]
+            values = flat[index.flatten()].view(*index.shape, -1)
+            pooled = pooled + torch.einsum("rijyx,rijyxc->rijc", weight.to(values), values)
+    return pooled.permute(0, 3, 1, 2)
+
+
+def _samples(
+    start: Tensor,
+    extent: Tensor,
+    counts: Tensor,
+    shifts: Tensor,
+    bins: Tensor,
+    cells: int,
+    most: int,
+) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """The two cells beside each sample along one axis, with their weights in the bin's average,
+    each (R, S, S, ``most``). RoIs' ``start``, ``extent`` and ``counts`` are (R,)."""
+    start, extent, counts = (x[:, None, None, None] for x in (start, extent, counts))
+    numbers = torch.arange(most, device=start.device)
+    within = (numbers + 0.5) / counts.clamp(min=1)
+    size = shifts.shape[2]
+    position = start + extent * ((bins[..., None] + within) / size + shifts[..., None])
+    # Beyond one cell outside there is nothing; nearer, what is at the border.
+    counted = (numbers < counts) & (position >= -1) & (position <= cells)
+    share = counted / counts.clamp(min=1)
+    position = position.clamp(0, cells - 1)
+    low = position.detach().long()
+    high = (low + 1).clamp(max=cells - 1)
+    fraction = position - low
+    return (low, share * (1 - fraction)), (high, share * fraction)
