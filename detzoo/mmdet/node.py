@@ -24,6 +24,7 @@ WITHOUT_EFFECT: Final[Mapping[str, str]] = {
     "meta_keys": "which facts V2 carries along with an image",
     "metric": "what is measured follows from the model and the data",
     "mp_start_method": "how V2 starts its workers",
+    "nms_post": "V2's RPN does not read it, and guided anchoring keeps fewer of all levels",
     "opencv_num_threads": "how V2 starts its workers",
     "persistent_workers": "how V2 starts its workers",
     "priority": "the order of V2's hooks",

@@ -7,11 +7,13 @@ from detzoo.mmdet.adapters import (
     datasets,
     dense_heads,
     detectors,
+    guided_heads,
     layers,
     necks,
     pipelines,
     recipe,
     roi_heads,
+    single_stage_roi_heads,
     training,
 )
 from detzoo.mmdet.node import Tables
@@ -19,7 +21,10 @@ from detzoo.mmdet.node import Tables
 TABLES: Tables = {
     "detector": {
         "FasterRCNN": detectors.two_stage,
+        "GridRCNN": detectors.two_stage,
         "MaskRCNN": detectors.two_stage,
+        "MaskScoringRCNN": detectors.two_stage,
+        "PointRend": detectors.two_stage,
         "RPN": detectors.proposal_only,
         "RetinaNet": detectors.single_stage,
     },
@@ -29,15 +34,24 @@ TABLES: Tables = {
         "ResNet": backbones.resnet,
     },
     "neck": {
+        "BFP": necks.bfp,
         "FPN": necks.fpn,
+        "NASFPN": necks.nas_fpn,
     },
     "dense_head": {
+        "GARetinaHead": guided_heads.guided_retina_head,
         "RetinaHead": dense_heads.retina_head,
+        "RetinaSepBNHead": dense_heads.retina_sep_norm_head,
+        "SABLRetinaHead": guided_heads.sabl_retina_head,
     },
     "proposal_head": {
+        "GARPNHead": guided_heads.guided_rpn_head,
         "RPNHead": dense_heads.rpn_head,
     },
     "roi_head": {
+        "GridRoIHead": single_stage_roi_heads.grid_roi_head,
+        "MaskScoringRoIHead": single_stage_roi_heads.mask_scoring_roi_head,
+        "PointRendRoIHead": single_stage_roi_heads.point_rend_roi_head,
         "StandardRoIHead": roi_heads.standard_roi_head,
     },
     "roi_extractor": {
@@ -48,6 +62,7 @@ TABLES: Tables = {
     },
     "box_head": {
         "BBoxHead": roi_heads.box_head,
+        "SABLHead": single_stage_roi_heads.sabl_head,
         "Shared2FCBBoxHead": roi_heads.shared_fcs_box_head,
         "Shared4Conv1FCBBoxHead": roi_heads.shared_convs_box_head,
     },
@@ -76,12 +91,14 @@ TABLES: Tables = {
         "AnchorGenerator": training.anchors,
     },
     "coder": {
+        "BucketingBBoxCoder": training.bucket_coder,
         "DeltaXYWHBBoxCoder": training.delta_coder,
     },
     "assigner": {
         "MaxIoUAssigner": training.max_iou_assigner,
     },
     "sampler": {
+        "CombinedSampler": training.balanced_sampler,
         "OHEMSampler": training.ohem_sampler,
         "PseudoSampler": training.no_sampler,
         "RandomSampler": training.random_sampler,
@@ -91,6 +108,7 @@ TABLES: Tables = {
         "FocalLoss": training.focal_loss,
     },
     "box_loss": {
+        "BalancedL1Loss": training.balanced_l1_loss,
         "BoundedIoULoss": training.bounded_iou_loss,
         "CIoULoss": training.ciou_loss,
         "GIoULoss": training.giou_loss,

@@ -15,19 +15,6 @@ from detzoo.necks.base import Neck, NeckConfig
 
 NUM_LEVELS = 5  # P3 to P7: what the architecture was searched for
 
-# name -> whether a convolution follows the merge. "gp_64_4" makes a P4 of a P6 and a P4.
-MERGES = {
-    "gp_64_4": True,
-    "sum_44_4": True,
-    "sum_43_3": True,
-    "sum_34_4": True,
-    "gp_43_5": False,
-    "sum_55_5": True,
-    "gp_54_7": False,
-    "sum_77_7": True,
-    "gp_75_6": True,
-}
-
 
 @config
 class NASFPNConfig(NeckConfig):
@@ -90,13 +77,20 @@ class NASFPN(Neck):
 
 
 class Stage(nn.Module):
-    """One pass of merges; a child per merge that ends in a convolution."""
+    """One pass of merges; a child per merge that ends in a convolution.
+
+    ``gp_64_4`` makes a P4 of a P6 and a P4, by attention; ``sum`` adds.
+    """
 
     def __init__(self, channels: int, norm: Norm) -> None:
         super().__init__()
-        for name, has_convolution in MERGES.items():
-            if has_convolution:
-                self.add_module(name, MergeConv(channels, norm))
+        self.gp_64_4 = MergeConv(channels, norm)
+        self.sum_44_4 = MergeConv(channels, norm)
+        self.sum_43_3 = MergeConv(channels, norm)
+        self.sum_34_4 = MergeConv(channels, norm)
+        self.sum_55_5 = MergeConv(channels, norm)
+        self.sum_77_7 = MergeConv(channels, norm)
+        self.gp_75_6 = MergeConv(channels, norm)
 
     def forward(
         self, p3: Tensor, p4: Tensor, p5: Tensor, p6: Tensor, p7: Tensor

@@ -46,7 +46,8 @@ def ga_rpn(backbone: ResNetConfig = resnet(50), **recipe: Unpack[Recipe]) -> Exp
         rpn_head=GuidedRPNHeadConfig(select=proposals(2000)),
     )
     recipe.setdefault("class_names", OBJECT)
-    return experiment(model, max_gradient_norm=35.0, **recipe)
+    recipe.setdefault("max_gradient_norm", 35.0)
+    return experiment(model, **recipe)
 
 
 def ga_faster_rcnn(backbone: ResNetConfig = resnet(50), **recipe: Unpack[Recipe]) -> Experiment:
@@ -54,7 +55,8 @@ def ga_faster_rcnn(backbone: ResNetConfig = resnet(50), **recipe: Unpack[Recipe]
     model = TwoStageConfig(
         backbone=backbone, neck=FPNConfig(), rpn_head=GuidedRPNHeadConfig(), roi_head=ROI_HEAD
     )
-    return experiment(model, max_gradient_norm=35.0, **recipe)
+    recipe.setdefault("max_gradient_norm", 35.0)
+    return experiment(model, **recipe)
 
 
 def ga_retinanet(backbone: ResNetConfig = resnet(50), **recipe: Unpack[Recipe]) -> Experiment:
@@ -64,14 +66,15 @@ def ga_retinanet(backbone: ResNetConfig = resnet(50), **recipe: Unpack[Recipe]) 
         neck=FPNConfig(start_level=1, extra_levels="on_input"),
         bbox_head=GuidedRetinaHeadConfig(),
     )
-    return experiment(model, optimizer=SGD(lr=0.01), max_gradient_norm=35.0, **recipe)
+    recipe.setdefault("optimizer", SGD(lr=0.01))
+    recipe.setdefault("max_gradient_norm", 35.0)
+    return experiment(model, **recipe)
 
 
 def ga_fast_rcnn(backbone: ResNetConfig = resnet(50), **recipe: Unpack[Recipe]) -> Experiment:
     """The second stage by itself, on guided proposals from a file."""
-    return fast_rcnn(
-        backbone, roi_head=ROI_HEAD, train_proposals=300, max_gradient_norm=35.0, **recipe
-    )
+    recipe.setdefault("max_gradient_norm", 35.0)
+    return fast_rcnn(backbone, roi_head=ROI_HEAD, train_proposals=300, **recipe)
 
 
 ENTRIES = (

@@ -23,7 +23,8 @@ def ms_rcnn(backbone: ResNetConfig = resnet(50), **recipe: Unpack[Recipe]) -> Ex
         rpn_head=RPNHeadConfig(),
         roi_head=MaskScoringRoIHeadConfig(),
     )
-    return experiment(model, masks="bitmap", **recipe)
+    recipe.setdefault("masks", "bitmap")
+    return experiment(model, **recipe)
 
 
 ENTRIES = (

@@ -22,7 +22,9 @@ def point_rend(backbone: ResNetConfig, **recipe: Unpack[Recipe]) -> Experiment:
         rpn_head=RPNHeadConfig(),
         roi_head=PointRendRoIHeadConfig(),
     )
-    return experiment(model, masks="bitmap", sizes=SIX_SIZES, **recipe)
+    recipe.setdefault("masks", "bitmap")
+    recipe.setdefault("sizes", SIX_SIZES)
+    return experiment(model, **recipe)
 
 
 ENTRIES = (

@@ -53,7 +53,8 @@ def sabl_retinanet(
         neck=FPNConfig(start_level=1, extra_levels="on_input"),
         bbox_head=SABLRetinaHeadConfig(norm=norm),
     )
-    return experiment(model, optimizer=SGD(lr=0.01), **recipe)
+    recipe.setdefault("optimizer", SGD(lr=0.01))
+    return experiment(model, **recipe)
 
 
 ENTRIES = (

@@ -96,7 +96,7 @@ class GuidedAnchorHead(DenseHead):
 
     # ------------------------------------------------------------------------------ training
 
-    def loss(
+    def loss(  # type: ignore[override]
         self,
         predictions: GuidedPredictions,
         targets: Sequence[Targets],
@@ -108,7 +108,7 @@ class GuidedAnchorHead(DenseHead):
             "loss_loc": self._location_loss(predictions, targets),
         }
 
-    def assign_image(
+    def assign_image(  # type: ignore[override]
         self, predictions: GuidedPredictions, image: int, targets: Targets, info: ImageInfo
     ) -> Assignment:
         squares = predictions.priors
@@ -116,7 +116,7 @@ class GuidedAnchorHead(DenseHead):
         guided = Priors(anchors, squares.stride, squares.level_sizes, squares.grids)
         return self.config.assigner.assign_priors(guided, targets, self.trainable(squares, info))
 
-    def references(self, predictions: GuidedPredictions) -> Tensor:
+    def references(self, predictions: GuidedPredictions) -> Tensor:  # type: ignore[override]
         return self.anchors(predictions).detach()
 
     def _shape_loss(
@@ -140,9 +140,7 @@ class GuidedAnchorHead(DenseHead):
         )
         return loss / wanted.num_samples
 
-    def _location_loss(
-        self, predictions: GuidedPredictions, targets: Sequence[Targets]
-    ) -> Tensor:
+    def _location_loss(self, predictions: GuidedPredictions, targets: Sequence[Targets]) -> Tensor:
         config, squares = self.config, predictions.priors
         rows = [
             location_targets(

@@ -88,7 +88,7 @@ class GuidedRetinaHead(GuidedAnchorHead):
         rows = ClassRows(shared=self.config.classification_loss.num_outputs(0))
         return {"retina_cls.weight": rows, "retina_cls.bias": rows}
 
-    def decode(
+    def decode(  # type: ignore[override]
         self, predictions: GuidedPredictions, infos: Sequence[ImageInfo]
     ) -> list[Candidates]:
         """The anchors with the best-scored classes, each with all classes that score enough."""

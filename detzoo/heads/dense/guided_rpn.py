@@ -94,7 +94,7 @@ class GuidedRPNHead(GuidedAnchorHead, ProposalHead):
     def class_parameters(self) -> dict[str, ClassRows]:
         return {}
 
-    def loss(
+    def loss(  # type: ignore[override]
         self,
         predictions: GuidedPredictions,
         targets: Sequence[Targets],
@@ -115,7 +115,7 @@ class GuidedRPNHead(GuidedAnchorHead, ProposalHead):
         with torch.no_grad():
             return self.select(self.decode(predictions, infos))
 
-    def decode(
+    def decode(  # type: ignore[override]
         self, predictions: GuidedPredictions, infos: Sequence[ImageInfo]
     ) -> list[Candidates]:
         """The best anchors of each level; boxes suppress each other within a level only.

@@ -6,6 +6,7 @@ With the smaller heatmaps of Grid R-CNN Plus (https://arxiv.org/abs/1906.05688).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -13,8 +14,11 @@ from torch import Tensor, nn
 
 from detzoo.config import ConfigError, config
 from detzoo.layers.conv import ConvModule
+from detzoo.layers.module_list import ModuleList
 from detzoo.layers.norm import GroupNorm, Norm
 from detzoo.ops.distributed import average_over_processes, num_processes
+
+Transitions = ModuleList[ModuleList[nn.Sequential]]
 
 
 @config
@@ -105,7 +109,7 @@ class GridHead(nn.Module):
         return self._heatmaps(torch.cat(second, 1)), self._heatmaps(own)
 
     def _exchange(
-        self, parts: tuple[Tensor, ...], said: tuple[Tensor, ...], transitions: nn.ModuleList
+        self, parts: Sequence[Tensor], said: Sequence[Tensor], transitions: Transitions
     ) -> tuple[Tensor, ...]:
         """Each point's features plus what its neighbours have ``said``."""
         return tuple(
@@ -121,7 +125,7 @@ class GridHead(nn.Module):
     def loss(
         self, heatmaps: tuple[Tensor, Tensor], boxes: Tensor, target_boxes: Tensor
     ) -> dict[str, Tensor]:
-        """Cross entropy of both heatmaps of regions ``boxes`` (R, 4), by ``target_boxes`` (R, 4)."""
+        """Cross entropy of both heatmaps of ``boxes`` (R, 4) for ``target_boxes`` (R, 4)."""
         wanted = self.targets(boxes, target_boxes)
         # Without a region anywhere the sum is zero, whatever it is divided by.
         count = average_over_processes(boxes.new_tensor(float(len(boxes))))
@@ -187,10 +191,10 @@ def _neighbours(number: int, size: int) -> list[int]:
     return [x * size + y for x, y in around if 0 <= x < size and 0 <= y < size]
 
 
-def _transitions(neighbours: list[list[int]], channels: int) -> nn.ModuleList:
+def _transitions(neighbours: list[list[int]], channels: int) -> Transitions:
     """For every point and neighbour a 5x5 convolution of each channel and a 1x1 one of all."""
-    return nn.ModuleList(
-        nn.ModuleList(
+    return Transitions(
+        ModuleList(
             nn.Sequential(
                 nn.Conv2d(channels, channels, 5, padding=2, groups=channels),
                 nn.Conv2d(channels, channels, 1),

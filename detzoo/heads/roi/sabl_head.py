@@ -50,7 +50,9 @@ class SABLHead(RegionBoxHead):
         super().__init__()
         self.config = config
         self.num_classes = num_classes
-        self.cls_fcs = nn.ModuleList([nn.Linear(in_channels * region_size**2, config.fc_channels)])
+        hidden = nn.Linear(in_channels * region_size**2, config.fc_channels)
+        nn.init.xavier_uniform_(hidden.weight)
+        self.cls_fcs = nn.ModuleList([hidden])
         self.loss_cls = config.classification_loss.build(num_classes)
         self.fc_cls = nn.Linear(config.fc_channels, self.loss_cls.num_outputs(num_classes))
         self.reg_pre_convs = nn.Sequential(
@@ -68,9 +70,8 @@ class SABLHead(RegionBoxHead):
         self._initialise()
 
     def _initialise(self) -> None:
-        nn.init.xavier_uniform_(self.cls_fcs[0].weight)
-        for layer in (self.upsample_x, self.upsample_y):
-            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+        for upsample in (self.upsample_x, self.upsample_y):
+            nn.init.kaiming_normal_(upsample.weight, mode="fan_out", nonlinearity="relu")
         for layer in (self.fc_cls, self.fc_reg_cls, self.reg_conv_att_x, self.reg_conv_att_y):
             nn.init.normal_(layer.weight, std=0.01)
         nn.init.normal_(self.fc_reg_offset.weight, std=0.001)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from detzoo.heads.dense.retina import RetinaHeadConfig
+from detzoo.heads.dense.retina_sep_norm import RetinaSepNormHeadConfig
 from detzoo.heads.dense.rpn import RPNHeadConfig
+from detzoo.mmdet.adapters.layers import norm_of
 from detzoo.mmdet.adapters.training import (
     border_of,
     detection_select,
@@ -51,6 +53,30 @@ def retina_head(node: Node, known: HeadContext) -> RetinaHeadConfig:
         box_loss=node.part("loss_bbox", "box_loss"),
         assigner=train.part("assigner", "assigner"),
         sampler=train.optional_part("sampler", "sampler"),
+        border=border_of(train),
+        select=detection_select(test),
+    )
+
+
+def retina_sep_norm_head(node: Node, known: HeadContext) -> RetinaSepNormHeadConfig:
+    """V2's RetinaSepBNHead."""
+    known.features.expect_channels(node)
+    known.expect_classes(node)
+    node.expect("num_ins", len(known.features.strides), "the number of maps")
+    train, test = require_settings(node, known)
+    expect_plain_training(train)
+    norm = norm_of(node, default=None)
+    if norm is None:
+        raise node.error("norm_cfg", "missing; without norms this is a RetinaHead")
+    return RetinaSepNormHeadConfig(
+        num_convs=node.take("stacked_convs", 4),
+        channels=node.take("feat_channels", 256),
+        norm=norm,
+        priors=node.part("anchor_generator", "priors", known.features.strides),
+        coder=node.part("bbox_coder", "coder"),
+        classification_loss=node.part("loss_cls", "classification_loss"),
+        box_loss=node.part("loss_bbox", "box_loss"),
+        assigner=train.part("assigner", "assigner"),
         border=border_of(train),
         select=detection_select(test),
     )

@@ -5,7 +5,9 @@ from __future__ import annotations
 from detzoo.mmdet.adapters.layers import convolution_of, norm_of
 from detzoo.mmdet.known import Features
 from detzoo.mmdet.node import Node
+from detzoo.necks.bfp import BFPConfig
 from detzoo.necks.fpn import FPNConfig
+from detzoo.necks.nas_fpn import NUM_LEVELS, NASFPNConfig
 
 
 def fpn(node: Node, features: Features) -> FPNConfig:
@@ -27,4 +29,29 @@ def fpn(node: Node, features: Features) -> FPNConfig:
         convolution=convolution_of(node),
         norm=norm_of(node, default=None),
         norm_on_lateral=not node.take("no_norm_on_lateral", False),
+    )
+
+
+def bfp(node: Node, features: Features) -> BFPConfig:
+    features.expect_channels(node)
+    node.expect("num_levels", len(features.channels), "the number of maps")
+    node.expect("refine_type", "non_local", "as in all of the zoo")
+    return BFPConfig(refine_level=node.take("refine_level", 2))
+
+
+def nas_fpn(node: Node, features: Features) -> NASFPNConfig:
+    node.expect("in_channels", features.channels, "the channels of the backbone's maps")
+    node.expect("end_level", -1, "as in all of the zoo")
+    node.expect("num_outs", NUM_LEVELS, "what the architecture was searched for")
+    extra = node.take("add_extra_convs", False)
+    if extra not in (False, "on_input"):
+        raise node.error("add_extra_convs", f"{extra!r}, but V2's NASFPN pools its extra levels")
+    norm = norm_of(node, default=None)
+    if norm is None:
+        raise node.error("norm_cfg", "missing; a NASFPN without norms is not in the zoo")
+    return NASFPNConfig(
+        out_channels=node.take("out_channels"),
+        start_level=node.take("start_level", 0),
+        num_stages=node.take("stack_times"),
+        norm=norm,
     )

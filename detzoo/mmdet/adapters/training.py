@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from detzoo.assigners.max_iou import MaxIoUAssigner
+from detzoo.coders.buckets import NUM_NEAREST, BucketCoder
 from detzoo.coders.delta import DeltaCoder
 from detzoo.losses.boxes import (
+    BalancedL1Loss,
     BoundedIoULoss,
     CIoULoss,
     GIoULoss,
@@ -22,6 +24,7 @@ from detzoo.mmdet.node import Node
 from detzoo.postprocess.nms import NMS, SoftNMS
 from detzoo.postprocess.select import Select
 from detzoo.priors.anchors import AnchorGrid, octave_scales
+from detzoo.samplers.balanced import BalancedSampler
 from detzoo.samplers.ohem import OHEMSampler
 from detzoo.samplers.random import RandomSampler
 
@@ -51,6 +54,14 @@ def delta_coder(node: Node) -> DeltaCoder:
     )
 
 
+def bucket_coder(node: Node) -> BucketCoder:
+    node.expect("clip_border", True, "as boxes are always cut at the image")
+    node.expect("offset_topk", NUM_NEAREST, "the number of buckets that learn an offset")
+    node.expect("offset_upperbound", 1.0, "in buckets, how far the second may be")
+    node.expect("cls_ignore_neighbor", True, "as a bucket nearly right is not wrong")
+    return BucketCoder(num_buckets=node.take("num_buckets"), scale=float(node.take("scale_factor")))
+
+
 def max_iou_assigner(node: Node) -> MaxIoUAssigner:
     node.ignore("gpu_assign_thr")
     node.expect("gt_max_assign_all", True, "as every box of the highest overlap is assigned")
@@ -77,9 +88,20 @@ def no_sampler(node: Node) -> None:
     """V2's PseudoSampler: every candidate is trained on."""
 
 
-def _sampler(node: Node) -> dict[str, float | int | bool]:
-    node.expect("neg_pos_ub", -1, "as no sampler of the zoo limits negatives to positives")
+def balanced_sampler(node: Node) -> BalancedSampler:
+    """V2's CombinedSampler, of which the zoo has one combination."""
+    positive, negative = node.child("pos_sampler"), node.child("neg_sampler")
+    positive.expect("type", "InstanceBalancedPosSampler", "as positives are balanced over targets")
+    negative.expect("type", "IoUBalancedNegSampler", "as negatives are balanced over IoU")
+    negative.expect("floor_thr", -1, "as negatives of any IoU are balanced")
+    negative.expect("floor_fraction", 0, "as negatives of any IoU are balanced")
+    return BalancedSampler(**_sampler(node), num_iou_bins=negative.take("num_bins", 3))
+
+
+def _sampler(node: Node) -> dict[str, float | int | bool | None]:
+    ratio = node.take("neg_pos_ub", -1)
     return {
+        "max_negatives_per_positive": float(ratio) if ratio >= 0 else None,
         "num": node.take("num"),
         "positive_fraction": float(node.take("pos_fraction")),
         "adds_targets": node.take("add_gt_as_proposals", True),
@@ -109,6 +131,15 @@ def l1_loss(node: Node) -> L1Loss:
 def smooth_l1_loss(node: Node) -> SmoothL1Loss:
     return SmoothL1Loss(
         beta=float(node.take("beta", 1.0)), weight=float(node.take("loss_weight", 1.0))
+    )
+
+
+def balanced_l1_loss(node: Node) -> BalancedL1Loss:
+    return BalancedL1Loss(
+        alpha=float(node.take("alpha", 0.5)),
+        gamma=float(node.take("gamma", 1.5)),
+        beta=float(node.take("beta", 1.0)),
+        weight=float(node.take("loss_weight", 1.0)),
     )
 
 
