@@ -71,6 +71,7 @@ MODULES = (
     "detzoo.experiment",
     "detzoo.heads.base",
     "detzoo.heads.dense.atss",
+    "detzoo.heads.dense.autoassign",
     "detzoo.heads.dense.base",
     "detzoo.heads.dense.fcos",
     "detzoo.heads.dense.fovea",

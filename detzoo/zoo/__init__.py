@@ -8,6 +8,7 @@ import functools
 from detzoo.errors import UserError
 from detzoo.zoo import (
     atss,
+    autoassign,
     carafe,
     cascade_rcnn,
     centernet,
@@ -112,6 +113,7 @@ FAMILIES: tuple[Family, ...] = (
     resnest.FAMILY,
     pvt.FAMILY,
     reppoints.FAMILY,
+    autoassign.FAMILY,
     light.FAMILY,
 )
 

@@ -1,0 +1,45 @@
+"""Assignment of points by the size of targets (RepPoints, https://arxiv.org/abs/1904.11490)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from detzoo.assigners.base import PriorAssigner, nothing_to_find
+from detzoo.config import ConfigError, config
+from detzoo.ops.boxes import box_centres
+from detzoo.structures import BACKGROUND, Assignment, Priors, Targets
+
+
+@config
+class PointAssigner(PriorAssigner):
+    """Each target takes the ``num_points`` points of its level that are nearest to its centre.
+
+    That level's stride is about the ``scale``-th part of the target's size, the geometric mean of
+    its sides. Distances are in units of the target's width and height; a point that several
+    targets take goes to the nearest.
+    """
+
+    scale: float = 4.0
+    num_points: int = 1
+
+    def __post_init__(self) -> None:
+        if self.num_points < 1:
+            raise ConfigError(f"num_points: {self.num_points} is not at least 1")
+
+    def assign_priors(self, priors: Priors, targets: Targets, allowed: Tensor) -> Assignment:
+        if len(targets) == 0:
+            return nothing_to_find(allowed)
+        size = (targets.boxes[:, 2:] - targets.boxes[:, :2]).clamp(min=1e-6)  # (N, 2)
+        point_level = priors.stride.log2().int()
+        level = ((size / self.scale).log2().sum(1) / 2).int()
+        level = level.clamp(point_level.amin(), point_level.amax())
+        shift = box_centres(priors.boxes)[:, None] - box_centres(targets.boxes)
+        distance = (shift / size).norm(dim=-1)  # (P, N)
+        reachable = (point_level[:, None] == level) & allowed[:, None]
+        distance = distance.masked_fill(~reachable, torch.inf)
+        nearest = distance.topk(min(self.num_points, len(priors)), 0, largest=False)
+        taken = torch.full_like(distance, torch.inf).scatter(0, nearest.indices, nearest.values)
+        best, index = taken.min(1)
+        index = torch.where(best < torch.inf, index, BACKGROUND)
+        return Assignment(index, torch.zeros_like(best)).ignoring(~allowed)
