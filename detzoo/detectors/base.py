@@ -53,7 +53,8 @@ class DetectorConfig(ABC):
 
     def from_scratch(self) -> Self:
         """The same detector for training without pretrained weights: nothing frozen."""
-        return dataclasses.replace(self, backbone=self.backbone.from_scratch())
+        neck = None if self.neck is None else self.neck.from_scratch()
+        return dataclasses.replace(self, backbone=self.backbone.from_scratch(), neck=neck)
 
     @abstractmethod
     def build(self, num_classes: int) -> Detector:
@@ -88,7 +89,7 @@ class Detector(nn.Module, ABC):
 
     def pretrained_modules(self) -> tuple[nn.Module, ...]:
         """The modules that start from the backbone's pretrained weights, by the names therein."""
-        return (self.backbone,)
+        return (self.backbone, *(() if self.neck is None else self.neck.pretrained_modules()))
 
     def class_parameters(self) -> dict[str, ClassRows]:
         """The parameters and buffers whose size depends on the number of classes, by full name.

@@ -60,7 +60,7 @@ class TwoStage(Detector):
         self.roi_head = config.roi_head.build(channels, strides, num_classes)
 
     def pretrained_modules(self) -> tuple[nn.Module, ...]:
-        return (self.backbone, *self.roi_head.pretrained_modules())
+        return (*super().pretrained_modules(), *self.roi_head.pretrained_modules())
 
     def class_parameters(self) -> dict[str, ClassRows]:
         return prefixed("roi_head", self.roi_head.class_parameters())

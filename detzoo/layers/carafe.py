@@ -27,11 +27,8 @@ class CARAFE(nn.Module):
         self.content_encoder = nn.Conv2d(
             COMPRESSED_CHANNELS, outputs, ENCODER_SIZE, padding=ENCODER_SIZE // 2
         )
-        self.initialise()
-
-    def initialise(self) -> None:
-        """Kernels start nearly flat."""
         nn.init.xavier_uniform_(self.channel_compressor.weight)
+        # Kernels start nearly flat.
         nn.init.normal_(self.content_encoder.weight, std=0.001)
         for conv in (self.channel_compressor, self.content_encoder):
             assert conv.bias is not None

@@ -62,7 +62,7 @@ class SmoothL1Loss(BoxLoss):
         return False
 
     def per_box(self, predicted: Tensor, target: Tensor) -> Tensor:
-        return _smooth_l1(predicted - target, self.beta).sum(-1)
+        return smooth_l1(predicted - target, self.beta).sum(-1)
 
 
 @config
@@ -159,7 +159,7 @@ class BoundedIoULoss(BoxLoss):
         size_loss = 1 - torch.minimum(
             target_size / (size + self.eps), size / (target_size + self.eps)
         )
-        return _smooth_l1(torch.cat([centre_loss, size_loss], -1), self.beta).sum(-1)
+        return smooth_l1(torch.cat([centre_loss, size_loss], -1), self.beta).sum(-1)
 
 
 def _check_beta(beta: float) -> None:
@@ -167,7 +167,8 @@ def _check_beta(beta: float) -> None:
         raise ConfigError(f"beta: {beta} is not above 0")
 
 
-def _smooth_l1(difference: Tensor, beta: float) -> Tensor:
+def smooth_l1(difference: Tensor, beta: float | Tensor) -> Tensor:
+    """Quadratic below ``beta``, linear above, number by number."""
     size = difference.abs()
     return torch.where(size < beta, size.square() * (0.5 / beta), size - 0.5 * beta)
 

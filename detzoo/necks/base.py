@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from torch import Tensor, nn
+from typing_extensions import Self
 
 from detzoo.config import config
 
@@ -18,12 +19,20 @@ class NeckConfig(ABC):
     def build(self, in_channels: Sequence[int], in_strides: Sequence[int]) -> Neck:
         """The module for maps of ``in_channels`` with ``in_strides`` pixels per cell."""
 
+    def from_scratch(self) -> Self:
+        """The same neck for training without pretrained weights."""
+        return self
+
 
 class Neck(nn.Module, ABC):
     """Maps feature maps to feature maps, fine to coarse."""
 
     out_channels: tuple[int, ...]
     out_strides: tuple[int, ...]
+
+    def pretrained_modules(self) -> tuple[nn.Module, ...]:
+        """Modules that start from the backbone's pretrained weights, by the names therein."""
+        return ()
 
     @abstractmethod
     def forward(self, features: tuple[Tensor, ...]) -> tuple[Tensor, ...]: ...

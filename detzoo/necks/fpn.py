@@ -59,52 +59,74 @@ class FPN(Neck):
     ) -> None:
         super().__init__()
         self.config = config
-        channels = config.out_channels
-        used = in_channels[config.start_level :]
-        lateral_norm = config.norm if config.norm_on_lateral else None
-        self.lateral_convs = nn.ModuleList(
-            ConvModule(
-                width,
-                channels,
-                1,
-                convolution=config.convolution,
-                norm=lateral_norm,
-                activation="none",
-            )
-            for width in used
-        )
-        self.fpn_convs = nn.ModuleList(_conv3x3(channels, channels, 1, config) for _ in used)
-        self.num_extra = config.num_outputs - len(used)
-        if config.extra_levels != "max_pool":
-            width = used[-1] if config.extra_levels == "on_input" else channels
-            for _ in range(self.num_extra):
-                self.fpn_convs.append(_conv3x3(width, channels, 2, config))
-                width = channels
-        strides = list(in_strides[config.start_level :])
-        strides += [strides[-1] * 2 ** (n + 1) for n in range(self.num_extra)]
-        self.out_channels = (channels,) * config.num_outputs
-        self.out_strides = tuple(strides)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.xavier_uniform_(module.weight)
+        self.lateral_convs, self.fpn_convs = pyramid_convs(config, in_channels)
+        self.out_channels = (config.out_channels,) * config.num_outputs
+        self.out_strides = pyramid_strides(config, in_strides)
 
     def forward(self, features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        used = features[self.config.start_level :]
-        laterals = [conv(x) for conv, x in zip(self.lateral_convs, used)]
-        for level in range(len(laterals) - 1, 0, -1):
-            size = laterals[level - 1].shape[2:]
-            above = F.interpolate(laterals[level], size=size, mode="nearest")
-            laterals[level - 1] = laterals[level - 1] + above
-        outputs = [conv(x) for conv, x in zip(self.fpn_convs, laterals)]
-        if self.config.extra_levels == "max_pool":
-            for _ in range(self.num_extra):
-                outputs.append(F.max_pool2d(outputs[-1], 1, stride=2))
-            return tuple(outputs)
-        x = used[-1] if self.config.extra_levels == "on_input" else outputs[-1]
-        for number, conv in enumerate(self.fpn_convs[len(used) :]):
-            x = conv(F.relu(x) if self.config.relu_between_extras and number > 0 else x)
-            outputs.append(x)
+        return pyramid(self.config, self.lateral_convs, self.fpn_convs, features)
+
+
+def pyramid_convs(
+    config: FPNConfig, in_channels: Sequence[int]
+) -> tuple[nn.ModuleList, nn.ModuleList]:
+    """The lateral convolutions and those of the outputs."""
+    channels = config.out_channels
+    used = in_channels[config.start_level :]
+    lateral_norm = config.norm if config.norm_on_lateral else None
+    lateral_convs = nn.ModuleList(
+        ConvModule(
+            width,
+            channels,
+            1,
+            convolution=config.convolution,
+            norm=lateral_norm,
+            activation="none",
+        )
+        for width in used
+    )
+    fpn_convs = nn.ModuleList(_conv3x3(channels, channels, 1, config) for _ in used)
+    if config.extra_levels != "max_pool":
+        width = used[-1] if config.extra_levels == "on_input" else channels
+        for _ in range(config.num_outputs - len(used)):
+            fpn_convs.append(_conv3x3(width, channels, 2, config))
+            width = channels
+    for module in (*lateral_convs.modules(), *fpn_convs.modules()):
+        if isinstance(module, nn.Conv2d):
+            nn.init.xavier_uniform_(module.weight)
+    return lateral_convs, fpn_convs
+
+
+def pyramid_strides(config: FPNConfig, in_strides: Sequence[int]) -> tuple[int, ...]:
+    """Pixels per cell of each output."""
+    used = tuple(in_strides[config.start_level :])
+    extra = range(config.num_outputs - len(used))
+    return (*used, *(used[-1] * 2 ** (number + 1) for number in extra))
+
+
+def pyramid(
+    config: FPNConfig,
+    lateral_convs: nn.ModuleList,
+    fpn_convs: nn.ModuleList,
+    features: Sequence[Tensor],
+) -> tuple[Tensor, ...]:
+    """The pyramid of a backbone's maps, by the convolutions of :func:`pyramid_convs`."""
+    used = features[config.start_level :]
+    laterals = [conv(x) for conv, x in zip(lateral_convs, used)]
+    for level in range(len(laterals) - 1, 0, -1):
+        size = laterals[level - 1].shape[2:]
+        above = F.interpolate(laterals[level], size=size, mode="nearest")
+        laterals[level - 1] = laterals[level - 1] + above
+    outputs = [conv(x) for conv, x in zip(fpn_convs, laterals)]
+    if config.extra_levels == "max_pool":
+        for _ in range(config.num_outputs - len(used)):
+            outputs.append(F.max_pool2d(outputs[-1], 1, stride=2))
         return tuple(outputs)
+    x = used[-1] if config.extra_levels == "on_input" else outputs[-1]
+    for number, conv in enumerate(fpn_convs[len(used) :]):
+        x = conv(F.relu(x) if config.relu_between_extras and number > 0 else x)
+        outputs.append(x)
+    return tuple(outputs)
 
 
 def _conv3x3(in_channels: int, out_channels: int, stride: int, config: FPNConfig) -> ConvModule:

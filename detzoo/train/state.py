@@ -58,6 +58,7 @@ def save_last(path: Path, experiment: Experiment, learner: Learner, position: Po
         "optimizer": learner.optimizer.state_dict(),
         "scaler": learner.scaler.state_dict(),
         "averaged_steps": 0 if average is None else average.steps,
+        "buffers": _other_buffers(learner.model),
     }
     weights = learner.model.state_dict()
     averaged = None if average is None else average.average
@@ -99,6 +100,8 @@ def load_last(
             f"to start a new run from these weights, use --weights {path}."
         )
     checkpoint.load_strictly(learner.model, saved.model, str(path))
+    for name, buffer in _other_buffers(learner.model).items():
+        buffer.copy_(saved.training["buffers"][name])
     _load_optimizer(path, learner.optimizer, saved.training["optimizer"])
     if learner.scaler.is_enabled() and saved.training["scaler"]:
         learner.scaler.load_state_dict(saved.training["scaler"])
@@ -110,6 +113,12 @@ def load_last(
         learner.average.steps = saved.training["averaged_steps"]
     changes = diff(saved.experiment, experiment)
     return position, [f"{name} {old!r} -> {new!r}" for name, old, new in changes]
+
+
+def _other_buffers(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Buffers that are no part of published checkpoints, such as what Dynamic R-CNN adapts."""
+    weights = model.state_dict()
+    return {name: value for name, value in model.named_buffers() if name not in weights}
 
 
 def _load_optimizer(path: Path, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:

@@ -110,21 +110,28 @@ class BoxHead(RegionBoxHead):
     def loss(
         self, logits: Tensor, deltas: Tensor, regions: Tensor, labels: Tensor, target_boxes: Tensor
     ) -> dict[str, Tensor]:
-        config = self.config
-        logits, deltas = logits.float(), deltas.float()
+        logits = logits.float()
         count = average_over_processes(labels.new_tensor(max(len(labels), 1)).float())
-        positive = (labels < self.num_classes).nonzero()[:, 0]
-        predicted = self._own(deltas[positive], labels[positive])
-        references, wanted = regions[positive], target_boxes[positive]
-        if config.box_loss.on_boxes:
-            predicted = config.coder.decode(references, predicted)
-        else:
-            wanted = config.coder.encode(references, wanted)
-        weights = deltas.new_ones(len(positive))
+        predicted, wanted = self.compared(deltas, regions, labels, target_boxes)
+        weights = predicted.new_ones(len(predicted))
         return {
             **self.loss_cls.losses(logits, labels, count),
-            "loss_bbox": config.box_loss(predicted, wanted, weights) / count,
+            "loss_bbox": self.config.box_loss(predicted, wanted, weights) / count,
         }
+
+    def compared(
+        self, deltas: Tensor, regions: Tensor, labels: Tensor, target_boxes: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """What the box loss compares: for the P positive regions predicted and wanted, (P, 4) each.
+
+        Boxes or deltas, by the kind of loss; see :meth:`loss` for the arguments.
+        """
+        positive = (labels < self.num_classes).nonzero()[:, 0]
+        predicted = self._own(deltas, positive, labels[positive]).float()
+        references, wanted = regions[positive], target_boxes[positive]
+        if self.config.box_loss.on_boxes:
+            return self.config.coder.decode(references, predicted), wanted
+        return predicted, self.config.coder.encode(references, wanted)
 
     def classification_losses(self, logits: Tensor, labels: Tensor) -> Tensor:
         return self.loss_cls.per_example(logits.float(), labels)
@@ -140,7 +147,8 @@ class BoxHead(RegionBoxHead):
         likeliest = self.loss_cls.scores(logits.float()).argmax(1)
         if labels is not None:
             likeliest = torch.where(labels == self.num_classes, likeliest, labels)
-        boxes = self.config.coder.decode(regions, self._own(deltas.float(), likeliest))
+        every = torch.arange(len(regions), device=regions.device)
+        boxes = self.config.coder.decode(regions, self._own(deltas, every, likeliest).float())
         return clip_boxes(boxes, info.size)
 
     def decode(
@@ -148,15 +156,14 @@ class BoxHead(RegionBoxHead):
     ) -> Candidates:
         scores = self.loss_cls.scores(logits.float())
         region, label = (scores > min_score).nonzero(as_tuple=True)
-        boxes = self.config.coder.decode(regions[region], self._own(deltas[region].float(), label))
+        own = self._own(deltas, region, label).float()
+        boxes = self.config.coder.decode(regions[region], own)
         return Candidates(clip_boxes(boxes, info.size), scores[region, label], label, label)
 
     def _counters(self) -> list[str]:
         """Buffers of the classification loss: one number per class, and one for background."""
         return [name for name, _ in self.named_buffers() if name.startswith("loss_cls.")]
 
-    def _own(self, deltas: Tensor, labels: Tensor) -> Tensor:
-        """Of deltas (R, num_classes or 1, 4) those for each region's label (R,) -> (R, 4)."""
-        if self.config.class_agnostic_boxes:
-            return deltas[:, 0]
-        return deltas[torch.arange(len(labels), device=labels.device), labels]
+    def _own(self, deltas: Tensor, region: Tensor, label: Tensor) -> Tensor:
+        """Of deltas (R, num_classes or 1, 4) those of some regions (K,) for labels (K,), (K, 4)."""
+        return deltas[region, 0 if self.config.class_agnostic_boxes else label]

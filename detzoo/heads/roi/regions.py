@@ -69,12 +69,16 @@ class LabelledRegions:
         return SampledRegions(self.boxes[index], self.labels[index], target_index, is_target)
 
 
-@torch.no_grad()
 def label_regions(
-    proposals: Tensor, targets: Targets, assigner: Assigner, num_classes: int, *, adds_targets: bool
+    proposals: Tensor,
+    targets: Targets,
+    assignment: Assignment,
+    num_classes: int,
+    *,
+    adds_targets: bool,
 ) -> LabelledRegions:
-    """Proposals (P, 4), before them with ``adds_targets`` the targets' own boxes, with labels."""
-    assignment = assigner.assign(proposals, targets)
+    """Assigned proposals (P, 4) with labels; before them with ``adds_targets`` the targets' own
+    boxes."""
     boxes, num_targets = proposals, 0
     if adds_targets:
         num_targets = len(targets)
@@ -91,6 +95,7 @@ def label_regions(
     return LabelledRegions(boxes, labels, assignment, num_targets)
 
 
+@torch.no_grad()
 def draw_regions(
     proposals: Sequence[Tensor],
     targets: Sequence[Targets],
@@ -101,8 +106,9 @@ def draw_regions(
     """Regions of each image to train on, drawn without looking at their losses."""
     sampled = []
     for boxes, target in zip(proposals, targets):
+        assignment = assigner.assign(boxes, target)
         labelled = label_regions(
-            boxes, target, assigner, num_classes, adds_targets=sampler.adds_targets
+            boxes, target, assignment, num_classes, adds_targets=sampler.adds_targets
         )
         sampled.append(labelled.drawn(sampler.sample(labelled.assignment)))
     return sampled

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from typing_extensions import Self
 from detzoo.assigners.base import Assigner
 from detzoo.assigners.max_iou import MaxIoUAssigner
 from detzoo.config import config
-from detzoo.heads.base import RoIHead, RoIHeadConfig
+from detzoo.heads.base import RoIHead, RoIHeadConfig, View
 from detzoo.heads.class_rows import ClassRows, prefixed
 from detzoo.heads.roi.base import RegionBoxHeadConfig, RegionExtractor
 from detzoo.heads.roi.box_head import BoxHeadConfig
@@ -29,6 +30,7 @@ from detzoo.heads.roi.regions import (
     with_masks,
 )
 from detzoo.heads.roi.shared_stage import SharedStageConfig
+from detzoo.heads.roi.views import EVERY_SCORE, predict_averaged
 from detzoo.ops.roi_align import rois_of
 from detzoo.postprocess.nms import NMS
 from detzoo.postprocess.select import Select
@@ -137,12 +139,9 @@ class StandardRoIHead(RoIHead):
     ) -> SampledRegions:
         """Regions of one image to train on, from its proposals (P, 4) and its targets."""
         sampler = self.config.sampler
+        assignment = self.config.assigner.assign(proposals, targets)
         labelled = label_regions(
-            proposals,
-            targets,
-            self.config.assigner,
-            self.num_classes,
-            adds_targets=sampler.adds_targets,
+            proposals, targets, assignment, self.num_classes, adds_targets=sampler.adds_targets
         )
         losses = None
         if sampler.needs_losses:
@@ -175,20 +174,27 @@ class StandardRoIHead(RoIHead):
         infos: Sequence[ImageInfo],
     ) -> list[Detections]:
         """With RoI masks where there is a mask head."""
-        candidates = self.decode(features, proposals, infos)
+        candidates = self.decode(features, proposals, infos, self.config.select.min_score)
         detections = [self.config.select(image) for image in candidates]
         return detections if self.mask_head is None else self.add_masks(features, detections)
+
+    def predict_views(
+        self, views: Sequence[View], proposals: Sequence[Detections]
+    ) -> list[Detections]:
+        decode = partial(self.decode, min_score=EVERY_SCORE)
+        add_masks = None if self.mask_head is None else self.add_masks
+        return predict_averaged(views, proposals, decode, self.config.select, add_masks)
 
     def decode(
         self,
         features: Sequence[Tensor],
         proposals: Sequence[Detections],
         infos: Sequence[ImageInfo],
+        min_score: float,
     ) -> list[Candidates]:
-        """Boxes of each image, before suppression."""
+        """Boxes of each image that score enough, before suppression."""
         pooled = self.pool(features, rois_of([image.boxes for image in proposals]))
         logits, deltas = self.bbox_head(pooled)
-        min_score = self.config.select.min_score
         return box_candidates(self.bbox_head, logits, deltas, proposals, infos, min_score)
 
     def add_masks(

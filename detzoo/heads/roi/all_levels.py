@@ -1,0 +1,52 @@
+"""Features of regions from all levels of a pyramid (GRoIE, https://arxiv.org/abs/2004.13665)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torchvision.ops import roi_align
+
+from detzoo.config import config
+from detzoo.heads.roi.base import RegionExtractor, RegionPooling
+from detzoo.layers.conv import ConvModule
+from detzoo.layers.generalized_attention import GeneralizedAttention
+
+
+@config
+class AllLevelsExtractor(RegionExtractor):
+    """RoIAlign from each of the first ``num_levels`` maps, a 5x5 convolution, the sum, attention.
+
+    ``sampling_ratio`` is the number of samples per bin and axis.
+    """
+
+    sampling_ratio: int = 2
+    num_levels: int = 4
+
+    def build(self, in_channels: Sequence[int], strides: Sequence[int]) -> AllLevelsPooling:
+        return AllLevelsPooling(self, in_channels, strides)
+
+
+class AllLevelsPooling(RegionPooling):
+    """Children ``pre_module`` and ``post_module``."""
+
+    def __init__(
+        self, config: AllLevelsExtractor, in_channels: Sequence[int], strides: Sequence[int]
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.strides = tuple(strides[: config.num_levels])
+        self.out_channels = channels = in_channels[0]
+        self.pre_module = ConvModule(channels, channels, 5, padding=2)
+        self.post_module = GeneralizedAttention(channels, num_heads=6, key_stride=2)
+
+    def forward(self, features: Sequence[Tensor], rois: Tensor) -> Tensor:
+        size = (self.config.output_size,) * 2
+        levels = []
+        for feature, stride in zip(features, self.strides):
+            pooled = roi_align(
+                feature, rois, size, 1 / stride, self.config.sampling_ratio, aligned=True
+            )
+            levels.append(self.pre_module(pooled))
+        return self.post_module(torch.stack(levels).sum(0))
