@@ -109,6 +109,12 @@ def _read_data(node: Node) -> _Data:
         workers=node.take("workers_per_gpu"),
         repeats=source.repeats,
         skip_empty=source.skip_empty,
+        min_object_size=source.min_object_size,
+        oversample_threshold=source.oversample_threshold,
+        views=test.views,
+        train_proposals=train.proposals,
+        test_proposals=test.proposals,
+        metric=source.metric,
         masks=train.masks,
     )
     return _Data(source.class_names, settings, _pixels(train))

@@ -28,6 +28,7 @@ WITHOUT_EFFECT: Final[Mapping[str, str]] = {
     "opencv_num_threads": "how V2 starts its workers",
     "persistent_workers": "how V2 starts its workers",
     "priority": "the order of V2's hooks",
+    "proposal_file": "proposals are given where a run starts",
     "save_best": "the best weights are always kept",
     "seg_prefix": "data sets are named where a run starts",
     "work_dir": "the folder of a run is named where it starts",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from detzoo.experiment import Metric
 from detzoo.mmdet.node import Node
 from detzoo.zoo import classes
 
@@ -16,16 +17,34 @@ class DataSource:
     pipeline: list[Node]
     skip_empty: bool = True
     repeats: int = 1
+    oversample_threshold: float | None = None
+    min_object_size: float = 0.0
+    metric: Metric | None = None
 
 
 def coco(node: Node) -> DataSource:
     return _plain(node, classes.COCO)
 
 
+def lvis(node: Node) -> DataSource:
+    return _plain(node, classes.LVIS_V1)
+
+
+def cityscapes(node: Node) -> DataSource:
+    return _plain(node, classes.CITYSCAPES)
+
+
+def voc(node: Node) -> DataSource:
+    return _xml(node, classes.VOC, "voc07")
+
+
+def wider_face(node: Node) -> DataSource:
+    return _xml(node, classes.WIDER_FACE, "voc")
+
+
 def _plain(node: Node, names: tuple[str, ...]) -> DataSource:
-    node.ignore("ann_file", "img_prefix", "data_root", "seg_prefix")
+    node.ignore("ann_file", "img_prefix", "data_root", "seg_prefix", "proposal_file")
     node.expect("test_mode", False, "as the use of a data set says whether it is a test")
-    node.expect("proposal_file", None, "as proposals are given where a run starts")
     own = node.take("classes", None)
     if isinstance(own, str):
         raise node.error("classes", f"{own!r}: list the class names themselves: ('cat', 'dog')")
@@ -36,6 +55,19 @@ def _plain(node: Node, names: tuple[str, ...]) -> DataSource:
     )
 
 
+def _xml(node: Node, names: tuple[str, ...], metric: Metric) -> DataSource:
+    """Data in Pascal VOC's files, which V2 measures by its metric."""
+    size = node.take("min_size", None)
+    source = _plain(node, names)
+    return replace(source, min_object_size=float(size or 0), metric=metric)
+
+
 def repeated(node: Node) -> DataSource:
     inner: DataSource = node.part("dataset", "dataset")
     return replace(inner, repeats=inner.repeats * node.take("times"))
+
+
+def class_balanced(node: Node) -> DataSource:
+    inner: DataSource = node.part("dataset", "dataset")
+    node.expect("filter_empty_gt", True, "as images without objects are never repeated")
+    return replace(inner, oversample_threshold=node.take("oversample_thr"))

@@ -6,7 +6,18 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from detzoo.data.sample import Transform
-from detzoo.data.transforms import Crop, Flip, Pad, Resize
+from detzoo.data.transforms import (
+    Crop,
+    Expand,
+    Flip,
+    InstaBoost,
+    MinIoUCrop,
+    Pad,
+    PhotometricDistortion,
+    Resize,
+    ShrinkSemanticMap,
+)
+from detzoo.data.views import Views
 from detzoo.mmdet.node import Node
 
 Sizes = tuple[tuple[int, int], ...]
@@ -26,7 +37,9 @@ class Pipeline:
     keys: set[str] = field(default_factory=lambda: {"img"})
     # Sizes of the steps within MultiScaleFlipAug.
     test_sizes: Sizes | None = None
-    views: tuple[Sizes, bool] | None = None
+    views: Views = Views()
+    # At most so many proposals per image; None: all.
+    proposals: int | None = None
 
 
 def read_pipeline(nodes: list[Node], training: bool) -> Pipeline:
@@ -54,6 +67,8 @@ def load_annotations(node: Node, pipeline: Pipeline) -> None:
     pipeline.keys.add("gt_bboxes")
     if node.take("with_label", True):
         pipeline.keys.add("gt_labels")
+    if node.take("with_seg", False):
+        pipeline.keys.add("gt_semantic_seg")
     if node.take("with_mask", False):
         pipeline.keys.add("gt_masks")
         pipeline.masks = "bitmap" if node.take("poly2mask", True) else "polygon"
@@ -83,9 +98,11 @@ def flip(node: Node, pipeline: Pipeline) -> Flip | None:
     ratio = node.take("flip_ratio", None)
     direction = node.take("direction", "horizontal")
     if not pipeline.training:
-        # Test-time flips are those of MultiScaleFlipAug.
-        if ratio:
+        # Whether a test flips is said by MultiScaleFlipAug; V2 looks at no ratio then.
+        if ratio not in (None, 0, 0.5):
             raise node.error("flip_ratio", "a test pipeline flips through MultiScaleFlipAug.flip")
+        if direction != "horizontal":
+            raise node.error("direction", f"{direction!r}: see MultiScaleFlipAug.flip_direction")
         return None
     directions = direction if isinstance(direction, tuple) else (direction,)
     return Flip(probability=0.0 if ratio is None else float(ratio), directions=directions)
@@ -131,10 +148,81 @@ def collect(node: Node, pipeline: Pipeline) -> None:
 
 def test_views(node: Node, pipeline: Pipeline) -> None:
     """MultiScaleFlipAug: the views of an image in a test, and the steps for each."""
-    sizes, flips = sizes_of(node), node.take("flip", False)
-    node.expect("flip_direction", "horizontal", "as test-time flips are horizontal")
-    if len(sizes) > 1 or flips:
-        pipeline.views = (sizes, flips)
-    pipeline.test_sizes = sizes[:1]
+    scale_factor = node.take("scale_factor", None)
+    if scale_factor is None:
+        sizes = sizes_of(node)
+        pipeline.test_sizes = sizes[:1]
+        scales = sizes if len(sizes) > 1 else ()
+    elif scale_factor != 1.0:
+        raise node.error("scale_factor", f"{scale_factor} is not 1.0, the size that images have")
+    else:
+        scales = ()
+        node.expect("img_scale", None, "as there is a scale_factor")
+    directions = node.take("flip_direction", "horizontal")
+    flips = (directions,) if isinstance(directions, str) else directions
+    pipeline.views = Views(scales=scales, flips=flips if node.take("flip", False) else ())
     for step in node.children("transforms"):
         read_step(step, pipeline)
+
+
+def load_proposals(node: Node, pipeline: Pipeline) -> None:
+    pipeline.keys.add("proposals")
+    pipeline.proposals = node.take("num_max_proposals", None)
+
+
+def to_tensor(node: Node, pipeline: Pipeline) -> None:
+    node.expect("keys", ("proposals",), "what else an image of a test comes with")
+
+
+def to_container(node: Node, pipeline: Pipeline) -> None:
+    for part in node.children("fields"):
+        part.expect("key", "proposals", "what else an image of a test comes with")
+        part.expect("stack", False, "as images have different numbers of proposals")
+
+
+def shrink_semantic_map(node: Node, pipeline: Pipeline) -> ShrinkSemanticMap:
+    factor = node.take("scale_factor", 1)
+    return ShrinkSemanticMap(stride=round(1 / factor))
+
+
+def instaboost(node: Node, pipeline: Pipeline) -> InstaBoost:
+    node.expect("action_candidate", ("normal", "horizontal", "skip"), "as objects are only moved")
+    node.expect("action_prob", (1, 0, 0), "as objects are only moved")
+    node.expect("hflag", False, "as places are drawn uniformly")
+    scale, theta = node.take("scale", (0.8, 1.2)), node.take("theta", (-1, 1))
+    return InstaBoost(
+        probability=float(node.take("aug_ratio", 0.5)),
+        scale_range=(float(scale[0]), float(scale[1])),
+        max_shift=(1 / node.take("dx", 15), 1 / node.take("dy", 15)),
+        rotation_range=(float(theta[0]), float(theta[1])),
+        color_probability=float(node.take("color_prob", 0.5)),
+    )
+
+
+def photometric_distortion(node: Node, pipeline: Pipeline) -> PhotometricDistortion:
+    return PhotometricDistortion(
+        brightness_delta=float(node.take("brightness_delta", 32)),
+        contrast_range=node.take("contrast_range", (0.5, 1.5)),
+        saturation_range=node.take("saturation_range", (0.5, 1.5)),
+        hue_delta=float(node.take("hue_delta", 18)),
+    )
+
+
+def expand(node: Node, pipeline: Pipeline) -> Expand:
+    mean, to_rgb = node.take("mean", (0, 0, 0)), node.take("to_rgb", True)
+    low, high = node.take("ratio_range", (1, 4))
+    node.expect("seg_ignore_label", None, "as no recipe with semantic maps expands")
+    blue, green, red = (float(value) for value in (mean[::-1] if to_rgb else mean))
+    return Expand(
+        fill=(blue, green, red),
+        ratio_range=(float(low), float(high)),
+        probability=node.take("prob", 0.5),
+    )
+
+
+def min_iou_crop(node: Node, pipeline: Pipeline) -> MinIoUCrop:
+    node.expect("bbox_clip_border", True, "as boxes are cut at the image")
+    return MinIoUCrop(
+        min_ious=node.take("min_ious", (0.1, 0.3, 0.5, 0.7, 0.9)),
+        min_size=node.take("min_crop_size", 0.3),
+    )
