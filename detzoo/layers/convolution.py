@@ -10,9 +10,9 @@ from abc import ABC, abstractmethod
 
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.ops import deform_conv2d
 
 from detzoo.config import config
+from detzoo.ops.deform_conv import deform_conv2d
 
 
 class Conv2d(nn.Conv2d):

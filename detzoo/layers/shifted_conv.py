@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torchvision.ops import deform_conv2d
+
+from detzoo.ops.deform_conv import deform_conv2d
 
 
 class ShiftedConv2d(nn.Conv2d):

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.ops import deform_conv2d
 
 from detzoo.config import config
 from detzoo.layers.convolution import Conv2d, Convolution
+from detzoo.ops.deform_conv import deform_conv2d
 
 SURROUNDINGS = 5  # size in cells of the average that decides
 LARGE = 3  # dilation of the large field of view, relative to the small one

@@ -53,7 +53,8 @@ class NASFPN(Neck):
         self.extra_downsamples = nn.ModuleList(
             nn.Sequential(
                 ConvModule(channels, channels, 1, norm=norm, activation="none"),
-                nn.MaxPool2d(2, 2),
+                # An odd row counts too: a small image has no other.
+                nn.MaxPool2d(2, ceil_mode=True),
             )
             for _ in range(NUM_LEVELS - len(used))
         )

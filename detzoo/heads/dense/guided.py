@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.ops import deform_conv2d
 
 from detzoo.assigners.base import Assigner, PriorAssigner
 from detzoo.coders.base import BoxCoder
@@ -23,6 +22,7 @@ from detzoo.heads.dense.base import (
     gather_targets,
 )
 from detzoo.heads.dense.guided_locations import location_targets
+from detzoo.layers.shifted_conv import ShiftedConv2d
 from detzoo.losses.boxes import BoundedIoULoss, BoxLoss
 from detzoo.losses.classification import ClassificationLoss, FocalLoss
 from detzoo.ops.distributed import average_over_processes
@@ -169,17 +169,6 @@ class GuidedAnchorHead(DenseHead):
         return scores >= self.config.min_location_score
 
 
-class AnchorConv(nn.Conv2d):
-    """A deformable convolution without bias that is told where to sample."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels, channels, 3, padding=1, bias=False)
-
-    def forward(self, x: Tensor, shifts: Tensor) -> Tensor:  # type: ignore[override]
-        """(B, C, H, W) and shifts (B, 2 * groups * 9, H, W) -> (B, C, H, W)."""
-        return deform_conv2d(x, shifts, self.weight, None, self.stride, self.padding)
-
-
 class FeatureAdaption(nn.Module):
     """Features that see as far as their cell's anchor reaches.
 
@@ -189,7 +178,7 @@ class FeatureAdaption(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv_offset = nn.Conv2d(2, DEFORMABLE_GROUPS * 2 * 9, 1, bias=False)
-        self.conv_adaption = AnchorConv(channels)
+        self.conv_adaption = ShiftedConv2d(channels, channels)
 
     def initialise(self) -> None:
         nn.init.normal_(self.conv_offset.weight, std=0.1)

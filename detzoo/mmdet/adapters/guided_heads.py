@@ -26,11 +26,11 @@ from detzoo.priors.anchors import AnchorGrid, octave_scales
 def guided_rpn_head(node: Node, known: HeadContext, proposals: Node | None) -> GuidedRPNHeadConfig:
     """V2's GARPNHead; ``proposals`` is ``train_cfg.rpn_proposal``."""
     train, test = require_settings(node, known)
+    settings = _guided(node, known, train)
+    if proposals is not None:
+        settings["train_select"] = _proposals(proposals)
     return GuidedRPNHeadConfig(
-        **_guided(node, known, train),
-        sampler=train.part("sampler", "sampler"),
-        select=_proposals(test),
-        **({} if proposals is None else {"train_select": _proposals(proposals)}),
+        **settings, sampler=train.part("sampler", "sampler"), select=_proposals(test)
     )
 
 
