@@ -62,8 +62,15 @@ def apply(
     rng: np.random.Generator,
     draw: Draw | None = None,
 ) -> Sample:
-    """The sample after all ``transforms``, in order; ``draw`` gives them others of its data set."""
-    others = draw or (lambda _, original=sample: original)
+    """The sample after all ``transforms``, in order; ``draw`` gives them others of its data set.
+
+    Where there is no data set, the sample is all there is to draw.
+    """
+    original = sample
+
+    def draw_original(_: np.random.Generator) -> Sample:
+        return original
+
     for transform in transforms:
-        sample = transform.mix(sample, rng, others)
+        sample = transform.mix(sample, rng, draw or draw_original)
     return sample

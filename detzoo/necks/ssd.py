@@ -80,7 +80,7 @@ class SSDNeck(Neck):
 
 
 class L2Norm(nn.Module):
-    """Scales the vector of channels in every cell to length one, then each channel by ``weight``."""
+    """Brings the vector of channels in every cell to length one, then scales it by ``weight``."""
 
     eps = 1e-10
 

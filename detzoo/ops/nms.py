@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torchvision.ops import batched_nms
@@ -24,9 +26,34 @@ def grouped_soft_nms(
 
     Instead of dropping a box that overlaps a better one by more than ``max_iou``, its score is
     multiplied by one minus the overlap; boxes whose score falls to ``min_score`` or below go.
-    Returns indices of the kept boxes and their new scores, by falling new score. All groups
-    advance together, one box each per round.
+    Returns indices of the kept boxes and their new scores, by falling new score.
     """
+
+    def linear(overlap: Tensor) -> Tensor:
+        return torch.where(overlap > max_iou, 1 - overlap, 1.0)
+
+    return _decay_scores(boxes, scores, group, linear, min_score)
+
+
+def grouped_gaussian_soft_nms(
+    boxes: Tensor, scores: Tensor, group: Tensor, sigma: float, min_score: float
+) -> tuple[Tensor, Tensor]:
+    """The same with the factor ``exp(-overlap ** 2 / sigma)`` at any overlap."""
+
+    def gaussian(overlap: Tensor) -> Tensor:
+        return (-overlap.square() / sigma).exp()
+
+    return _decay_scores(boxes, scores, group, gaussian, min_score)
+
+
+def _decay_scores(
+    boxes: Tensor,
+    scores: Tensor,
+    group: Tensor,
+    decay: Callable[[Tensor], Tensor],
+    min_score: float,
+) -> tuple[Tensor, Tensor]:
+    """All groups advance together, one box each per round."""
     if len(boxes) == 0:
         return group.new_zeros(0, dtype=torch.long), scores
     order, member = _by_group(group)  # (G, M) indices into boxes, and which entries are real
@@ -43,8 +70,7 @@ def grouped_soft_nms(
         waiting.scatter_(1, best, -1.0)
         winner = grid_boxes.gather(1, best[..., None].expand(-1, -1, 4))  # (G, 1, 4)
         overlap = elementwise_iou(winner, grid_boxes)
-        decay = torch.where(overlap > max_iou, 1 - overlap, 1.0)
-        waiting = torch.where(waiting > 0, waiting * decay, waiting)
+        waiting = torch.where(waiting > 0, waiting * decay(overlap), waiting)
     kept = final > min_score
     kept_scores, ranking = final[kept].sort(descending=True, stable=True)
     return order[kept][ranking], kept_scores

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from torch import Tensor
 
 from detzoo.config import config
-from detzoo.ops.nms import grouped_nms, grouped_soft_nms
+from detzoo.ops.nms import grouped_gaussian_soft_nms, grouped_nms, grouped_soft_nms
 from detzoo.structures import Candidates
 
 
@@ -41,4 +41,17 @@ class SoftNMS(Suppression):
     def __call__(self, candidates: Candidates) -> tuple[Tensor, Tensor]:
         return grouped_soft_nms(
             candidates.boxes, candidates.scores, candidates.group, self.max_iou, self.min_score
+        )
+
+
+@config
+class GaussianSoftNMS(Suppression):
+    """Soft-NMS whose factor falls as a Gaussian of the overlap, of variance ``sigma`` / 2."""
+
+    sigma: float = 0.5
+    min_score: float = 1e-3
+
+    def __call__(self, candidates: Candidates) -> tuple[Tensor, Tensor]:
+        return grouped_gaussian_soft_nms(
+            candidates.boxes, candidates.scores, candidates.group, self.sigma, self.min_score
         )

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from detzoo.ops.nms import grouped_nms, grouped_soft_nms
+from detzoo.ops.nms import grouped_gaussian_soft_nms, grouped_nms, grouped_soft_nms
 from tests.ops import reference
 
 
@@ -34,6 +34,17 @@ def slow_soft_nms(
                 if overlap > max_iou:
                     waiting[i] *= 1 - overlap
     return sorted(kept, key=lambda row: -row[1])
+
+
+def test_gaussian_soft_nms_lowers_every_overlapping_score() -> None:
+    boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 6], [20, 0, 30, 10]])
+    scores = torch.tensor([0.9, 0.8, 0.7])
+    kept, new_scores = grouped_gaussian_soft_nms(boxes, scores, torch.zeros(3).long(), 0.5, 0.001)
+    assert kept.tolist() == [0, 2, 1]
+    # exp(-0.6 ** 2 / 0.5)
+    torch.testing.assert_close(new_scores, torch.tensor([0.9, 0.7, 0.8 * 0.486752]))
+    apart, _ = grouped_gaussian_soft_nms(boxes, scores, torch.arange(3), 0.5, 0.001)
+    assert apart.tolist() == [0, 1, 2]
 
 
 def crowd(count: int, groups: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -17,8 +17,8 @@ from detzoo.structures import ImageInfo
 
 @config
 class RandomAffine(Transform):
-    """Rotates by up to ``max_degrees``, scales by a factor from ``scale_range``, shears each axis by
-    up to ``max_shear_degrees``, and moves by up to ``max_shift`` of the new image's sides.
+    """Rotates by up to ``max_degrees``, scales by a factor from ``scale_range``, shears each axis
+    by up to ``max_shear_degrees``, and moves by up to ``max_shift`` of the new image's sides.
 
     The new image is ``border`` (rows, columns) pixels larger on each side, smaller where that is
     negative. Rotation and scaling leave the top left corner where it is. ``fill`` is the colour of

@@ -105,7 +105,7 @@ class SSDHead(DenseHead):
         }
 
     def class_parameters(self) -> dict[str, ClassRows]:
-        parameters = {}
+        parameters: dict[str, ClassRows] = {}
         for level, convs in enumerate(self.cls_convs):
             rows = ClassRows(
                 groups=self.config.priors.num_on(level),

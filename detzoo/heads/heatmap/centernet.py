@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -74,10 +75,10 @@ class CenterNetHead(DetectionHead):
         self.wh_head = _branch(width, config.channels, 2)
         self.offset_head = _branch(width, config.channels, 2)
         for branch in (self.wh_head, self.offset_head):
-            for conv in (branch[0], branch[2]):
-                nn.init.normal_(conv.weight, std=0.001)
-                nn.init.zeros_(conv.bias)
-        nn.init.constant_(self.heatmap_head[2].bias, -math.log(1 / PRIOR_PROBABILITY - 1))
+            for name, parameter in branch.named_parameters():
+                nn.init.normal_(parameter, std=0.0 if name.endswith("bias") else 0.001)
+        bias = self.heatmap_head.get_parameter("2.bias")
+        nn.init.constant_(bias, -math.log(1 / PRIOR_PROBABILITY - 1))
 
     def forward(self, features: Sequence[Tensor]) -> CentreMaps:
         (x,) = features
@@ -103,7 +104,8 @@ class CenterNetHead(DetectionHead):
     def _targets(
         self, predictions: CentreMaps, targets: Sequence[Targets], infos: Sequence[ImageInfo]
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Heatmaps (B, C, H, W), width, height, x and y in the cell (B, 4, H, W), centres (B, H, W)."""
+        """Heatmaps (B, C, H, W); width, height, x and y in the cell (B, 4, H, W); a mask (B, H, W)
+        of the centres."""
         height, width = predictions.heat.shape[2:]
         pixels = input_size(infos)
         rows = []
@@ -122,25 +124,54 @@ class CenterNetHead(DetectionHead):
         return heats, geometries, masks
 
     def decode(self, predictions: CentreMaps, infos: Sequence[ImageInfo]) -> list[Candidates]:
-        height, width = predictions.heat.shape[2:]
+        scores = predictions.heat.float().sigmoid()
+        return self._candidates(scores, predictions.size, predictions.offset, infos)
+
+    def _candidates(
+        self, scores: Tensor, size: Tensor, offset: Tensor, infos: Sequence[ImageInfo]
+    ) -> list[Candidates]:
+        """The objects at the peaks of ``scores`` (B, C, H, W)."""
+        height, width = scores.shape[2:]
         pixels = input_size(infos)
-        cell = predictions.heat.new_tensor([pixels[1] / width, pixels[0] / height]).float()
+        cell = scores.new_tensor([pixels[1] / width, pixels[0] / height])
         out = []
         for image in range(len(infos)):
-            heat = predictions.heat[image].float().sigmoid()
-            peaks = find_peaks(heat, self.config.num_peaks, self.config.window)
-            centre = peaks.position + read_cells(predictions.offset[image], peaks.cells)
-            half = read_cells(predictions.size[image], peaks.cells) / 2
+            peaks = find_peaks(scores[image], self.config.num_peaks, self.config.window)
+            centre = peaks.position + read_cells(offset[image], peaks.cells)
+            half = read_cells(size[image], peaks.cells) / 2
             boxes = torch.cat([(centre - half) * cell, (centre + half) * cell], 1)
             out.append(Candidates(boxes, peaks.scores, peaks.labels, peaks.labels))
         return out
 
+    def decode_views(
+        self, views: Sequence[tuple[CentreMaps, Sequence[ImageInfo]]]
+    ) -> list[Candidates]:
+        """Scores and sizes are the means over a view and its mirror images, which follow it."""
+        starts = [k for k, (_, infos) in enumerate(views) if infos[0].flip == "none"]
+        found = []
+        for start, end in itertools.pairwise([*starts, len(views)]):
+            maps, infos = views[start]
+            alike = views[start:end]
+            scores = [_mirrored(m.heat.float().sigmoid(), i[0].flip) for m, i in alike]
+            sizes = [_mirrored(m.size, i[0].flip) for m, i in alike]
+            score, size = torch.stack(scores).mean(0), torch.stack(sizes).mean(0)
+            candidates = self._candidates(score, size, maps.offset, infos)
+            found.append([one.to_original(info) for one, info in zip(candidates, infos)])
+        return [Candidates.join(image) for image in zip(*found)]
+
     def select(self, candidates: Sequence[Candidates]) -> list[Detections]:
-        """A centre is a maximum of its surroundings already."""
-        return [Detections(image.boxes, image.scores, image.labels) for image in candidates]
+        """All of them, best first: a centre is a maximum of its surroundings already."""
+        best = [image[image.scores.argsort(descending=True)] for image in candidates]
+        return [Detections(image.boxes, image.scores, image.labels) for image in best]
 
     def class_parameters(self) -> dict[str, ClassRows]:
         return {"heatmap_head.2.weight": ClassRows(), "heatmap_head.2.bias": ClassRows()}
+
+
+def _mirrored(maps: Tensor, flip: str) -> Tensor:
+    """(B, C, H, W) of a mirrored image as if it had not been."""
+    axes = {"none": (), "horizontal": (3,), "vertical": (2,), "diagonal": (2, 3)}[flip]
+    return maps.flip(axes)
 
 
 def _branch(in_channels: int, channels: int, outputs: int) -> nn.Sequential:

@@ -95,7 +95,7 @@ def find_peaks(heat: Tensor, count: int, window: int) -> Peaks:
 
     A cell is one that no other in the ``window`` cells around it exceeds.
     """
-    classes, height, width = heat.shape
+    height, width = heat.shape[1:]
     highest = F.max_pool2d(heat, window, stride=1, padding=window // 2)
     kept = torch.where(highest == heat, heat, 0.0).flatten()
     scores, index = kept.topk(min(count, len(kept)))

@@ -1,0 +1,297 @@
+"""Detectors of corners: what CornerNet (https://arxiv.org/abs/1808.01244) and CentripetalNet
+(https://arxiv.org/abs/2003.09119) share."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from detzoo.config import config
+from detzoo.heads.base import DetectionHead, DetectionHeadConfig
+from detzoo.heads.class_rows import ClassRows
+from detzoo.heads.heatmap.keypoints import (
+    Peaks,
+    at_cells,
+    draw_bumps,
+    find_peaks,
+    gaussian_radius,
+    input_size,
+    read_cells,
+)
+from detzoo.layers.conv import ConvModule
+from detzoo.layers.norm import BatchNorm
+from detzoo.losses.heatmap import GaussianFocalLoss
+from detzoo.ops.corner_pool import Direction, corner_pool
+from detzoo.ops.distributed import average_over_processes
+from detzoo.postprocess.nms import GaussianSoftNMS
+from detzoo.postprocess.select import Select
+from detzoo.structures import Candidates, Detections, ImageInfo, Targets
+
+# Initial score of every class in every cell.
+PRIOR_PROBABILITY = 0.1
+POOL_CHANNELS = 128
+BRANCH_CHANNELS = 256
+
+
+@config
+class CornerPairHeadConfig(DetectionHeadConfig):
+    """Heatmaps of top left and of bottom right corners, where in their cell they are, and a ``tag``
+    by which a pair is recognised.
+
+    All pairs of the ``num_peaks`` highest corners of each kind are considered that agree in class
+    and whose tags are at most ``max_distance`` apart; the ``num_pairs`` best are candidates.
+    Corners are maxima of the ``window`` cells around them.
+    """
+
+    heatmap_loss: GaussianFocalLoss = GaussianFocalLoss()
+    offset_weight: float = 1.0
+    num_peaks: int = 100
+    window: int = 3
+    max_distance: float = 0.5
+    num_pairs: int = 1000
+    select: Select = Select(min_score=0.0, suppression=GaussianSoftNMS())
+
+
+@dataclass(frozen=True)
+class CornerMaps:
+    """What is predicted of one kind of corner.
+
+    ``heat`` logits (B, C, H, W), ``offset`` (B, 2, H, W) x and y in the cell, ``tag`` (B, K, H, W).
+    ``guide`` (B, 2, H, W) is CentripetalNet's first idea of where the object's centre is.
+    """
+
+    heat: Tensor
+    offset: Tensor
+    tag: Tensor
+    guide: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class CornerPair:
+    """The maps of both kinds of corner, of one stack of the backbone."""
+
+    top_left: CornerMaps
+    bottom_right: CornerMaps
+
+
+@dataclass(frozen=True)
+class CornerTargets:
+    """What the maps of one kind of corner are trained on.
+
+    ``heat`` (B, C, H, W); where ``is_corner`` (B, 1, H, W) counts also ``offset`` (B, 2, H, W), and
+    the way to the object's centre (always positive) from the cell, ``from_cell`` (B, 2, H, W), and
+    from the corner itself, ``from_corner``. ``cells`` are the corners of each image (N, 2) x, y.
+    """
+
+    heat: Tensor
+    is_corner: Tensor
+    offset: Tensor
+    from_cell: Tensor
+    from_corner: Tensor
+    cells: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class Corners:
+    """The K peaks of one kind of corner in one image: ``position`` (K, 2) in cells, with offset."""
+
+    peaks: Peaks
+    position: Tensor
+    tag: Tensor
+
+
+class CornerPairHead(DetectionHead):
+    """One set of layers for each stack of the backbone, named ``tl_...`` and ``br_...``.
+
+    All stacks are trained, the last one detects.
+    """
+
+    def __init__(
+        self, config: CornerPairHeadConfig, in_channels: Sequence[int], num_classes: int
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.num_classes = num_classes
+        self.num_stacks = len(in_channels)
+        width = in_channels[0]
+        self.tl_pool = nn.ModuleList(CornerPooling(width, ("top", "left")) for _ in in_channels)
+        self.br_pool = nn.ModuleList(CornerPooling(width, ("bottom", "right")) for _ in in_channels)
+        self.tl_heat, self.br_heat = self.branches(width, num_classes)
+        self.tl_off, self.br_off = self.branches(width, 2)
+        for branch in (*self.tl_heat, *self.br_heat):
+            nn.init.constant_(branch[-1].conv.bias, -math.log(1 / PRIOR_PROBABILITY - 1))
+
+    def branches(self, width: int, outputs: int) -> tuple[nn.ModuleList, nn.ModuleList]:
+        """For both kinds of corner, small networks from pooled features to ``outputs``."""
+
+        def one() -> nn.ModuleList:
+            return nn.ModuleList(_branch(width, outputs) for _ in range(self.num_stacks))
+
+        return one(), one()
+
+    def forward(self, features: Sequence[Tensor]) -> list[CornerPair]:
+        return [self.forward_stack(x, stack) for stack, x in enumerate(features)]
+
+    @abstractmethod
+    def forward_stack(self, x: Tensor, stack: int) -> CornerPair: ...
+
+    def loss(
+        self, predictions: list[CornerPair], targets: Sequence[Targets], infos: Sequence[ImageInfo]
+    ) -> dict[str, Tensor]:
+        wanted = self._targets(predictions[0], targets, infos)
+        losses: dict[str, list[Tensor]] = {}
+        for pair in predictions:
+            of_stack = {
+                "det_loss": self._both(self._heat_loss, pair, wanted),
+                "off_loss": self._both(self._offset_loss, pair, wanted),
+                **self.tag_losses(pair, wanted),
+            }
+            for name, value in of_stack.items():
+                losses.setdefault(name, []).append(value)
+        return {name: torch.stack(values).sum() for name, values in losses.items()}
+
+    @abstractmethod
+    def tag_losses(
+        self, pair: CornerPair, targets: tuple[CornerTargets, CornerTargets]
+    ) -> dict[str, Tensor]:
+        """The losses of the tags in one stack."""
+
+    def _heat_loss(self, maps: CornerMaps, targets: CornerTargets) -> Tensor:
+        return self.config.heatmap_loss(maps.heat, targets.heat)
+
+    def _offset_loss(self, maps: CornerMaps, targets: CornerTargets) -> Tensor:
+        return self.config.offset_weight * at_corners(maps.offset, targets.offset, targets)
+
+    @staticmethod
+    def _both(
+        loss: Callable[[CornerMaps, CornerTargets], Tensor],
+        pair: CornerPair,
+        targets: tuple[CornerTargets, CornerTargets],
+    ) -> Tensor:
+        return (loss(pair.top_left, targets[0]) + loss(pair.bottom_right, targets[1])) / 2
+
+    @torch.no_grad()
+    def _targets(
+        self, pair: CornerPair, targets: Sequence[Targets], infos: Sequence[ImageInfo]
+    ) -> tuple[CornerTargets, CornerTargets]:
+        """Those of the top left and of the bottom right corners."""
+        height, width = pair.top_left.heat.shape[2:]
+        pixels = input_size(infos)
+        kinds: tuple[list[tuple[Tensor, ...]], ...] = ([], [])
+        for target in targets:
+            scale = target.boxes.new_tensor([width / pixels[1], height / pixels[0]])
+            corners = target.boxes.view(-1, 2, 2) * scale  # (N, corner, xy)
+            centre = corners.mean(1)
+            radius = gaussian_radius((corners[:, 1] - corners[:, 0]).ceil())
+            last = scale.new_tensor([width - 1, height - 1])
+            for kind, rows in enumerate(kinds):
+                corner = corners[:, kind]
+                cells = torch.minimum(corner, last).clamp(min=0).long()
+                # The way to the centre from the top left, and from the centre to the bottom right.
+                sign = 1 - 2 * kind
+                values = torch.cat(
+                    [corner - cells, (centre - cells) * sign, (centre - corner) * sign], 1
+                )
+                heat = draw_bumps(cells, radius, target.labels, self.num_classes, (height, width))
+                rows.append((heat, *at_cells(cells, values, (height, width)), cells))
+        return _corner_targets(kinds[0]), _corner_targets(kinds[1])
+
+    def decode(self, predictions: list[CornerPair], infos: Sequence[ImageInfo]) -> list[Candidates]:
+        """Pairs of corners, best first; in each image cut at its own top left."""
+        pair = predictions[-1]
+        height, width = pair.top_left.heat.shape[2:]
+        pixels = input_size(infos)
+        cell = pair.top_left.heat.new_tensor([pixels[1] / width, pixels[0] / height]).float()
+        out = []
+        for image, info in enumerate(infos):
+            start = self._corners(pair.top_left, image)
+            end = self._corners(pair.bottom_right, image)
+            origin = cell.new_tensor(info.offset)  # of the image, where it is padded all around
+            low = (start.position * cell - origin).clamp(min=0)[:, None].expand(-1, len(end.tag), 2)
+            high = (end.position * cell - origin).clamp(min=0)[None].expand_as(low)
+            boxes = torch.cat([low, high], 2)  # (K, K, 4) in pixels of the image
+            fits = (start.peaks.labels[:, None] == end.peaks.labels) & (high > low).all(2)
+            fits &= self.is_pair(start, end, boxes, cell, origin)
+            scores = (start.peaks.scores[:, None] + end.peaks.scores) / 2
+            scores = torch.where(fits, scores, -1.0).flatten()
+            scores, best = scores.topk(min(self.config.num_pairs, len(scores)))
+            best, scores = best[scores >= 0], scores[scores >= 0]
+            labels = start.peaks.labels[best.div(len(end.tag), rounding_mode="floor")]
+            found = boxes.view(-1, 4)[best] + origin.repeat(2)
+            out.append(Candidates(found, scores, labels, labels))
+        return out
+
+    @abstractmethod
+    def is_pair(
+        self, start: Corners, end: Corners, boxes: Tensor, cell: Tensor, origin: Tensor
+    ) -> Tensor:
+        """(K, K) which top left and bottom right corners belong together by their tags.
+
+        ``boxes`` (K, K, 4) are those between them, in pixels from the image's ``origin`` (2,);
+        ``cell`` (2,) is the size of a cell in pixels.
+        """
+
+    def select(self, candidates: Sequence[Candidates]) -> list[Detections]:
+        return [self.config.select(image) for image in candidates]
+
+    def _corners(self, maps: CornerMaps, image: int) -> Corners:
+        heat = maps.heat[image].float().sigmoid()
+        peaks = find_peaks(heat, self.config.num_peaks, self.config.window)
+        position = peaks.position + read_cells(maps.offset[image], peaks.cells)
+        return Corners(peaks, position, read_cells(maps.tag[image], peaks.cells))
+
+    def class_parameters(self) -> dict[str, ClassRows]:
+        names = (
+            f"{corner}_heat.{stack}.1.conv.{leaf}"
+            for corner in ("tl", "br")
+            for stack in range(self.num_stacks)
+            for leaf in ("weight", "bias")
+        )
+        return {name: ClassRows() for name in names}
+
+
+class CornerPooling(nn.Module):
+    """Corner pooling in two ``directions``, with a shortcut around it."""
+
+    def __init__(self, channels: int, directions: tuple[Direction, Direction]) -> None:
+        super().__init__()
+        norm = BatchNorm()
+        self.directions = directions
+        self.direction1_conv = ConvModule(channels, POOL_CHANNELS, 3, padding=1, norm=norm)
+        self.direction2_conv = ConvModule(channels, POOL_CHANNELS, 3, padding=1, norm=norm)
+        self.aftpool_conv = ConvModule(
+            POOL_CHANNELS, channels, 3, padding=1, norm=norm, activation="none"
+        )
+        self.conv1 = ConvModule(channels, channels, 1, norm=norm, activation="none")
+        self.conv2 = ConvModule(channels, channels, 3, padding=1, norm=norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        first = corner_pool(self.direction1_conv(x), self.directions[0])
+        second = corner_pool(self.direction2_conv(x), self.directions[1])
+        return self.conv2(F.relu(self.aftpool_conv(first + second) + self.conv1(x)))
+
+
+def at_corners(predicted: Tensor, wanted: Tensor, targets: CornerTargets) -> Tensor:
+    """Smooth L1 loss of maps (B, 2, H, W), per cell that holds a corner."""
+    losses = F.smooth_l1_loss(predicted.float(), wanted, reduction="none") * targets.is_corner
+    count = average_over_processes(targets.is_corner.sum().float()).clamp(min=1)
+    return losses.sum() / count
+
+
+def _corner_targets(rows: list[tuple[Tensor, ...]]) -> CornerTargets:
+    heats, values, masks, cells = zip(*rows)
+    offset, from_cell, from_corner = torch.stack(values).split(2, 1)
+    is_corner = torch.stack(masks)[:, None]
+    return CornerTargets(torch.stack(heats), is_corner, offset, from_cell, from_corner, cells)
+
+
+def _branch(width: int, outputs: int) -> nn.Sequential:
+    last = ConvModule(BRANCH_CHANNELS, outputs, 1, activation="none")
+    last.conv.reset_parameters()
+    return nn.Sequential(ConvModule(width, BRANCH_CHANNELS, 3, padding=1), last)
