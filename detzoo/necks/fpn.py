@@ -36,6 +36,8 @@ class FPNConfig(NeckConfig):
     convolution: Convolution = PlainConvolution()
     norm: Norm | None = None
     norm_on_lateral: bool = True
+    # How fresh weights are drawn: uniformly, by fan-in and fan-out or, as Caffe2 did, by fan-in.
+    initialization: Literal["xavier", "caffe2_xavier"] = "xavier"
 
     def build(self, in_channels: Sequence[int], in_strides: Sequence[int]) -> FPN:
         if not 0 <= self.start_level < len(in_channels):
@@ -93,7 +95,10 @@ def pyramid_convs(
             width = channels
     for module in (*lateral_convs.modules(), *fpn_convs.modules()):
         if isinstance(module, nn.Conv2d):
-            nn.init.xavier_uniform_(module.weight)
+            if config.initialization == "xavier":
+                nn.init.xavier_uniform_(module.weight)
+            else:
+                nn.init.kaiming_uniform_(module.weight, a=1)
     return lateral_convs, fpn_convs
 
 

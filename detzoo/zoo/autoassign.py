@@ -17,7 +17,12 @@ def autoassign() -> Experiment:
     """AutoAssign on ResNet-50 with levels P3-P7."""
     model = SingleStageConfig(
         backbone=caffe_resnet(50),
-        neck=FPNConfig(start_level=1, extra_levels="on_input", relu_between_extras=True),
+        neck=FPNConfig(
+            start_level=1,
+            extra_levels="on_input",
+            relu_between_extras=True,
+            initialization="caffe2_xavier",
+        ),
         bbox_head=AutoAssignHeadConfig(),
         pixels=DETECTRON,
     )

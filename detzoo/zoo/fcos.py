@@ -133,12 +133,13 @@ ENTRIES = (
     ),
     Entry(
         "fcos_r50_caffe_fpn_gn-head_4x4_1x_coco",
-        fcos(images_per_device=4),
+        fcos(images_per_device=4, workers=4),
     ),
     Entry(
         "fcos_r50_caffe_fpn_gn-head_fp16_1x_bs8x8_coco",
         fcos(
             images_per_device=8,
+            workers=8,
             optimizer=sgd(lr=0.04),
             schedule=epochs(12, warmup=Warmup(iterations=1000, ratio=0.1)),
             reference_batch=64,

@@ -31,6 +31,7 @@ def foveabox(
     )
     recipe.setdefault("optimizer", SGD(lr=0.01))
     recipe.setdefault("images_per_device", 4)
+    recipe.setdefault("workers", 4)
     return experiment(model, **recipe)
 
 

@@ -87,6 +87,7 @@ class Recipe(TypedDict, total=False):
     size_mode: Literal["value", "range"]
     repeats: int
     images_per_device: int
+    workers: int
     masks: Literal["none", "bitmap", "polygon"]
     optimizer: OptimizerConfig
     schedule: Schedule
@@ -144,6 +145,7 @@ def experiment(model: DetectorConfig, **recipe: Unpack[Recipe]) -> Experiment:
         ),
         test_transforms=(Resize(sizes=FULL), Pad(divisor=32)),
         images_per_device=recipe.get("images_per_device", 2),
+        workers=recipe.get("workers", 2),
         repeats=recipe.get("repeats", 1),
         masks=recipe.get("masks", "none"),
     )

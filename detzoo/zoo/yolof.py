@@ -36,6 +36,7 @@ def yolof(**recipe: Unpack[Recipe]) -> Experiment:
     recipe.setdefault("optimizer", optimizer)
     recipe.setdefault("schedule", epochs(12, warmup=WARMUP))
     recipe.setdefault("images_per_device", 8)
+    recipe.setdefault("workers", 8)
     recipe.setdefault("reference_batch", 64)
     usual = experiment(model, **recipe)
     transforms = (Resize(sizes=FULL), Flip(), RandomShift(), Pad(divisor=32))

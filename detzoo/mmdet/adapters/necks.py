@@ -6,6 +6,7 @@ from detzoo.mmdet.adapters.layers import convolution_of, norm_of
 from detzoo.mmdet.known import Features
 from detzoo.mmdet.node import Node
 from detzoo.necks.bfp import BFPConfig
+from detzoo.necks.dilated_encoder import DilatedEncoderConfig
 from detzoo.necks.fpn import FPNConfig
 from detzoo.necks.nas_fpn import NUM_LEVELS, NASFPNConfig
 
@@ -20,6 +21,10 @@ def fpn(node: Node, features: Features) -> FPNConfig:
     if upsampling is not None:
         upsampling.expect("mode", "nearest", "as levels are upsampled to the nearest cell")
     node.expect("act_cfg", None, "as convolutions of an FPN are linear")
+    init = node.optional_child("init_cfg")
+    if init is not None:
+        init.expect("type", "Caffe2Xavier", "the other way than V2's usual one")
+        init.expect("layer", "Conv2d", "what an FPN is made of")
     return FPNConfig(
         out_channels=node.take("out_channels"),
         num_outputs=node.take("num_outs"),
@@ -29,6 +34,7 @@ def fpn(node: Node, features: Features) -> FPNConfig:
         convolution=convolution_of(node),
         norm=norm_of(node, default=None),
         norm_on_lateral=not node.take("no_norm_on_lateral", False),
+        initialization="xavier" if init is None else "caffe2_xavier",
     )
 
 
@@ -37,6 +43,17 @@ def bfp(node: Node, features: Features) -> BFPConfig:
     node.expect("num_levels", len(features.channels), "the number of maps")
     node.expect("refine_type", "non_local", "as in all of the zoo")
     return BFPConfig(refine_level=node.take("refine_level", 2))
+
+
+def dilated_encoder(node: Node, features: Features) -> DilatedEncoderConfig:
+    node.expect("in_channels", features.channels[-1], "the channels of the backbone's last map")
+    dilations = node.take("block_dilations")
+    node.expect("num_residual_blocks", len(dilations), "the number of block_dilations")
+    return DilatedEncoderConfig(
+        out_channels=node.take("out_channels"),
+        middle_channels=node.take("block_mid_channels"),
+        dilations=dilations,
+    )
 
 
 def nas_fpn(node: Node, features: Features) -> NASFPNConfig:

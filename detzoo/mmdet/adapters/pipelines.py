@@ -14,6 +14,7 @@ from detzoo.data.transforms import (
     MinIoUCrop,
     Pad,
     PhotometricDistortion,
+    RandomShift,
     Resize,
     ShrinkSemanticMap,
 )
@@ -118,6 +119,13 @@ def pad(node: Node, pipeline: Pipeline) -> Pad:
     if node.take("pad_to_square", False):
         raise node.error("pad_to_square", "no pipeline read so far pads to squares")
     return Pad(size=size) if divisor is None else Pad(divisor=divisor)
+
+
+def random_shift(node: Node, pipeline: Pipeline) -> RandomShift:
+    node.expect("filter_thr_px", 1, "as objects wider and higher than a pixel stay")
+    return RandomShift(
+        probability=float(node.take("shift_ratio", 0.5)), max_shift=node.take("max_shift_px", 32)
+    )
 
 
 def crop(node: Node, pipeline: Pipeline) -> Crop:

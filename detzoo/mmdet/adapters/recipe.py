@@ -77,7 +77,10 @@ def _length(root: Node) -> tuple[Literal["epochs", "iterations"], int]:
         raise runner.error(
             "type", f"{runner.type!r} is neither EpochBasedRunner nor IterBasedRunner"
         )
-    return "epochs", runner.take("max_epochs", total)
+    length = runner.take("max_epochs", total)
+    if total is not None and total != length:
+        raise root.error("total_epochs", f"{total} contradicts runner.max_epochs, {length}")
+    return "epochs", length
 
 
 def _warmup(node: Node) -> Warmup | None:

@@ -51,7 +51,15 @@ def delta_coder(node: Node) -> DeltaCoder:
     return DeltaCoder(
         means=_floats(node.take("target_means", (0.0, 0.0, 0.0, 0.0))),
         stds=_floats(node.take("target_stds", (1.0, 1.0, 1.0, 1.0))),
+        max_shift=_max_shift(node),
     )
+
+
+def _max_shift(node: Node) -> float | None:
+    if node.take("add_ctr_clamp", False):
+        return float(node.take("ctr_clamp", 32))
+    node.expect("ctr_clamp", 32, "as nothing is clamped without add_ctr_clamp")
+    return None
 
 
 def bucket_coder(node: Node) -> BucketCoder:
