@@ -80,8 +80,8 @@ class HRNet(Backbone):
         self.out_strides = (4, 8, 16, 32)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        x = F.relu(self._norm(1).follow(self.conv1, x), inplace=True)
-        x = F.relu(self._norm(2).follow(self.conv2, x), inplace=True)
+        x = self._norm(1).follow(self.conv1, x, relu=True)
+        x = self._norm(2).follow(self.conv2, x, relu=True)
         branches: tuple[Tensor, ...] = (self.layer1(x),)
         for number in range(len(MODULES)):
             transition = self.get_submodule(f"transition{number + 1}")

@@ -8,7 +8,6 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detzoo.backbones.base import BackboneConfig
@@ -126,4 +125,4 @@ class RegNet(StagedBackbone):
         return [self.conv1, self.bn1]
 
     def stem_features(self, x: Tensor) -> Tensor:
-        return F.relu(self.bn1.follow(self.conv1, x), inplace=True)
+        return self.bn1.follow(self.conv1, x, relu=True)

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detzoo.layers.context_block import ContextBlock
 from detzoo.layers.convolution import Conv2d, Convolution, PlainConvolution
+from detzoo.layers.folding import finish
 from detzoo.layers.norm import BatchNorm, Norm, NormLayer
 
 Style = Literal["pytorch", "caffe"]
@@ -73,9 +73,8 @@ class BasicBlock(ResidualBlock):
 
     def forward(self, x: Tensor) -> Tensor:
         beside = self.downsample(x)
-        x = F.relu(self.norm(1).follow(self.conv1, x), inplace=True)
-        x = self.norm(2).follow(self.conv2, x)
-        return F.relu(x + beside, inplace=True)
+        x = self.norm(1).follow(self.conv1, x, relu=True)
+        return self.norm(2).follow(self.conv2, x, beside=beside, relu=True)
 
 
 class Bottleneck(ResidualBlock):
@@ -99,21 +98,24 @@ class Bottleneck(ResidualBlock):
         self.conv2 = conv3x3(layers.spatial, width, width, stride2, dilation, groups)
         self.conv3 = conv1x1(layers.convolution, width, out_channels)
         self.downsample = shortcut(in_channels, out_channels, stride, layers)
-        self.context_block: nn.Module = nn.Identity()
+        self.context_block: nn.Module | None = None
         if layers.context_ratio is not None:
             self.context_block = ContextBlock(out_channels, layers.context_ratio)
         if layers.zero_init:
             nn.init.zeros_(self.norm(3).weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.before_relu(x), inplace=True)
+        return self.sum_of_ways(x, relu=True)
 
-    def before_relu(self, x: Tensor) -> Tensor:
-        """The sum of both ways, where others may add theirs."""
+    def sum_of_ways(self, x: Tensor, *, relu: bool) -> Tensor:
+        """The block and its shortcut; without ``relu`` others may add theirs."""
         beside = self.downsample(x)
-        x = F.relu(self.norm(1).follow(self.conv1, x), inplace=True)
-        x = F.relu(self.norm(2).follow(self.conv2, x), inplace=True)
-        return self.context_block(self.norm(3).follow(self.conv3, x)) + beside
+        x = self.norm(1).follow(self.conv1, x, relu=True)
+        x = self.norm(2).follow(self.conv2, x, relu=True)
+        if self.context_block is None:
+            return self.norm(3).follow(self.conv3, x, beside=beside, relu=relu)
+        x = self.context_block(self.norm(3).follow(self.conv3, x))
+        return finish(x, beside=beside, relu=relu)
 
 
 class ConvNorm(nn.Sequential):
@@ -125,8 +127,7 @@ class ConvNorm(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         conv, norm = cast(tuple[Conv2d, NormLayer], tuple(self))
-        x = norm.follow(conv, x)
-        return F.relu(x, inplace=True) if self.relu else x
+        return norm.follow(conv, x, relu=self.relu)
 
 
 class AverageShortcut(nn.Sequential):
@@ -150,7 +151,7 @@ class DeepStem(nn.Sequential):
     def forward(self, x: Tensor) -> Tensor:
         layers = cast(tuple[Any, ...], tuple(self))
         for conv, norm in zip(layers[::3], layers[1::3]):
-            x = F.relu(norm.follow(conv, x), inplace=True)
+            x = norm.follow(conv, x, relu=True)
         return x
 
 

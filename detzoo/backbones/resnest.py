@@ -80,10 +80,10 @@ class SplitAttention(ResidualBlock):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
-        x = F.relu(self.norm(0).follow(self.conv, x), inplace=True)
+        x = self.norm(0).follow(self.conv, x, relu=True)
         splits = x.unflatten(1, (RADIX, self.channels))
         seen = splits.sum(1).mean((2, 3), keepdim=True)
-        seen = F.relu(self.norm(1).follow(self.fc1, seen), inplace=True)
+        seen = self.norm(1).follow(self.fc1, seen, relu=True)
         wanted = self.fc2(seen).unflatten(1, (RADIX, self.channels)).softmax(1)
         return (wanted * splits).sum(1)
 
@@ -102,7 +102,7 @@ class ResNeStBlock(ResidualBlock):
 
     def forward(self, x: Tensor) -> Tensor:
         beside = self.downsample(x)
-        x = F.relu(self.norm(1).follow(self.conv1, x), inplace=True)
+        x = self.norm(1).follow(self.conv1, x, relu=True)
         x = self.average(self.conv2(x))
         x = self.norm(3).follow(self.conv3, x)
         return F.relu(x + beside, inplace=True)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detzoo.layers.convolution import Convolution, PlainConvolution
-from detzoo.layers.norm import Norm
+from detzoo.layers.norm import Norm, NormLayer
 
 Activation = Literal["relu", "relu6", "leaky_relu", "silu", "none"]
 
@@ -55,11 +55,16 @@ class ConvModule(nn.Module):
         self.norm_name = "" if norm is None else norm.child_name
         if norm is not None:
             self.add_module(norm.child_name, norm.build(out_channels))
+        self.has_relu = activation == "relu"  # which a convolution can compute along the way
         self.activate = ACTIVATIONS[activation]
 
     def forward(self, x: Tensor) -> Tensor:
-        x = getattr(self, self.norm_name).follow(self.conv, x) if self.norm_name else self.conv(x)
-        return self.activate(x)
+        if self.norm_name:
+            norm: NormLayer = getattr(self, self.norm_name)
+            x = norm.follow(self.conv, x, relu=self.has_relu)
+        else:
+            x = self.conv.then(x, relu=self.has_relu)
+        return x if self.has_relu else self.activate(x)
 
 
 def _identity(x: Tensor) -> Tensor:

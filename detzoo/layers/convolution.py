@@ -8,20 +8,25 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detzoo.config import config
+from detzoo.layers.folding import Folded, finish, fold_once
 from detzoo.ops.deform_conv import deform_conv2d
 
 
 class Conv2d(nn.Conv2d):
     """A convolution in two steps: which kernel, and what is done with it.
 
-    ``foldable`` is whether these two are all: then scaling the kernel scales the output.
+    ``foldable`` is whether these two are all: then scaling the kernel scales the output. ``plain``
+    is whether the second is torch's own convolution, which may be computed in another layout.
     """
 
     foldable = True
+    plain = True
+    folded: Folded | None = None
 
     def kernel(self) -> Tensor:
         """(out, in / groups, h, w)."""
@@ -32,7 +37,17 @@ class Conv2d(nn.Conv2d):
         return F.conv2d(x, kernel, bias, self.stride, self.padding, self.dilation, self.groups)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.convolve(x, self.kernel(), self.bias)
+        return self.then(x)
+
+    def then(self, x: Tensor, *, relu: bool = False, beside: Tensor | None = None) -> Tensor:
+        """The convolution of x, plus ``beside``, through a ReLU if ``relu``."""
+        if not self.foldable:
+            return finish(self(x), relu=relu, beside=beside)
+        if not torch.is_grad_enabled():
+            self.folded = fold_once(None, self, self.folded)
+            if self.folded is not None:
+                return self.folded(x, relu=relu, beside=beside)
+        return finish(self.convolve(x, self.kernel(), self.bias), relu=relu, beside=beside)
 
 
 class WeightStandardizedConv2d(Conv2d):
@@ -53,6 +68,8 @@ class DeformConv2d(Conv2d):
     shift (y, x) in cells; when ``modulated`` also a weight (https://arxiv.org/abs/1811.11168), its
     channels after those of all shifts. Both start as if there were none.
     """
+
+    plain = False
 
     def __init__(
         self,

@@ -12,7 +12,7 @@ from typing_extensions import Self
 
 from detzoo.config import config
 from detzoo.layers.convolution import Conv2d
-from detzoo.layers.folding import Folded, fold, fold_once
+from detzoo.layers.folding import Folded, finish, fold, fold_once
 from detzoo.ops.distributed import num_processes
 
 
@@ -39,9 +39,11 @@ class NormLayer(nn.Module, ABC):
 
     weight: nn.Parameter
 
-    @abstractmethod
-    def follow(self, conv: Conv2d, x: Tensor) -> Tensor:
-        """``conv(x)``, normalised."""
+    def follow(
+        self, conv: Conv2d, x: Tensor, *, relu: bool = False, beside: Tensor | None = None
+    ) -> Tensor:
+        """``conv(x)``, normalised, plus ``beside``, through a ReLU if ``relu``."""
+        return finish(self(conv(x)), relu=relu, beside=beside)
 
 
 @config
@@ -97,16 +99,17 @@ class BatchNorm2d(nn.BatchNorm2d, NormLayer):
     folds = True
     folded: Folded | None = None
 
-    def follow(self, conv: Conv2d, x: Tensor) -> Tensor:
-        """``norm(conv(x))``; in evaluation in one convolution, which is remembered."""
+    def follow(
+        self, conv: Conv2d, x: Tensor, *, relu: bool = False, beside: Tensor | None = None
+    ) -> Tensor:
+        """In evaluation all in one convolution, which is remembered."""
         if self.training or not (self.folds and conv.foldable):
-            return self(conv(x))
-        if torch.is_grad_enabled():
-            return conv.convolve(x, *fold(self, conv))
-        self.folded = fold_once(self, conv, self.folded)
-        if self.folded is None:
-            return conv.convolve(x, *fold(self, conv))
-        return conv.convolve(x, self.folded.kernel, self.folded.bias)
+            return super().follow(conv, x, relu=relu, beside=beside)
+        if not torch.is_grad_enabled():
+            self.folded = fold_once(self, conv, self.folded)
+            if self.folded is not None:
+                return self.folded(x, relu=relu, beside=beside)
+        return finish(conv.convolve(x, *fold(self, conv)), relu=relu, beside=beside)
 
 
 class SynchronizedBatchNorm2d(BatchNorm2d):
@@ -150,9 +153,6 @@ class FixedBatchNorm2d(BatchNorm2d):
 
 class GroupNorm2d(nn.GroupNorm, NormLayer):
     """Group norm."""
-
-    def follow(self, conv: Conv2d, x: Tensor) -> Tensor:
-        return self(conv(x))
 
 
 def set_folding(model: nn.Module, on: bool) -> None:

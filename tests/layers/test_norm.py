@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import copy
+import pickle
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -144,3 +147,31 @@ def test_in_training_batches_give_the_statistics() -> None:
     out = norm.follow(conv, x)
     torch.testing.assert_close(out.mean((0, 2, 3)), torch.zeros(5), rtol=0, atol=1e-5)
     assert norm.folded is None
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_what_follows_is_computed_along_the_way(relu: bool, layout: torch.memory_format) -> None:
+    """Addition and ReLU after the norm, for kernels of all kinds; the summand stays as it is."""
+    for options in ({"groups": 2, "padding": 1}, {"stride": 2, "padding": 2, "dilation": 2}, {}):
+        conv = Conv2d(4, 6, 3, **options)  # type: ignore[arg-type]
+        norm = BatchNorm().build(6).eval()
+        x = torch.randn(2, 4, 9, 7).contiguous(memory_format=layout)
+        plain = norm(conv(x))
+        beside = torch.randn(plain.shape)
+        before = beside.clone()
+        out = norm.follow(conv, x, relu=relu, beside=beside)
+        wanted = (plain + beside).relu() if relu else plain + beside
+        torch.testing.assert_close(out, wanted, rtol=1e-4, atol=1e-5)
+        assert torch.equal(beside, before)
+        torch.testing.assert_close(conv.then(x, relu=True), conv(x).relu())
+
+
+def test_copies_of_a_module_fold_anew() -> None:
+    conv, norm = eval_pair()
+    with torch.no_grad():
+        norm.follow(conv, torch.randn(1, 3, 5, 5))
+    for copied in (copy.deepcopy(norm), pickle.loads(pickle.dumps(norm))):
+        assert norm.folded is not None
+        assert copied.folded is None

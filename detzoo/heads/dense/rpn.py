@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detzoo.assigners.base import Assigner
@@ -16,6 +15,7 @@ from detzoo.heads.base import ProposalHead, ProposalHeadConfig
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseHead, DenseHeadConfig, has_area
 from detzoo.heads.dense.towers import initialise_convs
+from detzoo.layers.convolution import Conv2d
 from detzoo.losses.boxes import BoxLoss, L1Loss
 from detzoo.losses.classification import ClassificationLoss, SigmoidCrossEntropy
 from detzoo.postprocess.nms import NMS
@@ -65,13 +65,13 @@ class RPNHead(DenseHead, ProposalHead):
         super().__init__(config, strides, num_classes=1)
         channels = config.channels or in_channels[0]
         num_anchors = config.priors.num_per_cell
-        self.rpn_conv = nn.Conv2d(in_channels[0], channels, 3, padding=1)
+        self.rpn_conv = Conv2d(in_channels[0], channels, 3, padding=1)
         self.rpn_cls = nn.Conv2d(channels, num_anchors * self.num_outputs, 1)
         self.rpn_reg = nn.Conv2d(channels, num_anchors * 4, 1)
         initialise_convs(self)
 
     def forward_level(self, x: Tensor, level: int) -> tuple[Tensor, Tensor]:
-        x = F.relu(self.rpn_conv(x), inplace=True)
+        x = self.rpn_conv.then(x, relu=True)
         return self.rpn_cls(x), self.rpn_reg(x)
 
     def class_parameters(self) -> dict[str, ClassRows]:
