@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Literal
 
 from torch import Tensor, nn
 
@@ -24,6 +25,7 @@ STAGES = (
     (6, 320, 1, 1),
 )
 LAST_CHANNELS = 1280
+TRUNCATED_STD = 0.03
 
 
 @config
@@ -37,6 +39,7 @@ class MobileNetV2Config(BackboneConfig):
     frozen_stages: int = -1
     norm: Norm = BatchNorm()
     activation: Activation = "relu6"
+    initialization: Literal["kaiming", "truncated_normal"] = "kaiming"
     checkpoint_activations: bool = False
 
     def __post_init__(self) -> None:
@@ -133,6 +136,10 @@ class MobileNetV2(Backbone):
         stage_strides.append(stride)
         self.out_channels = tuple(stage_channels[i] for i in config.out_stages)
         self.out_strides = tuple(stage_strides[i] for i in config.out_stages)
+        if config.initialization == "truncated_normal":
+            for module in self.modules():
+                if isinstance(module, nn.Conv2d):
+                    nn.init.trunc_normal_(module.weight, std=TRUNCATED_STD)
         # Checkpoints hold every stage; those past the last output take no part in training.
         unused = [self.get_submodule(n) for n in self.stage_names[max(config.out_stages) + 1 :]]
         for module in [*self.frozen_modules(), *unused]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from detzoo import zoo
@@ -56,20 +56,24 @@ def experiment_of(config: Mapping[str, Any], source: str) -> Experiment:
     data = _read_data(root.child("data"))
     model = root.child("model")
     names = OBJECT if model.left.get("type") == "RPN" else data.class_names
+    transforms = data.settings.train_transforms
+    batch_size = recipe.batch_size_of(model, transforms)
     detector = model.adapt("detector", len(names), data.pixels)
     optimizer = root.part("optimizer", "optimizer")
+    schedule = recipe.schedule_of(root, optimizer.lr)
+    hooks = recipe.hooks_of(root, transforms)
+    intervals = recipe.intervals_of(root, schedule, hooks.get("final"))
     experiment = Experiment(
         model=detector,
         class_names=names,
-        data=data.settings,
+        data=replace(data.settings, batch_size=batch_size),
         optimizer=optimizer,
-        schedule=recipe.schedule_of(root, optimizer.lr),
+        schedule=schedule,
         reference_batch=recipe.reference_batch_of(root),
         initial_weights=_initial_weights(root),
         **recipe.precision_of(root),
         **recipe.steps_of(root),
-        **recipe.intervals_of(root),
-        **recipe.hooks_of(root),
+        **(hooks | intervals),
     )
     reading.require_all_taken()
     try:

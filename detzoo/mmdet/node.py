@@ -31,6 +31,7 @@ WITHOUT_EFFECT: Final[Mapping[str, str]] = {
     "proposal_file": "proposals are given where a run starts",
     "save_best": "the best weights are always kept",
     "seg_prefix": "data sets are named where a run starts",
+    "to_float32": "steps that compute in float do so whatever they are given",
     "work_dir": "the folder of a run is named where it starts",
 }
 

@@ -45,6 +45,7 @@ def centernet(convolution: Convolution = PlainConvolution()) -> Experiment:
             ),
             test_transforms=(CentrePad(bits=31, extra=1),),
             images_per_device=16,
+            workers=4,
             repeats=5,
         ),
         optimizer=SGD(lr=0.02),

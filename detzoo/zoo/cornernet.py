@@ -39,6 +39,7 @@ def hourglass(
             test_transforms=(CentrePad(bits=127, fill=MEAN_BGR),),
             views=Views(flips=("horizontal",)),
             images_per_device=images_per_device,
+            workers=3,
         ),
         optimizer=Adam(lr=5e-4),
         schedule=epochs(210, milestones=(milestone,), warmup=Warmup(ratio=1 / 3)),

@@ -79,6 +79,7 @@ class Recipe(TypedDict, total=False):
     class_names: tuple[str, ...]
     train_transforms: tuple[Transform, ...]
     images_per_device: int
+    workers: int
     repeats: int
     min_object_size: float
     metric: Metric | None
@@ -96,7 +97,7 @@ def ssd(
     fit = Resize(sizes=((size.pixels, size.pixels),), keep_ratio=False)
     return Experiment(
         model=SingleStageConfig(
-            backbone=SSDVGGConfig(pretrained="open-mmlab://vgg16_caffe"),
+            backbone=SSDVGGConfig(pretrained="open-mmlab://{architecture}_caffe"),
             neck=size.neck,
             bbox_head=SSDHeadConfig(priors=anchors or size.anchors),
         ),
@@ -105,6 +106,7 @@ def ssd(
             train_transforms=recipe.get("train_transforms", distorted(fit)),
             test_transforms=(fit,),
             images_per_device=recipe.get("images_per_device", 8),
+            workers=recipe.get("workers", 3),
             repeats=recipe.get("repeats", 5),
             min_object_size=recipe.get("min_object_size", 0.0),
             metric=recipe.get("metric"),
@@ -122,7 +124,9 @@ def ssdlite() -> Experiment:
     fit = Resize(sizes=((320, 320),), keep_ratio=False)
     return Experiment(
         model=SingleStageConfig(
-            backbone=MobileNetV2Config(out_stages=(4, 7), norm=LITE_NORM),
+            backbone=MobileNetV2Config(
+                out_stages=(4, 7), norm=LITE_NORM, initialization="truncated_normal"
+            ),
             neck=SSDNeckConfig(
                 channels=(512, 256, 256, 128),
                 strides=(2, 2, 2, 2),
@@ -137,6 +141,7 @@ def ssdlite() -> Experiment:
             train_transforms=(*distorted(fit), Pad(divisor=320)),
             test_transforms=(fit, Pad(divisor=320)),
             images_per_device=24,
+            workers=4,
             repeats=5,
         ),
         optimizer=SGD(lr=0.015, weight_decay=4e-5),

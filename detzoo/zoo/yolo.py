@@ -46,7 +46,7 @@ ANCHORS_320 = YOLOAnchors(
 def darknet(least: int, greatest: int, precision: Literal["fp32", "fp16"] = "fp32") -> Experiment:
     """YOLOv3 on Darknet-53, trained on images of ``least`` to ``greatest`` pixels."""
     return _yolov3(
-        DarknetConfig(pretrained="open-mmlab://darknet53"),
+        DarknetConfig(pretrained="open-mmlab://{architecture}"),
         YOLOv3NeckConfig(),
         YOLOv3HeadConfig(anchors=ANCHORS_416),
         (least, greatest),
@@ -66,7 +66,7 @@ def mobilenet(least: int, greatest: int, anchors: YOLOAnchors) -> Experiment:
         MobileNetV2Config(
             out_stages=(2, 4, 6),
             activation="leaky_relu",
-            pretrained="open-mmlab://mmdet/mobilenet_v2",
+            pretrained="open-mmlab://mmdet/{architecture}",
         ),
         YOLOv3NeckConfig(out_channels=widths),
         YOLOv3HeadConfig(anchors=anchors, channels=widths),
@@ -111,6 +111,7 @@ def _yolov3(
             ),
             test_transforms=(Resize(sizes=whole), Pad(divisor=32)),
             images_per_device=images_per_device,
+            workers=4,
             repeats=repeats,
         ),
         optimizer=SGD(lr=lr, weight_decay=5e-4),

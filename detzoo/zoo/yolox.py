@@ -33,7 +33,7 @@ PLAIN = (
     Flip(),
     Resize(sizes=((640, 640),)),
     Pad(square=True),
-    FilterBoxes(min_size=(1.0, 1.0)),
+    FilterBoxes(min_size=(1.0, 1.0), allow_empty=True),
 )
 
 

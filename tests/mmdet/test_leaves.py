@@ -11,6 +11,7 @@ import pytest
 from detzoo import zoo
 from detzoo.errors import ConfigError
 from detzoo.mmdet import experiment_of, read_config
+from detzoo.mmdet.adapters.recipe import HOOKS_WITHOUT_EFFECT
 from detzoo.mmdet.convert import SECTIONS
 from detzoo.mmdet.node import WITHOUT_EFFECT
 from tests.mmdet.published import published_configs
@@ -50,7 +51,15 @@ def changed(value: Any, path: Path) -> Any:
 def settings(config: dict[str, Any]) -> list[Path]:
     """The leaves that mean something: not the author's own variables, not what has no effect."""
     sections = {key: config[key] for key in SECTIONS if key in config}
-    return [path for path in leaves(sections) if not WITHOUT_EFFECT.keys() & set(path)]
+    hooks = config.get("custom_hooks", ())
+    without_effect = {
+        ("custom_hooks", i) for i, hook in enumerate(hooks) if hook["type"] in HOOKS_WITHOUT_EFFECT
+    }
+    return [
+        path
+        for path in leaves(sections)
+        if not WITHOUT_EFFECT.keys() & set(path) and path[:2] not in without_effect
+    ]
 
 
 ONE_PER_FAMILY = [

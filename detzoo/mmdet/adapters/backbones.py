@@ -6,11 +6,16 @@ import dataclasses
 from typing import Any, TypeVar
 
 from detzoo.backbones.base import BackboneConfig
-from detzoo.backbones.mobilenet_v2 import MobileNetV2Config
+from detzoo.backbones.mobilenet_v2 import TRUNCATED_STD, MobileNetV2Config
 from detzoo.backbones.pretrained import PRETRAINED
 from detzoo.backbones.resnet import CONTEXT_STAGES, ResNetConfig
 from detzoo.layers.norm import BatchNorm
-from detzoo.mmdet.adapters.layers import convolution_of, norm_of, pretrained_of
+from detzoo.mmdet.adapters.layers import (
+    activation_of,
+    convolution_of,
+    norm_of,
+    pretrained_of,
+)
 from detzoo.mmdet.node import Node
 
 B = TypeVar("B", bound=BackboneConfig)
@@ -93,7 +98,16 @@ def _context_ratio(node: Node) -> float | None:
 
 def mobilenet_v2(node: Node) -> MobileNetV2Config:
     node.expect("widen_factor", 1.0, "the width of the published weights")
+    init = node.left.get("init_cfg")
+    from_scratch = isinstance(init, dict) and init.get("type") == "TruncNormal"
+    if from_scratch:
+        start = node.child("init_cfg")
+        start.expect("type", "TruncNormal", "how SSDLite's backbone starts")
+        start.expect("layer", "Conv2d", "which of its layers start so")
+        start.expect("std", TRUNCATED_STD, "how SSDLite's backbone starts")
     backbone = MobileNetV2Config(
+        initialization="truncated_normal" if from_scratch else "kaiming",
+        activation=activation_of(node, default="relu6"),
         out_stages=tuple(index for index in node.take("out_indices", (1, 2, 4, 7))),
         frozen_stages=node.take("frozen_stages", -1),
         norm=norm_of(node, fixed_statistics=node.take("norm_eval", False), default=BatchNorm()),

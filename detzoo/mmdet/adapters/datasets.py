@@ -67,6 +67,14 @@ def repeated(node: Node) -> DataSource:
     return replace(inner, repeats=inner.repeats * node.take("times"))
 
 
+def mixed(node: Node) -> DataSource:
+    """MultiImageMixDataset: the steps after loading, some of which mix several images."""
+    inner: DataSource = node.part("dataset", "dataset")
+    node.expect("dynamic_scale", None, "as batches are scaled instead")
+    node.expect("skip_type_keys", None, "as YOLOXModeSwitchHook says what is skipped when")
+    return replace(inner, pipeline=[*inner.pipeline, *node.children("pipeline")])
+
+
 def class_balanced(node: Node) -> DataSource:
     inner: DataSource = node.part("dataset", "dataset")
     node.expect("filter_empty_gt", True, "as images without objects are never repeated")

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from detzoo.mmdet.adapters.layers import convolution_of, norm_of
+from detzoo.layers.convolution import Deformable, PlainConvolution
+from detzoo.layers.csp import YOLOX_NORM
+from detzoo.layers.norm import BatchNorm
+from detzoo.mmdet.adapters.grid_heads import separable_norm_of
+from detzoo.mmdet.adapters.layers import activation_of, convolution_of, norm_of
 from detzoo.mmdet.known import Features
 from detzoo.mmdet.node import Node
 from detzoo.necks.bfp import BFPConfig
+from detzoo.necks.ct_resnet import CTResNetNeckConfig
 from detzoo.necks.dilated_encoder import DilatedEncoderConfig
 from detzoo.necks.fpn import FPNConfig
 from detzoo.necks.nas_fpn import NUM_LEVELS, NASFPNConfig
+from detzoo.necks.ssd import SSDNeckConfig
+from detzoo.necks.yolov3 import YOLOv3NeckConfig
+from detzoo.necks.yolox_pafpn import YOLOXPAFPNConfig
 
 
 def fpn(node: Node, features: Features) -> FPNConfig:
@@ -72,3 +80,55 @@ def nas_fpn(node: Node, features: Features) -> NASFPNConfig:
         num_stages=node.take("stack_times"),
         norm=norm,
     )
+
+
+def ssd_neck(node: Node, features: Features) -> SSDNeckConfig:
+    node.expect("in_channels", features.channels, "the channels of the backbone's maps")
+    channels, given = node.take("out_channels"), len(features.channels)
+    if channels[:given] != features.channels:
+        raise node.error("out_channels", f"do not begin with the backbone's, {features.channels}")
+    norm = separable_norm_of(node)
+    init = node.optional_child("init_cfg")
+    if init is not None:
+        init.expect("type", "TruncNormal" if norm else "Xavier", "how these layers start")
+        init.expect("layer", "Conv2d", "which of these layers start so")
+        init.expect("std", 0.03, "how these layers start")
+    scale = node.take("l2_norm_scale", 20.0)
+    return SSDNeckConfig(
+        channels=channels[given:],
+        strides=node.take("level_strides"),
+        paddings=node.take("level_paddings"),
+        last_kernel_size=node.take("last_kernel_size", 3),
+        l2_norm_scale=None if scale is None else float(scale),
+        separable_norm=norm,
+    )
+
+
+def yolov3_neck(node: Node, features: Features) -> YOLOv3NeckConfig:
+    node.expect("num_scales", len(features.channels), "the number of the backbone's maps")
+    node.expect("in_channels", features.channels[::-1], "the channels of the backbone's maps")
+    norm = norm_of(node, default=BatchNorm())
+    if norm is None or activation_of(node, default="leaky_relu") != "leaky_relu":
+        raise node.error("norm_cfg", "YOLOv3's convolutions have a norm and a leaky ReLU")
+    return YOLOv3NeckConfig(out_channels=node.take("out_channels"), norm=norm)
+
+
+def yolox_pafpn(node: Node, features: Features) -> YOLOXPAFPNConfig:
+    node.expect("in_channels", features.channels, "the channels of the backbone's maps")
+    norm = norm_of(node, default=YOLOX_NORM)
+    if norm is None or activation_of(node, default="silu") != "silu":
+        raise node.error("norm_cfg", "YOLOX's convolutions have a norm and SiLU")
+    return YOLOXPAFPNConfig(
+        out_channels=node.take("out_channels"),
+        num_blocks=node.take("num_csp_blocks", 3),
+        depthwise=node.take("use_depthwise", False),
+        norm=norm,
+    )
+
+
+def ct_resnet_neck(node: Node, features: Features) -> CTResNetNeckConfig:
+    node.expect("in_channel", features.channels[-1], "the channels of the backbone's last map")
+    channels = node.take("num_deconv_filters")
+    node.expect("num_deconv_kernels", (4,) * len(channels), "as 4x4 kernels double a map")
+    kind = Deformable(modulated=True) if node.take("use_dcn", True) else PlainConvolution()
+    return CTResNetNeckConfig(channels=channels, convolution=kind)

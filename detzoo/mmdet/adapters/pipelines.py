@@ -5,15 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from detzoo.backbones.pretrained import TORCHVISION
 from detzoo.data.sample import Transform
 from detzoo.data.transforms import (
+    CentrePad,
     Crop,
     Expand,
+    FilterBoxes,
     Flip,
     InstaBoost,
     MinIoUCrop,
+    MixUp,
+    Mosaic,
     Pad,
     PhotometricDistortion,
+    RandomAffine,
+    RandomCentreCropPad,
+    RandomHSV,
     RandomShift,
     Resize,
     ShrinkSemanticMap,
@@ -38,6 +46,8 @@ class Pipeline:
     keys: set[str] = field(default_factory=lambda: {"img"})
     # Sizes of the steps within MultiScaleFlipAug.
     test_sizes: Sizes | None = None
+    # Whether the images of a test keep the size that they have.
+    keeps_size: bool = False
     views: Views = Views()
     # At most so many proposals per image; None: all.
     proposals: int | None = None
@@ -59,7 +69,7 @@ def read_step(node: Node, pipeline: Pipeline) -> None:
 
 
 def load_image(node: Node, pipeline: Pipeline) -> None:
-    node.take("to_float32", False)  # photometric steps compute in float by themselves
+    node.ignore("to_float32")
     node.expect("color_type", "color", "as detectors see colours")
 
 
@@ -77,8 +87,12 @@ def load_annotations(node: Node, pipeline: Pipeline) -> None:
         node.take("poly2mask", True)
 
 
-def resize(node: Node, pipeline: Pipeline) -> Resize:
+def resize(node: Node, pipeline: Pipeline) -> Resize | None:
     keep_ratio = node.take("keep_ratio", True)
+    if pipeline.keeps_size:
+        if not keep_ratio:
+            raise node.error("keep_ratio", "images keep their size here, and so their ratio")
+        return None
     sizes = sizes_of(node) if pipeline.test_sizes is None else pipeline.test_sizes
     mode = node.take("multiscale_mode", "range")
     if len(sizes) == 1:
@@ -116,8 +130,15 @@ def normalize(node: Node, pipeline: Pipeline) -> None:
 
 def pad(node: Node, pipeline: Pipeline) -> Pad:
     size, divisor = node.take("size", None), node.take("size_divisor", None)
+    values = node.optional_child("pad_val")
+    if values is not None:
+        values.expect("masks", 0, "as masks are padded with nothing")
+        red, green, blue = values.take("img")
+        if not red == green == blue:
+            raise values.error("img", "is not grey")
+        pipeline.padding = float(red)
     if node.take("pad_to_square", False):
-        raise node.error("pad_to_square", "no pipeline read so far pads to squares")
+        return Pad(square=True)
     return Pad(size=size) if divisor is None else Pad(divisor=divisor)
 
 
@@ -165,6 +186,7 @@ def test_views(node: Node, pipeline: Pipeline) -> None:
         raise node.error("scale_factor", f"{scale_factor} is not 1.0, the size that images have")
     else:
         scales = ()
+        pipeline.keeps_size = True
         node.expect("img_scale", None, "as there is a scale_factor")
     directions = node.take("flip_direction", "horizontal")
     flips = (directions,) if isinstance(directions, str) else directions
@@ -217,15 +239,23 @@ def photometric_distortion(node: Node, pipeline: Pipeline) -> PhotometricDistort
 
 
 def expand(node: Node, pipeline: Pipeline) -> Expand:
-    mean, to_rgb = node.take("mean", (0, 0, 0)), node.take("to_rgb", True)
     low, high = node.take("ratio_range", (1, 4))
     node.expect("seg_ignore_label", None, "as no recipe with semantic maps expands")
-    blue, green, red = (float(value) for value in (mean[::-1] if to_rgb else mean))
     return Expand(
-        fill=(blue, green, red),
+        fill=_fill_of(node),
         ratio_range=(float(low), float(high)),
         probability=node.take("prob", 0.5),
     )
+
+
+def _fill_of(node: Node) -> tuple[float, float, float]:
+    """``mean``, which V2 gives in the order that the detector sees: here in that of images, BGR."""
+    mean = tuple(float(value) for value in node.take("mean", (0, 0, 0)))
+    if len(set(mean)) == 1:
+        node.expect("to_rgb", True, "as a grey has no order of channels", default=True)
+        return mean[0], mean[0], mean[0]
+    blue, green, red = mean[::-1] if node.take("to_rgb", True) else mean
+    return blue, green, red
 
 
 def min_iou_crop(node: Node, pipeline: Pipeline) -> MinIoUCrop:
@@ -234,3 +264,84 @@ def min_iou_crop(node: Node, pipeline: Pipeline) -> MinIoUCrop:
         min_ious=node.take("min_ious", (0.1, 0.3, 0.5, 0.7, 0.9)),
         min_size=node.take("min_crop_size", 0.3),
     )
+
+
+def mosaic(node: Node, pipeline: Pipeline) -> Mosaic:
+    _expect_unfiltered(node)
+    node.expect("prob", 1.0, "as every image becomes part of a mosaic")
+    return Mosaic(
+        size=node.take("img_scale", (640, 640)),
+        centre_range=node.take("center_ratio_range", (0.5, 1.5)),
+        fill=int(node.take("pad_val", 114)),
+    )
+
+
+def mixup(node: Node, pipeline: Pipeline) -> MixUp:
+    _expect_unfiltered(node)
+    node.expect("flip_ratio", 0.5, "as half of the other images are mirrored")
+    return MixUp(
+        size=node.take("img_scale", (640, 640)),
+        scale_range=_floats(node.take("ratio_range", (0.5, 1.5))),
+        fill=int(node.take("pad_val", 114)),
+    )
+
+
+def random_affine(node: Node, pipeline: Pipeline) -> RandomAffine:
+    _expect_unfiltered(node)
+    red, green, blue = node.take("border_val", (114, 114, 114))
+    if not red == green == blue:
+        raise node.error("border_val", "is not grey")
+    return RandomAffine(
+        max_degrees=float(node.take("max_rotate_degree", 10.0)),
+        scale_range=_floats(node.take("scaling_ratio_range", (0.5, 1.5))),
+        max_shear_degrees=float(node.take("max_shear_degree", 2.0)),
+        max_shift=float(node.take("max_translate_ratio", 0.1)),
+        border=node.take("border", (0, 0)),
+        fill=red,
+    )
+
+
+def _expect_unfiltered(node: Node) -> None:
+    node.expect("skip_filter", True, "as small and narrow boxes stay")
+    node.expect("bbox_clip_border", True, "as boxes are cut at the image")
+
+
+def _floats(pair: tuple[float, float]) -> tuple[float, float]:
+    return float(pair[0]), float(pair[1])
+
+
+def random_hsv(node: Node, pipeline: Pipeline) -> RandomHSV:
+    return RandomHSV(
+        hue=node.take("hue_delta", 5),
+        saturation=node.take("saturation_delta", 30),
+        value=node.take("value_delta", 30),
+    )
+
+
+def filter_boxes(node: Node, pipeline: Pipeline) -> FilterBoxes:
+    node.expect("by_box", True, "as objects are filtered by their boxes")
+    node.expect("by_mask", False, "as objects are filtered by their boxes")
+    # V2's words are the other way round: True drops an image that has become empty.
+    return FilterBoxes(
+        min_size=_floats(node.take("min_gt_bbox_wh", (1.0, 1.0))),
+        allow_empty=not node.take("keep_empty", True),
+    )
+
+
+def centre_crop_pad(node: Node, pipeline: Pipeline) -> RandomCentreCropPad | CentrePad:
+    """RandomCenterCropPad: two steps in one, for training and for tests."""
+    fill = _fill_of(node)
+    usual = TORCHVISION.std if any(fill) else (1, 1, 1)
+    node.expect("std", usual, "which V2 asks for and does not use")
+    node.expect("bbox_clip_border", True, "as boxes are cut at the image")
+    size, ratios = node.take("crop_size", None), node.take("ratios", (0.9, 1.0, 1.1))
+    border = node.take("border", 128)
+    if not node.take("test_mode", False):
+        node.expect("test_pad_mode", None, "as this is no test", default=("logical_or", 127))
+        return RandomCentreCropPad(size=size, ratios=ratios, border=border, fill=fill)
+    if (size, ratios, border) != (None, None, None):
+        raise node.error("test_mode", "goes without crop_size, ratios and border")
+    mode, bits = node.take("test_pad_mode", ("logical_or", 127))
+    if mode != "logical_or":
+        raise node.error("test_pad_mode", f"{mode!r} is not 'logical_or'")
+    return CentrePad(bits=bits, extra=node.take("test_pad_add_pix", 0), fill=fill)

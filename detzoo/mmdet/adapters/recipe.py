@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
+from detzoo.data.batch_size import RandomBatchSize
+from detzoo.data.sample import Transform
+from detzoo.data.transforms import MixUp, Mosaic, RandomAffine, Resize
+from detzoo.experiment import FinalEpochs
 from detzoo.mmdet.node import Node
-from detzoo.optim.optimizers import SGD, AdamW, ParameterRule
-from detzoo.optim.schedules import Cosine, Policy, Poly, Schedule, Step, Warmup
+from detzoo.optim.ema import EMA
+from detzoo.optim.optimizers import SGD, Adam, AdamW, ParameterRule
+from detzoo.optim.schedules import (
+    Cosine,
+    Policy,
+    Poly,
+    Schedule,
+    Step,
+    Warmup,
+    YOLOXCosine,
+)
 
 
 def sgd(node: Node) -> SGD:
@@ -19,6 +34,10 @@ def sgd(node: Node) -> SGD:
 
 def adamw(node: Node) -> AdamW:
     return AdamW(**_common(node), betas=node.take("betas", (0.9, 0.999)))
+
+
+def adam(node: Node) -> Adam:
+    return Adam(**_common(node), betas=node.take("betas", (0.9, 0.999)))
 
 
 def _common(node: Node) -> dict[str, Any]:
@@ -107,6 +126,20 @@ def cosine(node: Node, learning_rate: float) -> Cosine:
     return Cosine(final_factor=float(ratio), per_iteration=not node.take("by_epoch", True))
 
 
+def yolox_cosine(node: Node, learning_rate: float) -> YOLOXCosine:
+    """Its warm-up is part of the policy, and counts epochs."""
+    node.expect("by_epoch", False, "as the rate falls within an epoch", default=True)
+    node.expect("warmup", "exp", "how the rate rises")
+    node.expect("warmup_by_epoch", True, "as the rise is so many epochs long", default=False)
+    node.expect("warmup_ratio", 1, "as the rise ends at the whole rate", default=0.1)
+    ratio = node.take("min_lr_ratio", None)
+    return YOLOXCosine(
+        warmup=node.take("warmup_iters"),
+        flat=node.take("num_last_epochs"),
+        final_factor=float(node.take("min_lr") / learning_rate if ratio is None else ratio),
+    )
+
+
 def poly(node: Node, learning_rate: float) -> Poly:
     return Poly(
         power=float(node.take("power", 1.0)),
@@ -147,16 +180,39 @@ def steps_of(root: Node) -> dict[str, Any]:
     return settings
 
 
-def intervals_of(root: Node) -> dict[str, Any]:
-    """``evaluation`` and ``checkpoint_config``: how often."""
-    settings = {}
+def intervals_of(root: Node, schedule: Schedule, final: FinalEpochs | None) -> dict[str, Any]:
+    """``evaluation`` and ``checkpoint_config``: how often, and in the ``final`` epochs."""
+    settings: dict[str, Any] = {}
     for key, field in (("evaluation", "evaluate_every"), ("checkpoint_config", "checkpoint_every")):
         node = root.optional_child(key)
         if node is not None:
             node.ignore("metric", "save_best", "classwise", "max_keep_ckpts")
             node.take("by_epoch", None)
             settings[field] = node.take("interval", 1)
+            if node.has("dynamic_intervals"):
+                ((start, every),) = node.take("dynamic_intervals")
+                # Counted from 1, this is the first of the final epochs.
+                if final is None or start != schedule.length - final.epochs + 1:
+                    raise node.error(
+                        "dynamic_intervals", "do not change where the final epochs begin"
+                    )
+                settings["final"] = replace(final, evaluate_every=every)
+            elif final is not None and field == "evaluate_every":
+                settings["final"] = replace(final, evaluate_every=settings[field])
     return settings
+
+
+def batch_size_of(model: Node, transforms: Sequence[Transform]) -> RandomBatchSize | None:
+    """What V2's YOLOX says about the sizes of batches beside the model itself."""
+    if model.type != "YOLOX":
+        return None
+    sizes = [one.sizes[-1] for one in transforms if isinstance(one, Resize)]
+    model.expect("input_size", sizes[-1], "the size that images are resized to", default=(640, 640))
+    return RandomBatchSize(
+        multiples=model.take("random_size_range", (15, 25)),
+        divisor=model.take("size_multiplier", 32),
+        every=model.take("random_size_interval", 10),
+    )
 
 
 def reference_batch_of(root: Node) -> int:
@@ -172,11 +228,12 @@ def reference_batch_of(root: Node) -> int:
 HOOKS_WITHOUT_EFFECT = {
     "NumClassCheckHook": "the number of classes is that of the class names",
     "CheckInvalidLossHook": "a loss that is no number always stops a run",
+    "SyncNormHook": "processes have the same running statistics at any time",
 }
 
 
-def hooks_of(root: Node) -> dict[str, Any]:
-    """``custom_hooks``."""
+def hooks_of(root: Node, transforms: tuple[Transform, ...]) -> dict[str, Any]:
+    """``custom_hooks``; ``transforms`` are those of training."""
     settings: dict[str, Any] = {}
     if not root.has("custom_hooks"):
         root.take("custom_hooks", None)
@@ -185,5 +242,28 @@ def hooks_of(root: Node) -> dict[str, Any]:
         if node.type in HOOKS_WITHOUT_EFFECT:
             node.left.clear()
         else:
-            settings |= node.adapt("hook")
+            node.ignore("priority")
+            settings |= node.adapt("hook", transforms)
     return settings
+
+
+def yolox_mode_switch(node: Node, transforms: tuple[Transform, ...]) -> dict[str, Any]:
+    """V2 switches one epoch before the last ``num_last_epochs`` begin."""
+    skipped = node.take("skip_type_keys", tuple(_SKIPPED))
+    unknown = [name for name in skipped if name not in _SKIPPED]
+    if unknown:
+        raise node.error("skip_type_keys", f"{unknown} are not among {tuple(_SKIPPED)}")
+    dropped = tuple(_SKIPPED[name] for name in skipped)
+    kept = tuple(one for one in transforms if not isinstance(one, dropped))
+    return {"final": FinalEpochs(epochs=node.take("num_last_epochs", 15) + 1, transforms=kept)}
+
+
+_SKIPPED = {"Mosaic": Mosaic, "RandomAffine": RandomAffine, "MixUp": MixUp}
+
+
+def weight_average(node: Node, transforms: tuple[Transform, ...]) -> dict[str, Any]:
+    """ExpMomentumEMAHook."""
+    node.expect("resume_from", None, "as a run is resumed with --resume")
+    node.expect("interval", 1, "as every step counts")
+    node.expect("skip_buffers", False, "as running statistics are averaged too")
+    return {"ema": EMA(momentum=node.take("momentum", 2e-4), warmup=node.take("total_iter", 2000))}

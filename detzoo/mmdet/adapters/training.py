@@ -21,7 +21,7 @@ from detzoo.losses.classification import (
     SoftmaxCrossEntropy,
 )
 from detzoo.mmdet.node import Node
-from detzoo.postprocess.nms import NMS, SoftNMS
+from detzoo.postprocess.nms import NMS, GaussianSoftNMS, SoftNMS
 from detzoo.postprocess.select import Select
 from detzoo.priors.anchors import AnchorGrid, octave_scales
 from detzoo.samplers.balanced import BalancedSampler
@@ -72,7 +72,6 @@ def bucket_coder(node: Node) -> BucketCoder:
 
 def max_iou_assigner(node: Node) -> MaxIoUAssigner:
     node.ignore("gpu_assign_thr")
-    node.expect("gt_max_assign_all", True, "as every box of the highest overlap is assigned")
     node.expect("ignore_wrt_candidates", True, "as coverage is of the candidates")
     coverage = float(node.take("ignore_iof_thr", -1))
     return MaxIoUAssigner(
@@ -80,6 +79,7 @@ def max_iou_assigner(node: Node) -> MaxIoUAssigner:
         negative_iou=float(node.take("neg_iou_thr")),
         min_positive_iou=float(node.take("min_pos_iou", 0.0)),
         match_low_quality=node.take("match_low_quality", True),
+        match_ties=node.take("gt_max_assign_all", True),
         ignored_coverage=coverage if coverage > 0 else None,
     )
 
@@ -175,9 +175,14 @@ def nms(node: Node) -> NMS:
     return NMS(max_iou=float(_max_iou(node)))
 
 
-def soft_nms(node: Node) -> SoftNMS:
-    node.expect("method", "linear", "as soft-NMS is linear here")
-    return SoftNMS(max_iou=float(_max_iou(node)), min_score=node.take("min_score", 1e-3))
+def soft_nms(node: Node) -> SoftNMS | GaussianSoftNMS:
+    method, least = node.take("method", "linear"), node.take("min_score", 1e-3)
+    if method == "gaussian":
+        node.expect("iou_threshold", 0.5, "as a Gaussian lowers scores at any overlap")
+        return GaussianSoftNMS(sigma=float(node.take("sigma", 0.5)), min_score=least)
+    if method != "linear":
+        raise node.error("method", f"{method!r} is neither 'linear' nor 'gaussian'")
+    return SoftNMS(max_iou=float(_max_iou(node)), min_score=least)
 
 
 def _max_iou(node: Node) -> float:
