@@ -59,7 +59,7 @@ def _execute(path: Path, readers: tuple[Path, ...]) -> dict[str, Any]:
         ("fileBasenameNoExtension", path.stem),
         ("fileExtname", path.suffix),
     ):
-        text = re.sub(r"\{\{\s*" + name + r"\s*\}\}", lambda _, value=value: value, text)
+        text = value.join(re.split(r"\{\{\s*" + name + r"\s*\}\}", text))
     text = _BASE_VARIABLE.sub(lambda match: repr(_BASE_MARK + match.group(1)), text)
     names: dict[str, Any] = {"__file__": str(path)}
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import overload
+
 from detzoo.layers.conv import Activation
 from detzoo.layers.convolution import (
     Convolution,
@@ -37,6 +39,16 @@ def group_norm(node: Node, fixed_statistics: bool) -> GroupNorm:
     return GroupNorm(groups=node.take("num_groups"), eps=node.take("eps", 1e-5))
 
 
+@overload
+def norm_of(node: Node, key: str = ..., *, fixed_statistics: bool = ..., default: Norm) -> Norm: ...
+
+
+@overload
+def norm_of(
+    node: Node, key: str = ..., *, fixed_statistics: bool = ..., default: None
+) -> Norm | None: ...
+
+
 def norm_of(
     node: Node, key: str = "norm_cfg", *, fixed_statistics: bool = False, default: Norm | None
 ) -> Norm | None:
@@ -45,6 +57,8 @@ def norm_of(
         node.take(key, None)
         return default
     norm: Norm | None = node.optional_part(key, "norm", fixed_statistics)
+    if norm is None and default is not None:
+        raise node.error(key, "None, but there is no such part without norms")
     return norm
 
 
@@ -99,11 +113,11 @@ def pretrained_of(node: Node) -> str | None:
     old = node.take("pretrained", None)
     init = node.optional_child("init_cfg")
     if init is None:
-        return old  # type: ignore[no-any-return]
+        return old
     if old is not None:
         raise node.error(
             "pretrained", f"{old!r} contradicts {init.at('checkpoint')}; V2 takes only one of them"
         )
     init.expect("type", "Pretrained", "how backbones start")
     init.expect("prefix", None, "as published backbone weights have no prefix")
-    return init.take("checkpoint")  # type: ignore[no-any-return]
+    return init.take("checkpoint")
