@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from detzoo.coders.delta import DeltaCoder
+from detzoo.config import ConfigError
 from tests.ops.reference import random_boxes
 
 REFERENCE = torch.tensor([[10.0, 20.0, 30.0, 60.0]])  # centre (20, 40), 20 wide, 40 high
@@ -66,3 +67,13 @@ def test_gradients(method: str) -> None:
     assert torch.autograd.gradcheck(
         lambda x: change(references, x), other.double().requires_grad_()
     )
+
+
+def test_sides_grow_and_shrink_by_at_most_a_ratio() -> None:
+    reference = torch.tensor([0.0, 0.0, 10.0, 10.0])
+    wild = torch.tensor([0.0, 0.0, 50.0, -50.0])
+    for coder, ratio in ((DeltaCoder(), 62.5), (DeltaCoder(max_ratio=4.0), 4.0)):
+        box = coder.decode(reference, wild)
+        assert (box[2:] - box[:2]).tolist() == pytest.approx([10 * ratio, 10 / ratio], rel=1e-4)
+    with pytest.raises(ConfigError, match=r"max_ratio: 0\.5 is not at least 1"):
+        DeltaCoder(max_ratio=0.5)

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -120,6 +121,19 @@ def test_in_groups_of_classes_as_at_once(tmp_path, monkeypatch):
     assert len(list(coco._groups(range(5), np.arange(5)))) == 5
     in_groups = evaluator.score(results)
     assert dict(in_groups.values) == pytest.approx(dict(at_once.values), nan_ok=True)
+
+
+def test_masks_are_ranked_by_their_own_scores(tmp_path):
+    data = synthetic.coco_data(6)
+    truth, results = _read(tmp_path, data, synthetic.coco_results(data, 6, with_masks=True))
+    rated = [dataclasses.replace(result, mask_scores=1 - result.scores) for result in results]
+    swapped = [dataclasses.replace(result, scores=1 - result.scores) for result in results]
+    evaluator = CocoEvaluator(truth, truth.class_names, kinds=("bbox", "segm"))
+    by_box, by_mask, both = (dict(evaluator.score(r).values) for r in (results, swapped, rated))
+    assert by_box["segm/AP"] != pytest.approx(by_mask["segm/AP"], abs=1e-4)
+    for name, value in both.items():
+        wanted = by_mask if name.startswith("segm") else by_box
+        assert value == pytest.approx(wanted[name], nan_ok=True)
 
 
 def test_order_of_images_does_not_matter(tmp_path):

@@ -51,6 +51,32 @@ def test_round_trip(tmp_path, truth):
     assert read.masks.areas().tolist() == [42, 49]
 
 
+def test_scores_of_masks(tmp_path, truth):
+    boxes = torch.tensor([[4.0, 3, 11, 9], [4, 3, 11, 10]])
+    found = Detections(
+        boxes, torch.tensor([0.75, 0.5]), torch.tensor([1, 0]), _bitmaps(2), torch.tensor([0.25, 1])
+    )
+    result = ImageResult.of(4, found)
+    assert result.scores_of_masks.tolist() == [0.25, 1]
+    assert result[np.array([1])].scores_of_masks.tolist() == [1]
+    path = tmp_path / "found.json"
+    write_results(path, [result], truth.category_ids_of(("dog", "cat")))
+    (read,) = read_results(path, truth)
+    assert read.scores.tolist() == [0.75, 0.5]
+    assert read.scores_of_masks.tolist() == [0.25, 1]
+    bare = Detections(boxes, torch.tensor([0.75, 0.5]), torch.tensor([1, 0]), _bitmaps(2))
+    assert ImageResult.of(4, bare).scores_of_masks.tolist() == [0.75, 0.5]
+    entries = json.loads(path.read_text())
+    entries[1]["mask_score"] = "high"
+    path.write_text(json.dumps(entries))
+    with pytest.raises(DataError, match="entry 1 has the mask_score 'high'"):
+        read_results(path, truth)
+    del entries[1]["mask_score"]
+    path.write_text(json.dumps(entries))
+    (read,) = read_results(path, truth)
+    assert read.scores_of_masks.tolist() == [0.25, 0.5]
+
+
 def test_classes_that_the_data_lacks_are_left_out(tmp_path, truth):
     found = Detections(torch.rand(2, 4), torch.rand(2), torch.tensor([0, 1]))
     path = tmp_path / "found.json"

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from detzoo.config import ConfigError
 from detzoo.losses.boxes import (
+    BalancedL1Loss,
     BoundedIoULoss,
     BoxLoss,
     CIoULoss,
@@ -211,3 +212,19 @@ def test_which_losses_compare_boxes() -> None:
 def test_smooth_losses_want_a_bend(loss: type[SmoothL1Loss] | type[BoundedIoULoss]) -> None:
     with pytest.raises(ConfigError, match="beta: 0 is not above 0"):
         loss(beta=0)
+
+
+def test_balanced_l1_by_hand() -> None:
+    loss = BalancedL1Loss(alpha=0.5, gamma=1.5, beta=1.0, weight=2.0)
+    b = math.exp(3) - 1
+    errors = torch.tensor([[0.5, -0.25, 2.0, 0.0]], requires_grad=True)
+    wanted = 0.0
+    for error in (0.5, 0.25):
+        wanted += 0.5 / b * (b * error + 1) * math.log(b * error + 1) - 0.5 * error
+    wanted += 1.5 * 2.0 + 1.5 / b - 0.5
+    value = loss(errors, torch.zeros(1, 4), torch.ones(1))
+    assert value.item() == pytest.approx(2 * wanted, rel=1e-5)
+    (gradient,) = torch.autograd.grad(value, errors)
+    steep = [0.5 * math.log(b * error + 1) for error in (0.5, 0.25)]
+    assert gradient[0].tolist() == pytest.approx([2 * steep[0], -2 * steep[1], 3.0, 0.0], rel=1e-5)
+    assert loss(torch.zeros(0, 4), torch.zeros(0, 4), torch.zeros(0)) == 0
