@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from detzoo.mmdet.adapters import (
     backbones,
+    cascade_heads,
     datasets,
     dense_heads,
     detectors,
@@ -31,9 +32,12 @@ TABLES: Tables = {
         "FCOS": detectors.single_stage,
         "FOVEA": detectors.single_stage,
         "FSAF": detectors.single_stage,
+        "CascadeRCNN": cascade_heads.cascade,
+        "FastRCNN": cascade_heads.fast_rcnn,
         "FasterRCNN": detectors.two_stage,
         "GFL": detectors.single_stage,
         "GridRCNN": detectors.two_stage,
+        "HybridTaskCascade": cascade_heads.cascade,
         "MaskRCNN": detectors.two_stage,
         "MaskScoringRCNN": detectors.two_stage,
         "PAA": detectors.single_stage,
@@ -92,12 +96,18 @@ TABLES: Tables = {
         "RPNHead": dense_heads.rpn_head,
     },
     "roi_head": {
+        "DynamicRoIHead": cascade_heads.dynamic_roi_head,
         "GridRoIHead": single_stage_roi_heads.grid_roi_head,
         "MaskScoringRoIHead": single_stage_roi_heads.mask_scoring_roi_head,
         "PointRendRoIHead": single_stage_roi_heads.point_rend_roi_head,
         "StandardRoIHead": roi_heads.standard_roi_head,
     },
+    "cascade_head": {
+        "CascadeRoIHead": cascade_heads.cascade_roi_head,
+        "HybridTaskCascadeRoIHead": cascade_heads.htc_roi_head,
+    },
     "roi_extractor": {
+        "GenericRoIExtractor": cascade_heads.all_levels_extractor,
         "SingleRoIExtractor": roi_heads.roi_extractor,
     },
     "shared_head": {
@@ -158,6 +168,7 @@ TABLES: Tables = {
     "classification_loss": {
         "CrossEntropyLoss": training.cross_entropy,
         "FocalLoss": training.focal_loss,
+        "SeesawLoss": cascade_heads.seesaw_loss,
     },
     "box_loss": {
         "BalancedL1Loss": training.balanced_l1_loss,
