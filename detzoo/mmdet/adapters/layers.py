@@ -121,3 +121,15 @@ def pretrained_of(node: Node) -> str | None:
     init.expect("type", "Pretrained", "how backbones start")
     init.expect("prefix", None, "as published backbone weights have no prefix")
     return init.take("checkpoint")
+
+
+def expect_carafe(node: Node) -> None:
+    """Takes the settings of CARAFE, which are the same wherever the zoo has it."""
+    for key, value in (
+        ("up_kernel", 5),
+        ("up_group", 1),
+        ("encoder_kernel", 3),
+        ("encoder_dilation", 1),
+        ("compressed_channels", 64),
+    ):
+        node.expect(key, value, "the setting of every CARAFE of the zoo")

@@ -6,14 +6,21 @@ from detzoo.layers.convolution import Deformable, PlainConvolution
 from detzoo.layers.csp import YOLOX_NORM
 from detzoo.layers.norm import BatchNorm
 from detzoo.mmdet.adapters.grid_heads import separable_norm_of
-from detzoo.mmdet.adapters.layers import activation_of, convolution_of, norm_of
+from detzoo.mmdet.adapters.layers import (
+    activation_of,
+    convolution_of,
+    expect_carafe,
+    norm_of,
+)
 from detzoo.mmdet.known import Features
 from detzoo.mmdet.node import Node
 from detzoo.necks.bfp import BFPConfig
 from detzoo.necks.ct_resnet import CTResNetNeckConfig
 from detzoo.necks.dilated_encoder import DilatedEncoderConfig
 from detzoo.necks.fpn import FPNConfig
+from detzoo.necks.fpn_carafe import FPNCARAFEConfig
 from detzoo.necks.nas_fpn import NUM_LEVELS, NASFPNConfig
+from detzoo.necks.rfp import RFPConfig
 from detzoo.necks.ssd import SSDNeckConfig
 from detzoo.necks.yolov3 import YOLOv3NeckConfig
 from detzoo.necks.yolox_pafpn import YOLOXPAFPNConfig
@@ -132,3 +139,31 @@ def ct_resnet_neck(node: Node, features: Features) -> CTResNetNeckConfig:
     node.expect("num_deconv_kernels", (4,) * len(channels), "as 4x4 kernels double a map")
     kind = Deformable(modulated=True) if node.take("use_dcn", True) else PlainConvolution()
     return CTResNetNeckConfig(channels=channels, convolution=kind)
+
+
+def fpn_carafe(node: Node, features: Features) -> FPNCARAFEConfig:
+    node.expect("in_channels", features.channels, "the channels of the backbone's maps")
+    node.expect("start_level", 0, "as every map is used")
+    node.expect("end_level", -1, "as every map is used")
+    node.expect("norm_cfg", None, "as it has no norms")
+    node.expect("act_cfg", None, "as its convolutions are linear")
+    node.expect("order", ("conv", "norm", "act"), "as it has neither norms nor activations")
+    upsampling = node.child("upsample_cfg")
+    upsampling.expect("type", "carafe", "how levels are upsampled")
+    expect_carafe(upsampling)
+    return FPNCARAFEConfig(
+        out_channels=node.take("out_channels"), num_outputs=node.take("num_outs")
+    )
+
+
+def rfp(node: Node, features: Features) -> RFPConfig:
+    """V2's RFP; the first of the maps is the image itself."""
+    node.expect("rfp_steps", 2, "as the backbone looks twice")
+    node.expect("aspp_dilations", (1, 3, 6, 1), "the dilations of the feedback")
+    again = node.child("rfp_backbone")
+    pyramid = Features(features.channels[1:], features.strides[1:])
+    channels = node.left.get("out_channels")
+    again.expect("rfp_inplanes", channels, "the channels of the pyramid")
+    backbone = again.adapt("backbone")
+    feedback = node.take("aspp_out_channels")
+    return RFPConfig(backbone=backbone, fpn=fpn(node, pyramid), feedback_channels=feedback)

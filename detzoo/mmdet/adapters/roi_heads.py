@@ -3,36 +3,62 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from detzoo.backbones.resnet import ResNetConfig, stage_channels
 from detzoo.heads.roi.box_head import BoxHeadConfig
+from detzoo.heads.roi.deformable_extractor import DeformableRoIExtractor
 from detzoo.heads.roi.extractor import RoIExtractor
 from detzoo.heads.roi.mask_head import MaskHeadConfig
 from detzoo.heads.roi.shared_stage import SharedStageConfig
 from detzoo.heads.roi.standard import StandardRoIHeadConfig
 from detzoo.layers.norm import BatchNorm
 from detzoo.mmdet.adapters.backbones import starting_from
-from detzoo.mmdet.adapters.layers import convolution_of, norm_of, pretrained_of
+from detzoo.mmdet.adapters.layers import (
+    convolution_of,
+    expect_carafe,
+    norm_of,
+    pretrained_of,
+)
 from detzoo.mmdet.adapters.training import detection_select, expect_plain_training
 from detzoo.mmdet.known import HeadContext, require_settings
 from detzoo.mmdet.node import Node
 
 
-def roi_extractor(node: Node, known: HeadContext) -> RoIExtractor:
+def roi_extractor(node: Node, known: HeadContext) -> RoIExtractor | DeformableRoIExtractor:
     layer = node.child("roi_layer")
+    if layer.type == "DeformRoIPoolPack":
+        return _deformable_extractor(node, layer, known)
     layer.expect("type", "RoIAlign", "as regions are cut out by RoIAlign")
     layer.expect("pool_mode", "avg", "as RoIAlign averages its samples")
-    strides = node.take("featmap_strides")
+    strides = _strides(node, known)
+    return RoIExtractor(
+        output_size=layer.take("output_size"),
+        sampling_ratio=layer.take("sampling_ratio", 0),
+        aligned=layer.take("aligned", True),
+        num_levels=len(strides),
+        finest_scale=float(node.take("finest_scale", 56)),
+    )
+
+
+def _strides(node: Node, known: HeadContext) -> tuple[int, ...]:
+    """``featmap_strides``, and ``out_channels``: facts about the maps."""
+    strides: tuple[int, ...] = node.take("featmap_strides")
     if strides != known.features.strides[: len(strides)]:
         raise node.error(
             "featmap_strides", f"{strides} are not those of the maps, {known.features.strides}"
         )
     known.features.expect_channels(node, "out_channels")
-    return RoIExtractor(
+    return strides
+
+
+def _deformable_extractor(node: Node, layer: Node, known: HeadContext) -> DeformableRoIExtractor:
+    known.features.expect_channels(layer, "output_channels")
+    for key, value in (("deform_fc_channels", 1024), ("sampling_ratio", 0), ("gamma", 0.1)):
+        layer.expect(key, value, "the setting of the zoo's deformable pooling")
+    strides = _strides(node, known)
+    return DeformableRoIExtractor(
         output_size=layer.take("output_size"),
-        sampling_ratio=layer.take("sampling_ratio", 0),
-        aligned=layer.take("aligned", True),
         num_levels=len(strides),
         finest_scale=float(node.take("finest_scale", 56)),
     )
@@ -105,20 +131,23 @@ def _box_outputs(node: Node, regions: Regions) -> dict[str, Any]:
     node.expect("reg_decoded_bbox", box_loss.on_boxes, decoded, default=False)
     return {
         "class_agnostic_boxes": node.take("reg_class_agnostic", False),
-        "normalized_classifier": _is_normalized(node),
+        "normalized_classifier": _is_normalized(
+            node, "cls_predictor_cfg", "Linear", "NormedLinear"
+        ),
         "coder": node.part("bbox_coder", "coder"),
         "classification_loss": node.part("loss_cls", "classification_loss"),
         "box_loss": box_loss,
     }
 
 
-def _is_normalized(node: Node) -> bool:
-    """``cls_predictor_cfg``."""
-    predictor = node.optional_child("cls_predictor_cfg")
-    if predictor is None or predictor.type == "Linear":
+def _is_normalized(node: Node, key: str, plain: str, normalized: str) -> bool:
+    """Whether the predictor at ``key`` is the V2 type ``normalized`` instead of ``plain``."""
+    predictor = node.optional_child(key)
+    if predictor is None or predictor.type == plain:
         return False
-    predictor.expect("type", "NormedLinear", "the other classifier of the zoo")
-    predictor.expect("tempearture", 20, "the temperature of that classifier")
+    if predictor.type != normalized:
+        raise predictor.error("type", f"{predictor.type!r} is neither {plain} nor {normalized}")
+    predictor.expect("tempearture", 20, "the temperature of that predictor (V2 spells it so)")
     return True
 
 
@@ -136,9 +165,25 @@ def mask_head(node: Node, regions: Regions, threshold: float) -> MaskHeadConfig:
         channels=node.take("conv_out_channels", 256),
         convolution=convolution_of(node),
         norm=norm_of(node, default=None),
+        upsampling=_upsampling(node),
+        normalized_predictor=_is_normalized(node, "predictor_cfg", "Conv", "NormedConv2d"),
         loss_weight=float(loss.take("loss_weight", 1.0)),
         threshold=threshold,
     )
+
+
+def _upsampling(node: Node) -> Literal["deconvolution", "carafe"]:
+    """``upsample_cfg``."""
+    upsampling = node.optional_child("upsample_cfg")
+    if upsampling is None:
+        return "deconvolution"
+    upsampling.expect("scale_factor", 2, "as masks are twice the size of their regions")
+    if upsampling.type == "deconv":
+        return "deconvolution"
+    if upsampling.type != "carafe":
+        raise upsampling.error("type", f"{upsampling.type!r} is neither deconv nor carafe")
+    expect_carafe(upsampling)
+    return "carafe"
 
 
 def standard_roi_head(node: Node, known: HeadContext) -> StandardRoIHeadConfig:
