@@ -11,7 +11,7 @@ from detzoo.zoo.mask_rcnn import mask_rcnn
 ENTRIES = (
     Entry(
         "faster_rcnn_r50_fpn_carafe_1x_coco",
-        faster_rcnn(neck=FPNCARAFEConfig()),
+        faster_rcnn(neck=FPNCARAFEConfig(), pad_divisor=64),
         box_ap=38.6,
         mask_ap=38.6,
         memory_gb=4.26,
@@ -19,7 +19,9 @@ ENTRIES = (
     ),
     Entry(
         "mask_rcnn_r50_fpn_carafe_1x_coco",
-        mask_rcnn(neck=FPNCARAFEConfig(), mask_head=MaskHeadConfig(upsampling="carafe")),
+        mask_rcnn(
+            neck=FPNCARAFEConfig(), mask_head=MaskHeadConfig(upsampling="carafe"), pad_divisor=64
+        ),
         box_ap=39.3,
         mask_ap=35.6,
         memory_gb=4.31,

@@ -7,17 +7,18 @@ import dataclasses
 from typing_extensions import Unpack
 
 from detzoo.backbones.base import BackboneConfig
+from detzoo.data.transforms import ShrinkSemanticMap
 from detzoo.experiment import Experiment
 from detzoo.heads.roi.htc import HTCRoIHeadConfig
 from detzoo.heads.roi.semantic_head import SemanticHeadConfig
-from detzoo.layers.convolution import Deformable
 from detzoo.necks.base import NeckConfig
 from detzoo.necks.fpn import FPNConfig
 from detzoo.zoo.cascade_rcnn import EPOCHS_20, cascade_model, cascade_stages
+from detzoo.zoo.dcn import deformable
 from detzoo.zoo.entry import Entry, Family
 from detzoo.zoo.parts import Recipe, experiment, resnet, resnext
 
-DCN_RESNEXT = dataclasses.replace(resnext(64, 4), deformable=Deformable())
+DCN_RESNEXT = deformable(resnext(64, 4))
 
 
 def htc(
@@ -31,7 +32,10 @@ def htc(
         stages=cascade_stages(match_low_quality=True), semantic_head=SemanticHeadConfig()
     )
     recipe.setdefault("masks", "bitmap")
-    return experiment(cascade_model(backbone, neck, roi_head), **recipe)
+    made = experiment(cascade_model(backbone, neck, roi_head), **recipe)
+    transforms = (*made.data.train_transforms, ShrinkSemanticMap(stride=8))
+    data = dataclasses.replace(made.data, train_transforms=transforms)
+    return dataclasses.replace(made, data=data)
 
 
 def htc_without_semantic(**recipe: Unpack[Recipe]) -> Experiment:
@@ -75,7 +79,7 @@ ENTRIES = (
     ),
     Entry(
         "htc_x101_32x4d_fpn_16x1_20e_coco",
-        htc(resnext(32, 4), schedule=EPOCHS_20, images_per_device=1),
+        htc(resnext(32, 4), schedule=EPOCHS_20, images_per_device=1, workers=1),
         box_ap=46.1,
         mask_ap=40.5,
         memory_gb=11.4,
@@ -84,7 +88,7 @@ ENTRIES = (
     ),
     Entry(
         "htc_x101_64x4d_fpn_16x1_20e_coco",
-        htc(resnext(64, 4), schedule=EPOCHS_20, images_per_device=1),
+        htc(resnext(64, 4), schedule=EPOCHS_20, images_per_device=1, workers=1),
         box_ap=47.0,
         mask_ap=41.4,
         memory_gb=14.5,
@@ -97,6 +101,7 @@ ENTRIES = (
             DCN_RESNEXT,
             schedule=EPOCHS_20,
             images_per_device=1,
+            workers=1,
             sizes=((1600, 400), (1600, 1400)),
             size_mode="range",
         ),

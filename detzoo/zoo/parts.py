@@ -88,6 +88,7 @@ class Recipe(TypedDict, total=False):
     repeats: int
     images_per_device: int
     workers: int
+    pad_divisor: int
     masks: Literal["none", "bitmap", "polygon"]
     optimizer: OptimizerConfig
     schedule: Schedule
@@ -141,9 +142,9 @@ def experiment(model: DetectorConfig, **recipe: Unpack[Recipe]) -> Experiment:
         train_transforms=(
             Resize(sizes=recipe.get("sizes", FULL), mode=recipe.get("size_mode", "value")),
             Flip(),
-            Pad(divisor=32),
+            Pad(divisor=recipe.get("pad_divisor", 32)),
         ),
-        test_transforms=(Resize(sizes=FULL), Pad(divisor=32)),
+        test_transforms=(Resize(sizes=FULL), Pad(divisor=recipe.get("pad_divisor", 32))),
         images_per_device=recipe.get("images_per_device", 2),
         workers=recipe.get("workers", 2),
         repeats=recipe.get("repeats", 1),

@@ -38,8 +38,9 @@ def seesaw_mask_rcnn(
     oversample_threshold: float | None = None,
 ) -> Experiment:
     """Mask R-CNN with Seesaw loss."""
+    recipe: Recipe = {**LVIS, "evaluate_every": 24 if oversample_threshold is None else 12}
     made = mask_rcnn(
-        backbone, box_head=seesaw(BoxHeadConfig()), mask_head=mask_head, select=SELECT, **LVIS
+        backbone, box_head=seesaw(BoxHeadConfig()), mask_head=mask_head, select=SELECT, **recipe
     )
     return oversampled(made, oversample_threshold)
 
