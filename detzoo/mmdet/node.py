@@ -118,7 +118,10 @@ class Node:
         Raises :class:`ConfigError` where it is not ``value``. V2 takes ``default`` where the key is
         absent; None: that it may be absent.
         """
-        given = self.take(key, _plain(value) if default is None else default)
+        if key == "type":
+            given = self.type
+        else:
+            given = self.take(key, _plain(value) if default is None else default)
         if given != _plain(value):
             raise self.error(key, f"{given!r} is not {_plain(value)!r}, {reason}")
 

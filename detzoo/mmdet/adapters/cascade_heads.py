@@ -249,7 +249,6 @@ def seesaw_loss(node: Node) -> SeesawLossConfig:
     node.expect("use_sigmoid", False, "as it is a softmax loss")
     node.expect("eps", 1e-2, "the least probability")
     node.expect("return_dict", True, "as both parts are logged")
-    node.take("num_classes", 1203)
     return SeesawLossConfig(
         weight=float(node.take("loss_weight", 1.0)),
         mitigation=node.take("p", 0.8),

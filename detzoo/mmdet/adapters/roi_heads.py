@@ -135,9 +135,17 @@ def _box_outputs(node: Node, regions: Regions) -> dict[str, Any]:
             node, "cls_predictor_cfg", "Linear", "NormedLinear"
         ),
         "coder": node.part("bbox_coder", "coder"),
-        "classification_loss": node.part("loss_cls", "classification_loss"),
+        "classification_loss": classification_loss(node, regions.num_classes),
         "box_loss": box_loss,
     }
+
+
+def classification_loss(node: Node, num_classes: int) -> Any:
+    """``loss_cls``; Seesaw loss repeats the number of classes."""
+    loss = node.child("loss_cls")
+    if loss.has("num_classes"):
+        loss.expect("num_classes", num_classes, "the number of class names")
+    return loss.adapt("classification_loss")
 
 
 def _is_normalized(node: Node, key: str, plain: str, normalized: str) -> bool:
