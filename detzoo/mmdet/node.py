@@ -32,6 +32,7 @@ WITHOUT_EFFECT: Final[Mapping[str, str]] = {
     "save_best": "the best weights are always kept",
     "seg_prefix": "data sets are named where a run starts",
     "to_float32": "steps that compute in float do so whatever they are given",
+    "sync_cls_avg_factor": "losses are always averaged over all processes",
     "work_dir": "the folder of a run is named where it starts",
 }
 
@@ -161,6 +162,15 @@ class Node:
         single = isinstance(value, Mapping)
         paths = [self.at(key) if single else f"{self.at(key)}[{i}]" for i in range(len(items))]
         return [Node(item, path, self.reading) for item, path in zip(items, paths)]
+
+    def lists(self, key: str) -> list[list[Node]]:
+        """The list of lists of dictionaries at ``key``."""
+        self.taken.add(key)
+        value = self.left.pop(key, None)
+        if not isinstance(value, (list, tuple)):
+            raise self.error(key, f"{value!r} is not a list of lists")
+        rows = Node({str(i): row for i, row in enumerate(value)}, self.at(key), self.reading)
+        return [rows.children(str(i)) for i in range(len(value))]
 
     def part(self, key: str, kind: str, *known: Any) -> Any:
         """The part at ``key``, read by the adapter of its type; ``known`` is passed on."""

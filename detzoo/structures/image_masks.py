@@ -49,10 +49,10 @@ class ImageMasks(Masks):
         below, beside = top + window[0] - self.size[0], left + window[1] - self.size[1]
         out = torch.empty((len(self), *size), dtype=torch.uint8, device=self.probabilities.device)
         for part, drawn in zip(self.probabilities.split(AT_ONCE), out.split(AT_ONCE)):
-            maps = F.interpolate(part[None], self.size, mode="bilinear")
+            maps = F.interpolate(part[:, None], self.size, mode="bilinear")
             # A negative margin cuts off, a positive one is empty.
             maps = F.pad(maps, (-left, beside, -top, below))
             if size != window:
                 maps = F.interpolate(maps, size, mode="bilinear")
-            drawn.copy_(maps[0] > self.threshold)
+            drawn.copy_(maps[:, 0] > self.threshold)
         return BitmapMasks(out)

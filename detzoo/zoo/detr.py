@@ -15,8 +15,8 @@ from detzoo.zoo import classes
 from detzoo.zoo.entry import Entry, Family
 from detzoo.zoo.parts import FROZEN, FULL, resnet
 
-# Input sizes of DETR and of those that follow its recipe, as (longer side, shorter side) at most.
-ELEVEN_SIZES = tuple((1333, short) for short in range(480, 801, 32))
+# Input sizes of DETR, as (shorter side, longer side) at most.
+ELEVEN_SIZES = tuple((short, 1333) for short in range(480, 801, 32))
 # The backbone is trained already.
 SLOW_BACKBONE = ParameterRule(name="backbone", lr_scale=0.1)
 
@@ -27,7 +27,7 @@ def crop_policies(longest_side: int) -> OneOf:
     ``longest_side`` bounds the longer side before the cut.
     """
     scaled = Resize(sizes=ELEVEN_SIZES)
-    before = Resize(sizes=tuple((longest_side, short) for short in (400, 500, 600)))
+    before = Resize(sizes=tuple((short, longest_side) for short in (400, 500, 600)))
     cut = Crop(size=(384, 600), kind="absolute_range", allow_empty=True)
     return OneOf(policies=((scaled,), (before, cut, scaled)))
 

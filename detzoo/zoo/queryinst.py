@@ -12,10 +12,11 @@ from detzoo.heads.query.sparse_roi import SparseRoIHeadConfig
 from detzoo.necks.fpn import FPNConfig
 from detzoo.optim.optimizers import AdamW
 from detzoo.optim.schedules import Schedule, Warmup, epochs
-from detzoo.zoo.detr import ELEVEN_SIZES, SLOW_BACKBONE, detr_transforms
+from detzoo.zoo.detr import SLOW_BACKBONE, detr_transforms
 from detzoo.zoo.entry import Entry, Family
 from detzoo.zoo.parts import FULL, experiment, resnet
 
+ELEVEN_SIZES = tuple((1333, short) for short in range(480, 801, 32))
 WARMUP = Warmup(iterations=1000)
 EPOCHS_36 = epochs(36, milestones=(27, 33), warmup=WARMUP)
 

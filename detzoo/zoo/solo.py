@@ -59,7 +59,7 @@ ENTRIES = (
     ),
     Entry(
         "decoupled_solo_r50_fpn_3x_coco",
-        solo(DecoupledSOLOHeadConfig(), sizes=SIX_SIZES, schedule=EPOCHS_36),
+        solo(DecoupledSOLOHeadConfig(), sizes=SIX_SIZES[::-1], schedule=EPOCHS_36),
         mask_ap=36.7,
         memory_gb=7.9,
         weights="decoupled_solo_r50_fpn_3x_coco_20210821_042504-7b3301ec.pth",
@@ -73,7 +73,7 @@ ENTRIES = (
     ),
     Entry(
         "solo_r50_fpn_3x_coco",
-        solo(SOLOHeadConfig(), sizes=SIX_SIZES, schedule=EPOCHS_36),
+        solo(SOLOHeadConfig(), sizes=SIX_SIZES[::-1], schedule=EPOCHS_36),
         mask_ap=35.9,
         memory_gb=7.4,
         weights="solo_r50_fpn_3x_coco_20210901_012353-11d224d7.pth",

@@ -15,6 +15,7 @@ from detzoo.mmdet.adapters.layers import (
 from detzoo.mmdet.known import Features
 from detzoo.mmdet.node import Node
 from detzoo.necks.bfp import BFPConfig
+from detzoo.necks.channel_mapper import ChannelMapperConfig
 from detzoo.necks.ct_resnet import CTResNetNeckConfig
 from detzoo.necks.dilated_encoder import DilatedEncoderConfig
 from detzoo.necks.fpn import FPNConfig
@@ -167,3 +168,15 @@ def rfp(node: Node, features: Features) -> RFPConfig:
     backbone = again.adapt("backbone")
     feedback = node.take("aspp_out_channels")
     return RFPConfig(backbone=backbone, fpn=fpn(node, pyramid), feedback_channels=feedback)
+
+
+def channel_mapper(node: Node, features: Features) -> ChannelMapperConfig:
+    node.expect("in_channels", features.channels, "the channels of the backbone's maps")
+    node.expect("kernel_size", 1, "as maps are only brought to one width", default=3)
+    if activation_of(node, default="relu") != "none":
+        raise node.error("act_cfg", "convolutions of this neck are linear")
+    return ChannelMapperConfig(
+        out_channels=node.take("out_channels"),
+        num_outputs=node.take("num_outs", len(features.channels)),
+        norm=norm_of(node, default=None),
+    )

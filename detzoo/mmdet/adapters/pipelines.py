@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from detzoo.backbones.pretrained import TORCHVISION
 from detzoo.data.sample import Transform
@@ -17,6 +17,7 @@ from detzoo.data.transforms import (
     MinIoUCrop,
     MixUp,
     Mosaic,
+    OneOf,
     Pad,
     PhotometricDistortion,
     RandomAffine,
@@ -160,6 +161,22 @@ def crop(node: Node, pipeline: Pipeline) -> Crop:
     )
 
 
+def one_of(node: Node, pipeline: Pipeline) -> OneOf:
+    """V2's AutoAugment, which draws one of several lists of steps."""
+    return OneOf(policies=tuple(_policy(steps, pipeline) for steps in node.lists("policies")))
+
+
+def _policy(steps: list[Node], pipeline: Pipeline) -> tuple[Transform, ...]:
+    transforms, is_resized = [], False
+    for step in steps:
+        if step.type == "Resize":
+            reason = "as V2 only resizes a second time where it is told to"
+            step.expect("override", is_resized, reason, default=False)
+            is_resized = True
+        transforms.append(step.adapt("transform", pipeline))
+    return tuple(transforms)
+
+
 def format_bundle(node: Node, pipeline: Pipeline) -> None:
     pass
 
@@ -188,8 +205,8 @@ def test_views(node: Node, pipeline: Pipeline) -> None:
         scales = ()
         pipeline.keeps_size = True
         node.expect("img_scale", None, "as there is a scale_factor")
-    directions = node.take("flip_direction", "horizontal")
-    flips = (directions,) if isinstance(directions, str) else directions
+    directions: Any = node.take("flip_direction", "horizontal")
+    flips: Any = (directions,) if isinstance(directions, str) else directions
     pipeline.views = Views(scales=scales, flips=flips if node.take("flip", False) else ())
     for step in node.children("transforms"):
         read_step(step, pipeline)
