@@ -54,6 +54,8 @@ def _place(
     return place_in_cells(bases, grids, strides, 0.0, device)
 
 
+# What is placed during inference is kept for training.
+@torch.inference_mode(False)
 def place_in_cells(
     bases: Sequence[Tensor],
     grids: Grids,

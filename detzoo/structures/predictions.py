@@ -29,8 +29,10 @@ class Priors:
     @functools.cached_property
     def level(self) -> Tensor:
         """(P,) index of each prior's level."""
-        sizes = torch.tensor(self.level_sizes)
-        return torch.repeat_interleave(torch.arange(len(sizes)), sizes).to(self.boxes.device)
+        with torch.inference_mode(False):  # it is kept, and training may come later
+            sizes = torch.tensor(self.level_sizes)
+            level = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
+            return level.to(self.boxes.device)
 
 
 @dataclass(frozen=True)

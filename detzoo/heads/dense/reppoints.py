@@ -211,7 +211,8 @@ def enclose(points: Tensor, method: str, log_scale: Tensor | None = None) -> Ten
         assert log_scale is not None
         mean = points.mean(-2)
         # Where all points are one, the deviation has no gradient.
-        half = points.var(-2).clamp(min=1e-12).sqrt() * log_scale.exp()
+        variance = (points - mean[..., None, :]).square().sum(-2) / (NUM_POINTS - 1)
+        half = variance.clamp(min=1e-12).sqrt() * log_scale.exp()
         return torch.cat([mean - half, mean + half], -1)
     if method == "partial_minmax":
         points = points[..., :4, :]
