@@ -18,6 +18,7 @@ WITHOUT_EFFECT: Final[Mapping[str, str]] = {
     "dist_params": "how V2 starts its processes",
     "gpu_assign_thr": "where V2 computes overlaps",
     "img_prefix": "data sets are named where a run starts",
+    "init_scale": "an adaptive loss scale finds its level within some steps",
     "log_config": "what V2 prints",
     "log_level": "what V2 prints",
     "max_keep_ckpts": "which files V2 deletes",

@@ -28,8 +28,9 @@ def hrnet(width: int) -> HRNetConfig:
 
 def hrnet_fcos(width: int, **recipe: Unpack[Recipe]) -> Experiment:
     """FCOS on strides 8 to 128, with other pixels than the weights were trained on."""
-    neck = HRFPNConfig(stride=2)
-    return fcos(hrnet(width), neck=neck, pixels=PYCLS, images_per_device=4, **recipe)
+    recipe.setdefault("images_per_device", 4)
+    recipe.setdefault("workers", 4)
+    return fcos(hrnet(width), neck=HRFPNConfig(stride=2), pixels=PYCLS, **recipe)
 
 
 ENTRIES = (
@@ -217,7 +218,7 @@ ENTRIES = (
     ),
     Entry(
         "htc_x101_64x4d_fpn_16x1_28e_coco",
-        htc(resnext(64, 4), schedule=EPOCHS_28, images_per_device=1),
+        htc(resnext(64, 4), schedule=EPOCHS_28, images_per_device=1, workers=1),
     ),
     Entry(
         "mask_rcnn_hrnetv2p_w18_1x_coco",

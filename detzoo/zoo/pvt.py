@@ -14,6 +14,7 @@ ADAMW = AdamW(lr=1e-4)
 BATCH_8: Recipe = {
     "optimizer": AdamW(lr=1e-4 / 1.4),
     "images_per_device": 1,
+    "workers": 1,
     "reference_batch": 8,
 }
 

@@ -62,7 +62,7 @@ def _resnet(node: Node, groups: dict[str, Any]) -> ResNetConfig:
             default=BatchNorm(fixed_statistics=True),
         ),
         convolution=convolution_of(node),
-        **_deformable(node),
+        **deformable_of(node),
         context_ratio=_context_ratio(node),
         zero_init=node.take("zero_init_residual", True),
         base_channels=node.take("base_channels", 64),
@@ -72,7 +72,7 @@ def _resnet(node: Node, groups: dict[str, Any]) -> ResNetConfig:
     return starting_from(backbone, pretrained_of(node))
 
 
-def _deformable(node: Node) -> dict[str, Any]:
+def deformable_of(node: Node) -> dict[str, Any]:
     """``dcn`` and ``stage_with_dcn``."""
     stages = node.take("stage_with_dcn", (False, False, False, False))
     kind = node.optional_part("dcn", "convolution")
@@ -93,7 +93,7 @@ def _context_ratio(node: Node) -> float | None:
     block.expect("type", "ContextBlock", "the only plugin of the zoo")
     block.expect("pooling_type", "att", "as context is gathered by attention")
     block.expect("fusion_types", ("channel_add",), "as context is added")
-    return block.take("ratio")  # type: ignore[no-any-return]
+    return block.take("ratio")
 
 
 def mobilenet_v2(node: Node) -> MobileNetV2Config:

@@ -118,7 +118,8 @@ def pretrained_of(node: Node) -> str | None:
         raise node.error(
             "pretrained", f"{old!r} contradicts {init.at('checkpoint')}; V2 takes only one of them"
         )
-    init.expect("type", "Pretrained", "how backbones start")
+    if init.has("type"):  # PVT's say the checkpoint alone
+        init.expect("type", "Pretrained", "how backbones start")
     init.expect("prefix", None, "as published backbone weights have no prefix")
     return init.take("checkpoint")
 

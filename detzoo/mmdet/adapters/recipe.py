@@ -153,12 +153,11 @@ def precision_of(root: Node) -> dict[str, Any]:
     node = root.optional_child("fp16")
     if node is None:
         return {}
-    scale = node.left.get("loss_scale", 512.0)
-    if isinstance(scale, dict):  # how an adaptive scale starts
-        node.child("loss_scale").left.clear()
+    if isinstance(node.left.get("loss_scale"), dict):  # how an adaptive scale starts
+        node.child("loss_scale").ignore("init_scale")
         scale = "dynamic"
     else:
-        node.take("loss_scale", 512.0)
+        scale = node.take("loss_scale", 512.0)
     return {"precision": "fp16", "loss_scale": None if scale == "dynamic" else float(scale)}
 
 
@@ -221,7 +220,7 @@ def reference_batch_of(root: Node) -> int:
     if node is None:
         return 16
     node.expect("enable", False, "as detzoo always scales, unless told --no-lr-scaling")
-    return node.take("base_batch_size", 16)  # type: ignore[no-any-return]
+    return node.take("base_batch_size", 16)
 
 
 # Hooks whose effect detzoo has without being told, and why.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from detzoo.assigners.max_iou import MaxIoUAssigner
 from detzoo.coders.buckets import NUM_NEAREST, BucketCoder
 from detzoo.coders.delta import DeltaCoder
@@ -106,7 +108,7 @@ def balanced_sampler(node: Node) -> BalancedSampler:
     return BalancedSampler(**_sampler(node), num_iou_bins=negative.take("num_bins", 3))
 
 
-def _sampler(node: Node) -> dict[str, float | int | bool | None]:
+def _sampler(node: Node) -> dict[str, Any]:
     ratio = node.take("neg_pos_ub", -1)
     return {
         "max_negatives_per_positive": float(ratio) if ratio >= 0 else None,
@@ -188,7 +190,7 @@ def soft_nms(node: Node) -> SoftNMS | GaussianSoftNMS:
 def _max_iou(node: Node) -> float:
     # The older name is that of V2 until 2.2.
     old = node.take("iou_thr", None)
-    return node.take("iou_threshold", old) if old is not None else node.take("iou_threshold")  # type: ignore[no-any-return]
+    return node.take("iou_threshold", old) if old is not None else node.take("iou_threshold")
 
 
 def detection_select(node: Node) -> Select:
@@ -234,5 +236,5 @@ def expect_plain_training(node: Node) -> None:
         raise node.error("pos_weight", f"{weight} would weight positives; no loss here does")
 
 
-def _floats(values: tuple[float, ...]) -> tuple[float, ...]:
+def _floats(values: tuple[float, ...]) -> Any:
     return tuple(float(value) for value in values)
