@@ -72,7 +72,8 @@ class PVT(Backbone):
 
     def __init__(self, config: PVTConfig) -> None:
         super().__init__()
-        rates = torch.linspace(0, config.stochastic_depth, sum(config.blocks)).tolist()
+        total = sum(config.blocks)
+        rates = [config.stochastic_depth * block / max(total - 1, 1) for block in range(total)]
         channels, stride = 3, 1
         stages, widths, strides = [], [], []
         for index, num_blocks in enumerate(config.blocks):
