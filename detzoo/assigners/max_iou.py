@@ -18,8 +18,8 @@ class MaxIoUAssigner(Assigner):
     From ``positive_iou`` on it is trained on that target, below ``negative_iou`` it is background,
     between them it is ignored. With ``match_low_quality`` every target also takes the boxes that
     overlap it most, if by ``min_positive_iou`` at least, even from better targets: of several that
-    overlap it equally the first one, or with ``match_ties`` all of them. Boxes covered by an ignored
-    region by more than ``ignored_coverage`` are ignored.
+    overlap it equally the first one, or with ``match_ties`` all of them. Boxes covered by an
+    ignored region by more than ``ignored_coverage`` are ignored.
     """
 
     positive_iou: float = 0.5
