@@ -34,6 +34,7 @@ MODULES = (
     "detzoo.backbones.resnest",
     "detzoo.backbones.resnet",
     "detzoo.backbones.ssd_vgg",
+    "detzoo.backbones.timm",
     "detzoo.coders.base",
     "detzoo.coders.buckets",
     "detzoo.coders.delta",

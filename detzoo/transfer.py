@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from detzoo.backbones.other_names import to_backbone_names
 from detzoo.backbones.pretrained import find_pretrained
+from detzoo.backbones.timm import SCHEME, TimmBackbone, timm_weights
 from detzoo.checkpoint import is_counter, load_strictly, mismatches, read_weights
 from detzoo.detectors.base import Detector
 from detzoo.errors import CheckpointError
@@ -86,8 +88,12 @@ def initialise_backbone(modules: Sequence[nn.Module], pretrained: str) -> Backbo
 
     Raises :class:`CheckpointError` when the file cannot be found or belongs to another backbone.
     """
-    path = find_pretrained(pretrained)
-    weights = to_backbone_names(read_weights(path).tensors)
+    path: Path | str
+    if isinstance(modules[0], TimmBackbone) and pretrained.startswith(SCHEME):
+        path, weights = pretrained, timm_weights(pretrained, modules[0])
+    else:
+        path = find_pretrained(pretrained)
+        weights = to_backbone_names(read_weights(path).tensors)
     own = {name: value for module in modules for name, value in module.state_dict().items()}
     fitting = {name: value for name, value in weights.items() if name in own}
     wrong = [text for text in mismatches(own, fitting) if not text.startswith("missing ")]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from detzoo.backbones.base import BackboneConfig
+from detzoo.backbones.timm import SCHEME, timm_pixels
 from detzoo.errors import CheckpointError, ConfigError
 from detzoo.structures.pixels import Pixels
 from detzoo.weights.files import SUFFIXES
@@ -141,6 +142,8 @@ def pixels_of(backbone: BackboneConfig) -> Pixels:
     name = backbone.pretrained_name
     if name is None:
         return TORCHVISION
+    if name.startswith(SCHEME):
+        return timm_pixels(name)
     if not is_file_name(name):
         return _published(name).pixels
     known = _BY_FILE.get(_stem(name))
@@ -154,6 +157,8 @@ def find_pretrained(name: str) -> Path:
 
     Raises :class:`CheckpointError`, naming the file and the places tried, when there is none.
     """
+    if name.startswith(SCHEME):
+        raise CheckpointError(f"model.backbone.pretrained: {name}: is for a timm backbone alone")
     if is_file_name(name):
         if not Path(name).is_file():
             raise CheckpointError(

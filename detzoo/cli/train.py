@@ -291,6 +291,7 @@ def _initial_model(experiment: Experiment, weights: Path | None, resume: bool) -
 
     from detzoo import checkpoint, zoo
     from detzoo.backbones.pretrained import find_pretrained
+    from detzoo.backbones.timm import SCHEME
     from detzoo.loading import find_published
     from detzoo.transfer import initialise, initialise_backbone
 
@@ -303,7 +304,7 @@ def _initial_model(experiment: Experiment, weights: Path | None, resume: bool) -
         entry = zoo.find(experiment.initial_weights)
         source, names, pretrained = find_published(entry), entry.experiment.class_names, None
     # What is missing is said before the seconds that building a model takes.
-    if pretrained is not None:
+    if pretrained is not None and not pretrained.startswith(SCHEME):
         find_pretrained(pretrained)
     given = None if source is None else checkpoint.read_weights(source)
 

@@ -1,0 +1,170 @@
+"""Any feature-extracting model of timm (https://github.com/huggingface/pytorch-image-models).
+
+timm is optional: ``pip install timm``. It is imported when such a backbone is built.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from detzoo.backbones.base import Backbone, BackboneConfig
+from detzoo.config import config
+from detzoo.errors import CheckpointError, ConfigError
+from detzoo.structures.pixels import Pixels
+from detzoo.weights.files import SUFFIXES
+from detzoo.weights.locate import weight_directories
+
+# Weights of timm are called so: ``timm://resnet50.a1_in1k``.
+SCHEME = "timm://"
+# Detectors want maps from this stride on.
+FINEST_STRIDE = 4
+# How models are told to take images of any size; most need nothing.
+_ANY_SIZE: tuple[dict[str, bool], ...] = (
+    {},
+    {"strict_img_size": False},
+    {"dynamic_img_size": True},
+)
+_PROBE = (1, 3, 128, 192)
+
+
+@config
+class TimmConfig(BackboneConfig):
+    """A model by timm's name. Its maps from stride 4 on are returned, or those of ``out_stages``.
+
+    ``pretrained`` "timm://{architecture}" takes the weights that belong to the name; their pixels
+    are those that timm declares. ``fixed_statistics`` keeps batch norms in evaluation mode.
+    """
+
+    model: str = "resnet50"
+    out_stages: tuple[int, ...] | None = None
+    fixed_statistics: bool = True
+
+    @property
+    def architecture(self) -> str:
+        return self.model
+
+    def build(self) -> TimmBackbone:
+        return TimmBackbone(self)
+
+    def from_scratch(self) -> TimmConfig:
+        return dataclasses.replace(self, pretrained=None, fixed_statistics=False)
+
+
+class TimmBackbone(Backbone):
+    """Child ``body``, timm's model."""
+
+    body: Any
+
+    def __init__(self, config: TimmConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.body, maps = _build(config)
+        info = self.body.feature_info
+        channels, strides = info.channels(), info.reduction()
+        self.chosen = tuple(
+            i
+            for i, stride in enumerate(strides)
+            if config.out_stages is not None or stride >= FINEST_STRIDE
+        )
+        self.out_channels = tuple(channels[i] for i in self.chosen)
+        self.out_strides = tuple(strides[i] for i in self.chosen)
+        # Some models put the channels last.
+        self.channels_last = tuple(
+            map_.shape[1] != width and map_.shape[3] == width for map_, width in zip(maps, channels)
+        )
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        maps = self.body(x)
+        return tuple(
+            maps[i].permute(0, 3, 1, 2) if self.channels_last[i] else maps[i] for i in self.chosen
+        )
+
+    def frozen_modules(self) -> list[nn.Module]:
+        norms = nn.modules.batchnorm._BatchNorm
+        return [m for m in self.modules() if isinstance(m, norms) and self.config.fixed_statistics]
+
+
+def _build(config: TimmConfig) -> tuple[Any, list[Tensor]]:
+    """timm's model and what it makes of an image of an unusual size."""
+    timm = _timm()
+    if not timm.is_model(config.model.split(".")[0]):
+        near = timm.list_models(f"*{config.model.split('.')[0][:6]}*")[:5]
+        hint = f"; there is {', '.join(near)}" if near else ""
+        raise ConfigError(f"model.backbone.model: timm has no model {config.model!r}{hint}")
+    options: dict[str, Any] = {"features_only": True}
+    if config.out_stages is not None:
+        options["out_indices"] = config.out_stages
+    failure: Exception | None = None
+    for any_size in _ANY_SIZE:
+        # timm's models differ in what they accept, and say so in errors of many types.
+        try:
+            body = timm.create_model(config.model, **options, **any_size)
+            with torch.no_grad():
+                maps = body.eval()(torch.zeros(_PROBE))
+            return body.train(), maps
+        except Exception as error:
+            failure = failure or error
+    raise ConfigError(
+        f"model.backbone.model: {config.model!r} gives no feature maps of images of any size "
+        f"({type(failure).__name__}: {str(failure)[:150]}). Choose a model of timm that does."
+    )
+
+
+def timm_pixels(name: str) -> Pixels:
+    """The normalisation that the weights called ``timm://...`` declare."""
+    declared = _timm().get_pretrained_cfg(name.removeprefix(SCHEME), allow_unregistered=True)
+    if declared is None:
+        raise ConfigError(f"model.backbone.pretrained: timm has no weights called {name!r}")
+    mean, std = ([255 * value for value in values] for values in (declared.mean, declared.std))
+    return Pixels(mean=(mean[0], mean[1], mean[2]), std=(std[0], std[1], std[2]))
+
+
+def timm_weights(name: str, backbone: TimmBackbone) -> Mapping[str, Tensor]:
+    """The weights called ``timm://...``, by the names of ``backbone``.
+
+    Taken from a file with their name in one of the folders for weights, else by timm itself from
+    where it keeps or finds them. Raises :class:`CheckpointError`.
+    """
+    timm = _timm()
+    model = name.removeprefix(SCHEME)
+    overlay = {}
+    file = _local_file(model)
+    if file is not None:
+        overlay = {"file": str(file)}
+    stages = backbone.body.feature_info.out_indices
+    # timm's sources fail in as many ways as there are of them.
+    try:
+        made = timm.create_model(
+            model,
+            pretrained=True,
+            features_only=True,
+            out_indices=stages,
+            pretrained_cfg_overlay=overlay,
+        )
+    except Exception as error:
+        raise CheckpointError(
+            f"{name}: timm cannot load these weights ({type(error).__name__}: {str(error)[:150]}). "
+            f"Put their file, called {model}.safetensors or .pth, into a folder of DETZOO_WEIGHTS, "
+            "or train without: --from-scratch."
+        ) from error
+    return {f"body.{name}": value for name, value in made.state_dict().items()}
+
+
+def _local_file(model: str) -> Path | None:
+    paths = (place / f"{model}{suffix}" for place in weight_directories() for suffix in SUFFIXES)
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _timm() -> Any:
+    if importlib.util.find_spec("timm") is None:
+        raise ConfigError("model.backbone: needs the package timm: pip install timm")
+    import timm
+
+    return timm
