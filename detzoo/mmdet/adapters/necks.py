@@ -175,8 +175,11 @@ def channel_mapper(node: Node, features: Features) -> ChannelMapperConfig:
     node.expect("kernel_size", 1, "as maps are only brought to one width", default=3)
     if activation_of(node, default="relu") != "none":
         raise node.error("act_cfg", "convolutions of this neck are linear")
+    norm = norm_of(node, default=None)
+    if norm is None:
+        raise node.error("norm_cfg", "convolutions of this neck have norms")
     return ChannelMapperConfig(
         out_channels=node.take("out_channels"),
         num_outputs=node.take("num_outs", len(features.channels)),
-        norm=norm_of(node, default=None),
+        norm=norm,
     )
