@@ -107,7 +107,7 @@ def _expect_head(node: Node, known: HeadContext) -> int:
     node.expect("num_reg_fcs", 2, "as boxes come from two hidden layers")
     node.ignore("sync_cls_avg_factor")
     _, test = require_settings(node, known)
-    return test.take("max_per_img")  # type: ignore[no-any-return]
+    return test.take("max_per_img")
 
 
 def _positions(node: Node, channels: int) -> SinePositions:
@@ -353,10 +353,13 @@ def _dynamic_mask_head(
     upsampling = node.child("upsample_cfg")
     upsampling.expect("type", "deconv", "how masks become larger")
     upsampling.expect("scale_factor", 2, "how much larger masks become")
+    norm = norm_of(node, default=None)
+    if norm is None:
+        raise node.error("norm_cfg", "missing, and the convolutions of this head are normalised")
     return DynamicMaskHeadConfig(
         dynamic_channels=_dynamic_conv(node, known, region_size, projects=False),
         num_convs=node.take("num_convs", 4),
-        norm=norm_of(node, default=None),
+        norm=norm,
         loss=dice_loss(node.child("loss_mask"), activates=False),
         threshold=threshold,
     )
@@ -373,7 +376,7 @@ def _dynamic_conv(node: Node, known: HeadContext, region_size: int, *, projects:
     _expect_relu(conv, "act_cfg")
     norm = conv.child("norm_cfg")
     norm.expect("type", "LN", "the norm of this interaction")
-    return conv.take("feat_channels", 64)  # type: ignore[no-any-return]
+    return conv.take("feat_channels", 64)
 
 
 def dice_loss(node: Node, *, activates: bool) -> DiceLoss:
