@@ -147,10 +147,26 @@ def _modernised(sections: Mapping[str, Any], config: Mapping[str, Any]) -> dict[
         for key in ("train_cfg", "test_cfg"):
             if key in config and key not in model:
                 model[key] = copy.deepcopy(config[key])
+        _drop_copied_settings(model)
         backbone = model.get("backbone")
         if "pretrained" in model and isinstance(backbone, dict):
             backbone["pretrained"] = model.pop("pretrained")
     return changed
+
+
+def _drop_copied_settings(model: dict[str, Any]) -> None:
+    """V2 copies the settings of a head into it when it builds one; checkpoints keep the copy."""
+    for part in ("bbox_head", "roi_head", "mask_head"):
+        head = model.get(part)
+        if not isinstance(head, dict):
+            continue
+        for key in ("train_cfg", "test_cfg"):
+            settings = model.get(key) or {}
+            copied = (settings, settings.get("rcnn"))
+            if key in head and (head[key] is None or head[key] in copied):
+                del head[key]
+        if part == "roi_head" and head.get("pretrained", "") is None:
+            del head["pretrained"]
 
 
 def _check_names(config: Mapping[str, Any], source: str) -> None:

@@ -148,3 +148,18 @@ def test_the_spellings_of_the_first_v2_releases() -> None:
     del config["runner"], config["auto_scale_lr"]
     config["total_epochs"] = 12
     assert experiment_of(config, "old.py") == zoo.find(BASE).experiment
+
+
+def test_settings_that_v2_copied_into_a_head() -> None:
+    """As in the configurations that checkpoints carry: V2 saves them after it has built the model."""
+    config = read_config(published_configs() / "faster_rcnn" / f"{BASE}.py")
+    model = config["model"]
+    model["roi_head"] |= {
+        "train_cfg": model["train_cfg"]["rcnn"],
+        "test_cfg": model["test_cfg"]["rcnn"],
+        "pretrained": None,
+    }
+    assert experiment_of(config, "x.pth") == zoo.find(BASE).experiment
+    model["roi_head"]["test_cfg"] = {"score_thr": 0.5}
+    with pytest.raises(ConfigError, match=r"roi_head.test_cfg: is no setting"):
+        experiment_of(config, "x.pth")
