@@ -151,7 +151,7 @@ def test_the_spellings_of_the_first_v2_releases() -> None:
 
 
 def test_settings_that_v2_copied_into_a_head() -> None:
-    """As in the configurations that checkpoints carry: V2 saves them after it has built the model."""
+    """Checkpoints carry them: V2 saves its configuration after it has built the model."""
     config = read_config(published_configs() / "faster_rcnn" / f"{BASE}.py")
     model = config["model"]
     model["roi_head"] |= {
