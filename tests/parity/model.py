@@ -52,7 +52,7 @@ def image_batch(count: int, shape: tuple[int, int], *, with_proposals: bool = Fa
     """The references' images, and what is known about them."""
     sizes = inputs.image_sizes(shape)[:count]
     infos = tuple(dataclasses.replace(ImageInfo.of(size), padded_size=shape) for size in sizes)
-    # In the memory format of the references: on a CPU, statistics of a batch in channels-last format
+    # In the memory format of the references: on a CPU, batch statistics in channels-last format
     # are so much less exact that gradients of deep networks differ by a hundredth.
     pixels = torch.from_numpy(inputs.images(count, shape))
     proposals = inputs.proposals(count) if with_proposals else []
