@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import deform_conv2d
 
 from detzoo.config import config
 from detzoo.heads.heatmap.corner_base import (
@@ -19,6 +18,7 @@ from detzoo.heads.heatmap.corner_base import (
     at_corners,
 )
 from detzoo.layers.conv import ConvModule
+from detzoo.layers.shifted_conv import ShiftedConv2d
 
 # Area in pixels from which a box counts as large, and the parts of the sides of small and of large
 # boxes within which both corners must see the centre: section 4.1 of the paper.
@@ -55,8 +55,8 @@ class CentripetalHead(CornerPairHead):
     ) -> None:
         super().__init__(config, in_channels, num_classes)
         width = in_channels[0]
-        self.tl_feat_adaption = nn.ModuleList(LookAround(width) for _ in in_channels)
-        self.br_feat_adaption = nn.ModuleList(LookAround(width) for _ in in_channels)
+        self.tl_feat_adaption = nn.ModuleList(_look_around(width) for _ in in_channels)
+        self.br_feat_adaption = nn.ModuleList(_look_around(width) for _ in in_channels)
         self.tl_guiding_shift, self.br_guiding_shift = self.branches(width, 2)
         self.tl_dcn_offset = nn.ModuleList(_sampling() for _ in in_channels)
         self.br_dcn_offset = nn.ModuleList(_sampling() for _ in in_channels)
@@ -120,17 +120,10 @@ class CentripetalHead(CornerPairHead):
         return in_middle & (between / middle <= self.config.max_distance)
 
 
-class LookAround(nn.Module):
-    """3x3 convolution that samples where it is told to; parameter ``weight``."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(channels, channels, 3, 3))
-        nn.init.normal_(self.weight, std=0.01)
-
-    def forward(self, x: Tensor, shifts: Tensor) -> Tensor:
-        """``shifts`` (B, 18, H, W): y and x, in cells, of each of nine positions."""
-        return deform_conv2d(x, shifts.contiguous(), self.weight, padding=1)
+def _look_around(channels: int) -> ShiftedConv2d:
+    conv = ShiftedConv2d(channels, channels)
+    nn.init.normal_(conv.weight, std=0.01)
+    return conv
 
 
 def _sampling() -> ConvModule:
