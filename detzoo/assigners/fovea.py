@@ -8,6 +8,7 @@ from torch import Tensor
 from detzoo.assigners.base import PriorAssigner, nothing_to_find
 from detzoo.config import ConfigError, config
 from detzoo.ops.boxes import box_area, box_centres
+from detzoo.ops.constants import constant
 from detzoo.structures import BACKGROUND, Assignment, Priors, Targets
 
 
@@ -38,7 +39,7 @@ class FoveaAssigner(PriorAssigner):
         if len(targets) == 0:
             return nothing_to_find(allowed)
         size = box_area(targets.boxes).sqrt()  # (N,)
-        ranges = size.new_tensor(self.size_ranges)
+        ranges = constant(self.size_ranges, size.device)
         of_level = (size >= ranges[:, :1]) & (size <= ranges[:, 1:])  # (L, N)
         candidate = of_level[priors.level] & self._in_fovea(priors, targets.boxes)
         # Where sizes are equal, the later target has it.
@@ -51,8 +52,8 @@ class FoveaAssigner(PriorAssigner):
         """(P, N), in whole cells: a fovea beyond the last cell is in the last cell."""
         stride = priors.stride[:, None, None]
         cell = (box_centres(priors.boxes)[:, None] / stride).floor()  # (P, 1, 2) column, row
-        grids = torch.tensor([(width, height) for height, width in priors.grids])
-        last = grids.to(cell)[priors.level][:, None] - 1
+        last_cells = tuple((width - 1.0, height - 1.0) for height, width in priors.grids)
+        last = constant(last_cells, cell.device)[priors.level][:, None]
         centre, half = box_centres(boxes), (boxes[:, 2:] - boxes[:, :2]) * (self.sigma / 2)
         # The middle of cell c lies at c + 0.5 strides.
         first_cell = ((centre - half) / stride - 0.5).ceil()

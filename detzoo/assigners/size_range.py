@@ -8,6 +8,7 @@ from torch import Tensor
 from detzoo.assigners.base import PriorAssigner, nothing_to_find
 from detzoo.config import ConfigError, config
 from detzoo.ops.boxes import box_area, box_centres, inner_distances
+from detzoo.ops.constants import constant
 from detzoo.structures import BACKGROUND, Assignment, Priors, Targets
 
 
@@ -37,7 +38,7 @@ class SizeRangeAssigner(PriorAssigner):
             reach = self.center_radius * priors.stride[:, None, None]
             candidate &= ((points - box_centres(boxes)).abs() < reach).all(-1)
         farthest = distances.amax(-1)
-        bounds = farthest.new_tensor([-torch.inf, *self.limits, torch.inf])
+        bounds = constant((-torch.inf, *self.limits, torch.inf), farthest.device)
         level = priors.level[:, None]
         candidate &= (farthest >= bounds[level]) & (farthest <= bounds[level + 1])
         area = torch.where(candidate, box_area(boxes), torch.inf)

@@ -10,6 +10,7 @@ from torch import Tensor
 from detzoo.coders.base import BoxCoder
 from detzoo.config import ConfigError, config
 from detzoo.ops.boxes import clip_boxes
+from detzoo.ops.constants import constant
 
 
 @config
@@ -37,12 +38,14 @@ class DeltaCoder(BoxCoder):
         target_centre = (boxes[..., :2] + boxes[..., 2:]) / 2
         shift = (target_centre - centre) / size
         deltas = torch.cat([shift, (target_size / size).log()], -1)
-        return (deltas - deltas.new_tensor(self.means)) / deltas.new_tensor(self.stds)
+        means, stds = self._normalization(deltas)
+        return (deltas - means) / stds
 
     def decode(
         self, references: Tensor, deltas: Tensor, size: tuple[int, int] | None = None
     ) -> Tensor:
-        deltas = deltas * deltas.new_tensor(self.stds) + deltas.new_tensor(self.means)
+        means, stds = self._normalization(deltas)
+        deltas = deltas * stds + means
         reference_size = references[..., 2:] - references[..., :2]
         centre = (references[..., :2] + references[..., 2:]) / 2
         limit = math.log(self.max_ratio)
@@ -57,3 +60,10 @@ class DeltaCoder(BoxCoder):
         half = reference_size * log_ratio.exp() / 2
         boxes = torch.cat([centre - half, centre + half], -1)
         return boxes if size is None else clip_boxes(boxes, size)
+
+    def _normalization(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Means and standard deviations (4,)."""
+        return (
+            constant(self.means, like.device, like.dtype),
+            constant(self.stds, like.device, like.dtype),
+        )
