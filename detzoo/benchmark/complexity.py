@@ -34,8 +34,10 @@ def measure_complexity(model: Detector, height: int, width: int) -> list[PartCom
     info = replace(ImageInfo.of((height, width)), padded_size=(height, width))
     batch = Batch(pixels, (info,))
     counter = FlopCounterMode(display=False, custom_mapping=_deformable_mapping())
-    with torch.inference_mode(), counter:
-        model.eval()(model.preprocess(batch))
+    # Not in inference, where convolutions take forms that the counter does not know.
+    model = model.eval().requires_grad_(False)
+    with torch.enable_grad(), counter:
+        model(model.preprocess(batch))
     counts = counter.get_flop_counts()
     root = type(model).__name__
     return [
