@@ -161,8 +161,8 @@ def _drop_copied_settings(model: dict[str, Any]) -> None:
         if not isinstance(head, dict):
             continue
         for key in ("train_cfg", "test_cfg"):
-            settings = model.get(key) or {}
-            copied = (settings, settings.get("rcnn"))
+            settings = model.get(key)
+            copied = (settings, settings.get("rcnn") if isinstance(settings, dict) else None)
             if key in head and (head[key] is None or head[key] in copied):
                 del head[key]
         if part == "roi_head" and head.get("pretrained", "") is None:
@@ -192,6 +192,6 @@ def _initial_weights(root: Node) -> str | None:
         entry.name
         for entry in zoo.entries()
         if (entry.weights is not None and entry.weights.split("/")[-1] == file)
-        or ("/v2.0/" in load_from and entry.name == folder)
+        or ("/v2.0/" in load_from and file.endswith(".pth") and entry.name == folder)
     )
     return next(published, load_from)

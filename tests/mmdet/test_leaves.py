@@ -62,6 +62,9 @@ def settings(config: dict[str, Any]) -> list[Path]:
     ]
 
 
+# Group norms have no running statistics that could be fixed.
+ABOUT_BATCH_NORMS = dict.fromkeys(("gn", "gn+ws", "scratch"), ["model.backbone.norm_eval"])
+
 ONE_PER_FAMILY = [
     pytest.param(f"{family.folder}/{entry.name}.py", id=family.folder)
     for family in zoo.FAMILIES
@@ -81,4 +84,4 @@ def test_every_setting_counts(file: str) -> None:
                 lost.append(".".join(map(str, path)))
         except ConfigError:
             pass
-    assert not lost, lost
+    assert lost == ABOUT_BATCH_NORMS.get(file.split("/")[0], [])
