@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detzoo.ops.carafe import carafe
@@ -37,4 +36,10 @@ class CARAFE(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, 2H, 2W)."""
         encoded = self.content_encoder(self.channel_compressor(x))
-        return carafe(x, F.pixel_shuffle(encoded, SCALE).softmax(1))
+        # torch's own pixel shuffle has no gradient for a batch of nothing.
+        count, _, height, width = encoded.shape
+        cells = encoded.view(count, KERNEL_SIZE**2, SCALE, SCALE, height, width)
+        kernels = cells.permute(0, 1, 4, 2, 5, 3).reshape(
+            count, KERNEL_SIZE**2, SCALE * height, SCALE * width
+        )
+        return carafe(x, kernels.softmax(1))

@@ -41,5 +41,7 @@ def _weights(first: int, last: int, low: Tensor, high: Tensor, cells: int) -> Te
     """Linear interpolation from ``cells`` grid values over [low, high] to pixels [first, last)."""
     pixels = torch.arange(first, last, dtype=torch.float32, device=low.device) + 0.5
     position = (pixels - low) / (high - low) * cells - 0.5  # in cells, 0 at the first centre
+    # As in MMDetection, a box without extent shows its middle to the pixels around it.
+    position = torch.where(position.isinf(), (cells - 1) / 2, position)
     centres = torch.arange(cells, dtype=torch.float32, device=low.device)
     return (1 - (position[:, None] - centres).abs()).clamp(min=0).nan_to_num(0)

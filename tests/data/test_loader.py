@@ -14,7 +14,15 @@ from detzoo.data.coco import read_coco
 from detzoo.data.dataset import DetectionDataset
 from detzoo.data.loader import Loader, build_loader, collate
 from detzoo.data.sample import Sample, SkipSample, Transform
-from detzoo.data.transforms import Crop, Flip, Pad, PhotometricDistortion, Resize
+from detzoo.data.transforms import (
+    Crop,
+    Flip,
+    MixUp,
+    Mosaic,
+    Pad,
+    PhotometricDistortion,
+    Resize,
+)
 from detzoo.errors import DataError
 from detzoo.structures import Batch, ImageInfo, Targets
 from tests.data.files import annotation, noise, write_coco
@@ -295,3 +303,51 @@ def test_images_of_every_kind_in_one_training(tmp_path: Path) -> None:
         assert len(target.masks) == len(target)
         assert target.boxes.shape == (len(target), 4)
     assert json.loads(file.read_text())["annotations"][4]["bbox"] == [50, 5, 20, 20]
+
+
+# ------------------------------------------------------------- several images, the final epochs
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_mixing_images_depends_on_seed_epoch_and_image_alone(
+    data: DetectionDataset, workers: int
+) -> None:
+    def batches(start: int) -> list[Batch]:
+        loader = build_loader(
+            data,
+            (Mosaic(size=(32, 48)), MixUp(size=(64, 96))),
+            images_per_device=2,
+            training=True,
+            workers=workers if start else 0,
+            seed=3,
+        )
+        loader.set_epoch(1, start)
+        found = list(loader)
+        loader.close()
+        return found
+
+    whole, rest = batches(0), batches(2)
+    assert len(rest) == len(whole) - 2
+    for a, b in zip(whole[2:], rest, strict=True):
+        check_same(a, b)
+    assert all(batch.pixels.shape[1:] == (64, 96, 3) for batch in whole)
+    assert max(len(target) for batch in whole for target in batch.targets) > 4
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_final_epochs_have_transforms_of_their_own(
+    data: DetectionDataset, workers: int
+) -> None:
+    loader = build_loader(
+        data,
+        (Mosaic(size=(32, 48)),),
+        images_per_device=2,
+        training=True,
+        workers=workers,
+        final_transforms=(Resize(sizes=((30, 30),), keep_ratio=False),),
+        final_epoch=1,
+    )
+    for epoch, shape in ((0, (64, 96)), (1, (30, 30)), (2, (30, 30)), (0, (64, 96))):
+        loader.set_epoch(epoch)
+        assert {tuple(batch.pixels.shape[1:3]) for batch in loader} == {shape}
+    loader.close()

@@ -79,7 +79,7 @@ def test_the_final_epochs_of_yolox_add_a_loss() -> None:
 
 
 # Steps and rates of Adam.
-STEPS = {"yolov3": 160, "yolox": 180, "centernet": 240}
+STEPS = {"yolov3": 160, "yolox": 200, "centernet": 240}
 RATES = {"yolox": 5e-3}
 
 
@@ -116,4 +116,4 @@ def test_two_pictures_are_learned_by_heart(name: str) -> None:
         best = best[best.labels.argsort()]
         assert best.labels.tolist() == target.labels.tolist()
         assert (pairwise_iou(best.boxes, target.boxes).diag() > 0.7).all()
-        assert (best.scores > 0.4).all()
+        assert (best.scores > 0.3).all()

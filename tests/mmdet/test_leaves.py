@@ -63,7 +63,7 @@ def settings(config: dict[str, Any]) -> list[Path]:
 
 
 # Group norms have no running statistics that could be fixed.
-ABOUT_BATCH_NORMS = dict.fromkeys(("gn", "gn+ws", "scratch"), ["model.backbone.norm_eval"])
+ABOUT_BATCH_NORMS = {name: ["model.backbone.norm_eval"] for name in ("gn", "gn+ws", "scratch")}
 
 ONE_PER_FAMILY = [
     pytest.param(f"{family.folder}/{entry.name}.py", id=family.folder)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from detzoo.optim.optimizers import SGD, AdamW, OptimizerConfig, ParameterGroup, ParameterRule
+from detzoo.optim.optimizers import SGD, Adam, AdamW, OptimizerConfig, ParameterGroup, ParameterRule
 
 
 class Toy(nn.Module):
@@ -58,7 +58,7 @@ def test_the_longest_rule_wins_over_others_and_over_the_general_scales() -> None
     assert found["backbone.2.bias"] == (2.0, 0.5)
 
 
-@pytest.mark.parametrize("config", [SGD(lr=0.1), AdamW(lr=0.1)])
+@pytest.mark.parametrize("config", [SGD(lr=0.1), Adam(lr=0.1), AdamW(lr=0.1)])
 def test_the_optimizer_holds_trained_parameters_only(config: OptimizerConfig) -> None:
     model = Toy()
     optimizer = config.build(model)

@@ -6,7 +6,17 @@ import math
 import pytest
 
 from detzoo.config import ConfigError
-from detzoo.optim.schedules import Cosine, Policy, Poly, Schedule, Step, Warmup, epochs, iterations
+from detzoo.optim.schedules import (
+    Cosine,
+    Policy,
+    Poly,
+    Schedule,
+    Step,
+    Warmup,
+    YOLOXCosine,
+    epochs,
+    iterations,
+)
 from tests.shared import shared
 
 EPOCH = 100  # iterations, in the references
@@ -148,3 +158,17 @@ def test_warmup_is_shortened_but_never_lengthened() -> None:
 def test_a_run_has_a_length() -> None:
     with pytest.raises(ConfigError, match="length: 0 is not at least 1"):
         epochs(0)
+
+
+def test_yolox() -> None:
+    """A parabola, half a cosine, a constant; each iteration counts when it is over."""
+    schedule = Schedule(length=30, policy=YOLOXCosine(warmup=2, flat=8), warmup=None)
+    assert schedule.factor(0, 10) == pytest.approx((1 / 20) ** 2)
+    assert schedule.factor(19, 10) == pytest.approx(1.0)
+    middle = 0.05 + 0.95 / 2
+    assert schedule.factor(119, 10) == pytest.approx(middle)  # ten of the twenty epochs between
+    assert schedule.factor(218, 10) > 0.05
+    assert {schedule.factor(i, 10) for i in range(219, 300)} == {0.05}
+    stretched = schedule.stretched_to(15).policy
+    assert stretched == YOLOXCosine(warmup=1, flat=4)
+    assert schedule.stretched_to(1).policy == YOLOXCosine(warmup=1, flat=0)

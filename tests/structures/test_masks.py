@@ -230,6 +230,15 @@ def test_pasting_equals_sampling_at_every_pixel() -> None:
     assert pasted[:4].flatten(1).any(1).all()
 
 
+def test_a_box_without_width_shows_its_middle_to_both_sides() -> None:
+    grid = torch.zeros(1, 4, 4)
+    grid[0, :, 1:3] = 1
+    (pasted,) = paste_masks(grid, torch.tensor([[3.0, 1.0, 3.0, 5.0]]), (6, 6), 0.5)
+    assert [row.tolist() for row in pasted.nonzero()] == [
+        [y, x] for y in range(1, 5) for x in (2, 3)
+    ]
+
+
 def test_pasting_nothing_and_empty_boxes() -> None:
     assert paste_masks(torch.zeros((0, 9, 9)), torch.zeros((0, 4)), (4, 5), 0.5).shape == (0, 4, 5)
     point = torch.tensor([[3.0, 3.0, 3.0, 3.0], [2.0, 1.0, 2.0, 4.0]])

@@ -22,6 +22,10 @@ from detzoo import checkpoint
 from detzoo.checkpoint import Checkpoint
 from detzoo.data.dataset import DetectionDataset
 from detzoo.errors import CheckpointError
+from detzoo.heads.roi.box_head import BoxHeadConfig
+from detzoo.heads.roi.dynamic import DynamicRoIHeadConfig
+from detzoo.heads.roi.standard import StandardRoIHeadConfig
+from detzoo.losses.boxes import SmoothL1Loss
 from detzoo.optim.optimizers import AdamW
 from detzoo.train.loop import train
 from tests.train.tiny import build, make_data, tiny_experiment, tiny_two_stage
@@ -181,6 +185,33 @@ def test_a_finished_run_can_be_lengthened(
     result = train(longer, build(longer), data, None, tmp_path / "run", resume=True)
     assert result.iterations == 12
     assert "resuming with a changed setting: schedule.length 2 -> 3" in capsys.readouterr().out
+
+
+def test_what_dynamic_rcnn_adapts_is_kept(tmp_path: Path) -> None:
+    """It is in no published checkpoint, so it travels with the rest of the training."""
+    config = tiny_two_stage()
+    standard = config.roi_head
+    assert isinstance(standard, StandardRoIHeadConfig)
+    roi_head = DynamicRoIHeadConfig(
+        extractor=standard.extractor,
+        box_head=BoxHeadConfig(fc_channels=16, box_loss=SmoothL1Loss()),
+        sampler=standard.sampler,
+        update_interval=3,
+    )
+    experiment = tiny_experiment(model=dataclasses.replace(config, roi_head=roi_head))
+    data = make_data(tmp_path / "data")
+    whole = build(experiment)
+    train(experiment, whole, data, None, tmp_path / "whole")
+    schedule = dataclasses.replace(experiment.schedule, length=1)
+    half = dataclasses.replace(experiment, schedule=schedule)
+    train(half, build(half), data, None, tmp_path / "run")
+    resumed = build(experiment)
+    train(experiment, resumed, data, None, tmp_path / "run", resume=True)
+    buffers = dict(resumed.named_buffers())
+    assert buffers["roi_head.steps"].item() == 8
+    assert buffers["roi_head.min_positive_iou"].item() != roi_head.first_iou
+    for name, value in whole.named_buffers():
+        assert torch.equal(buffers[name], value), name
 
 
 class TestRefusals:

@@ -107,7 +107,7 @@ def test_anything_else_is_refused(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write({"meta": {"x": content}}, tmp_path / "x")
-    with pytest.raises(pickle.UnpicklingError, match="[Uu]nsupported"):
+    with pytest.raises(pickle.UnpicklingError, match=r"[Uu]nsupported"):
         read(tmp_path / "x")
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
