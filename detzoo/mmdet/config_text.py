@@ -11,10 +11,10 @@ from __future__ import annotations
 import ast
 import operator
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from detzoo.errors import ConfigError
+from detzoo.mmdet.read_config import merge_settings
 
 _PATH_LINE = re.compile(r"^[^\s'\"#=(),\[\]{}]+\.py[ \t]*$", re.MULTILINE)
 # More than a hundred times what the largest configuration of the zoo holds.
@@ -40,22 +40,9 @@ def parse_config(text: str, source: str) -> dict[str, Any]:
     for start, end in zip(starts, ends):
         reader = _Reader(source, text.count("\n", 0, start))
         # Bases come before the files that change them.
-        config = merge(config, reader.read(text[start:end]))
+        config = merge_settings(config, reader.read(text[start:end]), source)
     config.pop("_base_", None)
     return config
-
-
-def merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
-    """``base`` with ``change``: dicts meet key by key, unless ``_delete_`` asks for replacement."""
-    merged = dict(base)
-    for key, value in change.items():
-        if isinstance(value, dict):
-            old = merged.get(key)
-            keeps = isinstance(old, dict) and not value.get("_delete_", False)
-            value = {name: item for name, item in value.items() if name != "_delete_"}
-            value = merge(old if keeps and isinstance(old, dict) else {}, value)
-        merged[key] = value
-    return merged
 
 
 class _Reader:

@@ -42,7 +42,7 @@ def _read(path: Path, readers: tuple[Path, ...]) -> dict[str, Any]:
         if twice:
             raise ConfigError(f"{path}: two of its _base_ files define {', '.join(twice)}.")
         base |= inherited
-    return _merge(base, _fill_in(own, base, path), str(path), "")
+    return merge_settings(base, _fill_in(own, base, path), str(path))
 
 
 def _execute(path: Path, readers: tuple[Path, ...]) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def _fill_in(value: Any, base: Mapping[str, Any], path: Path) -> Any:
     return value
 
 
-def _merge(base: Any, change: Mapping[str, Any], source: str, path: str) -> Any:
+def merge_settings(base: Any, change: Mapping[str, Any], source: str, path: str = "") -> Any:
     """``base`` with the settings of ``change`` in their places, dictionary by dictionary."""
     if isinstance(base, (list, tuple)):
         return _merge_elements(base, change, source, path)
@@ -114,11 +114,11 @@ def _merge(base: Any, change: Mapping[str, Any], source: str, path: str) -> Any:
         if not isinstance(value, Mapping):
             merged[key] = value
         elif value.get("_delete_", False) or key not in base:
-            merged[key] = _merge({}, _without_mark(value), source, place)
+            merged[key] = merge_settings({}, _without_mark(value), source, place)
         elif isinstance(base[key], Mapping) or (
             isinstance(base[key], (list, tuple)) and _names_elements(value)
         ):
-            merged[key] = _merge(base[key], _without_mark(value), source, place)
+            merged[key] = merge_settings(base[key], _without_mark(value), source, place)
         else:
             raise ConfigError(
                 f"{source}: {place}: settings by name are to change {base[key]!r}, which has none. "
@@ -139,7 +139,7 @@ def _merge_elements(
         both = isinstance(value, Mapping) and isinstance(old, Mapping)
         keep = both and not value.get("_delete_", False)
         if isinstance(value, Mapping):
-            value = _merge(old if keep else {}, _without_mark(value), source, place)
+            value = merge_settings(old if keep else {}, _without_mark(value), source, place)
         elements[int(key)] = value
     return elements
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from detzoo.errors import ConfigError
-from detzoo.mmdet.config_text import merge, parse_config
+from detzoo.mmdet.config_text import parse_config
+from detzoo.mmdet.read_config import merge_settings
 from detzoo.mmdet.read_config import read_config
 from detzoo.weights.files import read_file
 from tests.mmdet.config_dump import dump
@@ -144,7 +145,7 @@ def test_values_that_multiply_are_counted() -> None:
 def test_merge() -> None:
     base = {"a": {"b": 1, "c": {"d": 2}}, "e": 3, "f": [1]}
     change = {"a": {"c": {"d": 4, "g": 5}}, "e": {"_delete_": True, "h": 6}, "f": None}
-    assert merge(base, change) == {
+    assert merge_settings(base, change, "x.pth") == {
         "a": {"b": 1, "c": {"d": 4, "g": 5}},
         "e": {"h": 6},
         "f": None,
