@@ -7,8 +7,7 @@ import pytest
 
 from detzoo.errors import ConfigError
 from detzoo.mmdet.config_text import parse_config
-from detzoo.mmdet.read_config import merge_settings
-from detzoo.mmdet.read_config import read_config
+from detzoo.mmdet.read_config import merge_settings, read_config
 from detzoo.weights.files import read_file
 from tests.mmdet.config_dump import dump
 from tests.mmdet.published import published_configs
