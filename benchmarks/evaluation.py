@@ -1,6 +1,6 @@
 """Time and memory of scoring a data set of the size of COCO val2017.
 
-    python benchmarks/evaluation.py --kind segm --images 500 --annotations 3678
+    python -m benchmarks.evaluation --kind segm --images 500 --annotations 3678
 
 Data is made here: annotations of random sizes in 80 classes, detections of which six in ten lie
 near an annotation.
@@ -9,12 +9,15 @@ near an annotation.
 from __future__ import annotations
 
 import argparse
+import json
 import resource
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
 
+from detzoo.benchmark.machine import describe_machine
 from detzoo.evaluate import (
     CocoEvaluator,
     Evaluator,
@@ -98,6 +101,7 @@ def main() -> None:
     parser.add_argument("--annotations", type=int, default=36781)
     parser.add_argument("--per-image", type=int, help="default: 100, 1000 for proposals")
     parser.add_argument("--kind", choices=["bbox", "segm", "voc", "proposal"], default="bbox")
+    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     count = options.per_image or (1000 if options.kind == "proposal" else 100)
     torch.set_num_threads(1)
@@ -127,6 +131,18 @@ def main() -> None:
         f"scoring {scoring:.1f} s; peak memory {peak_mib():.0f} MiB, {before:.0f} MiB before "
         f"scoring; {metrics.main_name} {metrics.main:.4f}"
     )
+    if options.json:
+        row = {
+            "kind": options.kind,
+            "images": options.images,
+            "annotations": options.annotations,
+            "per_image": count,
+            "seconds": collecting + preparing + scoring,
+            "peak_mib": peak_mib(),
+        }
+        machine = describe_machine(torch.device("cpu"))
+        content = {"what": "evaluation", "machine": machine, "rows": [row]}
+        options.json.write_text(json.dumps(content, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -6,10 +6,16 @@ Each command runs in a process of its own, all in turns; the table has medians.
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
+
+import torch
+
+from detzoo.benchmark.machine import describe_machine
 
 COMMANDS = {
     "python": ["-c", "pass"],
@@ -26,17 +32,24 @@ COMMANDS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
     seconds: dict[str, list[float]] = {name: [] for name in COMMANDS}
-    for _ in range(rounds):
+    for _ in range(options.rounds):
         for name, arguments in COMMANDS.items():
             start = time.perf_counter()
             subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
             seconds[name].append(time.perf_counter() - start)
-    torch = statistics.median(seconds["import torch"])
+    of_torch = statistics.median(seconds["import torch"])
+    rows = []
     for name, times in seconds.items():
         median = statistics.median(times)
-        print(f"{name:28} {median:6.2f} s  {median / torch:5.2f} of torch's own import")
+        rows.append({"command": name, "seconds": median, "of_torch": median / of_torch})
+        print(f"{name:28} {median:6.2f} s  {median / of_torch:5.2f} of torch's own import")
+    if options.json:
+        machine = describe_machine(torch.device("cpu"))
+        content = {"what": "startup", "machine": machine, "rows": rows}
+        options.json.write_text(json.dumps(content, indent=1) + "\n")
 
 
 if __name__ == "__main__":

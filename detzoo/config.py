@@ -42,8 +42,8 @@ T = TypeVar("T")
 @dataclass_transform(kw_only_default=True, frozen_default=True)
 def config(cls: type[T]) -> type[T]:
     """Makes ``cls`` a frozen, keyword-only dataclass that can be part of a configuration."""
-    made = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
-    if any(field.name == "type" for field in dataclasses.fields(made)):  # type: ignore[arg-type]
+    made: Any = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+    if any(field.name == "type" for field in dataclasses.fields(made)):
         raise TypeError(f"{cls.__name__}: 'type' is the class name in the saved form")
     return made
 

@@ -1,10 +1,28 @@
-"""Devices by name."""
+"""Devices by name, and the precision in which they compute."""
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 import torch
 
-from detzoo.errors import DeviceError
+from detzoo.errors import ConfigError, DeviceError
+
+Precision = Literal["fp32", "bf16", "fp16"]
+_TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def check_precision(name: str) -> Precision:
+    """``name``, if it is that of a precision; else raises :class:`ConfigError`."""
+    for precision in get_args(Precision):
+        if name == precision:
+            return precision
+    raise ConfigError(f"--precision {name}: is not one of {', '.join(get_args(Precision))}")
+
+
+def autocast(device: torch.device, precision: Precision) -> torch.autocast:
+    """A context in which layers compute in ``precision``, where torch deems that safe."""
+    return torch.autocast(device.type, _TYPES[precision], enabled=precision != "fp32")
 
 
 def resolve_device(name: str | torch.device | None = None) -> torch.device:

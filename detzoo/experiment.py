@@ -11,6 +11,7 @@ from detzoo.data.dataset import DetectionDataset
 from detzoo.data.sample import Transform
 from detzoo.data.views import Views
 from detzoo.detectors.base import Detector, DetectorConfig
+from detzoo.devices import Precision
 from detzoo.errors import DataError
 from detzoo.optim.ema import EMA
 from detzoo.optim.optimizers import SGD, OptimizerConfig
@@ -93,7 +94,7 @@ class Experiment:
     schedule: Schedule = Schedule()
     # Images per step over all devices for which the learning rate was chosen.
     reference_batch: int = 16
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Precision = "fp32"
     # Fixed scale of the loss in fp16; None adapts it.
     loss_scale: float | None = None
     max_gradient_norm: float | None = None

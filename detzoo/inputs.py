@@ -15,6 +15,7 @@ from detzoo.errors import DataError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from typing_extensions import TypeIs
 
 ImageLike = Union[str, "os.PathLike[str]", np.ndarray, "Image"]
 VIDEO_EXTENSIONS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
@@ -61,8 +62,8 @@ def read_inputs(inputs: ImageLike | Iterable[ImageLike]) -> Iterator[tuple[str, 
     (H, W); images of Pillow are converted. Raises :class:`DataError` for what is no image.
     """
     if isinstance(inputs, (str, os.PathLike, np.ndarray)) or _is_pillow(inputs):
-        inputs = [inputs]  # type: ignore[list-item]
-    for item in inputs:  # type: ignore[union-attr]
+        inputs = [inputs]
+    for item in inputs:
         if isinstance(item, (str, os.PathLike)):
             for file in find_files(item):
                 yield str(file), read_image(file)
@@ -70,13 +71,13 @@ def read_inputs(inputs: ImageLike | Iterable[ImageLike]) -> Iterator[tuple[str, 
             yield "", _to_bgr(item)
 
 
-def _is_pillow(item: object) -> bool:
+def _is_pillow(item: object) -> TypeIs[Image]:
     return type(item).__module__.startswith("PIL.")
 
 
 def _to_bgr(item: object) -> np.ndarray:
     if _is_pillow(item):
-        return np.ascontiguousarray(np.asarray(item.convert("RGB"))[..., ::-1])  # type: ignore[attr-defined]
+        return np.ascontiguousarray(np.asarray(item.convert("RGB"))[..., ::-1])
     if not isinstance(item, np.ndarray):
         raise DataError(
             f"a {type(item).__name__} is no image: give paths, numpy arrays or images of Pillow."

@@ -12,6 +12,7 @@ import torch
 from detzoo.data.loader import collate
 from detzoo.data.sample import Sample, apply
 from detzoo.detectors.base import Detector
+from detzoo.devices import Precision, autocast
 from detzoo.errors import ConfigError
 from detzoo.experiment import Experiment
 from detzoo.inputs import ImageLike, read_inputs
@@ -23,8 +24,11 @@ from detzoo.tiles import merge_tiles, place_tiles
 class Predictor:
     """Finds objects in images. ``class_names`` are those that the weights were trained for."""
 
-    def __init__(self, experiment: Experiment, model: Detector) -> None:
+    def __init__(
+        self, experiment: Experiment, model: Detector, precision: Precision = "fp32"
+    ) -> None:
         self.experiment = experiment
+        self.precision = precision
         self.model = model.eval()
         self.transforms = experiment.data.test_transforms
         # Those of each view of an image: most recipes have one.
@@ -111,11 +115,12 @@ class Predictor:
     def _run(self, samples: Sequence[Sequence[Sample]], min_score: float) -> list[Detections]:
         """Detections of each image, given by its views, in its own pixels."""
         views = [self.model.preprocess(collate(view, with_targets=False)) for view in zip(*samples)]
-        if len(views) > 1:
-            merged = self.model.detect_views(views)
-            return [image[image.scores >= min_score].to("cpu") for image in merged]
         images = views[0]
-        detections = self.model.detect(self.model.extract_features(images.pixels), images)
+        with autocast(self.device, self.precision):
+            if len(views) > 1:
+                merged = self.model.detect_views(views)
+                return [image[image.scores >= min_score].to("cpu") for image in merged]
+            detections = self.model(images)
         confident = [image[image.scores >= min_score] for image in detections]
         return [image.to_original(info).to("cpu") for image, info in zip(confident, images.infos)]
 

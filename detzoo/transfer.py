@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from detzoo.backbones.base import PretrainedModules
 from detzoo.backbones.other_names import to_backbone_names
 from detzoo.backbones.pretrained import find_pretrained
-from detzoo.backbones.timm import SCHEME, TimmBackbone, timm_weights
 from detzoo.checkpoint import is_counter, load_strictly, mismatches, read_weights
 from detzoo.detectors.base import Detector
 from detzoo.errors import CheckpointError
@@ -82,25 +82,24 @@ def initialise(
     )
 
 
-def initialise_backbone(modules: Sequence[nn.Module], pretrained: str) -> BackboneReport:
+def initialise_backbone(modules: PretrainedModules, pretrained: str) -> BackboneReport:
     """Loads the weights called ``pretrained`` into ``modules``: the backbone, and stages shared by
     the regions, whose names in the weights continue the backbone's.
 
     Raises :class:`CheckpointError` when the file cannot be found or belongs to another backbone.
     """
-    path: Path | str
-    if isinstance(modules[0], TimmBackbone) and pretrained.startswith(SCHEME):
-        path, weights = pretrained, timm_weights(pretrained, modules[0])
-    else:
-        path = find_pretrained(pretrained)
-        weights = to_backbone_names(read_weights(path).tensors)
+    source: Path | str = pretrained
+    weights = modules[0].own_weights(pretrained)
+    if weights is None:
+        source = find_pretrained(pretrained)
+        weights = to_backbone_names(read_weights(source).tensors)
     own = {name: value for module in modules for name, value in module.state_dict().items()}
     fitting = {name: value for name, value in weights.items() if name in own}
     wrong = [text for text in mismatches(own, fitting) if not text.startswith("missing ")]
     if wrong or not fitting:
         reason = "; ".join(wrong[:6]) or "no name of its tensors is known"
         raise CheckpointError(
-            f"{path}: does not fit the backbone that asks for {pretrained!r}: {reason}. "
+            f"{source}: does not fit the backbone that asks for {pretrained!r}: {reason}. "
             "Choose weights of the same architecture with --set model.backbone.pretrained=NAME, "
             "or train without: --from-scratch."
         )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 from torch import Tensor, nn
-from typing_extensions import Self
+from typing_extensions import Self, Unpack
 
 from detzoo.config import config
 
@@ -56,5 +57,13 @@ class Backbone(nn.Module, ABC):
             module.eval()
         return self
 
+    def own_weights(self, name: str) -> Mapping[str, Tensor] | None:
+        """The weights called ``name`` where the backbone finds them itself, else None."""
+        return None
+
     @abstractmethod
     def forward(self, x: Tensor) -> tuple[Tensor, ...]: ...
+
+
+# A backbone, and modules elsewhere that start from its pretrained weights too.
+PretrainedModules = tuple[Backbone, Unpack[tuple[nn.Module, ...]]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 from dataclasses import dataclass
@@ -10,12 +9,10 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from detzoo.backbones.base import BackboneConfig
 from detzoo.backbones.residual import BlockLayers, Bottleneck, conv3x3
-from detzoo.backbones.staged import StagedBackbone, check_stages
+from detzoo.backbones.staged import StagedBackbone, StagedConfig
 from detzoo.config import config
 from detzoo.layers.convolution import Convolution, Deformable, PlainConvolution
-from detzoo.layers.norm import BatchNorm, Norm
 
 STEM_CHANNELS = 32
 DEFORMABLE_STAGES = (1, 2, 3)
@@ -62,22 +59,14 @@ VARIANTS: dict[Variant, Widths] = {
 
 
 @config
-class RegNetConfig(BackboneConfig):
+class RegNetConfig(StagedConfig):
     """RegNetX of a complexity in floating-point operations.
 
-    ``frozen_stages`` n keeps the stem and the first n stages as they are; 0 the stem alone, -1
-    nothing. With a ``deformable`` kind the 3x3 convolutions from the second stage on are of it.
+    With a ``deformable`` kind the 3x3 convolutions from the second stage on are of it.
     """
 
     variant: Variant = "3.2gf"
-    out_stages: tuple[int, ...] = (0, 1, 2, 3)
-    frozen_stages: int = 1
-    norm: Norm = BatchNorm(fixed_statistics=True)
     deformable: Deformable | None = None
-    checkpoint_activations: bool = False
-
-    def __post_init__(self) -> None:
-        check_stages(self.out_stages, self.frozen_stages, 4)
 
     @property
     def architecture(self) -> str:
@@ -85,11 +74,6 @@ class RegNetConfig(BackboneConfig):
 
     def build(self) -> RegNet:
         return RegNet(self)
-
-    def from_scratch(self) -> RegNetConfig:
-        return dataclasses.replace(
-            self, pretrained=None, frozen_stages=-1, norm=self.norm.from_scratch()
-        )
 
 
 class RegNet(StagedBackbone):

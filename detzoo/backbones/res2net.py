@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detzoo.backbones.base import BackboneConfig
 from detzoo.backbones.residual import (
     BlockLayers,
     DeepStem,
@@ -19,10 +17,10 @@ from detzoo.backbones.residual import (
     conv3x3,
 )
 from detzoo.backbones.resnet import BLOCKS, EXPANSION
-from detzoo.backbones.staged import StagedBackbone, check_stages
+from detzoo.backbones.staged import StagedBackbone, StagedConfig
 from detzoo.config import config
 from detzoo.layers.convolution import Conv2d
-from detzoo.layers.norm import BatchNorm, Norm, NormLayer
+from detzoo.layers.norm import NormLayer
 
 SCALES = 4
 BASE_WIDTH = 26  # channels of each scale in the first stage, of 64 planes
@@ -30,21 +28,10 @@ BASE_CHANNELS = 64
 
 
 @config
-class Res2NetConfig(BackboneConfig):
-    """Res2Net with four scales of width 26 ("v1d").
-
-    ``frozen_stages`` n keeps the stem and the first n stages as they are; 0 the stem alone, -1
-    nothing.
-    """
+class Res2NetConfig(StagedConfig):
+    """Res2Net with four scales of width 26 ("v1d")."""
 
     depth: Literal[50, 101, 152] = 101
-    out_stages: tuple[int, ...] = (0, 1, 2, 3)
-    frozen_stages: int = 1
-    norm: Norm = BatchNorm(fixed_statistics=True)
-    checkpoint_activations: bool = False
-
-    def __post_init__(self) -> None:
-        check_stages(self.out_stages, self.frozen_stages, 4)
 
     @property
     def architecture(self) -> str:
@@ -52,11 +39,6 @@ class Res2NetConfig(BackboneConfig):
 
     def build(self) -> Res2Net:
         return Res2Net(self)
-
-    def from_scratch(self) -> Res2NetConfig:
-        return dataclasses.replace(
-            self, pretrained=None, frozen_stages=-1, norm=self.norm.from_scratch()
-        )
 
 
 class Res2NetBlock(ResidualBlock):

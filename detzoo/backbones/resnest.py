@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detzoo.backbones.base import BackboneConfig
 from detzoo.backbones.residual import (
     BlockLayers,
     DeepStem,
@@ -19,7 +17,7 @@ from detzoo.backbones.residual import (
     initialised,
 )
 from detzoo.backbones.resnet import EXPANSION
-from detzoo.backbones.staged import StagedBackbone, check_stages
+from detzoo.backbones.staged import StagedBackbone, StagedConfig
 from detzoo.config import config
 from detzoo.layers.convolution import Conv2d
 from detzoo.layers.norm import BatchNorm, Norm
@@ -31,22 +29,12 @@ REDUCTION = 4
 
 
 @config
-class ResNeStConfig(BackboneConfig):
-    """ResNeSt with two splits.
-
-    ``frozen_stages`` n keeps the stem and the first n stages as they are; 0 the stem alone, -1
-    nothing.
-    """
+class ResNeStConfig(StagedConfig):
+    """ResNeSt with two splits."""
 
     depth: Literal[50, 101, 200] = 50
     stem_channels: int = 64
-    out_stages: tuple[int, ...] = (0, 1, 2, 3)
-    frozen_stages: int = 1
     norm: Norm = BatchNorm(synchronized=True)
-    checkpoint_activations: bool = False
-
-    def __post_init__(self) -> None:
-        check_stages(self.out_stages, self.frozen_stages, 4)
 
     @property
     def architecture(self) -> str:
@@ -54,11 +42,6 @@ class ResNeStConfig(BackboneConfig):
 
     def build(self) -> ResNeSt:
         return ResNeSt(self)
-
-    def from_scratch(self) -> ResNeStConfig:
-        return dataclasses.replace(
-            self, pretrained=None, frozen_stages=-1, norm=self.norm.from_scratch()
-        )
 
 
 class SplitAttention(ResidualBlock):

@@ -2,14 +2,40 @@
 
 from __future__ import annotations
 
+import dataclasses
 from abc import abstractmethod
 from collections.abc import Sequence
 
 from torch import Tensor, nn
+from typing_extensions import Self
 
-from detzoo.backbones.base import Backbone
+from detzoo.backbones.base import Backbone, BackboneConfig
+from detzoo.config import config
 from detzoo.errors import ConfigError
 from detzoo.layers.checkpoint import run_stage
+from detzoo.layers.norm import BatchNorm, Norm
+
+
+@config
+class StagedConfig(BackboneConfig):
+    """Four stages, of which ``out_stages`` (from 0) are returned.
+
+    ``frozen_stages`` n keeps the stem and the first n stages as they are; 0 the stem alone, -1
+    nothing.
+    """
+
+    out_stages: tuple[int, ...] = (0, 1, 2, 3)
+    frozen_stages: int = 1
+    norm: Norm = BatchNorm(fixed_statistics=True)
+    checkpoint_activations: bool = False
+
+    def __post_init__(self) -> None:
+        check_stages(self.out_stages, self.frozen_stages, 4)
+
+    def from_scratch(self) -> Self:
+        return dataclasses.replace(
+            self, pretrained=None, frozen_stages=-1, norm=self.norm.from_scratch()
+        )
 
 
 class StagedBackbone(Backbone):

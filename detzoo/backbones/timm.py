@@ -80,6 +80,9 @@ class TimmBackbone(Backbone):
             map_.shape[1] != width and map_.shape[3] == width for map_, width in zip(maps, channels)
         )
 
+    def own_weights(self, name: str) -> Mapping[str, Tensor] | None:
+        return timm_weights(name, self) if name.startswith(SCHEME) else None
+
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         maps = self.body(x)
         return tuple(

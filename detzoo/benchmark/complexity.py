@@ -33,7 +33,7 @@ def measure_complexity(model: Detector, height: int, width: int) -> list[PartCom
     pixels = torch.zeros((1, height, width, 3), dtype=torch.uint8)
     info = replace(ImageInfo.of((height, width)), padded_size=(height, width))
     batch = Batch(pixels, (info,))
-    counter = FlopCounterMode(display=False, custom_mapping=_deformable_mapping())
+    counter = _counter()
     # Not in inference, where convolutions take forms that the counter does not know.
     model = model.eval().requires_grad_(False)
     with torch.enable_grad(), counter:
@@ -44,6 +44,17 @@ def measure_complexity(model: Detector, height: int, width: int) -> list[PartCom
         PartComplexity(name, _parameters(part), sum(counts.get(f"{root}.{name}", {}).values()))
         for name, part in model.named_children()
     ]
+
+
+def count_operations(run: Callable[[], object]) -> int:
+    """All operations in a call of ``run``: a forward pass, or a whole training step."""
+    with _counter() as counter:
+        run()
+    return counter.get_total_flops()
+
+
+def _counter() -> FlopCounterMode:
+    return FlopCounterMode(display=False, custom_mapping=_deformable_mapping())
 
 
 def _parameters(module: nn.Module) -> int:

@@ -20,7 +20,7 @@ from detzoo.data.images import read_image
 from detzoo.data.loader import collate
 from detzoo.data.sample import Sample, Transform, apply
 from detzoo.detectors.base import Detector
-from detzoo.evaluate.run import AUTOCAST_TYPES, Precision
+from detzoo.devices import Precision, autocast
 from detzoo.structures import Batch, ImageInfo, Targets
 from detzoo.train.log import memory_in_use
 
@@ -129,15 +129,10 @@ def _prepared(subject: Subject, options: InferenceOptions) -> Callable[[Batch], 
     extract = model.extract_features
     if options.compiled:
         extract = torch.compile(extract)
-    autocast = torch.autocast(
-        model.device.type,
-        AUTOCAST_TYPES[options.precision],
-        enabled=options.precision != "fp32",
-    )
 
     @torch.inference_mode()
     def run(batch: Batch) -> int:
-        with autocast:
+        with autocast(model.device, options.precision):
             images = model.preprocess(batch)
             pixels = images.pixels.contiguous(memory_format=layout)
             detections = model.detect(extract(pixels), images)

@@ -13,7 +13,7 @@ from detzoo.benchmark.machine import reset_peak_memory, synchronize
 from detzoo.benchmark.spread import Spread
 from detzoo.data.dataset import DetectionDataset
 from detzoo.detectors.base import Detector
-from detzoo.evaluate.run import AUTOCAST_TYPES
+from detzoo.devices import autocast
 from detzoo.experiment import Experiment
 from detzoo.structures import Batch
 from detzoo.train.distributed import Processes
@@ -99,16 +99,12 @@ class _Step:
         for group in self.optimizer.param_groups:
             group["lr"] *= 1e-6
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=experiment.precision == "fp16")
-        self.autocast = torch.autocast(
-            self.device.type,
-            AUTOCAST_TYPES[experiment.precision],
-            enabled=experiment.precision != "fp32",
-        )
+        self.casting = autocast(self.device, experiment.precision)
 
     def __call__(self, batch: Batch, mark: Callable[[], None] = lambda: None) -> None:
         """Calls ``mark`` after the forward pass, after the backward pass and at the end."""
         on_device = batch.to(self.device)
-        with self.autocast:
+        with self.casting:
             losses = self.parallel(self.model.preprocess(on_device), on_device.targets)
         loss = total_loss(losses)
         mark()

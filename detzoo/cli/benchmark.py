@@ -11,6 +11,7 @@ import typer
 from detzoo.cli.common import (
     Device,
     JsonFile,
+    Precision,
     Settings,
     find_experiment,
     open_split,
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 benchmark = typer.Typer(
     no_args_is_help=True, help="Measure inference, training and loading.", rich_markup_mode="rich"
 )
-
-Precision = Annotated[str, typer.Option(help="fp32, bf16 or fp16.")]
 
 
 @benchmark.command("inference")
@@ -86,12 +85,12 @@ def inference(
 
     from detzoo.benchmark.inference import InferenceOptions, measure_inference
     from detzoo.benchmark.machine import describe_machine
-    from detzoo.devices import resolve_device
+    from detzoo.devices import check_precision, resolve_device
     from detzoo.files import write_json
     from detzoo.inputs import find_files
     from detzoo.layers.norm import set_folding
 
-    _check_precision(precision)
+    computes_in = check_precision(precision)
     if len(set(names)) < len(names):
         raise ConfigError(f"{' '.join(names)}: a model is named twice")
     if weights is not None and len(names) > 1:
@@ -104,7 +103,7 @@ def inference(
         num_images=num_images,
         warmup=warmup,
         batch_size=batch_size,
-        precision=precision,  # type: ignore[arg-type]
+        precision=computes_in,
         channels_last=channels_last,
         compiled=compile_model,
     )
@@ -297,11 +296,6 @@ def loader(
 # ---------------------------------------------------------------------------------- internals
 
 
-def _check_precision(precision: str) -> None:
-    if precision not in ("fp32", "bf16", "fp16"):
-        raise ConfigError(f"--precision {precision}: is not one of fp32, bf16, fp16")
-
-
 def _subject(
     name: str, weights: Path | None, settings: Sequence[str] | None, device: torch.device
 ) -> Subject:
@@ -333,10 +327,11 @@ def _training_setup(
 
     import torch
 
+    from detzoo.devices import check_precision
+
     experiment = find_experiment(name, settings)
     if precision is not None:
-        _check_precision(precision)
-        experiment = replace(experiment, precision=precision)  # type: ignore[arg-type]
+        experiment = replace(experiment, precision=check_precision(precision))
     changes: dict[str, Any] = {}
     if batch_size is not None:
         changes["images_per_device"] = batch_size

@@ -43,6 +43,9 @@ TtaFlip = Annotated[
     bool,
     typer.Option("--tta-flip", help="Also look at the mirrored image and merge what is found."),
 ]
+Precision = Annotated[
+    str, typer.Option(help="Compute in fp32, bf16 (faster, hardly less exact) or fp16.")
+]
 JsonFile = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Also write it to a JSON file.")
 ]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from detzoo.errors import ConfigError
 
 if TYPE_CHECKING:
-    from detzoo.logs import RunLog
+    from detzoo.logs import Axis, RunLog
 
 logs = typer.Typer(
     no_args_is_help=True,
@@ -52,7 +52,7 @@ def plot(
     names = [key.strip() for key in keys.split(",") if key.strip()]
     if not names:
         raise ConfigError(f"--keys {keys!r}: names nothing to draw")
-    draw_curves(_read(files), names, axis, out)  # type: ignore[arg-type]
+    draw_curves(_read(files), names, cast("Axis", axis), out)
     print(f"wrote {out}")
 
 

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from detzoo.cli.common import Device, JsonFile, TtaFlip, TtaScales, next_folder, with_views
+from detzoo.cli.common import (
+    Device,
+    JsonFile,
+    Precision,
+    TtaFlip,
+    TtaScales,
+    next_folder,
+    with_views,
+)
 from detzoo.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -47,6 +55,7 @@ def predict(
         Path | None,
         typer.Option(help="Weights for a zoo name, or a config file. Default: published ones."),
     ] = None,
+    precision: Precision = "fp32",
     device: Device = None,
 ) -> None:
     """Find objects in images and videos; draw them and write them as JSON.
@@ -63,6 +72,7 @@ def predict(
     """
     from rich.console import Console
 
+    from detzoo.devices import check_precision
     from detzoo.files import write_json
     from detzoo.inputs import find_files, is_video
     from detzoo.loading import load
@@ -71,9 +81,9 @@ def predict(
     files = [file for item in inputs for file in find_files(item)]
     folder = out if out is not None else next_folder(Path("runs"), "predict")
     targets = _target_names(files, folder)
-    predictor = load(source, weights, device)
+    predictor = load(source, weights, device, check_precision(precision))
     experiment = with_views(predictor.experiment, tta_scales, tta_flip)
-    predictor = Predictor(experiment, predictor.model)
+    predictor = Predictor(experiment, predictor.model, predictor.precision)
     _make_folder(folder)
 
     console = Console(highlight=False)

@@ -11,6 +11,7 @@ import typer
 from detzoo.cli.common import (
     Device,
     JsonFile,
+    Precision,
     TtaFlip,
     TtaScales,
     open_split,
@@ -73,6 +74,7 @@ def measure(
     tta_flip: TtaFlip = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Images at once.")] = 1,
     workers: Annotated[int, typer.Option(min=0, help="Processes that load images.")] = 2,
+    precision: Precision = "fp32",
     device: Device = None,
 ) -> None:
     """Evaluate a model on data. Classes meet by name.
@@ -92,6 +94,7 @@ def measure(
 
     from detzoo.data.loader import build_loader
     from detzoo.data.proposals import read_proposals, write_proposals
+    from detzoo.devices import check_precision
     from detzoo.evaluate import default_evaluators, detect, score, write_results
     from detzoo.evaluate.ground_truth import GroundTruth
     from detzoo.files import write_json
@@ -99,6 +102,7 @@ def measure(
 
     if metric is not None and metric not in METRICS:
         raise ConfigError(f"--metric {metric}: is not one of {', '.join(METRICS)}")
+    chosen = check_precision(precision)
     dataset = open_split(data, split, images)
     predictor = load(source, weights, device)
     experiment = with_views(predictor.experiment, tta_scales, tta_flip)
@@ -134,7 +138,10 @@ def measure(
     with Progress(transient=True) as progress:
         task = progress.add_task("detecting", total=len(dataset))
         results = detect(
-            predictor.model, *loaders, progress=lambda count: progress.advance(task, count)
+            predictor.model,
+            *loaders,
+            precision=chosen,
+            progress=lambda count: progress.advance(task, count),
         )
     metrics = score(evaluators, results)
     if save_detections is not None:

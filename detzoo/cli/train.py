@@ -203,9 +203,9 @@ def _with_options(
         data = replace(data, workers=workers)
     experiment = replace(experiment, data=data)
     if precision is not None:
-        if precision not in ("fp32", "bf16", "fp16"):
-            raise ConfigError(f"--precision {precision}: is not one of fp32, bf16, fp16")
-        experiment = replace(experiment, precision=precision)  # type: ignore[arg-type]
+        from detzoo.devices import check_precision
+
+        experiment = replace(experiment, precision=check_precision(precision))
     return experiment if seed is None else replace(experiment, seed=seed)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from detzoo.backbones.base import Backbone, BackboneConfig
+from detzoo.backbones.base import Backbone, BackboneConfig, PretrainedModules
 from detzoo.backbones.pretrained import pixels_of
 from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
@@ -87,7 +87,7 @@ class Detector(nn.Module, ABC):
     def device(self) -> torch.device:
         return self.pixel_mean.device
 
-    def pretrained_modules(self) -> tuple[nn.Module, ...]:
+    def pretrained_modules(self) -> PretrainedModules:
         """The modules that start from the backbone's pretrained weights, by the names therein."""
         return (self.backbone, *(() if self.neck is None else self.neck.pretrained_modules()))
 

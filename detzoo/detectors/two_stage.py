@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import Tensor
 from typing_extensions import Self
 
+from detzoo.backbones.base import PretrainedModules
 from detzoo.config import config
 from detzoo.detectors.base import Detector, DetectorConfig
 from detzoo.heads.base import ProposalHeadConfig, RoIHeadConfig
@@ -59,8 +60,10 @@ class TwoStage(Detector):
             self.rpn_head = config.rpn_head.build(channels, strides)
         self.roi_head = config.roi_head.build(channels, strides, num_classes)
 
-    def pretrained_modules(self) -> tuple[nn.Module, ...]:
-        return (*super().pretrained_modules(), *self.roi_head.pretrained_modules())
+    def pretrained_modules(self) -> PretrainedModules:
+        backbone, *beside = super().pretrained_modules()
+        beside += self.roi_head.pretrained_modules()
+        return (backbone, *beside)
 
     def class_parameters(self) -> dict[str, ClassRows]:
         return prefixed("roi_head", self.roi_head.class_parameters())

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Literal
 
 import torch
 import torch.distributed as dist
 
 from detzoo.detectors.base import Detector
+from detzoo.devices import Precision, autocast
 from detzoo.evaluate.cityscapes import CityscapesEvaluator
 from detzoo.evaluate.coco import CocoEvaluator, Kind
 from detzoo.evaluate.evaluator import Evaluator
@@ -21,9 +21,6 @@ from detzoo.evaluate.voc import VocEvaluator
 from detzoo.experiment import Metric
 from detzoo.ops.distributed import num_processes
 from detzoo.structures import Batch, Detections, ImageBatch
-
-Precision = Literal["fp32", "bf16", "fp16"]
-AUTOCAST_TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def default_evaluators(
@@ -84,11 +81,8 @@ def detect(
     results: list[ImageResult] = []
     was_training = model.training
     model.eval()
-    autocast = torch.autocast(
-        model.device.type, AUTOCAST_TYPES[precision], enabled=precision != "fp32"
-    )
     try:
-        with torch.inference_mode(), autocast:
+        with torch.inference_mode(), autocast(model.device, precision):
             for batches in zip(*views):
                 images = [model.preprocess(batch) for batch in batches]
                 for found, info in zip(see(model, images), images[0].infos):

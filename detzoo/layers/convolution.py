@@ -7,6 +7,8 @@ that a norm with fixed statistics can scale the kernel instead of the output.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -76,12 +78,12 @@ class DeformConv2d(Conv2d):
         in_channels: int,
         out_channels: int,
         kernel_size: int,
-        *,
         stride: int,
         padding: int,
         dilation: int,
         groups: int,
         bias: bool,
+        *,
         deformable_groups: int,
         modulated: bool,
     ) -> None:
@@ -119,6 +121,9 @@ class Convolution(ABC):
     """Which kind of convolution a layer is."""
 
     @abstractmethod
+    def module(self) -> Callable[..., Conv2d]:
+        """What makes the module, of the arguments of torch's convolution from channels to bias."""
+
     def build(
         self,
         in_channels: int,
@@ -132,48 +137,25 @@ class Convolution(ABC):
         bias: bool = False,
     ) -> Conv2d:
         """The module, with freshly initialised parameters."""
+        return self.module()(
+            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias
+        )
 
 
 @config
 class PlainConvolution(Convolution):
     """What every framework calls a convolution."""
 
-    def build(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int,
-        *,
-        stride: int = 1,
-        padding: int = 0,
-        dilation: int = 1,
-        groups: int = 1,
-        bias: bool = False,
-    ) -> Conv2d:
-        return Conv2d(
-            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias
-        )
+    def module(self) -> type[Conv2d]:
+        return Conv2d
 
 
 @config
 class WeightStandardized(Convolution):
     """Standardised filters; goes with group norm."""
 
-    def build(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int,
-        *,
-        stride: int = 1,
-        padding: int = 0,
-        dilation: int = 1,
-        groups: int = 1,
-        bias: bool = False,
-    ) -> WeightStandardizedConv2d:
-        return WeightStandardizedConv2d(
-            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias
-        )
+    def module(self) -> type[Conv2d]:
+        return WeightStandardizedConv2d
 
 
 @config
@@ -183,27 +165,5 @@ class Deformable(Convolution):
     groups: int = 1
     modulated: bool = False
 
-    def build(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int,
-        *,
-        stride: int = 1,
-        padding: int = 0,
-        dilation: int = 1,
-        groups: int = 1,
-        bias: bool = False,
-    ) -> DeformConv2d:
-        return DeformConv2d(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
-            groups=groups,
-            bias=bias,
-            deformable_groups=self.groups,
-            modulated=self.modulated,
-        )
+    def module(self) -> Callable[..., Conv2d]:
+        return partial(DeformConv2d, deformable_groups=self.groups, modulated=self.modulated)

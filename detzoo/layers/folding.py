@@ -51,10 +51,9 @@ class Folded:
             return torch.ops.mkldnn._convolution_pointwise(
                 x, self.kernel, self.bias, *place, then, [], ""
             )
-        # Added in place, to a copy: the sum takes no pass of its own over the map.
-        total = beside.to(self.dtype, memory_format=torch.channels_last, copy=True)
-        return torch.ops.mkldnn._convolution_pointwise_.binary(
-            total, x, self.kernel, self.bias, *place, "add", 1.0, "relu" if relu else None, [], ""
+        beside = beside.to(self.dtype, memory_format=torch.channels_last)
+        return torch.ops.mkldnn._convolution_pointwise.binary(
+            x, beside, self.kernel, self.bias, *place, "add", 1.0, "relu" if relu else None, [], ""
         )
 
     def __deepcopy__(self, memo: object) -> None:
@@ -113,7 +112,7 @@ def fold_once(norm: nn.BatchNorm2d | None, conv: Conv2d, known: Folded | None) -
 def _packable() -> tuple[torch.dtype, ...]:
     """The types for which this machine and this torch have fused convolutions."""
     here = torch.backends.mkldnn.is_available() and platform.machine() in ("x86_64", "AMD64")
-    ops = ("_convolution_pointwise", "_convolution_pointwise_", "_reorder_convolution_weight")
+    ops = ("_convolution_pointwise", "_reorder_convolution_weight")
     if not here or not all(hasattr(torch.ops.mkldnn, name) for name in ops):
         return ()
     return torch.float32, torch.bfloat16

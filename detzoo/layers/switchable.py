@@ -74,8 +74,17 @@ class SwitchableAtrousConv2d(AdaptiveConv2d):
     foldable = False  # the contexts mix channels
 
     def __init__(
-        self, in_channels: int, out_channels: int, *, stride: int, padding: int, dilation: int
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int,
+        padding: int,
+        dilation: int,
+        groups: int,
+        bias: bool,
     ) -> None:
+        assert (kernel_size, groups, bias) == (3, 1, False), "no other is defined"
         super().__init__(in_channels, out_channels, 3, stride, padding, dilation, bias=False)
         self.weight_diff = nn.Parameter(torch.zeros_like(self.weight))
         self.switch = nn.Conv2d(in_channels, 1, 1, stride)
@@ -110,40 +119,13 @@ class SwitchableAtrousConv2d(AdaptiveConv2d):
 class AdaptivelyStandardized(Convolution):
     """Standardised filters with a scale and a mean that keep pretrained filters as they are."""
 
-    def build(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int,
-        *,
-        stride: int = 1,
-        padding: int = 0,
-        dilation: int = 1,
-        groups: int = 1,
-        bias: bool = False,
-    ) -> AdaptiveConv2d:
-        return AdaptiveConv2d(
-            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias
-        )
+    def module(self) -> type[Conv2d]:
+        return AdaptiveConv2d
 
 
 @config
 class SwitchableAtrous(Convolution):
     """Two fields of view, of 3x3 cells and three times as wide, mixed cell by cell."""
 
-    def build(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int,
-        *,
-        stride: int = 1,
-        padding: int = 0,
-        dilation: int = 1,
-        groups: int = 1,
-        bias: bool = False,
-    ) -> SwitchableAtrousConv2d:
-        """The module; only for a ``kernel_size`` of 3, one group and no bias."""
-        return SwitchableAtrousConv2d(
-            in_channels, out_channels, stride=stride, padding=padding, dilation=dilation
-        )
+    def module(self) -> type[Conv2d]:
+        return SwitchableAtrousConv2d

@@ -6,7 +6,7 @@ The rules are told apart by the names themselves; each leaves the names of 2.28.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from torch import Tensor
 
@@ -36,7 +36,7 @@ def without_averages(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: value for name, value in tensors.items() if name not in seconds}
 
 
-def _offset_convolution(tensors: Mapping[str, Tensor]):  # type: ignore[no-untyped-def]
+def _offset_convolution(tensors: Mapping[str, Tensor]) -> Callable[[str], str]:
     """Deformable convolutions hold the one that gives their offsets: it was beside them."""
 
     def rename(name: str) -> str:

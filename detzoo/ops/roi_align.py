@@ -1,12 +1,14 @@
-"""RoIAlign over a feature pyramid."""
+"""RoIAlign (https://arxiv.org/abs/1703.06870) over one map, or over a feature pyramid."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import torch
+import torchvision
 from torch import Tensor
-from torchvision.ops import roi_align
+
+from detzoo.ops.weighted_rows import WeightedRows
 
 
 def rois_of(boxes: Sequence[Tensor]) -> Tensor:
@@ -34,17 +36,97 @@ def pyramid_roi_align(
 ) -> Tensor:
     """Each RoI (R, 5) from the level of its size -> (R, C, output_size, output_size).
 
-    ``sampling_ratio`` samples per bin and axis, 0 as many as the bin has cells. ``aligned`` shifts
-    by half a cell, as is right; old models were trained without.
+    The arguments are those of :func:`roi_align`.
     """
-    size = (output_size, output_size)
     if len(features) == 1:
-        return roi_align(features[0], rois, size, 1 / strides[0], sampling_ratio, aligned)
+        return roi_align(features[0], rois, output_size, strides[0], sampling_ratio, aligned)
     level = pyramid_level(rois, len(features), finest_scale)
     pooled, positions = [], []
     for index, (feature, stride) in enumerate(zip(features, strides)):
         position = (level == index).nonzero()[:, 0]
         positions.append(position)
-        pooled.append(roi_align(feature, rois[position], size, 1 / stride, sampling_ratio, aligned))
+        pooled.append(
+            roi_align(feature, rois[position], output_size, stride, sampling_ratio, aligned)
+        )
     # Undo the sorting by level.
     return torch.cat(pooled)[torch.cat(positions).argsort()]
+
+
+def roi_align(
+    feature: Tensor,
+    rois: Tensor,
+    output_size: int,
+    stride: int,
+    sampling_ratio: int = 0,
+    aligned: bool = True,
+) -> Tensor:
+    """RoIs (R, 5) of a map (B, C, H, W) -> (R, C, output_size, output_size).
+
+    ``sampling_ratio`` samples per bin and axis, 0 as many as the bin has cells. ``aligned`` shifts
+    by half a cell, as is right; old models were trained without.
+    """
+    by_rows = feature.device.type == "cpu" and sampling_ratio == 0 and len(rois) > 0
+    if by_rows and not torch.compiler.is_compiling():
+        return _align_by_rows(feature, rois, output_size, stride, aligned)
+    size = (output_size, output_size)
+    return torchvision.ops.roi_align(feature, rois, size, 1 / stride, sampling_ratio, aligned)
+
+
+def _align_by_rows(feature: Tensor, rois: Tensor, bins: int, stride: int, aligned: bool) -> Tensor:
+    """A bin is a weighted sum of cells, and a cell a row of all channels: fast on a processor.
+
+    The weights of a bin are a product of those along y and along x. RoIs with the same number of
+    samples per bin are treated together.
+    """
+    images, channels, height, width = feature.shape
+    corners = rois[:, 1:].detach() / stride - (0.5 if aligned else 0.0)
+    low, length = corners[:, :2], corners[:, 2:] - corners[:, :2]  # (R, 2) x, y in cells
+    if not aligned:
+        length = length.clamp(min=1)
+    limit = 4 * max(height, width)  # of what is far larger than the map, and of no size at all
+    samples = (length / bins).nan_to_num(0).clamp(0, limit).ceil().int()  # (R, 2)
+    kinds, kind = samples.unique(dim=0, return_inverse=True)
+    positions, index, weight, counts = [], [], [], []
+    for number, (along_x, along_y) in enumerate(kinds.tolist()):
+        position = (kind == number).nonzero()[:, 0]
+        start, extent = low[position], length[position]
+        x, x_weight = _cells(start[:, 0], extent[:, 0], bins, along_x, width)
+        y, y_weight = _cells(start[:, 1], extent[:, 1], bins, along_y, height)
+        # Axes: RoI, bin along y, bin along x, cell along y, cell along x.
+        first = rois[position, 0].int()[:, None, None, None, None] * (height * width)
+        cell = first + y[:, :, None, :, None] * width + x[:, None, :, None, :]
+        positions.append(position)
+        index.append(cell.flatten())
+        weight.append((y_weight[:, :, None, :, None] * x_weight[:, None, :, None, :]).flatten())
+        counts.append(cell.new_full((len(position) * bins**2,), cell[0, 0, 0].numel()))
+    count = torch.cat(counts)
+    starts = count.cumsum(0, dtype=count.dtype) - count
+    table = feature.permute(0, 2, 3, 1).reshape(images * height * width, channels)
+    rows = WeightedRows.apply(table, torch.cat(index), torch.cat(weight), starts)
+    pooled = rows.view(len(rois), bins, bins, channels)[torch.cat(positions).argsort()]
+    return pooled.permute(0, 3, 1, 2)
+
+
+def _cells(
+    start: Tensor, length: Tensor, bins: int, samples: int, cells: int
+) -> tuple[Tensor, Tensor]:
+    """Along one axis, which cells each bin is made of, and their weights: (n, bins, samples + 1).
+
+    A bin is the mean of ``samples`` equidistant points, at most a cell apart, each interpolated
+    between the two cells around it. Points more than a cell outside count as zero; a bin without
+    points is zero.
+    """
+    if samples == 0:
+        shape = (len(start), bins, 1)
+        return start.new_zeros(shape, dtype=torch.int32), start.new_zeros(shape)
+    number = torch.arange(bins * samples, device=start.device) + 0.5
+    point = start[:, None] + number * (length / (bins * samples))[:, None]
+    counts = (point >= -1) & (point <= cells)
+    point = torch.where(counts, point, 0).clamp(0, cells - 1).view(-1, bins, samples)
+    counts = counts.view_as(point)
+    first = point[..., :1].floor()
+    step = torch.arange(samples + 1, device=start.device)
+    # (n, bins, samples, samples + 1): how much of each point is each cell's.
+    share = (1 - (point[..., None] - first[..., None] - step).abs()).clamp(min=0)
+    weight = (share * counts[..., None]).sum(2) / samples
+    return (first + step).clamp(max=cells - 1).int(), weight

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -184,7 +184,9 @@ class PolygonMasks(TargetMasks):
         bitmaps = np.array([rasterize(parts, self.size) for parts in self.polygons], np.uint8)
         return BitmapMasks(torch.from_numpy(bitmaps.reshape(shape)))
 
-    def _map(self, change) -> tuple[tuple[np.ndarray, ...], ...]:  # type: ignore[no-untyped-def]
+    def _map(
+        self, change: Callable[[np.ndarray], np.ndarray]
+    ) -> tuple[tuple[np.ndarray, ...], ...]:
         return tuple(tuple(change(points) for points in parts) for parts in self.polygons)
 
 

@@ -34,6 +34,16 @@ class Priors:
             level = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
             return level.to(self.boxes.device)
 
+    def best_of_levels(self, values: Tensor, limit: int | None) -> Tensor:
+        """Values (..., P) -> indices (..., K) of the ``limit`` highest of each level; None: all."""
+        if limit is None:
+            return torch.arange(len(self), device=values.device).expand(values.shape)
+        best, start = [], 0
+        for level in values.split(self.level_sizes, -1):
+            best.append(level.topk(min(limit, level.shape[-1]), -1).indices + start)
+            start += level.shape[-1]
+        return torch.cat(best, -1)
+
 
 @dataclass(frozen=True)
 class DensePredictions:

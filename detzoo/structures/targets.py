@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -43,6 +43,10 @@ class Targets:
         return Targets(
             self.boxes[index], self.labels[index], self.ignored_boxes, masks, self.semantic_map
         )
+
+    def class_agnostic(self) -> Targets:
+        """The same objects, all of class 0."""
+        return replace(self, labels=torch.zeros_like(self.labels))
 
     def to(self, device: torch.device | str) -> Targets:
         return Targets(

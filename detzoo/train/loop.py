@@ -17,9 +17,9 @@ from detzoo.config import ConfigError, to_dict
 from detzoo.data.dataset import DetectionDataset
 from detzoo.data.loader import Loader, build_loader
 from detzoo.detectors.base import Detector
+from detzoo.devices import autocast
 from detzoo.errors import CheckpointError, DataError
 from detzoo.evaluate.metrics import Metrics
-from detzoo.evaluate.run import AUTOCAST_TYPES
 from detzoo.experiment import Experiment
 from detzoo.optim.schedules import Schedule
 from detzoo.structures import Batch
@@ -97,11 +97,7 @@ def train(
         )
         average = None if experiment.ema is None else experiment.ema.build(model)
         learner = Learner(model, optimizer, scaler, average)
-        autocast = torch.autocast(
-            device.type,
-            AUTOCAST_TYPES[experiment.precision],
-            enabled=experiment.precision != "fp32",
-        )
+        casting = autocast(device, experiment.precision)
         parallel = processes.parallel(model)
         sizes = experiment.data.batch_size
         validation = None
@@ -163,7 +159,7 @@ def train(
                 is_last = i == len(group) - 1
                 with processes.gradients_shared(parallel, now=is_last):
                     on_device = batch.to(device)
-                    with autocast:
+                    with casting:
                         images, targets = model.preprocess(on_device), on_device.targets
                         if sizes is not None:
                             images, targets = sizes.resize(

@@ -11,7 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import detzoo
 from detzoo.errors import CheckpointError
@@ -79,7 +79,7 @@ def download(addresses: Sequence[str], target: Path) -> None:
 
 
 @contextlib.contextmanager
-def _partial(target: Path) -> Iterator[tuple[Path, BinaryIO]]:
+def _partial(target: Path) -> Iterator[tuple[Path, IO[bytes]]]:
     """The file that ``target`` is downloaded to, and which no other process writes meanwhile."""
     partial = target.with_name(f".{target.name}.part")
     file = _lock(partial)
@@ -89,7 +89,7 @@ def _partial(target: Path) -> Iterator[tuple[Path, BinaryIO]]:
             dir=target.parent, prefix=partial.name, delete=False
         ) as own:
             try:
-                yield Path(own.name), own  # type: ignore[misc]
+                yield Path(own.name), own
             finally:
                 Path(own.name).unlink(missing_ok=True)
         return
@@ -100,7 +100,7 @@ def _partial(target: Path) -> Iterator[tuple[Path, BinaryIO]]:
             partial.unlink(missing_ok=True)
 
 
-def _lock(path: Path) -> BinaryIO | None:
+def _lock(path: Path) -> IO[bytes] | None:
     """``path``, open and locked until it is closed. None where files cannot be locked."""
     if fcntl is None:
         return None
@@ -118,7 +118,7 @@ def _lock(path: Path) -> BinaryIO | None:
         file.close()
 
 
-def _fetch(address: str, file: BinaryIO, partial: Path, name: str, report: Report) -> None:
+def _fetch(address: str, file: IO[bytes], partial: Path, name: str, report: Report) -> None:
     """The whole file from ``address``, verified. Raises :class:`_Failure` after all tries."""
     digits = hash_digits(name)
     fresh_tries = 0
@@ -142,7 +142,7 @@ def _fetch(address: str, file: BinaryIO, partial: Path, name: str, report: Repor
     raise _Failure(f"its content does not have the hash {digits} of its name", temporary=False)
 
 
-def _transfer(address: str, file: BinaryIO, report: Report) -> None:
+def _transfer(address: str, file: IO[bytes], report: Report) -> None:
     """Appends to ``file`` what it lacks. Raises :class:`_Failure` where that stops early."""
     done = file.seek(0, os.SEEK_END)
     headers = {"User-Agent": f"detzoo/{detzoo.__version__}", "Accept-Encoding": "identity"}
@@ -177,7 +177,7 @@ def _transfer(address: str, file: BinaryIO, report: Report) -> None:
 
 @contextlib.contextmanager
 def _asked(
-    request: urllib.request.Request, file: BinaryIO, done: int
+    request: urllib.request.Request, file: IO[bytes], done: int
 ) -> Iterator[http.client.HTTPResponse | None]:
     """The answer to ``request``, or None when it says that the ``done`` bytes are all there are."""
     try:

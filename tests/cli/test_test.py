@@ -107,3 +107,10 @@ def test_bad_options(detzoo: Run, retinanet: Path, scenes: Path) -> None:
     assert_refused(
         detzoo(*base, scenes, *FAST, "--json", "no/such/folder/m.json"), "no/such/folder/m.json"
     )
+
+
+def test_precision(detzoo: Run, retinanet: Path, scenes: Path) -> None:
+    outcome = detzoo("test", retinanet, "--data", scenes, *FAST, "--precision", "bf16")
+    assert outcome.code == 0, outcome
+    outcome = detzoo("test", retinanet, "--data", scenes, *FAST, "--precision", "half")
+    assert_refused(outcome, "--precision half: is not one of fp32, bf16, fp16")

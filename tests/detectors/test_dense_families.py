@@ -8,11 +8,14 @@ import pytest
 import torch
 from torch import nn
 
+from detzoo import zoo
 from detzoo.detectors.base import Detector
 from detzoo.ops.boxes import pairwise_iou
+from detzoo.structures import ImageBatch, ImageInfo
 from tests.detectors import dense_models, models
 from tests.detectors.test_edge_cases import TARGETS, assert_every_parameter_learns
 from tests.detectors.test_overfit import scenes
+from tests.detectors.waiting import Waiting
 
 
 def build(name: str) -> Detector:
@@ -29,6 +32,38 @@ def build(name: str) -> Detector:
 def test_training(name: str, case: str) -> None:
     model = build(name)
     assert_every_parameter_learns(model, model(models.images(), TARGETS[case]))
+
+
+@pytest.mark.parametrize("name", dense_models.NAMES)
+def test_a_training_step_never_waits_for_the_device(name: str) -> None:
+    assert_never_waits(build(name), models.images())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "yolox_nano_8x8_300e_coco",
+        "ssdlite_mobilenetv2_scratch_600e_coco",
+        "yolov3_mobilenetv2_320_300e_coco",
+        "centernet_resnet18_140e_coco",
+        "retinanet_r50_fpn_1x_coco",
+    ],
+)
+def test_nor_does_that_of_other_heads(name: str) -> None:
+    model = zoo.find(name).experiment.model.build(models.CLASSES).train()
+    pixels = torch.rand((2, 3, 320, 320))
+    infos = tuple(
+        dataclasses.replace(ImageInfo.of((320, 320), id=i), padded_size=(320, 320))
+        for i in range(2)
+    )
+    assert_never_waits(model, ImageBatch(pixels, infos))
+
+
+def assert_never_waits(model: Detector, images: ImageBatch) -> None:
+    with Waiting() as waiting:
+        losses = model(images, TARGETS["ordinary"])
+        torch.stack([v.sum() for name, v in losses.items() if "loss" in name]).sum().backward()
+    assert waiting.places == []
 
 
 @pytest.mark.parametrize("name", dense_models.NAMES)

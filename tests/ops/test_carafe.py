@@ -37,6 +37,12 @@ def test_equals_the_loop(size: int, scale: int) -> None:
     torch.testing.assert_close(carafe(x, kernels), slow(x, kernels, scale))
 
 
+@pytest.mark.parametrize("size", [1, 3])
+def test_images_do_not_depend_on_each_other(size: int) -> None:
+    x, kernels = inputs(size)
+    torch.testing.assert_close(carafe(x[1:], kernels[1:]), carafe(x, kernels)[1:])
+
+
 def test_any_memory_format() -> None:
     x, kernels = inputs()
     last = (value.contiguous(memory_format=torch.channels_last) for value in (x, kernels))
@@ -44,7 +50,7 @@ def test_any_memory_format() -> None:
 
 
 def test_gradients() -> None:
-    x, kernels = (value[:1, :, :4, :4].clone().requires_grad_() for value in inputs())
+    x, kernels = (value[:, :, :4, :4].clone().requires_grad_() for value in inputs())
     torch.autograd.gradcheck(carafe, (x[:, :, :2, :2], kernels))
 
 
@@ -54,5 +60,9 @@ def test_half_precision_maps_stay_so() -> None:
 
 
 def test_no_images() -> None:
-    out = carafe(torch.zeros(0, 3, 4, 5), torch.zeros(0, 9, 8, 10))
+    x = torch.zeros(0, 3, 4, 5, requires_grad=True)
+    out = carafe(x, torch.zeros(0, 9, 8, 10))
     assert out.shape == (0, 3, 8, 10)
+    out.sum().backward()
+    assert x.grad is not None
+    assert x.grad.shape == x.shape

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import math
 
+import pytest
 import torch
+import torchvision
 from torch import Tensor
-from torchvision.ops import roi_align
 
-from detzoo.ops.roi_align import pyramid_level, pyramid_roi_align, rois_of
+from detzoo.ops.roi_align import pyramid_level, pyramid_roi_align, roi_align, rois_of
 from tests.ops import reference
 
 
@@ -55,7 +56,7 @@ def test_each_roi_comes_from_its_level() -> None:
         scale = math.sqrt((roi[3] - roi[1]) * (roi[4] - roi[2]))
         level = min(max(math.floor(math.log2(scale / 14)), 0), 2)
         levels.add(level)
-        alone = roi_align(features[level], roi[None], (2, 2), 1 / strides[level], 2, True)
+        alone = roi_align(features[level], roi[None], 2, strides[level], 2)
         torch.testing.assert_close(regions, alone[0])
     assert levels == {0, 1, 2}
 
@@ -89,6 +90,52 @@ def test_no_rois() -> None:
     assert not features[0].grad.any()
 
 
+ODD_ROIS = torch.tensor(
+    [
+        [0, 10, 10, 10, 50],  # no width
+        [0, 20, 20, 10, 10],  # turned inside out
+        [0, -100, -100, -50, -50],  # outside
+        [1, 100, 70, 2000, 90],  # reaches far out
+        [1, 0, 0, 128, 96],  # all
+        [1, -5, -5, 5, 5],
+        [0, 3.2, 4.1, 3.3, 4.15],  # part of a cell
+        [1, 7, 9, 61, 30],
+        [1, 60, 2, 70, 95],
+    ]
+)
+
+
+@pytest.mark.parametrize("aligned", [True, False])
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_as_torchvision(aligned: bool, layout: torch.memory_format) -> None:
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randn((2, 3, 24, 32), generator=generator, dtype=torch.double)
+    maps = [values.clone(memory_format=layout).requires_grad_() for _ in range(2)]
+    rois = ODD_ROIS.double()
+    ours = roi_align(maps[0], rois, 7, 4, aligned=aligned)
+    theirs = torchvision.ops.roi_align(maps[1], rois, (7, 7), 1 / 4, 0, aligned)
+    torch.testing.assert_close(ours, theirs)
+    weight = torch.randn(ours.shape, generator=generator, dtype=torch.double)
+    for pooled in (ours, theirs):
+        (pooled * weight).sum().backward()
+    torch.testing.assert_close(maps[0].grad, maps[1].grad)
+
+
+def test_what_is_no_number_harms_only_itself() -> None:
+    values = torch.rand((1, 3, 8, 8))
+    rois = torch.tensor([[0, torch.nan, 0, 10, 10], [0, 4, 4, 20, 20], [0, 0, 0, torch.inf, 9]])
+    pooled = roi_align(values, rois, 2, 4)
+    torch.testing.assert_close(pooled[1:2], roi_align(values, rois[1:2], 2, 4))
+
+
+def test_bf16() -> None:
+    values = torch.rand((1, 8, 24, 32))
+    rois = torch.tensor([[0, 7, 9, 61, 30.0]])
+    pooled = roi_align(values.bfloat16(), rois, 7, 4)
+    assert pooled.dtype == torch.bfloat16
+    torch.testing.assert_close(pooled.float(), roi_align(values, rois, 7, 4), atol=0.01, rtol=0.01)
+
+
 def test_gradients_reach_every_level() -> None:
     generator = torch.Generator().manual_seed(0)
     fine = torch.randn((1, 2, 6, 6), generator=generator, dtype=torch.double, requires_grad=True)
@@ -101,7 +148,7 @@ def test_gradients_reach_every_level() -> None:
             (4, 8),
             rois,
             output_size=2,
-            sampling_ratio=2,
+            sampling_ratio=0,
             aligned=True,
             finest_scale=8.0,
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import torch
 
@@ -22,6 +24,7 @@ from tests.parity.compare import (
     match_detections,
 )
 from tests.parity.corners import check_corners
+from tests.parity.double import float64
 from tests.parity.reference import Reference
 
 # Fields that say where weights come from and what raw pixels look like: a model's numbers on
@@ -53,10 +56,13 @@ def check_same_model(experiment: Experiment, of_reference: Experiment) -> Findin
 
 def check_numbers(experiment: Experiment, reference: Reference) -> list[Finding]:
     """Evaluation and training on the reference's weights and inputs."""
-    model = our.build(experiment, reference)
-    findings = check_evaluation(model, reference)
-    # PointRend draws random points in training: it has no losses to compare.
-    return findings if "loss_error" in reference else findings + check_training(model, reference)
+    with float64() if reference.is_double else contextlib.nullcontext():
+        model = our.build(experiment, reference)
+        findings = check_evaluation(model, reference)
+        # PointRend draws random points in training: it has no losses to compare.
+        if "loss_error" not in reference:
+            findings += check_training(model, reference)
+        return findings
 
 
 @torch.no_grad()

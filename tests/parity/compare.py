@@ -102,7 +102,7 @@ def match_detections(ours: np.ndarray, theirs: np.ndarray) -> tuple[list[tuple[i
         fits = free & (theirs[:, 0] == row[0]) & (np.abs(theirs[:, 1] - row[1]) <= SCORE)
         gaps = np.abs(theirs[:, 2:] - row[2:])
         close = (gaps <= 0.01 + 1e-4 * np.abs(theirs[:, 2:])).all(1)
-        fits &= close | (_iou(row[2:], theirs[:, 2:]) > IOU)
+        fits &= close | (pairwise_iou(row[None, 2:], theirs[:, 2:])[0] > IOU)
         if fits.any():
             # The score decides between rows with the same box: SOLO's have none.
             distance = np.where(fits, gaps.sum(1) + np.abs(theirs[:, 1] - row[1]), np.inf)
@@ -138,8 +138,11 @@ def compare_mask_scores(
     return Finding("mask scores", worst, problem)
 
 
-def _iou(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
-    common = (high - low).clip(0).prod(1)
-    union = (box[2:] - box[:2]).prod() + (boxes[:, 2:] - boxes[:, :2]).prod(1) - common
+def pairwise_iou(ones: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """(N, 4) and (M, 4) xyxy -> (N, M)."""
+    low = np.maximum(ones[:, None, :2], others[:, :2])
+    high = np.minimum(ones[:, None, 2:], others[:, 2:])
+    common = (high - low).clip(0).prod(-1)
+    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(1) for boxes in (ones, others)]
+    union = areas[0][:, None] + areas[1] - common
     return common / np.maximum(union, 1e-9)

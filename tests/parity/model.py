@@ -29,7 +29,7 @@ def build(experiment: Experiment, reference: Reference) -> Detector:
     num_classes = len(experiment.class_names)
     model = _without_randomness(experiment.model).build(num_classes)
     fill(model, reference.calibration)
-    return model
+    return model.to(torch.get_default_dtype())
 
 
 def fill(model: nn.Module, calibration: dict[str, tuple[float, float]]) -> None:
@@ -54,9 +54,8 @@ def image_batch(count: int, shape: tuple[int, int], *, with_proposals: bool = Fa
     infos = tuple(dataclasses.replace(ImageInfo.of(size), padded_size=shape) for size in sizes)
     # In the memory format of the references: on a CPU, batch statistics in channels-last format
     # are so much less exact that gradients of deep networks differ by a hundredth.
-    pixels = torch.from_numpy(inputs.images(count, shape))
     proposals = inputs.proposals(count) if with_proposals else []
-    return ImageBatch(pixels, infos, tuple(torch.from_numpy(boxes) for boxes in proposals))
+    return ImageBatch(_tensor(inputs.images(count, shape)), infos, tuple(map(_tensor, proposals)))
 
 
 def target_list(
@@ -65,7 +64,7 @@ def target_list(
     """The references' ground truth."""
     targets = [
         Targets.of(
-            torch.from_numpy(target["boxes"]),
+            _tensor(target["boxes"]),
             torch.from_numpy(target["labels"]),
             BitmapMasks(torch.from_numpy(target["masks"])),
         )
@@ -75,6 +74,10 @@ def target_list(
         return targets
     maps = torch.from_numpy(inputs.semantic_map(count, STUFF_CLASSES)[:, 0]).to(torch.uint8)
     return [dataclasses.replace(t, semantic_map=own) for t, own in zip(targets, maps)]
+
+
+def _tensor(values: np.ndarray) -> Tensor:
+    return torch.from_numpy(values).to(torch.get_default_dtype())
 
 
 def summarise(features: tuple[Tensor, ...]) -> np.ndarray:

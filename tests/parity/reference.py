@@ -47,6 +47,11 @@ class Reference:
         return height, width
 
     @property
+    def is_double(self) -> bool:
+        """Whether it was computed in float64."""
+        return "precision" in self and str(self["precision"]) == "float64"
+
+    @property
     def losses(self) -> dict[str, float]:
         """Losses and their sum; the names without ``loss`` are metrics and left out."""
         pairs = zip(self["loss_names"].tolist(), self["loss_values"].tolist())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from detzoo.assigners.approximate import ApproximateIoUAssigner
@@ -98,25 +97,11 @@ class GuidedRetinaHead(GuidedAnchorHead):
         anchors = self.anchors(predictions)
         out = []
         for image, info in enumerate(infos):
-            priors, labels = _candidates(
-                scores[image], predictions.priors.level_sizes, select.pre_nms, select.min_score
-            )
+            best = predictions.priors.best_of_levels(scores[image].amax(1), select.pre_nms)
+            row, labels = (scores[image, best] > select.min_score).nonzero(as_tuple=True)
+            priors = best[row]
             boxes = self.config.coder.decode(
                 anchors[image, priors], predictions.box_deltas[image, priors].float(), info.size
             )
             out.append(Candidates(boxes, scores[image, priors, labels], labels, labels))
         return out
-
-
-def _candidates(
-    scores: Tensor, level_sizes: Sequence[int], limit: int | None, min_score: float
-) -> tuple[Tensor, Tensor]:
-    """Scores (P, C) -> prior and label of those above ``min_score`` in a level's best priors."""
-    best, start = [], 0
-    for level in scores.amax(1).split(level_sizes):
-        count = len(level) if limit is None else min(limit, len(level))
-        best.append(level.topk(count).indices + start)
-        start += len(level)
-    prior = torch.cat(best)
-    row, label = (scores[prior] > min_score).nonzero(as_tuple=True)
-    return prior[row], label

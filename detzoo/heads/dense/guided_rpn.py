@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
 import torch
@@ -100,8 +99,7 @@ class GuidedRPNHead(GuidedAnchorHead, ProposalHead):
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
     ) -> dict[str, Tensor]:
-        objects = [dataclasses.replace(t, labels=torch.zeros_like(t.labels)) for t in targets]
-        losses = super().loss(predictions, objects, infos)
+        losses = super().loss(predictions, [t.class_agnostic() for t in targets], infos)
         return {
             "loss_rpn_cls": losses["loss_cls"],
             "loss_rpn_bbox": losses["loss_bbox"],
@@ -125,16 +123,10 @@ class GuidedRPNHead(GuidedAnchorHead, ProposalHead):
         scores = self.config.classification_loss.scores(predictions.cls_logits.float())[..., 0]
         if not self.training:
             scores = scores.masked_fill(~self.counts(predictions), -1.0)
-        limit = self._select.pre_nms
         anchors, level = self.anchors(predictions), predictions.priors.level
         out = []
         for image, info in enumerate(infos):
-            best, start = [], 0
-            for part in scores[image].split(predictions.priors.level_sizes):
-                count = len(part) if limit is None else min(limit, len(part))
-                best.append(part.topk(count).indices + start)
-                start += len(part)
-            index = torch.cat(best)
+            index = predictions.priors.best_of_levels(scores[image], self._select.pre_nms)
             index = index[scores[image, index] >= 0]
             boxes = self.config.coder.decode(
                 anchors[image, index], predictions.box_deltas[image, index].float(), info.size

@@ -155,7 +155,7 @@ class PAAHead(ATSSLayers):
             scores = config.scoring.scores(predictions.cls_logits[image].float())
             quality = predictions.quality_logits[image].float().sigmoid()
             scores = (scores * quality[:, None]).sqrt()  # (P, C)
-            best = best_of_levels(scores.amax(1), priors.level_sizes, limit)
+            best = priors.best_of_levels(scores.amax(1), limit)
             codes = predictions.box_deltas[image, best].float()
             boxes = self.decode_boxes(priors, best, codes, info.size)
             row, labels = (scores[best] > config.select.min_score).nonzero(as_tuple=True)
@@ -164,17 +164,6 @@ class PAAHead(ATSSLayers):
 
     def select(self, candidates: Sequence[Candidates]) -> list[Detections]:
         return [vote(self.config.select(image), image) for image in candidates]
-
-
-def best_of_levels(values: Tensor, level_sizes: tuple[int, ...], limit: int | None) -> Tensor:
-    """Indices of the ``limit`` highest of ``values`` (P,) in each level; None: all of them."""
-    if limit is None:
-        return torch.arange(len(values), device=values.device)
-    best, start = [], 0
-    for level in values.split(level_sizes):
-        best.append(level.topk(min(limit, len(level))).indices + start)
-        start += len(level)
-    return torch.cat(best)
 
 
 def vote(detections: Detections, candidates: Candidates) -> Detections:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
 import torch
@@ -83,8 +82,7 @@ class RPNHead(DenseHead, ProposalHead):
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
     ) -> dict[str, Tensor]:
-        objects = [dataclasses.replace(t, labels=torch.zeros_like(t.labels)) for t in targets]
-        losses = super().loss(predictions, objects, infos)
+        losses = super().loss(predictions, [t.class_agnostic() for t in targets], infos)
         return {"loss_rpn_cls": losses["loss_cls"], "loss_rpn_bbox": losses["loss_bbox"]}
 
     def propose(
@@ -96,13 +94,7 @@ class RPNHead(DenseHead, ProposalHead):
     def decode(self, predictions: DensePredictions, infos: Sequence[ImageInfo]) -> list[Candidates]:
         """The best anchors of each level; boxes suppress each other within a level only."""
         scores = self.config.classification_loss.scores(predictions.cls_logits.float())[..., 0]
-        limit = self._select.pre_nms
-        best, start = [], 0
-        for level in scores.split(predictions.priors.level_sizes, 1):
-            count = level.shape[1] if limit is None else min(limit, level.shape[1])
-            best.append(level.topk(count, 1).indices + start)
-            start += level.shape[1]
-        index = torch.cat(best, 1)  # (B, K)
+        index = predictions.priors.best_of_levels(scores, self._select.pre_nms)  # (B, K)
         deltas = predictions.box_deltas.gather(1, index[..., None].expand(-1, -1, 4)).float()
         scores, level = scores.gather(1, index), predictions.priors.level[index]
         references = predictions.priors.boxes[index]

@@ -14,6 +14,7 @@ from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseHead, DenseHeadConfig, DenseTargets
 from detzoo.layers.conv import ConvModule
+from detzoo.layers.module_list import ModuleList
 from detzoo.layers.norm import Norm
 from detzoo.losses.boxes import BoxLoss, SmoothL1Loss
 from detzoo.losses.classification import ClassificationLoss, SoftmaxCrossEntropy
@@ -62,7 +63,8 @@ class SSDHead(DenseHead):
         num_classes: int,
     ) -> None:
         super().__init__(config, strides, num_classes)
-        self.cls_convs, self.reg_convs = nn.ModuleList(), nn.ModuleList()
+        self.cls_convs = ModuleList[nn.Sequential]()
+        self.reg_convs = ModuleList[nn.Sequential]()
         for level, channels in enumerate(in_channels):
             boxes = config.priors.num_on(level)
             for convs, width in ((self.cls_convs, self.num_outputs), (self.reg_convs, 4)):
@@ -111,7 +113,7 @@ class SSDHead(DenseHead):
                 groups=self.config.priors.num_on(level),
                 shared=self.config.classification_loss.num_outputs(0),
             )
-            name = f"cls_convs.{level}.{len(convs) - 1}"  # type: ignore[arg-type]
+            name = f"cls_convs.{level}.{len(convs) - 1}"
             parameters |= {f"{name}.weight": rows, f"{name}.bias": rows}
         return parameters
 

@@ -28,6 +28,26 @@ class RowsAndColumns:
     rows: Tensor
 
 
+class ProductHead(MaskGridHead[RowsAndColumns]):
+    """A cell's mask is that of its column times that of its row."""
+
+    def masks(
+        self,
+        maps: RowsAndColumns,
+        level: int,
+        image: int,
+        cells: Tensor,
+        size: tuple[int, int] | None,
+    ) -> Tensor:
+        columns, rows = (x[image].float().sigmoid() for x in (maps.columns, maps.rows))
+        if size is not None:
+            columns, rows = (
+                F.interpolate(x[None], size, mode="bilinear")[0] for x in (columns, rows)
+            )
+        grid = len(columns)
+        return columns[cells % grid] * rows[cells // grid]
+
+
 @config
 class DecoupledSOLOHeadConfig(MaskGridHeadConfig):
     """Columns and rows have a tower each."""
@@ -38,7 +58,7 @@ class DecoupledSOLOHeadConfig(MaskGridHeadConfig):
         return DecoupledSOLOHead(self, in_channels, strides, num_classes)
 
 
-class DecoupledSOLOHead(MaskGridHead[RowsAndColumns]):
+class DecoupledSOLOHead(ProductHead):
     """Children ``mask_convs_x``, ``mask_convs_y``, ``conv_mask_list_x``, ``conv_mask_list_y``."""
 
     def __init__(
@@ -62,16 +82,6 @@ class DecoupledSOLOHead(MaskGridHead[RowsAndColumns]):
             self.conv_mask_list_x[level](columns), self.conv_mask_list_y[level](rows)
         )
 
-    def masks(
-        self,
-        maps: RowsAndColumns,
-        level: int,
-        image: int,
-        cells: Tensor,
-        size: tuple[int, int] | None,
-    ) -> Tensor:
-        return _products(maps, image, cells, size)
-
 
 @config
 class DecoupledSOLOLightHeadConfig(MaskGridHeadConfig):
@@ -85,7 +95,7 @@ class DecoupledSOLOLightHeadConfig(MaskGridHeadConfig):
         return DecoupledSOLOLightHead(self, in_channels, strides, num_classes)
 
 
-class DecoupledSOLOLightHead(MaskGridHead[RowsAndColumns]):
+class DecoupledSOLOLightHead(ProductHead):
     """Children ``mask_convs``, ``conv_mask_list_x``, ``conv_mask_list_y``."""
 
     def __init__(
@@ -104,16 +114,6 @@ class DecoupledSOLOLightHead(MaskGridHead[RowsAndColumns]):
         x = _doubled(self.mask_convs(torch.cat([x, coordinates(x)], 1)))
         return RowsAndColumns(self.conv_mask_list_x[level](x), self.conv_mask_list_y[level](x))
 
-    def masks(
-        self,
-        maps: RowsAndColumns,
-        level: int,
-        image: int,
-        cells: Tensor,
-        size: tuple[int, int] | None,
-    ) -> Tensor:
-        return _products(maps, image, cells, size)
-
 
 def _predictors(config: MaskGridHeadConfig) -> nn.ModuleList:
     return nn.ModuleList(nn.Conv2d(config.channels, grid, 3, padding=1) for grid in config.grids)
@@ -121,14 +121,3 @@ def _predictors(config: MaskGridHeadConfig) -> nn.ModuleList:
 
 def _doubled(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2, mode="bilinear")
-
-
-def _products(
-    maps: RowsAndColumns, image: int, cells: Tensor, size: tuple[int, int] | None
-) -> Tensor:
-    """Probabilities of the masks of ``cells`` (N,), at ``size`` or at the maps' own."""
-    columns, rows = (x[image].float().sigmoid() for x in (maps.columns, maps.rows))
-    if size is not None:
-        columns, rows = (F.interpolate(x[None], size, mode="bilinear")[0] for x in (columns, rows))
-    grid = len(columns)
-    return columns[cells % grid] * rows[cells // grid]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -144,9 +144,9 @@ class DeformableTransformer(nn.Module):
 class LayerStack(nn.Module):
     """Child ``layers``."""
 
-    def __init__(self, layers: object) -> None:
+    def __init__(self, layers: Iterable[nn.Module]) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(layers)  # type: ignore[arg-type]
+        self.layers = nn.ModuleList(layers)
 
 
 class DeformableEncoderLayer(nn.Module):

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torchvision.ops import roi_align
 
 from detzoo.config import config
 from detzoo.heads.roi.base import RegionExtractor, RegionPooling
 from detzoo.layers.conv import ConvModule
 from detzoo.layers.generalized_attention import GeneralizedAttention
+from detzoo.ops.roi_align import roi_align
 
 
 @config
@@ -42,11 +42,8 @@ class AllLevelsPooling(RegionPooling):
         self.post_module = GeneralizedAttention(channels, num_heads=6, key_stride=2)
 
     def forward(self, features: Sequence[Tensor], rois: Tensor) -> Tensor:
-        size = (self.config.output_size,) * 2
+        size, samples = self.config.output_size, self.config.sampling_ratio
         levels = []
         for feature, stride in zip(features, self.strides):
-            pooled = roi_align(
-                feature, rois, size, 1 / stride, self.config.sampling_ratio, aligned=True
-            )
-            levels.append(self.pre_module(pooled))
+            levels.append(self.pre_module(roi_align(feature, rois, size, stride, samples)))
         return self.post_module(torch.stack(levels).sum(0))

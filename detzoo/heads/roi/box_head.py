@@ -10,6 +10,8 @@ from detzoo.coders.delta import DeltaCoder
 from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.roi.base import RegionBoxHead, RegionBoxHeadConfig
+from detzoo.heads.roi.layers import hidden_layers
+from detzoo.heads.roi.regions import num_regions
 from detzoo.layers.conv import ConvModule
 from detzoo.layers.convolution import Convolution, PlainConvolution
 from detzoo.layers.norm import Norm
@@ -18,7 +20,6 @@ from detzoo.losses.boxes import BoxLoss, L1Loss
 from detzoo.losses.classification import ClassificationLoss, SoftmaxCrossEntropy
 from detzoo.losses.seesaw import SeesawLossConfig
 from detzoo.ops.boxes import clip_boxes
-from detzoo.ops.distributed import average_over_processes
 from detzoo.structures import Candidates, ImageInfo
 
 
@@ -71,14 +72,10 @@ class BoxHead(RegionBoxHead):
             )
             width = config.conv_channels
         self.averages = config.num_shared_fcs == 0
+        self.shared_fcs = nn.ModuleList()
         if not self.averages:
             width *= region_size**2
-        self.shared_fcs = nn.ModuleList()
-        for _ in range(config.num_shared_fcs):
-            layer = nn.Linear(width, config.fc_channels)
-            nn.init.xavier_uniform_(layer.weight)
-            nn.init.zeros_(layer.bias)
-            self.shared_fcs.append(layer)
+            self.shared_fcs = hidden_layers(width, config.fc_channels, config.num_shared_fcs)
             width = config.fc_channels
         self.loss_cls = config.classification_loss.build(num_classes)
         linear = NormalizedLinear if config.normalized_classifier else nn.Linear
@@ -111,7 +108,7 @@ class BoxHead(RegionBoxHead):
         self, logits: Tensor, deltas: Tensor, regions: Tensor, labels: Tensor, target_boxes: Tensor
     ) -> dict[str, Tensor]:
         logits = logits.float()
-        count = average_over_processes(labels.new_tensor(max(len(labels), 1)).float())
+        count = num_regions(labels)
         predicted, wanted = self.compared(deltas, regions, labels, target_boxes)
         weights = predicted.new_ones(len(predicted))
         return {

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.roi.base import RegionBoxHead, RegionBoxHeadConfig
+from detzoo.heads.roi.layers import hidden_layers
+from detzoo.heads.roi.regions import num_regions
 from detzoo.losses.classification import ClassificationLoss, SoftmaxCrossEntropy
-from detzoo.ops.distributed import average_over_processes
 from detzoo.structures import Candidates, ImageInfo
 
 
@@ -33,13 +34,9 @@ class RegionClassifier(RegionBoxHead):
     ) -> None:
         super().__init__()
         self.num_classes = num_classes
-        self.shared_fcs = nn.ModuleList()
         width = in_channels * region_size**2
-        for _ in range(config.num_fcs):
-            layer = nn.Linear(width, config.fc_channels)
-            nn.init.xavier_uniform_(layer.weight)
-            nn.init.zeros_(layer.bias)
-            self.shared_fcs.append(layer)
+        self.shared_fcs = hidden_layers(width, config.fc_channels, config.num_fcs)
+        if config.num_fcs:
             width = config.fc_channels
         self.loss_cls = config.classification_loss.build(num_classes)
         self.fc_cls = nn.Linear(width, self.loss_cls.num_outputs(num_classes))
@@ -60,7 +57,7 @@ class RegionClassifier(RegionBoxHead):
     def loss(
         self, logits: Tensor, deltas: Tensor, regions: Tensor, labels: Tensor, target_boxes: Tensor
     ) -> dict[str, Tensor]:
-        count = average_over_processes(labels.new_tensor(max(len(labels), 1)).float())
+        count = num_regions(labels)
         return self.loss_cls.losses(logits.float(), labels, count)
 
     def classification_losses(self, logits: Tensor, labels: Tensor) -> Tensor:

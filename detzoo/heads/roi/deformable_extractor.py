@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import roi_align
 
 from detzoo.config import config
 from detzoo.heads.roi.base import RegionExtractor, RegionPooling
 from detzoo.ops.deform_roi_pool import deform_roi_pool
-from detzoo.ops.roi_align import pyramid_level
+from detzoo.ops.roi_align import pyramid_level, roi_align
 
 HIDDEN_CHANNELS = 1024
 SHIFT_SCALE = 0.1  # of the predicted shifts, as a share of the region
@@ -77,7 +76,7 @@ class DeformableLayer(nn.Module):
 
     def forward(self, feature: Tensor, rois: Tensor) -> Tensor:
         """RoIs (R, 5) -> (R, C, output_size, output_size)."""
-        size = (self.output_size, self.output_size)
-        first = roi_align(feature, rois, size, 1 / self.stride, aligned=True)
-        shifts = self.offset_fc(first.flatten(1)).unflatten(1, (2, *size))
+        first = roi_align(feature, rois, self.output_size, self.stride)
+        shifts = self.offset_fc(first.flatten(1))
+        shifts = shifts.unflatten(1, (2, self.output_size, self.output_size))
         return deform_roi_pool(feature, rois, SHIFT_SCALE * shifts, stride=self.stride)

@@ -19,6 +19,7 @@ from detzoo.heads.roi.regions import (
     SampledRegions,
     box_candidates,
     label_regions,
+    num_regions,
     sampled_rois,
 )
 from detzoo.heads.roi.views import EVERY_SCORE, predict_averaged
@@ -166,7 +167,7 @@ class DynamicRoIHead(RoIHead):
         labels = torch.cat([one.labels for one in sampled])
         wanted_boxes = torch.cat([one.target_boxes(own) for one, own in zip(sampled, targets)])
         predicted, wanted = head.compared(deltas, regions, labels, wanted_boxes)
-        count = average_over_processes(labels.new_tensor(max(len(labels), 1)).float())
+        count = num_regions(labels)
         box_loss = smooth_l1(predicted - wanted, self.beta).sum() / count
         losses = head.loss_cls.losses(logits.float(), labels, count)
         return {**losses, "loss_bbox": self.loss_weight * box_loss}, wanted[:, :2].abs().mean(1)

@@ -8,47 +8,33 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from detzoo.assigners.base import Assigner
-from detzoo.assigners.max_iou import MaxIoUAssigner
 from detzoo.config import config
-from detzoo.heads.base import RoIHead, RoIHeadConfig
-from detzoo.heads.class_rows import ClassRows, prefixed
 from detzoo.heads.roi.base import RegionBoxHeadConfig, RegionExtractor
 from detzoo.heads.roi.classifier import RegionClassifierConfig
 from detzoo.heads.roi.extractor import RoIExtractor
 from detzoo.heads.roi.grid_head import GridHeadConfig
-from detzoo.heads.roi.regions import (
-    SampledRegions,
-    box_candidates,
-    box_losses,
-    draw_regions,
-    sampled_rois,
-)
+from detzoo.heads.roi.one_stage import OneStageRoIHead, OneStageRoIHeadConfig
+from detzoo.heads.roi.regions import SampledRegions
 from detzoo.ops.boxes import clip_boxes
 from detzoo.ops.roi_align import rois_of
 from detzoo.postprocess.nms import NMS
 from detzoo.postprocess.select import Select
-from detzoo.samplers.base import Sampler
-from detzoo.samplers.random import RandomSampler
-from detzoo.structures import Candidates, Detections, ImageInfo, Targets
+from detzoo.structures import Detections, ImageInfo, Targets
 
 
 @config
-class GridRoIHeadConfig(RoIHeadConfig):
+class GridRoIHeadConfig(OneStageRoIHeadConfig):
     """Classes of regions, and the boxes of those detected.
 
     The grid head trains on ``max_regions`` positive regions, whose centre and size are changed by
     up to ``jitter`` times their size: as they come, they are too good.
     """
 
-    extractor: RegionExtractor = RoIExtractor()
     box_head: RegionBoxHeadConfig = RegionClassifierConfig()
     grid_extractor: RegionExtractor = RoIExtractor(output_size=14)
     grid_head: GridHeadConfig = GridHeadConfig()
     jitter: float = 0.15
     max_regions: int = 192
-    assigner: Assigner = MaxIoUAssigner(positive_iou=0.5, negative_iou=0.5, min_positive_iou=0.5)
-    sampler: Sampler = RandomSampler(num=512, positive_fraction=0.25, adds_targets=True)
     select: Select = Select(min_score=0.03, suppression=NMS(max_iou=0.3), max_detections=100)
 
     @property
@@ -61,8 +47,10 @@ class GridRoIHeadConfig(RoIHeadConfig):
         return GridRoIHead(self, in_channels, strides, num_classes)
 
 
-class GridRoIHead(RoIHead):
-    """Children ``bbox_roi_extractor``, ``bbox_head``, ``grid_roi_extractor``, ``grid_head``."""
+class GridRoIHead(OneStageRoIHead):
+    """Children ``grid_roi_extractor`` and ``grid_head``, besides the base's."""
+
+    config: GridRoIHeadConfig
 
     def __init__(
         self,
@@ -71,20 +59,11 @@ class GridRoIHead(RoIHead):
         strides: Sequence[int],
         num_classes: int,
     ) -> None:
-        super().__init__()
-        self.config = config
-        self.num_classes = num_classes
-        self.bbox_roi_extractor = config.extractor.build(in_channels, strides)
-        self.bbox_head = config.box_head.build(
-            self.bbox_roi_extractor.out_channels, config.extractor.output_size, num_classes
-        )
+        super().__init__(config, in_channels, strides, num_classes)
         self.grid_roi_extractor = config.grid_extractor.build(in_channels, strides)
         self.grid_head = config.grid_head.build(
             self.grid_roi_extractor.out_channels, config.grid_extractor.output_size
         )
-
-    def class_parameters(self) -> dict[str, ClassRows]:
-        return prefixed("bbox_head", self.bbox_head.class_parameters())
 
     # ------------------------------------------------------------------------------ training
 
@@ -95,12 +74,7 @@ class GridRoIHead(RoIHead):
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
     ) -> dict[str, Tensor]:
-        boxes = [image.boxes for image in proposals]
-        sampled = draw_regions(
-            boxes, targets, self.config.assigner, self.config.sampler, self.num_classes
-        )
-        logits, deltas = self.bbox_head(self.bbox_roi_extractor(features, sampled_rois(sampled)))
-        losses = box_losses(self.bbox_head, logits, deltas, sampled, targets)
+        sampled, losses = self.train_boxes(features, proposals, targets)
         return losses | self._grid_loss(features, sampled, targets, infos)
 
     def _grid_loss(
@@ -135,8 +109,7 @@ class GridRoIHead(RoIHead):
         infos: Sequence[ImageInfo],
     ) -> list[Detections]:
         """Regions that are detected get the box of their grid, which may reach off the image."""
-        candidates = self.decode(features, proposals, infos)
-        detections = [self.config.select(image) for image in candidates]
+        detections = self.detect(features, proposals, infos)
         rois = rois_of([image.boxes for image in detections])
         heatmaps, _ = self.grid_head(self.grid_roi_extractor(features, rois))
         boxes = self.grid_head.boxes(heatmaps, rois[:, 1:])
@@ -145,18 +118,6 @@ class GridRoIHead(RoIHead):
             dataclasses.replace(image, boxes=own)
             for image, own in zip(detections, boxes.split(counts))
         ]
-
-    def decode(
-        self,
-        features: Sequence[Tensor],
-        proposals: Sequence[Detections],
-        infos: Sequence[ImageInfo],
-    ) -> list[Candidates]:
-        """Regions of each image with their classes, before suppression."""
-        rois = rois_of([image.boxes for image in proposals])
-        logits, deltas = self.bbox_head(self.bbox_roi_extractor(features, rois))
-        min_score = self.config.select.min_score
-        return box_candidates(self.bbox_head, logits, deltas, proposals, infos, min_score)
 
 
 def jittered(boxes: Tensor, amplitude: float, size: tuple[int, int]) -> Tensor:

@@ -8,46 +8,25 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from detzoo.assigners.base import Assigner
-from detzoo.assigners.max_iou import MaxIoUAssigner
 from detzoo.config import config
-from detzoo.heads.base import RoIHead, RoIHeadConfig
 from detzoo.heads.class_rows import ClassRows, prefixed
-from detzoo.heads.roi.base import RegionBoxHeadConfig, RegionExtractor
-from detzoo.heads.roi.box_head import BoxHeadConfig
+from detzoo.heads.roi.base import RegionExtractor
 from detzoo.heads.roi.extractor import RoIExtractor
 from detzoo.heads.roi.mask_head import MaskHeadConfig, own_masks
 from detzoo.heads.roi.mask_iou_head import MaskIoUHeadConfig
-from detzoo.heads.roi.regions import (
-    box_candidates,
-    box_losses,
-    draw_regions,
-    mask_targets,
-    positive_labels,
-    positive_rois,
-    sampled_rois,
-    with_masks,
-)
+from detzoo.heads.roi.one_stage import OneStageRoIHead, OneStageRoIHeadConfig
+from detzoo.heads.roi.regions import mask_targets, positive_labels, positive_rois, with_masks
 from detzoo.ops.roi_align import rois_of
-from detzoo.postprocess.nms import NMS
-from detzoo.postprocess.select import Select
-from detzoo.samplers.base import Sampler
-from detzoo.samplers.random import RandomSampler
-from detzoo.structures import Candidates, Detections, ImageInfo, Targets
+from detzoo.structures import Detections, ImageInfo, Targets
 
 
 @config
-class MaskScoringRoIHeadConfig(RoIHeadConfig):
+class MaskScoringRoIHeadConfig(OneStageRoIHeadConfig):
     """Boxes and masks of regions; a third head rates the masks."""
 
-    extractor: RegionExtractor = RoIExtractor()
-    box_head: RegionBoxHeadConfig = BoxHeadConfig()
     mask_extractor: RegionExtractor = RoIExtractor(output_size=14)
     mask_head: MaskHeadConfig = MaskHeadConfig()
     mask_iou_head: MaskIoUHeadConfig = MaskIoUHeadConfig()
-    assigner: Assigner = MaxIoUAssigner(positive_iou=0.5, negative_iou=0.5, min_positive_iou=0.5)
-    sampler: Sampler = RandomSampler(num=512, positive_fraction=0.25, adds_targets=True)
-    select: Select = Select(min_score=0.05, suppression=NMS(max_iou=0.5), max_detections=100)
 
     @property
     def predicts_masks(self) -> bool:
@@ -59,9 +38,10 @@ class MaskScoringRoIHeadConfig(RoIHeadConfig):
         return MaskScoringRoIHead(self, in_channels, strides, num_classes)
 
 
-class MaskScoringRoIHead(RoIHead):
-    """Children ``bbox_roi_extractor``, ``bbox_head``, ``mask_roi_extractor``, ``mask_head``,
-    ``mask_iou_head``."""
+class MaskScoringRoIHead(OneStageRoIHead):
+    """Children ``mask_roi_extractor``, ``mask_head``, ``mask_iou_head``, besides the base's."""
+
+    config: MaskScoringRoIHeadConfig
 
     def __init__(
         self,
@@ -70,13 +50,7 @@ class MaskScoringRoIHead(RoIHead):
         strides: Sequence[int],
         num_classes: int,
     ) -> None:
-        super().__init__()
-        self.config = config
-        self.num_classes = num_classes
-        self.bbox_roi_extractor = config.extractor.build(in_channels, strides)
-        self.bbox_head = config.box_head.build(
-            self.bbox_roi_extractor.out_channels, config.extractor.output_size, num_classes
-        )
+        super().__init__(config, in_channels, strides, num_classes)
         self.mask_roi_extractor = config.mask_extractor.build(in_channels, strides)
         channels = self.mask_roi_extractor.out_channels
         self.mask_head = config.mask_head.build(channels, num_classes)
@@ -86,7 +60,7 @@ class MaskScoringRoIHead(RoIHead):
 
     def class_parameters(self) -> dict[str, ClassRows]:
         return {
-            **prefixed("bbox_head", self.bbox_head.class_parameters()),
+            **super().class_parameters(),
             **prefixed("mask_head", self.mask_head.class_parameters()),
             **prefixed("mask_iou_head", self.mask_iou_head.class_parameters()),
         }
@@ -98,11 +72,7 @@ class MaskScoringRoIHead(RoIHead):
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
     ) -> dict[str, Tensor]:
-        boxes = [image.boxes for image in proposals]
-        sampled = draw_regions(
-            boxes, targets, self.config.assigner, self.config.sampler, self.num_classes
-        )
-        logits, deltas = self.bbox_head(self.bbox_roi_extractor(features, sampled_rois(sampled)))
+        sampled, losses = self.train_boxes(features, proposals, targets)
         regions = self.mask_roi_extractor(features, positive_rois(sampled))
         mask_logits = self.mask_head(regions)
         labels = positive_labels(sampled)
@@ -110,7 +80,7 @@ class MaskScoringRoIHead(RoIHead):
         own = own_masks(mask_logits, labels)
         ious = _of_class(self.mask_iou_head(regions, own), labels)
         return {
-            **box_losses(self.bbox_head, logits, deltas, sampled, targets),
+            **losses,
             **self.mask_head.loss(mask_logits, labels, wanted),
             **self.mask_iou_head.loss(ious, own, wanted, sampled, targets),
         }
@@ -122,20 +92,7 @@ class MaskScoringRoIHead(RoIHead):
         infos: Sequence[ImageInfo],
     ) -> list[Detections]:
         """With RoI masks and their scores."""
-        candidates = self.decode(features, proposals, infos)
-        return self.add_masks(features, [self.config.select(image) for image in candidates])
-
-    def decode(
-        self,
-        features: Sequence[Tensor],
-        proposals: Sequence[Detections],
-        infos: Sequence[ImageInfo],
-    ) -> list[Candidates]:
-        """Boxes of each image, before suppression."""
-        rois = rois_of([image.boxes for image in proposals])
-        logits, deltas = self.bbox_head(self.bbox_roi_extractor(features, rois))
-        min_score = self.config.select.min_score
-        return box_candidates(self.bbox_head, logits, deltas, proposals, infos, min_score)
+        return self.add_masks(features, self.detect(features, proposals, infos))
 
     def add_masks(
         self, features: Sequence[Tensor], detections: Sequence[Detections]

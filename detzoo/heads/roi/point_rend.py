@@ -8,50 +8,32 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from detzoo.assigners.base import Assigner
-from detzoo.assigners.max_iou import MaxIoUAssigner
 from detzoo.config import config
-from detzoo.heads.base import RoIHead, RoIHeadConfig
 from detzoo.heads.class_rows import ClassRows, prefixed
-from detzoo.heads.roi.base import RegionBoxHeadConfig, RegionExtractor
-from detzoo.heads.roi.box_head import BoxHeadConfig
 from detzoo.heads.roi.coarse_mask_head import CoarseMaskHeadConfig
-from detzoo.heads.roi.extractor import RoIExtractor
 from detzoo.heads.roi.mask_head import own_masks
+from detzoo.heads.roi.one_stage import OneStageRoIHead, OneStageRoIHeadConfig
 from detzoo.heads.roi.point_extractor import PointExtractor
 from detzoo.heads.roi.point_head import PointHeadConfig
 from detzoo.heads.roi.regions import (
     SampledRegions,
-    box_candidates,
-    box_losses,
-    draw_regions,
     mask_losses,
     positive_labels,
     positive_rois,
-    sampled_rois,
     with_masks,
 )
 from detzoo.ops.points import cell_centres, sample_in_rois, sample_points
 from detzoo.ops.roi_align import rois_of
-from detzoo.postprocess.nms import NMS
-from detzoo.postprocess.select import Select
-from detzoo.samplers.base import Sampler
-from detzoo.samplers.random import RandomSampler
-from detzoo.structures import Candidates, Detections, ImageInfo, Targets
+from detzoo.structures import Detections, ImageInfo, Targets
 
 
 @config
-class PointRendRoIHeadConfig(RoIHeadConfig):
+class PointRendRoIHeadConfig(OneStageRoIHeadConfig):
     """Boxes, coarse masks, and points of masks on the finest map."""
 
-    extractor: RegionExtractor = RoIExtractor()
-    box_head: RegionBoxHeadConfig = BoxHeadConfig()
     mask_extractor: PointExtractor = PointExtractor(output_size=14)
     mask_head: CoarseMaskHeadConfig = CoarseMaskHeadConfig()
     point_head: PointHeadConfig = PointHeadConfig()
-    assigner: Assigner = MaxIoUAssigner(positive_iou=0.5, negative_iou=0.5, min_positive_iou=0.5)
-    sampler: Sampler = RandomSampler(num=512, positive_fraction=0.25, adds_targets=True)
-    select: Select = Select(min_score=0.05, suppression=NMS(max_iou=0.5), max_detections=100)
 
     @property
     def predicts_masks(self) -> bool:
@@ -63,9 +45,10 @@ class PointRendRoIHeadConfig(RoIHeadConfig):
         return PointRendRoIHead(self, in_channels, strides, num_classes)
 
 
-class PointRendRoIHead(RoIHead):
-    """Children ``bbox_roi_extractor``, ``bbox_head``, ``mask_roi_extractor``, ``mask_head``,
-    ``point_head``."""
+class PointRendRoIHead(OneStageRoIHead):
+    """Children ``mask_roi_extractor``, ``mask_head``, ``point_head``, besides the base's."""
+
+    config: PointRendRoIHeadConfig
 
     def __init__(
         self,
@@ -74,14 +57,8 @@ class PointRendRoIHead(RoIHead):
         strides: Sequence[int],
         num_classes: int,
     ) -> None:
-        super().__init__()
-        self.config = config
-        self.num_classes = num_classes
+        super().__init__(config, in_channels, strides, num_classes)
         self.stride = strides[0]
-        self.bbox_roi_extractor = config.extractor.build(in_channels, strides)
-        self.bbox_head = config.box_head.build(
-            self.bbox_roi_extractor.out_channels, config.extractor.output_size, num_classes
-        )
         self.mask_roi_extractor = config.mask_extractor.build(in_channels, strides)
         channels = self.mask_roi_extractor.out_channels
         self.mask_head = config.mask_head.build(
@@ -91,7 +68,7 @@ class PointRendRoIHead(RoIHead):
 
     def class_parameters(self) -> dict[str, ClassRows]:
         return {
-            **prefixed("bbox_head", self.bbox_head.class_parameters()),
+            **super().class_parameters(),
             **prefixed("mask_head", self.mask_head.class_parameters()),
             **prefixed("point_head", self.point_head.class_parameters()),
         }
@@ -105,18 +82,14 @@ class PointRendRoIHead(RoIHead):
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
     ) -> dict[str, Tensor]:
-        boxes = [image.boxes for image in proposals]
-        sampled = draw_regions(
-            boxes, targets, self.config.assigner, self.config.sampler, self.num_classes
-        )
-        logits, deltas = self.bbox_head(self.bbox_roi_extractor(features, sampled_rois(sampled)))
+        sampled, losses = self.train_boxes(features, proposals, targets)
         rois, labels = positive_rois(sampled), positive_labels(sampled)
         coarse = self.mask_head(self.mask_roi_extractor(features, rois))
         points = self.point_head.draw_points(coarse, labels)
         point_logits = self.decide_points(features, rois, coarse, points)
         wanted = point_targets(sampled, targets, points)
         return {
-            **box_losses(self.bbox_head, logits, deltas, sampled, targets),
+            **losses,
             **mask_losses(self.mask_head, coarse, sampled, targets),
             **self.point_head.loss(point_logits, labels, wanted),
         }
@@ -137,20 +110,7 @@ class PointRendRoIHead(RoIHead):
         infos: Sequence[ImageInfo],
     ) -> list[Detections]:
         """With RoI masks."""
-        candidates = self.decode(features, proposals, infos)
-        return self.add_masks(features, [self.config.select(image) for image in candidates])
-
-    def decode(
-        self,
-        features: Sequence[Tensor],
-        proposals: Sequence[Detections],
-        infos: Sequence[ImageInfo],
-    ) -> list[Candidates]:
-        """Boxes of each image, before suppression."""
-        rois = rois_of([image.boxes for image in proposals])
-        logits, deltas = self.bbox_head(self.bbox_roi_extractor(features, rois))
-        min_score = self.config.select.min_score
-        return box_candidates(self.bbox_head, logits, deltas, proposals, infos, min_score)
+        return self.add_masks(features, self.detect(features, proposals, infos))
 
     def add_masks(
         self, features: Sequence[Tensor], detections: Sequence[Detections]

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from detzoo.assigners.base import Assigner
 from detzoo.heads.roi.base import RegionBoxHead, RegionMaskHead
+from detzoo.ops.distributed import average_over_processes
 from detzoo.ops.roi_align import rois_of
 from detzoo.samplers.base import Sampler, Sampling
 from detzoo.structures import (
@@ -117,6 +118,12 @@ def draw_regions(
 def sampled_rois(sampled: Sequence[SampledRegions]) -> Tensor:
     """The regions of a batch as RoIs (R, 5)."""
     return rois_of([regions.boxes for regions in sampled])
+
+
+def num_regions(labels: Tensor) -> Tensor:
+    """What the losses of a batch's regions with ``labels`` (R,) are divided by: their number, at
+    least one, as the mean of all processes."""
+    return average_over_processes(labels.new_tensor(max(len(labels), 1)).float())
 
 
 def positive_rois(sampled: Sequence[SampledRegions]) -> Tensor:

@@ -10,11 +10,12 @@ from detzoo.coders.buckets import BucketCoder
 from detzoo.config import ConfigError, config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.roi.base import RegionBoxHead, RegionBoxHeadConfig
+from detzoo.heads.roi.layers import hidden_layers
+from detzoo.heads.roi.regions import num_regions
 from detzoo.layers.conv import ConvModule
 from detzoo.losses.boxes import BoxLoss, SmoothL1Loss
 from detzoo.losses.buckets import bucket_losses
 from detzoo.losses.classification import ClassificationLoss, SoftmaxCrossEntropy
-from detzoo.ops.distributed import average_over_processes
 from detzoo.structures import Candidates, ImageInfo
 
 NUM_CONVS = 2  # before the axes part
@@ -50,9 +51,7 @@ class SABLHead(RegionBoxHead):
         super().__init__()
         self.config = config
         self.num_classes = num_classes
-        hidden = nn.Linear(in_channels * region_size**2, config.fc_channels)
-        nn.init.xavier_uniform_(hidden.weight)
-        self.cls_fcs = nn.ModuleList([hidden])
+        self.cls_fcs = hidden_layers(in_channels * region_size**2, config.fc_channels, 1)
         self.loss_cls = config.classification_loss.build(num_classes)
         self.fc_cls = nn.Linear(config.fc_channels, self.loss_cls.num_outputs(num_classes))
         self.reg_pre_convs = nn.Sequential(
@@ -113,7 +112,7 @@ class SABLHead(RegionBoxHead):
     ) -> dict[str, Tensor]:
         config = self.config
         logits, deltas = logits.float(), deltas.float()
-        count = average_over_processes(labels.new_tensor(max(len(labels), 1)).float())
+        count = num_regions(labels)
         positive = (labels < self.num_classes).nonzero()[:, 0]
         buckets, offsets = bucket_losses(
             config.coder,

@@ -7,7 +7,7 @@ from typing import Any
 
 from detzoo.backbones.hrnet import HRNetConfig
 from detzoo.backbones.pvt import PVTConfig
-from detzoo.backbones.regnet import RegNetConfig
+from detzoo.backbones.regnet import VARIANTS, RegNetConfig
 from detzoo.backbones.res2net import BASE_WIDTH, SCALES, Res2NetConfig
 from detzoo.backbones.resnest import ResNeStConfig
 from detzoo.backbones.resnet import ResNetConfig
@@ -28,6 +28,7 @@ _AS_RESNET = (
     ("plugins", None),
     ("zero_init_residual", True),
 )
+_REGNETS = {f"regnetx_{variant}": variant for variant in VARIANTS}
 
 
 def _staged(node: Node, *facts: tuple[str, Any]) -> dict[str, Any]:
@@ -48,7 +49,8 @@ def _staged(node: Node, *facts: tuple[str, Any]) -> dict[str, Any]:
 
 def regnet(node: Node) -> RegNetConfig:
     arch = node.take("arch")
-    if not isinstance(arch, str):
+    variant = _REGNETS.get(arch) if isinstance(arch, str) else None
+    if variant is None:
         raise node.error("arch", "give the name of a published one, such as regnetx_3.2gf")
     stages = _staged(
         node,
@@ -62,7 +64,7 @@ def regnet(node: Node) -> RegNetConfig:
     dcn = deformable_of(node)
     if dcn.pop("deformable_stages", (1, 2, 3)) != (1, 2, 3):
         raise node.error("stage_with_dcn", "is not every stage from the second on")
-    backbone = RegNetConfig(variant=arch.removeprefix("regnetx_"), **stages, **dcn)  # type: ignore[arg-type]
+    backbone = RegNetConfig(variant=variant, **stages, **dcn)
     return starting_from(backbone, pretrained_of(node))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from detzoo.assigners.hungarian import (
     ClassCost,
@@ -214,6 +214,7 @@ def _attention(node: Node, kind: str, levels: int, dropout: float) -> tuple[int,
 def hungarian_assigner(node: Node) -> HungarianAssigner:
     boxes, overlap = node.child("reg_cost"), node.child("iou_cost")
     boxes.expect("type", "BBoxL1Cost", "how boxes are compared")
+    forms: dict[str, Literal["corners", "centre_size"]]
     forms = {"xyxy": "corners", "xywh": "centre_size"}
     form = boxes.take("box_format", "xyxy")
     if form not in forms:
@@ -223,7 +224,7 @@ def hungarian_assigner(node: Node) -> HungarianAssigner:
     return HungarianAssigner(
         class_cost=node.part("cls_cost", "class_cost"),
         box_weight=float(boxes.take("weight", 1.0)),
-        box_form=forms[form],  # type: ignore[arg-type]
+        box_form=forms[form],
         giou_weight=float(overlap.take("weight", 1.0)),
     )
 

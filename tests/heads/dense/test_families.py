@@ -15,7 +15,7 @@ from detzoo.heads.dense.fovea import FeatureAlign
 from detzoo.heads.dense.free_anchor import FreeAnchorHead, FreeAnchorHeadConfig
 from detzoo.heads.dense.fsaf import on_best_level
 from detzoo.heads.dense.gfl import Integral
-from detzoo.heads.dense.paa import best_of_levels, vote
+from detzoo.heads.dense.paa import vote
 from detzoo.heads.dense.reppoints import enclose, grid_over_box
 from detzoo.heads.dense.yolof import joint_logits
 from detzoo.layers.norm import GroupNorm
@@ -23,7 +23,7 @@ from detzoo.layers.shifted_conv import ShiftedConv2d
 from detzoo.ops.boxes import pairwise_iou
 from detzoo.priors.anchors import AnchorGrid
 from detzoo.priors.points import PointGrid
-from detzoo.structures import Candidates, DensePredictions, Detections, ImageInfo, Targets
+from detzoo.structures import Candidates, DensePredictions, Detections, ImageInfo, Priors, Targets
 from detzoo.zoo.fcos import fcos
 
 CPU = torch.device("cpu")
@@ -47,9 +47,13 @@ def test_integral() -> None:
 
 def test_the_best_of_levels() -> None:
     values = torch.tensor([0.1, 0.5, 0.3, 0.9, 0.2])
-    assert best_of_levels(values, (3, 2), 2).tolist() == [1, 2, 3, 4]
-    assert best_of_levels(values, (3, 2), 1).tolist() == [1, 3]
-    assert best_of_levels(values, (3, 2), None).tolist() == [0, 1, 2, 3, 4]
+    priors = Priors(torch.zeros(5, 4), torch.ones(5), (3, 2), ((1, 3), (1, 2)))
+    assert priors.best_of_levels(values, 2).tolist() == [1, 2, 3, 4]
+    assert priors.best_of_levels(values, 1).tolist() == [1, 3]
+    assert priors.best_of_levels(values, None).tolist() == [0, 1, 2, 3, 4]
+    images = torch.stack([values, -values])
+    assert priors.best_of_levels(images, 1).tolist() == [[1, 3], [0, 4]]
+    assert priors.best_of_levels(images, None).tolist() == [[0, 1, 2, 3, 4]] * 2
 
 
 def test_votes() -> None:

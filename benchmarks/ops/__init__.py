@@ -1,0 +1,1 @@
+"""Our operators beside the straightforward formulations of the same results, in turns."""

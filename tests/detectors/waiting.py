@@ -1,0 +1,56 @@
+"""Finds what makes the host wait for the device, without a device."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+# Their results have a size, or a value, that the host must know.
+WAITS = (
+    "_local_scalar_dense",
+    "nonzero",
+    "masked_select",
+    "_unique2",
+    "unique_dim",
+    "unique_consecutive",
+    "bincount",
+    "equal",
+    "is_nonzero",
+)
+
+
+class Waiting(TorchDispatchMode):
+    """While active, notes in ``places`` every operation on which a GPU's host would wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places: list[str] = []
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        name = func.overloadpacket.__name__
+        by_mask = name in ("index", "index_put", "index_put_") and any(
+            isinstance(index, torch.Tensor) and index.dtype == torch.bool for index in args[1]
+        )
+        if name in WAITS or by_mask:
+            frame = _own_frame()
+            # Torch looks at the classes themselves on processors alone.
+            if "one_hot(" not in (frame.line or ""):
+                self.places.append(f"{name} in {frame.filename}:{frame.lineno}")
+        return func(*args, **(kwargs or {}))
+
+
+def _own_frame() -> traceback.FrameSummary:
+    """The line of detzoo that is at work, or the nearest to it."""
+    frames = traceback.extract_stack()
+    own = [frame for frame in frames if "/detzoo/" in frame.filename]
+    return (own or frames)[-1]
