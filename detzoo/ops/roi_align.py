@@ -8,7 +8,7 @@ import torch
 import torchvision
 from torch import Tensor
 
-from detzoo.ops.weighted_rows import WeightedRows
+from detzoo.ops.weighted_rows import Terms, weighted_rows
 
 
 def rois_of(boxes: Sequence[Tensor]) -> Tensor:
@@ -22,6 +22,27 @@ def pyramid_level(rois: Tensor, num_levels: int, finest_scale: float) -> Tensor:
     scale = ((rois[:, 3] - rois[:, 1]) * (rois[:, 4] - rois[:, 2])).sqrt()
     level = (scale / finest_scale + 1e-6).log2().floor()
     return level.clamp(0, num_levels - 1).long()
+
+
+def roi_align(
+    feature: Tensor,
+    rois: Tensor,
+    output_size: int,
+    stride: int,
+    sampling_ratio: int = 0,
+    aligned: bool = True,
+) -> Tensor:
+    """RoIs (R, 5) of a map (B, C, H, W) -> (R, C, output_size, output_size).
+
+    ``sampling_ratio`` samples per bin and axis, 0 as many as the bin has cells. ``aligned`` shifts
+    by half a cell, as is right; old models were trained without.
+    """
+    if _works_by_rows(feature, rois, sampling_ratio):
+        everyone = torch.arange(len(rois))
+        terms = _terms(feature, rois, everyone, output_size, stride, aligned)
+        return _pooled([feature], [terms], len(rois), output_size)
+    size = (output_size, output_size)
+    return torchvision.ops.roi_align(feature, rois, size, 1 / stride, sampling_ratio, aligned)
 
 
 def pyramid_roi_align(
@@ -41,52 +62,57 @@ def pyramid_roi_align(
     if len(features) == 1:
         return roi_align(features[0], rois, output_size, strides[0], sampling_ratio, aligned)
     level = pyramid_level(rois, len(features), finest_scale)
-    pooled, positions = [], []
-    for index, (feature, stride) in enumerate(zip(features, strides)):
-        position = (level == index).nonzero()[:, 0]
-        positions.append(position)
-        pooled.append(
-            roi_align(feature, rois[position], output_size, stride, sampling_ratio, aligned)
-        )
+    positions = [(level == index).nonzero()[:, 0] for index in range(len(features))]
+    if _works_by_rows(features[0], rois, sampling_ratio):
+        terms = [
+            _terms(feature, rois[position], position, output_size, stride, aligned)
+            for feature, stride, position in zip(features, strides, positions)
+        ]
+        return _pooled(features, terms, len(rois), output_size)
+    pooled = [
+        roi_align(feature, rois[position], output_size, stride, sampling_ratio, aligned)
+        for feature, stride, position in zip(features, strides, positions)
+    ]
     # Undo the sorting by level.
     return torch.cat(pooled)[torch.cat(positions).argsort()]
 
 
-def roi_align(
-    feature: Tensor,
-    rois: Tensor,
-    output_size: int,
-    stride: int,
-    sampling_ratio: int = 0,
-    aligned: bool = True,
-) -> Tensor:
-    """RoIs (R, 5) of a map (B, C, H, W) -> (R, C, output_size, output_size).
-
-    ``sampling_ratio`` samples per bin and axis, 0 as many as the bin has cells. ``aligned`` shifts
-    by half a cell, as is right; old models were trained without.
-    """
-    by_rows = feature.device.type == "cpu" and sampling_ratio == 0 and len(rois) > 0
-    if by_rows and not torch.compiler.is_compiling():
-        return _align_by_rows(feature, rois, output_size, stride, aligned)
-    size = (output_size, output_size)
-    return torchvision.ops.roi_align(feature, rois, size, 1 / stride, sampling_ratio, aligned)
+# --------------------------------------------------------------------------- on a processor
+#
+# A bin is a weighted sum of cells, and a cell a row of all channels: both are fast to read where
+# channels come last. torchvision goes through the channels one by one.
 
 
-def _align_by_rows(feature: Tensor, rois: Tensor, bins: int, stride: int, aligned: bool) -> Tensor:
-    """A bin is a weighted sum of cells, and a cell a row of all channels: fast on a processor.
+def _works_by_rows(feature: Tensor, rois: Tensor, sampling_ratio: int) -> bool:
+    on_processor = feature.device.type == "cpu" and not torch.compiler.is_compiling()
+    return on_processor and sampling_ratio == 0 and len(rois) > 0
+
+
+def _pooled(features: Sequence[Tensor], terms: Sequence[Terms], count: int, bins: int) -> Tensor:
+    tables = [feature.permute(0, 2, 3, 1).flatten(0, 2) for feature in features]
+    rows = weighted_rows(tables, terms)
+    return rows.view(count, bins, bins, -1).permute(0, 3, 1, 2)
+
+
+def _terms(
+    feature: Tensor, rois: Tensor, target: Tensor, bins: int, stride: int, aligned: bool
+) -> Terms:
+    """What the bins of the RoIs (R, 5) are made of; ``target`` (R,) are the RoIs' final places.
 
     The weights of a bin are a product of those along y and along x. RoIs with the same number of
     samples per bin are treated together.
     """
-    images, channels, height, width = feature.shape
+    height, width = feature.shape[2:]
     corners = rois[:, 1:].detach() / stride - (0.5 if aligned else 0.0)
     low, length = corners[:, :2], corners[:, 2:] - corners[:, :2]  # (R, 2) x, y in cells
     if not aligned:
         length = length.clamp(min=1)
-    limit = 4 * max(height, width)  # of what is far larger than the map, and of no size at all
+    limit = 4 * max(height, width)  # of what is far larger than the map, or of no size at all
     samples = (length / bins).nan_to_num(0).clamp(0, limit).ceil().int()  # (R, 2)
     kinds, kind = samples.unique(dim=0, return_inverse=True)
-    positions, index, weight, counts = [], [], [], []
+    empty = rois.new_zeros(0, dtype=torch.int32)
+    rows, index, weight, counts = [target[:0]], [empty], [rois[:0, 0]], [empty]
+    of_bins = torch.arange(bins**2)
     for number, (along_x, along_y) in enumerate(kinds.tolist()):
         position = (kind == number).nonzero()[:, 0]
         start, extent = low[position], length[position]
@@ -95,16 +121,13 @@ def _align_by_rows(feature: Tensor, rois: Tensor, bins: int, stride: int, aligne
         # Axes: RoI, bin along y, bin along x, cell along y, cell along x.
         first = rois[position, 0].int()[:, None, None, None, None] * (height * width)
         cell = first + y[:, :, None, :, None] * width + x[:, None, :, None, :]
-        positions.append(position)
+        rows.append((target[position, None] * bins**2 + of_bins).flatten())
         index.append(cell.flatten())
         weight.append((y_weight[:, :, None, :, None] * x_weight[:, None, :, None, :]).flatten())
         counts.append(cell.new_full((len(position) * bins**2,), cell[0, 0, 0].numel()))
     count = torch.cat(counts)
     starts = count.cumsum(0, dtype=count.dtype) - count
-    table = feature.permute(0, 2, 3, 1).reshape(images * height * width, channels)
-    rows = WeightedRows.apply(table, torch.cat(index), torch.cat(weight), starts)
-    pooled = rows.view(len(rois), bins, bins, channels)[torch.cat(positions).argsort()]
-    return pooled.permute(0, 3, 1, 2)
+    return Terms(torch.cat(rows), starts, torch.cat(index), torch.cat(weight))
 
 
 def _cells(

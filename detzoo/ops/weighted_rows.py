@@ -1,7 +1,9 @@
-"""Sums of a few rows of a large table: a product with a sparse matrix, and its transpose."""
+"""Sums of a few rows of large tables: products with sparse matrices, and their transposes."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,33 +12,58 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 
-class WeightedRows(torch.autograd.Function):
-    """Sum m is that of the entries ``starts[m]`` to ``starts[m + 1]``: ``weight * table[index]``.
+@dataclass(frozen=True)
+class Terms:
+    """Sums of rows of one table: row ``target[m]`` of the result is the sum of
+    ``weight * table[index]`` over the terms from ``starts[m]`` to ``starts[m + 1]``.
 
-    Maps a table (N, C), entries ``index`` (E,) and ``weight`` (E,), and ``starts`` (M,) to (M, C).
-    Gradients reach the table alone. On a processor that is many times faster than to write to
-    the table entry by entry, and always sums in the same order.
+    ``target`` and ``starts`` (M,), ``index`` and ``weight`` (E,).
     """
 
+    target: Tensor
+    starts: Tensor
+    index: Tensor
+    weight: Tensor
+
+
+def weighted_rows(tables: Sequence[Tensor], terms: Sequence[Terms]) -> Tensor:
+    """The sums (M, C) of rows of each table (N_i, C); together they have every target once.
+
+    Gradients reach the tables alone. On a processor this is many times faster than to work entry by
+    entry, and always sums in the same order.
+    """
+    out: Tensor = _WeightedRows.apply(terms, *tables)
+    return out
+
+
+class _WeightedRows(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, table: Tensor, index: Tensor, weight: Tensor, starts: Tensor) -> Tensor:
-        ctx.save_for_backward(index, weight, starts)
-        ctx.rows = len(table)
-        return _sums(table, index, weight, starts)
+    def forward(ctx: Any, terms: Sequence[Terms], *tables: Tensor) -> Tensor:
+        ctx.terms, ctx.sizes = terms, [len(table) for table in tables]
+        out = tables[0].new_empty((sum(len(own.target) for own in terms), tables[0].shape[1]))
+        for own, table in zip(terms, tables):
+            out[own.target] = _sums(table, own.index, own.weight, own.starts)
+        return out
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
-        index, weight, starts = ctx.saved_tensors
-        ends = torch.cat([starts[1:], starts.new_tensor([len(index)])])
-        sums = torch.arange(len(starts), dtype=index.dtype).repeat_interleave(ends - starts)
-        order = index.argsort(stable=True)
-        counts = torch.bincount(index, minlength=ctx.rows)
-        of_row = (counts.cumsum(0) - counts).to(starts.dtype)
-        return _sums(gradient.contiguous(), sums[order], weight[order], of_row), None, None, None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        gradient = gradient.contiguous()
+        of_tables = [_transposed(gradient, own, size) for own, size in zip(ctx.terms, ctx.sizes)]
+        return (None, *of_tables)
+
+
+def _transposed(gradient: Tensor, terms: Terms, size: int) -> Tensor:
+    """The gradient (size, C) of a table: the same terms, sorted by its rows."""
+    ends = torch.cat([terms.starts[1:], terms.starts.new_tensor([len(terms.index)])])
+    target = terms.target.repeat_interleave(ends - terms.starts)
+    order = terms.index.argsort(stable=True)
+    counts = torch.bincount(terms.index, minlength=size)
+    starts = counts.cumsum(0) - counts
+    index = target[order].to(terms.index.dtype)
+    return _sums(gradient, index, terms.weight[order], starts.to(terms.index.dtype))
 
 
 def _sums(table: Tensor, index: Tensor, weight: Tensor, starts: Tensor) -> Tensor:
-    return F.embedding_bag(
-        index, table, starts, mode="sum", per_sample_weights=weight.to(table.dtype)
-    )
+    weight = weight.to(table.dtype)
+    return F.embedding_bag(index, table, starts, mode="sum", per_sample_weights=weight)
