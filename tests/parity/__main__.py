@@ -1,9 +1,9 @@
 """``python -m tests.parity [DIR] [--names PATTERN ...] [--json FILE]``.
 
 The float32 numbers of some random models are no one's: MMDetection's own code, on another version
-of torch, misses its own references by more than the tolerance. What it computes for these in float64
-is in ``tests/golden/float64``, where nothing hangs on the last digit of a score: a model that misses
-its reference in float32 must meet that one.
+of torch, misses its own references by more than the tolerance. What it computes for these in
+float64 is in ``tests/golden/float64``, where nothing hangs on the last digit of a score: a model
+that misses its reference in float32 must meet that one.
 """
 
 from __future__ import annotations
