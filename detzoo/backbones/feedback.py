@@ -34,7 +34,7 @@ def look_again(resnet: ResNet, pixels: Tensor, feedback: Sequence[Tensor]) -> tu
     outputs = [x]
     for index, map_ in enumerate(feedback, start=1):
         first = _first_block(resnet, index)
-        x = F.relu(first.sum_of_ways(x, relu=False) + first.get_submodule("rfp_conv")(map_))
+        x = F.relu(first.sum_of_ways(x, "none") + first.get_submodule("rfp_conv")(map_))
         rest = cast(nn.Sequential, resnet.stage(index))[1:]
         x = run_stage(cast(nn.Sequential, rest), x, recompute)
         outputs.append(x)

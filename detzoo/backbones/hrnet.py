@@ -18,6 +18,7 @@ from detzoo.backbones.residual import (
     conv3x3,
 )
 from detzoo.config import config
+from detzoo.layers.activations import Activation
 from detzoo.layers.convolution import PlainConvolution
 from detzoo.layers.norm import BatchNorm, Norm, NormLayer
 
@@ -80,8 +81,8 @@ class HRNet(Backbone):
         self.out_strides = (4, 8, 16, 32)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        x = self._norm(1).follow(self.conv1, x, relu=True)
-        x = self._norm(2).follow(self.conv2, x, relu=True)
+        x = self._norm(1).follow(self.conv1, x, "relu")
+        x = self._norm(2).follow(self.conv2, x, "relu")
         branches: tuple[Tensor, ...] = (self.layer1(x),)
         for number in range(len(MODULES)):
             transition = self.get_submodule(f"transition{number + 1}")
@@ -128,8 +129,8 @@ def _transition(before: Sequence[int], widths: Sequence[int], norm: Norm) -> nn.
     for old, new in zip(before, widths):
         # Branches that exist already only change their width, after the first stage.
         same = old == new
-        opened.append(nn.Identity() if same else _conv_norm(old, new, 1, norm, relu=True))
-    opened.append(nn.Sequential(_conv_norm(before[-1], widths[-1], 2, norm, relu=True)))
+        opened.append(nn.Identity() if same else _conv_norm(old, new, 1, norm, "relu"))
+    opened.append(nn.Sequential(_conv_norm(before[-1], widths[-1], 2, norm, "relu")))
     return nn.ModuleList(opened)
 
 
@@ -140,15 +141,15 @@ def _fusion(widths: Sequence[int], target: int, source: int, norm: Norm) -> nn.M
     width_in, width = widths[source], widths[target]
     if source > target:
         return ConvNorm(conv1x1(PLAIN, width_in, width), norm.build(width))
-    steps = [_conv_norm(width_in, width_in, 2, norm, relu=True) for _ in range(target - source - 1)]
-    return nn.Sequential(*steps, _conv_norm(width_in, width, 2, norm, relu=False))
+    steps = [_conv_norm(width_in, width_in, 2, norm, "relu") for _ in range(target - source - 1)]
+    return nn.Sequential(*steps, _conv_norm(width_in, width, 2, norm, "none"))
 
 
 def _conv_norm(
-    in_channels: int, out_channels: int, stride: int, norm: Norm, *, relu: bool
+    in_channels: int, out_channels: int, stride: int, norm: Norm, activation: Activation
 ) -> ConvNorm:
     conv = conv3x3(PLAIN, in_channels, out_channels, stride)
-    return ConvNorm(conv, norm.build(out_channels), relu=relu)
+    return ConvNorm(conv, norm.build(out_channels), activation)
 
 
 def _resize(x: Tensor, like: Tensor) -> Tensor:

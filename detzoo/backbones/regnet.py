@@ -109,4 +109,4 @@ class RegNet(StagedBackbone):
         return [self.conv1, self.bn1]
 
     def stem_features(self, x: Tensor) -> Tensor:
-        return self.bn1.follow(self.conv1, x, relu=True)
+        return self.bn1.follow(self.conv1, x, "relu")

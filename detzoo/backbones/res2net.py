@@ -69,14 +69,14 @@ class Res2NetBlock(ResidualBlock):
 
     def forward(self, x: Tensor) -> Tensor:
         beside = self.downsample(x)
-        x = self.norm(1).follow(self.conv1, x, relu=True)
+        x = self.norm(1).follow(self.conv1, x, "relu")
         *parts, last = x.split(self.width, 1)
         convs, norms = cast(list[Conv2d], self.convs), cast(list[NormLayer], self.bns)
         outputs: list[Tensor] = []
         for part, conv, norm in zip(parts, convs, norms):
             if self.cascades and outputs:
                 part = part + outputs[-1]
-            outputs.append(norm.follow(conv, part, relu=True))
+            outputs.append(norm.follow(conv, part, "relu"))
         x = torch.cat([*outputs, self.pool(last)], 1)
         x = self.norm(3).follow(self.conv3, x)
         return F.relu(x + beside, inplace=True)

@@ -9,6 +9,7 @@ from typing import Any, Literal, cast
 
 from torch import Tensor, nn
 
+from detzoo.layers.activations import Activation
 from detzoo.layers.context_block import ContextBlock
 from detzoo.layers.convolution import Conv2d, Convolution, PlainConvolution
 from detzoo.layers.folding import finish
@@ -73,8 +74,8 @@ class BasicBlock(ResidualBlock):
 
     def forward(self, x: Tensor) -> Tensor:
         beside = self.downsample(x)
-        x = self.norm(1).follow(self.conv1, x, relu=True)
-        return self.norm(2).follow(self.conv2, x, beside=beside, relu=True)
+        x = self.norm(1).follow(self.conv1, x, "relu")
+        return self.norm(2).follow(self.conv2, x, "relu", beside=beside)
 
 
 class Bottleneck(ResidualBlock):
@@ -105,29 +106,29 @@ class Bottleneck(ResidualBlock):
             nn.init.zeros_(self.norm(3).weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.sum_of_ways(x, relu=True)
+        return self.sum_of_ways(x, "relu")
 
-    def sum_of_ways(self, x: Tensor, *, relu: bool) -> Tensor:
-        """The block and its shortcut; without ``relu`` others may add theirs."""
+    def sum_of_ways(self, x: Tensor, activation: Activation) -> Tensor:
+        """The block and its shortcut; with activation "none" others may add theirs."""
         beside = self.downsample(x)
-        x = self.norm(1).follow(self.conv1, x, relu=True)
-        x = self.norm(2).follow(self.conv2, x, relu=True)
+        x = self.norm(1).follow(self.conv1, x, "relu")
+        x = self.norm(2).follow(self.conv2, x, "relu")
         if self.context_block is None:
-            return self.norm(3).follow(self.conv3, x, beside=beside, relu=relu)
+            return self.norm(3).follow(self.conv3, x, activation, beside=beside)
         x = self.context_block(self.norm(3).follow(self.conv3, x))
-        return finish(x, beside=beside, relu=relu)
+        return finish(x, activation, beside)
 
 
 class ConvNorm(nn.Sequential):
-    """A convolution (child ``0``) and its norm (child ``1``), and a ReLU where ``relu``."""
+    """A convolution (child ``0``) and its norm (child ``1``), activated."""
 
-    def __init__(self, conv: Conv2d, norm: NormLayer, *, relu: bool = False) -> None:
+    def __init__(self, conv: Conv2d, norm: NormLayer, activation: Activation = "none") -> None:
         super().__init__(conv, norm)
-        self.relu = relu
+        self.activation: Activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
         conv, norm = cast(tuple[Conv2d, NormLayer], tuple(self))
-        return norm.follow(conv, x, relu=self.relu)
+        return norm.follow(conv, x, self.activation)
 
 
 class AverageShortcut(nn.Sequential):
@@ -151,7 +152,7 @@ class DeepStem(nn.Sequential):
     def forward(self, x: Tensor) -> Tensor:
         layers = cast(tuple[Any, ...], tuple(self))
         for conv, norm in zip(layers[::3], layers[1::3]):
-            x = norm.follow(conv, x, relu=True)
+            x = norm.follow(conv, x, "relu")
         return x
 
 

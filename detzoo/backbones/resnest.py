@@ -63,10 +63,10 @@ class SplitAttention(ResidualBlock):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
-        x = self.norm(0).follow(self.conv, x, relu=True)
+        x = self.norm(0).follow(self.conv, x, "relu")
         splits = x.unflatten(1, (RADIX, self.channels))
         seen = splits.sum(1).mean((2, 3), keepdim=True)
-        seen = self.norm(1).follow(self.fc1, seen, relu=True)
+        seen = self.norm(1).follow(self.fc1, seen, "relu")
         wanted = self.fc2(seen).unflatten(1, (RADIX, self.channels)).softmax(1)
         return (wanted * splits).sum(1)
 
@@ -85,7 +85,7 @@ class ResNeStBlock(ResidualBlock):
 
     def forward(self, x: Tensor) -> Tensor:
         beside = self.downsample(x)
-        x = self.norm(1).follow(self.conv1, x, relu=True)
+        x = self.norm(1).follow(self.conv1, x, "relu")
         x = self.average(self.conv2(x))
         x = self.norm(3).follow(self.conv3, x)
         return F.relu(x + beside, inplace=True)

@@ -135,7 +135,7 @@ class ResNet(StagedBackbone):
         return [self.conv1, self.norm1]
 
     def stem_features(self, x: Tensor) -> Tensor:
-        x = self.norm1.follow(self.conv1, x, relu=True)
+        x = self.norm1.follow(self.conv1, x, "relu")
         return F.max_pool2d(x, 3, stride=2, padding=1)
 
     @property

@@ -6,6 +6,7 @@ import dataclasses
 from abc import abstractmethod
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
@@ -80,10 +81,13 @@ class StagedBackbone(Backbone):
         return [*self.stem_modules(), *(self.stage(n) for n in range(self.frozen_stages))]
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        x = self.stem_features(x)
+        with gradients_where_needed(x, self.stem_modules()):
+            x = self.stem_features(x)
         outputs = []
         for index in range(max(self.out_stages) + 1):
-            x = run_stage(self.stage(index), x, self.checkpoint_activations)
+            stage = self.stage(index)
+            with gradients_where_needed(x, [stage]):
+                x = run_stage(stage, x, self.checkpoint_activations)
             if index in self.out_stages:
                 outputs.append(x)
         return tuple(outputs)
@@ -95,6 +99,12 @@ class StagedBackbone(Backbone):
     @abstractmethod
     def stem_features(self, x: Tensor) -> Tensor:
         """Pixels (B, 3, H, W) -> input of the first stage."""
+
+
+def gradients_where_needed(x: Tensor, modules: Sequence[nn.Module]) -> torch.set_grad_enabled:
+    """No gradients for modules that learn nothing from ``x``: they run as in inference, fused."""
+    learns = x.requires_grad or any(p.requires_grad for m in modules for p in m.parameters())
+    return torch.set_grad_enabled(torch.is_grad_enabled() and learns)
 
 
 def check_stages(out_stages: tuple[int, ...], frozen_stages: int, num_stages: int) -> None:

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
-
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from detzoo.layers.activations import Activation
 from detzoo.layers.convolution import Convolution, PlainConvolution
 from detzoo.layers.norm import Norm, NormLayer
-
-Activation = Literal["relu", "relu6", "leaky_relu", "silu", "none"]
 
 PLAIN = PlainConvolution()
 
@@ -55,30 +50,11 @@ class ConvModule(nn.Module):
         self.norm_name = "" if norm is None else norm.child_name
         if norm is not None:
             self.add_module(norm.child_name, norm.build(out_channels))
-        self.has_relu = activation == "relu"  # which a convolution can compute along the way
-        self.activate = ACTIVATIONS[activation]
+        self.activation = activation
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, *, beside: Tensor | None = None) -> Tensor:
+        """``beside`` is added before the activation."""
         if self.norm_name:
             norm: NormLayer = getattr(self, self.norm_name)
-            x = norm.follow(self.conv, x, relu=self.has_relu)
-        else:
-            x = self.conv.then(x, relu=self.has_relu)
-        return x if self.has_relu else self.activate(x)
-
-
-def _identity(x: Tensor) -> Tensor:
-    return x
-
-
-def _leaky_relu(x: Tensor) -> Tensor:
-    return F.leaky_relu(x, 0.1)
-
-
-ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
-    "relu": F.relu,
-    "relu6": F.relu6,
-    "leaky_relu": _leaky_relu,  # of slope 0.1, as in Darknet
-    "silu": F.silu,
-    "none": _identity,
-}
+            return norm.follow(self.conv, x, self.activation, beside=beside)
+        return self.conv.then(x, self.activation, beside=beside)

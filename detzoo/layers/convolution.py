@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detzoo.config import config
+from detzoo.layers.activations import Activation
 from detzoo.layers.folding import Folded, finish, fold_once
 from detzoo.ops.deform_conv import deform_conv2d
 
@@ -41,15 +42,17 @@ class Conv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         return self.then(x)
 
-    def then(self, x: Tensor, *, relu: bool = False, beside: Tensor | None = None) -> Tensor:
-        """The convolution of x, plus ``beside``, through a ReLU if ``relu``."""
+    def then(
+        self, x: Tensor, activation: Activation = "none", *, beside: Tensor | None = None
+    ) -> Tensor:
+        """The convolution of x, plus ``beside``, activated."""
         if not self.foldable:
-            return finish(self(x), relu=relu, beside=beside)
+            return finish(self(x), activation, beside)
         if not torch.is_grad_enabled():
             self.folded = fold_once(None, self, self.folded)
             if self.folded is not None:
-                return self.folded(x, relu=relu, beside=beside)
-        return finish(self.convolve(x, self.kernel(), self.bias), relu=relu, beside=beside)
+                return self.folded(x, activation, beside)
+        return finish(self.convolve(x, self.kernel(), self.bias), activation, beside)
 
 
 class WeightStandardizedConv2d(Conv2d):

@@ -3,8 +3,8 @@
 A norm with given statistics is a scale and a shift per channel. Scaling the kernel is far cheaper
 than scaling its output, forward and backward, and autograd finds the same gradients for the norm's
 weight and bias through the product. In inference the scaled kernel is remembered. On x86 processors
-it is also laid out as oneDNN, torch's library for them, wants it, and addition and ReLU happen
-while the convolution writes its output: large maps are read and written less often.
+it is also laid out as oneDNN, torch's library for them, wants it, and what is added and the
+activation are computed while the output is written: large maps are read and written less often.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from detzoo.layers.activations import LEAK, Activation, activate
 
 if TYPE_CHECKING:
     from detzoo.layers.convolution import Conv2d
@@ -39,22 +41,24 @@ class Folded:
     dtype: torch.dtype
     stamp: Stamp
 
-    def __call__(self, x: Tensor, *, relu: bool, beside: Tensor | None) -> Tensor:
-        """The convolution of x, plus ``beside``, through a ReLU if ``relu``."""
+    def __call__(self, x: Tensor, activation: Activation, beside: Tensor | None) -> Tensor:
+        """The convolution of x, plus ``beside``, activated."""
         conv = self.conv
         if not self.is_packed:
-            return finish(conv.convolve(x, self.kernel, self.bias), relu=relu, beside=beside)
+            return finish(conv.convolve(x, self.kernel, self.bias), activation, beside)
         x = x.to(self.dtype, memory_format=torch.channels_last)
         place = (conv.padding, conv.stride, conv.dilation, conv.groups)
         if beside is None:
-            then = "relu" if relu else "none"
             return torch.ops.mkldnn._convolution_pointwise(
-                x, self.kernel, self.bias, *place, then, [], ""
+                x, self.kernel, self.bias, *place, *_POINTWISE[activation], ""
             )
         beside = beside.to(self.dtype, memory_format=torch.channels_last)
-        return torch.ops.mkldnn._convolution_pointwise.binary(
-            x, beside, self.kernel, self.bias, *place, "add", 1.0, "relu" if relu else None, [], ""
+        # Of the activations a sum can have the ReLU alone.
+        relu = "relu" if activation == "relu" else None
+        out = torch.ops.mkldnn._convolution_pointwise.binary(
+            x, beside, self.kernel, self.bias, *place, "add", 1.0, relu, [], ""
         )
+        return out if relu else activate(out, activation)
 
     def __deepcopy__(self, memo: object) -> None:
         return None
@@ -63,10 +67,20 @@ class Folded:
         return type(None), ()
 
 
-def finish(out: Tensor, *, relu: bool, beside: Tensor | None) -> Tensor:
-    """``out`` plus ``beside``, through a ReLU if ``relu``."""
+# oneDNN's names and numbers.
+_POINTWISE: dict[Activation, tuple[str, list[float]]] = {
+    "none": ("none", []),
+    "relu": ("relu", []),
+    "relu6": ("hardtanh", [0.0, 6.0]),
+    "leaky_relu": ("leaky_relu", [LEAK]),
+    "silu": ("swish", []),
+}
+
+
+def finish(out: Tensor, activation: Activation, beside: Tensor | None) -> Tensor:
+    """``out`` plus ``beside``, activated."""
     out = out if beside is None else out + beside
-    return F.relu(out, inplace=True) if relu else out
+    return F.relu(out, inplace=True) if activation == "relu" else activate(out, activation)
 
 
 def fold(norm: nn.BatchNorm2d, conv: Conv2d) -> tuple[Tensor, Tensor]:

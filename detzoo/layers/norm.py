@@ -11,6 +11,7 @@ from torch.distributed.nn.functional import all_reduce
 from typing_extensions import Self
 
 from detzoo.config import config
+from detzoo.layers.activations import Activation
 from detzoo.layers.convolution import Conv2d
 from detzoo.layers.folding import Folded, finish, fold, fold_once
 from detzoo.ops.distributed import num_processes
@@ -40,10 +41,15 @@ class NormLayer(nn.Module, ABC):
     weight: nn.Parameter
 
     def follow(
-        self, conv: Conv2d, x: Tensor, *, relu: bool = False, beside: Tensor | None = None
+        self,
+        conv: Conv2d,
+        x: Tensor,
+        activation: Activation = "none",
+        *,
+        beside: Tensor | None = None,
     ) -> Tensor:
-        """``conv(x)``, normalised, plus ``beside``, through a ReLU if ``relu``."""
-        return finish(self(conv(x)), relu=relu, beside=beside)
+        """``conv(x)``, normalised, plus ``beside``, activated."""
+        return finish(self(conv(x)), activation, beside)
 
 
 @config
@@ -100,16 +106,21 @@ class BatchNorm2d(nn.BatchNorm2d, NormLayer):
     folded: Folded | None = None
 
     def follow(
-        self, conv: Conv2d, x: Tensor, *, relu: bool = False, beside: Tensor | None = None
+        self,
+        conv: Conv2d,
+        x: Tensor,
+        activation: Activation = "none",
+        *,
+        beside: Tensor | None = None,
     ) -> Tensor:
         """In evaluation all in one convolution, which is remembered."""
         if self.training or not (self.folds and conv.foldable):
-            return super().follow(conv, x, relu=relu, beside=beside)
+            return super().follow(conv, x, activation, beside=beside)
         if not torch.is_grad_enabled():
             self.folded = fold_once(self, conv, self.folded)
             if self.folded is not None:
-                return self.folded(x, relu=relu, beside=beside)
-        return finish(conv.convolve(x, *fold(self, conv)), relu=relu, beside=beside)
+                return self.folded(x, activation, beside)
+        return finish(conv.convolve(x, *fold(self, conv)), activation, beside)
 
 
 class SynchronizedBatchNorm2d(BatchNorm2d):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from detzoo.layers.conv import Activation, ConvModule
+from detzoo.layers.activations import Activation
+from detzoo.layers.conv import ConvModule
 from detzoo.layers.norm import Norm
 
 

@@ -117,12 +117,13 @@ def pyramid(
 ) -> tuple[Tensor, ...]:
     """The pyramid of a backbone's maps, by the convolutions of :func:`pyramid_convs`."""
     used = features[config.start_level :]
-    laterals = [conv(x) for conv, x in zip(lateral_convs, used)]
-    for level in range(len(laterals) - 1, 0, -1):
-        size = laterals[level - 1].shape[2:]
-        above = F.interpolate(laterals[level], size=size, mode="nearest")
-        laterals[level - 1] = laterals[level - 1] + above
-    outputs = [conv(x) for conv, x in zip(fpn_convs, laterals)]
+    laterals: list[Tensor] = []  # coarse to fine
+    for conv, x in zip(reversed(lateral_convs), reversed(used)):
+        above = None
+        if laterals:
+            above = F.interpolate(laterals[-1], size=x.shape[2:], mode="nearest")
+        laterals.append(conv(x, beside=above))
+    outputs = [conv(x) for conv, x in zip(fpn_convs, reversed(laterals))]
     if config.extra_levels == "max_pool":
         for _ in range(config.num_outputs - len(used)):
             outputs.append(F.max_pool2d(outputs[-1], 1, stride=2))

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import copy
 import pickle
+from typing import get_args
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from detzoo.layers.activations import Activation, activate
 from detzoo.layers.convolution import Conv2d
 from detzoo.layers.norm import BatchNorm, BatchNorm2d, FixedBatchNorm2d, set_folding
 
@@ -150,10 +152,12 @@ def test_in_training_batches_give_the_statistics() -> None:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("activation", get_args(Activation))
 @pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
-def test_what_follows_is_computed_along_the_way(relu: bool, layout: torch.memory_format) -> None:
-    """Addition and ReLU after the norm, for kernels of all kinds; the summand stays as it is."""
+def test_what_follows_is_computed_along_the_way(
+    activation: Activation, layout: torch.memory_format
+) -> None:
+    """Addition, then activation, for kernels of all kinds; the summand stays as it is."""
     for options in ({"groups": 2, "padding": 1}, {"stride": 2, "padding": 2, "dilation": 2}, {}):
         conv = Conv2d(4, 6, 3, **options)  # type: ignore[arg-type]
         norm = BatchNorm().build(6).eval()
@@ -161,11 +165,12 @@ def test_what_follows_is_computed_along_the_way(relu: bool, layout: torch.memory
         plain = norm(conv(x))
         beside = torch.randn(plain.shape)
         before = beside.clone()
-        out = norm.follow(conv, x, relu=relu, beside=beside)
-        wanted = (plain + beside).relu() if relu else plain + beside
+        out = norm.follow(conv, x, activation, beside=beside)
+        wanted = activate(plain + beside, activation)
         torch.testing.assert_close(out, wanted, rtol=1e-4, atol=1e-5)
         assert torch.equal(beside, before)
-        torch.testing.assert_close(conv.then(x, relu=True), conv(x).relu())
+        alone = conv.then(x, activation)
+        torch.testing.assert_close(alone, activate(conv(x), activation), rtol=1e-4, atol=1e-5)
 
 
 def test_copies_of_a_module_fold_anew() -> None:

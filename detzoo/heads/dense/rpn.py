@@ -70,7 +70,7 @@ class RPNHead(DenseHead, ProposalHead):
         initialise_convs(self)
 
     def forward_level(self, x: Tensor, level: int) -> tuple[Tensor, Tensor]:
-        x = self.rpn_conv.then(x, relu=True)
+        x = self.rpn_conv.then(x, "relu")
         return self.rpn_cls(x), self.rpn_reg(x)
 
     def class_parameters(self) -> dict[str, ClassRows]:

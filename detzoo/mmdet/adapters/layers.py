@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import overload
 
-from detzoo.layers.conv import Activation
+from detzoo.layers.activations import Activation
 from detzoo.layers.convolution import (
     Convolution,
     Deformable,
