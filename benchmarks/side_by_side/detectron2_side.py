@@ -76,10 +76,12 @@ class Detectron2(Side):
 @torch.no_grad()
 def _map_weights(weights: Mapping[str, Tensor], model: nn.Module, *, swap: bool) -> None:
     """Our weights in Detectron2's model; ``swap`` turns kernels of RGB into those of BGR."""
+    # Levels are called by the logarithm of their stride.
+    finest = 2 if any(key.startswith("backbone.fpn_output2") for key in model.state_dict()) else 3
     for key, value in model.state_dict().items():
         if "anchor" in key and "deltas" not in key:
             continue  # the anchors themselves
-        name = _our_name(key)
+        name = _our_name(key, finest)
         new = weights[name].to(value.device)
         if name == "backbone.conv1.weight" and swap:
             new = new.flip(1)
@@ -107,7 +109,7 @@ _NAMES = {
 }
 
 
-def _our_name(key: str) -> str:
+def _our_name(key: str, finest: int) -> str:
     stem, leaf = key.rsplit(".", 1)
     parts = key.split(".")
     if stem in _NAMES:
@@ -121,7 +123,7 @@ def _our_name(key: str) -> str:
     if key.startswith("backbone.top_block."):
         return f"neck.fpn_convs.{ {'p6': 3, 'p7': 4}[parts[2]] }.conv.{leaf}"
     if key.startswith("backbone.fpn_"):
-        kind, level = parts[1][:-1], int(parts[1][-1])
+        kind, level = parts[1][:-1], int(parts[1][-1]) - finest
         ours = {"fpn_lateral": "lateral_convs", "fpn_output": "fpn_convs"}[kind]
         return f"neck.{ours}.{level}.conv.{leaf}"
     if key.startswith("roi_heads.mask_head.mask_fcn"):

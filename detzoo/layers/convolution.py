@@ -49,7 +49,7 @@ class Conv2d(nn.Conv2d):
         if not self.foldable:
             return finish(self(x), activation, beside)
         if not torch.is_grad_enabled():
-            self.folded = fold_once(None, self, self.folded)
+            self.folded = fold_once(None, self, x, self.folded)
             if self.folded is not None:
                 return self.folded(x, activation, beside)
         return finish(self.convolve(x, self.kernel(), self.bias), activation, beside)

@@ -25,21 +25,30 @@ if TYPE_CHECKING:
     from detzoo.layers.convolution import Conv2d
 
 Stamp = tuple[tuple[int, int, int], ...]
+# An input that is larger by this factor than the one that a kernel was laid out for gets it anew.
+LARGER = 2
 
 
 @dataclass(frozen=True)
 class Folded:
     """One convolution instead of ``conv`` and its norm, and the state of what it was made of.
 
-    ``kernel`` is in oneDNN's own layout where ``is_packed``. Copies of a module make their own.
+    ``kernel`` is in oneDNN's own layout where ``is_packed``: the one that is best for inputs of so
+    many ``cells`` in all. Copies of a module make their own.
     """
 
     conv: Conv2d
     kernel: Tensor
     bias: Tensor | None
     is_packed: bool
+    cells: int
     dtype: torch.dtype
     stamp: Stamp
+
+    def suits(self, stamp: Stamp, dtype: torch.dtype, cells: int) -> bool:
+        """Whether it is still right for modules in that state, and fast for so many cells."""
+        is_right = self.stamp == stamp and self.dtype == dtype
+        return is_right and (not self.is_packed or cells <= LARGER * self.cells)
 
     def __call__(self, x: Tensor, activation: Activation, beside: Tensor | None) -> Tensor:
         """The convolution of x, plus ``beside``, activated."""
@@ -94,8 +103,10 @@ def fold(norm: nn.BatchNorm2d, conv: Conv2d) -> tuple[Tensor, Tensor]:
     return conv.kernel() * scale[:, None, None, None], shift
 
 
-def fold_once(norm: nn.BatchNorm2d | None, conv: Conv2d, known: Folded | None) -> Folded | None:
-    """``known`` if it is still right, else the same made anew, without gradients.
+def fold_once(
+    norm: nn.BatchNorm2d | None, conv: Conv2d, x: Tensor, known: Folded | None
+) -> Folded | None:
+    """``known`` if it is still right for input x, else the same made anew, without gradients.
 
     None where that cannot be told: under a compiler, and for tensors without a version.
     """
@@ -109,7 +120,8 @@ def fold_once(norm: nn.BatchNorm2d | None, conv: Conv2d, known: Folded | None) -
     autocast = torch.is_autocast_enabled(device)
     dtype = torch.get_autocast_dtype(device) if autocast else conv.weight.dtype
     stamp = _stamp(tensors)
-    if known is not None and known.stamp == stamp and known.dtype == dtype:
+    cells = x.numel() // x.shape[1]
+    if known is not None and known.suits(stamp, dtype, cells):
         return known
     with torch.inference_mode(False), torch.no_grad(), torch.autocast(device, enabled=False):
         kernel, bias = (conv.kernel(), conv.bias) if norm is None else fold(norm, conv)
@@ -118,8 +130,8 @@ def fold_once(norm: nn.BatchNorm2d | None, conv: Conv2d, known: Folded | None) -
         packs = conv.plain and device == "cpu" and dtype in _packable()
         if packs:
             place = (conv.padding, conv.stride, conv.dilation, conv.groups)
-            kernel = torch.ops.mkldnn._reorder_convolution_weight(kernel, *place)
-        return Folded(conv, kernel, bias, packs, dtype, stamp)
+            kernel = torch.ops.mkldnn._reorder_convolution_weight(kernel, *place, list(x.shape))
+        return Folded(conv, kernel, bias, packs, cells, dtype, stamp)
 
 
 @functools.cache

@@ -117,7 +117,7 @@ class BatchNorm2d(nn.BatchNorm2d, NormLayer):
         if self.training or not (self.folds and conv.foldable):
             return super().follow(conv, x, activation, beside=beside)
         if not torch.is_grad_enabled():
-            self.folded = fold_once(self, conv, self.folded)
+            self.folded = fold_once(self, conv, x, self.folded)
             if self.folded is not None:
                 return self.folded(x, activation, beside)
         return finish(conv.convolve(x, *fold(self, conv)), activation, beside)
