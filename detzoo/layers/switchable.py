@@ -87,11 +87,11 @@ class SwitchableAtrousConv2d(AdaptiveConv2d):
         assert (kernel_size, groups, bias) == (3, 1, False), "no other is defined"
         super().__init__(in_channels, out_channels, 3, stride, padding, dilation, bias=False)
         self.weight_diff = nn.Parameter(torch.zeros_like(self.weight))
-        self.switch = nn.Conv2d(in_channels, 1, 1, stride)
-        self.pre_context = nn.Conv2d(in_channels, in_channels, 1)
-        self.post_context = nn.Conv2d(out_channels, out_channels, 1)
-        self.offset_s = nn.Conv2d(in_channels, 18, 3, stride, 1)
-        self.offset_l = nn.Conv2d(in_channels, 18, 3, stride, 1)
+        self.switch = Conv2d(in_channels, 1, 1, stride)
+        self.pre_context = Conv2d(in_channels, in_channels, 1)
+        self.post_context = Conv2d(out_channels, out_channels, 1)
+        self.offset_s = Conv2d(in_channels, 18, 3, stride, 1)
+        self.offset_l = Conv2d(in_channels, 18, 3, stride, 1)
         offsets = (self.offset_s, self.offset_l)
         for layer in (self.switch, self.pre_context, self.post_context, *offsets):
             nn.init.zeros_(layer.weight)

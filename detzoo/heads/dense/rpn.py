@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from detzoo.assigners.base import Assigner
 from detzoo.assigners.max_iou import MaxIoUAssigner
@@ -65,8 +65,8 @@ class RPNHead(DenseHead, ProposalHead):
         channels = config.channels or in_channels[0]
         num_anchors = config.priors.num_per_cell
         self.rpn_conv = Conv2d(in_channels[0], channels, 3, padding=1)
-        self.rpn_cls = nn.Conv2d(channels, num_anchors * self.num_outputs, 1)
-        self.rpn_reg = nn.Conv2d(channels, num_anchors * 4, 1)
+        self.rpn_cls = Conv2d(channels, num_anchors * self.num_outputs, 1)
+        self.rpn_reg = Conv2d(channels, num_anchors * 4, 1)
         initialise_convs(self)
 
     def forward_level(self, x: Tensor, level: int) -> tuple[Tensor, Tensor]:

@@ -16,6 +16,7 @@ from detzoo.heads.mask_grid.base import (
     initialise,
     tower,
 )
+from detzoo.layers.convolution import Conv2d
 
 
 @config
@@ -41,7 +42,7 @@ class SOLOHead(MaskGridHead[Tensor]):
         super().__init__(config, in_channels, strides, num_classes)
         self.mask_convs = tower(in_channels[0] + 2, config)
         self.conv_mask_list = nn.ModuleList(
-            nn.Conv2d(config.channels, grid**2, 1) for grid in config.grids
+            Conv2d(config.channels, grid**2, 1) for grid in config.grids
         )
         initialise(self, [*self.conv_mask_list, self.conv_cls])
 
