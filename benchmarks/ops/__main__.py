@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.ops import attention, maps, matching
+from benchmarks.ops import attention, maps, matching, regions
 from benchmarks.ops.pair import Run
 from detzoo.benchmark.machine import describe_machine, synchronize
 
@@ -56,6 +56,14 @@ COMPARISONS: dict[str, Comparison] = {
     "carafe_training": Comparison(
         "the same, forward and backward",
         partial(maps.prepare_carafe, training=True),
+    ),
+    "roi_align": Comparison(
+        f"Faster R-CNN, {regions.REGIONS} regions, against torchvision, inference",
+        partial(regions.prepare_roi_align, training=False),
+    ),
+    "roi_align_training": Comparison(
+        "the same, forward and backward",
+        partial(regions.prepare_roi_align, training=True),
     ),
     "hungarian": Comparison(
         f"{matching.STAGES} decoder layers, {matching.IMAGES} images, {matching.QUERIES} queries, "
