@@ -102,9 +102,14 @@ class StagedBackbone(Backbone):
 
 
 def gradients_where_needed(x: Tensor, modules: Sequence[nn.Module]) -> torch.set_grad_enabled:
-    """No gradients for modules that learn nothing from ``x``: they run as in inference, fused."""
+    """No gradients for modules that learn nothing from ``x``: they run as in inference, fused.
+
+    That makes maps in the channels-last layout, so it is done for these alone: batch statistics
+    on a processor are more exact in the other.
+    """
     learns = x.requires_grad or any(p.requires_grad for m in modules for p in m.parameters())
-    return torch.set_grad_enabled(torch.is_grad_enabled() and learns)
+    keeps_layout = x.is_contiguous(memory_format=torch.channels_last)
+    return torch.set_grad_enabled(torch.is_grad_enabled() and (learns or not keeps_layout))
 
 
 def check_stages(out_stages: tuple[int, ...], frozen_stages: int, num_stages: int) -> None:
