@@ -18,7 +18,8 @@ from detzoo.experiment import Experiment
 from detzoo.files import read_json
 from detzoo.predictor import Predictor
 from detzoo.weights.files import SUFFIXES
-from detzoo.weights.locate import OPENMMLAB, Published, find_published_file
+from detzoo.weights.locate import find_published_file
+from detzoo.weights.places import OPENMMLAB, Published
 from detzoo.zoo.entry import Entry
 
 

@@ -1,4 +1,4 @@
-"""Writes what follows from the zoo: ``docs/zoo.md`` and the parameter counts of its entries.
+"""Writes what follows from the zoo: ``docs/zoo.md``, and the list that ``detzoo models`` shows.
 
 python docs/generate.py
 """
@@ -6,6 +6,7 @@ python docs/generate.py
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -26,18 +27,41 @@ COLUMNS = ("name", "box AP", "mask AP", "memory", "ms", "parameters", "weights")
 
 
 def main() -> None:
-    (ROOT / "detzoo" / "zoo" / "parameters.json").write_text(count_parameters())
+    (ROOT / "detzoo" / "zoo" / "models.json").write_text(listing(count_parameters()))
     _parameters.cache_clear()
     (ROOT / "docs" / "zoo.md").write_text(page())
 
 
-def count_parameters() -> str:
+def count_parameters() -> dict[str, int]:
     counts = {}
     for entry in zoo.entries():
         with torch.device("meta"):
             model = entry.experiment.build_model()
         counts[entry.name] = sum(parameter.numel() for parameter in model.parameters())
-    return json.dumps(counts, indent=0, sort_keys=True) + "\n"
+    return counts
+
+
+def listing(parameters: Mapping[str, int | None]) -> str:
+    """A row per entry, so that the zoo can be listed without importing torch."""
+    rows = [
+        {
+            "name": entry.name,
+            "family": family.folder,
+            "backbone": entry.backbone,
+            "box_ap": entry.box_ap,
+            "box_ap50": entry.box_ap50,
+            "mask_ap": entry.mask_ap,
+            "ar1000": entry.ar1000,
+            "memory_gb": entry.memory_gb,
+            "inference_ms": entry.inference_ms,
+            "parameters": parameters[entry.name],
+            "weights": entry.weights,
+            "path": family.weights_path(entry),
+        }
+        for family in zoo.FAMILIES
+        for entry in family.entries
+    ]
+    return json.dumps(rows, indent=0) + "\n"
 
 
 def page() -> str:

@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from types import ModuleType
 
 from benchmarks import page
+from detzoo import zoo
 
 ROOT = Path(__file__).parents[1]
 
 
-def test_page_of_the_zoo() -> None:
+def generate() -> ModuleType:
+    """The script ``docs/generate.py``."""
     spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
     assert spec is not None
     assert spec.loader is not None
-    generate = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(generate)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    return script
+
+
+def test_page_of_the_zoo() -> None:
     written = (ROOT / "docs" / "zoo.md").read_text()
-    assert written == generate.page(), "run `python docs/generate.py`"
+    assert written == generate().page(), "run `python docs/generate.py`"
+
+
+def test_list_of_the_zoo() -> None:
+    counted = {entry.name: entry.parameters for entry in zoo.entries()}
+    written = (ROOT / "detzoo" / "zoo" / "models.json").read_text()
+    assert written == generate().listing(counted), "run `python docs/generate.py`"
 
 
 def test_page_of_benchmarks() -> None:

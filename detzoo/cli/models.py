@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from detzoo.cli.common import wide_console
 from detzoo.errors import UserError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from detzoo.zoo.entry import Entry
+Row = dict[str, Any]
 
 
 def models(
@@ -65,76 +64,45 @@ def models(
 
       detzoo models --max-parameters 40 --min-ap 40 --available
     """
-    from detzoo import zoo
-
-    folders = [group.folder for group in zoo.FAMILIES]
-    if family is not None and family not in folders:
-        raise UserError(f"--family {family}: no such family; there is {', '.join(folders)}.")
+    rows = _read_rows()
+    families = list(dict.fromkeys(row["family"] for row in rows))
+    if family is not None and family not in families:
+        raise UserError(f"--family {family}: no such family; there is {', '.join(families)}.")
     wanted = pattern if any(c in pattern for c in "*?[") else f"*{pattern}*"
-    tests = (
-        lambda row: _fits_name(row, wanted),
-        lambda row: family in (None, row.family),
+    tests: tuple[Callable[[Row], bool], ...] = (
+        lambda row: fnmatch.fnmatch(row["name"], wanted),
+        lambda row: family in (None, row["family"]),
         lambda row: (
-            backbone is None or backbone.lower() in f"{row.entry.name} {row.backbone}".lower()
+            backbone is None or backbone.lower() in f"{row['name']} {row['backbone']}".lower()
         ),
-        lambda row: _at_least(row.entry.box_ap or row.entry.box_ap50, min_ap),
-        lambda row: _at_least(row.entry.mask_ap, min_mask_ap),
-        lambda row: _at_most(row.entry.memory_gb, max_memory),
-        lambda row: _at_most(row.entry.inference_ms, max_time),
-        lambda row: _at_most(row.entry.parameters, max_parameters and max_parameters * 1e6),
-        lambda row: published in (None, row.entry.weights is not None),
-        lambda row: row.is_available or not available,
+        lambda row: _at_least(row["box_ap"] or row["box_ap50"], min_ap),
+        lambda row: _at_least(row["mask_ap"], min_mask_ap),
+        lambda row: _at_most(row["memory_gb"], max_memory),
+        lambda row: _at_most(row["inference_ms"], max_time),
+        lambda row: _at_most(row["parameters"], max_parameters and max_parameters * 1e6),
+        lambda row: published in (None, row["weights"] is not None),
+        lambda row: row["available"] or not available,
     )
-    rows = _rows(tests)
+    rows = [row for row in rows if all(test(row) for test in tests)]
     if not rows:
         raise UserError("no model fits. `detzoo models` without options lists them all.")
     if as_json:
-        print(json.dumps([_to_json(row) for row in rows], indent=1))
+        print(json.dumps(rows, indent=1))
     else:
         _print_table(rows)
 
 
-@dataclass(frozen=True)
-class Row:
-    """An entry, its family's folder, its backbone in words, whether its weights are at hand."""
+def _read_rows() -> list[Row]:
+    """The generated list of the zoo, which is there at once, and what of it is on this machine."""
+    import detzoo
+    from detzoo.weights.places import Published, find_local_file
 
-    family: str
-    entry: Entry
-    backbone: str
-    is_available: bool
-
-
-def describe_backbone(entry: Entry) -> str:
-    """The backbone in words: its class, and the weights that it starts from."""
-    config = entry.experiment.model.backbone
-    name = type(config).__name__.removesuffix("Config")
-    return f"{name} ({config.pretrained_name or 'from scratch'})"
-
-
-def _rows(tests: tuple[Callable[[Row], bool], ...]) -> list[Row]:
-    """The entries that pass all ``tests``."""
-    from detzoo import zoo
-
-    rows = [
-        Row(group.folder, entry, describe_backbone(entry), _is_available(entry))
-        for group in zoo.FAMILIES
-        for entry in group.entries
-    ]
-    return [row for row in rows if all(test(row) for test in tests)]
-
-
-def _is_available(entry: Entry) -> bool:
-    from detzoo.loading import published_file
-    from detzoo.weights.locate import find_local_file
-
-    file = published_file(entry)
-    return file is not None and find_local_file(file) is not None
-
-
-def _fits_name(row: Row, pattern: str) -> bool:
-    import fnmatch
-
-    return fnmatch.fnmatch(row.entry.name, pattern)
+    file = Path(detzoo.__file__).parent / "zoo" / "models.json"
+    rows: list[Row] = json.loads(file.read_text())
+    for row in rows:
+        path = row.pop("path")
+        row["available"] = path is not None and find_local_file(Published(path)) is not None
+    return rows
 
 
 def _at_least(value: float | None, bound: float | None) -> bool:
@@ -144,24 +112,6 @@ def _at_least(value: float | None, bound: float | None) -> bool:
 
 def _at_most(value: float | None, bound: float | None) -> bool:
     return bound is None or (value is not None and value <= bound)
-
-
-def _to_json(row: Row) -> dict[str, Any]:
-    entry = row.entry
-    return {
-        "name": entry.name,
-        "family": row.family,
-        "backbone": row.backbone,
-        "box_ap": entry.box_ap,
-        "box_ap50": entry.box_ap50,
-        "mask_ap": entry.mask_ap,
-        "ar1000": entry.ar1000,
-        "memory_gb": entry.memory_gb,
-        "inference_ms": entry.inference_ms,
-        "parameters": entry.parameters,
-        "weights": entry.weights,
-        "available": row.is_available,
-    }
 
 
 def _print_table(rows: list[Row]) -> None:
@@ -174,25 +124,23 @@ def _print_table(rows: list[Row]) -> None:
     table.columns[0].no_wrap = True
     last = ""
     for row in rows:
-        if last and row.family != last:
+        if last and row["family"] != last:
             table.add_section()
-        last = row.family
-        entry = row.entry
-        parameters = None if entry.parameters is None else entry.parameters / 1e6
+        last = row["family"]
         figures = (
-            entry.box_ap or entry.box_ap50,
-            entry.mask_ap,
-            entry.ar1000,
-            entry.memory_gb,
-            entry.inference_ms,
-            parameters,
+            row["box_ap"] or row["box_ap50"],
+            row["mask_ap"],
+            row["ar1000"],
+            row["memory_gb"],
+            row["inference_ms"],
+            row["parameters"] / 1e6,
         )
-        file = "" if entry.weights is None else entry.weights.rsplit("/", 1)[-1]
+        file = "" if row["weights"] is None else row["weights"].rsplit("/", 1)[-1]
         table.add_row(
-            entry.name,
-            row.backbone.split(" (")[0],
+            row["name"],
+            row["backbone"].split(" (")[0],
             *("" if f is None else f"{f:.1f}" for f in figures),
-            f"*{file}" if row.is_available else file,
+            f"*{file}" if row["available"] else file,
         )
     console = wide_console()
     console.print(table)

@@ -10,32 +10,11 @@ from __future__ import annotations
 
 import os
 import urllib.parse
-from dataclasses import dataclass
 from pathlib import Path
-
-import torch
 
 from detzoo.errors import CheckpointError, ConfigError
 from detzoo.weights.download import DownloadError, download
-
-# MMDetection's hosts, the present one and the one before. Neither can be relied on: the first no
-# longer answers, the second was left when the first was opened.
-OPENMMLAB = (
-    "https://download.openmmlab.com/mmdetection/v2.0",
-    "https://open-mmlab.s3.ap-northeast-2.amazonaws.com/mmdetection/v2.0",
-)
-
-
-@dataclass(frozen=True)
-class Published:
-    """A published file: its path below the root of a mirror, and where its publisher put it."""
-
-    path: str
-    addresses: tuple[str, ...] = ()
-
-    @property
-    def name(self) -> str:
-        return Path(self.path).name
+from detzoo.weights.places import Published, cache_directory, find_local_file, weight_directories
 
 
 def find_published_file(file: Published, purpose: str, alternative: str) -> Path:
@@ -63,23 +42,6 @@ def find_published_file(file: Published, purpose: str, alternative: str) -> Path
         "Put it into one of these folders, point DETZOO_WEIGHTS at its folder, name a mirror in "
         f"DETZOO_MIRRORS, or {alternative}."
     )
-
-
-def find_local_file(file: Published) -> Path | None:
-    """``file`` on this machine, None where it is not there."""
-    paths = (place / name for place in weight_directories() for name in (file.name, file.path))
-    return next((path for path in paths if path.is_file()), None)
-
-
-def weight_directories() -> list[Path]:
-    """Where weights are looked for, in order."""
-    listed = [Path(p) for p in os.environ.get("DETZOO_WEIGHTS", "").split(os.pathsep) if p]
-    return [*listed, cache_directory(), Path(torch.hub.get_dir()) / "checkpoints"]
-
-
-def cache_directory() -> Path:
-    """Where downloads are kept."""
-    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "detzoo" / "weights"
 
 
 def _addresses(file: Published) -> list[str]:

@@ -36,6 +36,13 @@ class Entry:
         """Parameters of the model: counted when the zoo was last generated, None if not yet."""
         return _parameters().get(self.name)
 
+    @property
+    def backbone(self) -> str:
+        """The backbone in words: its class, and the weights that it starts from."""
+        config = self.experiment.model.backbone
+        name = type(config).__name__.removesuffix("Config")
+        return f"{name} ({config.pretrained_name or 'from scratch'})"
+
 
 @dataclass(frozen=True)
 class Family:
@@ -55,5 +62,5 @@ class Family:
 
 @functools.cache
 def _parameters() -> dict[str, int]:
-    counts: dict[str, int] = json.loads(Path(__file__).with_name("parameters.json").read_text())
-    return counts
+    rows = json.loads(Path(__file__).with_name("models.json").read_text())
+    return {row["name"]: row["parameters"] for row in rows}

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from detzoo.errors import CheckpointError, ConfigError
-from detzoo.weights.locate import Published, find_published_file, weight_directories
+from detzoo.weights.locate import find_published_file
+from detzoo.weights.places import Published, weight_directories
 from tests.weights.server import CONTENT, NAME, refuse, running
 
 
