@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from benchmarks.side_by_side.side import Side
 from benchmarks.side_by_side.task import Task
-from detzoo.structures import BitmapMasks
 
 CONFIGURATIONS = {
     "faster_rcnn": "COCO-Detection/faster_rcnn_R_50_FPN_1x.yaml",
@@ -58,16 +57,16 @@ class Detectron2(Side):
 
         height, width = self.task.size
         out = []
-        for pixels, target in zip(self.task.batch.pixels, self.task.targets):
+        task = self.task
+        for pixels, target, masks in zip(task.batch.pixels, task.targets, task.bitmaps):
             own: dict[str, Any] = {"image": pixels.permute(2, 0, 1)}
             own |= {"height": height, "width": width}
             if with_targets:
-                assert isinstance(target.masks, BitmapMasks)
                 objects = Instances((height, width))
                 objects.gt_boxes = Boxes(target.boxes)
                 objects.gt_classes = target.labels
                 if self.task.model == "mask_rcnn":
-                    objects.gt_masks = BitMasks(target.masks.bitmaps.bool())
+                    objects.gt_masks = BitMasks(masks.bool())
                 own["instances"] = objects
             out.append(own)
         return out

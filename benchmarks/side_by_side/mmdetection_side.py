@@ -13,7 +13,7 @@ from torch import Tensor
 from benchmarks.side_by_side.side import Side
 from benchmarks.side_by_side.task import Task
 from detzoo import zoo
-from detzoo.structures import BitmapMasks, ImageInfo
+from detzoo.structures import ImageInfo
 
 
 class MMDetection(Side):
@@ -43,11 +43,11 @@ class MMDetection(Side):
     def infer(self) -> int:
         pixels, infos = self._images()
         (found,) = self.model.simple_test(pixels[:1], infos[:1], rescale=True)
-        boxes = found[0] if isinstance(found, tuple) else found
+        boxes = found[0] if self.model.with_mask else found
         return sum(len(of_class) for of_class in boxes)
 
     def loss(self) -> Tensor:
-        from mmdet.core import BitmapMasks as TheirMasks
+        from mmdet.core import BitmapMasks
 
         pixels, infos = self._images()
         targets = self.task.targets
@@ -57,7 +57,7 @@ class MMDetection(Side):
         }
         if self.model.with_mask:
             given["gt_masks"] = [
-                TheirMasks(_numpy(target.masks), *self.task.size) for target in targets
+                BitmapMasks(masks.cpu().numpy(), *self.task.size) for masks in self.task.bitmaps
             ]
         loss, _ = self.model._parse_losses(self.model.forward_train(pixels, infos, **given))
         return loss
@@ -84,8 +84,3 @@ def _meta(info: ImageInfo) -> dict[str, Any]:
         "flip": False,
         "filename": str(info.id),
     }
-
-
-def _numpy(masks: Any) -> np.ndarray:
-    assert isinstance(masks, BitmapMasks)
-    return masks.bitmaps.cpu().numpy()

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from detzoo import zoo
+from detzoo.backbones.resnet import ResNetConfig
 from detzoo.detectors.base import Detector, DetectorConfig
 from detzoo.structures import Batch, BitmapMasks, ImageInfo, Targets
 from detzoo.zoo.parts import FROZEN
@@ -22,7 +23,8 @@ WANTED = 100
 
 @dataclass(frozen=True)
 class Subject:
-    """An entry of the zoo; ``scores`` are the layers that tell classes, ``bias`` what they add.
+    """An entry of the zoo; ``scores`` are the layers that tell classes, ``bias`` what they add,
+    ``background`` what the last class, no object, gets instead where there is one.
 
     ``size`` is the height and width of its input.
     """
@@ -30,12 +32,13 @@ class Subject:
     entry: str
     scores: tuple[str, ...] = ()
     bias: float = -4.6
+    background: float | None = None
     size: tuple[int, int] = (800, 1216)
 
 
 SUBJECTS = {
-    "faster_rcnn": Subject("faster_rcnn_r50_fpn_1x_coco", ("roi_head.bbox_head.fc_cls",), 0.0),
-    "mask_rcnn": Subject("mask_rcnn_r50_fpn_1x_coco", ("roi_head.bbox_head.fc_cls",), 0.0),
+    "faster_rcnn": Subject("faster_rcnn_r50_fpn_1x_coco", ("roi_head.bbox_head.fc_cls",), 0.0, 4.0),
+    "mask_rcnn": Subject("mask_rcnn_r50_fpn_1x_coco", ("roi_head.bbox_head.fc_cls",), 0.0, 4.0),
     "retinanet": Subject("retinanet_r50_fpn_1x_coco", ("bbox_head.retina_cls",)),
     "fcos": Subject("fcos_r50_caffe_fpn_gn-head_1x_coco", ("bbox_head.conv_cls",)),
     "yolox_s": Subject(
@@ -49,13 +52,17 @@ SUBJECTS = {
 
 @dataclass(frozen=True)
 class Task:
-    """``config`` and ``weights`` of our model; raw images (B, H, W, 3) and their objects."""
+    """``config`` and ``weights`` of our model; raw images (B, H, W, 3) and their objects.
+
+    ``bitmaps`` are the objects' masks, (N, H, W) uint8 per image.
+    """
 
     model: str
     config: DetectorConfig
     weights: dict[str, torch.Tensor]
     batch: Batch
     targets: tuple[Targets, ...]
+    bitmaps: tuple[torch.Tensor, ...]
     device: torch.device
 
     @property
@@ -76,21 +83,21 @@ class Task:
     def make(cls, model: str, images: int, device: torch.device) -> Task:
         """Random weights of which the first image has about 100 detections."""
         subject = SUBJECTS[model]
-        batch, targets = _make_batch(images, *subject.size)
+        batch, bitmaps = _make_batch(images, *subject.size)
         config = _frozen(zoo.find(subject.entry).experiment.model)
         detector = config.build(NUM_CLASSES).to(device).eval()
         _randomise(detector)
         _calibrate(detector, subject, Batch(batch.pixels[:1], batch.infos[:1]))
-        targets = tuple(target.to(device) for target in targets)
-        return cls(model, config, detector.state_dict(), batch, targets, device)
+        targets = tuple(target.to(device) for target in batch.targets)
+        bitmaps = tuple(masks.to(device) for masks in bitmaps)
+        return cls(model, config, detector.state_dict(), batch, targets, bitmaps, device)
 
 
 def _frozen(config: DetectorConfig) -> DetectorConfig:
     """With the batch norms of a ResNet frozen, as every toolbox can have them."""
-    if not hasattr(config.backbone, "frozen_stages"):
+    if not isinstance(config.backbone, ResNetConfig):
         return config
-    backbone = dataclasses.replace(config.backbone, norm=FROZEN)  # type: ignore[call-arg]
-    return dataclasses.replace(config, backbone=backbone)
+    return dataclasses.replace(config, backbone=dataclasses.replace(config.backbone, norm=FROZEN))
 
 
 def _randomise(model: nn.Module) -> None:
@@ -111,33 +118,36 @@ def _randomise(model: nn.Module) -> None:
 @torch.no_grad()
 def _calibrate(model: Detector, subject: Subject, batch: Batch) -> None:
     """Scales the score layers so that the image has about 100 detections, and hardly more."""
-    layers = [model.get_submodule(name) for name in subject.scores]
-    if not layers:
+    if not subject.scores:
         return
-    kernels = []
-    for layer in layers:
-        assert isinstance(layer, (nn.Conv2d, nn.Linear))
-        layer.bias.fill_(subject.bias)
-        if isinstance(layer, nn.Linear):
-            layer.bias[-1] = 4.0  # the background
-        kernels.append(layer.weight.clone())
+    for name in subject.scores:
+        bias = model.get_parameter(f"{name}.bias")
+        bias.fill_(subject.bias)
+        if subject.background is not None:
+            bias[-1] = subject.background
+    weights = [model.get_parameter(f"{name}.weight") for name in subject.scores]
+    given = [weight.clone() for weight in weights]
     images = model.preprocess(batch)
+
+    def scale(factor: float) -> None:
+        for weight, own in zip(weights, given):
+            weight.copy_(own * factor)
+
     low, high = 0.1, 200.0
-    for step in range(9):
-        scale = math.sqrt(low * high) if step < 8 else high
-        for layer, kernel in zip(layers, kernels):
-            layer.weight.copy_(kernel * scale)  # type: ignore[operator]
-        if step < 8:
-            low, high = (low, scale) if len(model(images)[0]) >= WANTED else (scale, high)
+    for _ in range(8):
+        middle = math.sqrt(low * high)
+        scale(middle)
+        low, high = (low, middle) if len(model(images)[0]) >= WANTED else (middle, high)
+    scale(high)
 
 
-def _make_batch(count: int, height: int, width: int) -> tuple[Batch, tuple[Targets, ...]]:
-    """Smooth random images, and ten objects in each."""
+def _make_batch(count: int, height: int, width: int) -> tuple[Batch, tuple[torch.Tensor, ...]]:
+    """Smooth random images, and ten objects in each; their masks."""
     generator = torch.Generator().manual_seed(1)
     coarse = torch.rand((count, 3, height // 16, width // 16), generator=generator)
     images = nn.functional.interpolate(coarse, size=(height, width), mode="bilinear")
     pixels = (images * 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
-    targets = []
+    targets, bitmaps = [], []
     for _ in range(count):
         low = torch.rand((OBJECTS, 2), generator=generator) * torch.tensor([width, height]) * 0.6
         side = torch.rand((OBJECTS, 2), generator=generator) * 0.2 * width + 30
@@ -147,8 +157,9 @@ def _make_batch(count: int, height: int, width: int) -> tuple[Batch, tuple[Targe
             mask[y1:y2, x1:x2] = 1
         labels = torch.randint(0, NUM_CLASSES, (OBJECTS,), generator=generator)
         targets.append(Targets.of(boxes, labels, BitmapMasks(masks)))
+        bitmaps.append(masks)
     infos = tuple(
         dataclasses.replace(ImageInfo.of((height, width), id=i), padded_size=(height, width))
         for i in range(count)
     )
-    return Batch(pixels, infos, tuple(targets)), tuple(targets)
+    return Batch(pixels, infos, tuple(targets)), tuple(bitmaps)

@@ -15,7 +15,6 @@ from torchvision.ops.misc import FrozenBatchNorm2d
 
 from benchmarks.side_by_side.side import Side
 from benchmarks.side_by_side.task import NUM_CLASSES, Task
-from detzoo.structures import BitmapMasks
 
 
 class Torchvision(Side):
@@ -44,9 +43,8 @@ class Torchvision(Side):
     def _targets(self) -> list[dict[str, Tensor]]:
         first_label = 0 if self.task.model == "retinanet" else 1
         out = []
-        for target in self.task.targets:
-            assert isinstance(target.masks, BitmapMasks)
-            labels, masks = target.labels + first_label, target.masks.bitmaps
+        for target, masks in zip(self.task.targets, self.task.bitmaps):
+            labels = target.labels + first_label
             out.append({"boxes": target.boxes, "labels": labels, "masks": masks})
         return out
 

@@ -39,7 +39,7 @@ class Waiting(TorchDispatchMode):
     ) -> Any:
         name = func.overloadpacket.__name__
         by_mask = name in ("index", "index_put", "index_put_") and any(
-            isinstance(index, torch.Tensor) and index.dtype == torch.bool for index in args[1]
+            index is not None and index.dtype == torch.bool for index in args[1]
         )
         if name in WAITS or by_mask:
             frame = _own_frame()

@@ -4,32 +4,31 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from unittest import mock
 
 import torch
 from torch import Tensor
 
-from detzoo.ops import constants
+from detzoo.ops.constants import constant
 from detzoo.priors import anchors, points, ssd, yolo
+
+# What keeps tensors from one model to the next.
+CACHES = (constant, anchors._place, points._place, ssd._place, yolo._place)
 
 
 @contextlib.contextmanager
 def float64() -> Iterator[None]:
     """New tensors are float64, and so is what the code brings to float32 by ``Tensor.float()``."""
-    ordinary = Tensor.float
     torch.set_default_dtype(torch.float64)
-    Tensor.float = Tensor.double  # type: ignore[method-assign]
-    _forget()
+    _empty_caches()
     try:
-        yield
+        with mock.patch.object(Tensor, "float", Tensor.double):
+            yield
     finally:
-        Tensor.float = ordinary  # type: ignore[method-assign]
         torch.set_default_dtype(torch.float32)
-        _forget()
+        _empty_caches()
 
 
-def _forget() -> None:
-    """Empties the caches of tensors."""
-    for module in (anchors, constants, points, ssd, yolo):
-        for value in vars(module).values():
-            if hasattr(value, "cache_clear"):
-                value.cache_clear()
+def _empty_caches() -> None:
+    for function in CACHES:
+        function.cache_clear()

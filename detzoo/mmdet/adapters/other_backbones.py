@@ -49,7 +49,7 @@ def _staged(node: Node, *facts: tuple[str, Any]) -> dict[str, Any]:
 
 def regnet(node: Node) -> RegNetConfig:
     arch = node.take("arch")
-    variant = _REGNETS.get(arch) if isinstance(arch, str) else None
+    variant = _REGNETS.get(str(arch))  # V2 also takes a dict of widths
     if variant is None:
         raise node.error("arch", "give the name of a published one, such as regnetx_3.2gf")
     stages = _staged(
