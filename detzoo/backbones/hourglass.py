@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detzoo.backbones.base import Backbone, BackboneConfig
-from detzoo.backbones.residual import BasicBlock, BlockLayers
+from detzoo.backbones.residual import BasicBlock, BlockLayers, ResidualBlock, in_a_row
 from detzoo.config import config
 from detzoo.layers.conv import ConvModule
 from detzoo.layers.norm import BatchNorm, Norm
@@ -92,21 +92,21 @@ class HourglassModule(nn.Module):
         super().__init__()
         here, below = channels[:2]
         count = blocks[0]
-        self.up1 = nn.Sequential(*_blocks(count, here, layers))
+        self.up1 = in_a_row(_blocks(count, here, layers))
         down = BasicBlock(here, below, stride=2, layers=layers)
-        self.low1 = nn.Sequential(down, *_blocks(count - 1, below, layers))
+        self.low1 = in_a_row([down, *_blocks(count - 1, below, layers)])
         self.low2: nn.Module
         if len(channels) > 2:
             self.low2 = HourglassModule(channels[1:], blocks[1:], layers)
         else:
-            self.low2 = nn.Sequential(*_blocks(blocks[1], below, layers))
+            self.low2 = in_a_row(_blocks(blocks[1], below, layers))
         back = BasicBlock(below, here, layers=layers)
-        self.low3 = nn.Sequential(*_blocks(count - 1, below, layers), back)
+        self.low3 = in_a_row([*_blocks(count - 1, below, layers), back])
 
     def forward(self, x: Tensor) -> Tensor:
         low = self.low3(self.low2(self.low1(x)))
         return self.up1(x) + F.interpolate(low, size=x.shape[2:], mode="nearest")
 
 
-def _blocks(count: int, channels: int, layers: BlockLayers) -> list[nn.Module]:
+def _blocks(count: int, channels: int, layers: BlockLayers) -> list[ResidualBlock]:
     return [BasicBlock(channels, channels, layers=layers) for _ in range(count)]

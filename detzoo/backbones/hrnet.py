@@ -16,6 +16,7 @@ from detzoo.backbones.residual import (
     ConvNorm,
     conv1x1,
     conv3x3,
+    in_a_row,
 )
 from detzoo.config import config
 from detzoo.layers.activations import Activation
@@ -69,7 +70,7 @@ class HRNet(Backbone):
         blocks += [
             Bottleneck(channels, STEM_CHANNELS, channels, layers=layers) for _ in range(BLOCKS - 1)
         ]
-        self.layer1 = nn.Sequential(*blocks)
+        self.layer1 = in_a_row(blocks)
         before = [channels]
         for number, num_modules in enumerate(MODULES):
             widths = [config.width * 2**branch for branch in range(number + 2)]
@@ -104,7 +105,7 @@ class HRModule(nn.Module):
     def __init__(self, widths: Sequence[int], layers: BlockLayers) -> None:
         super().__init__()
         self.branches = nn.ModuleList(
-            nn.Sequential(*(BasicBlock(width, width, layers=layers) for _ in range(BLOCKS)))
+            in_a_row([BasicBlock(width, width, layers=layers) for _ in range(BLOCKS)])
             for width in widths
         )
         indices = range(len(widths))

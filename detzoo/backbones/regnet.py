@@ -9,7 +9,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from detzoo.backbones.residual import BlockLayers, Bottleneck, conv3x3
+from detzoo.backbones.residual import BlockLayers, Bottleneck, conv3x3, in_a_row
 from detzoo.backbones.staged import StagedBackbone, StagedConfig
 from detzoo.config import config
 from detzoo.layers.convolution import Convolution, Deformable, PlainConvolution
@@ -93,7 +93,7 @@ class RegNet(StagedBackbone):
             blocks = [Bottleneck(channels, width, width, stride=2, groups=groups, layers=layers)]
             for _ in range(num_blocks - 1):
                 blocks.append(Bottleneck(width, width, width, groups=groups, layers=layers))
-            stages.append(nn.Sequential(*blocks))
+            stages.append(in_a_row(blocks))
             channels = width
             widths.append(width)
         self.add_stages(

@@ -15,6 +15,7 @@ from detzoo.backbones.residual import (
     average_shortcut,
     conv1x1,
     conv3x3,
+    in_a_row,
 )
 from detzoo.backbones.resnet import BLOCKS, EXPANSION
 from detzoo.backbones.staged import StagedBackbone, StagedConfig
@@ -63,12 +64,12 @@ class Res2NetBlock(ResidualBlock):
         self.conv3 = conv1x1(kind, within, out_channels)
         self.cascades = not first
         self.pool: nn.Module = nn.AvgPool2d(3, stride, 1) if stride > 1 else nn.Identity()
-        self.downsample: nn.Module = nn.Identity()
+        self.downsample = nn.Identity()
         if first:
             self.downsample = average_shortcut(in_channels, out_channels, stride, layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        beside = self.downsample(x)
+        beside = self.beside(x)
         x = self.norm(1).follow(self.conv1, x, "relu")
         *parts, last = x.split(self.width, 1)
         convs, norms = cast(list[Conv2d], self.convs), cast(list[NormLayer], self.bns)
@@ -78,8 +79,7 @@ class Res2NetBlock(ResidualBlock):
                 part = part + outputs[-1]
             outputs.append(norm.follow(conv, part, "relu"))
         x = torch.cat([*outputs, self.pool(last)], 1)
-        x = self.norm(3).follow(self.conv3, x)
-        return F.relu(x + beside, inplace=True)
+        return self.norm(3).follow(self.conv3, x, "relu", beside=beside)
 
 
 class Res2Net(StagedBackbone):
@@ -98,7 +98,7 @@ class Res2Net(StagedBackbone):
             channels = planes * EXPANSION
             for _ in range(num_blocks - 1):
                 blocks.append(Res2NetBlock(channels, planes, stride=1, first=False, layers=layers))
-            stages.append(nn.Sequential(*blocks))
+            stages.append(in_a_row(blocks))
             widths.append(channels)
         self.add_stages(
             stages,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
+import torch
 from torch import Tensor, nn
 
 from detzoo.layers.activations import Activation
@@ -35,7 +36,13 @@ class BlockLayers:
 
 
 class ResidualBlock(nn.Module, ABC):
-    """A block beside a shortcut. Its norms are called by kind and number: ``bn1``, ``gn2``."""
+    """A block beside a shortcut. Its norms are called by kind and number: ``bn1``, ``gn2``.
+
+    ``owns_input``: nothing else reads what it is given, so that inference may overwrite it.
+    """
+
+    owns_input = False
+    downsample: nn.Module
 
     def __init__(self, norm: Norm, channels: Mapping[int, int]) -> None:
         """``channels`` of each norm, by the number of the convolution that it follows."""
@@ -47,6 +54,12 @@ class ResidualBlock(nn.Module, ABC):
     def norm(self, number: int) -> NormLayer:
         """The norm after convolution ``number``, from 1."""
         return getattr(self, f"{self.norm_kind}{number}")
+
+    def beside(self, x: Tensor) -> Tensor:
+        """What the shortcut makes of x; without gradients the block may write over it."""
+        out = self.downsample(x)
+        is_shared = out is x and not self.owns_input and not torch.is_grad_enabled()
+        return out.clone() if is_shared else out
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor: ...
@@ -73,7 +86,7 @@ class BasicBlock(ResidualBlock):
             nn.init.zeros_(self.norm(2).weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        beside = self.downsample(x)
+        beside = self.beside(x)
         x = self.norm(1).follow(self.conv1, x, "relu")
         return self.norm(2).follow(self.conv2, x, "relu", beside=beside)
 
@@ -110,7 +123,7 @@ class Bottleneck(ResidualBlock):
 
     def sum_of_ways(self, x: Tensor, activation: Activation) -> Tensor:
         """The block and its shortcut; with activation "none" others may add theirs."""
-        beside = self.downsample(x)
+        beside = self.beside(x)
         x = self.norm(1).follow(self.conv1, x, "relu")
         x = self.norm(2).follow(self.conv2, x, "relu")
         if self.context_block is None:
@@ -154,6 +167,13 @@ class DeepStem(nn.Sequential):
         for conv, norm in zip(layers[::3], layers[1::3]):
             x = norm.follow(conv, x, "relu")
         return x
+
+
+def in_a_row(blocks: Sequence[ResidualBlock]) -> nn.Sequential:
+    """One block after the other: what one returns, only the next one reads."""
+    for block in blocks[1:]:
+        block.owns_input = True
+    return nn.Sequential(*blocks)
 
 
 def shortcut(in_channels: int, out_channels: int, stride: int, layers: BlockLayers) -> nn.Module:

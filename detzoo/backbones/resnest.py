@@ -14,6 +14,7 @@ from detzoo.backbones.residual import (
     average_shortcut,
     conv1x1,
     conv3x3,
+    in_a_row,
     initialised,
 )
 from detzoo.backbones.resnet import EXPANSION
@@ -84,11 +85,10 @@ class ResNeStBlock(ResidualBlock):
         self.downsample = average_shortcut(in_channels, out_channels, stride, layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        beside = self.downsample(x)
+        beside = self.beside(x)
         x = self.norm(1).follow(self.conv1, x, "relu")
         x = self.average(self.conv2(x))
-        x = self.norm(3).follow(self.conv3, x)
-        return F.relu(x + beside, inplace=True)
+        return self.norm(3).follow(self.conv3, x, "relu", beside=beside)
 
 
 class ResNeSt(StagedBackbone):
@@ -107,7 +107,7 @@ class ResNeSt(StagedBackbone):
             channels = planes * EXPANSION
             for _ in range(num_blocks - 1):
                 blocks.append(ResNeStBlock(channels, planes, stride=1, layers=layers))
-            stages.append(nn.Sequential(*blocks))
+            stages.append(in_a_row(blocks))
             widths.append(channels)
         self.add_stages(
             stages,

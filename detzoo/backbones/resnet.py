@@ -9,7 +9,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detzoo.backbones.base import BackboneConfig
-from detzoo.backbones.residual import BasicBlock, BlockLayers, Bottleneck, Style, initialised
+from detzoo.backbones.residual import (
+    BasicBlock,
+    BlockLayers,
+    Bottleneck,
+    ResidualBlock,
+    Style,
+    in_a_row,
+    initialised,
+)
 from detzoo.backbones.staged import StagedBackbone, check_stages
 from detzoo.config import config
 from detzoo.errors import ConfigError
@@ -148,12 +156,12 @@ def build_stage(config: ResNetConfig, index: int, in_channels: int) -> nn.Sequen
     layers = _block_layers(config, index)
     out_channels = stage_channels(config, index)
     width = config.base_channels * 2**index * config.width_per_group // 64 * config.groups
-    blocks: list[nn.Module] = []
+    blocks: list[ResidualBlock] = []
     for number in range(BLOCKS[config.depth][index]):
         stride = config.strides[index] if number == 0 else 1
         dilation = config.dilations[index]
         if config.depth < 50:
-            block: nn.Module = BasicBlock(
+            block: ResidualBlock = BasicBlock(
                 in_channels, out_channels, stride=stride, dilation=dilation, layers=layers
             )
         else:
@@ -169,7 +177,7 @@ def build_stage(config: ResNetConfig, index: int, in_channels: int) -> nn.Sequen
             )
         blocks.append(block)
         in_channels = out_channels
-    return nn.Sequential(*blocks)
+    return in_a_row(blocks)
 
 
 def stage_channels(config: ResNetConfig, index: int) -> int:

@@ -53,7 +53,7 @@ class ConvModule(nn.Module):
         self.activation = activation
 
     def forward(self, x: Tensor, *, beside: Tensor | None = None) -> Tensor:
-        """``beside`` is added before the activation."""
+        """``beside`` is added before the activation; without gradients it may be overwritten."""
         if self.norm_name:
             norm: NormLayer = getattr(self, self.norm_name)
             return norm.follow(self.conv, x, self.activation, beside=beside)

@@ -45,7 +45,10 @@ class Conv2d(nn.Conv2d):
     def then(
         self, x: Tensor, activation: Activation = "none", *, beside: Tensor | None = None
     ) -> Tensor:
-        """The convolution of x, plus ``beside``, activated."""
+        """The convolution of x, plus ``beside``, activated.
+
+        Without gradients ``beside`` may be overwritten.
+        """
         if not self.foldable:
             return finish(self(x), activation, beside)
         if not torch.is_grad_enabled():

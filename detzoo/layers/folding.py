@@ -51,7 +51,7 @@ class Folded:
         return is_right and (not self.is_packed or cells <= LARGER * self.cells)
 
     def __call__(self, x: Tensor, activation: Activation, beside: Tensor | None) -> Tensor:
-        """The convolution of x, plus ``beside``, activated."""
+        """The convolution of x, plus ``beside``, which may be overwritten, activated."""
         conv = self.conv
         if not self.is_packed:
             return finish(conv.convolve(x, self.kernel, self.bias), activation, beside)
@@ -64,8 +64,9 @@ class Folded:
         beside = beside.to(self.dtype, memory_format=torch.channels_last)
         # Of the activations a sum can have the ReLU alone.
         relu = "relu" if activation == "relu" else None
-        out = torch.ops.mkldnn._convolution_pointwise.binary(
-            x, beside, self.kernel, self.bias, *place, "add", 1.0, relu, [], ""
+        # The sum takes the place of what is added: a map less to allocate, and to write.
+        out = torch.ops.mkldnn._convolution_pointwise_.binary(
+            beside, x, self.kernel, self.bias, *place, "add", 1.0, relu, [], ""
         )
         return out if relu else activate(out, activation)
 
@@ -138,7 +139,7 @@ def fold_once(
 def _packable() -> tuple[torch.dtype, ...]:
     """The types for which this machine and this torch have fused convolutions."""
     here = torch.backends.mkldnn.is_available() and platform.machine() in ("x86_64", "AMD64")
-    ops = ("_convolution_pointwise", "_reorder_convolution_weight")
+    ops = ("_convolution_pointwise", "_convolution_pointwise_", "_reorder_convolution_weight")
     if not here or not all(hasattr(torch.ops.mkldnn, name) for name in ops):
         return ()
     return torch.float32, torch.bfloat16

@@ -48,7 +48,10 @@ class NormLayer(nn.Module, ABC):
         *,
         beside: Tensor | None = None,
     ) -> Tensor:
-        """``conv(x)``, normalised, plus ``beside``, activated."""
+        """``conv(x)``, normalised, plus ``beside``, activated.
+
+        Without gradients ``beside`` may be overwritten.
+        """
         return finish(self(conv(x)), activation, beside)
 
 
