@@ -18,8 +18,8 @@ HEADER = """\
 # Benchmarks
 
 What was measured, and on what. Times are medians; in brackets the fastest and the slowest tenth, or
-of few rounds the extremes. What is compared ran in turns in one process, so that a noisy machine is
-noisy for all. This page is generated from `benchmarks/results`; see `benchmarks/page.py`.
+of few rounds the extremes. What is compared ran in turns, so that a noisy machine is noisy for all.
+This page is generated from `benchmarks/results`; see `benchmarks/page.py`.
 """
 
 Result = dict[str, Any]
@@ -141,6 +141,21 @@ def _evaluation(result: Result) -> str:
     )
 
 
+def _allocator(result: Result) -> str:
+    return _table(
+        ("model", "settings of the allocator", "seconds per image", "GB"),
+        (
+            (
+                f"`{row['model']}`",
+                row["allocator"],
+                f"{row['seconds']:.3f}",
+                f"{row['memory_gb']:.2f}",
+            )
+            for row in result["rows"]
+        ),
+    )
+
+
 def _startup(result: Result) -> str:
     return _table(
         ("command", "seconds", "of torch's own import"),
@@ -181,6 +196,12 @@ SECTIONS: dict[str, tuple[str, str, Callable[[Result], str]]] = {
         "Operators",
         "Against the straightforward formulation in PyTorch (`python -m benchmarks.ops`).",
         _operators,
+    ),
+    "allocator": (
+        "Memory that is kept",
+        "The command line lets glibc's allocator keep what is freed for the next image. The tables\n"
+        "above do without (`python -m benchmarks.allocator`).",
+        _allocator,
     ),
     "evaluation": (
         "Evaluation",

@@ -3,7 +3,8 @@
 All sides hold the same weights, frozen batch norms, the same trainable layers, numbers of proposals
 and sampling ratio, and see the same uint8 images of 800 x 1216 (YOLOX: 640 x 640); score layers are
 scaled so that each finds about 100 objects per image. torchvision is always there; MMDetection 2.x
-and Detectron2 take part where they are installed.
+and Detectron2 take part where they are installed. Each model has a process of its own: one that
+has run others holds memory that a user's first model must ask the system for.
 
     python -m benchmarks.side_by_side [MODEL ...] [--rounds 5] [--precisions fp32 bf16] [--json F]
 """
@@ -12,9 +13,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -145,6 +148,18 @@ def sides_of(task: Task) -> list[Side]:
     return found
 
 
+def compare_model(
+    name: str, device: torch.device, options: argparse.Namespace
+) -> list[dict[str, Any]]:
+    """The rows of all jobs of one model."""
+    sides = sides_of(Task.make(name, options.batch_size, device))
+    return [
+        row
+        for job in options.jobs
+        for row in compare(sides, job, options.precisions, options.rounds)
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -163,9 +178,8 @@ def main() -> None:
     device = resolve_device(options.device)
     rows: list[dict[str, Any]] = []
     for name in options.models or SUBJECTS:
-        sides = sides_of(Task.make(name, options.batch_size, device))
-        for job in options.jobs:
-            rows += compare(sides, job, options.precisions, options.rounds)
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+            rows += process.submit(compare_model, name, device, options).result()
     if options.json:
         content = {"what": "side by side", "machine": describe_machine(device), "rows": rows}
         options.json.write_text(json.dumps(content, indent=1) + "\n")

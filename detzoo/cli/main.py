@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import platform
 import sys
 
 import typer
@@ -21,6 +23,11 @@ from detzoo.cli.quickstart import quickstart
 from detzoo.cli.test import measure
 from detzoo.cli.train import train
 from detzoo.errors import UserError
+
+# Of glibc's <malloc.h>.
+M_TRIM_THRESHOLD = -1
+M_MMAP_THRESHOLD = -3
+LARGEST_INT = 2**31 - 1
 
 app = typer.Typer(
     name="detzoo",
@@ -50,11 +57,27 @@ def main() -> None:
     # Read when torch is imported. Threads that wait for each other actively make a step on the CPU
     # eight times slower as soon as another process, such as a loader's worker, wants a core.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    _keep_freed_memory()
     try:
         app()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+def _keep_freed_memory() -> None:
+    """Lets glibc hand the maps of one image to the next one.
+
+    It gives large ones back to the system, which clears every page when they are wanted again:
+    about a twelfth of an image's time or a training step's on a CPU. Who sets the allocator's own
+    variables knows better.
+    """
+    is_set = any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ)
+    if is_set or platform.libc_ver()[0] != "glibc":
+        return
+    libc = ctypes.CDLL(None)
+    for parameter in (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD):
+        libc.mallopt(parameter, LARGEST_INT)
 
 
 if __name__ == "__main__":
