@@ -199,8 +199,8 @@ SECTIONS: dict[str, tuple[str, str, Callable[[Result], str]]] = {
     ),
     "allocator": (
         "Memory that is kept",
-        "The command line lets glibc's allocator keep what is freed for the next image. The tables\n"
-        "above do without (`python -m benchmarks.allocator`).",
+        "The command line lets glibc's allocator keep what is freed for the next image. The\n"
+        "tables above do without (`python -m benchmarks.allocator`).",
         _allocator,
     ),
     "evaluation": (

@@ -14,7 +14,7 @@ from typing import Any
 
 from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.side_by_side.__main__ import JOBS, Run
+from benchmarks.side_by_side.measure import JOBS, Run
 from benchmarks.side_by_side.ours import Detzoo
 from benchmarks.side_by_side.task import SUBJECTS, Task
 from detzoo.benchmark.machine import describe_machine
