@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from detzoo import zoo
-from detzoo.backbones.resnet import ResNetConfig
+from detzoo.config import override
 from detzoo.detectors.base import Detector, DetectorConfig
 from detzoo.structures import Batch, BitmapMasks, ImageInfo, Targets
 from detzoo.zoo.parts import FROZEN
@@ -26,7 +26,8 @@ class Subject:
     """An entry of the zoo; ``scores`` are the layers that tell classes, ``bias`` what they add,
     ``background`` what the last class, no object, gets instead where there is one.
 
-    ``size`` is the height and width of its input.
+    ``size`` is the height and width of its input; ``frozen`` is whether the batch norms of the
+    backbone are, as all toolboxes can have them.
     """
 
     entry: str
@@ -34,6 +35,7 @@ class Subject:
     bias: float = -4.6
     background: float | None = None
     size: tuple[int, int] = (800, 1216)
+    frozen: bool = True
 
 
 SUBJECTS = {
@@ -45,6 +47,7 @@ SUBJECTS = {
         "yolox_s_8x8_300e_coco",
         tuple(f"bbox_head.multi_level_conv_cls.{level}" for level in range(3)),
         size=(640, 640),
+        frozen=False,
     ),
     "detr": Subject("detr_r50_8x2_150e_coco"),
 }
@@ -84,20 +87,15 @@ class Task:
         """Random weights of which the first image has about 100 detections."""
         subject = SUBJECTS[model]
         batch, bitmaps = _make_batch(images, *subject.size)
-        config = _frozen(zoo.find(subject.entry).experiment.model)
+        config = zoo.find(subject.entry).experiment.model
+        if subject.frozen:
+            config = override(config, "backbone.norm", FROZEN, {})
         detector = config.build(NUM_CLASSES).to(device).eval()
         _randomise(detector)
         _calibrate(detector, subject, Batch(batch.pixels[:1], batch.infos[:1]))
         targets = tuple(target.to(device) for target in batch.targets)
         bitmaps = tuple(masks.to(device) for masks in bitmaps)
         return cls(model, config, detector.state_dict(), batch, targets, bitmaps, device)
-
-
-def _frozen(config: DetectorConfig) -> DetectorConfig:
-    """With the batch norms of a ResNet frozen, as every toolbox can have them."""
-    if not isinstance(config.backbone, ResNetConfig):
-        return config
-    return dataclasses.replace(config, backbone=dataclasses.replace(config.backbone, norm=FROZEN))
 
 
 def _randomise(model: nn.Module) -> None:

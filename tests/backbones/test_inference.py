@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
 
 from detzoo.backbones.base import BackboneConfig
 from detzoo.backbones.hourglass import HourglassConfig
@@ -15,6 +14,7 @@ from detzoo.backbones.residual import BasicBlock, BlockLayers, in_a_row
 from detzoo.backbones.resnest import ResNeStConfig
 from detzoo.backbones.resnet import ResNetConfig
 from detzoo.layers.norm import BatchNorm
+from tests.parity.model import fill
 
 CONFIGS = (
     ResNetConfig(depth=18, base_channels=16),
@@ -27,20 +27,11 @@ CONFIGS = (
 )
 
 
-def randomise_norms(model: nn.Module) -> None:
-    """Fresh blocks add nothing to their shortcut."""
-    generator = torch.Generator().manual_seed(0)
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.weight, 0.2, 0.4, generator=generator)
-            nn.init.uniform_(module.bias, -0.2, 0.2, generator=generator)
-
-
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.architecture)
 def test_features_are_those_of_training(config: BackboneConfig) -> None:
     torch.manual_seed(0)
     model = config.build().eval().to(memory_format=torch.channels_last)
-    randomise_norms(model)
+    fill(model, {})  # fresh blocks add nothing to their shortcut
     x = torch.randn(1, 3, 128, 128).contiguous(memory_format=torch.channels_last)
     given = x.clone()
     with torch.enable_grad():
