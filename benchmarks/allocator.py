@@ -16,9 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from detzoo.benchmark.machine import describe_machine
+from benchmarks.record import write_result
 
 MODEL = "retinanet_r50_fpn_1x_coco"
 # glibc's own default, which changes nothing but that the variable is set.
@@ -45,9 +43,7 @@ def main() -> None:
         )
         print(f"{name:14} {seconds:7.3f} s per image, {memory:.2f} GB")
     if options.json:
-        machine = describe_machine(torch.device("cpu"))
-        content = {"what": "allocator", "machine": machine, "rows": rows}
-        options.json.write_text(json.dumps(content, indent=1) + "\n")
+        write_result(options.json, "allocator", rows)
 
 
 def _benchmark(model: str, num_images: int, variables: dict[str, str]) -> dict[str, Any]:

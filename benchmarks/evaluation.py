@@ -9,7 +9,6 @@ near an annotation.
 from __future__ import annotations
 
 import argparse
-import json
 import resource
 import time
 from pathlib import Path
@@ -17,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from detzoo.benchmark.machine import describe_machine
+from benchmarks.record import write_result
 from detzoo.evaluate import (
     CocoEvaluator,
     Evaluator,
@@ -140,9 +139,7 @@ def main() -> None:
             "seconds": collecting + preparing + scoring,
             "peak_mib": peak_mib(),
         }
-        machine = describe_machine(torch.device("cpu"))
-        content = {"what": "evaluation", "machine": machine, "rows": [row]}
-        options.json.write_text(json.dumps(content, indent=1) + "\n")
+        write_result(options.json, "evaluation", [row])
 
 
 if __name__ == "__main__":

@@ -8,16 +8,15 @@ The same models, images and weights as ``benchmarks.side_by_side``, in detzoo al
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 from torch.profiler import ProfilerActivity, profile
 
+from benchmarks.record import write_result
 from benchmarks.side_by_side.measure import JOBS, Run
 from benchmarks.side_by_side.ours import Detzoo
 from benchmarks.side_by_side.task import SUBJECTS, Task
-from detzoo.benchmark.machine import describe_machine
 from detzoo.devices import resolve_device
 
 
@@ -70,9 +69,7 @@ def main() -> None:
             for row in found:
                 print(f"  {100 * row['part']:5.1f} %  {row['operation']}", flush=True)
     if options.json:
-        machine = describe_machine(device)
-        content = {"what": "profile", "machine": machine, "rows": rows}
-        options.json.write_text(json.dumps(content, indent=1) + "\n")
+        write_result(options.json, "profile", rows, device)
 
 
 if __name__ == "__main__":

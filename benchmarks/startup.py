@@ -6,16 +6,13 @@ Each command runs in a process of its own, all in turns; the table has medians.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-import torch
-
-from detzoo.benchmark.machine import describe_machine
+from benchmarks.record import write_result
 
 COMMANDS = {
     "python": ["-c", "pass"],
@@ -47,9 +44,7 @@ def main() -> None:
         rows.append({"command": name, "seconds": median, "of_torch": median / of_torch})
         print(f"{name:28} {median:6.2f} s  {median / of_torch:5.2f} of torch's own import")
     if options.json:
-        machine = describe_machine(torch.device("cpu"))
-        content = {"what": "startup", "machine": machine, "rows": rows}
-        options.json.write_text(json.dumps(content, indent=1) + "\n")
+        write_result(options.json, "startup", rows)
 
 
 if __name__ == "__main__":

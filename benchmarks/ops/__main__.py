@@ -8,7 +8,6 @@ Both compute the same numbers from the same inputs, which is checked first; runs
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import time
@@ -21,7 +20,8 @@ import torch
 
 from benchmarks.ops import attention, maps, matching, regions
 from benchmarks.ops.pair import Run
-from detzoo.benchmark.machine import describe_machine, synchronize
+from benchmarks.record import write_result
+from detzoo.benchmark.machine import synchronize
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             flush=True,
         )
     if options.json is not None:
-        content = {"what": "ops", "machine": describe_machine(device), "rows": rows}
-        options.json.write_text(json.dumps(content, indent=1) + "\n")
+        write_result(options.json, "ops", rows, device)
     return 0
 
 

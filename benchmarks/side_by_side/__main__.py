@@ -13,15 +13,14 @@ from __future__ import annotations
 
 import argparse
 import functools
-import json
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from benchmarks.record import write_result
 from benchmarks.side_by_side.measure import JOBS, compare_model
 from benchmarks.side_by_side.task import SUBJECTS, Task
-from detzoo.benchmark.machine import describe_machine
 from detzoo.devices import resolve_device
 
 
@@ -48,8 +47,7 @@ def main() -> None:
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
             rows += process.submit(compare_model, task, *how).result()
     if options.json:
-        content = {"what": "side by side", "machine": describe_machine(device), "rows": rows}
-        options.json.write_text(json.dumps(content, indent=1) + "\n")
+        write_result(options.json, "side by side", rows, device)
 
 
 if __name__ == "__main__":

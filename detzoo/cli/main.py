@@ -69,8 +69,8 @@ def _keep_freed_memory() -> None:
     """Lets glibc hand the maps of one image to the next one.
 
     It gives large ones back to the system, which clears every page when they are wanted again:
-    about a tenth of the time of an image on a CPU. Who sets the allocator's own
-    variables knows better.
+    about a tenth of the time of an image on a CPU. Who sets the allocator's own variables knows
+    better.
     """
     is_set = any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ)
     if is_set or platform.libc_ver()[0] != "glibc":
