@@ -16,6 +16,7 @@ from detzoo.devices import Precision, resolve_device
 from detzoo.errors import CheckpointError
 from detzoo.experiment import Experiment
 from detzoo.files import read_json
+from detzoo.layers.fusion import fuse
 from detzoo.predictor import Predictor
 from detzoo.weights.files import SUFFIXES
 from detzoo.weights.locate import find_published_file
@@ -28,6 +29,8 @@ def load(
     weights: Path | str | None = None,
     device: str | torch.device | None = None,
     precision: Precision = "fp32",
+    *,
+    fused: bool = True,
 ) -> Predictor:
     """The detector in a checkpoint, or the one that the zoo calls ``source``.
 
@@ -35,7 +38,8 @@ def load(
     checkpoint of the same model, whose class names count, or bare weights. A zoo name without it
     takes the published file, from a folder, a cache or a mirror (``weights/locate.py``); a config
     file always needs it. ``device`` None takes a GPU where there is one. ``precision`` "bf16" is
-    faster and hardly less exact.
+    faster and hardly less exact. ``fused`` false leaves the layers as they are: slower on a
+    processor, but open to hooks, changes and training (``Predictor.model``).
 
     Raises :class:`CheckpointError`, :class:`DeviceError`, and :class:`UserError` for an unknown
     name.
@@ -55,7 +59,10 @@ def load(
         experiment = replace(experiment, class_names=given.class_names)
     model = experiment.build_model()
     checkpoint.load_strictly(model, given.tensors, str(origin))
-    return Predictor(experiment, model.to(device), precision)
+    model = model.to(device)
+    if fused:
+        model = fuse(model, takes_over=True)
+    return Predictor(experiment, model, precision, fused=fused)
 
 
 def find_experiment(source: str) -> Experiment:

@@ -16,20 +16,31 @@ from detzoo.devices import Precision, autocast
 from detzoo.errors import ConfigError
 from detzoo.experiment import Experiment
 from detzoo.inputs import ImageLike, read_inputs
+from detzoo.layers.fusion import fuse
 from detzoo.result import Result
 from detzoo.structures import Detections, ImageInfo, Targets
 from detzoo.tiles import merge_tiles, place_tiles
 
 
 class Predictor:
-    """Finds objects in images. ``class_names`` are those that the weights were trained for."""
+    """Finds objects in images. ``class_names`` are those that the weights were trained for.
+
+    ``model`` is a copy, prepared for inference, of the detector that was given, as it was then
+    (:func:`detzoo.layers.fusion.fuse`). With ``fused`` false it is that detector itself, whose
+    layers can be watched, exchanged and trained.
+    """
 
     def __init__(
-        self, experiment: Experiment, model: Detector, precision: Precision = "fp32"
+        self,
+        experiment: Experiment,
+        model: Detector,
+        precision: Precision = "fp32",
+        *,
+        fused: bool = True,
     ) -> None:
         self.experiment = experiment
         self.precision = precision
-        self.model = model.eval()
+        self.model = fuse(model) if fused else model.eval()
         self.transforms = experiment.data.test_transforms
         # Those of each view of an image: most recipes have one.
         self._views = experiment.data.views.of(experiment.data.test_transforms)

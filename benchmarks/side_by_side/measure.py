@@ -17,12 +17,11 @@ from benchmarks.side_by_side.ours import Detzoo
 from benchmarks.side_by_side.side import Side
 from benchmarks.side_by_side.task import Task
 from benchmarks.side_by_side.torchvision_side import Torchvision
-from detzoo.benchmark.complexity import count_operations
 from detzoo.benchmark.machine import synchronize
 from detzoo.benchmark.spread import Spread
 from detzoo.devices import autocast, check_precision
 
-TOOLBOXES: tuple[type[Side], ...] = (Detzoo, Torchvision, MMDetection, Detectron2)
+OTHERS: tuple[type[Side], ...] = (Torchvision, MMDetection, Detectron2)
 JOBS = ("inference", "training")
 
 
@@ -39,7 +38,7 @@ class Run:
         return f"{self.side.toolbox} {self.precision}"
 
     def prepare(self) -> None:
-        self.side.model.train(self.job == "training")
+        self.side.prepare(self.job)
 
     def __call__(self) -> int:
         """Detections found, or parameters trained: what both sides should have in common."""
@@ -69,17 +68,17 @@ def measure(runs: Sequence[Run], rounds: int) -> tuple[list[list[float]], list[i
 
 
 def compare(
-    sides: Sequence[Side], job: str, precisions: Sequence[str], rounds: int
+    ours: Detzoo, others: Sequence[Side], job: str, precisions: Sequence[str], rounds: int
 ) -> list[dict[str, Any]]:
     """A row per run. Ratios are to torchvision's float32, or to ours where it has no such model."""
-    runs = [Run(side, job, precision) for precision in precisions for side in sides]
-    task = sides[0].task
+    runs = [Run(side, job, precision) for precision in precisions for side in (ours, *others)]
+    task = ours.task
     rates = {p: measure_rates(p, task.device).convolution for p in precisions}
     seconds, said = measure(runs, rounds)
     for precision in precisions:  # once more: a machine's pace changes
         rates[precision] = max(rates[precision], measure_rates(precision, task.device).convolution)
-    base = min(1, len(sides) - 1)
-    operations = _operations(sides[0], job)
+    base = min(1, len(others))
+    operations = ours.count_operations(job)
     rows = []
     for run, own, number in zip(runs, seconds, said):
         ratios = sorted(theirs / mine for theirs, mine in zip(seconds[base], own))
@@ -109,21 +108,10 @@ def compare(
     return rows
 
 
-def _operations(side: Side, job: str) -> int:
-    """Of our model: the arithmetic that the job is made of, in one image or in a training step."""
-    if job == "training":
-        side.model.train()
-        return count_operations(side.step)
-    side.model.eval()
-    # Not in inference, where convolutions take forms that the counter does not know.
-    with torch.enable_grad():
-        return count_operations(side.infer)
-
-
-def sides_of(task: Task) -> list[Side]:
-    """Of every toolbox that is installed and has the model."""
+def other_sides(task: Task) -> list[Side]:
+    """Of every other toolbox that is installed and has the model."""
     found = []
-    for toolbox in TOOLBOXES:
+    for toolbox in OTHERS:
         try:
             side = toolbox.make(task)
         except ImportError as error:
@@ -138,5 +126,6 @@ def compare_model(
     task: Callable[[], Task], jobs: Sequence[str], precisions: Sequence[str], rounds: int
 ) -> list[dict[str, Any]]:
     """The rows of all jobs of one model."""
-    sides = sides_of(task())
-    return [row for job in jobs for row in compare(sides, job, precisions, rounds)]
+    given = task()
+    ours, others = Detzoo.make(given), other_sides(given)
+    return [row for job in jobs for row in compare(ours, others, job, precisions, rounds)]

@@ -31,6 +31,10 @@ class Side(ABC):
         """How many parameters learn."""
         return sum(parameter.numel() for parameter in self._trained)
 
+    def prepare(self, job: str) -> None:
+        """Makes ready for "inference" or "training"; not timed."""
+        self.model.train(job == "training")
+
     @abstractmethod
     def infer(self) -> int:
         """From the first raw image to boxes and masks in its pixels; how many."""

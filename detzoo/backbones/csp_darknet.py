@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from detzoo.backbones.base import Backbone, BackboneConfig
 from detzoo.config import config
 from detzoo.errors import ConfigError
-from detzoo.layers.conv import ConvModule
+from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.csp import YOLOX_NORM, CSPLayer, spatial_conv
 from detzoo.layers.norm import Norm
 

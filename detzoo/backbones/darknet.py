@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from detzoo.backbones.base import Backbone, BackboneConfig
 from detzoo.config import config
-from detzoo.layers.conv import ConvModule
+from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.norm import BatchNorm, Norm
 
 STEM_CHANNELS = 32

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from detzoo.backbones.residual import Bottleneck
 from detzoo.backbones.resnet import ResNet
 from detzoo.layers.checkpoint import run_stage
-from detzoo.layers.convolution import Conv2d
 
 
 def add_feedback(resnet: ResNet, channels: int) -> None:
@@ -20,7 +19,7 @@ def add_feedback(resnet: ResNet, channels: int) -> None:
     ``channels``, which starts as zero. Only for networks of bottlenecks."""
     for index in range(1, len(resnet.config.strides)):
         first = _first_block(resnet, index)
-        conv = Conv2d(channels, first.conv3.out_channels, 1)
+        conv = nn.Conv2d(channels, first.conv3.out_channels, 1)
         nn.init.zeros_(conv.weight)
         assert conv.bias is not None
         nn.init.zeros_(conv.bias)

@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detzoo.backbones.base import Backbone, BackboneConfig
-from detzoo.backbones.residual import BasicBlock, BlockLayers, ResidualBlock, in_a_row
+from detzoo.backbones.residual import BasicBlock, BlockLayers, Blocks, ResidualBlock
 from detzoo.config import config
-from detzoo.layers.conv import ConvModule
+from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.norm import BatchNorm, Norm
 
 NUM_STACKS = 2
@@ -92,16 +92,16 @@ class HourglassModule(nn.Module):
         super().__init__()
         here, below = channels[:2]
         count = blocks[0]
-        self.up1 = in_a_row(_blocks(count, here, layers))
+        self.up1 = Blocks(*_blocks(count, here, layers))
         down = BasicBlock(here, below, stride=2, layers=layers)
-        self.low1 = in_a_row([down, *_blocks(count - 1, below, layers)])
+        self.low1 = Blocks(down, *_blocks(count - 1, below, layers))
         self.low2: nn.Module
         if len(channels) > 2:
             self.low2 = HourglassModule(channels[1:], blocks[1:], layers)
         else:
-            self.low2 = in_a_row(_blocks(blocks[1], below, layers))
+            self.low2 = Blocks(*_blocks(blocks[1], below, layers))
         back = BasicBlock(below, here, layers=layers)
-        self.low3 = in_a_row([*_blocks(count - 1, below, layers), back])
+        self.low3 = Blocks(*_blocks(count - 1, below, layers), back)
 
     def forward(self, x: Tensor) -> Tensor:
         low = self.low3(self.low2(self.low1(x)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -12,14 +12,15 @@ from detzoo.backbones.base import Backbone, BackboneConfig
 from detzoo.backbones.residual import (
     BasicBlock,
     BlockLayers,
+    Blocks,
     Bottleneck,
     ConvNorm,
     conv1x1,
     conv3x3,
-    in_a_row,
 )
 from detzoo.config import config
 from detzoo.layers.activations import Activation
+from detzoo.layers.conv_norm_act import conv_norm_act
 from detzoo.layers.convolution import PlainConvolution
 from detzoo.layers.norm import BatchNorm, Norm, NormLayer
 
@@ -70,7 +71,7 @@ class HRNet(Backbone):
         blocks += [
             Bottleneck(channels, STEM_CHANNELS, channels, layers=layers) for _ in range(BLOCKS - 1)
         ]
-        self.layer1 = in_a_row(blocks)
+        self.layer1 = Blocks(*blocks)
         before = [channels]
         for number, num_modules in enumerate(MODULES):
             widths = [config.width * 2**branch for branch in range(number + 2)]
@@ -82,8 +83,8 @@ class HRNet(Backbone):
         self.out_strides = (4, 8, 16, 32)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        x = self._norm(1).follow(self.conv1, x, "relu")
-        x = self._norm(2).follow(self.conv2, x, "relu")
+        x = conv_norm_act(x, self.conv1, self._norm(1), "relu")
+        x = conv_norm_act(x, self.conv2, self._norm(2), "relu")
         branches: tuple[Tensor, ...] = (self.layer1(x),)
         for number in range(len(MODULES)):
             transition = self.get_submodule(f"transition{number + 1}")
@@ -95,6 +96,10 @@ class HRNet(Backbone):
     def frozen_modules(self) -> list[nn.Module]:
         return []
 
+    def conv_norm_pairs(self) -> Iterator[tuple[nn.Module, nn.Module]]:
+        yield self.conv1, self._norm(1)
+        yield self.conv2, self._norm(2)
+
     def _norm(self, number: int) -> NormLayer:
         return getattr(self, f"{self.norm_kind}{number}")
 
@@ -105,7 +110,7 @@ class HRModule(nn.Module):
     def __init__(self, widths: Sequence[int], layers: BlockLayers) -> None:
         super().__init__()
         self.branches = nn.ModuleList(
-            in_a_row([BasicBlock(width, width, layers=layers) for _ in range(BLOCKS)])
+            Blocks(*(BasicBlock(width, width, layers=layers) for _ in range(BLOCKS)))
             for width in widths
         )
         indices = range(len(widths))

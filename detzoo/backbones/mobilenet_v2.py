@@ -12,7 +12,7 @@ from detzoo.config import config
 from detzoo.errors import ConfigError
 from detzoo.layers.activations import Activation
 from detzoo.layers.checkpoint import run_stage
-from detzoo.layers.conv import ConvModule
+from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.norm import BatchNorm, Norm
 
 # Per stage: expansion, channels, blocks, stride of the first block.

@@ -14,7 +14,6 @@ from torchvision.ops import StochasticDepth
 from detzoo.backbones.base import Backbone, BackboneConfig
 from detzoo.config import config
 from detzoo.errors import ConfigError
-from detzoo.layers.convolution import Conv2d
 
 # Per stage.
 NUM_HEADS = (1, 2, 5, 8)
@@ -125,7 +124,7 @@ class PatchEmbedding(nn.Module):
     def __init__(self, in_channels: int, channels: int, stride: int, overlaps: bool) -> None:
         super().__init__()
         size, padding = (2 * stride - 1, stride - 1) if overlaps else (stride, 0)
-        self.projection = Conv2d(in_channels, channels, size, stride, padding)
+        self.projection = nn.Conv2d(in_channels, channels, size, stride, padding)
         self.norm = nn.LayerNorm(channels, eps=1e-6)
 
     def forward(self, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
@@ -180,7 +179,7 @@ class ReducedAttention(nn.Module):
         self.attn = nn.MultiheadAttention(channels, num_heads, batch_first=True)
         self.reduces = reduction > 1
         if self.reduces:
-            self.sr = Conv2d(channels, channels, reduction, reduction)
+            self.sr = nn.Conv2d(channels, channels, reduction, reduction)
             self.norm = nn.LayerNorm(channels, eps=1e-6)
 
     def forward(self, tokens: Tensor, size: tuple[int, int]) -> Tensor:
@@ -195,11 +194,11 @@ class FeedForward(nn.Module):
 
     def __init__(self, channels: int, hidden: int, convolves: bool) -> None:
         super().__init__()
-        layers: list[nn.Module] = [Conv2d(channels, hidden, 1)]
+        layers: list[nn.Module] = [nn.Conv2d(channels, hidden, 1)]
         if convolves:
-            layers.append(Conv2d(hidden, hidden, 3, padding=1, groups=hidden))
+            layers.append(nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden))
         # The place of dropout, which no published model uses, keeps the number of what follows.
-        layers += [nn.GELU(), nn.Identity(), Conv2d(hidden, channels, 1)]
+        layers += [nn.GELU(), nn.Identity(), nn.Conv2d(hidden, channels, 1)]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, tokens: Tensor, size: tuple[int, int]) -> Tensor:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from torch import Tensor, nn
 
-from detzoo.backbones.residual import BlockLayers, Bottleneck, conv3x3, in_a_row
+from detzoo.backbones.residual import BlockLayers, Blocks, Bottleneck, conv3x3
 from detzoo.backbones.staged import StagedBackbone, StagedConfig
 from detzoo.config import config
+from detzoo.layers.conv_norm_act import conv_norm_act
 from detzoo.layers.convolution import Convolution, Deformable, PlainConvolution
 
 STEM_CHANNELS = 32
@@ -93,7 +95,7 @@ class RegNet(StagedBackbone):
             blocks = [Bottleneck(channels, width, width, stride=2, groups=groups, layers=layers)]
             for _ in range(num_blocks - 1):
                 blocks.append(Bottleneck(width, width, width, groups=groups, layers=layers))
-            stages.append(in_a_row(blocks))
+            stages.append(Blocks(*blocks))
             channels = width
             widths.append(width)
         self.add_stages(
@@ -105,8 +107,11 @@ class RegNet(StagedBackbone):
             checkpoint_activations=config.checkpoint_activations,
         )
 
+    def conv_norm_pairs(self) -> Iterator[tuple[nn.Module, nn.Module]]:
+        yield self.conv1, self.bn1
+
     def stem_modules(self) -> list[nn.Module]:
         return [self.conv1, self.bn1]
 
     def stem_features(self, x: Tensor) -> Tensor:
-        return self.bn1.follow(self.conv1, x, "relu")
+        return conv_norm_act(x, self.conv1, self.bn1, "relu")

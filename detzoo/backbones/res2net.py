@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, cast
+from collections.abc import Iterator
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -10,18 +11,17 @@ from torch import Tensor, nn
 
 from detzoo.backbones.residual import (
     BlockLayers,
+    Blocks,
     DeepStem,
     ResidualBlock,
     average_shortcut,
     conv1x1,
     conv3x3,
-    in_a_row,
 )
 from detzoo.backbones.resnet import BLOCKS, EXPANSION
 from detzoo.backbones.staged import StagedBackbone, StagedConfig
 from detzoo.config import config
-from detzoo.layers.convolution import Conv2d
-from detzoo.layers.norm import NormLayer
+from detzoo.layers.conv_norm_act import conv_norm_act
 
 SCALES = 4
 BASE_WIDTH = 26  # channels of each scale in the first stage, of 64 planes
@@ -68,18 +68,23 @@ class Res2NetBlock(ResidualBlock):
         if first:
             self.downsample = average_shortcut(in_channels, out_channels, stride, layers)
 
-    def forward(self, x: Tensor) -> Tensor:
-        beside = self.beside(x)
-        x = self.norm(1).follow(self.conv1, x, "relu")
+    def conv_norm_pairs(self) -> Iterator[tuple[nn.Module, nn.Module]]:
+        yield from super().conv_norm_pairs()
+        yield from zip(self.convs, self.bns)
+
+    def forward(self, x: Tensor, owns_input: bool = False) -> Tensor:
+        shortcut, is_free = self.shortcut(x, owns_input)
+        x = conv_norm_act(x, self.conv1, self.norm(1), "relu")
         *parts, last = x.split(self.width, 1)
-        convs, norms = cast(list[Conv2d], self.convs), cast(list[NormLayer], self.bns)
         outputs: list[Tensor] = []
-        for part, conv, norm in zip(parts, convs, norms):
+        for part, conv, norm in zip(parts, self.convs, self.bns):
             if self.cascades and outputs:
                 part = part + outputs[-1]
-            outputs.append(norm.follow(conv, part, "relu"))
+            outputs.append(conv_norm_act(part, conv, norm, "relu"))
         x = torch.cat([*outputs, self.pool(last)], 1)
-        return self.norm(3).follow(self.conv3, x, "relu", beside=beside)
+        return conv_norm_act(
+            x, self.conv3, self.norm(3), "relu", shortcut=shortcut, reuse_shortcut=is_free
+        )
 
 
 class Res2Net(StagedBackbone):
@@ -98,7 +103,7 @@ class Res2Net(StagedBackbone):
             channels = planes * EXPANSION
             for _ in range(num_blocks - 1):
                 blocks.append(Res2NetBlock(channels, planes, stride=1, first=False, layers=layers))
-            stages.append(in_a_row(blocks))
+            stages.append(Blocks(*blocks))
             widths.append(channels)
         self.add_stages(
             stages,

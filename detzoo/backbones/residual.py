@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
-from detzoo.layers.activations import Activation
+from detzoo.layers.activations import Activation, activate
 from detzoo.layers.context_block import ContextBlock
-from detzoo.layers.convolution import Conv2d, Convolution, PlainConvolution
-from detzoo.layers.folding import finish
+from detzoo.layers.conv_norm_act import conv_norm_act
+from detzoo.layers.convolution import Convolution, PlainConvolution
+from detzoo.layers.fusion import has_hooks
 from detzoo.layers.norm import BatchNorm, Norm, NormLayer
 
 Style = Literal["pytorch", "caffe"]
@@ -35,18 +35,17 @@ class BlockLayers:
     zero_init: bool = False
 
 
-class ResidualBlock(nn.Module, ABC):
-    """A block beside a shortcut. Its norms are called by kind and number: ``bn1``, ``gn2``.
+class NumberedNorms(nn.Module):
+    """A module whose norms are called by kind and number: ``bn1``, ``gn2``.
 
-    ``owns_input``: nothing else reads what it is given, so that inference may overwrite it.
+    The norm of a number follows child ``conv`` with the same number, unless a subclass says
+    otherwise.
     """
 
-    owns_input = False
-    downsample: nn.Module
-
     def __init__(self, norm: Norm, channels: Mapping[int, int]) -> None:
-        """``channels`` of each norm, by the number of the convolution that it follows."""
+        """``channels`` of each norm by its number."""
         super().__init__()
+        self.norm_numbers = tuple(channels)
         self.norm_kind = norm.child_name
         for number, width in channels.items():
             self.add_module(f"{self.norm_kind}{number}", norm.build(width))
@@ -55,14 +54,26 @@ class ResidualBlock(nn.Module, ABC):
         """The norm after convolution ``number``, from 1."""
         return getattr(self, f"{self.norm_kind}{number}")
 
-    def beside(self, x: Tensor) -> Tensor:
-        """What the shortcut makes of x; without gradients the block may write over it."""
+    def conv_norm_pairs(self) -> Iterator[tuple[nn.Module, nn.Module]]:
+        for number in self.norm_numbers:
+            yield getattr(self, f"conv{number}"), self.norm(number)
+
+
+class ResidualBlock(NumberedNorms, ABC):
+    """A block with a shortcut around it, child ``downsample``."""
+
+    downsample: nn.Module
+
+    def shortcut(self, x: Tensor, owns_input: bool) -> tuple[Tensor, bool]:
+        """The map to add to what the block makes of x, and whether nobody else reads that map."""
         out = self.downsample(x)
-        is_shared = out is x and not self.owns_input and not torch.is_grad_enabled()
-        return out.clone() if is_shared else out
+        if out is x:
+            return out, owns_input
+        return out, not any(has_hooks(module) for module in self.downsample.modules())
 
     @abstractmethod
-    def forward(self, x: Tensor) -> Tensor: ...
+    def forward(self, x: Tensor, owns_input: bool = False) -> Tensor:
+        """``owns_input``: nobody else reads x, so that fused inference may write over it."""
 
 
 class BasicBlock(ResidualBlock):
@@ -85,10 +96,12 @@ class BasicBlock(ResidualBlock):
         if layers.zero_init:
             nn.init.zeros_(self.norm(2).weight)
 
-    def forward(self, x: Tensor) -> Tensor:
-        beside = self.beside(x)
-        x = self.norm(1).follow(self.conv1, x, "relu")
-        return self.norm(2).follow(self.conv2, x, "relu", beside=beside)
+    def forward(self, x: Tensor, owns_input: bool = False) -> Tensor:
+        shortcut, is_free = self.shortcut(x, owns_input)
+        x = conv_norm_act(x, self.conv1, self.norm(1), "relu")
+        return conv_norm_act(
+            x, self.conv2, self.norm(2), "relu", shortcut=shortcut, reuse_shortcut=is_free
+        )
 
 
 class Bottleneck(ResidualBlock):
@@ -118,38 +131,45 @@ class Bottleneck(ResidualBlock):
         if layers.zero_init:
             nn.init.zeros_(self.norm(3).weight)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.sum_of_ways(x, "relu")
+    def forward(self, x: Tensor, owns_input: bool = False) -> Tensor:
+        return self.sum_of_ways(x, "relu", owns_input)
 
-    def sum_of_ways(self, x: Tensor, activation: Activation) -> Tensor:
+    def sum_of_ways(self, x: Tensor, activation: Activation, owns_input: bool = False) -> Tensor:
         """The block and its shortcut; with activation "none" others may add theirs."""
-        beside = self.beside(x)
-        x = self.norm(1).follow(self.conv1, x, "relu")
-        x = self.norm(2).follow(self.conv2, x, "relu")
+        shortcut, is_free = self.shortcut(x, owns_input)
+        x = conv_norm_act(x, self.conv1, self.norm(1), "relu")
+        x = conv_norm_act(x, self.conv2, self.norm(2), "relu")
         if self.context_block is None:
-            return self.norm(3).follow(self.conv3, x, activation, beside=beside)
-        x = self.context_block(self.norm(3).follow(self.conv3, x))
-        return finish(x, activation, beside)
+            return conv_norm_act(
+                x, self.conv3, self.norm(3), activation, shortcut=shortcut, reuse_shortcut=is_free
+            )
+        x = self.context_block(conv_norm_act(x, self.conv3, self.norm(3)))
+        return activate(x + shortcut, activation)
 
 
 class ConvNorm(nn.Sequential):
     """A convolution (child ``0``) and its norm (child ``1``), activated."""
 
-    def __init__(self, conv: Conv2d, norm: NormLayer, activation: Activation = "none") -> None:
+    def __init__(self, conv: nn.Conv2d, norm: NormLayer, activation: Activation = "none") -> None:
         super().__init__(conv, norm)
         self.activation: Activation = activation
 
+    def conv_norm_pairs(self) -> Iterator[tuple[nn.Module, nn.Module]]:
+        yield self[0], self[1]
+
     def forward(self, x: Tensor) -> Tensor:
-        conv, norm = cast(tuple[Conv2d, NormLayer], tuple(self))
-        return norm.follow(conv, x, self.activation)
+        return conv_norm_act(x, self[0], self[1], self.activation)
 
 
 class AverageShortcut(nn.Sequential):
     """The shortcut of ResNet-D: averages (child ``0``) before the convolution and the norm."""
 
+    def conv_norm_pairs(self) -> Iterator[tuple[nn.Module, nn.Module]]:
+        yield self[1], self[2]
+
     def forward(self, x: Tensor) -> Tensor:
-        average, conv, norm = cast(tuple[nn.Module, Conv2d, NormLayer], tuple(self))
-        return norm.follow(conv, average(x))
+        average, conv, norm = self
+        return conv_norm_act(average(x), conv, norm)
 
 
 class DeepStem(nn.Sequential):
@@ -162,18 +182,25 @@ class DeepStem(nn.Sequential):
             layers += [conv3x3(plain, width_in, width, stride), norm.build(width), nn.ReLU()]
         super().__init__(*layers)
 
+    def conv_norm_pairs(self) -> Iterator[tuple[nn.Module, nn.Module]]:
+        layers = tuple(self)
+        yield from zip(layers[::3], layers[1::3])
+
     def forward(self, x: Tensor) -> Tensor:
-        layers = cast(tuple[Any, ...], tuple(self))
-        for conv, norm in zip(layers[::3], layers[1::3]):
-            x = norm.follow(conv, x, "relu")
+        for conv, norm in self.conv_norm_pairs():
+            x = conv_norm_act(x, conv, norm, "relu")
         return x
 
 
-def in_a_row(blocks: Sequence[ResidualBlock]) -> nn.Sequential:
-    """One block after the other: what one returns, only the next one reads."""
-    for block in blocks[1:]:
-        block.owns_input = True
-    return nn.Sequential(*blocks)
+class Blocks(nn.Sequential):
+    """One block after the other: what one returns, only the next one reads, and its hooks."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        owns_input = False
+        for block in self:
+            x = block(x, owns_input) if isinstance(block, ResidualBlock) else block(x)
+            owns_input = not any(has_hooks(module) for module in (block, *block.children()))
+        return x
 
 
 def shortcut(in_channels: int, out_channels: int, stride: int, layers: BlockLayers) -> nn.Module:
@@ -195,7 +222,7 @@ def average_shortcut(
     return AverageShortcut(average, conv, layers.norm.build(out_channels))
 
 
-def conv1x1(kind: Convolution, in_channels: int, out_channels: int, stride: int = 1) -> Conv2d:
+def conv1x1(kind: Convolution, in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
     """A convolution of single cells, without bias."""
     return initialised(kind.build(in_channels, out_channels, 1, stride=stride))
 
@@ -207,7 +234,7 @@ def conv3x3(
     stride: int = 1,
     dilation: int = 1,
     groups: int = 1,
-) -> Conv2d:
+) -> nn.Conv2d:
     """A convolution of 3x3 cells that keeps the size but for its stride, without bias."""
     return initialised(
         kind.build(
@@ -222,7 +249,7 @@ def conv3x3(
     )
 
 
-def initialised(conv: Conv2d) -> Conv2d:
+def initialised(conv: nn.Conv2d) -> nn.Conv2d:
     """``conv`` with its kernel drawn for the ReLU that follows."""
     nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
     return conv

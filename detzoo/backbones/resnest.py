@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 import torch.nn.functional as F
@@ -9,18 +10,19 @@ from torch import Tensor, nn
 
 from detzoo.backbones.residual import (
     BlockLayers,
+    Blocks,
     DeepStem,
+    NumberedNorms,
     ResidualBlock,
     average_shortcut,
     conv1x1,
     conv3x3,
-    in_a_row,
     initialised,
 )
 from detzoo.backbones.resnet import EXPANSION
 from detzoo.backbones.staged import StagedBackbone, StagedConfig
 from detzoo.config import config
-from detzoo.layers.convolution import Conv2d
+from detzoo.layers.conv_norm_act import conv_norm_act
 from detzoo.layers.norm import BatchNorm, Norm
 
 BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 200: (3, 24, 36, 3)}
@@ -45,7 +47,7 @@ class ResNeStConfig(StagedConfig):
         return ResNeSt(self)
 
 
-class SplitAttention(ResidualBlock):
+class SplitAttention(NumberedNorms):
     """A 3x3 convolution into ``RADIX`` splits, and the mixture of them that each channel wants.
 
     Norms ``bn0`` after ``conv`` and ``bn1`` after ``fc1``.
@@ -56,18 +58,22 @@ class SplitAttention(ResidualBlock):
         super().__init__(layers.norm, {0: channels * RADIX, 1: hidden})
         self.channels = channels
         self.conv = conv3x3(layers.convolution, channels, channels * RADIX, groups=RADIX)
-        self.fc1 = initialised(Conv2d(channels, hidden, 1))
-        self.fc2 = initialised(Conv2d(hidden, channels * RADIX, 1))
+        self.fc1 = initialised(nn.Conv2d(channels, hidden, 1))
+        self.fc2 = initialised(nn.Conv2d(hidden, channels * RADIX, 1))
         for layer in (self.fc1, self.fc2):
             assert layer.bias is not None
             nn.init.zeros_(layer.bias)
 
+    def conv_norm_pairs(self) -> Iterator[tuple[nn.Module, nn.Module]]:
+        yield self.conv, self.norm(0)
+        yield self.fc1, self.norm(1)
+
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
-        x = self.norm(0).follow(self.conv, x, "relu")
+        x = conv_norm_act(x, self.conv, self.norm(0), "relu")
         splits = x.unflatten(1, (RADIX, self.channels))
         seen = splits.sum(1).mean((2, 3), keepdim=True)
-        seen = self.norm(1).follow(self.fc1, seen, "relu")
+        seen = conv_norm_act(seen, self.fc1, self.norm(1), "relu")
         wanted = self.fc2(seen).unflatten(1, (RADIX, self.channels)).softmax(1)
         return (wanted * splits).sum(1)
 
@@ -84,11 +90,13 @@ class ResNeStBlock(ResidualBlock):
         self.conv3 = conv1x1(layers.convolution, planes, out_channels)
         self.downsample = average_shortcut(in_channels, out_channels, stride, layers)
 
-    def forward(self, x: Tensor) -> Tensor:
-        beside = self.beside(x)
-        x = self.norm(1).follow(self.conv1, x, "relu")
+    def forward(self, x: Tensor, owns_input: bool = False) -> Tensor:
+        shortcut, is_free = self.shortcut(x, owns_input)
+        x = conv_norm_act(x, self.conv1, self.norm(1), "relu")
         x = self.average(self.conv2(x))
-        return self.norm(3).follow(self.conv3, x, "relu", beside=beside)
+        return conv_norm_act(
+            x, self.conv3, self.norm(3), "relu", shortcut=shortcut, reuse_shortcut=is_free
+        )
 
 
 class ResNeSt(StagedBackbone):
@@ -107,7 +115,7 @@ class ResNeSt(StagedBackbone):
             channels = planes * EXPANSION
             for _ in range(num_blocks - 1):
                 blocks.append(ResNeStBlock(channels, planes, stride=1, layers=layers))
-            stages.append(in_a_row(blocks))
+            stages.append(Blocks(*blocks))
             widths.append(channels)
         self.add_stages(
             stages,

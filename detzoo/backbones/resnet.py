@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Literal
 
 import torch.nn.functional as F
@@ -12,15 +13,16 @@ from detzoo.backbones.base import BackboneConfig
 from detzoo.backbones.residual import (
     BasicBlock,
     BlockLayers,
+    Blocks,
     Bottleneck,
     ResidualBlock,
     Style,
-    in_a_row,
     initialised,
 )
 from detzoo.backbones.staged import StagedBackbone, check_stages
 from detzoo.config import config
 from detzoo.errors import ConfigError
+from detzoo.layers.conv_norm_act import conv_norm_act
 from detzoo.layers.convolution import Convolution, PlainConvolution
 from detzoo.layers.norm import BatchNorm, Norm, NormLayer
 
@@ -139,11 +141,14 @@ class ResNet(StagedBackbone):
         features = super().forward(x)
         return (x, *features) if self.config.returns_image else features
 
+    def conv_norm_pairs(self) -> Iterator[tuple[nn.Module, nn.Module]]:
+        yield self.conv1, self.norm1
+
     def stem_modules(self) -> list[nn.Module]:
         return [self.conv1, self.norm1]
 
     def stem_features(self, x: Tensor) -> Tensor:
-        x = self.norm1.follow(self.conv1, x, "relu")
+        x = conv_norm_act(x, self.conv1, self.norm1, "relu")
         return F.max_pool2d(x, 3, stride=2, padding=1)
 
     @property
@@ -177,7 +182,7 @@ def build_stage(config: ResNetConfig, index: int, in_channels: int) -> nn.Sequen
             )
         blocks.append(block)
         in_channels = out_channels
-    return in_a_row(blocks)
+    return Blocks(*blocks)
 
 
 def stage_channels(config: ResNetConfig, index: int) -> int:

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from detzoo.backbones.base import Backbone, BackboneConfig
 from detzoo.config import config
-from detzoo.layers.convolution import Conv2d
 
 # Channels of the 3x3 convolutions between the poolings.
 BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
@@ -42,15 +41,15 @@ class SSDVGG(Backbone):
                 # Odd sizes are rounded up: 75 cells become 38.
                 layers.append(nn.MaxPool2d(2, stride=2, ceil_mode=True))
             for width in widths:
-                layers += [Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
+                layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
                 channels = width
             if number == 3:
                 self.fine_end = len(layers)
         layers += [
             nn.MaxPool2d(3, stride=1, padding=1),
-            Conv2d(channels, DENSE_CHANNELS, 3, padding=6, dilation=6),
+            nn.Conv2d(channels, DENSE_CHANNELS, 3, padding=6, dilation=6),
             nn.ReLU(inplace=True),
-            Conv2d(DENSE_CHANNELS, DENSE_CHANNELS, 1),
+            nn.Conv2d(DENSE_CHANNELS, DENSE_CHANNELS, 1),
             nn.ReLU(inplace=True),
         ]
         self.features = nn.Sequential(*layers)

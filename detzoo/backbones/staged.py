@@ -14,6 +14,7 @@ from detzoo.backbones.base import Backbone, BackboneConfig
 from detzoo.config import config
 from detzoo.errors import ConfigError
 from detzoo.layers.checkpoint import run_stage
+from detzoo.layers.fusion import fuse_children, is_concrete
 from detzoo.layers.norm import BatchNorm, Norm
 
 
@@ -81,16 +82,23 @@ class StagedBackbone(Backbone):
         return [*self.stem_modules(), *(self.stage(n) for n in range(self.frozen_stages))]
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        prepared = self._prepared(x)
         with gradients_where_needed(x, self.stem_modules()):
-            x = self.stem_features(x)
+            x = prepared.stem_features(x)
         outputs = []
         for index in range(max(self.out_stages) + 1):
-            stage = self.stage(index)
+            stage = prepared.stage(index)
             with gradients_where_needed(x, [stage]):
                 x = run_stage(stage, x, self.checkpoint_activations)
             if index in self.out_stages:
                 outputs.append(x)
         return tuple(outputs)
+
+    def _prepared(self, x: Tensor) -> Self:
+        """This backbone; while it trains, with its frozen part prepared for inference, each time
+        anew."""
+        frozen = self.frozen_modules() if self.training and keeps_layout(x) else []
+        return fuse_children(self, frozen) if frozen and is_concrete(x) else self
 
     @abstractmethod
     def stem_modules(self) -> list[nn.Module]:
@@ -102,14 +110,17 @@ class StagedBackbone(Backbone):
 
 
 def gradients_where_needed(x: Tensor, modules: Sequence[nn.Module]) -> torch.set_grad_enabled:
-    """No gradients for modules that learn nothing from ``x``: they run as in inference, fused.
-
-    That makes maps in the channels-last layout, so it is done for these alone: batch statistics
-    on a processor are more exact in the other.
-    """
+    """No gradients for modules that learn nothing from ``x``: they run as in inference."""
     learns = x.requires_grad or any(p.requires_grad for m in modules for p in m.parameters())
-    keeps_layout = x.is_contiguous(memory_format=torch.channels_last)
-    return torch.set_grad_enabled(torch.is_grad_enabled() and (learns or not keeps_layout))
+    return torch.set_grad_enabled(torch.is_grad_enabled() and (learns or not keeps_layout(x)))
+
+
+def keeps_layout(x: Tensor) -> bool:
+    """Whether inference keeps the layout of maps like x.
+
+    It makes them channels-last, and batch statistics on a processor are more exact in the other.
+    """
+    return x.is_contiguous(memory_format=torch.channels_last)
 
 
 def check_stages(out_stages: tuple[int, ...], frozen_stages: int, num_stages: int) -> None:

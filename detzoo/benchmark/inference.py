@@ -21,6 +21,7 @@ from detzoo.data.loader import collate
 from detzoo.data.sample import Sample, Transform, apply
 from detzoo.detectors.base import Detector
 from detzoo.devices import Precision, autocast
+from detzoo.layers.fusion import fuse
 from detzoo.structures import Batch, ImageInfo, Targets
 from detzoo.train.log import memory_in_use
 
@@ -38,6 +39,8 @@ class InferenceOptions:
     precision: Precision = "fp32"
     channels_last: bool = True
     compiled: bool = False
+    # Whether a copy that is prepared for inference is measured.
+    fused: bool = True
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,8 @@ def measure_inference(
 def _prepared(subject: Subject, options: InferenceOptions) -> Callable[[Batch], int]:
     """What is timed: from raw pixels to detections in original pixels; returns their number."""
     model = subject.model.eval()
+    if options.fused and not options.compiled:  # the compiler fuses layers itself
+        model = fuse(model)
     layout = torch.channels_last if options.channels_last else torch.contiguous_format
     model.to(memory_format=layout)
     extract = model.extract_features

@@ -55,7 +55,7 @@ def inference(
     fuse_conv_bn: Annotated[
         bool,
         typer.Option(
-            "--fuse-conv-bn/--no-fuse-conv-bn", help="Fold batch norms into convolutions."
+            "--fuse-conv-bn/--no-fuse-conv-bn", help="Fuse convolutions with what follows them."
         ),
     ] = True,
     channels_last: Annotated[
@@ -88,7 +88,6 @@ def inference(
     from detzoo.devices import check_precision, resolve_device
     from detzoo.files import write_json
     from detzoo.inputs import find_files
-    from detzoo.layers.norm import set_folding
 
     computes_in = check_precision(precision)
     if len(set(names)) < len(names):
@@ -106,6 +105,7 @@ def inference(
         precision=computes_in,
         channels_last=channels_last,
         compiled=compile_model,
+        fused=fuse_conv_bn,
     )
     last_shown = 0
 
@@ -116,8 +116,6 @@ def inference(
             figures = "  ".join(f"{n} {1 / s:.2f} img/s" for n, s in running.items())
             print(f"{done}/{num_images}  {figures}", flush=True)
 
-    for subject in subjects:
-        set_folding(subject.model, fuse_conv_bn)
     results = measure_inference(subjects, files, options, show)
     _print_inference(results)
     if json_file is not None:
@@ -304,7 +302,7 @@ def _subject(
     from detzoo.loading import is_checkpoint_path, load
 
     if (weights is not None or is_checkpoint_path(name)) and not settings:
-        predictor = load(name, weights, device)
+        predictor = load(name, weights, device, fused=False)
         return Subject(name, predictor.model, predictor.experiment.data.test_transforms)
     if weights is not None:
         raise ConfigError("--set: changes the model, so --weights would not fit")

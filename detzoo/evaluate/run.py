@@ -19,6 +19,7 @@ from detzoo.evaluate.proposals import ProposalEvaluator
 from detzoo.evaluate.results import ImageResult
 from detzoo.evaluate.voc import VocEvaluator
 from detzoo.experiment import Metric
+from detzoo.layers.fusion import fuse
 from detzoo.ops.distributed import num_processes
 from detzoo.structures import Batch, Detections, ImageBatch
 
@@ -60,9 +61,11 @@ def evaluate(
     *,
     precision: Precision = "fp32",
     progress: Callable[[int], None] | None = None,
+    fused: bool = True,
 ) -> Metrics:
     """Detects and scores; every process gets the metrics of all the data. See :func:`detect`."""
-    return score(evaluators, detect(model, batches, precision=precision, progress=progress))
+    results = detect(model, batches, precision=precision, progress=progress, fused=fused)
+    return score(evaluators, results)
 
 
 def detect(
@@ -70,22 +73,26 @@ def detect(
     *views: Iterable[Batch],
     precision: Precision = "fp32",
     progress: Callable[[int], None] | None = None,
+    fused: bool = True,
 ) -> list[ImageResult]:
-    """What the model finds in each image, on the model's device.
+    """What the model, as it is now, finds in each image, on its device.
 
     ``views`` are batches of the same images in the same order, seen in one way or in several (see
     :class:`detzoo.data.views.Views`). ``progress`` is told the number of images of each batch done.
     Where torch.distributed runs, each process gives its part of the images and the first one gets
     the results of all, an image that several processes saw counted once; the others get their own.
+    A copy that is prepared for inference does the work (:func:`detzoo.layers.fusion.fuse`), unless
+    ``fused`` is false.
     """
     results: list[ImageResult] = []
     was_training = model.training
     model.eval()
+    detector = fuse(model) if fused else model
     try:
         with torch.inference_mode(), autocast(model.device, precision):
             for batches in zip(*views):
-                images = [model.preprocess(batch) for batch in batches]
-                for found, info in zip(see(model, images), images[0].infos):
+                images = [detector.preprocess(batch) for batch in batches]
+                for found, info in zip(see(detector, images), images[0].infos):
                     results.append(ImageResult.of(info.id, found))
                 if progress is not None:
                     progress(len(images[0]))

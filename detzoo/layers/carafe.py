@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from detzoo.layers.convolution import Conv2d
 from detzoo.ops.carafe import carafe
 
 SCALE = 2
@@ -22,9 +21,9 @@ class CARAFE(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.channel_compressor = Conv2d(channels, COMPRESSED_CHANNELS, 1)
+        self.channel_compressor = nn.Conv2d(channels, COMPRESSED_CHANNELS, 1)
         outputs = KERNEL_SIZE**2 * SCALE**2
-        self.content_encoder = Conv2d(
+        self.content_encoder = nn.Conv2d(
             COMPRESSED_CHANNELS, outputs, ENCODER_SIZE, padding=ENCODER_SIZE // 2
         )
         nn.init.xavier_uniform_(self.channel_compressor.weight)

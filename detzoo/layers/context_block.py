@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from detzoo.layers.convolution import Conv2d
-
 
 class ContextBlock(nn.Module):
     """Adds to every cell what an attention over the whole map has gathered.
@@ -17,10 +15,10 @@ class ContextBlock(nn.Module):
     def __init__(self, channels: int, ratio: float) -> None:
         super().__init__()
         width = int(channels * ratio)
-        self.conv_mask = Conv2d(channels, 1, 1)
-        last = Conv2d(width, channels, 1)
+        self.conv_mask = nn.Conv2d(channels, 1, 1)
+        last = nn.Conv2d(width, channels, 1)
         self.channel_add_conv = nn.Sequential(
-            Conv2d(channels, width, 1),
+            nn.Conv2d(channels, width, 1),
             nn.LayerNorm([width, 1, 1]),
             nn.ReLU(inplace=True),
             last,

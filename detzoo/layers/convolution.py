@@ -1,7 +1,6 @@
 """The kinds of convolution: plain, weight-standardised, deformable.
 
-A kind is a value that builds a module. Most modules compute ``convolve(x, kernel(), bias)``, so
-that a norm with fixed statistics can scale the kernel instead of the output.
+A kind is a value that builds a module, always a subclass of ``nn.Conv2d``.
 """
 
 from __future__ import annotations
@@ -9,56 +8,28 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detzoo.config import config
-from detzoo.layers.activations import Activation
-from detzoo.layers.folding import Folded, finish, fold_once
 from detzoo.ops.deform_conv import deform_conv2d
 
 
-class Conv2d(nn.Conv2d):
-    """A convolution in two steps: which kernel, and what is done with it.
+class StandardizedConv2d(nn.Conv2d, ABC):
+    """A convolution whose kernel is computed from its weight."""
 
-    ``foldable`` is whether these two are all: then scaling the kernel scales the output. ``plain``
-    is whether the second is torch's own convolution, which may be computed in another layout.
-    """
-
-    foldable = True
-    plain = True
-    folded: Folded | None = None
-
+    @abstractmethod
     def kernel(self) -> Tensor:
         """(out, in / groups, h, w)."""
-        return self.weight
-
-    def convolve(self, x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
-        """(B, in, H, W) -> (B, out, H', W')."""
-        return F.conv2d(x, kernel, bias, self.stride, self.padding, self.dilation, self.groups)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.then(x)
-
-    def then(
-        self, x: Tensor, activation: Activation = "none", *, beside: Tensor | None = None
-    ) -> Tensor:
-        """The convolution of x, plus ``beside``, activated.
-
-        Without gradients ``beside`` may be overwritten.
-        """
-        if not self.foldable:
-            return finish(self(x), activation, beside)
-        if not torch.is_grad_enabled():
-            self.folded = fold_once(None, self, x, self.folded)
-            if self.folded is not None:
-                return self.folded(x, activation, beside)
-        return finish(self.convolve(x, self.kernel(), self.bias), activation, beside)
+        place: tuple[Any, ...] = (self.stride, self.padding, self.dilation, self.groups)
+        return F.conv2d(x, self.kernel(), self.bias, *place)
 
 
-class WeightStandardizedConv2d(Conv2d):
+class WeightStandardizedConv2d(StandardizedConv2d):
     """Each filter is brought to mean 0 and deviation 1 first (https://arxiv.org/abs/1903.10520)."""
 
     eps = 1e-5
@@ -69,15 +40,13 @@ class WeightStandardizedConv2d(Conv2d):
         return ((filters - mean) / (deviation + self.eps)).view_as(self.weight)
 
 
-class DeformConv2d(Conv2d):
+class DeformConv2d(nn.Conv2d):
     """Samples where ``conv_offset`` says (https://arxiv.org/abs/1703.06211).
 
     Child ``conv_offset`` predicts, from the same input, per deformable group and kernel position a
     shift (y, x) in cells; when ``modulated`` also a weight (https://arxiv.org/abs/1811.11168), its
     channels after those of all shifts. Both start as if there were none.
     """
-
-    plain = False
 
     def __init__(
         self,
@@ -99,14 +68,18 @@ class DeformConv2d(Conv2d):
         self.modulated = modulated
         self.num_shifts = 2 * deformable_groups * kernel_size**2
         outputs = self.num_shifts * 3 // 2 if modulated else self.num_shifts
-        self.conv_offset = Conv2d(
+        self.conv_offset = nn.Conv2d(
             in_channels, outputs, kernel_size, stride=stride, padding=padding, dilation=dilation
         )
         nn.init.zeros_(self.conv_offset.weight)
         assert self.conv_offset.bias is not None
         nn.init.zeros_(self.conv_offset.bias)
 
-    def convolve(self, x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
+        return self.sample(x, self.weight, self.bias)
+
+    def sample(self, x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
+        """The convolution with another kernel and bias: (B, in, H, W) -> (B, out, H', W')."""
         sampling = self.conv_offset(x)
         shifts = sampling[:, : self.num_shifts]
         weights = sampling[:, self.num_shifts :].sigmoid() if self.modulated else None
@@ -127,7 +100,7 @@ class Convolution(ABC):
     """Which kind of convolution a layer is."""
 
     @abstractmethod
-    def module(self) -> Callable[..., Conv2d]:
+    def module(self) -> Callable[..., nn.Conv2d]:
         """What makes the module, of the arguments of torch's convolution from channels to bias."""
 
     def build(
@@ -141,7 +114,7 @@ class Convolution(ABC):
         dilation: int = 1,
         groups: int = 1,
         bias: bool = False,
-    ) -> Conv2d:
+    ) -> nn.Conv2d:
         """The module, with freshly initialised parameters."""
         return self.module()(
             in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias
@@ -152,15 +125,15 @@ class Convolution(ABC):
 class PlainConvolution(Convolution):
     """What every framework calls a convolution."""
 
-    def module(self) -> type[Conv2d]:
-        return Conv2d
+    def module(self) -> type[nn.Conv2d]:
+        return nn.Conv2d
 
 
 @config
 class WeightStandardized(Convolution):
     """Standardised filters; goes with group norm."""
 
-    def module(self) -> type[Conv2d]:
+    def module(self) -> type[nn.Conv2d]:
         return WeightStandardizedConv2d
 
 
@@ -171,5 +144,5 @@ class Deformable(Convolution):
     groups: int = 1
     modulated: bool = False
 
-    def module(self) -> Callable[..., Conv2d]:
+    def module(self) -> Callable[..., nn.Conv2d]:
         return partial(DeformConv2d, deformable_groups=self.groups, modulated=self.modulated)

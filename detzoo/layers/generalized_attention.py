@@ -7,8 +7,6 @@ import math
 import torch
 from torch import Tensor, nn
 
-from detzoo.layers.convolution import Conv2d
-
 WAVE_LENGTH = 1000.0
 
 
@@ -28,12 +26,12 @@ class GeneralizedAttention(nn.Module):
         self.num_heads, self.key_stride = num_heads, key_stride
         self.head_channels = channels // num_heads
         width = self.head_channels * num_heads
-        self.query_conv = Conv2d(channels, width, 1, bias=False)
-        self.value_conv = Conv2d(channels, width, 1, bias=False)
+        self.query_conv = nn.Conv2d(channels, width, 1, bias=False)
+        self.value_conv = nn.Conv2d(channels, width, 1, bias=False)
         self.num_waves = channels // 4
         self.appr_geom_fc_x = nn.Linear(2 * self.num_waves, width, bias=False)
         self.appr_geom_fc_y = nn.Linear(2 * self.num_waves, width, bias=False)
-        self.proj_conv = Conv2d(width, channels, 1)
+        self.proj_conv = nn.Conv2d(width, channels, 1)
         self.gamma = nn.Parameter(torch.zeros(1))
         projections = (self.query_conv, self.value_conv, self.proj_conv)
         for layer in (*projections, self.appr_geom_fc_x, self.appr_geom_fc_y):

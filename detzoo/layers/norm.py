@@ -1,9 +1,10 @@
-"""Normalisation layers, and how they follow a convolution."""
+"""Normalisation layers: torch's own, and batch norms that torch has not."""
 
 from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -11,10 +12,9 @@ from torch.distributed.nn.functional import all_reduce
 from typing_extensions import Self
 
 from detzoo.config import config
-from detzoo.layers.activations import Activation
-from detzoo.layers.convolution import Conv2d
-from detzoo.layers.folding import Folded, finish, fold, fold_once
 from detzoo.ops.distributed import num_processes
+
+NormLayer: TypeAlias = nn.BatchNorm2d | nn.GroupNorm
 
 
 @config
@@ -28,31 +28,11 @@ class Norm(ABC):
 
     @abstractmethod
     def build(self, channels: int) -> NormLayer:
-        """The layer for maps of ``channels``."""
+        """The layer for maps of ``channels``, with a learned scale ``weight`` (C,)."""
 
     def from_scratch(self) -> Self:
         """The same norm for training without pretrained weights."""
         return self
-
-
-class NormLayer(nn.Module, ABC):
-    """A normalisation with one learned scale, ``weight`` (C,), per channel."""
-
-    weight: nn.Parameter
-
-    def follow(
-        self,
-        conv: Conv2d,
-        x: Tensor,
-        activation: Activation = "none",
-        *,
-        beside: Tensor | None = None,
-    ) -> Tensor:
-        """``conv(x)``, normalised, plus ``beside``, activated.
-
-        Without gradients ``beside`` may be overwritten.
-        """
-        return finish(self(conv(x)), activation, beside)
 
 
 @config
@@ -76,9 +56,9 @@ class BatchNorm(Norm):
 
     def build(self, channels: int) -> NormLayer:
         if self.fixed_statistics:
-            kind: type[BatchNorm2d] = FixedBatchNorm2d
+            kind: type[nn.BatchNorm2d] = FixedBatchNorm2d
         else:
-            kind = SynchronizedBatchNorm2d if self.synchronized else BatchNorm2d
+            kind = SynchronizedBatchNorm2d if self.synchronized else nn.BatchNorm2d
         norm = kind(channels, self.eps, self.momentum)
         norm.requires_grad_(self.trainable)
         return norm
@@ -99,34 +79,10 @@ class GroupNorm(Norm):
         return "gn"
 
     def build(self, channels: int) -> NormLayer:
-        return GroupNorm2d(self.groups, channels, self.eps)
+        return nn.GroupNorm(self.groups, channels, self.eps)
 
 
-class BatchNorm2d(nn.BatchNorm2d, NormLayer):
-    """Batch norm that learns its statistics."""
-
-    folds = True
-    folded: Folded | None = None
-
-    def follow(
-        self,
-        conv: Conv2d,
-        x: Tensor,
-        activation: Activation = "none",
-        *,
-        beside: Tensor | None = None,
-    ) -> Tensor:
-        """In evaluation all in one convolution, which is remembered."""
-        if self.training or not (self.folds and conv.foldable):
-            return super().follow(conv, x, activation, beside=beside)
-        if not torch.is_grad_enabled():
-            self.folded = fold_once(self, conv, x, self.folded)
-            if self.folded is not None:
-                return self.folded(x, activation, beside)
-        return finish(conv.convolve(x, *fold(self, conv)), activation, beside)
-
-
-class SynchronizedBatchNorm2d(BatchNorm2d):
+class SynchronizedBatchNorm2d(nn.BatchNorm2d):
     """Batch norm over the images of all processes, on any device."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -154,7 +110,7 @@ class SynchronizedBatchNorm2d(BatchNorm2d):
         self.num_batches_tracked += 1
 
 
-class FixedBatchNorm2d(BatchNorm2d):
+class FixedBatchNorm2d(nn.BatchNorm2d):
     """Batch norm on running statistics that never change: always in evaluation mode."""
 
     def __init__(self, channels: int, eps: float, momentum: float) -> None:
@@ -163,14 +119,3 @@ class FixedBatchNorm2d(BatchNorm2d):
 
     def train(self, mode: bool = True) -> Self:
         return super().train(False)
-
-
-class GroupNorm2d(nn.GroupNorm, NormLayer):
-    """Group norm."""
-
-
-def set_folding(model: nn.Module, on: bool) -> None:
-    """Whether batch norms fold into their convolutions in evaluation; they do unless told."""
-    for module in model.modules():
-        if isinstance(module, BatchNorm2d):
-            module.folds = on

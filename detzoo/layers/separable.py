@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from detzoo.layers.activations import Activation
-from detzoo.layers.conv import ConvModule
+from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.norm import Norm
 
 

@@ -9,14 +9,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detzoo.config import config
-from detzoo.layers.convolution import Conv2d, Convolution
+from detzoo.layers.convolution import Convolution, StandardizedConv2d
 from detzoo.ops.deform_conv import deform_conv2d
 
 SURROUNDINGS = 5  # size in cells of the average that decides
 LARGE = 3  # dilation of the large field of view, relative to the small one
 
 
-class AdaptiveConv2d(Conv2d):
+class AdaptiveConv2d(StandardizedConv2d):
     """Each filter is standardised, then given a scale ``weight_gamma`` and a mean ``weight_beta``.
 
     These two are not learned. Weights that lack them were trained without: loading such weights
@@ -71,8 +71,6 @@ class SwitchableAtrousConv2d(AdaptiveConv2d):
     the average of the whole map says, before and after.
     """
 
-    foldable = False  # the contexts mix channels
-
     def __init__(
         self,
         in_channels: int,
@@ -87,11 +85,11 @@ class SwitchableAtrousConv2d(AdaptiveConv2d):
         assert (kernel_size, groups, bias) == (3, 1, False), "no other is defined"
         super().__init__(in_channels, out_channels, 3, stride, padding, dilation, bias=False)
         self.weight_diff = nn.Parameter(torch.zeros_like(self.weight))
-        self.switch = Conv2d(in_channels, 1, 1, stride)
-        self.pre_context = Conv2d(in_channels, in_channels, 1)
-        self.post_context = Conv2d(out_channels, out_channels, 1)
-        self.offset_s = Conv2d(in_channels, 18, 3, stride, 1)
-        self.offset_l = Conv2d(in_channels, 18, 3, stride, 1)
+        self.switch = nn.Conv2d(in_channels, 1, 1, stride)
+        self.pre_context = nn.Conv2d(in_channels, in_channels, 1)
+        self.post_context = nn.Conv2d(out_channels, out_channels, 1)
+        self.offset_s = nn.Conv2d(in_channels, 18, 3, stride, 1)
+        self.offset_l = nn.Conv2d(in_channels, 18, 3, stride, 1)
         offsets = (self.offset_s, self.offset_l)
         for layer in (self.switch, self.pre_context, self.post_context, *offsets):
             nn.init.zeros_(layer.weight)
@@ -119,7 +117,7 @@ class SwitchableAtrousConv2d(AdaptiveConv2d):
 class AdaptivelyStandardized(Convolution):
     """Standardised filters with a scale and a mean that keep pretrained filters as they are."""
 
-    def module(self) -> type[Conv2d]:
+    def module(self) -> type[nn.Conv2d]:
         return AdaptiveConv2d
 
 
@@ -127,5 +125,5 @@ class AdaptivelyStandardized(Convolution):
 class SwitchableAtrous(Convolution):
     """Two fields of view, of 3x3 cells and three times as wide, mixed cell by cell."""
 
-    def module(self) -> type[Conv2d]:
+    def module(self) -> type[nn.Conv2d]:
         return SwitchableAtrousConv2d

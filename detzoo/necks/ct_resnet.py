@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detzoo.config import config
-from detzoo.layers.conv import ConvModule
+from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.convolution import Convolution, PlainConvolution
 from detzoo.layers.norm import BatchNorm, Norm
 from detzoo.necks.base import Neck, NeckConfig

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detzoo.config import config
-from detzoo.layers.conv import ConvModule
-from detzoo.layers.convolution import Conv2d
+from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.norm import BatchNorm
 from detzoo.necks.base import Neck, NeckConfig
 
@@ -33,9 +33,9 @@ class DilatedEncoder(Neck):
     ) -> None:
         super().__init__()
         channels = config.out_channels
-        self.lateral_conv = Conv2d(in_channels[-1], channels, 1)
+        self.lateral_conv = LateBiasConv2d(in_channels[-1], channels, 1)
         self.lateral_norm = BatchNorm().build(channels)
-        self.fpn_conv = Conv2d(channels, channels, 3, padding=1)
+        self.fpn_conv = LateBiasConv2d(channels, channels, 3, padding=1)
         self.fpn_norm = BatchNorm().build(channels)
         self.dilated_encoder_blocks = nn.Sequential(
             *(Block(channels, config.middle_channels, dilation) for dilation in config.dilations)
@@ -51,19 +51,21 @@ class DilatedEncoder(Neck):
                 nn.init.normal_(module.weight, std=0.01)
 
     def forward(self, features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        x = self.lateral_norm(_convolve(self.lateral_conv, features[-1]))
-        x = self.fpn_norm(_convolve(self.fpn_conv, x))
+        x = self.lateral_norm(self.lateral_conv(features[-1]))
+        x = self.fpn_norm(self.fpn_conv(x))
         return (self.dilated_encoder_blocks(x),)
 
 
-def _convolve(conv: Conv2d, x: Tensor) -> Tensor:
-    """``conv(x)`` with the bias added afterwards.
+class LateBiasConv2d(nn.Conv2d):
+    """A convolution that adds its bias afterwards.
 
     The batch norm that follows takes the bias out again, so the bias has no gradient but rounding
     errors, and those are largest in the sum that a convolution makes over all cells.
     """
-    assert conv.bias is not None
-    return conv.convolve(x, conv.kernel(), None) + conv.bias[:, None, None]
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert self.bias is not None
+        return F.conv2d(x, self.weight, None, padding=self.padding) + self.bias[:, None, None]
 
 
 class Block(nn.Module):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from detzoo.config import config
 from detzoo.errors import ConfigError
-from detzoo.layers.conv import ConvModule
+from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.convolution import Convolution, PlainConvolution
 from detzoo.layers.norm import Norm
 from detzoo.necks.base import Neck, NeckConfig
@@ -122,7 +122,7 @@ def pyramid(
         above = None
         if laterals:
             above = F.interpolate(laterals[-1], size=x.shape[2:], mode="nearest")
-        laterals.append(conv(x, beside=above))
+        laterals.append(conv(x, shortcut=above, reuse_shortcut=True))
     outputs = [conv(x) for conv, x in zip(fpn_convs, reversed(laterals))]
     if config.extra_levels == "max_pool":
         for _ in range(config.num_outputs - len(used)):

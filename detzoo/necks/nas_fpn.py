@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from detzoo.config import config
 from detzoo.errors import ConfigError
-from detzoo.layers.conv import ConvModule
+from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.norm import BatchNorm, Norm
 from detzoo.necks.base import Neck, NeckConfig
 

@@ -13,7 +13,6 @@ from detzoo.backbones.feedback import add_feedback, look_again
 from detzoo.backbones.resnet import ResNet, ResNetConfig
 from detzoo.config import config
 from detzoo.errors import ConfigError
-from detzoo.layers.convolution import Conv2d
 from detzoo.layers.module_list import ModuleList
 from detzoo.necks.base import Neck, NeckConfig
 from detzoo.necks.fpn import FPNConfig, pyramid, pyramid_convs, pyramid_strides
@@ -60,7 +59,7 @@ class RFP(Neck):
         self.rfp_aspp = Feedback(channels, config.feedback_channels)
         add_feedback(backbone, self.rfp_aspp.out_channels)
         self.rfp_modules = ModuleList[ResNet]([backbone])
-        self.rfp_weight = Conv2d(channels, 1, 1)
+        self.rfp_weight = nn.Conv2d(channels, 1, 1)
         nn.init.zeros_(self.rfp_weight.weight)
         assert self.rfp_weight.bias is not None
         nn.init.zeros_(self.rfp_weight.bias)
@@ -95,7 +94,7 @@ class Feedback(nn.Module):
         self.aspp = nn.ModuleList()
         for dilation in DILATIONS:
             size, padding = (3, dilation) if dilation > 1 else (1, 0)
-            conv = Conv2d(in_channels, channels, size, padding=padding, dilation=dilation)
+            conv = nn.Conv2d(in_channels, channels, size, padding=padding, dilation=dilation)
             nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
             assert conv.bias is not None
             nn.init.zeros_(conv.bias)

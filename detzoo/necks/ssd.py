@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from detzoo.config import ConfigError, config
 from detzoo.layers.activations import Activation
-from detzoo.layers.conv import ConvModule
+from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.norm import Norm
 from detzoo.layers.separable import SeparableConv
 from detzoo.necks.base import Neck, NeckConfig

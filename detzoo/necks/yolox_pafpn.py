@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detzoo.config import config
-from detzoo.layers.conv import ConvModule
+from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.csp import YOLOX_NORM, CSPLayer, spatial_conv
 from detzoo.layers.norm import Norm
 from detzoo.necks.base import Neck, NeckConfig

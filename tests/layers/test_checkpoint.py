@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from detzoo.layers.checkpoint import run_stage
-from detzoo.layers.convolution import Conv2d
+from detzoo.layers.conv_norm_act import conv_norm_act
 from detzoo.layers.norm import BatchNorm
 
 
@@ -14,13 +14,13 @@ class Counting(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.conv = Conv2d(3, 3, 3, padding=1)
+        self.conv = nn.Conv2d(3, 3, 3, padding=1)
         self.norm = BatchNorm(momentum=0.3).build(3)
         self.passes = 0
 
     def forward(self, x: Tensor) -> Tensor:
         self.passes += 1
-        return self.norm.follow(self.conv, x).sigmoid()
+        return conv_norm_act(x, self.conv, self.norm).sigmoid()
 
 
 def stage() -> nn.Sequential:

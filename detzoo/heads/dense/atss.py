@@ -15,7 +15,6 @@ from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseHead, DenseHeadConfig, DenseTargets
 from detzoo.heads.dense.centerness import centerness_losses
 from detzoo.heads.dense.towers import expect_rarely, initialise_convs, tower
-from detzoo.layers.convolution import Conv2d
 from detzoo.layers.norm import GroupNorm, Norm
 from detzoo.layers.scale import Scale
 from detzoo.losses.boxes import BoxLoss, GIoULoss
@@ -63,7 +62,7 @@ class ATSSLayers(DenseHead):
         )
         self.num_anchors = config.priors.num_per_cell
         self.atss_cls, self.atss_reg, self.atss_centerness = (
-            Conv2d(config.channels, self.num_anchors * outputs, 3, padding=1)
+            nn.Conv2d(config.channels, self.num_anchors * outputs, 3, padding=1)
             for outputs in (self.num_outputs, 4, 1)
         )
         self.scales = nn.ModuleList(Scale() for _ in strides)

@@ -17,7 +17,6 @@ from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import PriorHead, PriorHeadConfig
 from detzoo.heads.dense.towers import expect_rarely, initialise_convs, tower
-from detzoo.layers.convolution import Conv2d
 from detzoo.layers.norm import GroupNorm, Norm
 from detzoo.layers.scale import Scale
 from detzoo.losses.boxes import BoxLoss, GIoULoss
@@ -79,7 +78,7 @@ class AutoAssignHead(PriorHead):
             for _ in range(2)
         )
         self.conv_cls, self.conv_reg, self.conv_centerness = (
-            Conv2d(width, outputs, 3, padding=1) for outputs in (num_classes, 4, 1)
+            nn.Conv2d(width, outputs, 3, padding=1) for outputs in (num_classes, 4, 1)
         )
         self.scales = nn.ModuleList(Scale() for _ in strides)
         self.center_prior = CenterPrior(num_classes)

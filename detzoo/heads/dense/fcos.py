@@ -16,7 +16,7 @@ from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseHead, DenseHeadConfig, DenseTargets
 from detzoo.heads.dense.centerness import centerness_losses
 from detzoo.heads.dense.towers import expect_rarely, initialise_convs, tower
-from detzoo.layers.convolution import Conv2d, Convolution, PlainConvolution
+from detzoo.layers.convolution import Convolution, PlainConvolution
 from detzoo.layers.norm import GroupNorm, Norm
 from detzoo.layers.scale import Scale
 from detzoo.losses.boxes import BoxLoss, IoULoss
@@ -75,9 +75,9 @@ class FCOSHead(DenseHead):
         super().__init__(config, strides, num_classes)
         self.cls_convs = self._tower(in_channels[0])
         self.reg_convs = self._tower(in_channels[0])
-        self.conv_cls = Conv2d(config.channels, self.num_outputs, 3, padding=1)
-        self.conv_reg = Conv2d(config.channels, 4, 3, padding=1)
-        self.conv_centerness = Conv2d(config.channels, 1, 3, padding=1)
+        self.conv_cls = nn.Conv2d(config.channels, self.num_outputs, 3, padding=1)
+        self.conv_reg = nn.Conv2d(config.channels, 4, 3, padding=1)
+        self.conv_centerness = nn.Conv2d(config.channels, 1, 3, padding=1)
         self.scales = nn.ModuleList(Scale() for _ in strides)
         initialise_convs(self)
         expect_rarely(self.conv_cls)

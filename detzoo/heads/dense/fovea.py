@@ -16,8 +16,7 @@ from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseHead, DenseHeadConfig, DenseTargets
 from detzoo.heads.dense.towers import expect_rarely, initialise_convs, tower
-from detzoo.layers.conv import ConvModule
-from detzoo.layers.convolution import Conv2d
+from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.norm import Norm
 from detzoo.layers.shifted_conv import ShiftedConv2d
 from detzoo.losses.boxes import BoxLoss, SmoothL1Loss
@@ -74,17 +73,17 @@ class FoveaHead(DenseHead):
         super().__init__(config, strides, num_classes)
         width, norm = config.channels, config.norm
         self.reg_convs = tower(in_channels[0], width, config.num_convs, norm=norm)
-        self.conv_reg = Conv2d(width, 4, 3, padding=1)
+        self.conv_reg = nn.Conv2d(width, 4, 3, padding=1)
         if config.aligned:
             self.feature_adaption = FeatureAlign(in_channels[0], width)
             self.cls_convs = nn.Sequential(
                 ConvModule(width, 4 * width, 3, padding=1, norm=norm),
                 ConvModule(4 * width, 4 * width, 1, norm=norm),
             )
-            self.conv_cls = Conv2d(4 * width, self.num_outputs, 3, padding=1)
+            self.conv_cls = nn.Conv2d(4 * width, self.num_outputs, 3, padding=1)
         else:
             self.cls_convs = tower(in_channels[0], width, config.num_convs, norm=norm)
-            self.conv_cls = Conv2d(width, self.num_outputs, 3, padding=1)
+            self.conv_cls = nn.Conv2d(width, self.num_outputs, 3, padding=1)
         initialise_convs(self)
         if config.aligned:
             nn.init.normal_(self.feature_adaption.conv_offset.weight, std=0.1)
@@ -119,7 +118,7 @@ class FeatureAlign(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.conv_offset = Conv2d(4, DEFORMABLE_GROUPS * 2 * 9, 1, bias=False)
+        self.conv_offset = nn.Conv2d(4, DEFORMABLE_GROUPS * 2 * 9, 1, bias=False)
         self.conv_adaption = ShiftedConv2d(in_channels, out_channels)
 
     def forward(self, x: Tensor, distances: Tensor) -> Tensor:

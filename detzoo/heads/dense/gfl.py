@@ -18,7 +18,6 @@ from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseHead, DenseHeadConfig, DenseTargets
 from detzoo.heads.dense.towers import expect_rarely, initialise_convs, tower
-from detzoo.layers.convolution import Conv2d
 from detzoo.layers.norm import GroupNorm, Norm
 from detzoo.layers.scale import Scale
 from detzoo.losses.boxes import BoxLoss, GIoULoss
@@ -73,8 +72,8 @@ class GFLHead(DenseHead):
             tower(in_channels[0], config.channels, config.num_convs, norm=config.norm)
             for _ in range(2)
         )
-        self.gfl_cls = Conv2d(config.channels, self.num_outputs, 3, padding=1)
-        self.gfl_reg = Conv2d(config.channels, self.box_channels, 3, padding=1)
+        self.gfl_cls = nn.Conv2d(config.channels, self.num_outputs, 3, padding=1)
+        self.gfl_reg = nn.Conv2d(config.channels, self.box_channels, 3, padding=1)
         self.scales = nn.ModuleList(Scale() for _ in strides)
         self.integral = Integral(config.max_distance)
         initialise_convs(self)

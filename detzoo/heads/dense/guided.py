@@ -22,7 +22,6 @@ from detzoo.heads.dense.base import (
     gather_targets,
 )
 from detzoo.heads.dense.guided_locations import location_targets
-from detzoo.layers.convolution import Conv2d
 from detzoo.layers.shifted_conv import ShiftedConv2d
 from detzoo.losses.boxes import BoundedIoULoss, BoxLoss
 from detzoo.losses.classification import ClassificationLoss, FocalLoss
@@ -178,7 +177,7 @@ class FeatureAdaption(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv_offset = Conv2d(2, DEFORMABLE_GROUPS * 2 * 9, 1, bias=False)
+        self.conv_offset = nn.Conv2d(2, DEFORMABLE_GROUPS * 2 * 9, 1, bias=False)
         self.conv_adaption = ShiftedConv2d(channels, channels)
 
     def initialise(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from detzoo.assigners.approximate import ApproximateIoUAssigner
 from detzoo.assigners.base import Assigner, PriorAssigner
@@ -18,7 +18,6 @@ from detzoo.heads.dense.guided import (
     GuidedPredictions,
 )
 from detzoo.heads.dense.towers import expect_rarely, initialise_convs, tower
-from detzoo.layers.convolution import Conv2d
 from detzoo.losses.boxes import BoxLoss, SmoothL1Loss
 from detzoo.losses.classification import ClassificationLoss, FocalLoss
 from detzoo.postprocess.nms import NMS
@@ -62,12 +61,12 @@ class GuidedRetinaHead(GuidedAnchorHead):
         channels = config.channels
         self.cls_convs = tower(in_channels[0], channels, config.num_convs)
         self.reg_convs = tower(in_channels[0], channels, config.num_convs)
-        self.conv_loc = Conv2d(channels, 1, 1)
-        self.conv_shape = Conv2d(channels, 2, 1)
+        self.conv_loc = nn.Conv2d(channels, 1, 1)
+        self.conv_shape = nn.Conv2d(channels, 2, 1)
         self.feature_adaption_cls = FeatureAdaption(channels)
         self.feature_adaption_reg = FeatureAdaption(channels)
-        self.retina_cls = Conv2d(channels, self.num_outputs, 3, padding=1)
-        self.retina_reg = Conv2d(channels, 4, 3, padding=1)
+        self.retina_cls = nn.Conv2d(channels, self.num_outputs, 3, padding=1)
+        self.retina_reg = nn.Conv2d(channels, 4, 3, padding=1)
         initialise_convs(self)
         self.feature_adaption_cls.initialise()
         self.feature_adaption_reg.initialise()

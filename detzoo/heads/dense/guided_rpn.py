@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from detzoo.assigners.approximate import ApproximateIoUAssigner
 from detzoo.assigners.base import Assigner, PriorAssigner
@@ -24,7 +24,6 @@ from detzoo.heads.dense.guided import (
     GuidedPredictions,
 )
 from detzoo.heads.dense.towers import expect_rarely, initialise_convs
-from detzoo.layers.convolution import Conv2d
 from detzoo.losses.boxes import BoxLoss, SmoothL1Loss
 from detzoo.losses.classification import ClassificationLoss, SigmoidCrossEntropy
 from detzoo.postprocess.nms import NMS
@@ -75,12 +74,12 @@ class GuidedRPNHead(GuidedAnchorHead, ProposalHead):
         self, config: GuidedRPNHeadConfig, in_channels: Sequence[int], strides: Sequence[int]
     ) -> None:
         super().__init__(config, strides, num_classes=1)
-        self.rpn_conv = Conv2d(in_channels[0], config.channels, 3, padding=1)
-        self.conv_loc = Conv2d(config.channels, 1, 1)
-        self.conv_shape = Conv2d(config.channels, 2, 1)
+        self.rpn_conv = nn.Conv2d(in_channels[0], config.channels, 3, padding=1)
+        self.conv_loc = nn.Conv2d(config.channels, 1, 1)
+        self.conv_shape = nn.Conv2d(config.channels, 2, 1)
         self.feature_adaption = FeatureAdaption(config.channels)
-        self.conv_cls = Conv2d(config.channels, self.num_outputs, 1)
-        self.conv_reg = Conv2d(config.channels, 4, 1)
+        self.conv_cls = nn.Conv2d(config.channels, self.num_outputs, 1)
+        self.conv_reg = nn.Conv2d(config.channels, 4, 1)
         initialise_convs(self)
         self.feature_adaption.initialise()
         expect_rarely(self.conv_loc)

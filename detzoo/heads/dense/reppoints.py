@@ -21,7 +21,6 @@ from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseTargets, PriorHead, PriorHeadConfig, gather_targets
 from detzoo.heads.dense.towers import expect_rarely, initialise_convs, tower
-from detzoo.layers.convolution import Conv2d
 from detzoo.layers.norm import Norm
 from detzoo.layers.shifted_conv import ShiftedConv2d
 from detzoo.losses.boxes import BoxLoss, SmoothL1Loss
@@ -97,11 +96,11 @@ class RepPointsHead(PriorHead):
         )
         outputs = 4 if config.grid_points else 2 * NUM_POINTS
         self.reppoints_cls_conv = ShiftedConv2d(width, width, KERNEL)
-        self.reppoints_cls_out = Conv2d(width, self.num_outputs, 1)
-        self.reppoints_pts_init_conv = Conv2d(width, width, 3, padding=1)
-        self.reppoints_pts_init_out = Conv2d(width, outputs, 1)
+        self.reppoints_cls_out = nn.Conv2d(width, self.num_outputs, 1)
+        self.reppoints_pts_init_conv = nn.Conv2d(width, width, 3, padding=1)
+        self.reppoints_pts_init_out = nn.Conv2d(width, outputs, 1)
         self.reppoints_pts_refine_conv = ShiftedConv2d(width, width, KERNEL)
-        self.reppoints_pts_refine_out = Conv2d(width, outputs, 1)
+        self.reppoints_pts_refine_out = nn.Conv2d(width, outputs, 1)
         if config.box_of_points == "moment":
             self.moment_transfer = nn.Parameter(torch.zeros(2))
         place = torch.arange(KERNEL) - KERNEL // 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from detzoo.assigners.base import PriorAssigner
 from detzoo.assigners.max_iou import MaxIoUAssigner
@@ -12,7 +12,6 @@ from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseHead, DenseHeadConfig, PriorHead, PriorHeadConfig
 from detzoo.heads.dense.towers import expect_rarely, initialise_convs, tower
-from detzoo.layers.convolution import Conv2d
 from detzoo.losses.boxes import BoxLoss, L1Loss
 from detzoo.losses.classification import ClassificationLoss, FocalLoss
 from detzoo.postprocess.nms import NMS
@@ -52,7 +51,7 @@ class RetinaLayers(PriorHead):
         )
         self.num_anchors = config.priors.num_per_cell
         self.retina_cls, self.retina_reg = (
-            Conv2d(config.channels, self.num_anchors * outputs, 3, padding=1)
+            nn.Conv2d(config.channels, self.num_anchors * outputs, 3, padding=1)
             for outputs in (self.num_outputs, 4)
         )
         initialise_convs(self)

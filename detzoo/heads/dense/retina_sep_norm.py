@@ -12,7 +12,6 @@ from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseHead, DenseHeadConfig
 from detzoo.heads.dense.towers import expect_rarely, initialise_convs, tower
-from detzoo.layers.convolution import Conv2d
 from detzoo.layers.norm import BatchNorm, Norm
 from detzoo.losses.boxes import BoxLoss, L1Loss
 from detzoo.losses.classification import ClassificationLoss, FocalLoss
@@ -58,8 +57,10 @@ class RetinaSepNormHead(DenseHead):
         self.cls_convs = _towers(config, in_channels)
         self.reg_convs = _towers(config, in_channels)
         self.num_anchors = config.priors.num_per_cell
-        self.retina_cls = Conv2d(config.channels, self.num_anchors * self.num_outputs, 3, padding=1)
-        self.retina_reg = Conv2d(config.channels, self.num_anchors * 4, 3, padding=1)
+        self.retina_cls = nn.Conv2d(
+            config.channels, self.num_anchors * self.num_outputs, 3, padding=1
+        )
+        self.retina_reg = nn.Conv2d(config.channels, self.num_anchors * 4, 3, padding=1)
         initialise_convs(self)
         expect_rarely(self.retina_cls)
 

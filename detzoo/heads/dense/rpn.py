@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from detzoo.assigners.base import Assigner
 from detzoo.assigners.max_iou import MaxIoUAssigner
@@ -14,7 +14,7 @@ from detzoo.heads.base import ProposalHead, ProposalHeadConfig
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseHead, DenseHeadConfig, has_area
 from detzoo.heads.dense.towers import initialise_convs
-from detzoo.layers.convolution import Conv2d
+from detzoo.layers.conv_norm_act import conv_norm_act
 from detzoo.losses.boxes import BoxLoss, L1Loss
 from detzoo.losses.classification import ClassificationLoss, SigmoidCrossEntropy
 from detzoo.postprocess.nms import NMS
@@ -64,13 +64,13 @@ class RPNHead(DenseHead, ProposalHead):
         super().__init__(config, strides, num_classes=1)
         channels = config.channels or in_channels[0]
         num_anchors = config.priors.num_per_cell
-        self.rpn_conv = Conv2d(in_channels[0], channels, 3, padding=1)
-        self.rpn_cls = Conv2d(channels, num_anchors * self.num_outputs, 1)
-        self.rpn_reg = Conv2d(channels, num_anchors * 4, 1)
+        self.rpn_conv = nn.Conv2d(in_channels[0], channels, 3, padding=1)
+        self.rpn_cls = nn.Conv2d(channels, num_anchors * self.num_outputs, 1)
+        self.rpn_reg = nn.Conv2d(channels, num_anchors * 4, 1)
         initialise_convs(self)
 
     def forward_level(self, x: Tensor, level: int) -> tuple[Tensor, Tensor]:
-        x = self.rpn_conv.then(x, "relu")
+        x = conv_norm_act(x, self.rpn_conv, activation="relu")
         return self.rpn_cls(x), self.rpn_reg(x)
 
     def class_parameters(self) -> dict[str, ClassRows]:

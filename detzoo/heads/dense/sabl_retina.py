@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from detzoo.assigners.approximate import ApproximateIoUAssigner
 from detzoo.assigners.base import PriorAssigner
@@ -15,7 +15,6 @@ from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseHead, DenseHeadConfig, DenseTargets
 from detzoo.heads.dense.towers import expect_rarely, initialise_convs, tower
-from detzoo.layers.convolution import Conv2d
 from detzoo.layers.norm import Norm
 from detzoo.losses.boxes import BoxLoss, SmoothL1Loss
 from detzoo.losses.buckets import bucket_losses
@@ -69,9 +68,9 @@ class SABLRetinaHead(DenseHead):
         channels = config.channels
         self.cls_convs = tower(in_channels[0], channels, config.num_convs, norm=config.norm)
         self.reg_convs = tower(in_channels[0], channels, config.num_convs, norm=config.norm)
-        self.retina_cls = Conv2d(channels, self.num_outputs, 3, padding=1)
-        self.retina_bbox_cls = Conv2d(channels, self.box_channels // 2, 3, padding=1)
-        self.retina_bbox_reg = Conv2d(channels, self.box_channels // 2, 3, padding=1)
+        self.retina_cls = nn.Conv2d(channels, self.num_outputs, 3, padding=1)
+        self.retina_bbox_cls = nn.Conv2d(channels, self.box_channels // 2, 3, padding=1)
+        self.retina_bbox_reg = nn.Conv2d(channels, self.box_channels // 2, 3, padding=1)
         initialise_convs(self)
         expect_rarely(self.retina_cls)
 

@@ -13,8 +13,7 @@ from detzoo.coders.delta import DeltaCoder
 from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseHead, DenseHeadConfig, DenseTargets
-from detzoo.layers.conv import ConvModule
-from detzoo.layers.convolution import Conv2d
+from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.module_list import ModuleList
 from detzoo.layers.norm import Norm
 from detzoo.losses.boxes import BoxLoss, SmoothL1Loss
@@ -121,7 +120,7 @@ class SSDHead(DenseHead):
 
 def _predictor(channels: int, outputs: int, separable_norm: Norm | None) -> nn.Sequential:
     if separable_norm is None:
-        return nn.Sequential(Conv2d(channels, outputs, 3, padding=1))
+        return nn.Sequential(nn.Conv2d(channels, outputs, 3, padding=1))
     depthwise = ConvModule(
         channels,
         channels,
@@ -131,4 +130,4 @@ def _predictor(channels: int, outputs: int, separable_norm: Norm | None) -> nn.S
         norm=separable_norm,
         activation="relu6",
     )
-    return nn.Sequential(depthwise, Conv2d(channels, outputs, 1))
+    return nn.Sequential(depthwise, nn.Conv2d(channels, outputs, 1))

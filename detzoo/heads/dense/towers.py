@@ -7,7 +7,7 @@ import math
 
 from torch import nn
 
-from detzoo.layers.conv import PLAIN, ConvModule
+from detzoo.layers.conv_norm_act import PLAIN, ConvModule
 from detzoo.layers.convolution import Convolution, DeformConv2d
 from detzoo.layers.norm import Norm
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from detzoo.assigners.uniform import MatchedPairs, UniformAssigner
 from detzoo.coders.base import BoxCoder
@@ -15,7 +15,6 @@ from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import PriorHead, PriorHeadConfig, gather_targets
 from detzoo.heads.dense.towers import expect_rarely, initialise_convs, tower
-from detzoo.layers.convolution import Conv2d
 from detzoo.layers.norm import BatchNorm
 from detzoo.losses.boxes import BoxLoss, GIoULoss
 from detzoo.losses.classification import ClassificationLoss, FocalLoss
@@ -71,7 +70,7 @@ class YOLOFHead(PriorHead):
         self.bbox_subnet = tower(width, width, config.num_box_convs, norm=norm)
         self.num_anchors = config.priors.num_per_cell
         self.cls_score, self.bbox_pred, self.object_pred = (
-            Conv2d(width, self.num_anchors * outputs, 3, padding=1)
+            nn.Conv2d(width, self.num_anchors * outputs, 3, padding=1)
             for outputs in (self.num_outputs, 4, 1)
         )
         initialise_convs(self)

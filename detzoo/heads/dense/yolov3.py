@@ -14,8 +14,7 @@ from detzoo.config import ConfigError, config
 from detzoo.heads.base import DetectionHead, DetectionHeadConfig
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import flatten_level
-from detzoo.layers.conv import ConvModule
-from detzoo.layers.convolution import Conv2d
+from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.norm import BatchNorm, Norm
 from detzoo.postprocess.nms import NMS
 from detzoo.postprocess.select import Select
@@ -89,7 +88,7 @@ class YOLOv3Head(DetectionHead):
                 width, channels, 3, padding=1, norm=config.norm, activation="leaky_relu"
             )
             self.convs_bridge.append(bridge)
-            self.convs_pred.append(Conv2d(channels, anchors * (5 + num_classes), 1))
+            self.convs_pred.append(nn.Conv2d(channels, anchors * (5 + num_classes), 1))
         self._initialise()
 
     def forward(self, features: Sequence[Tensor]) -> DensePredictions:

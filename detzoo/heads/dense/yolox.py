@@ -14,7 +14,6 @@ from detzoo.config import config
 from detzoo.heads.base import DetectionHead, DetectionHeadConfig
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import flatten_level
-from detzoo.layers.convolution import Conv2d
 from detzoo.layers.csp import YOLOX_NORM, spatial_conv
 from detzoo.layers.norm import Norm
 from detzoo.necks.yolox_pafpn import initialise_convs
@@ -84,7 +83,7 @@ class YOLOXHead(DetectionHead):
         self.multi_level_reg_convs = nn.ModuleList(_tower(c, config) for c in in_channels)
 
         def predictors(outputs: int) -> nn.ModuleList:
-            return nn.ModuleList(Conv2d(config.channels, outputs, 1) for _ in in_channels)
+            return nn.ModuleList(nn.Conv2d(config.channels, outputs, 1) for _ in in_channels)
 
         self.multi_level_conv_cls = predictors(num_classes)
         self.multi_level_conv_reg = predictors(4)

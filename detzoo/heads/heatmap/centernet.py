@@ -21,7 +21,6 @@ from detzoo.heads.heatmap.keypoints import (
     input_size,
     read_cells,
 )
-from detzoo.layers.convolution import Conv2d
 from detzoo.losses.heatmap import GaussianFocalLoss
 from detzoo.ops.distributed import average_over_processes
 from detzoo.structures import Candidates, Detections, ImageInfo, Targets
@@ -177,7 +176,7 @@ def _mirrored(maps: Tensor, flip: str) -> Tensor:
 
 def _branch(in_channels: int, channels: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(
-        Conv2d(in_channels, channels, 3, padding=1),
+        nn.Conv2d(in_channels, channels, 3, padding=1),
         nn.ReLU(inplace=True),
-        Conv2d(channels, outputs, 1),
+        nn.Conv2d(channels, outputs, 1),
     )

@@ -17,7 +17,7 @@ from detzoo.heads.heatmap.corner_base import (
     CornerTargets,
     at_corners,
 )
-from detzoo.layers.conv import ConvModule
+from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.shifted_conv import ShiftedConv2d
 
 # Area in pixels from which a box counts as large, and the parts of the sides of small and of large

@@ -24,7 +24,7 @@ from detzoo.heads.heatmap.keypoints import (
     input_size,
     read_cells,
 )
-from detzoo.layers.conv import ConvModule
+from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.norm import BatchNorm
 from detzoo.losses.heatmap import GaussianFocalLoss
 from detzoo.ops.corner_pool import Direction, corner_pool

@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from detzoo.config import ConfigError, config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.mask_grid.targets import owners, positive_cells, shrink
-from detzoo.layers.conv import ConvModule
-from detzoo.layers.convolution import Conv2d
+from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.norm import GroupNorm, Norm
 from detzoo.losses.classification import ClassificationLoss, FocalLoss
 from detzoo.losses.dice import DiceLoss
@@ -108,7 +107,7 @@ class MaskGridHead(nn.Module, ABC, Generic[MaskMaps]):
         self.num_classes = num_classes
         num_outputs = config.classification_loss.num_outputs(num_classes)
         self.cls_convs = tower(in_channels[0], config)
-        self.conv_cls = Conv2d(config.channels, num_outputs, 3, padding=1)
+        self.conv_cls = nn.Conv2d(config.channels, num_outputs, 3, padding=1)
 
     def class_parameters(self) -> dict[str, ClassRows]:
         rows = ClassRows(shared=self.config.classification_loss.num_outputs(0))

@@ -18,7 +18,6 @@ from detzoo.heads.mask_grid.base import (
     initialise,
     tower,
 )
-from detzoo.layers.convolution import Conv2d
 
 
 @dataclass(frozen=True)
@@ -117,7 +116,7 @@ class DecoupledSOLOLightHead(ProductHead):
 
 
 def _predictors(config: MaskGridHeadConfig) -> nn.ModuleList:
-    return nn.ModuleList(Conv2d(config.channels, grid, 3, padding=1) for grid in config.grids)
+    return nn.ModuleList(nn.Conv2d(config.channels, grid, 3, padding=1) for grid in config.grids)
 
 
 def _doubled(x: Tensor) -> Tensor:

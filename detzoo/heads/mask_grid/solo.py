@@ -16,7 +16,6 @@ from detzoo.heads.mask_grid.base import (
     initialise,
     tower,
 )
-from detzoo.layers.convolution import Conv2d
 
 
 @config
@@ -42,7 +41,7 @@ class SOLOHead(MaskGridHead[Tensor]):
         super().__init__(config, in_channels, strides, num_classes)
         self.mask_convs = tower(in_channels[0] + 2, config)
         self.conv_mask_list = nn.ModuleList(
-            Conv2d(config.channels, grid**2, 1) for grid in config.grids
+            nn.Conv2d(config.channels, grid**2, 1) for grid in config.grids
         )
         initialise(self, [*self.conv_mask_list, self.conv_cls])
 

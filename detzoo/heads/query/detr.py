@@ -14,7 +14,6 @@ from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.query.base import QueryHead, QueryHeadConfig, clipped, to_pixels
 from detzoo.heads.query.set_loss import QueryPredictions, SetLoss
 from detzoo.layers.attention import FeedForward, ResidualAttention
-from detzoo.layers.convolution import Conv2d
 from detzoo.layers.positional_encoding import ShownCells
 from detzoo.losses.classification import SoftmaxCrossEntropy
 from detzoo.structures import Detections, ImageBatch, ImageInfo
@@ -73,7 +72,7 @@ class DETRHead(QueryHead):
         super().__init__(config, num_classes)
         channels = config.transformer.channels
         self.transformer = Transformer(config.transformer)
-        self.input_proj = Conv2d(in_channels[-1], channels, 1)
+        self.input_proj = nn.Conv2d(in_channels[-1], channels, 1)
         self.fc_cls = nn.Linear(channels, self.num_outputs)
         self.reg_ffn = FeedForward(channels, channels)
         self.fc_reg = nn.Linear(channels, 4)

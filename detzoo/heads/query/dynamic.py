@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from detzoo.config import config
 from detzoo.heads.roi.mask_head import Deconvolution
 from detzoo.layers.attention import FeedForward, ResidualAttention
-from detzoo.layers.conv import ConvModule
-from detzoo.layers.convolution import Conv2d
+from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.norm import BatchNorm, Norm
 from detzoo.losses.dice import DiceLoss
 
@@ -124,7 +123,7 @@ class DynamicMaskHead(nn.Module):
             for _ in range(config.num_convs)
         )
         self.upsample = Deconvolution(channels, channels)
-        self.conv_logits = Conv2d(channels, num_classes, 1)
+        self.conv_logits = nn.Conv2d(channels, num_classes, 1)
         initialise(self)
         assert self.conv_logits.bias is not None
         nn.init.zeros_(self.conv_logits.bias)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from detzoo.config import config
 from detzoo.heads.roi.base import RegionExtractor, RegionPooling
-from detzoo.layers.conv import ConvModule
+from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.generalized_attention import GeneralizedAttention
 from detzoo.ops.roi_align import roi_align
 

@@ -12,7 +12,7 @@ from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.roi.base import RegionBoxHead, RegionBoxHeadConfig
 from detzoo.heads.roi.layers import hidden_layers
 from detzoo.heads.roi.regions import num_regions
-from detzoo.layers.conv import ConvModule
+from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.convolution import Convolution, PlainConvolution
 from detzoo.layers.norm import Norm
 from detzoo.layers.normalized import NormalizedLinear

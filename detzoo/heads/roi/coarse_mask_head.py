@@ -9,7 +9,7 @@ from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.roi.base import RegionMaskHead
 from detzoo.heads.roi.mask_head import mask_loss
-from detzoo.layers.conv import ConvModule
+from detzoo.layers.conv_norm_act import ConvModule
 
 
 @config

@@ -13,8 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detzoo.config import ConfigError, config
-from detzoo.layers.conv import ConvModule
-from detzoo.layers.convolution import Conv2d
+from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.module_list import ModuleList
 from detzoo.layers.norm import GroupNorm, Norm
 from detzoo.ops.distributed import average_over_processes, num_processes
@@ -197,8 +196,8 @@ def _transitions(neighbours: list[list[int]], channels: int) -> Transitions:
     return Transitions(
         ModuleList(
             nn.Sequential(
-                Conv2d(channels, channels, 5, padding=2, groups=channels),
-                Conv2d(channels, channels, 1),
+                nn.Conv2d(channels, channels, 5, padding=2, groups=channels),
+                nn.Conv2d(channels, channels, 1),
             )
             for _ in others
         )

@@ -38,7 +38,7 @@ from detzoo.heads.roi.regions import (
 )
 from detzoo.heads.roi.semantic_head import SemanticHead, SemanticHeadConfig
 from detzoo.heads.roi.views import EVERY_SCORE, predict_averaged
-from detzoo.layers.conv import ConvModule
+from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.module_list import ModuleList
 from detzoo.ops.roi_align import rois_of
 from detzoo.postprocess.nms import NMS

@@ -13,8 +13,8 @@ from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.roi.base import RegionMaskHead
 from detzoo.layers.carafe import CARAFE
-from detzoo.layers.conv import ConvModule
-from detzoo.layers.convolution import Conv2d, Convolution, PlainConvolution
+from detzoo.layers.conv_norm_act import ConvModule
+from detzoo.layers.convolution import Convolution, PlainConvolution
 from detzoo.layers.norm import Norm
 from detzoo.layers.normalized import NormalizedConv2d
 from detzoo.ops.distributed import average_over_processes, num_processes
@@ -103,7 +103,7 @@ def mask_predictor(
     if config.normalized_predictor:
         logits: nn.Conv2d = NormalizedConv2d(width, num_classes)
     else:
-        logits = Conv2d(width, num_classes, 1)
+        logits = nn.Conv2d(width, num_classes, 1)
     assert logits.bias is not None
     # Small, so that a fresh head starts from even odds however few classes there are.
     nn.init.normal_(logits.weight, std=0.01)

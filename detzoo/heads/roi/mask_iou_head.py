@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.roi.regions import SampledRegions
-from detzoo.layers.convolution import Conv2d
 from detzoo.ops.distributed import average_over_processes, num_processes
 from detzoo.structures import Targets
 
@@ -47,7 +46,7 @@ class MaskIoUHead(nn.Module):
         width = in_channels + 1  # and the mask
         for number in range(config.num_convs):
             stride = 2 if number == config.num_convs - 1 else 1
-            conv = Conv2d(width, config.channels, 3, stride=stride, padding=1)
+            conv = nn.Conv2d(width, config.channels, 3, stride=stride, padding=1)
             nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
             self.convs.append(conv)
             width = config.channels

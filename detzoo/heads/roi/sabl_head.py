@@ -12,8 +12,7 @@ from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.roi.base import RegionBoxHead, RegionBoxHeadConfig
 from detzoo.heads.roi.layers import hidden_layers
 from detzoo.heads.roi.regions import num_regions
-from detzoo.layers.conv import ConvModule
-from detzoo.layers.convolution import Conv2d
+from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.losses.boxes import BoxLoss, SmoothL1Loss
 from detzoo.losses.buckets import bucket_losses
 from detzoo.losses.classification import ClassificationLoss, SoftmaxCrossEntropy
@@ -58,8 +57,8 @@ class SABLHead(RegionBoxHead):
         self.reg_pre_convs = nn.Sequential(
             *(ConvModule(in_channels, in_channels, 3, padding=1) for _ in range(NUM_CONVS))
         )
-        self.reg_conv_att_x = Conv2d(in_channels, 1, 1)
-        self.reg_conv_att_y = Conv2d(in_channels, 1, 1)
+        self.reg_conv_att_x = nn.Conv2d(in_channels, 1, 1)
+        self.reg_conv_att_y = nn.Conv2d(in_channels, 1, 1)
         self.reg_post_conv_xs = nn.Sequential(AxisConv(in_channels, (1, 3)))
         self.reg_post_conv_ys = nn.Sequential(AxisConv(in_channels, (3, 1)))
         ratio = config.coder.num_buckets // region_size
@@ -160,7 +159,7 @@ class AxisConv(nn.Module):
     def __init__(self, channels: int, size: tuple[int, int]) -> None:
         super().__init__()
         padding = (size[0] // 2, size[1] // 2)
-        self.conv = Conv2d(channels, channels, size, padding=padding)
+        self.conv = nn.Conv2d(channels, channels, size, padding=padding)
         nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:

@@ -8,8 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detzoo.config import config
-from detzoo.layers.conv import ConvModule
-from detzoo.layers.convolution import Conv2d
+from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.ops.distributed import average_over_processes
 from detzoo.structures.targets import UNLABELLED
 
@@ -45,7 +44,7 @@ class SemanticHead(nn.Module):
             self.convs.append(ConvModule(width, config.channels, 3, padding=1))
             width = config.channels
         self.conv_embedding = ConvModule(width, config.channels, 1)
-        self.conv_logits = Conv2d(width, config.num_classes, 1)
+        self.conv_logits = nn.Conv2d(width, config.num_classes, 1)
         nn.init.kaiming_normal_(self.conv_logits.weight, mode="fan_out", nonlinearity="relu")
         assert self.conv_logits.bias is not None
         nn.init.zeros_(self.conv_logits.bias)

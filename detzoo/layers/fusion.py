@@ -1,0 +1,441 @@
+"""Inference, prepared: :func:`fuse` copies a detector and lets each convolution do what follows it.
+
+The modules of detzoo compute what their source says, layer by layer. That writes and reads every
+large map several times. A fused copy folds batch norms into the kernels before them, lays kernels
+out as oneDNN (torch's library for x86 processors) wants them for the size of their input, and adds
+shortcuts and applies activations while a convolution writes its output, over the shortcut where
+nobody else reads that.
+
+The copy has tensors of its own, and nothing in it changes afterwards but the layout of kernels. So
+it serves several threads and precisions at once, and what happens to the model later does not
+reach it. Whoever evaluates makes one and throws it away: ``Predictor``, ``detzoo test``, each
+evaluation during training. What could be noticed is left alone: modules with hooks, with
+parametrizations or of a class that is not known here run in the copy as they do in the model.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import platform
+import types
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn, Protocol, TypeGuard, TypeVar, cast, runtime_checkable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from typing_extensions import Self
+
+from detzoo.layers.activations import LEAK, Activation, activate
+from detzoo.layers.convolution import DeformConv2d, StandardizedConv2d, WeightStandardizedConv2d
+from detzoo.layers.norm import FixedBatchNorm2d, SynchronizedBatchNorm2d
+from detzoo.layers.switchable import AdaptiveConv2d
+
+M = TypeVar("M", bound=nn.Module)
+# Scaling the kernel of these scales what they return.
+CONVOLUTIONS: tuple[type[nn.Conv2d], ...] = (
+    nn.Conv2d,
+    WeightStandardizedConv2d,
+    AdaptiveConv2d,
+    DeformConv2d,
+)
+NORMS: tuple[type[nn.BatchNorm2d], ...] = (
+    nn.BatchNorm2d,
+    FixedBatchNorm2d,
+    SynchronizedBatchNorm2d,
+)
+# An input that is larger by this factor than the one that a kernel was laid out for gets it anew.
+LARGER = 2
+
+
+@runtime_checkable
+class PairsNorms(Protocol):
+    """A module that says which of its convolutions each of its norms follows."""
+
+    def conv_norm_pairs(self) -> Iterable[tuple[nn.Module, nn.Module]]:
+        """Norms that see what the convolution returns, and nothing else."""
+
+
+class AbsorbedNorm(nn.Identity):
+    """In the place of a norm that lies in the convolution before it."""
+
+
+def fuse(model: M, *, takes_over: bool = False) -> M:
+    """A copy of ``model`` for inference: the same results but for rounding, faster on processors.
+
+    It is in evaluation mode, of the same classes, and shares no tensor with ``model``, unless
+    that is not needed any more: then the copy ``takes_over`` what stays as it is. It cannot be
+    trained, nor saved. Hooks on ``model`` are hooks on the copy. A copy is returned as it is.
+    """
+    if any(isinstance(module, FusedConv2d) for module in model.modules()):
+        return model
+    with _untracked():
+        return cast(M, _Copy(takes_over).of(model, {}))
+
+
+def fuse_children(model: M, children: Iterable[nn.Module]) -> M:
+    """A copy of ``model`` in which these children are fused, and take over what stays as it is.
+
+    The others are the model's own.
+    """
+    with _untracked():
+        return cast(M, _Copy(takes_over=True).of_children(model, list(children)))
+
+
+class _Copy:
+    """One copy of a tree: what is in it twice is copied once."""
+
+    def __init__(self, takes_over: bool) -> None:
+        self._takes_over = takes_over
+        self._modules: dict[int, nn.Module] = {}
+        self._tensors: dict[int, Tensor] = {}
+
+    def of(self, module: nn.Module, replaced: Mapping[int, nn.Module]) -> nn.Module:
+        """``replaced`` are modules, by id, with what stands in their place below their parent."""
+        if id(module) in replaced:
+            return replaced[id(module)]
+        if id(module) in self._modules:
+            return self._modules[id(module)]
+        if can_fuse(module) and not isinstance(module, DeformConv2d):
+            kernel, bias = kernel_and_bias(module)
+            fused: nn.Module = FusedConv2d(module, self._own(kernel), self._own(bias))
+            self._modules[id(module)] = fused
+            return fused
+        if isinstance(module, PairsNorms):
+            replaced = {**replaced, **self._pairs(module)}
+        twin = self._modules[id(module)] = self._shell(module)
+        children = module._modules.items()
+        twin._modules = {name: m if m is None else self.of(m, replaced) for name, m in children}
+        return twin
+
+    def of_children(self, module: nn.Module, chosen: Sequence[nn.Module]) -> nn.Module:
+        """A copy of ``module`` whose ``chosen`` children are copies."""
+        replaced = self._pairs(module) if isinstance(module, PairsNorms) else {}
+        twin = _shallow(module)
+        twin._modules = {
+            name: self.of(child, replaced) if child is not None and child in chosen else child
+            for name, child in module._modules.items()
+        }
+        return twin
+
+    def _shell(self, module: nn.Module) -> Any:
+        """A copy of ``module`` in evaluation mode whose children still are the module's own."""
+        twin = _shallow(module)
+        for name, value in vars(module).items():
+            if isinstance(value, types.MethodType) and value.__self__ is module:
+                setattr(twin, name, types.MethodType(value.__func__, twin))
+        twin._parameters = {name: self._own(p) for name, p in module._parameters.items()}
+        twin._buffers = {name: self._own(b) for name, b in module._buffers.items()}
+        twin.training = False
+        return twin
+
+    def _own(self, tensor: Any) -> Any:
+        if tensor is None or self._takes_over:
+            return tensor
+        if id(tensor) not in self._tensors:
+            cloned = tensor.detach().clone()
+            is_parameter = isinstance(tensor, nn.Parameter)
+            own = nn.Parameter(cloned, requires_grad=False) if is_parameter else cloned
+            self._tensors[id(tensor)] = own
+        return self._tensors[id(tensor)]
+
+    def _pairs(self, module: PairsNorms) -> dict[int, nn.Module]:
+        """The convolutions of ``module`` that take their norms in, and what is left of these."""
+        replaced: dict[int, nn.Module] = {}
+        for conv, norm in module.conv_norm_pairs():
+            if not (can_fuse(conv) and can_fold(norm)):
+                continue
+            kernel, bias = fold(conv, norm)
+            if isinstance(conv, DeformConv2d):
+                twin = self._shell(conv)
+                twin._modules = {"conv_offset": self.of(conv.conv_offset, {})}
+                twin._parameters = {
+                    "weight": nn.Parameter(kernel, requires_grad=False),
+                    "bias": nn.Parameter(bias, requires_grad=False),
+                }
+                replaced[id(conv)] = twin
+            else:
+                replaced[id(conv)] = FusedConv2d(conv, kernel, bias)
+            replaced[id(norm)] = AbsorbedNorm()
+        return replaced
+
+
+def _shallow(module: nn.Module) -> Any:
+    """Another object with the same attributes. (Parametrized modules refuse ``copy.copy``.)"""
+    twin = object.__new__(type(module))
+    twin.__dict__.update(module.__dict__)
+    return twin
+
+
+def can_fuse(conv: nn.Module) -> TypeGuard[nn.Conv2d]:
+    """Whether ``conv`` is one of :data:`CONVOLUTIONS` with zeros around its input, unwatched."""
+    return (
+        is_known(conv, CONVOLUTIONS)
+        and conv.padding_mode == "zeros"
+        and not isinstance(conv.padding, str)
+    )
+
+
+def can_fold(norm: nn.Module) -> TypeGuard[nn.BatchNorm2d]:
+    """Whether ``norm`` is one of :data:`NORMS` with running statistics, unwatched."""
+    return is_known(norm, NORMS) and norm.running_mean is not None
+
+
+def is_known(module: nn.Module, kinds: tuple[type[M], ...]) -> TypeGuard[M]:
+    """Whether ``module`` does what one of ``kinds`` does, unchanged and unwatched."""
+    return type(module) in kinds and "forward" not in vars(module) and not has_hooks(module)
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Whether somebody watches or changes what goes into ``module`` or comes out of it."""
+    hooks = (module._forward_hooks, module._forward_pre_hooks)
+    hooks_back = (module._backward_hooks, module._backward_pre_hooks)
+    return any(hooks) or any(hooks_back) or nn.modules.module._has_any_global_hook()
+
+
+def kernel_and_bias(conv: nn.Conv2d) -> tuple[Tensor, Tensor | None]:
+    """What ``conv``, one of :data:`CONVOLUTIONS`, convolves with."""
+    kernel = conv.kernel() if isinstance(conv, StandardizedConv2d) else conv.weight
+    return kernel, conv.bias
+
+
+def fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Kernel and bias of the convolution that equals ``norm(conv(x))`` on running statistics.
+
+    A norm with given statistics is a scale and a shift per channel. Scaling the kernel is far
+    cheaper than scaling its output, forward and backward, and autograd finds the same gradients
+    for the norm's weight and bias through the product.
+    """
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = (norm.running_var + norm.eps).rsqrt()
+    if norm.affine:
+        scale = norm.weight * scale
+    shift = -norm.running_mean * scale
+    if norm.affine:
+        shift = norm.bias + shift
+    kernel, bias = kernel_and_bias(conv)
+    if bias is not None:
+        shift = shift + bias * scale
+    return kernel * scale[:, None, None, None], shift
+
+
+# --------------------------------------------------------------------------- in place of a layer
+
+
+@dataclass(frozen=True)
+class _Form:
+    """A kernel in one precision; if packed, in oneDNN's layout for inputs of so many ``cells``."""
+
+    kernel: Tensor
+    bias: Tensor | None
+    cells: int
+
+
+class FusedConv2d(nn.Module):
+    """A convolution, the norm after it, a sum and an activation as one operation.
+
+    Holds its kernel once per precision that it is asked for.
+    """
+
+    def __init__(self, conv: nn.Conv2d, kernel: Tensor, bias: Tensor | None) -> None:
+        super().__init__()
+        self.training = False
+        self.in_channels, self.out_channels = conv.in_channels, conv.out_channels
+        self.kernel_size, self.stride = conv.kernel_size, conv.stride
+        self.padding, self.dilation, self.groups = conv.padding, conv.dilation, conv.groups
+        self._kernel, self._bias = kernel.detach(), None if bias is None else bias.detach()
+        self._forms: dict[tuple[torch.dtype, bool], _Form] = {}
+
+    @property
+    def weight(self) -> Tensor:
+        """(out, in / groups, h, w): the kernel with the norm's scale."""
+        kernel = self._kernel
+        return kernel.to_dense() if kernel.is_mkldnn else kernel
+
+    @property
+    def bias(self) -> Tensor | None:
+        return self._bias
+
+    def forward(
+        self,
+        x: Tensor,
+        activation: Activation = "none",
+        shortcut: Tensor | None = None,
+        reuse_shortcut: bool = False,
+    ) -> Tensor:
+        """The convolution of x, plus ``shortcut``, activated.
+
+        With ``reuse_shortcut`` the result may take the place of ``shortcut``.
+        """
+        device = x.device.type
+        autocast = torch.is_autocast_enabled(device)
+        dtype = torch.get_autocast_dtype(device) if autocast else self._kernel.dtype
+        if not can_pack(x, dtype):
+            form = self._form(dtype)
+            out = F.conv2d(x.to(dtype), form.kernel, form.bias, *_place(self))
+            return finish(out, activation, shortcut)
+        form = self._packed(dtype, x)
+        return packed_convolution(self, x, form, activation, shortcut, reuse_shortcut)
+
+    # The kernels of a moment are read once and replaced whole: threads see the old or the new ones.
+
+    def _form(self, dtype: torch.dtype) -> _Form:
+        kernel = self._kernel
+        if dtype == kernel.dtype and not kernel.is_mkldnn:
+            return _Form(kernel, self._bias, 0)
+        form = self._forms.get((dtype, False))
+        if form is None:
+            with _untracked():
+                form = _Form(self.weight.to(dtype), _to(self._bias, dtype), 0)
+            if not torch.compiler.is_compiling():
+                self._forms = {**self._forms, (dtype, False): form}
+        return form
+
+    def _packed(self, dtype: torch.dtype, x: Tensor) -> _Form:
+        form = self._forms.get((dtype, True))
+        cells = x.numel() // x.shape[1]
+        if form is None or cells > LARGER * form.cells:
+            with _untracked():
+                form = pack(self, self.weight.to(dtype), _to(self._bias, dtype), x)
+            self._forms = {**self._forms, (dtype, True): form}
+            if dtype == self._kernel.dtype:
+                self._kernel = form.kernel  # exact in this layout too, and held once
+        return form
+
+    def train(self, mode: bool = True) -> Self:
+        if mode:
+            _refuse("be trained")
+        return self
+
+    def _save_to_state_dict(self, *_: object) -> NoReturn:
+        _refuse("give a state dict")
+
+    def _load_from_state_dict(self, *_: object) -> NoReturn:
+        _refuse("load a state dict")
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        self._kernel = fn(self.weight)
+        self._bias = None if self._bias is None else fn(self._bias)
+        self._forms = {}
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_kernel": self.weight, "_forms": {}}
+
+    def extra_repr(self) -> str:
+        return f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"
+
+
+def _refuse(what: str) -> NoReturn:
+    raise RuntimeError(
+        f"this detector is prepared for inference and cannot {what}. Take the one that it was made "
+        "from; detzoo.load(..., fuse=False) gives a detector that is not prepared."
+    )
+
+
+# ------------------------------------------------------------------------------ one operation
+
+
+def convolve(conv: nn.Conv2d, x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
+    """What ``conv`` does, with another kernel and bias."""
+    if isinstance(conv, DeformConv2d):
+        return conv.sample(x, kernel, bias)
+    return F.conv2d(x, kernel, bias, *_place(conv))
+
+
+def finish(out: Tensor, activation: Activation, shortcut: Tensor | None) -> Tensor:
+    """``out``, which nobody else reads, plus ``shortcut``, activated."""
+    out = out if shortcut is None else out + shortcut
+    return F.relu(out, inplace=True) if activation == "relu" else activate(out, activation)
+
+
+def pack(conv: nn.Conv2d | FusedConv2d, kernel: Tensor, bias: Tensor | None, x: Tensor) -> _Form:
+    """The kernel in the layout that is best for inputs like x."""
+    place = (conv.padding, conv.stride, conv.dilation, conv.groups)
+    packed = torch.ops.mkldnn._reorder_convolution_weight(kernel, *place, list(x.shape))
+    return _Form(packed, bias, x.numel() // x.shape[1])
+
+
+def packed_convolution(
+    conv: nn.Conv2d | FusedConv2d,
+    x: Tensor,
+    form: _Form,
+    activation: Activation,
+    shortcut: Tensor | None,
+    reuse_shortcut: bool,
+) -> Tensor:
+    """The convolution of x with a packed kernel, plus ``shortcut``, activated."""
+    dtype = form.kernel.dtype
+    x = x.to(dtype, memory_format=torch.channels_last)
+    place = (conv.padding, conv.stride, conv.dilation, conv.groups)
+    if shortcut is None:
+        return torch.ops.mkldnn._convolution_pointwise(
+            x, form.kernel, form.bias, *place, *_POINTWISE[activation], ""
+        )
+    given = shortcut
+    shortcut = shortcut.to(dtype, memory_format=torch.channels_last)
+    if shortcut is given and not reuse_shortcut:
+        shortcut = shortcut.clone(memory_format=torch.channels_last)
+    # Of the activations a sum can have the ReLU alone.
+    relu = "relu" if activation == "relu" else None
+    # The sum takes the place of the shortcut: a map less to allocate, and to write.
+    out = torch.ops.mkldnn._convolution_pointwise_.binary(
+        shortcut, x, form.kernel, form.bias, *place, "add", 1.0, relu, [], ""
+    )
+    return out if relu else activate(out, activation)
+
+
+# oneDNN's names and numbers.
+_POINTWISE: dict[Activation, tuple[str, list[float]]] = {
+    "none": ("none", []),
+    "relu": ("relu", []),
+    "relu6": ("hardtanh", [0.0, 6.0]),
+    "leaky_relu": ("leaky_relu", [LEAK]),
+    "silu": ("swish", []),
+}
+
+
+def can_pack(x: Tensor, dtype: torch.dtype) -> bool:
+    """Whether a convolution of x may be one of oneDNN's fused operations, which torch knows
+    neither to differentiate nor to trace."""
+    return (
+        x.device.type == "cpu"
+        and dtype in _packable()
+        and is_concrete(x)
+        and not (torch.is_grad_enabled() and x.requires_grad)
+    )
+
+
+def is_concrete(x: Tensor) -> bool:
+    """Whether x is numbers: not a placeholder of a tracer or compiler, nor a batch of ``vmap``."""
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return False
+    return type(x) is Tensor and not torch._C._functorch.is_functorch_wrapped_tensor(x)
+
+
+@functools.cache
+def _packable() -> tuple[torch.dtype, ...]:
+    """The types for which this machine and this torch have fused convolutions."""
+    here = torch.backends.mkldnn.is_available() and platform.machine() in ("x86_64", "AMD64")
+    ops = ("_convolution_pointwise", "_convolution_pointwise_", "_reorder_convolution_weight")
+    if not here or not all(hasattr(torch.ops.mkldnn, name) for name in ops):
+        return ()
+    return torch.float32, torch.bfloat16
+
+
+def _place(conv: nn.Conv2d | FusedConv2d) -> tuple[Any, ...]:
+    return conv.stride, conv.padding, conv.dilation, conv.groups
+
+
+def _to(tensor: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+    return None if tensor is None else tensor.to(dtype)
+
+
+@contextlib.contextmanager
+def _untracked() -> Iterator[None]:
+    """Tensors made inside can be used anywhere, also where gradients are recorded."""
+    with torch.inference_mode(False), torch.no_grad():
+        yield
