@@ -10,7 +10,7 @@ import contextlib
 import os
 import tempfile
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -40,12 +40,17 @@ class Weights:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint file holds. ``training`` is what the training loop needs to go on."""
+    """What a checkpoint file holds. ``training`` is what the training loop needs to go on.
+
+    ``changed_modules`` are those of the detector that are not its configuration's, in words (see
+    :mod:`detzoo.architecture`).
+    """
 
     experiment: Experiment
     model: Mapping[str, Tensor]
     ema: Mapping[str, Tensor] | None = None
     training: Mapping[str, Any] | None = None
+    changed_modules: tuple[str, ...] = ()
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -72,6 +77,7 @@ def save(path: Path | str, checkpoint: Checkpoint) -> None:
         "model": _on_cpu(checkpoint.model),
         "ema": None if checkpoint.ema is None else _on_cpu(checkpoint.ema),
         "training": None if checkpoint.training is None else dict(checkpoint.training),
+        "changed_modules": list(checkpoint.changed_modules),
     }
     save_atomically(Path(path), content)
 
@@ -132,7 +138,13 @@ def read(path: Path | str) -> Checkpoint:
             f"{path}: its configuration cannot be used by detzoo {detzoo.__version__} (it was "
             f"written by {content.get('detzoo')}): {error}"
         ) from None
-    return Checkpoint(experiment, content["model"], content["ema"], content["training"])
+    return Checkpoint(
+        experiment,
+        content["model"],
+        content["ema"],
+        content["training"],
+        tuple(content.get("changed_modules", ())),
+    )
 
 
 def _imported(content: Any, path: Path | str) -> Checkpoint:
@@ -162,7 +174,9 @@ def read_weights(path: Path | str) -> Weights:
     path = Path(path)
     content = read_file(path)
     if is_ours(content):
-        return read(path).to_detect
+        checkpoint = read(path)
+        require_unchanged(checkpoint, path)
+        return checkpoint.to_detect
 
     from detzoo.mmdet.checkpoint import interpret, is_v2
     from detzoo.mmdet.renames import current_names
@@ -171,6 +185,30 @@ def read_weights(path: Path | str) -> Weights:
         found = interpret(content, path)
         return Weights(found.tensors, found.class_names)
     return Weights(current_names(tensors_in(content, path)))
+
+
+def require_unchanged(checkpoint: Checkpoint, path: Path | str) -> None:
+    """Raises :class:`CheckpointError` where the configuration does not describe the detector."""
+    if checkpoint.changed_modules:
+        raise CheckpointError(
+            f"{path}: the detector that was trained is not the one of its configuration: "
+            f"{listed(checkpoint.changed_modules)}. Build the detector, change it likewise, and "
+            "open the file with it: detzoo.load(FILE, model=my_model)."
+        )
+
+
+def require_same_changes(changes: Sequence[str], checkpoint: Checkpoint, path: Path | str) -> None:
+    """Raises :class:`CheckpointError` unless a detector with these ``changes`` was trained."""
+    # What was there before may be called otherwise today.
+    own, saved = (
+        {change.partition(" instead of ")[0]: change for change in side}
+        for side in (changes, checkpoint.changed_modules)
+    )
+    if own.keys() == saved.keys():
+        return
+    differences = [f"the file has {saved[key]}" for key in saved if key not in own]
+    differences += [f"the model has {own[key]}" for key in own if key not in saved]
+    raise CheckpointError(f"{path}: belongs to another detector: {listed(differences)}.")
 
 
 def is_ours(content: Any) -> bool:
@@ -186,7 +224,7 @@ def load_strictly(model: torch.nn.Module, weights: Mapping[str, Tensor], source:
     own = model.state_dict()
     problems = mismatches(own, weights)
     if problems:
-        raise CheckpointError(_other_model(source, problems))
+        raise CheckpointError(f"{source}: its weights belong to another model: {listed(problems)}.")
     model.load_state_dict({**{k: v for k, v in own.items() if is_counter(k)}, **weights})
 
 
@@ -202,9 +240,10 @@ def mismatches(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[s
     return problems
 
 
-def _other_model(source: str, problems: list[str]) -> str:
-    listed = "; ".join(problems[:6]) + (f"; and {len(problems) - 6} more" if problems[6:] else "")
-    return f"{source}: its weights belong to another model: {listed}."
+def listed(things: Sequence[str], most: int = 6) -> str:
+    """The first things, and how many more there are."""
+    more = f"; and {len(things) - most} more" if len(things) > most else ""
+    return "; ".join(things[:most]) + more
 
 
 def is_counter(name: str) -> bool:

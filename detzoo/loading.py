@@ -10,8 +10,10 @@ from pathlib import Path
 import torch
 
 from detzoo import checkpoint, zoo
+from detzoo.architecture import architecture, architecture_of, changed_modules
 from detzoo.catalog import config_classes
 from detzoo.config import ConfigError, from_dict
+from detzoo.detectors.base import Detector
 from detzoo.devices import Precision, resolve_device
 from detzoo.errors import CheckpointError
 from detzoo.experiment import Experiment
@@ -30,6 +32,7 @@ def load(
     device: str | torch.device | None = None,
     precision: Precision = "fp32",
     *,
+    model: Detector | None = None,
     fused: bool = True,
 ) -> Predictor:
     """The detector in a checkpoint, or the one that the zoo calls ``source``.
@@ -41,6 +44,9 @@ def load(
     faster and hardly less exact. ``fused`` false leaves the layers as they are: slower on a
     processor, but open to hooks, changes and training (``Predictor.model``).
 
+    ``model`` is the detector to load the weights into, where its layers are not those of its
+    configuration: a checkpoint of such a detector opens only with one that was changed likewise.
+
     Raises :class:`CheckpointError`, :class:`DeviceError`, and :class:`UserError` for an unknown
     name.
     """
@@ -49,6 +55,12 @@ def load(
     if is_checkpoint_path(source):
         opened = checkpoint.read(source)
         experiment = opened.experiment
+        if model is None:
+            checkpoint.require_unchanged(opened, source)
+        else:
+            wanted = architecture_of(experiment)
+            changes = changed_modules(architecture(model), wanted)
+            checkpoint.require_same_changes(changes, opened, source)
         given = opened.to_detect if weights is None else checkpoint.read_weights(weights)
     else:
         experiment = find_experiment(os.fspath(source))
@@ -57,12 +69,12 @@ def load(
         given = checkpoint.read_weights(origin)
     if given.class_names is not None and not experiment.model.is_class_agnostic:
         experiment = replace(experiment, class_names=given.class_names)
-    model = experiment.build_model()
-    checkpoint.load_strictly(model, given.tensors, str(origin))
-    model = model.to(device)
-    if fused:
-        model = fuse(model, takes_over=True)
-    return Predictor(experiment, model, precision, fused=fused)
+    detector = experiment.build_model() if model is None else model
+    checkpoint.load_strictly(detector, given.tensors, str(origin))
+    detector = detector.to(device)
+    if fused and model is None:  # nobody needs the original
+        detector = fuse(detector, takes_over=True)
+    return Predictor(experiment, detector, precision, fused=fused)
 
 
 def find_experiment(source: str) -> Experiment:

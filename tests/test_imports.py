@@ -30,7 +30,7 @@ LAYERS = (
     ("data", "optim"),
     ("experiment",),
     ("evaluate", "zoo"),
-    ("catalog", "checkpoint", "mmdet", "transfer"),
+    ("architecture", "catalog", "checkpoint", "mmdet", "transfer"),
     ("inputs", "draw", "tiles", "result", "predictor", "loading"),
     ("train",),
     ("quickstart", "benchmark", "logs"),

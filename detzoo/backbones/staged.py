@@ -82,23 +82,33 @@ class StagedBackbone(Backbone):
         return [*self.stem_modules(), *(self.stage(n) for n in range(self.frozen_stages))]
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        prepared = self._prepared(x)
-        with gradients_where_needed(x, self.stem_modules()):
+        frozen = self._frozen_part(x)
+        prepared = fuse_children(self, frozen) if frozen else self
+        learns = torch.is_grad_enabled()
+        with torch.set_grad_enabled(learns and not frozen):
             x = prepared.stem_features(x)
         outputs = []
         for index in range(max(self.out_stages) + 1):
             stage = prepared.stage(index)
-            with gradients_where_needed(x, [stage]):
+            with torch.set_grad_enabled(learns and not (frozen and index < self.frozen_stages)):
                 x = run_stage(stage, x, self.checkpoint_activations)
             if index in self.out_stages:
                 outputs.append(x)
         return tuple(outputs)
 
-    def _prepared(self, x: Tensor) -> Self:
-        """This backbone; while it trains, with its frozen part prepared for inference, each time
-        anew."""
-        frozen = self.frozen_modules() if self.training and keeps_layout(x) else []
-        return fuse_children(self, frozen) if frozen and is_concrete(x) else self
+    def _frozen_part(self, x: Tensor) -> list[nn.Module]:
+        """The modules that are to run as in inference, prepared for it each time anew, while the
+        others train on ``x``.
+
+        Inference makes channels-last maps, so others than these are left as they are: batch
+        statistics on a processor are more exact in the other layout.
+        """
+        frozen = self.frozen_modules() if self.training else []
+        if not frozen or not is_concrete(x) or x.requires_grad:
+            return []
+        if any(p.requires_grad for module in frozen for p in module.parameters()):
+            return []
+        return frozen if x.is_contiguous(memory_format=torch.channels_last) else []
 
     @abstractmethod
     def stem_modules(self) -> list[nn.Module]:
@@ -107,20 +117,6 @@ class StagedBackbone(Backbone):
     @abstractmethod
     def stem_features(self, x: Tensor) -> Tensor:
         """Pixels (B, 3, H, W) -> input of the first stage."""
-
-
-def gradients_where_needed(x: Tensor, modules: Sequence[nn.Module]) -> torch.set_grad_enabled:
-    """No gradients for modules that learn nothing from ``x``: they run as in inference."""
-    learns = x.requires_grad or any(p.requires_grad for m in modules for p in m.parameters())
-    return torch.set_grad_enabled(torch.is_grad_enabled() and (learns or not keeps_layout(x)))
-
-
-def keeps_layout(x: Tensor) -> bool:
-    """Whether inference keeps the layout of maps like x.
-
-    It makes them channels-last, and batch statistics on a processor are more exact in the other.
-    """
-    return x.is_contiguous(memory_format=torch.channels_last)
 
 
 def check_stages(out_stages: tuple[int, ...], frozen_stages: int, num_stages: int) -> None:

@@ -50,7 +50,7 @@ def checkpoint(
 
 def _describe(content: Any, file: Path) -> tuple[dict[str, str], Mapping[str, Tensor]]:
     """Facts in words, and the tensors."""
-    from detzoo.checkpoint import is_ours, read, read_weights
+    from detzoo.checkpoint import is_ours, listed, read, read_weights
     from detzoo.mmdet.checkpoint import interpret, is_v2
 
     if is_v2(content):
@@ -73,6 +73,7 @@ def _describe(content: Any, file: Path) -> tuple[dict[str, str], Mapping[str, Te
             "classes": _listed(ours.class_names),
             "training": "can be resumed" if ours.training is not None else "finished or stripped",
             "weights": "averaged" if ours.ema is not None else "as trained",
+            "architecture": listed(ours.changed_modules) or "the configuration's",
         }, ours.to_detect.tensors
     return {"written by": "unknown: bare weights"}, read_weights(file).tensors
 

@@ -30,7 +30,8 @@ def _contexts(
 @contextmanager
 def _keeping_statistics(block: nn.Module) -> Iterator[None]:
     """The second pass over a batch must not count as another batch in the running statistics."""
-    norms = [module for module in block.modules() if isinstance(module, nn.BatchNorm2d)]
+    kinds = (nn.BatchNorm2d, nn.SyncBatchNorm)
+    norms = [module for module in block.modules() if isinstance(module, kinds)]
     momenta = [norm.momentum for norm in norms]
     counters = [norm.num_batches_tracked for norm in norms if norm.num_batches_tracked is not None]
     counts = [counter.clone() for counter in counters]

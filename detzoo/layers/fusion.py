@@ -271,7 +271,7 @@ class FusedConv2d(nn.Module):
         With ``reuse_shortcut`` the result may take the place of ``shortcut``.
         """
         device = x.device.type
-        autocast = torch.is_autocast_enabled(device)
+        autocast = device != "meta" and torch.is_autocast_enabled(device)
         dtype = torch.get_autocast_dtype(device) if autocast else self._kernel.dtype
         if not can_pack(x, dtype):
             form = self._form(dtype)
@@ -402,9 +402,9 @@ def can_pack(x: Tensor, dtype: torch.dtype) -> bool:
     """Whether a convolution of x may be one of oneDNN's fused operations, which torch knows
     neither to differentiate nor to trace."""
     return (
-        x.device.type == "cpu"
+        is_concrete(x)
+        and x.device.type == "cpu"
         and dtype in _packable()
-        and is_concrete(x)
         and not (torch.is_grad_enabled() and x.requires_grad)
     )
 

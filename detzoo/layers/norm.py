@@ -85,6 +85,9 @@ class GroupNorm(Norm):
 class SynchronizedBatchNorm2d(nn.BatchNorm2d):
     """Batch norm over the images of all processes, on any device."""
 
+    def _check_input_dim(self, input: Tensor) -> None:
+        """Maps alone come here, and symbolic tracing cannot tell."""
+
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or num_processes() == 1:
             return super().forward(x)
@@ -116,6 +119,9 @@ class FixedBatchNorm2d(nn.BatchNorm2d):
     def __init__(self, channels: int, eps: float, momentum: float) -> None:
         super().__init__(channels, eps, momentum)
         self.train()
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        """Maps alone come here, and symbolic tracing cannot tell."""
 
     def train(self, mode: bool = True) -> Self:
         return super().train(False)

@@ -39,6 +39,13 @@ class Processes:
         """
         if self.count == 1:
             return model
+        foreign = [n for n, m in model.named_modules() if isinstance(m, nn.SyncBatchNorm)]
+        if foreign and self.device.type == "cpu":
+            raise DeviceError(
+                f"{foreign[0]}: torch's SyncBatchNorm refuses to train on a CPU in several "
+                "processes. Use detzoo's, which runs on any device (BatchNorm(synchronized=True), "
+                "or --set model.backbone.norm.synchronized=true), or a GPU."
+            )
         devices = [self.device] if self.device.type == "cuda" else None
         return DistributedDataParallel(model, device_ids=devices)
 

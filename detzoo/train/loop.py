@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from detzoo.architecture import architecture_of
 from detzoo.config import ConfigError, to_dict
 from detzoo.data.dataset import DetectionDataset
 from detzoo.data.loader import Loader, build_loader
@@ -96,7 +97,7 @@ def train(
             enabled=experiment.precision == "fp16",
         )
         average = None if experiment.ema is None else experiment.ema.build(model)
-        learner = Learner(model, optimizer, scaler, average)
+        learner = Learner(model, optimizer, scaler, average, architecture_of(experiment))
         casting = autocast(device, experiment.precision)
         parallel = processes.parallel(model)
         sizes = experiment.data.batch_size
@@ -210,7 +211,7 @@ def train(
                     metrics = validation.run(model)
                     is_better = validation.note(metrics, position)
                     if processes.is_first and is_better:
-                        save_best(run_dir / "best.pt", experiment, model)
+                        save_best(run_dir / "best.pt", experiment, learner)
                 display.evaluation(metrics.values, validation.metric, position.best)
                 if files is not None:
                     files.write({"kind": "val", "iteration": done, **metrics.values})

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from detzoo import checkpoint
+from detzoo.architecture import Architecture, architecture, changed_modules
 from detzoo.checkpoint import Checkpoint
 from detzoo.config import diff
 from detzoo.errors import CheckpointError
@@ -42,6 +43,13 @@ class Learner:
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     average: WeightAverage | None
+    # That of the experiment's own detector, from which ``model`` may differ.
+    architecture: Architecture
+
+    @property
+    def changed_modules(self) -> tuple[str, ...]:
+        """The modules of ``model`` that are not those of the experiment's detector, in words."""
+        return changed_modules(architecture(self.model), self.architecture)
 
 
 def seed_step(seed: int, rank: int, iteration: int) -> None:
@@ -62,12 +70,14 @@ def save_last(path: Path, experiment: Experiment, learner: Learner, position: Po
     }
     weights = learner.model.state_dict()
     averaged = None if average is None else average.average
-    checkpoint.save(path, Checkpoint(experiment, weights, averaged, training))
+    changes = learner.changed_modules
+    checkpoint.save(path, Checkpoint(experiment, weights, averaged, training, changes))
 
 
-def save_best(path: Path, experiment: Experiment, model: nn.Module) -> None:
+def save_best(path: Path, experiment: Experiment, learner: Learner) -> None:
     """Writes a checkpoint to detect with: the weights that were evaluated."""
-    checkpoint.save(path, Checkpoint(experiment, model.state_dict()))
+    weights, changes = learner.model.state_dict(), learner.changed_modules
+    checkpoint.save(path, Checkpoint(experiment, weights, changed_modules=changes))
 
 
 def load_last(
@@ -99,6 +109,7 @@ def load_last(
             f"{steps_per_epoch}. Resume with the same data, batch size and number of processes; "
             f"to start a new run from these weights, use --weights {path}."
         )
+    checkpoint.require_same_changes(learner.changed_modules, saved, path)
     checkpoint.load_strictly(learner.model, saved.model, str(path))
     for name, buffer in _other_buffers(learner.model).items():
         buffer.copy_(saved.training["buffers"][name])
