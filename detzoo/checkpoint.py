@@ -21,6 +21,7 @@ from torch import Tensor
 import detzoo
 from detzoo.catalog import config_classes
 from detzoo.config import ConfigError, from_dict, to_dict
+from detzoo.devices import Precision
 from detzoo.errors import CheckpointError
 from detzoo.experiment import Experiment
 from detzoo.weights.files import read_file, reason, tensors_in
@@ -42,14 +43,15 @@ class Weights:
 class Checkpoint:
     """What a checkpoint file holds. ``training`` is what the training loop needs to go on.
 
-    ``changed_modules`` are those of the detector that are not its configuration's, in words (see
-    :mod:`detzoo.architecture`).
+    ``precision`` is the one in which its training was evaluated. ``changed_modules`` are those of
+    the detector that are not its configuration's, in words (see :mod:`detzoo.architecture`).
     """
 
     experiment: Experiment
     model: Mapping[str, Tensor]
     ema: Mapping[str, Tensor] | None = None
     training: Mapping[str, Any] | None = None
+    precision: Precision = "fp32"
     changed_modules: tuple[str, ...] = ()
 
     @property
@@ -143,6 +145,7 @@ def read(path: Path | str) -> Checkpoint:
         content["model"],
         content["ema"],
         content["training"],
+        experiment.precision,
         tuple(content.get("changed_modules", ())),
     )
 

@@ -30,7 +30,7 @@ def load(
     source: Path | str,
     weights: Path | str | None = None,
     device: str | torch.device | None = None,
-    precision: Precision = "fp32",
+    precision: Precision | None = None,
     *,
     model: Detector | None = None,
     fused: bool = True,
@@ -41,8 +41,9 @@ def load(
     checkpoint of the same model, whose class names count, or bare weights. A zoo name without it
     takes the published file, from a folder, a cache or a mirror (``weights/locate.py``); a config
     file always needs it. ``device`` None takes a GPU where there is one. ``precision`` "bf16" is
-    faster and hardly less exact. ``fused`` false leaves the layers as they are: slower on a
-    processor, but open to hooks, changes and training (``Predictor.model``).
+    faster and hardly less exact; None takes the one in which the training of a checkpoint was
+    evaluated, and fp32 for what others published. ``fused`` false leaves the layers as they are:
+    slower on a processor, but open to hooks, changes and training (``Predictor.model``).
 
     ``model`` is the detector to load the weights into, where its layers are not those of its
     configuration: a checkpoint of such a detector opens only with one that was changed likewise.
@@ -55,6 +56,7 @@ def load(
     if is_checkpoint_path(source):
         opened = checkpoint.read(source)
         experiment = opened.experiment
+        precision = precision or opened.precision
         if model is None:
             checkpoint.require_unchanged(opened, source)
         else:
@@ -74,7 +76,7 @@ def load(
     detector = detector.to(device)
     if fused and model is None:  # nobody needs the original
         detector = fuse(detector, takes_over=True)
-    return Predictor(experiment, detector, precision, fused=fused)
+    return Predictor(experiment, detector, precision or "fp32", fused=fused)
 
 
 def find_experiment(source: str) -> Experiment:

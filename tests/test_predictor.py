@@ -67,6 +67,51 @@ def picture(size: tuple[int, int], box: tuple[int, int, int, int] | None = None)
     return image
 
 
+# ------------------------------------------------------------------------------- fused or not
+
+
+def test_a_predictor_keeps_what_it_was_made_of() -> None:
+    """What happens to the detector later does not reach it, unless it is not fused."""
+    torch.manual_seed(0)
+    experiment = tiny_retinanet(("black", "white"))
+    model = experiment.build_model()
+    torch.nn.init.zeros_(model.get_parameter("bbox_head.retina_cls.bias"))
+    fused, plain = Predictor(experiment, model), Predictor(experiment, model, fused=False)
+    assert plain.model is model
+    image = np.full((64, 64, 3), 100, np.uint8)
+
+    def scores(predictor: Predictor) -> Tensor:
+        (result,) = predictor.predict(image, min_score=0.0)
+        return result.scores
+
+    before = scores(fused)
+    torch.testing.assert_close(scores(plain), before, rtol=1e-4, atol=1e-5)
+    for parameter in model.parameters():
+        parameter.data.mul_(1.5)
+    assert torch.equal(scores(fused), before)
+    assert not torch.equal(scores(plain), before)
+
+
+def test_a_file_opens_fused_or_not(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    experiment = tiny_retinanet(("black", "white"))
+    model = experiment.build_model()
+    file = tmp_path / "x.pt"
+    save(file, Checkpoint(experiment, model.state_dict()))
+    plain = detzoo.load(file, fused=False)
+    assert plain.model.state_dict().keys() == model.state_dict().keys()
+    with pytest.raises(RuntimeError, match="fused=False"):
+        detzoo.load(file).model.state_dict()
+
+
+def test_the_precision_of_a_run_is_that_of_its_checkpoint(tmp_path: Path) -> None:
+    experiment = replace(tiny_retinanet(("black", "white")), precision="bf16")
+    file = tmp_path / "x.pt"
+    save(file, Checkpoint(experiment, experiment.build_model().state_dict()))
+    assert detzoo.load(file).precision == "bf16"
+    assert detzoo.load(file, precision="fp32").precision == "fp32"
+
+
 # ----------------------------------------------------------------------------------- predict
 
 
@@ -328,7 +373,7 @@ def test_a_name_of_the_zoo_with_bare_weights(tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = detzoo.find(name).experiment.build_model()
     torch.save({"state_dict": model.state_dict()}, tmp_path / "bare.pth")
-    predictor = detzoo.load(name, weights=tmp_path / "bare.pth", device="cpu")
+    predictor = detzoo.load(name, weights=tmp_path / "bare.pth", device="cpu", fused=False)
     assert predictor.class_names[0] == "person"
     assert torch.equal(predictor.model.backbone.conv1.weight, model.backbone.conv1.weight)
 

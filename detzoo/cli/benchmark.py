@@ -51,7 +51,7 @@ def inference(
         int, typer.Option(min=1, help="Images between two lines of running averages.")
     ] = 50,
     batch_size: Annotated[int, typer.Option(min=1, help="Images at once.")] = 1,
-    precision: Precision = "fp32",
+    precision: Precision = None,
     fuse_conv_bn: Annotated[
         bool,
         typer.Option(
@@ -89,7 +89,7 @@ def inference(
     from detzoo.files import write_json
     from detzoo.inputs import find_files
 
-    computes_in = check_precision(precision)
+    computes_in = check_precision(precision or "fp32")
     if len(set(names)) < len(names):
         raise ConfigError(f"{' '.join(names)}: a model is named twice")
     if weights is not None and len(names) > 1:
@@ -123,7 +123,7 @@ def inference(
             "num_images": num_images,
             "warmup": warmup,
             "batch_size": batch_size,
-            "precision": precision,
+            "precision": computes_in,
             "fuse_conv_bn": fuse_conv_bn,
             "channels_last": channels_last,
             "compile": compile_model,

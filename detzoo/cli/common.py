@@ -44,7 +44,17 @@ TtaFlip = Annotated[
     typer.Option("--tta-flip", help="Also look at the mirrored image and merge what is found."),
 ]
 Precision = Annotated[
-    str, typer.Option(help="Compute in fp32, bf16 (faster, hardly less exact) or fp16.")
+    str | None,
+    typer.Option(
+        help="Compute in fp32, bf16 (faster, hardly less exact) or fp16. Default: what a run "
+        "was evaluated in, else fp32."
+    ),
+]
+Fuse = Annotated[
+    bool,
+    typer.Option(
+        "--fuse/--no-fuse", help="Detect with a copy whose layers are fused: faster on a CPU."
+    ),
 ]
 JsonFile = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Also write it to a JSON file.")

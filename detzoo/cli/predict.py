@@ -11,6 +11,7 @@ import typer
 
 from detzoo.cli.common import (
     Device,
+    Fuse,
     JsonFile,
     Precision,
     TtaFlip,
@@ -55,7 +56,8 @@ def predict(
         Path | None,
         typer.Option(help="Weights for a zoo name, or a config file. Default: published ones."),
     ] = None,
-    precision: Precision = "fp32",
+    precision: Precision = None,
+    fuse: Fuse = True,
     device: Device = None,
 ) -> None:
     """Find objects in images and videos; draw them and write them as JSON.
@@ -81,9 +83,10 @@ def predict(
     files = [file for item in inputs for file in find_files(item)]
     folder = out if out is not None else next_folder(Path("runs"), "predict")
     targets = _target_names(files, folder)
-    predictor = load(source, weights, device, check_precision(precision))
+    chosen = None if precision is None else check_precision(precision)
+    predictor = load(source, weights, device, chosen, fused=fuse)
     experiment = with_views(predictor.experiment, tta_scales, tta_flip)
-    predictor = Predictor(experiment, predictor.model, predictor.precision)
+    predictor = Predictor(experiment, predictor.model, predictor.precision, fused=fuse)
     _make_folder(folder)
 
     console = Console(highlight=False)

@@ -10,6 +10,7 @@ import typer
 
 from detzoo.cli.common import (
     Device,
+    Fuse,
     JsonFile,
     Precision,
     TtaFlip,
@@ -74,7 +75,8 @@ def measure(
     tta_flip: TtaFlip = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Images at once.")] = 1,
     workers: Annotated[int, typer.Option(min=0, help="Processes that load images.")] = 2,
-    precision: Precision = "fp32",
+    precision: Precision = None,
+    fuse: Fuse = True,
     device: Device = None,
 ) -> None:
     """Evaluate a model on data. Classes meet by name.
@@ -102,9 +104,9 @@ def measure(
 
     if metric is not None and metric not in METRICS:
         raise ConfigError(f"--metric {metric}: is not one of {', '.join(METRICS)}")
-    chosen = check_precision(precision)
+    chosen = None if precision is None else check_precision(precision)
     dataset = open_split(data, split, images)
-    predictor = load(source, weights, device)
+    predictor = load(source, weights, device, chosen, fused=fuse)
     experiment = with_views(predictor.experiment, tta_scales, tta_flip)
     if save_proposals is not None and not experiment.model.is_class_agnostic:
         raise ConfigError(
@@ -116,6 +118,8 @@ def measure(
         dataset = replace(dataset, proposals=read_proposals(proposals, dataset))
     experiment.check_needs(dataset, training=False)
     print_dataset("test", dataset)
+    if precision is None and predictor.precision != "fp32":
+        print(f"computing in {predictor.precision}, as its training did (or give --precision fp32)")
     loaders = [
         build_loader(
             dataset,
@@ -140,7 +144,8 @@ def measure(
         results = detect(
             predictor.model,
             *loaders,
-            precision=chosen,
+            precision=predictor.precision,
+            fused=fuse,
             progress=lambda count: progress.advance(task, count),
         )
     metrics = score(evaluators, results)

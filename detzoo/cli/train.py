@@ -13,6 +13,7 @@ import typer
 
 from detzoo.cli.common import (
     Device,
+    Fuse,
     Settings,
     find_experiment,
     is_first_process,
@@ -112,6 +113,7 @@ def train(
     checkpoint_steps: Annotated[
         int | None, typer.Option(min=1, help="Also save last.pt every so many steps.")
     ] = None,
+    fuse: Fuse = True,
     device: Device = None,
 ) -> None:
     """Train a model on your data.
@@ -172,6 +174,7 @@ def train(
         scale_learning_rate=lr_scaling,
         early_stopping=stopping,
         checkpoint_steps=checkpoint_steps,
+        fused=fuse,
         resume_command=_resume_command(run_dir),
     )
     if is_first_process():

@@ -332,7 +332,7 @@ class FusedConv2d(nn.Module):
 def _refuse(what: str) -> NoReturn:
     raise RuntimeError(
         f"this detector is prepared for inference and cannot {what}. Take the one that it was made "
-        "from; detzoo.load(..., fuse=False) gives a detector that is not prepared."
+        "from; detzoo.load(..., fused=False) gives a detector that is not prepared."
     )
 
 

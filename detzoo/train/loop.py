@@ -58,6 +58,7 @@ def train(
     scale_learning_rate: bool = True,
     early_stopping: EarlyStopping | None = None,
     checkpoint_steps: int | None = None,
+    fused: bool = True,
     log_interval: int = 20,
     resume_command: str = "",
     quiet: bool = False,
@@ -68,7 +69,9 @@ def train(
     main metric of ``val_data``), ``experiment.json``, ``metrics.jsonl``, ``metrics.csv`` and
     TensorBoard events. With ``resume`` it continues from ``run_dir/last.pt``, to the same weights,
     bit for bit, as if it had never stopped. ``checkpoint_steps`` writes ``last.pt`` every so many
-    steps besides the experiment's ``checkpoint_every``. Call it in every process of a ``torchrun``.
+    steps besides the experiment's ``checkpoint_every``. Each evaluation is made by a copy that is
+    prepared for it, unless ``fused`` is false (see :func:`detzoo.evaluate.detect`). Call it in
+    every process of a ``torchrun``.
     """
     with contextlib.ExitStack() as stack:
         # Who trains, on what.
@@ -103,7 +106,7 @@ def train(
         sizes = experiment.data.batch_size
         validation = None
         if val_data is not None:
-            validation = Validation(experiment, val_data, processes, early_stopping)
+            validation = Validation(experiment, val_data, processes, early_stopping, fused)
         elif early_stopping:
             raise ConfigError("early_stopping: needs data to evaluate on (--val)")
 

@@ -71,7 +71,9 @@ def save_last(path: Path, experiment: Experiment, learner: Learner, position: Po
     weights = learner.model.state_dict()
     averaged = None if average is None else average.average
     changes = learner.changed_modules
-    checkpoint.save(path, Checkpoint(experiment, weights, averaged, training, changes))
+    checkpoint.save(
+        path, Checkpoint(experiment, weights, averaged, training, changed_modules=changes)
+    )
 
 
 def save_best(path: Path, experiment: Experiment, learner: Learner) -> None:

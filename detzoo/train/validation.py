@@ -40,10 +40,12 @@ class Validation:
         data: DetectionDataset,
         processes: Processes,
         early_stopping: EarlyStopping | None,
+        fused: bool = True,
     ) -> None:
         experiment.check_needs(data, training=False)
         self._early_stopping = early_stopping
         self._precision = experiment.precision
+        self._fused = fused
         self._views = [
             build_loader(
                 data,
@@ -76,7 +78,8 @@ class Validation:
 
     def run(self, model: Detector) -> Metrics:
         """The metrics of the model as it is now; every process gets those of all the data."""
-        return score(self._evaluators, detect(model, *self._views, precision=self._precision))
+        found = detect(model, *self._views, precision=self._precision, fused=self._fused)
+        return score(self._evaluators, found)
 
     def note(self, metrics: Metrics, position: Position) -> bool:
         """Notes in ``position`` how good the evaluation was; whether it was the best so far."""
