@@ -171,7 +171,12 @@ def backbone(norm: str) -> BackboneConfig:
     kind = NORMS[norm]
     if kind is None:
         return PlainConfig()
-    return ResNetConfig(depth=18, base_channels=8, frozen_stages=-1, norm=kind, out_stages=(1, 2))
+    # Where statistics are fixed the stem is too, as in the zoo: it runs as in inference while the
+    # rest trains.
+    frozen = 0 if norm == "fixed" else -1
+    return ResNetConfig(
+        depth=18, base_channels=8, frozen_stages=frozen, norm=kind, out_stages=(1, 2)
+    )
 
 
 @config
