@@ -20,7 +20,9 @@ from tests.train.worker import experiment_of, images_per_step
 ROOT = Path(__file__).parents[2]
 
 
-def run_processes(count: int, arguments: list[str | Path]) -> list[subprocess.Popen[str]]:
+def run_processes(
+    count: int, arguments: list[str | Path], module: str = "tests.train.worker"
+) -> list[subprocess.Popen[str]]:
     """What ``torchrun --nproc-per-node COUNT`` does, without its seconds of start-up."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -32,7 +34,7 @@ def run_processes(count: int, arguments: list[str | Path]) -> list[subprocess.Po
     }
     return [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.train.worker", *arguments],
+            [sys.executable, "-m", module, *arguments],
             cwd=ROOT,
             env=environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
             stdout=subprocess.PIPE,
