@@ -12,14 +12,16 @@ from detzoo.structures import Detections
 def draw(image: np.ndarray, detections: Detections, class_names: Sequence[str]) -> np.ndarray:
     """A copy of ``image`` (H, W, 3) BGR with the detections, which are in its pixels.
 
-    A class has the same colour in every picture.
+    A class has the same colour in every picture. Of images with more channels the first three are
+    shown, others in grey.
     """
     # Imported here because it brings matplotlib, which takes a second.
     import supervision as sv
 
     found = detections.to_supervision(class_names)
     scale = max(image.shape[:2]) / 1000
-    picture = image.copy()
+    picture = image[..., :3] if image.shape[2] >= 3 else image[..., :1].repeat(3, axis=2)
+    picture = np.ascontiguousarray(picture).copy()
     if found.mask is not None:
         picture = sv.MaskAnnotator(opacity=0.4).annotate(picture, found)
     thickness = max(1, round(2 * scale))

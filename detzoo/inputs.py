@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypeIs
 
 ImageLike = Union[str, "os.PathLike[str]", np.ndarray, "Image"]
+_PILLOW_MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # by number of channels
 VIDEO_EXTENSIONS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
 
 
@@ -55,29 +56,41 @@ def is_video(path: Path) -> bool:
     return path.suffix.lower() in VIDEO_EXTENSIONS
 
 
-def read_inputs(inputs: ImageLike | Iterable[ImageLike]) -> Iterator[tuple[str, np.ndarray]]:
+def read_inputs(
+    inputs: ImageLike | Iterable[ImageLike], channels: int = 3
+) -> Iterator[tuple[str, np.ndarray]]:
     """(path, image) of every input in order; the path is empty for what is no file.
 
     Images are (H, W, 3) uint8 BGR. Arrays are taken as such, in BGR as OpenCV has them, or grey
-    (H, W); images of Pillow are converted. Raises :class:`DataError` for what is no image.
+    (H, W); images of Pillow are converted. For other ``channels`` see
+    :func:`detzoo.data.images.read_image`. Raises :class:`DataError` for what is no image.
     """
     if isinstance(inputs, (str, os.PathLike, np.ndarray)) or _is_pillow(inputs):
         inputs = [inputs]
     for item in inputs:
         if isinstance(item, (str, os.PathLike)):
             for file in find_files(item):
-                yield str(file), read_image(file)
+                yield str(file), read_image(file, channels)
         else:
-            yield "", _to_bgr(item)
+            yield "", _to_array(item, channels)
 
 
 def _is_pillow(item: object) -> TypeIs[Image]:
     return type(item).__module__.startswith("PIL.")
 
 
-def _to_bgr(item: object) -> np.ndarray:
+def _to_array(item: object, channels: int) -> np.ndarray:
     if _is_pillow(item):
-        return np.ascontiguousarray(np.asarray(item.convert("RGB"))[..., ::-1])
+        mode = _PILLOW_MODES.get(channels)
+        if mode is None:
+            raise DataError(
+                f"an image of Pillow cannot have the {channels} channels that the model looks at: "
+                "give files or arrays."
+            )
+        item = np.asarray(item.convert(mode))
+        if channels >= 3:
+            item = np.concatenate([item[..., 2::-1], item[..., 3:]], axis=2)
+        return np.ascontiguousarray(item.reshape(*item.shape[:2], channels))
     if not isinstance(item, np.ndarray):
         raise DataError(
             f"a {type(item).__name__} is no image: give paths, numpy arrays or images of Pillow."
@@ -86,11 +99,12 @@ def _to_bgr(item: object) -> np.ndarray:
         raise DataError(
             f"an array of {item.dtype} is no image: give uint8 values from 0 to 255 (BGR)."
         )
-    if item.ndim == 2:
-        item = np.repeat(item[..., None], 3, axis=2)
-    if item.ndim != 3 or item.shape[2] != 3 or 0 in item.shape:
+    if item.ndim == 2 and channels in (1, 3):
+        item = np.repeat(item[..., None], channels, axis=2)
+    if item.ndim != 3 or item.shape[2] != channels or 0 in item.shape:
+        color = " in BGR, or (height, width) in grey" if channels == 3 else ""
         raise DataError(
-            f"an array of shape {item.shape} is no image: give (height, width, 3) in BGR, or "
-            "(height, width) in grey."
+            f"an array of shape {item.shape} is no image for this model: give (height, width, "
+            f"{channels}){color}."
         )
     return item

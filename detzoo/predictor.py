@@ -84,7 +84,7 @@ class Predictor:
                 "this model looks only at regions that are given, and images come without: use it "
                 "with detzoo test --proposals FILE, or take a model that proposes its own"
             )
-        images = read_inputs(inputs)
+        images = read_inputs(inputs, self.experiment.model.input_pixels.channels)
         # Enough images to find some of the same shape among them, few enough to hold at once.
         while window := list(itertools.islice(images, 4 * batch_size if batch_size > 1 else 1)):
             arrays = [image for _, image in window]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from detzoo.backbones.base import PretrainedModules
+from detzoo.backbones.input_channels import fit_input_kernels
 from detzoo.backbones.other_names import to_backbone_names
 from detzoo.backbones.pretrained import find_pretrained
 from detzoo.checkpoint import is_counter, load_strictly, mismatches, read_weights
@@ -55,6 +56,7 @@ def initialise(
     nothing that depends on classes is taken over, since rows could only be matched by position.
     Raises :class:`CheckpointError` when the weights belong to another model.
     """
+    weights = fit_input_kernels(weights, model.state_dict())
     if from_names is None:
         own = model.state_dict()
         fresh = {name: own[name] for name in model.class_parameters()}
@@ -95,6 +97,7 @@ def initialise_backbone(modules: PretrainedModules, pretrained: str) -> Backbone
         weights = to_backbone_names(read_weights(source).tensors)
     own = {name: value for module in modules for name, value in module.state_dict().items()}
     fitting = {name: value for name, value in weights.items() if name in own}
+    fitting = fit_input_kernels(fitting, own)
     wrong = [text for text in mismatches(own, fitting) if not text.startswith("missing ")]
     if wrong or not fitting:
         reason = "; ".join(wrong[:6]) or "no name of its tensors is known"

@@ -30,7 +30,8 @@ def measure_complexity(model: Detector, height: int, width: int) -> list[PartCom
     as torch counts them; norms, activations, RoIAlign and the choice of boxes are not counted.
     MMDetection's ``get_flops`` counts a multiply-add once: halve these to compare.
     """
-    pixels = torch.zeros((1, height, width, 3), dtype=torch.uint8)
+    channels = len(model.pixel_mean)
+    pixels = torch.zeros((1, height, width, channels), dtype=torch.uint8)
     info = replace(ImageInfo.of((height, width)), padded_size=(height, width))
     batch = Batch(pixels, (info,))
     counter = _counter()

@@ -117,6 +117,7 @@ def measure(
     if proposals is not None:
         dataset = replace(dataset, proposals=read_proposals(proposals, dataset))
     experiment.check_needs(dataset, training=False)
+    dataset = dataset.with_channels(experiment.model.input_pixels.channels)
     print_dataset("test", dataset)
     if precision is None and predictor.precision != "fp32":
         print(f"computing in {predictor.precision}, as its training did (or give --precision fp32)")

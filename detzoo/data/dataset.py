@@ -37,6 +37,7 @@ class DetectionDataset:
     (I,) where the ids are numbers. ``notes`` are sentences about what was left out, for people.
     ``federation`` is there where images are not annotated for every class (LVIS). ``proposals`` are
     regions from a file, ``semantic_dir`` a folder of semantic maps, for models that need them.
+    Images are read with that many ``channels``.
     """
 
     source: str
@@ -51,6 +52,7 @@ class DetectionDataset:
     federation: Federation | None = None
     proposals: Proposals | None = None
     semantic_dir: str | None = None
+    channels: int = 3
 
     def __len__(self) -> int:
         return len(self.sizes)
@@ -86,7 +88,7 @@ class DetectionDataset:
         the image or its semantic map cannot be read or has another size than declared.
         """
         info = self.info(i)
-        image = read_image(info.path)
+        image = read_image(info.path, self.channels)
         self._check_size(i, (image.shape[0], image.shape[1]))
         targets = self.targets(i, masks)
         if self.semantic_dir is not None:
@@ -108,6 +110,11 @@ class DetectionDataset:
             ignored_boxes=corners[usable & ignored],
             masks=None if masks == "none" else self._masks(i, objects, masks),
         )
+
+    def with_channels(self, channels: int) -> DetectionDataset:
+        """The same data, its images read as :func:`~detzoo.data.images.read_image` reads so many
+        channels."""
+        return replace(self, channels=channels)
 
     def take(self, images: Sequence[int] | Tensor) -> DetectionDataset:
         """The data set of these images alone, in this order."""

@@ -15,11 +15,16 @@ from detzoo.errors import DataError
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".jp2")
 
 _EXIF_ORIENTATION = 0x0112
+_FLAGS = {1: cv2.IMREAD_GRAYSCALE, 3: cv2.IMREAD_COLOR}
+_AS_STORED = cv2.IMREAD_UNCHANGED
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 
 
-def read_image(path: str | os.PathLike[str]) -> np.ndarray:
+def read_image(path: str | os.PathLike[str], channels: int = 3) -> np.ndarray:
     """The pixels (H, W, 3) uint8 BGR, upright: exactly what ``cv2.imread`` returns.
+
+    One channel is the image in grey, (H, W, 1). More than three are those of the file, as they are
+    stored: BGR and alpha of a PNG, the bands of a TIFF.
 
     EXIF rotation is applied. Grey images become three equal channels, palettes and CMYK become
     BGR, of 16 bits the upper eight remain, and an alpha channel is dropped: transparent pixels
@@ -33,9 +38,16 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
             f"{path}: the image is cut off (no end marker). Copy it again or remove it."
         )
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS.get(channels, _AS_STORED))
     except cv2.error:
         image = None
+    if image is not None and image.ndim == 2:
+        image = image[..., None]
+    if image is not None and image.shape[2] != channels:
+        raise DataError(
+            f"{path}: has {image.shape[2]} channels, and the model looks at {channels} (as many "
+            "as its pixels.mean has). Convert the image, or take a model for such images."
+        )
     if image is None or image.dtype != np.uint8:
         raise DataError(
             f"{path}: cannot be decoded as an image: it is damaged, cut off, or of a kind that "

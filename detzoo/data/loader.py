@@ -7,6 +7,7 @@ exactly the batches that it would have seen.
 
 from __future__ import annotations
 
+import math
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -136,7 +137,8 @@ def collate(samples: Sequence[Sample], *, with_targets: bool = True) -> Batch:
     height = max(info.padded_size[0] for info in infos)
     width = max(info.padded_size[1] for info in infos)
     floats = any(sample.image.dtype == np.float32 for sample in samples)
-    pixels = _zeros(len(samples), height, width, torch.float32 if floats else torch.uint8)
+    shape = (len(samples), height, width, samples[0].image.shape[2])
+    pixels = _zeros(shape, torch.float32 if floats else torch.uint8)
     canvas = pixels.numpy()
     for row, sample in zip(canvas, samples):
         row[: sample.image.shape[0], : sample.image.shape[1]] = sample.image
@@ -277,14 +279,13 @@ def _purpose(training: bool) -> str:
     return "train" if training else "evaluate"
 
 
-def _zeros(count: int, height: int, width: int, dtype: torch.dtype) -> torch.Tensor:
-    """(count, height, width, 3). In a worker it lies in shared memory, which saves a copy."""
-    shape = (count, height, width, 3)
+def _zeros(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+    """In a worker it lies in shared memory, which saves a copy."""
     if get_worker_info() is None:
         return torch.from_numpy(
             np.zeros(shape, np.float32 if dtype.is_floating_point else np.uint8)
         )
-    size = count * height * width * 3 * dtype.itemsize
+    size = math.prod(shape) * dtype.itemsize
     storage = torch.UntypedStorage._new_shared(size, device="cpu")  # new pages are zero
     return torch.empty(0, dtype=dtype).set_(storage).view(shape)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,7 +14,10 @@ from detzoo.structures import ImageInfo, Targets
 
 @dataclass(frozen=True)
 class Sample:
-    """``image`` (H, W, 3) BGR, uint8 (float32 after photometric transforms), with its targets."""
+    """``image`` (H, W, 3) BGR, uint8 (float32 after photometric transforms), with its targets.
+
+    Images of another number of channels have one there; OpenCV's functions drop it if it is one.
+    """
 
     image: np.ndarray
     targets: Targets
@@ -73,4 +76,6 @@ def apply(
 
     for transform in transforms:
         sample = transform.mix(sample, rng, draw or draw_original)
+        if sample.image.ndim == 2:
+            sample = replace(sample, image=sample.image[..., None])
     return sample

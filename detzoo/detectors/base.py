@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from detzoo.backbones.base import Backbone, BackboneConfig, PretrainedModules
+from detzoo.backbones.input_channels import COLORS, change_input_channels
 from detzoo.backbones.pretrained import pixels_of
 from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
@@ -21,7 +22,11 @@ from detzoo.structures import Batch, Detections, ImageBatch, Pixels, Targets
 
 @config
 class DetectorConfig(ABC):
-    """A detector. ``pixels`` None takes the normalisation that the pretrained weights declare."""
+    """A detector.
+
+    ``pixels`` None takes the normalisation that the pretrained weights declare. Those of other than
+    three values make a detector of such images: its first convolution takes as many channels.
+    """
 
     backbone: BackboneConfig
     neck: NeckConfig | None = None
@@ -71,14 +76,17 @@ class Detector(nn.Module, ABC):
         super().__init__()
         self.config = config
         self.backbone = config.backbone.build()
+        pixels = config.input_pixels
+        if pixels.channels != COLORS:
+            change_input_channels(self.backbone, pixels.channels)
         source: Backbone | Neck = self.backbone
         self.neck = None
         if config.neck is not None:
             source = self.neck = config.neck.build(source.out_channels, source.out_strides)
         self.feature_channels, self.feature_strides = source.out_channels, source.out_strides
-        pixels = config.input_pixels
-        self.swaps_channels = pixels.order == "rgb"  # images are decoded as BGR
-        mean, std = (torch.tensor(v).view(3, 1, 1) for v in (pixels.mean, pixels.std))
+        # Images are decoded as BGR.
+        self.swaps_channels = pixels.order == "rgb" and pixels.channels >= COLORS
+        mean, std = (torch.tensor(v).view(-1, 1, 1) for v in (pixels.mean, pixels.std))
         self.register_buffer("pixel_mean", mean, persistent=False)
         self.register_buffer("pixel_std", std, persistent=False)
         self.padding = pixels.padding
@@ -102,10 +110,13 @@ class Detector(nn.Module, ABC):
         """Called once where the final epochs of a recipe begin: see ``Experiment.final``."""
 
     def preprocess(self, batch: Batch) -> ImageBatch:
-        """Normalises raw pixels on this detector's device. (B, H, W, 3) BGR -> (B, 3, H, W)."""
+        """Normalises raw pixels on this detector's device. (B, H, W, C) -> (B, C, H, W).
+
+        C is 3 (BGR), unless the configuration's ``pixels`` say otherwise.
+        """
         raw = batch.pixels.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
         if self.swaps_channels:
-            raw = raw.flip(1)
+            raw = torch.cat([raw[:, :COLORS].flip(1), raw[:, COLORS:]], 1)
         pixels = (raw - self.pixel_mean) / self.pixel_std
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         # Padding counts as zero after normalisation, unless the recipe names a raw value.

@@ -233,6 +233,7 @@ def train(
 
 def usable_data(experiment: Experiment, data: DetectionDataset) -> DetectionDataset:
     """The images of ``data`` that ``experiment`` trains on."""
+    data = data.with_channels(experiment.model.input_pixels.channels)
     return data.for_training(
         skip_empty=experiment.data.skip_empty, min_object_size=experiment.data.min_object_size
     )

@@ -43,6 +43,7 @@ class Validation:
         fused: bool = True,
     ) -> None:
         experiment.check_needs(data, training=False)
+        data = data.with_channels(experiment.model.input_pixels.channels)
         self._early_stopping = early_stopping
         self._precision = experiment.precision
         self._fused = fused

@@ -33,8 +33,10 @@ class Expand(Transform):
         ratio = rng.uniform(*self.ratio_range)
         left = int(rng.uniform(0, width * ratio - width))
         top = int(rng.uniform(0, height * ratio - height))
-        fill = np.array(self.fill).astype(sample.image.dtype)  # an integer image takes whole values
-        canvas = np.empty((int(height * ratio), int(width * ratio), 3), sample.image.dtype)
-        canvas[:] = fill
+        channels = sample.image.shape[2]
+        color = np.resize(self.fill, channels) if channels >= 3 else np.mean(self.fill)
+        shape = (int(height * ratio), int(width * ratio), channels)
+        canvas = np.empty(shape, sample.image.dtype)
+        canvas[:] = color.astype(sample.image.dtype)  # an integer image takes whole values
         canvas[top : top + height, left : left + width] = sample.image
         return move(sample, canvas, -left, -top)

@@ -9,6 +9,7 @@ import numpy as np
 
 from detzoo.config import config
 from detzoo.data.sample import Sample, Transform
+from detzoo.data.transforms.colors import change_colors
 
 
 @config
@@ -25,7 +26,11 @@ class RandomHSV(Transform):
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         gains = rng.uniform(-1, 1, 3) * (self.hue, self.saturation, self.value)
         gains = (gains * rng.integers(2, size=3)).astype(np.int16)
-        hsv = cv2.cvtColor(sample.image, cv2.COLOR_BGR2HSV).astype(np.int16) + gains
-        hsv[..., 0] %= 180
-        hsv[..., 1:] = hsv[..., 1:].clip(0, 255)
-        return replace(sample, image=cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2BGR))
+
+        def change(colors: np.ndarray) -> np.ndarray:
+            hsv = cv2.cvtColor(colors, cv2.COLOR_BGR2HSV).astype(np.int16) + gains
+            hsv[..., 0] %= 180
+            hsv[..., 1:] = hsv[..., 1:].clip(0, 255)
+            return cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2BGR)
+
+        return replace(sample, image=change_colors(sample.image, change))

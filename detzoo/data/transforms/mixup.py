@@ -66,7 +66,7 @@ class MixUp(MixTransform):
         height, width = self.size
         fit = min(height / other.image.shape[0], width / other.image.shape[1])
         rows, columns = (int(side * fit) for side in other.image.shape[:2])
-        canvas = np.full((height, width, 3), self.fill, np.uint8)
+        canvas = np.full((height, width, other.image.shape[2]), self.fill, np.uint8)
         paste(canvas, cv2.resize(other.image, (columns, rows)), 0, 0)
         canvas = cv2.resize(canvas, (int(width * factor), int(height * factor)))
         size = canvas.shape[0], canvas.shape[1]
@@ -83,7 +83,7 @@ def _window(sample: Sample, size: tuple[int, int], rng: np.random.Generator) -> 
     height, width = sample.image.shape[:2]
     top = int(rng.integers(max(height - size[0], 0), endpoint=True))
     left = int(rng.integers(max(width - size[1], 0), endpoint=True))
-    canvas = np.zeros((*size, 3), np.uint8)
+    canvas = np.zeros((*size, *sample.image.shape[2:]), np.uint8).reshape(*size, -1)
     paste(canvas, sample.image, -left, -top)
     moved = move(sample, canvas, left, top)
     boxes = clip_boxes(moved.targets.boxes, size)

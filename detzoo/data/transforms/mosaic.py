@@ -29,7 +29,8 @@ class Mosaic(MixTransform):
         height, width = self.size
         centre_x = int(rng.uniform(*self.centre_range) * width)
         centre_y = int(rng.uniform(*self.centre_range) * height)
-        canvas = np.full((2 * height, 2 * width, 3), self.fill, sample.image.dtype)
+        shape = (2 * height, 2 * width, sample.image.shape[2])
+        canvas = np.full(shape, self.fill, sample.image.dtype)
         parts = []
         for number in range(4):
             part = sample if number == 0 else draw(rng)
@@ -54,7 +55,8 @@ def paste(canvas: np.ndarray, image: np.ndarray, left: int, top: int) -> None:
     y0, x0 = max(top, 0), max(left, 0)
     y1 = min(top + image.shape[0], canvas.shape[0])
     x1 = min(left + image.shape[1], canvas.shape[1])
-    canvas[y0:y1, x0:x1] = image[y0 - top : y1 - top, x0 - left : x1 - left]
+    part = image[y0 - top : y1 - top, x0 - left : x1 - left]
+    canvas[y0:y1, x0:x1] = part.reshape(*part.shape[:2], canvas.shape[2])
 
 
 def _scaled(targets: Targets, scale: float, left: int, top: int) -> Targets:

@@ -9,6 +9,7 @@ import numpy as np
 
 from detzoo.config import config
 from detzoo.data.sample import Sample, Transform
+from detzoo.data.transforms.colors import change_colors
 
 
 @config
@@ -27,6 +28,11 @@ class PhotometricDistortion(Transform):
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         image = sample.image.astype(np.float32)
+        return replace(
+            sample, image=change_colors(image, lambda colors: self._distort(colors, rng))
+        )
+
+    def _distort(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         if _coin(rng):
             image += rng.uniform(-self.brightness_delta, self.brightness_delta)
         contrast_first = _coin(rng)
@@ -45,7 +51,7 @@ class PhotometricDistortion(Transform):
             image *= rng.uniform(*self.contrast_range)
         if _coin(rng):
             image = image[..., rng.permutation(3)]
-        return replace(sample, image=image)
+        return image
 
 
 def _coin(rng: np.random.Generator) -> bool:

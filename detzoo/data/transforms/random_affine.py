@@ -42,7 +42,7 @@ class RandomAffine(Transform):
         )
         matrix = self._matrix(height, width, rng)
         image = cv2.warpAffine(
-            sample.image, matrix[:2], (width, height), borderValue=(self.fill,) * 3
+            sample.image, matrix[:2], (width, height), borderValue=(self.fill,) * 4
         )
         targets = sample.targets
         moved = replace(
