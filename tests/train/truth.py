@@ -29,7 +29,7 @@ from detzoo.heads.roi.box_head import BoxHeadConfig
 from detzoo.heads.roi.extractor import RoIExtractor
 from detzoo.heads.roi.mask_head import MaskHeadConfig
 from detzoo.heads.roi.standard import StandardRoIHeadConfig
-from detzoo.layers.conv import ConvModule
+from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.norm import BatchNorm, GroupNorm, Norm
 from detzoo.necks.fpn import FPNConfig
 from detzoo.optim.ema import EMA

@@ -116,8 +116,7 @@ def measure_evaluated(run: Run, data: Path, folder: Path) -> None:
     files = [kept(folder, record["iteration"]) for record in evaluations(folder)]
     for file in (*files, folder / "best.pt"):
         arguments = ["test", file, "--data", data, "--json", file.with_suffix(".json")]
-        # Not the default: a run in bf16 is evaluated in bf16.
-        arguments += ["--precision", run.settings.precision, "--workers", 0, "--device", "cpu"]
+        arguments += ["--workers", 0, "--device", "cpu"]
         sys.argv = ["detzoo", *map(str, arguments)]
         with (
             file.with_suffix(".txt").open("w") as text,
