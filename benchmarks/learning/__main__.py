@@ -1,6 +1,6 @@
 """Every family learns: one narrowed model each, from scratch, on generated scenes.
 
-    python -m benchmarks.learning [NAME ...] [--general] [--again] [--list]
+python -m benchmarks.learning [NAME ...] [--general] [--again] [--list]
 """
 
 from __future__ import annotations

@@ -5,18 +5,15 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
-import logging
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from benchmarks.learning.families import Case
 from benchmarks.learning.narrow import changes, narrow_experiment
 from benchmarks.learning.scenes import open_scenes
+from benchmarks.learning.widths import build_narrow
 from detzoo import zoo
 from detzoo.catalog import config_classes
 from detzoo.config import override
@@ -69,8 +66,7 @@ def learn_by_heart(case: Case, folder: Path) -> dict[str, Any]:
     experiment = by_heart(case)
     data = open_scenes(folder, experiment, SCENES, seed=0)
     start, start_wall = time.process_time(), time.perf_counter()
-    torch.manual_seed(0)
-    model = experiment.build_model()
+    model = build_narrow(experiment)
     with tempfile.TemporaryDirectory() as run:
         train(experiment, model, data, None, Path(run) / "run", quiet=True, log_interval=10)
         curve = read_curve(Path(run) / "run" / "metrics.jsonl")

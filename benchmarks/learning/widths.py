@@ -1,4 +1,7 @@
-"""Backbones whose widths no setting reaches, built narrow all the same."""
+"""Widths and depths that no setting reaches, made small all the same.
+
+They are constants of the modules that build with them. Only building looks at them.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,25 @@ from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
-from detzoo.backbones import darknet, hourglass, hrnet, res2net, resnest, ssd_vgg
+import torch
+
+from detzoo.backbones import darknet, hourglass, hrnet, res2net, resnest, resnet, ssd_vgg
 from detzoo.backbones.base import Backbone, BackboneConfig
 from detzoo.config import config
+from detzoo.detectors.base import Detector
+from detzoo.experiment import Experiment
+from detzoo.heads.heatmap import corner_base
+from detzoo.heads.roi import deformable_extractor
 
-# By class: the module whose constants say how wide and deep it is, and what they become.
+# Networks of bottlenecks have one per stage.
+ONE_BLOCK = {"BLOCKS": {18: (2, 2, 2, 2), 50: (1, 1, 1, 1)}}
+# In every detector: the module, and what its constants become.
+ALWAYS: tuple[tuple[ModuleType, Mapping[str, Any]], ...] = (
+    (resnet, ONE_BLOCK),
+    (corner_base, {"POOL_CHANNELS": 32, "BRANCH_CHANNELS": 64}),
+    (deformable_extractor, {"HIDDEN_CHANNELS": 128}),
+)
+# Of backbones: by class.
 CONSTANTS: dict[type[BackboneConfig], tuple[ModuleType, Mapping[str, Any]]] = {
     darknet.DarknetConfig: (
         darknet,
@@ -22,8 +39,8 @@ CONSTANTS: dict[type[BackboneConfig], tuple[ModuleType, Mapping[str, Any]]] = {
         {"CHANNELS": (32, 32, 48, 48, 48, 64), "BLOCKS": (1, 1, 1, 1, 1, 1)},
     ),
     hrnet.HRNetConfig: (hrnet, {"STEM_CHANNELS": 16, "BLOCKS": 2, "MODULES": (1, 1, 1)}),
-    res2net.Res2NetConfig: (res2net, {"BASE_CHANNELS": 16, "BASE_WIDTH": 8}),
-    resnest.ResNeStConfig: (resnest, {"BASE_CHANNELS": 16}),
+    res2net.Res2NetConfig: (res2net, {"BASE_CHANNELS": 16, "BASE_WIDTH": 8, **ONE_BLOCK}),
+    resnest.ResNeStConfig: (resnest, {"BASE_CHANNELS": 16, **ONE_BLOCK}),
     ssd_vgg.SSDVGGConfig: (
         ssd_vgg,
         {
@@ -55,6 +72,15 @@ class NarrowBackboneConfig(BackboneConfig):
 
     def from_scratch(self) -> NarrowBackboneConfig:
         return NarrowBackboneConfig(inner=self.inner.from_scratch())
+
+
+def build_narrow(experiment: Experiment, seed: int = 0) -> Detector:
+    """The experiment's detector with the constants of ``ALWAYS``, initialised from ``seed``."""
+    torch.manual_seed(seed)
+    with contextlib.ExitStack() as stack:
+        for module, values in ALWAYS:
+            stack.enter_context(constants(module, values))
+        return experiment.build_model()
 
 
 @contextlib.contextmanager
