@@ -17,9 +17,10 @@ class Case:
     name: str
     entry: str
     head: str
-    steps: int = 200
+    steps: int = 150
     lr: float | None = None
     batch: int = 4
+    general_steps: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -48,6 +49,12 @@ SSDLITE = {
     "model.bbox_head.priors.sizes": _SSD_SIZES,
     "model.bbox_head.priors.strides": (16, 32, 64, 128, 128, 128),
 }
+# For heads whose only map has 32 pixels per cell: images twice as large as the scenes.
+_TWICE = ((256, 256),)
+ENLARGED = {
+    "data.train_transforms[0].sizes": _TWICE,
+    "data.test_transforms[0].sizes": _TWICE,
+}
 
 CASES: tuple[Case, ...] = (
     Case("rpn", "rpn_r50_fpn_1x_coco", "proposals", settings=ONE_PER_OBJECT, batch=8, steps=240),
@@ -58,7 +65,7 @@ CASES: tuple[Case, ...] = (
     Case("libra_rcnn", "libra_faster_rcnn_r50_fpn_1x_coco", BOXES),
     Case("fcos", "fcos_r50_caffe_fpn_gn-head_1x_coco", POINTS, batch=8, steps=240),
     Case("guided_anchoring", "ga_retinanet_r50_fpn_1x_coco", ANCHORS),
-    Case("htc", "htc_r50_fpn_1x_coco", CASCADE_MASKS, steps=200),
+    Case("htc", "htc_r50_fpn_1x_coco", CASCADE_MASKS),
     Case("nas_fpn", "retinanet_r50_nasfpn_crop640_50e_coco", ANCHORS, batch=8, steps=240),
     Case("atss", "atss_r50_fpn_1x_coco", ANCHORS, batch=8, steps=240),
     Case("gfl", "gfl_r50_fpn_1x_coco", ANCHORS, batch=8, steps=240),
@@ -105,7 +112,9 @@ CASES: tuple[Case, ...] = (
     Case("carafe", "mask_rcnn_r50_fpn_carafe_1x_coco", MASKS),
     Case("dynamic_rcnn", "dynamic_rcnn_r50_fpn_1x_coco", BOXES),
     Case("groie", "mask_rcnn_r50_fpn_groie_1x_coco", MASKS, steps=160),
-    Case("yolof", "yolof_r50_c5_8x8_1x_coco", ANCHORS, lr=0.02, batch=8, steps=240),
+    Case(
+        "yolof", "yolof_r50_c5_8x8_1x_coco", ANCHORS, lr=0.02, batch=4, steps=300, settings=ENLARGED
+    ),
     Case("detectors", "detectors_htc_r50_1x_coco", CASCADE_MASKS, steps=160),
     Case("point_rend", "point_rend_r50_caffe_fpn_mstrain_1x_coco", MASKS),
     Case("dcn", "faster_rcnn_r50_fpn_dconv_c3-c5_1x_coco", BOXES),
@@ -125,12 +134,12 @@ CASES: tuple[Case, ...] = (
     Case("cityscapes", "mask_rcnn_r50_fpn_1x_cityscapes", MASKS),
     Case("light", "mask_rcnn_mobilenetv2_fpn", MASKS, lr=1e-3),
     # Beside the one of their family: other backbones, necks and heads.
-    Case("c4", "mask_rcnn_r50_caffe_c4_1x_coco", MASKS, steps=200),
+    Case("c4", "mask_rcnn_r50_caffe_c4_1x_coco", MASKS),
     Case("dc5", "faster_rcnn_r50_caffe_dc5_1x_coco", BOXES),
     Case("pvtv2", "retinanet_pvtv2-b0_fpn_1x_coco", ANCHORS, lr=1e-3, batch=8, steps=240),
     Case("yolo_mobilenet", "yolov3_mobilenetv2_mstrain-416_300e_coco", YOLO, batch=8, steps=240),
     Case("decoupled_solo", "decoupled_solo_r50_fpn_1x_coco", GRID),
-    Case("ga_faster_rcnn", "ga_faster_r50_fpn_1x_coco", BOXES, steps=200),
+    Case("ga_faster_rcnn", "ga_faster_r50_fpn_1x_coco", BOXES),
     Case("sabl_retinanet", "sabl_retinanet_r50_fpn_gn_1x_coco", ANCHORS, batch=8, steps=240),
-    Case("deformable_pooling", "faster_rcnn_r50_fpn_dpool_1x_coco", BOXES, steps=200),
+    Case("deformable_pooling", "faster_rcnn_r50_fpn_dpool_1x_coco", BOXES),
 )

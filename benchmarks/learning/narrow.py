@@ -10,13 +10,13 @@ from benchmarks.learning.scenes import ONE_CLASS, SIZE
 from benchmarks.learning.widths import CONSTANTS, NarrowBackboneConfig
 from detzoo.backbones.base import BackboneConfig
 from detzoo.backbones.hrnet import HRNetConfig
-from detzoo.backbones.resnet import ResNetConfig
 from detzoo.backbones.resnest import ResNeStConfig
+from detzoo.backbones.resnet import ResNetConfig
 from detzoo.config import diff
 from detzoo.data.transforms import Flip, InstaBoost, Pad, Resize, ShrinkSemanticMap
 from detzoo.experiment import DataConfig, Experiment
-from detzoo.layers.switchable import AdaptivelyStandardized
 from detzoo.layers.norm import GroupNorm
+from detzoo.layers.switchable import AdaptivelyStandardized
 from detzoo.quickstart.scenes import CLASSES
 
 T = TypeVar("T")
@@ -53,8 +53,15 @@ AT_MOST: Mapping[str, float] = {
 SAMPLED, PROPOSED = 64, 100
 # What narrowing does to all alike: described once, not family by family.
 EVERYWHERE = WIDTHS | set(AT_MOST) | {
+    "accumulate",
     "class_names",
     "data",
+    "ema",
+    "final",
+    "loss_scale",
+    "max_gradient_norm",
+    "num_classes",
+    "precision",
     "evaluate_every",
     "checkpoint_every",
     "fixed_statistics",
@@ -172,8 +179,13 @@ def changes(before: Experiment, after: Experiment) -> list[str]:
     rows = []
     for path, old, new in diff(before, after):
         names = path.replace("[", ".").split(".")
-        if not EVERYWHERE & set(names):
+        if names[-1] == "rules":
+            rows.append("the backbone's rate is that of the rest")
+        elif not EVERYWHERE & set(names):
             rows.append(f"{_short(path)}: {_show(old)} -> {_show(new)}")
+    size = after.data.test_transforms[0].sizes[0][0]  # type: ignore[attr-defined]
+    if size != SIZE:
+        rows.append(f"images enlarged to {size} pixels")
     return list(dict.fromkeys(rows))
 
 
