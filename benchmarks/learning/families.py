@@ -61,11 +61,11 @@ CASES: tuple[Case, ...] = (
     Case("faster_rcnn", "faster_rcnn_r50_fpn_1x_coco", BOXES),
     Case("mask_rcnn", "mask_rcnn_r50_fpn_1x_coco", MASKS),
     Case("retinanet", "retinanet_r50_fpn_1x_coco", ANCHORS, lr=0.04, batch=8, steps=320),
-    Case("cascade_rcnn", "cascade_mask_rcnn_r50_fpn_1x_coco", CASCADE_MASKS),
+    Case("cascade_rcnn", "cascade_mask_rcnn_r50_fpn_1x_coco", CASCADE_MASKS, steps=240),
     Case("libra_rcnn", "libra_faster_rcnn_r50_fpn_1x_coco", BOXES),
     Case("fcos", "fcos_r50_caffe_fpn_gn-head_1x_coco", POINTS, batch=8, steps=240),
     Case("guided_anchoring", "ga_retinanet_r50_fpn_1x_coco", ANCHORS),
-    Case("htc", "htc_r50_fpn_1x_coco", CASCADE_MASKS),
+    Case("htc", "htc_r50_fpn_1x_coco", CASCADE_MASKS, steps=240),
     Case("nas_fpn", "retinanet_r50_nasfpn_crop640_50e_coco", ANCHORS, batch=8, steps=240),
     Case("atss", "atss_r50_fpn_1x_coco", ANCHORS, batch=8, steps=240),
     Case("gfl", "gfl_r50_fpn_1x_coco", ANCHORS, batch=8, steps=240),
@@ -91,8 +91,10 @@ CASES: tuple[Case, ...] = (
         steps=240,
     ),
     Case("yolo", "yolov3_d53_mstrain-416_273e_coco", YOLO, batch=8, steps=240),
-    Case("yolox", "yolox_s_8x8_300e_coco", YOLO, batch=8, steps=240),
-    Case("centernet", "centernet_resnet18_dcnv2_140e_coco", "heatmap", batch=8, steps=240),
+    Case("yolox", "yolox_s_8x8_300e_coco", YOLO, lr=0.03, steps=300),
+    Case(
+        "centernet", "centernet_resnet18_dcnv2_140e_coco", "heatmap", lr=0.005, batch=8, steps=300
+    ),
     Case("cornernet", "cornernet_hourglass104_mstest_8x6_210e_coco", CORNERS, lr=2e-3),
     Case(
         "centripetalnet",
@@ -101,7 +103,7 @@ CASES: tuple[Case, ...] = (
         lr=2e-3,
         steps=200,
     ),
-    Case("wider_face", "ssd300_wider_face", ANCHORS, settings=SSD300, batch=8, steps=240),
+    Case("wider_face", "ssd300_wider_face", ANCHORS, lr=2e-3, settings=SSD300, batch=8, steps=240),
     Case("ghm", "retinanet_ghm_r50_fpn_1x_coco", ANCHORS, batch=8, steps=240),
     Case("free_anchor", "retinanet_free_anchor_r50_fpn_1x_coco", ANCHORS, batch=8, steps=240),
     Case("ms_rcnn", "ms_rcnn_r50_fpn_1x_coco", MASKS),
@@ -113,7 +115,7 @@ CASES: tuple[Case, ...] = (
     Case("dynamic_rcnn", "dynamic_rcnn_r50_fpn_1x_coco", BOXES),
     Case("groie", "mask_rcnn_r50_fpn_groie_1x_coco", MASKS, steps=160),
     Case(
-        "yolof", "yolof_r50_c5_8x8_1x_coco", ANCHORS, lr=0.02, batch=4, steps=300, settings=ENLARGED
+        "yolof", "yolof_r50_c5_8x8_1x_coco", ANCHORS, lr=0.01, batch=8, steps=250, settings=ENLARGED
     ),
     Case("detectors", "detectors_htc_r50_1x_coco", CASCADE_MASKS, steps=160),
     Case("point_rend", "point_rend_r50_caffe_fpn_mstrain_1x_coco", MASKS),

@@ -59,16 +59,19 @@ def narrowed(case: Case, *, scenes: int, steps: int, batch: int, augment: bool) 
     """
     experiment = narrow_experiment(zoo.find(case.entry).experiment, augment=augment)
     epochs = max(round(steps * batch / scenes), 1)
+    experiment = experiment.stretched_to(epochs)
     experiment = dataclasses.replace(
         experiment,
         data=dataclasses.replace(experiment.data, images_per_device=batch),
         optimizer=dataclasses.replace(experiment.optimizer, lr=case.lr or experiment.optimizer.lr),
         max_gradient_norm=experiment.max_gradient_norm or 10.0,
-        schedule=experiment.schedule.stretched_to(epochs),
         reference_batch=batch,
         evaluate_every=epochs,
         checkpoint_every=epochs,
     )
+    if experiment.final is not None:
+        final = dataclasses.replace(experiment.final, evaluate_every=epochs)
+        experiment = dataclasses.replace(experiment, final=final)
     for path, value in case.settings.items():
         experiment = override(experiment, path, value, config_classes())
     return experiment

@@ -92,14 +92,18 @@ def narrow_experiment(experiment: Experiment, *, augment: bool, size: int = SIZE
         model = dataclasses.replace(model, roi_head=roi_head)
     # The rates of a recipe's parts are for pretrained backbones.
     rules = tuple(rule for rule in experiment.optimizer.rules if rule.name != "backbone")
+    data = _data(experiment.data, augment, size)
+    final = experiment.final
+    if final is not None:
+        final = dataclasses.replace(final, transforms=data.train_transforms)
     return dataclasses.replace(
         experiment,
         model=model,
         class_names=ONE_CLASS if model.is_class_agnostic else CLASSES,
-        data=_data(experiment.data, augment, size),
+        data=data,
         optimizer=dataclasses.replace(experiment.optimizer, rules=rules),
         ema=None,
-        final=None,
+        final=final,
         initial_weights=None,
         precision="fp32",
         loss_scale=None,
