@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.learning import table as learning
+
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 HEADER = """\
@@ -166,6 +168,10 @@ def _startup(result: Result) -> str:
     )
 
 
+def _learning(result: Result) -> str:
+    return learning.body(result, _table)
+
+
 SECTIONS: dict[str, tuple[str, str, Callable[[Result], str]]] = {
     "side by side": (
         "Beside other toolboxes",
@@ -208,6 +214,7 @@ SECTIONS: dict[str, tuple[str, str, Callable[[Result], str]]] = {
         "Scoring detections, on one core (`python -m benchmarks.evaluation`).",
         _evaluation,
     ),
+    "learning": (learning.TITLE, learning.TEXT, _learning),
     "startup": (
         "Startup",
         "Whole processes (`python -m benchmarks.startup`).",

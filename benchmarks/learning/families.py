@@ -1,0 +1,147 @@
+"""One entry of the zoo for every family, and for the kinds of backbone that families vary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Case:
+    """A family, or a variant, by the ``entry`` that stands for it.
+
+    ``settings`` are changes of the narrowed experiment, by path; ``lr`` is for ``batch`` images.
+    """
+
+    name: str
+    entry: str
+    head: str
+    steps: int = 150
+    lr: float | None = None
+    batch: int = 4
+    general_steps: int | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+ANCHORS = "dense, anchors"
+POINTS = "dense, points"
+BOXES = "regions"
+MASKS = "regions, masks"
+CASCADE = "cascade"
+CASCADE_MASKS = "cascade, masks"
+QUERIES = "queries"
+CORNERS = "corners"
+GRID = "mask grid"
+YOLO = "yolo"
+
+# Average precision is for one box per object; a proposal network keeps several.
+ONE_PER_OBJECT = {"model.rpn_head.select.suppression.max_iou": 0.3}
+# Default boxes and levels for images of 128 pixels instead of 300.
+_SSD_SIZES = (24.0, 40.0, 56.0, 72.0, 88.0, 104.0, 128.0)
+SSD300 = {
+    "model.neck.strides": (2, 2, 2, 2),
+    "model.neck.paddings": (1, 1, 1, 1),
+    "model.bbox_head.priors.sizes": _SSD_SIZES,
+    "model.bbox_head.priors.strides": (8, 16, 32, 64, 128, 128),
+}
+SSDLITE = {
+    "model.bbox_head.priors.sizes": _SSD_SIZES,
+    "model.bbox_head.priors.strides": (16, 32, 64, 128, 128, 128),
+}
+# For heads whose only map has 32 pixels per cell: images twice as large as the scenes.
+_TWICE = ((256, 256),)
+ENLARGED = {
+    "data.train_transforms[0].sizes": _TWICE,
+    "data.test_transforms[0].sizes": _TWICE,
+}
+
+CASES: tuple[Case, ...] = (
+    Case("rpn", "rpn_r50_fpn_1x_coco", "proposals", settings=ONE_PER_OBJECT, batch=8, steps=240),
+    Case("faster_rcnn", "faster_rcnn_r50_fpn_1x_coco", BOXES),
+    Case("mask_rcnn", "mask_rcnn_r50_fpn_1x_coco", MASKS),
+    Case("retinanet", "retinanet_r50_fpn_1x_coco", ANCHORS, lr=0.04, batch=8, steps=320),
+    Case("cascade_rcnn", "cascade_mask_rcnn_r50_fpn_1x_coco", CASCADE_MASKS, steps=240),
+    Case("libra_rcnn", "libra_faster_rcnn_r50_fpn_1x_coco", BOXES),
+    Case("fcos", "fcos_r50_caffe_fpn_gn-head_1x_coco", POINTS, batch=8, steps=240),
+    Case("guided_anchoring", "ga_retinanet_r50_fpn_1x_coco", ANCHORS),
+    Case("htc", "htc_r50_fpn_1x_coco", CASCADE_MASKS, steps=240),
+    Case("nas_fpn", "retinanet_r50_nasfpn_crop640_50e_coco", ANCHORS, batch=8, steps=240),
+    Case("atss", "atss_r50_fpn_1x_coco", ANCHORS, batch=8, steps=240),
+    Case("gfl", "gfl_r50_fpn_1x_coco", ANCHORS, batch=8, steps=240),
+    Case("detr", "detr_r50_8x2_150e_coco", QUERIES, steps=400, lr=1e-3, batch=8),
+    Case(
+        "deformable_detr",
+        "deformable_detr_twostage_refine_r50_16x2_50e_coco",
+        QUERIES,
+        steps=300,
+        lr=1e-3,
+    ),
+    Case("sabl", "sabl_faster_rcnn_r50_fpn_1x_coco", BOXES),
+    Case("fast_rcnn", "fast_rcnn_r50_fpn_1x_coco", BOXES),
+    Case("seesaw_loss", "mask_rcnn_r50_fpn_random_seesaw_loss_mstrain_2x_lvis_v1", MASKS),
+    Case("paa", "paa_r50_fpn_1x_coco", ANCHORS, batch=8, steps=240),
+    Case("queryinst", "queryinst_r50_fpn_1x_coco", "queries, masks", steps=240, lr=1e-3),
+    Case(
+        "ssd",
+        "ssdlite_mobilenetv2_scratch_600e_coco",
+        ANCHORS,
+        settings=SSDLITE,
+        batch=8,
+        steps=240,
+    ),
+    Case("yolo", "yolov3_d53_mstrain-416_273e_coco", YOLO, batch=8, steps=240),
+    Case("yolox", "yolox_s_8x8_300e_coco", YOLO, lr=0.03, steps=300),
+    Case(
+        "centernet", "centernet_resnet18_dcnv2_140e_coco", "heatmap", lr=0.005, batch=8, steps=300
+    ),
+    Case("cornernet", "cornernet_hourglass104_mstest_8x6_210e_coco", CORNERS, lr=2e-3),
+    Case(
+        "centripetalnet",
+        "centripetalnet_hourglass104_mstest_16x6_210e_coco",
+        CORNERS,
+        lr=2e-3,
+        steps=200,
+    ),
+    Case("wider_face", "ssd300_wider_face", ANCHORS, lr=2e-3, settings=SSD300, batch=8, steps=240),
+    Case("ghm", "retinanet_ghm_r50_fpn_1x_coco", ANCHORS, batch=8, steps=240),
+    Case("free_anchor", "retinanet_free_anchor_r50_fpn_1x_coco", ANCHORS, batch=8, steps=240),
+    Case("ms_rcnn", "ms_rcnn_r50_fpn_1x_coco", MASKS),
+    Case("fsaf", "fsaf_r50_fpn_1x_coco", POINTS, batch=8, steps=240),
+    Case("solo", "solo_r50_fpn_1x_coco", GRID, lr=0.05, steps=400),
+    Case("foveabox", "fovea_align_r50_fpn_gn-head_4x4_2x_coco", POINTS, batch=8, steps=240),
+    Case("grid_rcnn", "grid_rcnn_r50_fpn_gn-head_2x_coco", BOXES),
+    Case("carafe", "mask_rcnn_r50_fpn_carafe_1x_coco", MASKS),
+    Case("dynamic_rcnn", "dynamic_rcnn_r50_fpn_1x_coco", BOXES),
+    Case("groie", "mask_rcnn_r50_fpn_groie_1x_coco", MASKS, steps=160),
+    Case(
+        "yolof", "yolof_r50_c5_8x8_1x_coco", ANCHORS, lr=0.01, batch=8, steps=250, settings=ENLARGED
+    ),
+    Case("detectors", "detectors_htc_r50_1x_coco", CASCADE_MASKS, steps=160),
+    Case("point_rend", "point_rend_r50_caffe_fpn_mstrain_1x_coco", MASKS),
+    Case("dcn", "faster_rcnn_r50_fpn_dconv_c3-c5_1x_coco", BOXES),
+    Case("gcnet", "mask_rcnn_r50_fpn_syncbn-backbone_r4_gcb_c3-c5_1x_coco", MASKS),
+    Case("gn", "mask_rcnn_r50_fpn_gn-all_2x_coco", MASKS),
+    Case("gn+ws", "mask_rcnn_r50_fpn_gn_ws-all_2x_coco", MASKS),
+    Case("scratch", "faster_rcnn_r50_fpn_gn-all_scratch_6x_coco", BOXES),
+    Case("hrnet", "faster_rcnn_hrnetv2p_w18_1x_coco", BOXES),
+    Case("regnet", "retinanet_regnetx-800MF_fpn_1x_coco", ANCHORS, lr=0.04, batch=8, steps=240),
+    Case("res2net", "faster_rcnn_r2_101_fpn_2x_coco", BOXES),
+    Case("resnest", "faster_rcnn_s50_fpn_syncbn-backbone+head_mstrain-range_1x_coco", BOXES),
+    Case("pvt", "retinanet_pvt-t_fpn_1x_coco", ANCHORS, lr=1e-3, batch=8, steps=240),
+    Case("reppoints", "reppoints_moment_r50_fpn_gn-neck+head_1x_coco", POINTS, batch=8, steps=240),
+    Case("autoassign", "autoassign_r50_fpn_8x2_1x_coco", POINTS, batch=8, steps=240),
+    Case("instaboost", "mask_rcnn_r50_fpn_instaboost_4x_coco", MASKS),
+    Case("pascal_voc", "retinanet_r50_fpn_1x_voc0712", ANCHORS, lr=0.04, batch=8, steps=320),
+    Case("cityscapes", "mask_rcnn_r50_fpn_1x_cityscapes", MASKS),
+    Case("light", "mask_rcnn_mobilenetv2_fpn", MASKS, lr=1e-3),
+    # Beside the one of their family: other backbones, necks and heads.
+    Case("c4", "mask_rcnn_r50_caffe_c4_1x_coco", MASKS),
+    Case("dc5", "faster_rcnn_r50_caffe_dc5_1x_coco", BOXES),
+    Case("pvtv2", "retinanet_pvtv2-b0_fpn_1x_coco", ANCHORS, lr=1e-3, batch=8, steps=240),
+    Case("yolo_mobilenet", "yolov3_mobilenetv2_mstrain-416_300e_coco", YOLO, batch=8, steps=240),
+    Case("decoupled_solo", "decoupled_solo_r50_fpn_1x_coco", GRID, lr=0.05, steps=350),
+    Case("ga_faster_rcnn", "ga_faster_r50_fpn_1x_coco", BOXES),
+    Case("sabl_retinanet", "sabl_retinanet_r50_fpn_gn_1x_coco", ANCHORS, batch=8, steps=240),
+    Case("deformable_pooling", "faster_rcnn_r50_fpn_dpool_1x_coco", BOXES),
+)
