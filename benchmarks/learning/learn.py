@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import json
 import tempfile
@@ -24,7 +23,6 @@ from detzoo.evaluate.ground_truth import GroundTruth
 from detzoo.evaluate.metrics import Metrics
 from detzoo.evaluate.run import evaluate
 from detzoo.experiment import Experiment
-from detzoo.layers.norm import set_folding
 from detzoo.train.loop import train
 
 Curve = list[tuple[int, float]]
@@ -104,13 +102,7 @@ def score(experiment: Experiment, model: Detector, data: DetectionDataset) -> Me
     transforms = experiment.data.test_transforms
     loader = build_loader(data, transforms, images_per_device=1, training=False)
     evaluator = CocoEvaluator(GroundTruth.of(data), experiment.class_names, kinds=kinds)
-    return evaluate(unremembered(model), loader, [evaluator])
-
-
-def unremembered(model: Detector) -> Detector:
-    """A copy without kernels that it remembers from before its weights were changed."""
-    set_folding(model, False)
-    return copy.deepcopy(model)
+    return evaluate(model, loader, [evaluator])
 
 
 def read_curve(log: Path) -> Curve:
