@@ -224,6 +224,7 @@ def test_processes_at_once(server: Server, tmp_path: Path) -> None:
     assert len(server.requests) == 1
 
 
+@pytest.mark.usefixtures("foreground")
 def test_an_interruption_leaves_what_there_is(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
