@@ -1,10 +1,28 @@
 from __future__ import annotations
 
+import ctypes
+import gc
+import platform
 import signal
 from collections.abc import Iterator
 
 import pytest
 import torch
+
+
+def pytest_collection_finish() -> None:
+    """What importing all modules has made stays: collections of garbage need not go through it."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def freed_memory_is_given_back() -> Iterator[None]:
+    """What a module has freed goes back to the system; glibc would keep most of it."""
+    yield
+    gc.collect()
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @pytest.fixture(autouse=True)
