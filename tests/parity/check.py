@@ -15,6 +15,7 @@ from detzoo.detectors.base import Detector
 from detzoo.detectors.two_stage import TwoStage
 from detzoo.experiment import Experiment
 from detzoo.structures import BitmapMasks, Detections, ImageMasks, RoIMasks
+from tests.meta import on_meta
 from tests.parity import model as our
 from tests.parity.compare import (
     Finding,
@@ -39,7 +40,7 @@ _PIECE = 2**20  # elements of a gradient that are brought to float64 at once
 
 def check_names(experiment: Experiment, reference: Reference) -> Finding:
     """The state dict's names and shapes, without allocating the model."""
-    with torch.device("meta"):
+    with on_meta():
         state = experiment.build_model().state_dict()
     ours = {name: tuple(tensor.shape) for name, tensor in state.items()}
     theirs = reference.shapes
