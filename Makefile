@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quickstart test slow check parity clean
+.PHONY: quickstart test slow slow-ci check parity clean
 
 quickstart: .venv/installed
 	$(BIN)/detzoo quickstart
@@ -13,6 +13,10 @@ test: .venv/installed-dev .venv/mmdet
 
 slow: .venv/installed-dev .venv/mmdet
 	$(BIN)/python -m pytest -m slow
+
+# Those of the slow tests that CI runs.
+slow-ci: .venv/installed-dev .venv/mmdet
+	$(BIN)/python -m pytest -m "slow and ci"
 
 check: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -130,5 +130,7 @@ def test_importing_is_cheap(module: str) -> None:
     code = (
         f"import sys, {module}; print([m for m in ('torch', 'cv2', 'scipy') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "[]"

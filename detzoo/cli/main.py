@@ -53,11 +53,16 @@ app.command("quickstart")(quickstart)
 
 
 def main() -> None:
-    """Runs the command line. What a user can cause ends in one paragraph and exit code 2."""
+    """The program: sets up its process, which a library must not, and runs the command line."""
     # Read when torch is imported. Threads that wait for each other actively make a step on the CPU
     # eight times slower as soon as another process, such as a loader's worker, wants a core.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     _keep_freed_memory()
+    run()
+
+
+def run() -> None:
+    """Runs the command line. What a user can cause ends in one paragraph and exit code 2."""
     try:
         app()
     except UserError as error:

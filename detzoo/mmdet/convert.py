@@ -172,8 +172,10 @@ def _drop_copied_settings(model: dict[str, Any]) -> None:
 def _check_names(config: Mapping[str, Any], source: str) -> None:
     """A misspelt section would pass for one of the author's own variables."""
     for name in config:
+        if name in SECTIONS:
+            continue
         near = difflib.get_close_matches(name, SECTIONS, n=1, cutoff=0.85)
-        if near and name not in SECTIONS and near[0] not in config:
+        if near and near[0] not in config:
             raise ConfigError(f"{source}: {name}: did you mean {near[0]!r}? No section has it.")
 
 

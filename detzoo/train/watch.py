@@ -33,7 +33,11 @@ class NonFiniteLossError(UserError):
 
 
 class Interrupt:
-    """Turns the first Ctrl-C inside a ``with`` block into a request; the second one interrupts."""
+    """Turns the first Ctrl-C inside a ``with`` block into a request; the second one interrupts.
+
+    A process that was started with the signal ignored keeps ignoring it: so do shells start jobs in
+    the background of a script, whose Ctrl-C is meant for the job in the foreground.
+    """
 
     def __init__(self, announce: Callable[[str], None]) -> None:
         self.requested = False
@@ -42,7 +46,8 @@ class Interrupt:
         self._previous: Any = None
 
     def __enter__(self) -> Interrupt:
-        if threading.current_thread() is threading.main_thread():
+        is_ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        if threading.current_thread() is threading.main_thread() and not is_ignored:
             self._previous = signal.signal(signal.SIGINT, self._handle)
         return self
 

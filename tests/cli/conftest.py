@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from detzoo.checkpoint import Checkpoint, save
-from detzoo.cli.main import main
+from detzoo.cli.main import run as run_command_line
 from detzoo.config import to_dict
 from detzoo.data.transforms import Pad, Resize
 from detzoo.experiment import Experiment
@@ -45,7 +45,7 @@ def detzoo(
         monkeypatch.setattr(sys, "argv", ["detzoo", *map(str, arguments)])
         code = 0
         try:
-            main()
+            run_command_line()
         except SystemExit as stop:
             code = int(stop.code or 0)
         captured = capsys.readouterr()

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +18,7 @@ from tests.cli.conftest import Run, assert_refused
 
 COMMANDS = ("train", "test", "predict", "evaluate", "models", "config", "env", "quickstart")
 R50 = "retinanet_r50_fpn_1x_coco"
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -40,11 +43,46 @@ def test_a_mistyped_command(detzoo: Run) -> None:
 
 def test_as_a_program() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "detzoo", "config", "nothing"], capture_output=True, text=True
+        [sys.executable, "-m", "detzoo", "config", "nothing"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 2
     assert done.stderr.startswith("error: no model is called 'nothing'")
     assert "Traceback" not in done.stderr
+
+
+# In place of a command: prints how many of 64 MB it still holds when they are freed.
+PROBE = """
+import resource, numpy, detzoo.cli.main
+
+def held():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+def command():
+    before = held()
+    numpy.ones(2**23)
+    print((held() - before) // 10**6)
+
+detzoo.cli.main.app = command
+detzoo.cli.main.{function}()
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="sets nothing elsewhere")
+def test_the_program_keeps_freed_memory_and_nothing_else_does() -> None:
+    """Tests call ``run`` in their own process."""
+    kept = {}
+    settings = ("MALLOC_", "GLIBC_TUNABLES")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(settings)}
+    for function in ("main", "run"):
+        command = [sys.executable, "-c", PROBE.format(function=function)]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True)
+        kept[function] = int(done.stdout)
+    assert kept["main"] > 60
+    assert kept["run"] < 10
 
 
 # ------------------------------------------------------------------------------------- models

@@ -16,6 +16,7 @@ from tests.detectors import dense_models, models
 from tests.detectors.test_edge_cases import TARGETS, assert_every_parameter_learns
 from tests.detectors.test_overfit import scenes
 from tests.detectors.waiting import Waiting
+from tests.marks import ON_CI
 
 
 def build(name: str) -> Detector:
@@ -127,11 +128,19 @@ STEPS = {"foveabox-align": 160, "autoassign": 220, "yolof": 220, "free_anchor": 
 RATES = {"gfl": 4e-3, "yolof": 4e-3}
 
 
-# Variants of a family take minutes together and seldom fail alone.
-BY_HEART = [
-    pytest.param(name, marks=[pytest.mark.slow] if "-" in name else [])
-    for name in dense_models.NAMES
-]
+# One with points and centerness, one with distributions, one with anchors that chooses its own
+# samples. The steps of all others are tested above; that they learn takes a minute together.
+BY_DEFAULT = ("fcos", "gfl", "free_anchor")
+
+
+def marks(name: str) -> tuple[pytest.MarkDecorator, ...]:
+    if name in BY_DEFAULT:
+        return ()
+    # Variants of a family take minutes together and seldom fail alone.
+    return (pytest.mark.slow,) if "-" in name else ON_CI
+
+
+BY_HEART = [pytest.param(name, marks=marks(name)) for name in dense_models.NAMES]
 
 
 @pytest.mark.parametrize("name", BY_HEART)

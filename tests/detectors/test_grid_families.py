@@ -11,6 +11,7 @@ from detzoo.ops.boxes import pairwise_iou
 from tests.detectors import grid_models, models
 from tests.detectors.test_edge_cases import TARGETS, assert_every_parameter_learns
 from tests.detectors.test_overfit import scenes
+from tests.marks import ON_CI
 
 
 def build(name: str) -> Detector:
@@ -84,10 +85,10 @@ RATES = {"yolox": 5e-3}
 
 
 LEARNERS = [
-    "ssd",
     "yolov3",
-    "yolox",
     "centernet",
+    pytest.param("ssd", marks=ON_CI),
+    pytest.param("yolox", marks=ON_CI),
     pytest.param("cornernet", marks=pytest.mark.slow),
     pytest.param("centripetalnet", marks=pytest.mark.slow),
 ]

@@ -14,6 +14,7 @@ from detzoo.heads.roi.box_head import BoxHeadConfig
 from detzoo.ops.boxes import pairwise_iou
 from detzoo.structures import BitmapMasks, Detections, ImageBatch, ImageInfo, Targets
 from tests.detectors import models
+from tests.marks import ON_CI
 
 SIZE = (64, 64)
 COLOURS = torch.tensor([[2.0, -1.0, -1.0], [-1.0, 2.0, -1.0], [-1.0, -1.0, 2.0]])
@@ -73,7 +74,9 @@ def detect(model: Detector) -> list[Detections]:
         return model(scenes()[0])
 
 
-@pytest.mark.parametrize("name", ["retinanet", "faster_rcnn", "mask_rcnn"])
+@pytest.mark.parametrize(
+    "name", ["retinanet", "mask_rcnn", pytest.param("faster_rcnn", marks=ON_CI)]
+)
 def test_detector(name: str) -> None:
     model, losses = learn(name)
     images, targets = scenes()

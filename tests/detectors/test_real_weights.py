@@ -44,6 +44,8 @@ def test_average_precision_is_that_of_mmdetection() -> None:
     assert average_precision("fp32") == pytest.approx((0.2767, 0.4378), abs=1e-3)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_bf16_is_as_precise() -> None:
     assert average_precision("bf16")[0] == pytest.approx(average_precision("fp32")[0], abs=2e-3)
 

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
+
+import detzoo
+
+# Its own folder: any other folder may have the name of the package, such as that of a clone.
+PACKAGE = Path(detzoo.__file__).parent
 
 # Their results have a size, or a value, that the host must know.
 WAITS = (
@@ -52,5 +58,5 @@ class Waiting(TorchDispatchMode):
 def _own_frame() -> traceback.FrameSummary:
     """The line of detzoo that is at work, or the nearest to it."""
     frames = traceback.extract_stack()
-    own = [frame for frame in frames if "/detzoo/" in frame.filename]
+    own = [frame for frame in frames if Path(frame.filename).is_relative_to(PACKAGE)]
     return (own or frames)[-1]

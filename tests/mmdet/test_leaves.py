@@ -14,6 +14,7 @@ from detzoo.mmdet import experiment_of, read_config
 from detzoo.mmdet.adapters.recipe import HOOKS_WITHOUT_EFFECT
 from detzoo.mmdet.convert import SECTIONS
 from detzoo.mmdet.node import WITHOUT_EFFECT
+from tests.meta import on_meta
 from tests.mmdet.published import published_configs
 from tests.mmdet.test_equality import CONTRADICTORY, OWN_FAMILIES
 
@@ -80,7 +81,9 @@ def test_every_setting_counts(file: str) -> None:
     lost = []
     for path in settings(config):
         try:
-            if experiment_of(changed(config, path), file) == before:
+            with on_meta():  # many settings are those of a backbone, which is built
+                after = experiment_of(changed(config, path), file)
+            if after == before:
                 lost.append(".".join(map(str, path)))
         except ConfigError:
             pass

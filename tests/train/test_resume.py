@@ -107,6 +107,7 @@ def interrupting(data: DetectionDataset, calls: int) -> DetectionDataset:
     return Interrupting(**fields)
 
 
+@pytest.mark.usefixtures("foreground")
 def test_ctrl_c_finishes_the_step_and_says_how_to_go_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

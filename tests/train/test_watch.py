@@ -80,6 +80,7 @@ def test_no_weight_changes_from_a_bad_loss_on(tmp_path: Path, config: OptimizerC
         watch.check()
 
 
+@pytest.mark.usefixtures("foreground")
 def test_the_first_ctrl_c_asks_and_the_second_interrupts() -> None:
     said: list[str] = []
     with Interrupt(said.append) as interrupt:
@@ -90,3 +91,15 @@ def test_the_first_ctrl_c_asks_and_the_second_interrupts() -> None:
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.usefixtures("foreground")
+def test_in_the_background_ctrl_c_is_for_others() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    said: list[str] = []
+    with Interrupt(said.append) as interrupt:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    assert not interrupt.requested
+    assert said == []
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN

@@ -16,6 +16,8 @@ from detzoo.weights.download import DownloadError, download
 from tests.weights import server as behave
 from tests.weights.server import CONTENT, NAME, Server, running
 
+ROOT = Path(__file__).parents[2]
+
 
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,7 +216,9 @@ def test_processes_at_once(server: Server, tmp_path: Path) -> None:
     )
     arguments = [sys.executable, "-c", code, f"{server.address}/{NAME}", str(tmp_path / NAME)]
     started = [
-        subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
         for _ in range(2)
     ]
     outcomes = [process.communicate(timeout=60) for process in started]
@@ -224,6 +228,7 @@ def test_processes_at_once(server: Server, tmp_path: Path) -> None:
     assert len(server.requests) == 1
 
 
+@pytest.mark.usefixtures("foreground")
 def test_an_interruption_leaves_what_there_is(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

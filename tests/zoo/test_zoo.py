@@ -5,13 +5,13 @@ import re
 from pathlib import Path
 
 import pytest
-import torch
 
 from detzoo import zoo
 from detzoo.catalog import config_classes
 from detzoo.config import check, from_dict, to_dict
 from detzoo.errors import UserError
 from detzoo.zoo.entry import Entry
+from tests.meta import on_meta
 from tests.shared import shared
 
 # Two configurations for other hardware.
@@ -37,7 +37,7 @@ def test_entry(entry: Entry) -> None:
     assert experiment.model.is_class_agnostic is (
         len(experiment.class_names) == 1 and "rpn" in entry.name
     )
-    with torch.device("meta"):
+    with on_meta():
         model = experiment.build_model()
     assert model.config == experiment.model
     assert entry.parameters == sum(parameter.numel() for parameter in model.parameters())
