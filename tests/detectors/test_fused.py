@@ -17,6 +17,8 @@ from detzoo.structures import BitmapMasks, Detections, ImageBatch, ImageInfo, Ta
 from tests.parity.double import float64
 
 SIZE = 128
+# Beside the classes' own: what says that there is an object, and where its mask is.
+DECISIVE = ("conv_obj", "conv_mask_list", "_heat.", "conv_pred", "fc_cls")
 
 
 def images() -> ImageBatch:
@@ -86,8 +88,8 @@ def detector(case: Case) -> Detector:
     experiment = narrowed(case, scenes=2, steps=2, batch=2, augment=False)
     model = build_narrow(experiment).double().to(memory_format=torch.channels_last)
     for name, parameter in model.named_parameters():
-        if name in model.class_parameters():
-            nn.init.normal_(parameter, std=0.3 if parameter.ndim > 1 else 0.0)
+        if name in model.class_parameters() or any(part in name for part in DECISIVE):
+            nn.init.normal_(parameter, std=1.0 if parameter.ndim > 1 else 0.0)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.weight, 0.5, 1.0)

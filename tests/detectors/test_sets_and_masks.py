@@ -20,6 +20,7 @@ from detzoo.heads.query.detr import DETRHeadConfig, TransformerConfig
 from detzoo.heads.query.dynamic import DynamicMaskHeadConfig, InteractionHeadConfig
 from detzoo.heads.query.learned_proposals import LearnedProposalsConfig
 from detzoo.heads.query.sparse_roi import SparseRoIHeadConfig
+from detzoo.layers.fusion import fuse
 from detzoo.layers.norm import GroupNorm
 from detzoo.necks.channel_mapper import ChannelMapperConfig
 from detzoo.necks.fpn import FPNConfig
@@ -146,7 +147,7 @@ def test_inference(name: str) -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_images_do_not_depend_on_their_neighbours(name: str) -> None:
     """The same detections alone and in a batch; padding is the batch's in both."""
-    model = certain(build(name))
+    model = fuse(certain(build(name)))
     both = models.images(2)
     with torch.no_grad():
         together = model(both)

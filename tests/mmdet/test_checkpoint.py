@@ -25,7 +25,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_a_checkpoint_alone_is_a_detector(file: Path) -> None:
-    detector = detzoo.load(file, device="cpu")
+    detector = detzoo.load(file, device="cpu", fused=False)
     assert detector.class_names == CLASSES
     assert detector.experiment == experiment_of(CONFIG, "test")
     loaded = detector.model.state_dict()

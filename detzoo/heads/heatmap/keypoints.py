@@ -76,7 +76,8 @@ def draw_bumps(
     reach = radius[:, None]
     inside = (x.abs() <= reach)[:, None] & (y.abs() <= reach)[:, :, None]
     bumps = (-distance / (2 * sigma.square())).exp() * inside
-    return maps.scatter_reduce(0, labels[:, None, None].expand_as(bumps), bumps, "amax")
+    index = labels[:, None, None].expand_as(bumps)
+    return maps.scatter_reduce(0, index, bumps.to(maps), "amax")
 
 
 def at_cells(cells: Tensor, values: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:

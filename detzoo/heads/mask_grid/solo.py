@@ -16,6 +16,7 @@ from detzoo.heads.mask_grid.base import (
     initialise,
     tower,
 )
+from detzoo.layers.fusion import FusedConv2d, can_fuse, has_hooks
 
 
 @config
@@ -53,10 +54,17 @@ class SOLOHead(MaskGridHead[Tensor]):
     def masks(
         self, maps: Tensor, level: int, image: int, cells: Tensor, size: tuple[int, int] | None
     ) -> Tensor:
-        layer = self.conv_mask_list[level]
-        kernels, bias = layer.get_parameter("weight")[cells], layer.get_parameter("bias")[cells]
-        logits = F.linear(maps[image].movedim(0, -1), kernels.flatten(1), bias).movedim(-1, 0)
+        logits = _some_outputs(self.conv_mask_list[level], maps[image], cells)
         masks = logits.float().sigmoid()
         if size is None:
             return masks
         return F.interpolate(masks[:, None], size, mode="bilinear")[:, 0]
+
+
+def _some_outputs(layer: nn.Module, x: Tensor, outputs: Tensor) -> Tensor:
+    """Channels ``outputs`` (N,) of what a 1x1 convolution returns for x (C, H, W) -> (N, H, W)."""
+    if not (can_fuse(layer) or (isinstance(layer, FusedConv2d) and not has_hooks(layer))):
+        return layer(x[None])[0, outputs]
+    assert layer.bias is not None
+    kernels, bias = layer.weight[outputs].flatten(1), layer.bias[outputs]
+    return F.linear(x.movedim(0, -1), kernels, bias).movedim(-1, 0)
