@@ -59,7 +59,7 @@ ENLARGED = {
 CASES: tuple[Case, ...] = (
     Case("rpn", "rpn_r50_fpn_1x_coco", "proposals", settings=ONE_PER_OBJECT, batch=8, steps=400),
     Case("faster_rcnn", "faster_rcnn_r50_fpn_1x_coco", BOXES),
-    Case("mask_rcnn", "mask_rcnn_r50_fpn_1x_coco", MASKS),
+    Case("mask_rcnn", "mask_rcnn_r50_fpn_1x_coco", MASKS, steps=200),
     Case("retinanet", "retinanet_r50_fpn_1x_coco", ANCHORS, lr=0.04, batch=8, steps=320),
     Case("cascade_rcnn", "cascade_mask_rcnn_r50_fpn_1x_coco", CASCADE_MASKS, steps=240),
     Case("libra_rcnn", "libra_faster_rcnn_r50_fpn_1x_coco", BOXES),
