@@ -57,14 +57,14 @@ ENLARGED = {
 }
 
 CASES: tuple[Case, ...] = (
-    Case("rpn", "rpn_r50_fpn_1x_coco", "proposals", settings=ONE_PER_OBJECT, batch=8, steps=240),
+    Case("rpn", "rpn_r50_fpn_1x_coco", "proposals", settings=ONE_PER_OBJECT, batch=8, steps=400),
     Case("faster_rcnn", "faster_rcnn_r50_fpn_1x_coco", BOXES),
-    Case("mask_rcnn", "mask_rcnn_r50_fpn_1x_coco", MASKS),
+    Case("mask_rcnn", "mask_rcnn_r50_fpn_1x_coco", MASKS, steps=200),
     Case("retinanet", "retinanet_r50_fpn_1x_coco", ANCHORS, lr=0.04, batch=8, steps=320),
     Case("cascade_rcnn", "cascade_mask_rcnn_r50_fpn_1x_coco", CASCADE_MASKS, steps=240),
     Case("libra_rcnn", "libra_faster_rcnn_r50_fpn_1x_coco", BOXES),
     Case("fcos", "fcos_r50_caffe_fpn_gn-head_1x_coco", POINTS, batch=8, steps=240),
-    Case("guided_anchoring", "ga_retinanet_r50_fpn_1x_coco", ANCHORS),
+    Case("guided_anchoring", "ga_retinanet_r50_fpn_1x_coco", ANCHORS, lr=0.02, steps=300),
     Case("htc", "htc_r50_fpn_1x_coco", CASCADE_MASKS, steps=240),
     Case("nas_fpn", "retinanet_r50_nasfpn_crop640_50e_coco", ANCHORS, batch=8, steps=240),
     Case("atss", "atss_r50_fpn_1x_coco", ANCHORS, batch=8, steps=240),
@@ -91,7 +91,7 @@ CASES: tuple[Case, ...] = (
         steps=240,
     ),
     Case("yolo", "yolov3_d53_mstrain-416_273e_coco", YOLO, batch=8, steps=240),
-    Case("yolox", "yolox_s_8x8_300e_coco", YOLO, lr=0.03, steps=300),
+    Case("yolox", "yolox_s_8x8_300e_coco", YOLO, batch=8, steps=400),
     Case(
         "centernet", "centernet_resnet18_dcnv2_140e_coco", "heatmap", lr=0.005, batch=8, steps=300
     ),
