@@ -35,9 +35,8 @@ def measure_complexity(model: Detector, height: int, width: int) -> list[PartCom
     info = replace(ImageInfo.of((height, width)), padded_size=(height, width))
     batch = Batch(pixels, (info,))
     counter = _counter()
-    # Not in inference, where convolutions take forms that the counter does not know.
-    model = model.eval().requires_grad_(False)
-    with torch.enable_grad(), counter:
+    model = model.eval()
+    with torch.no_grad(), counter:
         model(model.preprocess(batch))
     counts = counter.get_flop_counts()
     root = type(model).__name__

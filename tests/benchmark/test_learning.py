@@ -12,6 +12,7 @@ from benchmarks.learning.heart import by_heart, is_known, learn_by_heart
 from benchmarks.learning.narrow import changes, narrow_experiment
 from detzoo import zoo
 from detzoo.config import leaves
+from tests.marks import ON_CI
 
 BY_NAME = {case.name: case for case in CASES}
 # A dense head with anchors and one with points, regions with masks, a cascade, queries, corners, a
@@ -28,8 +29,7 @@ KINDS = (
 )
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=ON_CI) for name in KINDS])
 def test_by_heart(name: str, tmp_path: Path) -> None:
     result = learn_by_heart(BY_NAME[name], tmp_path)
     assert is_known(result), {key: result[key] for key in ("box_ap50", "mask_ap50", "seconds")}
