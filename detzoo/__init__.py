@@ -12,12 +12,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from detzoo.checkpoints.catalog import import_modules
     from detzoo.data.locate import open_dataset
     from detzoo.errors import UserError
     from detzoo.experiment import Experiment
-    from detzoo.loading import list_models, load
-    from detzoo.predictor import Predictor
-    from detzoo.result import Result
+    from detzoo.inference.loading import list_models, load
+    from detzoo.inference.predictor import Predictor
+    from detzoo.inference.result import Result
     from detzoo.structures import Detections
     from detzoo.zoo import find
 
@@ -31,6 +32,7 @@ __all__ = [
     "UserError",
     "__version__",
     "find",
+    "import_modules",
     "list_models",
     "load",
     "open_dataset",
@@ -41,12 +43,13 @@ __all__ = [
 _HOMES = {
     "Detections": "detzoo.structures",
     "Experiment": "detzoo.experiment",
-    "Predictor": "detzoo.predictor",
-    "Result": "detzoo.result",
+    "Predictor": "detzoo.inference.predictor",
+    "Result": "detzoo.inference.result",
     "UserError": "detzoo.errors",
     "find": "detzoo.zoo",
-    "list_models": "detzoo.loading",
-    "load": "detzoo.loading",
+    "import_modules": "detzoo.checkpoints.catalog",
+    "list_models": "detzoo.inference.loading",
+    "load": "detzoo.inference.loading",
     "open_dataset": "detzoo.data.locate",
 }
 

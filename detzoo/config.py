@@ -12,7 +12,6 @@ import ast
 import dataclasses
 import difflib
 import functools
-import inspect
 import json
 import re
 import types
@@ -26,17 +25,27 @@ from detzoo.errors import ConfigError
 
 __all__ = [
     "ConfigError",
+    "UnknownTypeError",
     "check",
     "config",
-    "config_types",
     "diff",
     "from_dict",
+    "is_config",
     "leaves",
     "override",
     "to_dict",
+    "type_name",
 ]
 
 T = TypeVar("T")
+
+
+class UnknownTypeError(KeyError):
+    """A mapping of known classes has none of a name; ``advice`` continues that sentence."""
+
+    def __init__(self, name: str, advice: str) -> None:
+        super().__init__(name)
+        self.advice = advice
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
@@ -48,11 +57,26 @@ def config(cls: type[T]) -> type[T]:
     return made
 
 
+def is_config(cls: Any) -> bool:
+    """Whether ``cls`` is a class that can be part of a configuration."""
+    return isinstance(cls, type) and dataclasses.is_dataclass(cls)
+
+
+def type_name(cls: type) -> str:
+    """What a config class is called in files: ``Class`` if it is detzoo's own, otherwise
+    ``package.module:Class``."""
+    own = cls.__module__.startswith("detzoo.")
+    return cls.__name__ if own else f"{cls.__module__}:{cls.__qualname__}"
+
+
 def to_dict(value: Any) -> Any:
-    """The JSON form: a config becomes ``{"type": class name, **fields}``, a tuple a list."""
+    """The JSON form: a config becomes ``{"type": its name, **fields}``, a tuple a list.
+
+    See :func:`type_name`.
+    """
     if dataclasses.is_dataclass(value):
         fields = {f.name: to_dict(getattr(value, f.name)) for f in dataclasses.fields(value)}
-        return {"type": type(value).__name__, **fields}
+        return {"type": type_name(type(value)), **fields}
     if isinstance(value, tuple):
         return [to_dict(item) for item in value]
     return value
@@ -67,11 +91,15 @@ def from_dict(data: Any, known: Mapping[str, type], path: str = "") -> Any:
     if not isinstance(data, Mapping) or "type" not in data:
         raise ConfigError(f"{path or 'configuration'}: expected an object with a 'type'")
     name = data["type"]
-    if not isinstance(name, str) or name not in known:
-        raise ConfigError(
-            f"{path or 'configuration'}: unknown type {name!r}{_suggest(str(name), known)}"
-        )
-    cls = known[name]
+    where = path or "configuration"
+    try:
+        cls = known[name] if isinstance(name, str) else None
+    except UnknownTypeError as error:
+        raise ConfigError(f"{where}: unknown type {name!r}{error.advice}") from None
+    except KeyError:
+        cls = None
+    if cls is None:
+        raise ConfigError(f"{where}: unknown type {name!r}{_suggest(str(name), known)}")
     hints = _hints(cls)
     values = {}
     for key, item in data.items():
@@ -130,23 +158,6 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 def check(value: Any, known: Mapping[str, type]) -> None:
     """Raises :class:`ConfigError` when a field holds what its annotation does not allow."""
     from_dict(to_dict(value), known)
-
-
-def config_types(*modules: types.ModuleType) -> dict[str, type]:
-    """The config classes that ``modules`` define and that can be built, by name.
-
-    Two of the same name are an error.
-    """
-    found: dict[str, type] = {}
-    for module in modules:
-        for item in vars(module).values():
-            if not (isinstance(item, type) and dataclasses.is_dataclass(item)):
-                continue
-            if item.__module__ != module.__name__ or inspect.isabstract(item):
-                continue
-            if found.setdefault(item.__name__, item) is not item:
-                raise ConfigError(f"two config classes are called {item.__name__!r}")
-    return found
 
 
 # ------------------------------------------------------------------------------------ internals

@@ -1,24 +1,21 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
-import types
 from abc import ABC, abstractmethod
 from typing import Literal
 
 import pytest
 
-from detzoo import config as module
 from detzoo.config import (
     ConfigError,
     check,
     config,
-    config_types,
     diff,
     from_dict,
     leaves,
     override,
     to_dict,
+    type_name,
 )
 
 
@@ -71,7 +68,10 @@ class Model:
     note: str = ""
 
 
-KNOWN: dict[str, type] = {c.__name__: c for c in (Conv, MaxPool, ResNet, Model)}
+CLASSES = (Conv, MaxPool, ResNet, Model)
+# By short names as detzoo's own have, and by those that classes of others have.
+KNOWN: dict[str, type] = {c.__name__: c for c in CLASSES}
+KNOWN |= {type_name(c): c for c in CLASSES}
 
 
 def fails(function: object, *args: object) -> str:
@@ -100,16 +100,21 @@ def test_a_field_called_type_would_clash_with_the_saved_form() -> None:
 
 def test_saved_form() -> None:
     assert to_dict(Model(layers=(MaxPool(),), note="x")) == {
-        "type": "Model",
+        "type": "tests.test_config:Model",
         "backbone": {
-            "type": "ResNet",
+            "type": "tests.test_config:ResNet",
             "depth": 50,
             "style": "pytorch",
-            "stem": {"type": "Conv", "channels": 64, "kernel": 3, "stride": [1, 1]},
+            "stem": {
+                "type": "tests.test_config:Conv",
+                "channels": 64,
+                "kernel": 3,
+                "stride": [1, 1],
+            },
             "frozen_stages": 1,
             "pretrained": None,
         },
-        "layers": [{"type": "MaxPool"}],
+        "layers": [{"type": "tests.test_config:MaxPool"}],
         "rate": 0.5,
         "limit": None,
         "scales": [1.0, 2.0],
@@ -358,31 +363,3 @@ def test_every_leaf_can_be_overridden_with_its_own_text() -> None:
     for path, value in leaves(model):
         text = str(to_dict(value)) if dataclasses.is_dataclass(value) else repr(value)
         assert override(model, path, text, KNOWN) == model, path
-
-
-# -------------------------------------------------------------------------------- config_types
-
-
-def make_module(name: str, *classes: type) -> types.ModuleType:
-    made = types.ModuleType(name)
-    for cls in classes:
-        setattr(made, cls.__name__, cls)
-    return made
-
-
-def test_config_types_lists_the_concrete_classes_a_module_defines() -> None:
-    here = sys.modules[__name__]
-    found = config_types(here, module)
-    assert set(found) == {"Conv", "MaxPool", "ResNet", "Model"}
-    assert found["Conv"] is Conv
-
-
-def test_config_types_leaves_out_what_a_module_imports() -> None:
-    assert config_types(make_module("elsewhere", Conv)) == {}
-
-
-def test_two_classes_of_one_name_are_an_error() -> None:
-    first, second = (dataclasses.make_dataclass("Same", []) for _ in range(2))
-    first.__module__, second.__module__ = "one", "two"
-    with pytest.raises(ConfigError, match="two config classes are called 'Same'"):
-        config_types(make_module("one", first), make_module("two", second))

@@ -13,7 +13,7 @@ from benchmarks.learning.families import Case
 from benchmarks.learning.narrow import narrow_experiment
 from benchmarks.learning.widths import build_narrow
 from detzoo import zoo
-from detzoo.catalog import config_classes
+from detzoo.checkpoints.catalog import config_classes
 from detzoo.config import override
 from detzoo.data.dataset import DetectionDataset
 from detzoo.data.loader import build_loader

@@ -10,6 +10,7 @@ import typer
 
 from detzoo.cli.common import (
     Device,
+    Imports,
     JsonFile,
     Precision,
     Settings,
@@ -66,6 +67,7 @@ def inference(
         bool, typer.Option("--compile", help="Compile backbone and neck (torch.compile).")
     ] = False,
     settings: Settings = None,
+    imports: Imports = None,
     device: Device = None,
     json_file: JsonFile = None,
 ) -> None:
@@ -87,7 +89,7 @@ def inference(
     from detzoo.benchmark.machine import describe_machine
     from detzoo.devices import check_precision, resolve_device
     from detzoo.files import write_json
-    from detzoo.inputs import find_files
+    from detzoo.inference.inputs import find_files
 
     computes_in = check_precision(precision or "fp32")
     if len(set(names)) < len(names):
@@ -163,6 +165,7 @@ def training(
     workers: Annotated[int | None, typer.Option(min=0, help="Processes that load images.")] = None,
     precision: Annotated[str | None, typer.Option(help="fp32, bf16 or fp16.")] = None,
     settings: Settings = None,
+    imports: Imports = None,
     device: Device = None,
     json_file: JsonFile = None,
 ) -> None:
@@ -243,6 +246,7 @@ def loader(
     ] = None,
     workers: Annotated[int | None, typer.Option(min=0, help="Processes that load images.")] = None,
     settings: Settings = None,
+    imports: Imports = None,
     device: Device = None,
     json_file: JsonFile = None,
 ) -> None:
@@ -299,7 +303,7 @@ def _subject(
 ) -> Subject:
     """The model called ``name``: with its own weights if it is a checkpoint, else random ones."""
     from detzoo.benchmark.inference import Subject
-    from detzoo.loading import is_checkpoint_path, load
+    from detzoo.inference.loading import is_checkpoint_path, load
 
     if (weights is not None or is_checkpoint_path(name)) and not settings:
         predictor = load(name, weights, device, fused=False)

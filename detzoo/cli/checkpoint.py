@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from detzoo.cli.common import Imports
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -18,6 +20,7 @@ def checkpoint(
     keys: Annotated[
         bool, typer.Option("--keys", help="Also list every tensor, with its shape and type.")
     ] = False,
+    imports: Imports = None,
 ) -> None:
     """Show what a file of weights is: who wrote it, its classes, its tensors.
 
@@ -50,7 +53,7 @@ def checkpoint(
 
 def _describe(content: Any, file: Path) -> tuple[dict[str, str], Mapping[str, Tensor]]:
     """Facts in words, and the tensors."""
-    from detzoo.checkpoint import is_ours, listed, read, read_weights
+    from detzoo.checkpoints.checkpoint import is_ours, listed, read, read_weights
     from detzoo.mmdet.checkpoint import interpret, is_v2
 
     if is_v2(content):

@@ -27,6 +27,17 @@ Settings = Annotated[
         show_default=False,
     ),
 ]
+
+
+def _import_modules(names: list[str] | None) -> list[str] | None:
+    """Before a command runs."""
+    if names:
+        from detzoo.checkpoints.catalog import import_modules
+
+        import_modules(names)
+    return names
+
+
 Device = Annotated[
     str | None,
     typer.Option(help="cpu, cuda, cuda:1, mps. Default: a GPU where there is one."),
@@ -42,6 +53,15 @@ TtaScales = Annotated[
 TtaFlip = Annotated[
     bool,
     typer.Option("--tta-flip", help="Also look at the mirrored image and merge what is found."),
+]
+Imports = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--import",
+        metavar="MODULE",
+        callback=_import_modules,
+        help="Import a module whose config classes the model is made of.",
+    ),
 ]
 Precision = Annotated[
     str | None,
@@ -63,7 +83,7 @@ JsonFile = Annotated[
 
 def find_experiment(source: str, settings: Sequence[str] | None = None) -> Experiment:
     """The experiment of a zoo name, a checkpoint or a configuration file, and ``--set``."""
-    from detzoo import loading
+    from detzoo.inference import loading
 
     experiment = loading.find_experiment(source)
     for setting in settings or ():
@@ -73,7 +93,7 @@ def find_experiment(source: str, settings: Sequence[str] | None = None) -> Exper
 
 def apply_setting(experiment: Experiment, setting: str) -> Experiment:
     """``experiment`` with ``path=value`` applied."""
-    from detzoo.catalog import config_classes
+    from detzoo.checkpoints.catalog import config_classes
     from detzoo.config import override
 
     path, equals, value = setting.partition("=")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from detzoo.cli.common import JsonFile, Settings, find_experiment
+from detzoo.cli.common import Imports, JsonFile, Settings, find_experiment
 
 
 def complexity(
@@ -15,6 +15,7 @@ def complexity(
         tuple[int, int], typer.Option(metavar="HEIGHT WIDTH", help="Of the network input.")
     ] = (800, 1333),
     settings: Settings = None,
+    imports: Imports = None,
     json_file: JsonFile = None,
 ) -> None:
     """Count the parameters and floating-point operations of a model, part by part.

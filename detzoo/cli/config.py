@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from detzoo.cli.common import Settings, find_experiment
+from detzoo.cli.common import Imports, Settings, find_experiment
 
 
 def config(
@@ -19,6 +19,7 @@ def config(
         ),
     ],
     settings: Settings = None,
+    imports: Imports = None,
     diff: Annotated[
         str | None,
         typer.Option(metavar="OTHER", help="Show only what differs from this other one."),

@@ -51,7 +51,7 @@ def import_mmdet(
 
       detzoo import-mmdet my_retinanet.py -o my_retinanet.json
     """
-    from detzoo import checkpoint as checkpoints
+    from detzoo.checkpoints import checkpoint as checkpoints
     from detzoo.config import to_dict
     from detzoo.files import write_json
     from detzoo.mmdet import read_experiment
@@ -119,7 +119,7 @@ def _fitting_weights(experiment: Experiment, file: Path) -> tuple[Experiment, Ma
 
     Raises :class:`CheckpointError` where they are for another model or for other classes.
     """
-    from detzoo import checkpoint
+    from detzoo.checkpoints import checkpoint
 
     given = checkpoint.read_weights(file)
     named = given.class_names

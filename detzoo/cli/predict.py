@@ -12,6 +12,7 @@ import typer
 from detzoo.cli.common import (
     Device,
     Fuse,
+    Imports,
     JsonFile,
     Precision,
     TtaFlip,
@@ -24,7 +25,7 @@ from detzoo.errors import ConfigError, DataError
 if TYPE_CHECKING:
     import numpy as np
 
-    from detzoo.result import Result
+    from detzoo.inference.result import Result
 
 
 def predict(
@@ -59,6 +60,7 @@ def predict(
     precision: Precision = None,
     fuse: Fuse = True,
     device: Device = None,
+    imports: Imports = None,
 ) -> None:
     """Find objects in images and videos; draw them and write them as JSON.
 
@@ -76,9 +78,9 @@ def predict(
 
     from detzoo.devices import check_precision
     from detzoo.files import write_json
-    from detzoo.inputs import find_files, is_video
-    from detzoo.loading import load
-    from detzoo.predictor import Predictor
+    from detzoo.inference.inputs import find_files, is_video
+    from detzoo.inference.loading import load
+    from detzoo.inference.predictor import Predictor
 
     files = [file for item in inputs for file in find_files(item)]
     folder = out if out is not None else next_folder(Path("runs"), "predict")
@@ -111,7 +113,7 @@ def predict(
 
 def _target_names(files: list[Path], folder: Path) -> dict[Path, Path]:
     """A file of its own in ``folder`` for each input, and never the input itself."""
-    from detzoo.inputs import is_video
+    from detzoo.inference.inputs import is_video
 
     inputs = {file.resolve() for file in files}
     targets: dict[Path, Path] = {}

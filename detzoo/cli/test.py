@@ -11,6 +11,7 @@ import typer
 from detzoo.cli.common import (
     Device,
     Fuse,
+    Imports,
     JsonFile,
     Precision,
     TtaFlip,
@@ -23,7 +24,7 @@ from detzoo.errors import CheckpointError, ConfigError
 
 if TYPE_CHECKING:
     from detzoo.data.dataset import DetectionDataset
-    from detzoo.predictor import Predictor
+    from detzoo.inference.predictor import Predictor
 
 METRICS = ("coco", "lvis", "voc", "voc07", "cityscapes")
 
@@ -78,6 +79,7 @@ def measure(
     precision: Precision = None,
     fuse: Fuse = True,
     device: Device = None,
+    imports: Imports = None,
 ) -> None:
     """Evaluate a model on data. Classes meet by name.
 
@@ -100,7 +102,7 @@ def measure(
     from detzoo.evaluate import default_evaluators, detect, score, write_results
     from detzoo.evaluate.ground_truth import GroundTruth
     from detzoo.files import write_json
-    from detzoo.loading import load
+    from detzoo.inference.loading import load
 
     if metric is not None and metric not in METRICS:
         raise ConfigError(f"--metric {metric}: is not one of {', '.join(METRICS)}")

@@ -14,6 +14,7 @@ import typer
 from detzoo.cli.common import (
     Device,
     Fuse,
+    Imports,
     Settings,
     find_experiment,
     is_first_process,
@@ -25,12 +26,12 @@ from detzoo.cli.common import (
 from detzoo.errors import ConfigError
 
 if TYPE_CHECKING:
+    from detzoo.checkpoints.transfer import ClassTransfer
     from detzoo.data.dataset import DetectionDataset
     from detzoo.detectors.base import Detector
     from detzoo.experiment import Experiment
     from detzoo.train.loop import TrainingResult
     from detzoo.train.validation import EarlyStopping
-    from detzoo.transfer import ClassTransfer
 
 RUNS = Path("runs")
 
@@ -84,6 +85,7 @@ def train(
         typer.Option("--from-scratch", help="Start without pretrained weights; nothing is frozen."),
     ] = False,
     settings: Settings = None,
+    imports: Imports = None,
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Stretches the schedule to so many epochs.")
     ] = None,
@@ -292,11 +294,12 @@ def _initial_model(experiment: Experiment, weights: Path | None, resume: bool) -
     """The detector with the weights that training starts from."""
     import torch
 
-    from detzoo import checkpoint, zoo
+    from detzoo import zoo
     from detzoo.backbones.pretrained import find_pretrained
     from detzoo.backbones.timm import SCHEME
-    from detzoo.loading import find_published
-    from detzoo.transfer import initialise, initialise_backbone
+    from detzoo.checkpoints import checkpoint
+    from detzoo.checkpoints.transfer import initialise, initialise_backbone
+    from detzoo.inference.loading import find_published
 
     pretrained = experiment.model.backbone.pretrained_name
     source: Path | None = weights

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from detzoo import zoo
-from detzoo.catalog import config_classes
+from detzoo.checkpoints.catalog import config_classes
 from detzoo.config import check
 from detzoo.errors import ConfigError
 from detzoo.experiment import DataConfig, Experiment

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from detzoo.backbones.base import BackboneConfig
-from detzoo.catalog import config_classes
+from detzoo.checkpoints.catalog import config_classes
 from detzoo.config import check
 from detzoo.mmdet.node import Node
 from detzoo.necks.base import NeckConfig

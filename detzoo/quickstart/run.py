@@ -18,8 +18,8 @@ from detzoo.errors import ConfigError
 from detzoo.evaluate import Metrics, default_evaluators, evaluate
 from detzoo.evaluate.ground_truth import GroundTruth
 from detzoo.files import write_json
-from detzoo.loading import load
-from detzoo.predictor import Predictor
+from detzoo.inference.loading import load
+from detzoo.inference.predictor import Predictor
 from detzoo.quickstart.model import experiment
 from detzoo.quickstart.report import Picture, write_report
 from detzoo.quickstart.scenes import write_scenes

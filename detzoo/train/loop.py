@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from detzoo.architecture import architecture_of
+from detzoo.checkpoints.architecture import architecture_of
 from detzoo.config import ConfigError, to_dict
 from detzoo.data.dataset import DetectionDataset
 from detzoo.data.loader import Loader, build_loader

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from detzoo import checkpoint
-from detzoo.architecture import Architecture, architecture, changed_modules
-from detzoo.checkpoint import Checkpoint
+from detzoo.checkpoints import checkpoint
+from detzoo.checkpoints.architecture import Architecture, architecture, changed_modules
+from detzoo.checkpoints.checkpoint import Checkpoint
 from detzoo.config import diff
 from detzoo.errors import CheckpointError
 from detzoo.experiment import Experiment

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from detzoo.checkpoint import save_atomically
+from detzoo.checkpoints.checkpoint import save_atomically
 from detzoo.errors import UserError
 from detzoo.structures import Batch
 from detzoo.train.distributed import Processes

@@ -13,8 +13,8 @@ from torch import Tensor
 from detzoo.backbones.mobilenet_v2 import MobileNetV2Config
 from detzoo.backbones.other_names import to_backbone_names
 from detzoo.backbones.resnet import ResNetConfig
+from detzoo.checkpoints.transfer import initialise_backbone
 from detzoo.layers.norm import BatchNorm
-from detzoo.transfer import initialise_backbone
 
 
 def resnet_state() -> dict[str, Tensor]:

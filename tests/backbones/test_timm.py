@@ -7,12 +7,12 @@ import torch
 
 from detzoo.backbones.pretrained import pixels_of
 from detzoo.backbones.timm import TimmBackbone, TimmConfig, timm_weights
+from detzoo.checkpoints.transfer import initialise_backbone
 from detzoo.config import ConfigError
 from detzoo.detectors.single_stage import SingleStageConfig
 from detzoo.errors import CheckpointError
 from detzoo.heads.dense.retina import RetinaHeadConfig
 from detzoo.necks.fpn import FPNConfig
-from detzoo.transfer import initialise_backbone
 
 timm = pytest.importorskip("timm")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from detzoo.checkpoint import Checkpoint, save
+from detzoo.checkpoints.checkpoint import Checkpoint, save
 from detzoo.cli.main import run as run_command_line
 from detzoo.config import to_dict
 from detzoo.data.transforms import Pad, Resize

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from detzoo.benchmark.loading import measure_steps
-from detzoo.catalog import config_classes
+from detzoo.checkpoints.catalog import config_classes
 from detzoo.config import from_dict
 from detzoo.data.locate import open_dataset
 from tests.cli.conftest import Run, assert_refused

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import torch
 
-from detzoo.catalog import config_classes
-from detzoo.checkpoint import read
+from detzoo.checkpoints.catalog import config_classes
+from detzoo.checkpoints.checkpoint import read
 from detzoo.config import from_dict
 from detzoo.mmdet import read_experiment
 from tests.cli.conftest import Run, assert_refused

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from detzoo import zoo
-from detzoo.catalog import config_classes
+from detzoo.checkpoints.catalog import config_classes
 from detzoo.cli import env
 from detzoo.cli.common import apply_setting, find_experiment
 from detzoo.config import from_dict

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from detzoo import checkpoint
+from detzoo.checkpoints import checkpoint
 from detzoo.quickstart.scenes import CLASSES
 from tests.cli.conftest import Run, assert_refused
 from tests.mmdet.config_dump import dump

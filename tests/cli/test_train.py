@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from detzoo import checkpoint
+from detzoo.checkpoints import checkpoint
 from detzoo.cli.train import _resume_command
 from detzoo.detectors.single_stage import SingleStageConfig
 from detzoo.quickstart.scenes import CLASSES

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from detzoo import checkpoint
-from detzoo.checkpoint import Checkpoint
+from detzoo.checkpoints import checkpoint
+from detzoo.checkpoints.checkpoint import Checkpoint
 from tests.cli.conftest import Run
 from tests.shared import shared
 

@@ -14,6 +14,7 @@ from PIL import Image
 
 import detzoo
 from detzoo.backbones.input_channels import fit_input_kernel
+from detzoo.checkpoints.transfer import initialise
 from detzoo.cli.common import apply_setting
 from detzoo.config import ConfigError
 from detzoo.data.images import read_image
@@ -34,7 +35,6 @@ from detzoo.errors import DataError
 from detzoo.structures import Batch, ImageInfo, Targets
 from detzoo.structures.pixels import Pixels
 from detzoo.train.loop import train
-from detzoo.transfer import initialise
 from tests.detectors import models
 from tests.train.tiny import build, make_data, tiny_experiment
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from benchmarks.learning.families import CASES, Case
 from benchmarks.learning.learn import narrowed
 from benchmarks.learning.widths import build_narrow
-from detzoo.catalog import config_classes
+from detzoo.checkpoints.catalog import config_classes
 from detzoo.config import override
 from detzoo.detectors.base import Detector
 from detzoo.layers.fusion import FusedConv2d, fuse

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 import detzoo
 from detzoo import zoo
-from detzoo.checkpoint import read, read_weights
+from detzoo.checkpoints.checkpoint import read, read_weights
 from detzoo.errors import CheckpointError, ConfigError
 from detzoo.mmdet import experiment_of
 from detzoo.mmdet.checkpoint import interpret, is_v2

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from detzoo import checkpoint
+from detzoo.checkpoints import checkpoint
 from detzoo.errors import DeviceError
 from detzoo.ops.distributed import average_over_processes
 from detzoo.train.distributed import join_processes

@@ -15,7 +15,7 @@ from torch.nn.utils import parametrizations, prune
 from torchvision.ops.misc import FrozenBatchNorm2d
 
 import detzoo
-from detzoo import checkpoint
+from detzoo.checkpoints import checkpoint
 from detzoo.data.dataset import DetectionDataset
 from detzoo.detectors.base import Detector
 from detzoo.errors import CheckpointError, DeviceError

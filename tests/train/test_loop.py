@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from detzoo import checkpoint
+from detzoo.checkpoints import checkpoint
 from detzoo.config import ConfigError
 from detzoo.data.dataset import DetectionDataset
 from detzoo.detectors.base import Detector, DetectorConfig

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 import torch
 
-from detzoo import checkpoint
-from detzoo.checkpoint import Checkpoint
+from detzoo.checkpoints import checkpoint
+from detzoo.checkpoints.checkpoint import Checkpoint
 from detzoo.data.dataset import DetectionDataset
 from detzoo.errors import CheckpointError
 from detzoo.heads.roi.box_head import BoxHeadConfig

@@ -18,11 +18,10 @@ from typing import Any
 import pytest
 import torch
 
-from detzoo import checkpoint
-from detzoo.catalog import config_classes
+from detzoo.checkpoints import checkpoint
 from tests.train.test_distributed import run_processes
 from tests.train.test_resume import assert_same
-from tests.train.truth import COVERING, PlainConfig, Settings, all_runs, write_scenes
+from tests.train.truth import COVERING, Settings, all_runs, write_scenes
 from tests.train.truth_worker import TWIN, evaluations, kept
 
 RUNS = all_runs()
@@ -44,13 +43,6 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
         finish("train", data, out, names, count)
     finish("test", data, out, list(RUNS), 1)
     return out
-
-
-@pytest.fixture(autouse=True)
-def plain_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that checkpoints with the backbone of these tests can be read."""
-    known = {**config_classes(), "PlainConfig": PlainConfig}
-    monkeypatch.setattr(checkpoint, "config_classes", lambda: known)
 
 
 def finish(action: str, data: Path, out: Path, names: Sequence[str], count: int) -> None:

@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import distributed as dist
 
-from detzoo import catalog, checkpoint
-from detzoo.checkpoint import Checkpoint
+from detzoo.checkpoints import checkpoint
+from detzoo.checkpoints.checkpoint import Checkpoint
 from detzoo.cli.main import main as detzoo
 from detzoo.data.locate import open_dataset
 from detzoo.train.loop import train
@@ -31,7 +31,6 @@ TWIN = "-through"
 
 def main(action: str, data: Path, out: Path, names: list[str]) -> None:
     torch.set_num_threads(1)  # as the tests do, so that all processes compute the same bits
-    catalog.MODULES += ("tests.train.truth",)
     runs = [all_runs()[name] for name in names]
     if action == "test":
         for run in runs:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from detzoo import zoo
-from detzoo.catalog import config_classes
+from detzoo.checkpoints.catalog import config_classes
 from detzoo.config import check, from_dict, to_dict
 from detzoo.errors import UserError
 from detzoo.zoo.entry import Entry

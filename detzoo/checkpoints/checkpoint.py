@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 import detzoo
-from detzoo.catalog import config_classes
+from detzoo.checkpoints.catalog import config_classes, require_importable
 from detzoo.config import ConfigError, from_dict, to_dict
 from detzoo.devices import Precision
 from detzoo.errors import CheckpointError
@@ -44,7 +44,8 @@ class Checkpoint:
     """What a checkpoint file holds. ``training`` is what the training loop needs to go on.
 
     ``precision`` is the one in which its training was evaluated. ``changed_modules`` are those of
-    the detector that are not its configuration's, in words (see :mod:`detzoo.architecture`).
+    the detector that are not its configuration's, in words (see
+    :mod:`detzoo.checkpoints.architecture`).
     """
 
     experiment: Experiment
@@ -67,8 +68,10 @@ class Checkpoint:
 def save(path: Path | str, checkpoint: Checkpoint) -> None:
     """Writes ``checkpoint`` so that ``path`` always holds a whole file: the old or the new one.
 
-    Raises :class:`CheckpointError` when it cannot be written.
+    Raises :class:`CheckpointError` when it cannot be written, :class:`ConfigError` when nobody
+    could read it.
     """
+    require_importable(checkpoint.experiment)
     content = {
         "what": _MARK,
         "format": FORMAT,

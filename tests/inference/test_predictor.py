@@ -13,16 +13,16 @@ from PIL import Image
 from torch import Tensor
 
 import detzoo
-from detzoo.checkpoint import Checkpoint, save
+from detzoo.checkpoints.checkpoint import Checkpoint, save
 from detzoo.data.transforms import Pad, Resize
 from detzoo.detectors.base import Detector
 from detzoo.devices import resolve_device
 from detzoo.errors import CheckpointError, ConfigError, DataError, DeviceError, UserError
-from detzoo.loading import find_published
-from detzoo.predictor import Predictor
-from detzoo.result import Result
+from detzoo.inference.loading import find_published
+from detzoo.inference.predictor import Predictor
+from detzoo.inference.result import Result
+from detzoo.inference.tiles import merge_tiles, place_tiles
 from detzoo.structures import BitmapMasks, Detections, ImageBatch, RoIMasks
-from detzoo.tiles import merge_tiles, place_tiles
 from tests.tiny import tiny_mask_rcnn, tiny_retinanet
 
 

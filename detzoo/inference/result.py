@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from detzoo.draw import draw
 from detzoo.evaluate.run_lengths import RunLengths
+from detzoo.inference.draw import draw
 from detzoo.structures import BitmapMasks, Detections
 
 

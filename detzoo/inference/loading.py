@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import fnmatch
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from detzoo import checkpoint, zoo
-from detzoo.architecture import architecture, architecture_of, changed_modules
-from detzoo.catalog import config_classes
+from detzoo import zoo
+from detzoo.checkpoints import catalog, checkpoint
+from detzoo.checkpoints.architecture import architecture, architecture_of, changed_modules
 from detzoo.config import ConfigError, from_dict
 from detzoo.detectors.base import Detector
 from detzoo.devices import Precision, resolve_device
 from detzoo.errors import CheckpointError
 from detzoo.experiment import Experiment
 from detzoo.files import read_json
+from detzoo.inference.predictor import Predictor
 from detzoo.layers.fusion import fuse
-from detzoo.predictor import Predictor
 from detzoo.weights.files import SUFFIXES
 from detzoo.weights.locate import find_published_file
 from detzoo.weights.places import OPENMMLAB, Published
@@ -34,6 +35,7 @@ def load(
     *,
     model: Detector | None = None,
     fused: bool = True,
+    import_modules: Sequence[str] = (),
 ) -> Predictor:
     """The detector in a checkpoint, or the one that the zoo calls ``source``.
 
@@ -48,9 +50,13 @@ def load(
     ``model`` is the detector to load the weights into, where its layers are not those of its
     configuration: a checkpoint of such a detector opens only with one that was changed likewise.
 
+    ``import_modules`` are imported first: those with config classes of your own that the
+    checkpoint may name.
+
     Raises :class:`CheckpointError`, :class:`DeviceError`, and :class:`UserError` for an unknown
     name.
     """
+    catalog.import_modules(import_modules)
     device = resolve_device(device)
     origin: Path | str = source if weights is None else weights
     if is_checkpoint_path(source):
@@ -90,7 +96,7 @@ def find_experiment(source: str) -> Experiment:
         return read_experiment(source)
     if source.endswith(".json"):
         try:
-            experiment: Experiment = from_dict(read_json(source), config_classes())
+            experiment: Experiment = from_dict(read_json(source), catalog.config_classes())
         except ConfigError as error:
             raise ConfigError(f"{source}: {error}") from None
         return experiment

@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from detzoo import checkpoint
-from detzoo.checkpoint import Checkpoint, load_strictly, read, read_weights, save
+from detzoo.checkpoints import checkpoint
+from detzoo.checkpoints.checkpoint import Checkpoint, load_strictly, read, read_weights, save
 from detzoo.errors import CheckpointError
 from tests.tiny import tiny_mask_rcnn, tiny_retinanet
 

@@ -13,7 +13,7 @@ from detzoo.backbones.base import PretrainedModules
 from detzoo.backbones.input_channels import fit_input_kernels
 from detzoo.backbones.other_names import to_backbone_names
 from detzoo.backbones.pretrained import find_pretrained
-from detzoo.checkpoint import is_counter, load_strictly, mismatches, read_weights
+from detzoo.checkpoints.checkpoint import is_counter, load_strictly, mismatches, read_weights
 from detzoo.detectors.base import Detector
 from detzoo.errors import CheckpointError
 from detzoo.heads.class_rows import ClassRows

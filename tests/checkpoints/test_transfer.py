@@ -10,11 +10,11 @@ from torch import Tensor
 
 from detzoo.backbones.mobilenet_v2 import MobileNetV2Config
 from detzoo.backbones.resnet import ResNetConfig
+from detzoo.checkpoints.transfer import BackboneReport, initialise, initialise_backbone
 from detzoo.errors import CheckpointError
 from detzoo.experiment import Experiment
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.roi.shared_stage import SharedStageConfig
-from detzoo.transfer import BackboneReport, initialise, initialise_backbone
 from tests.tiny import BACKBONE, tiny_mask_rcnn, tiny_retinanet
 
 

@@ -15,11 +15,11 @@ from detzoo.detectors.base import Detector
 from detzoo.devices import Precision, autocast
 from detzoo.errors import ConfigError
 from detzoo.experiment import Experiment
-from detzoo.inputs import ImageLike, read_inputs
+from detzoo.inference.inputs import ImageLike, read_inputs
+from detzoo.inference.result import Result
+from detzoo.inference.tiles import merge_tiles, place_tiles
 from detzoo.layers.fusion import fuse
-from detzoo.result import Result
 from detzoo.structures import Detections, ImageInfo, Targets
-from detzoo.tiles import merge_tiles, place_tiles
 
 
 class Predictor:

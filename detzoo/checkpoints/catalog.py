@@ -1,0 +1,138 @@
+"""The config classes that a saved file may name. Nothing else is ever built from a file.
+
+detzoo's own classes have short names, which do not change when a class moves to another module.
+Those of others are written ``package.module:Class``, and found where the module is imported
+already: by the program itself, by ``import_modules``, or on a command line by ``--import
+package.module``. A package that is installed can publish modules as entry points of the group
+``detzoo.configs``; one of these is imported when a file names it. Opening a file imports nothing
+else.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import detzoo
+from detzoo.config import ConfigError, UnknownTypeError, is_config, type_name
+
+ENTRY_POINTS = "detzoo.configs"
+_DEFINITION = re.compile(r"^@config\n(?:@\S+\n)*class (\w+)", re.MULTILINE)
+
+
+def config_classes() -> Mapping[str, type]:
+    """The config classes that can be built, by the names that they have in files."""
+    return _CATALOG
+
+
+def import_modules(names: Iterable[str]) -> None:
+    """Imports modules whose config classes files may name, from the current folder too.
+
+    Raises :class:`ConfigError` for one that is not there.
+    """
+    here = os.getcwd()
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+                raise  # something that the module itself imports
+            raise ConfigError(
+                f"--import {name}: there is no such module, neither installed nor below {here}."
+            ) from None
+
+
+def require_importable(value: Any) -> None:
+    """Raises :class:`ConfigError` for a configuration with a class that no other program finds."""
+    for cls in _classes_in(value):
+        name = type_name(cls)
+        module, _, path = name.rpartition(":")
+        if module == "__main__" or "<locals>" in path:
+            raise ConfigError(
+                f"{cls.__qualname__}: is defined in {'a function' if '<' in path else 'a script'}, "
+                "where no other program finds it, so a checkpoint with it could not be opened. "
+                "Put it into a module of its own."
+            )
+
+
+@functools.cache
+def own_modules() -> Mapping[str, str]:
+    """The modules of detzoo's own config classes, abstract ones too, by class. Imports nothing."""
+    package = Path(detzoo.__file__).parent
+    found: dict[str, str] = {}
+    for path in sorted(package.rglob("*.py")):
+        for name in _DEFINITION.findall(path.read_text(encoding="utf-8")):
+            parts = path.relative_to(package).with_suffix("").parts
+            if name in found:
+                raise ConfigError(f"two config classes are called {name!r}")
+            found[name] = ".".join(("detzoo", *parts))
+    return found
+
+
+class _Catalog(Mapping[str, type]):
+    """Imports a class when it is asked for."""
+
+    def __getitem__(self, name: str) -> type:
+        cls = _foreign(name) if ":" in name else _own(name)
+        if inspect.isabstract(cls):
+            raise KeyError(name)
+        return cls
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(own_modules())
+
+    def __len__(self) -> int:
+        return len(own_modules())
+
+
+_CATALOG = _Catalog()
+
+
+def _own(name: str) -> type:
+    found: type = getattr(importlib.import_module(own_modules()[name]), name)
+    return found
+
+
+def _foreign(name: str) -> type:
+    module, _, path = name.rpartition(":")
+    if module not in sys.modules:
+        if module not in _published():
+            advice = (
+                f". It belongs to another package: add --import {module}, or in Python "
+                f"detzoo.import_modules([{module!r}])"
+            )
+            raise UnknownTypeError(name, advice)
+        importlib.import_module(module)
+    found: Any = sys.modules[module]
+    for part in path.split("."):
+        found = getattr(found, part, None)
+    # The name that it has itself: not what a module has imported from elsewhere.
+    if not (is_config(found) and type_name(found) == name):
+        raise UnknownTypeError(name, f": {module} has no such config class")
+    return found  # type: ignore[no-any-return]
+
+
+@functools.cache
+def _published() -> frozenset[str]:
+    """Modules that installed packages publish for files to name."""
+    return frozenset(point.value for point in entry_points(group=ENTRY_POINTS))
+
+
+def _classes_in(value: Any) -> Iterator[type]:
+    if is_config(type(value)):
+        yield type(value)
+        for item in vars(value).values():
+            yield from _classes_in(item)
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _classes_in(item)
