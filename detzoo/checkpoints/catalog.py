@@ -119,7 +119,7 @@ def _foreign(name: str) -> type:
     # The name that it has itself: not what a module has imported from elsewhere.
     if not (is_config(found) and type_name(found) == name):
         raise UnknownTypeError(name, f": {module} has no such config class")
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 @functools.cache
