@@ -1,11 +1,13 @@
 """Writes what follows from the zoo: ``docs/zoo.md``, and the list that ``detzoo models`` shows.
 
-python docs/generate.py
+python docs/generate.py          # counts the parameters of new entries
+python docs/generate.py --all    # of all entries anew: minutes
 """
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -27,14 +29,20 @@ COLUMNS = ("name", "box AP", "mask AP", "memory", "ms", "parameters", "weights")
 
 
 def main() -> None:
-    (ROOT / "detzoo" / "zoo" / "models.json").write_text(listing(count_parameters()))
+    known = {} if "--all" in sys.argv else {e.name: e.parameters for e in zoo.entries()}
+    (ROOT / "detzoo" / "zoo" / "models.json").write_text(listing(count_parameters(known)))
     _parameters.cache_clear()
     (ROOT / "docs" / "zoo.md").write_text(page())
 
 
-def count_parameters() -> dict[str, int]:
+def count_parameters(known: Mapping[str, int | None]) -> dict[str, int]:
+    """Those of every entry; only what is not ``known`` is counted."""
     counts = {}
     for entry in zoo.entries():
+        count = known.get(entry.name)
+        if count is not None:
+            counts[entry.name] = count
+            continue
         with torch.device("meta"):
             model = entry.experiment.build_model()
         counts[entry.name] = sum(parameter.numel() for parameter in model.parameters())
@@ -58,7 +66,7 @@ def listing(parameters: Mapping[str, int | None]) -> str:
             "weights": entry.weights,
             "path": family.weights_path(entry),
         }
-        for family in zoo.FAMILIES
+        for family in zoo.families()
         for entry in family.entries
     ]
     return json.dumps(rows, indent=0) + "\n"
@@ -66,7 +74,7 @@ def listing(parameters: Mapping[str, int | None]) -> str:
 
 def page() -> str:
     """The whole of ``docs/zoo.md``."""
-    families = sorted(zoo.FAMILIES, key=lambda family: family.title.lower())
+    families = zoo.families()
     listed = ", ".join(f"[{f.title}](#{_anchor(f.title)})" for f in families)
     count = f"{len(zoo.entries())} configurations in {len(families)} families: {listed}.\n"
     return "\n".join([HEADER, count, *(_section(family) for family in families)])

@@ -1,149 +1,77 @@
-"""The model zoo: every named configuration, by family."""
+"""The model zoo: every named configuration, by family.
+
+A family is a file of this folder that defines ``FAMILY``; there is no other list. It is imported
+when one of its names is asked for. (``models.json``, which ``docs/generate.py`` writes, tells the
+family of a name.)
+"""
 
 from __future__ import annotations
 
 import difflib
 import functools
+import importlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
 
 from detzoo.errors import UserError
-from detzoo.zoo import (
-    atss,
-    autoassign,
-    carafe,
-    cascade_rcnn,
-    centernet,
-    centripetalnet,
-    cityscapes,
-    cornernet,
-    dcn,
-    deformable_detr,
-    detectors,
-    detr,
-    dynamic_rcnn,
-    fast_rcnn,
-    faster_rcnn,
-    fcos,
-    foveabox,
-    free_anchor,
-    fsaf,
-    gcnet,
-    gfl,
-    ghm,
-    gn,
-    gn_ws,
-    grid_rcnn,
-    groie,
-    guided_anchoring,
-    hrnet,
-    htc,
-    instaboost,
-    libra_rcnn,
-    light,
-    mask_rcnn,
-    ms_rcnn,
-    nas_fpn,
-    paa,
-    pascal_voc,
-    point_rend,
-    pvt,
-    queryinst,
-    regnet,
-    reppoints,
-    res2net,
-    resnest,
-    retinanet,
-    rpn,
-    sabl,
-    scratch,
-    seesaw_loss,
-    solo,
-    ssd,
-    wider_face,
-    yolo,
-    yolof,
-    yolox,
-)
 from detzoo.zoo.entry import Entry, Family
 
-FAMILIES: tuple[Family, ...] = (
-    rpn.FAMILY,
-    faster_rcnn.FAMILY,
-    mask_rcnn.FAMILY,
-    retinanet.FAMILY,
-    cascade_rcnn.FAMILY,
-    libra_rcnn.FAMILY,
-    fcos.FAMILY,
-    guided_anchoring.FAMILY,
-    htc.FAMILY,
-    nas_fpn.FAMILY,
-    atss.FAMILY,
-    gfl.FAMILY,
-    detr.FAMILY,
-    deformable_detr.FAMILY,
-    sabl.FAMILY,
-    fast_rcnn.FAMILY,
-    seesaw_loss.FAMILY,
-    paa.FAMILY,
-    queryinst.FAMILY,
-    ssd.FAMILY,
-    yolo.FAMILY,
-    yolox.FAMILY,
-    centernet.FAMILY,
-    cornernet.FAMILY,
-    centripetalnet.FAMILY,
-    wider_face.FAMILY,
-    ghm.FAMILY,
-    free_anchor.FAMILY,
-    ms_rcnn.FAMILY,
-    fsaf.FAMILY,
-    solo.FAMILY,
-    foveabox.FAMILY,
-    grid_rcnn.FAMILY,
-    carafe.FAMILY,
-    dynamic_rcnn.FAMILY,
-    groie.FAMILY,
-    yolof.FAMILY,
-    detectors.FAMILY,
-    point_rend.FAMILY,
-    dcn.FAMILY,
-    gcnet.FAMILY,
-    gn.FAMILY,
-    gn_ws.FAMILY,
-    scratch.FAMILY,
-    hrnet.FAMILY,
-    regnet.FAMILY,
-    res2net.FAMILY,
-    resnest.FAMILY,
-    pvt.FAMILY,
-    reppoints.FAMILY,
-    autoassign.FAMILY,
-    instaboost.FAMILY,
-    pascal_voc.FAMILY,
-    cityscapes.FAMILY,
-    light.FAMILY,
-)
+_FOLDER = Path(__file__).parent
+_DEFINITION = re.compile(r'^FAMILY = Family\(\s*folder="([^"]+)"', re.MULTILINE)
+
+
+@functools.cache
+def families() -> tuple[Family, ...]:
+    """All families, by title."""
+    found = [_import(module) for module in _modules().values()]
+    return tuple(sorted(found, key=lambda family: family.title.lower()))
 
 
 def entries() -> tuple[Entry, ...]:
     """All entries, family by family."""
-    return tuple(entry for family in FAMILIES for entry in family.entries)
+    return tuple(entry for family in families() for entry in family.entries)
 
 
 def find(name: str) -> Entry:
     """The entry called ``name``. Raises :class:`UserError` with the nearest names otherwise."""
-    entry = _by_name().get(name)
-    if entry is None:
-        near = difflib.get_close_matches(name, _by_name(), n=3, cutoff=0.5)
-        hint = f"the nearest names are {', '.join(near)}" if near else "no name is near it"
-        raise UserError(f"no model is called {name!r}: {hint}. `detzoo models` lists them all.")
-    return entry
+    module = _modules().get(_listed().get(name, ""))
+    known = families() if module is None else (_import(module),)
+    for family in known:
+        for entry in family.entries:
+            if entry.name == name:
+                return entry
+    near = difflib.get_close_matches(name, [e.name for e in entries()], n=3, cutoff=0.5)
+    hint = f"the nearest names are {', '.join(near)}" if near else "no name is near it"
+    raise UserError(f"no model is called {name!r}: {hint}. `detzoo models` lists them all.")
 
 
 def family_of(entry: Entry) -> Family:
     """The family that ``entry`` belongs to."""
-    return next(family for family in FAMILIES if entry in family.entries)
+    module = _modules().get(_listed().get(entry.name, ""))
+    if module is not None and entry in _import(module).entries:
+        return _import(module)
+    return next(family for family in families() if entry in family.entries)
+
+
+def _import(module: str) -> Family:
+    family: Family = importlib.import_module(f"detzoo.zoo.{module}").FAMILY
+    return family
 
 
 @functools.cache
-def _by_name() -> dict[str, Entry]:
-    return {entry.name: entry for entry in entries()}
+def _modules() -> Mapping[str, str]:
+    """The modules of this folder that define a family, by its folder in MMDetection's zoo."""
+    found = {}
+    for path in sorted(_FOLDER.glob("*.py")):
+        for folder in _DEFINITION.findall(path.read_text(encoding="utf-8")):
+            found[folder] = path.stem
+    return found
+
+
+@functools.cache
+def _listed() -> Mapping[str, str]:
+    """The family of each name when ``models.json`` was written."""
+    rows = json.loads((_FOLDER / "models.json").read_text(encoding="utf-8"))
+    return {row["name"]: row["family"] for row in rows}

@@ -37,7 +37,7 @@ def test_by_heart(name: str, tmp_path: Path) -> None:
 
 def test_every_family_has_a_case() -> None:
     families = {zoo.family_of(zoo.find(case.entry)).folder for case in CASES}
-    assert families == {family.folder for family in zoo.FAMILIES}
+    assert families == {family.folder for family in zoo.families()}
 
 
 def test_what_is_kept_of_a_recipe() -> None:

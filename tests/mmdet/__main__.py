@@ -18,7 +18,7 @@ from tests.mmdet.published import CONFIGS
 
 def main(folder: Path) -> int:
     """Prints a line per file that is not as the zoo has it, and the counts; 0 if there is none."""
-    entries = {f"{f.folder}/{e.name}.py": e for f in zoo.FAMILIES for e in f.entries}
+    entries = {f"{f.folder}/{e.name}.py": e for f in zoo.families() for e in f.entries}
     counts: Counter[str] = Counter()
     for path in sorted(folder.glob("*/*.py")):
         key = path.relative_to(folder).as_posix()

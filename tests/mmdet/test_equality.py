@@ -28,7 +28,7 @@ OWN_FAMILIES = {"light"}
 
 PUBLISHED = [
     pytest.param(f"{family.folder}/{entry.name}.py", entry, id=entry.name)
-    for family in zoo.FAMILIES
+    for family in zoo.families()
     if family.folder not in OWN_FAMILIES
     for entry in family.entries
 ]

@@ -108,7 +108,7 @@ def _matching(
 ) -> list[str]:
     """Keys of the index; of the entries without a reference, those that only have a recipe."""
     recorded = recipes["configurations"] if recipes else {}
-    ours = {f"{f.folder}/{e.name}" for f in zoo.FAMILIES for e in f.entries}
+    ours = {f"{f.folder}/{e.name}" for f in zoo.families() for e in f.entries}
     keys = list(index) + [key for key in recorded if key not in index and key in ours]
     return [key for key in keys if any(fnmatch.fnmatchcase(key, p) for p in patterns)]
 

@@ -17,7 +17,7 @@ from tests.shared import shared
 # Two configurations for other hardware.
 LEFT_OUT = re.compile(r"ascend_")
 # detzoo's own detectors are no configurations of V2.
-FAMILIES = [family.folder for family in zoo.FAMILIES if family.folder != "light"]
+FAMILIES = [family.folder for family in zoo.families() if family.folder != "light"]
 
 
 def test_names_are_unique() -> None:
@@ -106,7 +106,7 @@ def published() -> dict[str, dict]:  # type: ignore[type-arg]
 
 def ours() -> dict[str, Entry]:
     return {
-        e.name: e for family in zoo.FAMILIES if family.folder in FAMILIES for e in family.entries
+        e.name: e for family in zoo.families() if family.folder in FAMILIES for e in family.entries
     }
 
 
