@@ -6,11 +6,13 @@ import ast
 import importlib
 import inspect
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,40 +26,12 @@ from detzoo.experiment import Experiment
 from tests.tiny import tiny_retinanet
 from tests.train.tiny import make_data, tiny_experiment
 
-OWN_PARTS = '''
-import dataclasses
-
-from detzoo.config import config
-from detzoo.data.sample import Transform
-from detzoo.heads.dense.retina import RetinaHead, RetinaHeadConfig
+DOCUMENT = Path(detzoo.__file__).parents[1] / "docs" / "extending.md"
 
 
-@config
-class Darken(Transform):
-    """Makes images darker by a random factor."""
-
-    least: float = 0.5
-
-    def __call__(self, sample, rng):
-        factor = rng.uniform(self.least, 1)
-        return dataclasses.replace(sample, image=(sample.image * factor).astype(sample.image.dtype))
-
-
-@config
-class QuietHeadConfig(RetinaHeadConfig):
-    """RetinaNet's head with smaller codes."""
-
-    factor: float = 0.5
-
-    def build(self, in_channels, strides, num_classes):
-        return QuietHead(self, in_channels, strides, num_classes)
-
-
-class QuietHead(RetinaHead):
-    def forward_level(self, x, level):
-        classes, boxes = super().forward_level(x, level)
-        return classes, boxes * self.config.factor
-'''
+def python_of_the_document() -> list[str]:
+    """Its blocks of Python, in order."""
+    return re.findall(r"^```python\n(.*?)^```", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture
@@ -66,7 +40,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder = tmp_path / "mine"
     (folder / "own_parts").mkdir(parents=True)
     (folder / "own_parts" / "__init__.py").touch()
-    (folder / "own_parts" / "heads.py").write_text(OWN_PARTS)
+    (folder / "own_parts" / "heads.py").write_text(python_of_the_document()[0])
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "path", list(sys.path))
     catalog._published.cache_clear()
@@ -148,6 +122,13 @@ def test_the_same_process_opens_what_it_saved(package: Path) -> None:
     assert to_dict(experiment)["model"]["bbox_head"]["type"] == "own_parts.heads:QuietHeadConfig"
 
 
+def test_the_document_is_right_about_python(package: Path) -> None:
+    detzoo.import_modules(["own_parts.heads"])
+    names: dict[str, Any] = {}
+    exec(python_of_the_document()[1], names)
+    assert type(names["experiment"].model.bbox_head).__name__ == "QuietHeadConfig"
+
+
 def detzoo_command(*arguments: str) -> subprocess.CompletedProcess[str]:
     root = Path(detzoo.__file__).parents[1]
     code = f"import sys; sys.path.insert(0, {str(root)!r}); sys.argv[0] = 'detzoo'; "
@@ -162,11 +143,13 @@ def test_from_the_command_line(package: Path) -> None:
     assert len(data) == 8
     where = ["--data", "data/train/annotations.json", "--images", "data/train"]
     Path("mine.json").write_text(json.dumps(to_dict(own_experiment())))
+    head = '{"type": "own_parts.heads:QuietHeadConfig", "factor": 0.25, "channels": 8}'
+    setting = ["--set", f"model.bbox_head={head}"]
     train = ["train", "mine.json", *where, "--out", "run", "--device", "cpu"]
     own = ["--import", "own_parts.heads"]
-    done = detzoo_command(*train, *own)
+    done = detzoo_command(*train, *own, *setting)
     assert done.returncode == 0, done.stderr
-    done = detzoo_command(*train, *own, "--resume")
+    done = detzoo_command(*train, *own, *setting, "--resume")
     assert done.returncode == 0, done.stderr
     done = detzoo_command("test", "run/last.pt", *where, *own)
     assert done.returncode == 0, done.stderr
