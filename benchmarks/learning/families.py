@@ -137,7 +137,7 @@ CASES: tuple[Case, ...] = (
     Case("gn+ws", "mask_rcnn_r50_fpn_gn_ws-all_2x_coco", MASKS),
     Case("scratch", "faster_rcnn_r50_fpn_gn-all_scratch_6x_coco", BOXES),
     Case("hrnet", "faster_rcnn_hrnetv2p_w18_1x_coco", BOXES),
-    Case("regnet", "retinanet_regnetx-800MF_fpn_1x_coco", ANCHORS, lr=0.04, batch=8, steps=240),
+    Case("regnet", "retinanet_regnetx-800MF_fpn_1x_coco", ANCHORS, lr=0.01, batch=8, steps=320),
     Case("res2net", "faster_rcnn_r2_101_fpn_2x_coco", BOXES),
     Case("resnest", "faster_rcnn_s50_fpn_syncbn-backbone+head_mstrain-range_1x_coco", BOXES),
     Case("pvt", "retinanet_pvt-t_fpn_1x_coco", ANCHORS, lr=1e-3, batch=8, steps=240),
