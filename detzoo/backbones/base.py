@@ -34,7 +34,7 @@ class BackboneConfig(ABC):
 
     @abstractmethod
     def build(self) -> Backbone:
-        """The module, with freshly initialised parameters."""
+        """The module, with freshly initialized parameters."""
 
     @abstractmethod
     def from_scratch(self) -> BackboneConfig:

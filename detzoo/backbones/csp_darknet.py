@@ -81,7 +81,7 @@ class CSPDarknet(Backbone):
         self.out_strides = (8, 16, 32)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                module.reset_parameters()  # trained from scratch with torch's own initialisation
+                module.reset_parameters()  # trained from scratch with torch's own initialization
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         x = self.get_submodule("stage1")(self.stem(x))

@@ -66,7 +66,7 @@ class Hourglass(Backbone):
         self.out_strides = (4,) * NUM_STACKS
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                module.reset_parameters()  # trained from scratch with torch's own initialisation
+                module.reset_parameters()  # trained from scratch with torch's own initialization
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         x = self.stem(x)

@@ -1,4 +1,4 @@
-"""Detectors of images with other than three channels: grey, color with depth, multispectral."""
+"""Detectors of images with other than three channels: gray, color with depth, multispectral."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def change_input_channels(backbone: nn.Module, channels: int) -> None:
 def fit_input_kernel(kernel: Tensor, in_channels: int) -> Tensor:
     """A kernel (out, in, h, w) for color images as one of ``in_channels`` that answers alike.
 
-    Alike: to an image whose channels are all the same. That of a grey image is the sum over
+    Alike: to an image whose channels are all the same. That of a gray image is the sum over
     colors; channels after those of the color get their mean, and all are weaker for being more.
     """
     out, old, height, width = kernel.shape

@@ -1,4 +1,4 @@
-"""Weights that backbones start from, and the pixel normalisation that comes with them.
+"""Weights that backbones start from, and the pixel normalization that comes with them.
 
 Names are those of MMDetection's configurations; a path of a file does as well.
 """
@@ -135,10 +135,10 @@ _BY_FILE = {_stem(weights.file.name): weights for weights in PRETRAINED.values()
 
 
 def pixels_of(backbone: BackboneConfig) -> Pixels:
-    """The normalisation that the backbone's weights expect; torchvision's without weights.
+    """The normalization that the backbone's weights expect; torchvision's without weights.
 
     A file has that of the published file with the same name, hash apart. Of other files, a ``.pkl``
-    is in Caffe's normalisation, as those of Detectron2 are, and the rest in torchvision's.
+    is in Caffe's normalization, as those of Detectron2 are, and the rest in torchvision's.
     """
     name = backbone.pretrained_name
     if name is None:

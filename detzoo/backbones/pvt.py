@@ -101,7 +101,7 @@ class PVT(Backbone):
             strides.append(stride)
         self.layers = nn.ModuleList(stages)
         self.out_channels, self.out_strides = tuple(widths), tuple(strides)
-        _initialise(self)
+        _initialize(self)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         outputs = []
@@ -215,7 +215,7 @@ def _to_tokens(x: Tensor) -> Tensor:
     return x.flatten(2).transpose(1, 2)
 
 
-def _initialise(module: nn.Module) -> None:
+def _initialize(module: nn.Module) -> None:
     for layer in module.modules():
         if isinstance(layer, nn.Linear):
             nn.init.trunc_normal_(layer.weight, std=0.02)

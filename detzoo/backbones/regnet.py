@@ -24,7 +24,7 @@ Variant = Literal["400mf", "800mf", "1.6gf", "3.2gf", "4.0gf", "6.4gf", "8.0gf",
 
 @dataclass(frozen=True)
 class Widths:
-    """A design of the paper: block j is about ``initial + slope * j`` wide, quantised to powers of
+    """A design of the paper: block j is about ``initial + slope * j`` wide, quantized to powers of
     ``factor`` over ``initial``; convolutions are in groups of ``group_width`` channels."""
 
     initial: int

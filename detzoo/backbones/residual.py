@@ -224,7 +224,7 @@ def average_shortcut(
 
 def conv1x1(kind: Convolution, in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
     """A convolution of single cells, without bias."""
-    return initialised(kind.build(in_channels, out_channels, 1, stride=stride))
+    return initialized(kind.build(in_channels, out_channels, 1, stride=stride))
 
 
 def conv3x3(
@@ -236,7 +236,7 @@ def conv3x3(
     groups: int = 1,
 ) -> nn.Conv2d:
     """A convolution of 3x3 cells that keeps the size but for its stride, without bias."""
-    return initialised(
+    return initialized(
         kind.build(
             in_channels,
             out_channels,
@@ -249,7 +249,7 @@ def conv3x3(
     )
 
 
-def initialised(conv: nn.Conv2d) -> nn.Conv2d:
+def initialized(conv: nn.Conv2d) -> nn.Conv2d:
     """``conv`` with its kernel drawn for the ReLU that follows."""
     nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
     return conv

@@ -17,7 +17,7 @@ from detzoo.backbones.residual import (
     average_shortcut,
     conv1x1,
     conv3x3,
-    initialised,
+    initialized,
 )
 from detzoo.backbones.resnet import EXPANSION
 from detzoo.backbones.staged import StagedBackbone, StagedConfig
@@ -58,8 +58,8 @@ class SplitAttention(NumberedNorms):
         super().__init__(layers.norm, {0: channels * RADIX, 1: hidden})
         self.channels = channels
         self.conv = conv3x3(layers.convolution, channels, channels * RADIX, groups=RADIX)
-        self.fc1 = initialised(nn.Conv2d(channels, hidden, 1))
-        self.fc2 = initialised(nn.Conv2d(hidden, channels * RADIX, 1))
+        self.fc1 = initialized(nn.Conv2d(channels, hidden, 1))
+        self.fc2 = initialized(nn.Conv2d(hidden, channels * RADIX, 1))
         for layer in (self.fc1, self.fc2):
             assert layer.bias is not None
             nn.init.zeros_(layer.bias)

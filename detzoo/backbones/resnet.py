@@ -17,7 +17,7 @@ from detzoo.backbones.residual import (
     Bottleneck,
     ResidualBlock,
     Style,
-    initialised,
+    initialized,
 )
 from detzoo.backbones.staged import StagedBackbone, check_stages
 from detzoo.config import config
@@ -114,7 +114,7 @@ class ResNet(StagedBackbone):
         super().__init__()
         self.config = config
         base = config.base_channels
-        self.conv1 = initialised(config.convolution.build(3, base, 7, stride=2, padding=3))
+        self.conv1 = initialized(config.convolution.build(3, base, 7, stride=2, padding=3))
         self.norm_name = f"{config.norm.child_name}1"
         self.add_module(self.norm_name, config.norm.build(base))
         channels, stride = base, 4

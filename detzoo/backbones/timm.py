@@ -121,7 +121,7 @@ def _build(config: TimmConfig) -> tuple[Any, list[Tensor]]:
 
 
 def timm_pixels(name: str) -> Pixels:
-    """The normalisation that the weights called ``timm://...`` declare."""
+    """The normalization that the weights called ``timm://...`` declare."""
     declared = _timm().get_pretrained_cfg(name.removeprefix(SCHEME), allow_unregistered=True)
     if declared is None:
         raise ConfigError(f"model.backbone.pretrained: timm has no weights called {name!r}")

@@ -84,9 +84,9 @@ class DeformableAttention(nn.Module):
         self.value_proj = nn.Linear(channels, channels)
         self.output_proj = nn.Linear(channels, channels)
         self.dropout = nn.Dropout(dropout)
-        self.initialise()
+        self.initialize()
 
-    def initialise(self) -> None:
+    def initialize(self) -> None:
         """Every head starts out in a direction of its own, its points one cell further each."""
         num_heads, num_levels, num_points = self.places
         angle = torch.arange(num_heads) * (2 * math.pi / num_heads)
@@ -115,7 +115,7 @@ class DeformableAttention(nn.Module):
 
         ``memory`` (B, S, C) are the cells of maps of ``grids`` (height, width); those outside
         ``shown`` (B, S) count as zero. ``references`` (B, Q, L, 2) are points or (B, Q, L, 4) boxes
-        (centre, size), in parts of each map; points are sought around them, in cells or in parts of
+        (center, size), in parts of each map; points are sought around them, in cells or in parts of
         the box.
         """
         values = self.value_proj(memory)

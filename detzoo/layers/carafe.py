@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from detzoo.ops.carafe import carafe
 
 SCALE = 2
-# Neighbourhood that an output cell is made of, and the one its kernel is predicted from.
+# Neighborhood that an output cell is made of, and the one its kernel is predicted from.
 KERNEL_SIZE = 5
 ENCODER_SIZE = 3
 COMPRESSED_CHANNELS = 64

@@ -1,4 +1,4 @@
-"""Convolution, normalisation and activation, with a shortcut added in between."""
+"""Convolution, normalization and activation, with a shortcut added in between."""
 
 from __future__ import annotations
 

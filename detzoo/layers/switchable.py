@@ -17,7 +17,7 @@ LARGE = 3  # dilation of the large field of view, relative to the small one
 
 
 class AdaptiveConv2d(StandardizedConv2d):
-    """Each filter is standardised, then given a scale ``weight_gamma`` and a mean ``weight_beta``.
+    """Each filter is standardized, then given a scale ``weight_gamma`` and a mean ``weight_beta``.
 
     These two are not learned. Weights that lack them were trained without: loading such weights
     sets the two so that the filters stay what they were.
@@ -115,7 +115,7 @@ class SwitchableAtrousConv2d(AdaptiveConv2d):
 
 @config
 class AdaptivelyStandardized(Convolution):
-    """Standardised filters with a scale and a mean that keep pretrained filters as they are."""
+    """Standardized filters with a scale and a mean that keep pretrained filters as they are."""
 
     def module(self) -> type[nn.Conv2d]:
         return AdaptiveConv2d

@@ -132,7 +132,7 @@ def attend(a: Tensor, b: Tensor, like: Tensor) -> Tensor:
 
 
 def resize(x: Tensor, like: Tensor) -> Tensor:
-    """Nearest neighbours up, maxima down."""
+    """Nearest neighbors up, maxima down."""
     size = like.shape[2:]
     if x.shape[2:] == size:
         return x

@@ -20,7 +20,7 @@ class SSDNeckConfig(NeckConfig):
     """Ever coarser maps after the backbone's, each from the one before.
 
     A level has a 1x1 convolution to half its ``channels`` and a 3x3 one with a stride and a padding
-    (the last level's has ``last_kernel_size``). ``l2_norm_scale`` normalises the backbone's first
+    (the last level's has ``last_kernel_size``). ``l2_norm_scale`` normalizes the backbone's first
     map, whose values are far larger than those of the other ones; None leaves it as it is.
     With a ``separable_norm`` the convolutions are light (SSDLite): 3x3 ones are separable, and all
     have that norm.

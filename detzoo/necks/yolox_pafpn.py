@@ -67,7 +67,7 @@ class YOLOXPAFPN(Neck):
         )
         self.out_channels = (config.out_channels,) * len(in_channels)
         self.out_strides = tuple(in_strides)
-        initialise_convs(self)
+        initialize_convs(self)
 
     def forward(self, features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         x = features[-1]
@@ -87,7 +87,7 @@ class YOLOXPAFPN(Neck):
         return tuple(conv(x) for conv, x in zip(self.out_convs, outputs))
 
 
-def initialise_convs(module: nn.Module) -> None:
+def initialize_convs(module: nn.Module) -> None:
     """torch's own initial values, with which YOLOX was trained."""
     for conv in module.modules():
         if isinstance(conv, nn.Conv2d):

@@ -11,8 +11,8 @@ def box_area(boxes: Tensor) -> Tensor:
     return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
 
 
-def box_centres(boxes: Tensor) -> Tensor:
-    """Centres (x, y) of boxes (..., 4) -> (..., 2)."""
+def box_centers(boxes: Tensor) -> Tensor:
+    """Centers (x, y) of boxes (..., 4) -> (..., 2)."""
     return (boxes[..., :2] + boxes[..., 2:]) / 2
 
 
@@ -39,7 +39,7 @@ def pairwise_iou(a: Tensor, b: Tensor, eps: float = 1e-6) -> Tensor:
     return common / union.clamp(min=eps)
 
 
-def pairwise_coverage(a: Tensor, b: Tensor, eps: float = 1e-6) -> Tensor:
+def pairwise_iof(a: Tensor, b: Tensor, eps: float = 1e-6) -> Tensor:
     """Part of each box of a (N, 4) that lies inside each box of b (M, 4) -> (N, M)."""
     return intersection(a[:, None], b[None]) / box_area(a)[:, None].clamp(min=eps)
 

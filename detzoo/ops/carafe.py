@@ -15,13 +15,13 @@ def carafe(x: Tensor, kernels: Tensor) -> Tensor:
     """Each output cell is a weighted sum of the cells around its source cell.
 
     Maps x (B, C, H, W) and kernels (B, k * k, s * H, s * W) -> (B, C, s * H, s * W). The source of
-    output cell (y, x) is (y // s, x // s); weight ``i * k + j`` goes to its neighbour in row
+    output cell (y, x) is (y // s, x // s); weight ``i * k + j`` goes to its neighbor in row
     ``i - k // 2`` and column ``j - k // 2``. Beyond the map there are zeros.
     """
     images, channels, height, width = x.shape
     size = math.isqrt(kernels.shape[1])
     scale = kernels.shape[2] // height
-    # One list of cells for all images, row by row with their margins: cell p's neighbours in row i
+    # One list of cells for all images, row by row with their margins: cell p's neighbors in row i
     # are then the cells from p + i * pitch on, in memory one after the other.
     margin = size // 2
     padded = F.pad(x.permute(0, 2, 3, 1), (0, 0) + (margin,) * 4)
@@ -39,8 +39,8 @@ def carafe(x: Tensor, kernels: Tensor) -> Tensor:
 class _Reassemble(torch.autograd.Function):
     """cells (P, C), weights (P, S, k, k) -> (P, S, C): S sums per cell.
 
-    One product of small matrices per row of the neighbourhood, on windows that overlap in memory:
-    gathering the neighbourhoods would cost k * k times the memory of the cells.
+    One product of small matrices per row of the neighborhood, on windows that overlap in memory:
+    gathering the neighborhoods would cost k * k times the memory of the cells.
     """
 
     @staticmethod
@@ -73,7 +73,7 @@ class _Reassemble(torch.autograd.Function):
 
 
 def _num_windows(weights: Tensor, pitch: int) -> int:
-    """How many cells have all their neighbours in the list."""
+    """How many cells have all their neighbors in the list."""
     return max(0, len(weights) - (weights.shape[3] - 1) * (pitch + 1))
 
 

@@ -14,7 +14,7 @@ MIN_VARIANCE = 1e-6
 
 def split_in_two(values: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
     """Fits a mixture of two Gaussians to each row of ``values`` (R, K), by expectation
-    maximisation from Gaussians of variance 1 at the smallest and at the largest value.
+    maximization from Gaussians of variance 1 at the smallest and at the largest value.
 
     Only ``real`` (R, K) entries count; a row needs one. Returns whether each value belongs to the
     first Gaussian (R, K), and the log likelihood of each under the mixture (R, K), both of no

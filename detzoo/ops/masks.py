@@ -11,8 +11,8 @@ def paste_masks(
 ) -> Tensor:
     """Stretches each grid (N, m, m) over its box (N, 4) -> (N, H, W) uint8, 1 from the threshold.
 
-    Pixel centres are at half-integers; between grid cells the values are interpolated linearly,
-    and beyond the outermost cell centres they fall to zero. Bilinear interpolation is separable,
+    Pixel centers are at half-integers; between grid cells the values are interpolated linearly,
+    and beyond the outermost cell centers they fall to zero. Bilinear interpolation is separable,
     so each mask is two small matrix products over just the pixels that its box touches.
     """
     height, width = size
@@ -40,8 +40,8 @@ def paste_masks(
 def _weights(first: int, last: int, low: Tensor, high: Tensor, cells: int) -> Tensor:
     """Linear interpolation from ``cells`` grid values over [low, high] to pixels [first, last)."""
     pixels = torch.arange(first, last, dtype=torch.float32, device=low.device) + 0.5
-    position = (pixels - low) / (high - low) * cells - 0.5  # in cells, 0 at the first centre
+    position = (pixels - low) / (high - low) * cells - 0.5  # in cells, 0 at the first center
     # As in MMDetection, a box without extent shows its middle to the pixels around it.
     position = torch.where(position.isinf(), (cells - 1) / 2, position)
-    centres = torch.arange(cells, dtype=torch.float32, device=low.device)
-    return (1 - (position[:, None] - centres).abs()).clamp(min=0).nan_to_num(0)
+    centers = torch.arange(cells, dtype=torch.float32, device=low.device)
+    return (1 - (position[:, None] - centers).abs()).clamp(min=0).nan_to_num(0)

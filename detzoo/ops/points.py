@@ -10,7 +10,7 @@ from torch import Tensor
 def sample_points(maps: Tensor, points: Tensor) -> Tensor:
     """Maps (B, C, H, W) at points (B, P, 2: x, y) in parts of the map -> (B, C, P).
 
-    Between the centres of cells values are interpolated; beyond the map they are zero.
+    Between the centers of cells values are interpolated; beyond the map they are zero.
     """
     return F.grid_sample(maps, 2 * points[:, :, None] - 1, align_corners=False)[..., 0]
 
@@ -33,8 +33,8 @@ def sample_in_rois(maps: Tensor, stride: float, rois: Tensor, points: Tensor) ->
     return torch.cat(sampled)[torch.cat(positions).argsort()]
 
 
-def cell_centres(size: int, device: torch.device) -> Tensor:
-    """The centres of size * size cells, row by row, (size * size, 2: x, y) in parts."""
+def cell_centers(size: int, device: torch.device) -> Tensor:
+    """The centers of size * size cells, row by row, (size * size, 2: x, y) in parts."""
     place = (torch.arange(size, device=device) + 0.5) / size
     y, x = torch.meshgrid(place, place, indexing="ij")
     return torch.stack([x, y], -1).flatten(0, 1)

@@ -36,7 +36,7 @@ def reference(
         height, width = grids[level]
         start = sum(h * w for h, w in grids[:level])
         x, y = places[b, q, m, level, t].tolist()
-        x, y = x * width - 0.5, y * height - 0.5  # in cells, 0 at the first centre
+        x, y = x * width - 0.5, y * height - 0.5  # in cells, 0 at the first center
         for row in (math.floor(y), math.floor(y) + 1):
             for column in (math.floor(x), math.floor(x) + 1):
                 if 0 <= row < height and 0 <= column < width:
@@ -50,7 +50,7 @@ def test_equals_the_definition() -> None:
     torch.testing.assert_close(deformable_attention(*inputs()), reference(*inputs()))
 
 
-def test_a_place_at_a_centre_is_that_cell() -> None:
+def test_a_place_at_a_center_is_that_cell() -> None:
     values = torch.arange(12.0).view(1, 12, 1, 1)
     places = torch.tensor([2.5 / 4, 1.5 / 3]).view(1, 1, 1, 1, 1, 2)
     found = deformable_attention(values, ((3, 4),), places, torch.ones(1, 1, 1, 1, 1))

@@ -14,7 +14,7 @@ from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseHead, DenseHeadConfig, DenseTargets
 from detzoo.heads.dense.centerness import centerness_losses
-from detzoo.heads.dense.towers import expect_rarely, initialise_convs, tower
+from detzoo.heads.dense.towers import initialize_convs, set_prior_probability, tower
 from detzoo.layers.norm import GroupNorm, Norm
 from detzoo.layers.scale import Scale
 from detzoo.losses.boxes import BoxLoss, GIoULoss
@@ -66,8 +66,8 @@ class ATSSLayers(DenseHead):
             for outputs in (self.num_outputs, 4, 1)
         )
         self.scales = nn.ModuleList(Scale() for _ in strides)
-        initialise_convs(self)
-        expect_rarely(self.atss_cls)
+        initialize_convs(self)
+        set_prior_probability(self.atss_cls)
 
     def forward_level(self, x: Tensor, level: int) -> tuple[Tensor, Tensor, Tensor]:
         for_classes, for_boxes = self.cls_convs(x), self.reg_convs(x)

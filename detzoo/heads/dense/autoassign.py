@@ -16,13 +16,13 @@ from detzoo.coders.distance import DistanceCoder
 from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import PriorHead, PriorHeadConfig
-from detzoo.heads.dense.towers import expect_rarely, initialise_convs, tower
+from detzoo.heads.dense.towers import initialize_convs, set_prior_probability, tower
 from detzoo.layers.norm import GroupNorm, Norm
 from detzoo.layers.scale import Scale
 from detzoo.losses.boxes import BoxLoss, GIoULoss
 from detzoo.losses.probabilities import negative_log
 from detzoo.losses.scoring import Scoring, SigmoidScoring
-from detzoo.ops.boxes import box_centres, elementwise_iou, inner_distances
+from detzoo.ops.boxes import box_centers, elementwise_iou, inner_distances
 from detzoo.ops.distributed import average_over_processes
 from detzoo.postprocess.nms import NMS
 from detzoo.postprocess.select import Select
@@ -82,8 +82,8 @@ class AutoAssignHead(PriorHead):
         )
         self.scales = nn.ModuleList(Scale() for _ in strides)
         self.center_prior = CenterPrior(num_classes)
-        initialise_convs(self)
-        expect_rarely(self.conv_cls, 0.02)
+        initialize_convs(self)
+        set_prior_probability(self.conv_cls, 0.02)
         # A fresh box reaches four strides each way; from 0 on there would be no gradient.
         assert self.conv_reg.bias is not None
         nn.init.constant_(self.conv_reg.bias, 4.0)
@@ -107,7 +107,7 @@ class AutoAssignHead(PriorHead):
         boxes = self.config.coder.decode(priors.boxes, predictions.box_deltas.float())
         positive, negative, center, weight_sums = [], [], [], []
         for p, image_boxes, target in zip(probability, boxes, targets):
-            inside = inner_distances(box_centres(priors.boxes)[:, None], target.boxes)
+            inside = inner_distances(box_centers(priors.boxes)[:, None], target.boxes)
             inside = (inside > 0).all(-1)  # (P, N)
             weights = self.center_prior(priors, target) * inside
             total = weights.sum()
@@ -152,7 +152,7 @@ class AutoAssignHead(PriorHead):
 
 
 class CenterPrior(nn.Module):
-    """A Gaussian per class over the shift from a target's centre, in strides.
+    """A Gaussian per class over the shift from a target's center, in strides.
 
     Parameters ``mean`` and ``sigma`` (C, 2), in x and y.
     """
@@ -164,7 +164,7 @@ class CenterPrior(nn.Module):
 
     def forward(self, priors: Priors, targets: Targets) -> Tensor:
         """(P, N) from 0 to 1."""
-        shift = box_centres(priors.boxes)[:, None] - box_centres(targets.boxes)
+        shift = box_centers(priors.boxes)[:, None] - box_centers(targets.boxes)
         shift = shift / priors.stride[:, None, None] - self.mean[targets.labels]
         return (-shift.square() / (2 * self.sigma[targets.labels].square())).exp().prod(-1)
 

@@ -10,13 +10,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from detzoo.heads.dense.base import DenseHeadConfig, DenseTargets
-from detzoo.ops.boxes import box_centres, inner_distances
+from detzoo.ops.boxes import box_centers, inner_distances
 from detzoo.ops.distributed import average_over_processes
 from detzoo.structures import DensePredictions
 
 
 def centerness_target(distances: Tensor) -> Tensor:
-    """Of points at ``distances`` (..., 4) left, top, right, bottom: 1 at the centre, 0 outside."""
+    """Of points at ``distances`` (..., 4) left, top, right, bottom: 1 at the center, 0 outside."""
     low = torch.minimum(distances[..., :2], distances[..., 2:]).clamp(min=0)
     high = torch.maximum(distances[..., :2], distances[..., 2:]).clamp(min=1e-6)
     return (low / high).prod(-1).sqrt()
@@ -37,7 +37,7 @@ def centerness_losses(
     """
     assert predictions.quality_logits is not None
     references = predictions.priors.boxes
-    centerness = centerness_target(inner_distances(box_centres(references), targets.boxes))
+    centerness = centerness_target(inner_distances(box_centers(references), targets.boxes))
     weights = centerness * targets.box_weights  # (B, P)
     classification = config.classification_loss(
         predictions.cls_logits.flatten(0, 1).float(),

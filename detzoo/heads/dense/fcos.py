@@ -15,7 +15,7 @@ from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseHead, DenseHeadConfig, DenseTargets
 from detzoo.heads.dense.centerness import centerness_losses
-from detzoo.heads.dense.towers import expect_rarely, initialise_convs, tower
+from detzoo.heads.dense.towers import initialize_convs, set_prior_probability, tower
 from detzoo.layers.convolution import Convolution, PlainConvolution
 from detzoo.layers.norm import GroupNorm, Norm
 from detzoo.layers.scale import Scale
@@ -79,8 +79,8 @@ class FCOSHead(DenseHead):
         self.conv_reg = nn.Conv2d(config.channels, 4, 3, padding=1)
         self.conv_centerness = nn.Conv2d(config.channels, 1, 3, padding=1)
         self.scales = nn.ModuleList(Scale() for _ in strides)
-        initialise_convs(self)
-        expect_rarely(self.conv_cls)
+        initialize_convs(self)
+        set_prior_probability(self.conv_cls)
 
     def _tower(self, in_channels: int) -> nn.Sequential:
         config = self.config

@@ -15,7 +15,7 @@ from detzoo.coders.log_distance import LogDistanceCoder
 from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseHead, DenseHeadConfig, DenseTargets
-from detzoo.heads.dense.towers import expect_rarely, initialise_convs, tower
+from detzoo.heads.dense.towers import initialize_convs, set_prior_probability, tower
 from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.norm import Norm
 from detzoo.layers.shifted_conv import ShiftedConv2d
@@ -84,10 +84,10 @@ class FoveaHead(DenseHead):
         else:
             self.cls_convs = tower(in_channels[0], width, config.num_convs, norm=norm)
             self.conv_cls = nn.Conv2d(width, self.num_outputs, 3, padding=1)
-        initialise_convs(self)
+        initialize_convs(self)
         if config.aligned:
             nn.init.normal_(self.feature_adaption.conv_offset.weight, std=0.1)
-        expect_rarely(self.conv_cls)
+        set_prior_probability(self.conv_cls)
 
     def forward_level(self, x: Tensor, level: int) -> tuple[Tensor, Tensor]:
         codes = self.conv_reg(self.reg_convs(x))

@@ -31,7 +31,7 @@ NO_ANCHOR = 1e6
 
 @config
 class FSAFHeadConfig(RetinaLayersConfig):
-    """Anchors are as large as their cell; distances from their centre are positive numbers."""
+    """Anchors are as large as their cell; distances from their center are positive numbers."""
 
     priors: PriorGrid = AnchorGrid(scales=(1.0,), ratios=(1.0,))
     assigner: CenterRegionAssigner = CenterRegionAssigner()

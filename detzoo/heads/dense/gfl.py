@@ -17,7 +17,7 @@ from detzoo.coders.distance import DistanceCoder
 from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseHead, DenseHeadConfig, DenseTargets
-from detzoo.heads.dense.towers import expect_rarely, initialise_convs, tower
+from detzoo.heads.dense.towers import initialize_convs, set_prior_probability, tower
 from detzoo.layers.norm import GroupNorm, Norm
 from detzoo.layers.scale import Scale
 from detzoo.losses.boxes import BoxLoss, GIoULoss
@@ -33,7 +33,7 @@ from detzoo.structures import DensePredictions, Priors
 
 @config
 class GFLHeadConfig(DenseHeadConfig):
-    """Distances from the anchor's centre are distributed over 0 to ``max_distance`` strides."""
+    """Distances from the anchor's center are distributed over 0 to ``max_distance`` strides."""
 
     priors: PriorGrid = AnchorGrid(scales=(8.0,), ratios=(1.0,))
     assigner: PriorAssigner = ATSSAssigner()
@@ -76,8 +76,8 @@ class GFLHead(DenseHead):
         self.gfl_reg = nn.Conv2d(config.channels, self.box_channels, 3, padding=1)
         self.scales = nn.ModuleList(Scale() for _ in strides)
         self.integral = Integral(config.max_distance)
-        initialise_convs(self)
-        expect_rarely(self.gfl_cls)
+        initialize_convs(self)
+        set_prior_probability(self.gfl_cls)
 
     def forward_level(self, x: Tensor, level: int) -> tuple[Tensor, Tensor]:
         distributions = self.scales[level](self.gfl_reg(self.reg_convs(x)))

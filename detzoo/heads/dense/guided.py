@@ -62,7 +62,7 @@ class GuidedAnchorHeadConfig(DenseHeadConfig):
 @dataclass(frozen=True, kw_only=True)
 class GuidedPredictions(DensePredictions):
     """Of each of P squares also how its sides change, ``shapes`` (B, P, 2), and how far it is from
-    the centre of an object, ``location_logits`` (B, P)."""
+    the center of an object, ``location_logits`` (B, P)."""
 
     shapes: Tensor
     location_logits: Tensor
@@ -153,11 +153,11 @@ class GuidedAnchorHead(DenseHead):
             )
             for target in targets
         ]
-        is_centre, weights = (torch.cat(column) for column in zip(*rows))
+        is_center, weights = (torch.cat(column) for column in zip(*rows))
         logits = predictions.location_logits.float().flatten()
-        # A centre has label 1, which beside the one class 0 means background: the published
+        # A center has label 1, which beside the one class 0 means background: the published
         # weights score where no anchor belongs, and so do ours.
-        loss = config.location_loss(logits[:, None], is_centre.long(), weights)
+        loss = config.location_loss(logits[:, None], is_center.long(), weights)
         cells = logits.new_tensor(logits.numel() / CELLS_PER_LOCATION)
         return loss / average_over_processes(cells)
 
@@ -180,7 +180,7 @@ class FeatureAdaption(nn.Module):
         self.conv_offset = nn.Conv2d(2, DEFORMABLE_GROUPS * 2 * 9, 1, bias=False)
         self.conv_adaption = ShiftedConv2d(channels, channels)
 
-    def initialise(self) -> None:
+    def initialize(self) -> None:
         nn.init.normal_(self.conv_offset.weight, std=0.1)
         nn.init.normal_(self.conv_adaption.weight, std=0.01)
 

@@ -17,7 +17,7 @@ from detzoo.heads.dense.guided import (
     GuidedAnchorHeadConfig,
     GuidedPredictions,
 )
-from detzoo.heads.dense.towers import expect_rarely, initialise_convs, tower
+from detzoo.heads.dense.towers import initialize_convs, set_prior_probability, tower
 from detzoo.losses.boxes import BoxLoss, SmoothL1Loss
 from detzoo.losses.classification import ClassificationLoss, FocalLoss
 from detzoo.postprocess.nms import NMS
@@ -67,11 +67,11 @@ class GuidedRetinaHead(GuidedAnchorHead):
         self.feature_adaption_reg = FeatureAdaption(channels)
         self.retina_cls = nn.Conv2d(channels, self.num_outputs, 3, padding=1)
         self.retina_reg = nn.Conv2d(channels, 4, 3, padding=1)
-        initialise_convs(self)
-        self.feature_adaption_cls.initialise()
-        self.feature_adaption_reg.initialise()
-        expect_rarely(self.conv_loc)
-        expect_rarely(self.retina_cls)
+        initialize_convs(self)
+        self.feature_adaption_cls.initialize()
+        self.feature_adaption_reg.initialize()
+        set_prior_probability(self.conv_loc)
+        set_prior_probability(self.retina_cls)
 
     def forward_level(self, x: Tensor, level: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         classes, boxes = self.cls_convs(x), self.reg_convs(x)

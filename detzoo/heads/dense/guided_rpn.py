@@ -23,7 +23,7 @@ from detzoo.heads.dense.guided import (
     GuidedAnchorHeadConfig,
     GuidedPredictions,
 )
-from detzoo.heads.dense.towers import expect_rarely, initialise_convs
+from detzoo.heads.dense.towers import initialize_convs, set_prior_probability
 from detzoo.losses.boxes import BoxLoss, SmoothL1Loss
 from detzoo.losses.classification import ClassificationLoss, SigmoidCrossEntropy
 from detzoo.postprocess.nms import NMS
@@ -80,9 +80,9 @@ class GuidedRPNHead(GuidedAnchorHead, ProposalHead):
         self.feature_adaption = FeatureAdaption(config.channels)
         self.conv_cls = nn.Conv2d(config.channels, self.num_outputs, 1)
         self.conv_reg = nn.Conv2d(config.channels, 4, 1)
-        initialise_convs(self)
-        self.feature_adaption.initialise()
-        expect_rarely(self.conv_loc)
+        initialize_convs(self)
+        self.feature_adaption.initialize()
+        set_prior_probability(self.conv_loc)
 
     def forward_level(self, x: Tensor, level: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         x = F.relu(self.rpn_conv(x), inplace=True)

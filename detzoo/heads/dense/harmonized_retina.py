@@ -1,4 +1,4 @@
-"""RetinaNet's head with harmonised gradients (GHM, https://arxiv.org/abs/1811.05181)."""
+"""RetinaNet's head with harmonized gradients (GHM, https://arxiv.org/abs/1811.05181)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """RepPoints' head (https://arxiv.org/abs/1904.11490): an object is a set of points.
 
 Nine points are predicted twice, the second time from features taken at the first ones. Coordinates
-are (y, x) in strides from the prior's centre, as the shifts of a deformable convolution.
+are (y, x) in strides from the prior's center, as the shifts of a deformable convolution.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from detzoo.assigners.point import PointAssigner
 from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseTargets, PriorHead, PriorHeadConfig, gather_targets
-from detzoo.heads.dense.towers import expect_rarely, initialise_convs, tower
+from detzoo.heads.dense.towers import initialize_convs, set_prior_probability, tower
 from detzoo.layers.norm import Norm
 from detzoo.layers.shifted_conv import ShiftedConv2d
 from detzoo.losses.boxes import BoxLoss, SmoothL1Loss
 from detzoo.losses.classification import ClassificationLoss, FocalLoss
 from detzoo.losses.scoring import Scoring
-from detzoo.ops.boxes import box_centres, clip_boxes
+from detzoo.ops.boxes import box_centers, clip_boxes
 from detzoo.postprocess.nms import NMS
 from detzoo.postprocess.select import Select
 from detzoo.priors.anchors import AnchorGrid, inside_image
@@ -106,10 +106,10 @@ class RepPointsHead(PriorHead):
         place = torch.arange(KERNEL) - KERNEL // 2
         positions = torch.cartesian_prod(place, place).float()  # (9, 2) of (y, x)
         self.register_buffer("kernel_positions", positions.view(1, -1, 1, 1), persistent=False)
-        initialise_convs(self)
+        initialize_convs(self)
         for conv in (self.reppoints_cls_conv, self.reppoints_pts_refine_conv):
             nn.init.kaiming_uniform_(conv.weight, nonlinearity="relu")
-        expect_rarely(self.reppoints_cls_out)
+        set_prior_probability(self.reppoints_cls_out)
 
     def forward_level(self, x: Tensor, level: int) -> tuple[Tensor, Tensor]:
         for_classes, for_points = self.cls_convs(x), self.reg_convs(x)
@@ -130,14 +130,14 @@ class RepPointsHead(PriorHead):
         return logits, torch.cat([first, second], 1)
 
     def boxes_of_points(self, points: Tensor, references: Tensor, stride: Tensor) -> Tensor:
-        """Points (..., P, 18) around the centres of references (P, 4), in units of their stride
+        """Points (..., P, 18) around the centers of references (P, 4), in units of their stride
         (P,) -> boxes (..., P, 4) in input pixels."""
         scale = None
         if self.config.box_of_points == "moment":
             transfer = self.moment_transfer
             scale = MOMENT_GRADIENT * transfer + (1 - MOMENT_GRADIENT) * transfer.detach()
         boxes = enclose(points.unflatten(-1, (-1, 2)).flip(-1), self.config.box_of_points, scale)
-        return boxes * stride[:, None] + box_centres(references).repeat(1, 2)
+        return boxes * stride[:, None] + box_centers(references).repeat(1, 2)
 
     # ------------------------------------------------------------------------------ training
 
@@ -226,9 +226,9 @@ def grid_over_box(deltas: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
     (B, 4, H, W).
     """
     size = (boxes[:, 2:] - boxes[:, :2]).clamp(min=1e-6)
-    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
+    center = (boxes[:, :2] + boxes[:, 2:]) / 2
     new_size = size * deltas[:, 2:].exp()
-    corner = centre + size * deltas[:, :2] - new_size / 2
+    corner = center + size * deltas[:, :2] - new_size / 2
     place = torch.linspace(0, 1, KERNEL, device=deltas.device).to(deltas.dtype).view(1, -1, 1, 1)
     x = corner[:, :1] + new_size[:, :1] * place  # (B, 3, H, W)
     y = corner[:, 1:] + new_size[:, 1:] * place

@@ -11,7 +11,7 @@ from detzoo.assigners.max_iou import MaxIoUAssigner
 from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseHead, DenseHeadConfig, PriorHead, PriorHeadConfig
-from detzoo.heads.dense.towers import expect_rarely, initialise_convs, tower
+from detzoo.heads.dense.towers import initialize_convs, set_prior_probability, tower
 from detzoo.losses.boxes import BoxLoss, L1Loss
 from detzoo.losses.classification import ClassificationLoss, FocalLoss
 from detzoo.postprocess.nms import NMS
@@ -54,8 +54,8 @@ class RetinaLayers(PriorHead):
             nn.Conv2d(config.channels, self.num_anchors * outputs, 3, padding=1)
             for outputs in (self.num_outputs, 4)
         )
-        initialise_convs(self)
-        expect_rarely(self.retina_cls)
+        initialize_convs(self)
+        set_prior_probability(self.retina_cls)
 
     def forward_level(self, x: Tensor, level: int) -> tuple[Tensor, Tensor]:
         return self.retina_cls(self.cls_convs(x)), self.retina_reg(self.reg_convs(x))

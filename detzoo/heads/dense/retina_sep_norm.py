@@ -11,7 +11,7 @@ from detzoo.assigners.max_iou import MaxIoUAssigner
 from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseHead, DenseHeadConfig
-from detzoo.heads.dense.towers import expect_rarely, initialise_convs, tower
+from detzoo.heads.dense.towers import initialize_convs, set_prior_probability, tower
 from detzoo.layers.norm import BatchNorm, Norm
 from detzoo.losses.boxes import BoxLoss, L1Loss
 from detzoo.losses.classification import ClassificationLoss, FocalLoss
@@ -61,8 +61,8 @@ class RetinaSepNormHead(DenseHead):
             config.channels, self.num_anchors * self.num_outputs, 3, padding=1
         )
         self.retina_reg = nn.Conv2d(config.channels, self.num_anchors * 4, 3, padding=1)
-        initialise_convs(self)
-        expect_rarely(self.retina_cls)
+        initialize_convs(self)
+        set_prior_probability(self.retina_cls)
 
     def forward_level(self, x: Tensor, level: int) -> tuple[Tensor, Tensor]:
         classes, boxes = self.cls_convs[level](x), self.reg_convs[level](x)

@@ -13,7 +13,7 @@ from detzoo.config import config
 from detzoo.heads.base import ProposalHead, ProposalHeadConfig
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseHead, DenseHeadConfig, has_area
-from detzoo.heads.dense.towers import initialise_convs
+from detzoo.heads.dense.towers import initialize_convs
 from detzoo.layers.conv_norm_act import conv_norm_act
 from detzoo.losses.boxes import BoxLoss, L1Loss
 from detzoo.losses.classification import ClassificationLoss, SigmoidCrossEntropy
@@ -67,7 +67,7 @@ class RPNHead(DenseHead, ProposalHead):
         self.rpn_conv = nn.Conv2d(in_channels[0], channels, 3, padding=1)
         self.rpn_cls = nn.Conv2d(channels, num_anchors * self.num_outputs, 1)
         self.rpn_reg = nn.Conv2d(channels, num_anchors * 4, 1)
-        initialise_convs(self)
+        initialize_convs(self)
 
     def forward_level(self, x: Tensor, level: int) -> tuple[Tensor, Tensor]:
         x = conv_norm_act(x, self.rpn_conv, activation="relu")

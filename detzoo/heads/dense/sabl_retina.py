@@ -14,7 +14,7 @@ from detzoo.coders.buckets import NUM_NEAREST, BucketCoder
 from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseHead, DenseHeadConfig, DenseTargets
-from detzoo.heads.dense.towers import expect_rarely, initialise_convs, tower
+from detzoo.heads.dense.towers import initialize_convs, set_prior_probability, tower
 from detzoo.layers.norm import Norm
 from detzoo.losses.boxes import BoxLoss, SmoothL1Loss
 from detzoo.losses.buckets import bucket_losses
@@ -71,8 +71,8 @@ class SABLRetinaHead(DenseHead):
         self.retina_cls = nn.Conv2d(channels, self.num_outputs, 3, padding=1)
         self.retina_bbox_cls = nn.Conv2d(channels, self.box_channels // 2, 3, padding=1)
         self.retina_bbox_reg = nn.Conv2d(channels, self.box_channels // 2, 3, padding=1)
-        initialise_convs(self)
-        expect_rarely(self.retina_cls)
+        initialize_convs(self)
+        set_prior_probability(self.retina_cls)
 
     def forward_level(self, x: Tensor, level: int) -> tuple[Tensor, Tensor]:
         boxes = self.reg_convs(x)

@@ -32,7 +32,7 @@ def tower(
     )
 
 
-def initialise_convs(module: nn.Module) -> None:
+def initialize_convs(module: nn.Module) -> None:
     """Small weights, so that a fresh head says nothing strongly."""
     for conv in module.modules():
         if isinstance(conv, nn.Conv2d):
@@ -44,7 +44,7 @@ def initialise_convs(module: nn.Module) -> None:
             nn.init.zeros_(conv.conv_offset.weight)
 
 
-def expect_rarely(conv: nn.Conv2d, probability: float = 0.01) -> None:
+def set_prior_probability(conv: nn.Conv2d, probability: float = 0.01) -> None:
     """Lets every class start at this score: rare objects must not start from even odds."""
     assert conv.bias is not None
     nn.init.constant_(conv.bias, -math.log(1 / probability - 1))

@@ -14,7 +14,7 @@ from detzoo.coders.delta import DeltaCoder
 from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import PriorHead, PriorHeadConfig, gather_targets
-from detzoo.heads.dense.towers import expect_rarely, initialise_convs, tower
+from detzoo.heads.dense.towers import initialize_convs, set_prior_probability, tower
 from detzoo.layers.norm import BatchNorm
 from detzoo.losses.boxes import BoxLoss, GIoULoss
 from detzoo.losses.classification import ClassificationLoss, FocalLoss
@@ -25,7 +25,7 @@ from detzoo.priors.anchors import AnchorGrid, inside_image
 from detzoo.priors.base import PriorGrid
 from detzoo.structures import DensePredictions, ImageInfo, Targets
 
-# Logits count as at most this in the normalisation of scores.
+# Logits count as at most this in the normalization of scores.
 MAX_LOGIT = math.log(1e8)
 
 
@@ -73,8 +73,8 @@ class YOLOFHead(PriorHead):
             nn.Conv2d(width, self.num_anchors * outputs, 3, padding=1)
             for outputs in (self.num_outputs, 4, 1)
         )
-        initialise_convs(self)
-        expect_rarely(self.cls_score)
+        initialize_convs(self)
+        set_prior_probability(self.cls_score)
 
     def forward_level(self, x: Tensor, level: int) -> tuple[Tensor, Tensor]:
         for_boxes = self.bbox_subnet(x)

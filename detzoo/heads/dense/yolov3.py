@@ -35,7 +35,7 @@ EPS = 1e-6
 @config
 class YOLOv3HeadConfig(DetectionHeadConfig):
     """Per level a 3x3 convolution to ``channels`` and one that predicts, for every anchor, its
-    centre in the cell, its size, its confidence and the classes.
+    center in the cell, its size, its confidence and the classes.
 
     The four losses are sums over the batch, not means. ``min_confidence`` drops boxes before
     ``select`` looks at the scores of their classes.
@@ -47,7 +47,7 @@ class YOLOv3HeadConfig(DetectionHeadConfig):
     assigner: GridAssigner = GridAssigner()
     class_weight: float = 1.0
     confidence_weight: float = 1.0
-    centre_weight: float = 2.0
+    center_weight: float = 2.0
     size_weight: float = 2.0
     min_confidence: float = 0.005
     select: Select = Select(min_score=0.05, suppression=NMS(max_iou=0.45))
@@ -89,7 +89,7 @@ class YOLOv3Head(DetectionHead):
             )
             self.convs_bridge.append(bridge)
             self.convs_pred.append(nn.Conv2d(channels, anchors * (5 + num_classes), 1))
-        self._initialise()
+        self._initialize()
 
     def forward(self, features: Sequence[Tensor]) -> DensePredictions:
         maps = []
@@ -116,13 +116,13 @@ class YOLOv3Head(DetectionHead):
             predictions.cls_logits.float(), F.one_hot(labels, self.num_classes).float()
         )
         confidence = _cross_entropy(predictions.quality_logits.float(), positive)
-        centre = _cross_entropy(predicted[..., :2], wanted[..., :2])
+        center = _cross_entropy(predicted[..., :2], wanted[..., :2])
         size = (predicted[..., 2:] - wanted[..., 2:]).square()
         return {
             "loss_cls": config.class_weight * (classes.sum(2) * positive).sum(),
             "loss_conf": config.confidence_weight
             * (confidence * (is_positive | is_negative)).sum(),
-            "loss_xy": config.centre_weight * (centre.sum(2) * positive).sum(),
+            "loss_xy": config.center_weight * (center.sum(2) * positive).sum(),
             "loss_wh": config.size_weight * (size.sum(2) * positive).sum(),
         }
 
@@ -168,7 +168,7 @@ class YOLOv3Head(DetectionHead):
         names = (f"convs_pred.{level}" for level in range(len(self.convs_pred)))
         return {f"{name}.{leaf}": rows for name in names for leaf in ("weight", "bias")}
 
-    def _initialise(self) -> None:
+    def _initialize(self) -> None:
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.normal_(module.weight, std=0.01)
@@ -183,24 +183,24 @@ class YOLOv3Head(DetectionHead):
 
 
 def encode(priors: Priors, boxes: Tensor) -> Tensor:
-    """Boxes (..., P, 4) as position of their centre in the prior's cell, between 0 and 1, and
+    """Boxes (..., P, 4) as position of their center in the prior's cell, between 0 and 1, and
     logarithms of the size ratios."""
-    centre, size = _centre_and_size(boxes)
-    prior_centre, prior_size = _centre_and_size(priors.boxes)
-    position = (centre - prior_centre) / priors.stride[:, None] + 0.5
+    center, size = _center_and_size(boxes)
+    prior_center, prior_size = _center_and_size(priors.boxes)
+    position = (center - prior_center) / priors.stride[:, None] + 0.5
     ratio = (size / prior_size).clamp(min=EPS)
     return torch.cat([position.clamp(EPS, 1 - EPS), ratio.log()], -1)
 
 
 def decode(priors: Priors, deltas: Tensor) -> Tensor:
     """The boxes (..., P, 4) of predictions whose position is still a logit."""
-    prior_centre, prior_size = _centre_and_size(priors.boxes)
-    centre = prior_centre + (deltas[..., :2].sigmoid() - 0.5) * priors.stride[:, None]
+    prior_center, prior_size = _center_and_size(priors.boxes)
+    center = prior_center + (deltas[..., :2].sigmoid() - 0.5) * priors.stride[:, None]
     half = prior_size * deltas[..., 2:].exp() / 2
-    return torch.cat([centre - half, centre + half], -1)
+    return torch.cat([center - half, center + half], -1)
 
 
-def _centre_and_size(boxes: Tensor) -> tuple[Tensor, Tensor]:
+def _center_and_size(boxes: Tensor) -> tuple[Tensor, Tensor]:
     return (boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]
 
 

@@ -16,7 +16,7 @@ from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import flatten_level
 from detzoo.layers.csp import YOLOX_NORM, spatial_conv
 from detzoo.layers.norm import Norm
-from detzoo.necks.yolox_pafpn import initialise_convs
+from detzoo.necks.yolox_pafpn import initialize_convs
 from detzoo.ops.boxes import elementwise_iou
 from detzoo.ops.distributed import average_over_processes
 from detzoo.postprocess.nms import NMS
@@ -88,7 +88,7 @@ class YOLOXHead(DetectionHead):
         self.multi_level_conv_cls = predictors(num_classes)
         self.multi_level_conv_reg = predictors(4)
         self.multi_level_conv_obj = predictors(1)
-        initialise_convs(self)
+        initialize_convs(self)
         for conv in (*self.multi_level_conv_cls, *self.multi_level_conv_obj):
             assert isinstance(conv.bias, Tensor)
             nn.init.constant_(conv.bias, -math.log(1 / PRIOR_PROBABILITY - 1))
@@ -193,19 +193,19 @@ class YOLOXHead(DetectionHead):
 
 
 def encode(priors: Priors, boxes: Tensor) -> Tensor:
-    """Boxes (..., P, 4) as centre and logarithm of the size, in strides, seen from the prior."""
+    """Boxes (..., P, 4) as center and logarithm of the size, in strides, seen from the prior."""
     stride = priors.stride[:, None]
-    centre = (boxes[..., :2] + boxes[..., 2:]) / 2
+    center = (boxes[..., :2] + boxes[..., 2:]) / 2
     size = boxes[..., 2:] - boxes[..., :2]
-    return torch.cat([(centre - priors.boxes[:, :2]) / stride, (size / stride + EPS).log()], -1)
+    return torch.cat([(center - priors.boxes[:, :2]) / stride, (size / stride + EPS).log()], -1)
 
 
 def decode(priors: Priors, codes: Tensor) -> Tensor:
     """Boxes (..., P, 4) of codes (..., P, 4)."""
     stride = priors.stride[:, None]
-    centre = codes[..., :2] * stride + priors.boxes[:, :2]
+    center = codes[..., :2] * stride + priors.boxes[:, :2]
     half = codes[..., 2:].exp() * stride / 2
-    return torch.cat([centre - half, centre + half], -1)
+    return torch.cat([center - half, center + half], -1)
 
 
 def _tower(in_channels: int, config: YOLOXHeadConfig) -> nn.Sequential:

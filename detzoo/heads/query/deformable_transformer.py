@@ -53,16 +53,16 @@ class Pyramid:
             None if complete else torch.cat([level.mask() for level in levels], 1),
         )
 
-    def centres(self) -> Tensor:
-        """(B, S, 2) x and y of each cell's centre, in parts of the image."""
-        centres = []
+    def centers(self) -> Tensor:
+        """(B, S, 2) x and y of each cell's center, in parts of the image."""
+        centers = []
         for level in self.levels:
             height, width = level.grid
             y = torch.arange(height, device=self.ratios.device) + 0.5
             x = torch.arange(width, device=self.ratios.device) + 0.5
             grid = torch.stack([x.expand(height, -1), y[:, None].expand(-1, width)], -1)
-            centres.append(grid.flatten(0, 1) / level.counts.flip(1)[:, None])
-        return torch.cat(centres, 1)
+            centers.append(grid.flatten(0, 1) / level.counts.flip(1)[:, None])
+        return torch.cat(centers, 1)
 
     def on_levels(self, references: Tensor) -> Tensor:
         """References (B, Q, 2 or 4) in parts of the image -> (B, Q, L, 2 or 4) in parts of maps."""
@@ -94,15 +94,15 @@ class DeformableTransformer(nn.Module):
         else:
             self.reference_points = nn.Linear(channels, 2)
             nn.init.zeros_(self.reference_points.bias)
-        self._initialise()
+        self._initialize()
 
-    def _initialise(self) -> None:
+    def _initialize(self) -> None:
         for parameter in self.parameters():
             if parameter.dim() > 1:
                 nn.init.xavier_uniform_(parameter)
         for module in self.modules():
             if isinstance(module, DeformableAttention):
-                module.initialise()
+                module.initialize()
         nn.init.normal_(self.level_embeds)
 
     def encode(
@@ -111,7 +111,7 @@ class DeformableTransformer(nn.Module):
         """Maps (B, C, H_l, W_l) and their positions (B, H_l * W_l, C) -> cells (B, S, C)."""
         x = torch.cat([feature.flatten(2).transpose(1, 2) for feature in features], 1)
         placed = [level + embed for level, embed in zip(positions, self.level_embeds)]
-        references = pyramid.on_levels(pyramid.centres())
+        references = pyramid.on_levels(pyramid.centers())
         at = torch.cat(placed, 1).to(x.dtype)
         for layer in self.encoder.layers:
             x = layer(x, at, pyramid, references)
@@ -120,7 +120,7 @@ class DeformableTransformer(nn.Module):
     def propose(self, memory: Tensor, pyramid: Pyramid) -> tuple[Tensor, Tensor]:
         """Cells (B, S, C), and the box (B, S, 4) that each starts from, before the sigmoid.
 
-        A box is centred on its cell, with a twentieth of the image's sides on the first level and
+        A box is centered on its cell, with a twentieth of the image's sides on the first level and
         twice as much on each next. Cells outside the image, or too near its border, are blanked;
         their box is infinite: after the sigmoid it does not move.
         """
@@ -128,8 +128,8 @@ class DeformableTransformer(nn.Module):
             torch.full((height * width, 2), 0.05 * 2**level, device=memory.device)
             for level, (height, width) in enumerate(pyramid.grids)
         ]
-        centres = pyramid.centres()
-        boxes = torch.cat([centres, torch.cat(sides).expand_as(centres)], 2)
+        centers = pyramid.centers()
+        boxes = torch.cat([centers, torch.cat(sides).expand_as(centers)], 2)
         usable = ((boxes > 0.01) & (boxes < 0.99)).all(2, keepdim=True)
         if pyramid.shown is not None:
             usable = usable & pyramid.shown[..., None]
@@ -181,7 +181,7 @@ class DeformableDecoderLayer(nn.Module):
     def forward(
         self, x: Tensor, positions: Tensor, memory: Tensor, pyramid: Pyramid, references: Tensor
     ) -> Tensor:
-        """``references`` (B, Q, 2 or 4): points or boxes (centre, size), in parts of the image."""
+        """``references`` (B, Q, 2 or 4): points or boxes (center, size), in parts of the image."""
         among, across = self.attentions
         placed = x + positions
         x = self.norms[0](among(x, placed, placed, x))

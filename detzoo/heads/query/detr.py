@@ -21,7 +21,7 @@ from detzoo.structures import Detections, ImageBatch, ImageInfo
 
 @config
 class TransformerConfig:
-    """Encoder and decoder, normalised after each step."""
+    """Encoder and decoder, normalized after each step."""
 
     channels: int = 256
     num_heads: int = 8
