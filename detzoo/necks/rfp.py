@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detzoo.backbones.feedback import add_feedback, look_again
+from detzoo.backbones.feedback import add_feedback, forward_with_feedback
 from detzoo.backbones.resnet import ResNet, ResNetConfig
 from detzoo.config import config
 from detzoo.errors import ConfigError
@@ -75,7 +75,7 @@ class RFP(Neck):
         first = self._pyramid(maps)
         # The first stage gets no feedback.
         feedback = [self.rfp_aspp(level) for level in first[1 : len(maps)]]
-        second = self._pyramid(look_again(self.rfp_modules[0], image, feedback))
+        second = self._pyramid(forward_with_feedback(self.rfp_modules[0], image, feedback))
         fused = []
         for before, after in zip(first, second):
             weight = self.rfp_weight(after).sigmoid()
