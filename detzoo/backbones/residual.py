@@ -25,8 +25,8 @@ class BlockLayers:
 
     ``spatial`` is the kind of a bottleneck's 3x3 convolution, ``convolution`` that of all others.
     With a ``context_ratio``, a bottleneck ends in a context block with that many hidden channels
-    per channel. With ``zero_init``, the last norm starts at zero, so that a fresh block is the
-    identity.
+    per channel. With ``zero_init``, the last norm starts at zero, so that a fresh block is its
+    shortcut.
     """
 
     norm: Norm = BatchNorm()

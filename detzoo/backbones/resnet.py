@@ -57,7 +57,7 @@ class ResNetConfig(BackboneConfig):
         deformable_stages: Stages, counted from 0, in which ``deformable`` applies.
         context_ratio: Bottleneck ratio of the context blocks (GCNet) from the second stage on;
             None: no context blocks.
-        zero_init: Start the last norm of each block at zero, so that a fresh block is the identity.
+        zero_init: Start the last norm of each block at zero, so that a fresh block is its shortcut.
         returns_image: Return the pixels as an additional first map of stride 1, for a recursive
             pyramid.
         groups: Groups of the bottlenecks' 3x3 convolutions.

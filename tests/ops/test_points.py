@@ -73,8 +73,8 @@ def test_deformable_convolution_in_bfloat16(weighted: bool) -> None:
     kernel, bias = torch.randn(6, 4, 3, 3, generator=generator), torch.randn(6, generator=generator)
     weights = torch.rand(1, 9, 5, 5, generator=generator) if weighted else None
     wanted = torchvision_deform_conv2d(x, shifts, kernel, bias, padding=1, mask=weights)
-    same = deform_conv2d(x, shifts, kernel, bias, padding=1, weights=weights)
+    same = deform_conv2d(x, shifts, kernel, bias, padding=1, mask=weights)
     assert torch.equal(same, wanted)
-    low = deform_conv2d(x.bfloat16(), shifts, kernel, bias, padding=1, weights=weights)
+    low = deform_conv2d(x.bfloat16(), shifts, kernel, bias, padding=1, mask=weights)
     assert low.dtype == torch.bfloat16
     torch.testing.assert_close(low.float(), wanted, rtol=0.05, atol=0.1)

@@ -1,4 +1,4 @@
-"""ATSS' head (https://arxiv.org/abs/1912.02424): one square anchor per cell, and centerness."""
+"""ATSS (https://arxiv.org/abs/1912.02424): one square anchor per cell, and centerness."""
 
 from __future__ import annotations
 
@@ -28,7 +28,13 @@ from detzoo.structures import DensePredictions
 
 @config
 class ATSSLayersConfig(DenseHeadConfig):
-    """Two towers of ``num_convs`` convolutions, shared by all levels."""
+    """The layers of ATSS: two towers shared by all levels.
+
+    Args:
+        num_convs: Convolutions in each tower.
+        channels: Channels of the towers.
+        norm: Norm after each convolution of the towers.
+    """
 
     priors: PriorGrid = AnchorGrid(scales=(8.0,), ratios=(1.0,))
     coder: BoxCoder = DeltaCoder(stds=(0.1, 0.1, 0.2, 0.2))
@@ -40,10 +46,10 @@ class ATSSLayersConfig(DenseHeadConfig):
 
 
 class ATSSLayers(DenseHead):
-    """The layers of ATSS and PAA, which differ in training.
+    """The layers that ATSS and PAA, which differ in training, have in common.
 
-    Children ``cls_convs``, ``reg_convs``, ``atss_cls``, ``atss_reg``, ``atss_centerness`` and one
-    of ``scales`` per level.
+    Children ``cls_convs``, ``reg_convs``, ``atss_cls``, ``atss_reg``, ``atss_centerness`` and, per
+    level, one of ``scales``.
     """
 
     config: ATSSLayersConfig
@@ -83,7 +89,7 @@ class ATSSLayers(DenseHead):
 
 @config
 class ATSSHeadConfig(ATSSLayersConfig):
-    """Classes, boxes and centerness of every anchor."""
+    """ATSS: predicts classes, a box and centerness for every anchor."""
 
     assigner: PriorAssigner = ATSSAssigner()
     box_loss: BoxLoss = GIoULoss(weight=2.0)
@@ -95,7 +101,7 @@ class ATSSHeadConfig(ATSSLayersConfig):
 
 
 class ATSSHead(ATSSLayers):
-    """Central anchors count more in the box loss."""
+    """Weighs the box loss of each anchor by its centerness."""
 
     def losses(self, predictions: DensePredictions, targets: DenseTargets) -> dict[str, Tensor]:
         return centerness_losses(

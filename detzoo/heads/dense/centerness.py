@@ -1,6 +1,6 @@
-"""How central a point lies in its box, as a measure of the quality of what it predicts.
+"""Centerness: how central a point is in its box, as a measure of prediction quality.
 
-From FCOS (https://arxiv.org/abs/1904.01355); ATSS uses it too.
+Introduced by FCOS (https://arxiv.org/abs/1904.01355), also used by ATSS.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from detzoo.structures import DensePredictions
 
 
 def centerness_target(distances: Tensor) -> Tensor:
-    """Of points at ``distances`` (..., 4) left, top, right, bottom: 1 at the center, 0 outside."""
+    """The centerness of points at ``distances`` (..., 4) from left, top, right and bottom -> (...):
+    1 at the center, 0 outside."""
     low = torch.minimum(distances[..., :2], distances[..., 2:]).clamp(min=0)
     high = torch.maximum(distances[..., :2], distances[..., 2:]).clamp(min=1e-6)
     return (low / high).prod(-1).sqrt()
@@ -30,10 +31,10 @@ def centerness_losses(
     num_samples: Tensor,
     min_total: float,
 ) -> dict[str, Tensor]:
-    """Losses of classes, boxes and centerness.
+    """The losses of classes, boxes and centerness.
 
-    Central points count more in the box loss, which is divided by their total centerness, at least
-    ``min_total``; the other losses are divided by ``num_samples``.
+    The box loss is weighted by centerness and divided by its total, at least ``min_total``; the
+    other losses are divided by ``num_samples``.
     """
     assert predictions.quality_logits is not None
     references = predictions.priors.boxes

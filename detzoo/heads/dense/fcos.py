@@ -1,4 +1,4 @@
-"""FCOS' head (https://arxiv.org/abs/1904.01355): one point per cell instead of anchors."""
+"""FCOS (https://arxiv.org/abs/1904.01355): one point per cell instead of anchors."""
 
 from __future__ import annotations
 
@@ -31,12 +31,17 @@ from detzoo.structures import DensePredictions, ImageInfo, Priors
 
 @config
 class FCOSHeadConfig(DenseHeadConfig):
-    """Classes, distances to the four sides of the box, and centerness of every point.
+    """FCOS: predicts classes, distances to the sides of the box and centerness for every point.
 
-    Distances are exponentials in pixels; where ``normalized_distances``, the positive part of the
-    output in units of the stride. ``last_convolution`` is the kind of each tower's last one;
-    ``conv_bias`` is whether the towers have biases beside their norms'. ``centerness_on_boxes``
-    predicts it from the boxes' tower instead of the classes'.
+    Args:
+        num_convs: Convolutions in each tower.
+        channels: Channels of the towers.
+        norm: Norm after each convolution of the towers.
+        conv_bias: Whether the towers' convolutions have biases despite their norms.
+        last_convolution: Kind of the last convolution of each tower.
+        normalized_distances: Predict distances in strides, by a ReLU, instead of in pixels, by an
+            exponential.
+        centerness_on_boxes: Predict centerness from the box tower instead of the class tower.
     """
 
     priors: PriorGrid = PointGrid()
@@ -60,8 +65,8 @@ class FCOSHeadConfig(DenseHeadConfig):
 
 
 class FCOSHead(DenseHead):
-    """Children ``cls_convs``, ``reg_convs``, ``conv_cls``, ``conv_reg``, ``conv_centerness`` and
-    one of ``scales`` per level."""
+    """Children ``cls_convs``, ``reg_convs``, ``conv_cls``, ``conv_reg``, ``conv_centerness`` and,
+    per level, one of ``scales``."""
 
     config: FCOSHeadConfig
 
@@ -104,7 +109,7 @@ class FCOSHead(DenseHead):
         return self.conv_cls(for_classes), distances, self.conv_centerness(rated)
 
     def trainable(self, priors: Priors, info: ImageInfo) -> Tensor:
-        """All of them: points beyond the image are background like any other."""
+        """All points: those outside the image are background like any other."""
         return torch.ones_like(priors.stride, dtype=torch.bool)
 
     def losses(self, predictions: DensePredictions, targets: DenseTargets) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""RetinaNet's head on guided anchors (https://arxiv.org/abs/1901.03278)."""
+"""RetinaNet with guided anchors (https://arxiv.org/abs/1901.03278)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,11 @@ from detzoo.structures import Candidates, ImageInfo
 
 @config
 class GuidedRetinaHeadConfig(GuidedAnchorHeadConfig):
-    """Two towers of ``num_convs`` convolutions; locations from one, shapes from the other."""
+    """RetinaNet on guided anchors: locations come from the class tower, shapes from the box tower.
+
+    Args:
+        num_convs: Convolutions in each tower.
+    """
 
     priors: AnchorGrid = AnchorGrid(scales=(4.0,), ratios=(1.0,))
     assigner: Assigner = MaxIoUAssigner(positive_iou=0.5, negative_iou=0.5)
@@ -90,7 +94,7 @@ class GuidedRetinaHead(GuidedAnchorHead):
     def decode(  # type: ignore[override]
         self, predictions: GuidedPredictions, infos: Sequence[ImageInfo]
     ) -> list[Candidates]:
-        """The anchors with the best-scored classes, each with all classes that score enough."""
+        """The anchors with the highest scores, each with all classes above the minimum score."""
         select = self.config.select
         scores = self.config.classification_loss.scores(predictions.cls_logits.float())
         scores = scores * self.counts(predictions)[..., None]

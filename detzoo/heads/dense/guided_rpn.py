@@ -1,4 +1,4 @@
-"""Region proposals from guided anchors (https://arxiv.org/abs/1901.03278)."""
+"""Region proposal network with guided anchors (https://arxiv.org/abs/1901.03278)."""
 
 from __future__ import annotations
 
@@ -38,9 +38,10 @@ MATCHING = MaxIoUAssigner(positive_iou=0.7, negative_iou=0.3, min_positive_iou=0
 
 @config
 class GuidedRPNHeadConfig(GuidedAnchorHeadConfig, ProposalHeadConfig):
-    """Object or not, and where, for every guided anchor.
+    """RPN on guided anchors: predicts objectness and a box for every anchor.
 
-    ``select`` makes the proposals in evaluation, ``train_select`` those that a RoI head trains on.
+    Args:
+        train_select: Selects the proposals that a RoI head trains on; ``select`` is for inference.
     """
 
     priors: AnchorGrid = AnchorGrid(scales=(8.0,), ratios=(1.0,))
@@ -116,9 +117,10 @@ class GuidedRPNHead(GuidedAnchorHead, ProposalHead):
     def decode(  # type: ignore[override]
         self, predictions: GuidedPredictions, infos: Sequence[ImageInfo]
     ) -> list[Candidates]:
-        """The best anchors of each level; boxes suppress each other within a level only.
+        """The best anchors of each level, as candidates that suppress each other only within a
+        level.
 
-        A RoI head trains on proposals from everywhere.
+        In training, low location scores do not exclude anchors.
         """
         scores = self.config.classification_loss.scores(predictions.cls_logits.float())[..., 0]
         if not self.training:

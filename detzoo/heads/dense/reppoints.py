@@ -1,7 +1,7 @@
-"""RepPoints' head (https://arxiv.org/abs/1904.11490): an object is a set of points.
+"""RepPoints (https://arxiv.org/abs/1904.11490): represents an object by a set of points.
 
-Nine points are predicted twice, the second time from features taken at the first ones. Coordinates
-are (y, x) in strides from the prior's center, as the shifts of a deformable convolution.
+Nine points are predicted, then refined from features sampled at them. Coordinates are (y, x) in
+strides from the prior's center, like the offsets of a deformable convolution.
 """
 
 from __future__ import annotations
@@ -35,19 +35,30 @@ from detzoo.structures import Assignment, DensePredictions, ImageInfo, Priors, T
 
 KERNEL = 3
 NUM_POINTS = KERNEL**2
-# Parts of the gradient that reach the first points through the deformable convolutions, and the
-# scales of the moments.
+# Fraction of the gradient that reaches the first points through the deformable convolutions, and
+# the moment scales.
 POINT_GRADIENT = 0.1
 MOMENT_GRADIENT = 0.01
 
 
 @config
 class RepPointsHeadConfig(PriorHeadConfig):
-    """``box_of_points`` says which box a set of points is: the smallest around all of them, around
-    the first four, or one whose sides are learned multiples of the deviation.
+    """RepPoints. Priors are squares around the cells' corners: the unit of the box losses and, with
+    ``grid_points``, the boxes to start from.
 
-    With ``grid_points`` the points are an even grid over a box that is predicted instead. Priors
-    are squares around the cells' corners: where such boxes start, and the unit of box losses.
+    Args:
+        first_assigner: Assigns targets to priors, for the first points.
+        second_assigner: Assigns targets to the boxes of the first points, for the refined points
+            and the classes.
+        classification_loss: Loss of the classes.
+        first_box_loss: Loss of the boxes of the first points.
+        second_box_loss: Loss of the boxes of the refined points.
+        box_of_points: How points become a box: the smallest around all ("minmax") or the first four
+            ("partial_minmax"), or from their mean and deviation ("moment").
+        grid_points: Predict boxes, and use a regular grid of points over them.
+        num_convs: Convolutions in each tower.
+        channels: Channels of the towers.
+        norm: Norm after each convolution of the towers; None: a bias instead.
     """
 
     priors: PriorGrid = AnchorGrid(scales=(4.0,), ratios=(1.0,))
@@ -74,9 +85,11 @@ class RepPointsHeadConfig(PriorHeadConfig):
 
 
 class RepPointsHead(PriorHead):
-    """Children ``cls_convs`` and ``reg_convs``; ``reppoints_...``, of which ``pts_init`` makes the
-    first points, ``pts_refine`` the second and ``cls`` the classes. Parameter ``moment_transfer``
-    (2,): logarithms of the scales of width and height."""
+    """Children ``cls_convs``, ``reg_convs``, and ``reppoints_...``: ``pts_init`` predicts the first
+    points, ``pts_refine`` the refined ones and ``cls`` the classes.
+
+    Parameter ``moment_transfer`` (2,) holds the logarithms of the scales of width and height.
+    """
 
     config: RepPointsHeadConfig
     box_channels = 4 * NUM_POINTS  # both sets
@@ -147,7 +160,8 @@ class RepPointsHead(PriorHead):
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
     ) -> dict[str, Tensor]:
-        """The second points and the classes learn from where the first boxes are."""
+        """The losses; refined points and classes are trained where the boxes of the first points
+        match."""
         config, priors = self.config, predictions.priors
         points = predictions.box_deltas.float()
         first, second = (
@@ -174,7 +188,8 @@ class RepPointsHead(PriorHead):
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
     ) -> tuple[DenseTargets, DenseTargets]:
-        """Targets of the first points, from the priors; of the second, from the boxes (B, P, 4)."""
+        """The targets of the first points, assigned to priors, and of the refined ones, assigned to
+        boxes (B, P, 4)."""
         config = self.config
         by_prior: list[Assignment] = []
         by_box: list[Assignment] = []
@@ -203,14 +218,15 @@ class RepPointsHead(PriorHead):
 
 
 def enclose(points: Tensor, method: str, log_scale: Tensor | None = None) -> Tensor:
-    """The box (..., 4) of points (..., 9, 2), which are (x, y).
+    """The box (..., 4) of points (..., 9, 2: x, y).
 
-    ``log_scale`` (2,) is for the "moment" ``method``: half the sides over the deviations.
+    ``log_scale`` (2,) is for the "moment" ``method``: the logarithm of half the sides over the
+    standard deviations.
     """
     if method == "moment":
         assert log_scale is not None
         mean = points.mean(-2)
-        # Where all points are one, the deviation has no gradient.
+        # Where all points coincide, the deviation has no gradient.
         variance = (points - mean[..., None, :]).square().sum(-2) / (NUM_POINTS - 1)
         half = variance.clamp(min=1e-12).sqrt() * log_scale.exp()
         return torch.cat([mean - half, mean + half], -1)
@@ -220,10 +236,10 @@ def enclose(points: Tensor, method: str, log_scale: Tensor | None = None) -> Ten
 
 
 def grid_over_box(deltas: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
-    """Points (B, 18, H, W) evenly over boxes that are decoded from ``deltas`` (B, 4, H, W).
+    """A regular grid of points (B, 18, H, W) over the boxes decoded from ``deltas`` (B, 4, H, W),
+    and these boxes (B, 4, H, W).
 
-    ``boxes`` (B or 1, 4, ...) are what the deltas are relative to. Also returns the decoded boxes
-    (B, 4, H, W).
+    The deltas are relative to ``boxes`` (B or 1, 4, ...).
     """
     size = (boxes[:, 2:] - boxes[:, :2]).clamp(min=1e-6)
     center = (boxes[:, :2] + boxes[:, 2:]) / 2
@@ -238,7 +254,7 @@ def grid_over_box(deltas: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _box_loss(loss: BoxLoss, boxes: Tensor, wanted: DenseTargets, unit: Tensor) -> Tensor:
-    """Boxes (B, P, 4) compared in units (P, 4), averaged over the examples."""
+    """Loss of boxes (B, P, 4), compared in units of ``unit`` (P, 4), averaged over the samples."""
     predicted, target = boxes / unit, wanted.boxes / unit
     total = loss(predicted.flatten(0, 1), target.flatten(0, 1), wanted.box_weights.flatten())
     return total / wanted.num_samples

@@ -1,4 +1,4 @@
-"""RetinaNet's head (https://arxiv.org/abs/1708.02002)."""
+"""RetinaNet (https://arxiv.org/abs/1708.02002)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,12 @@ from detzoo.priors.base import PriorGrid
 
 @config
 class RetinaLayersConfig(PriorHeadConfig):
-    """Two towers of ``num_convs`` convolutions, shared by all levels: classes and boxes."""
+    """The layers of RetinaNet: two towers, for classes and boxes, shared by all levels.
+
+    Args:
+        num_convs: Convolutions in each tower.
+        channels: Channels of the towers.
+    """
 
     priors: PriorGrid = AnchorGrid(scales=octave_scales(4.0, 3))
     select: Select = Select(min_score=0.05, pre_nms=1000, suppression=NMS(max_iou=0.5))
@@ -31,7 +36,7 @@ class RetinaLayersConfig(PriorHeadConfig):
 
 
 class RetinaLayers(PriorHead):
-    """The layers of RetinaNet and of the families that train them in another way.
+    """The layers of RetinaNet and of families that train them differently.
 
     Children ``cls_convs``, ``reg_convs``, ``retina_cls``, ``retina_reg``.
     """
@@ -67,7 +72,7 @@ class RetinaLayers(PriorHead):
 
 @config
 class RetinaHeadConfig(RetinaLayersConfig, DenseHeadConfig):
-    """Every anchor learns the target it overlaps, or that it overlaps none."""
+    """RetinaNet: every anchor is trained on the target that it overlaps, or as background."""
 
     assigner: PriorAssigner = MaxIoUAssigner(positive_iou=0.5, negative_iou=0.4)
     classification_loss: ClassificationLoss = FocalLoss()
@@ -80,6 +85,6 @@ class RetinaHeadConfig(RetinaLayersConfig, DenseHeadConfig):
 
 
 class RetinaHead(RetinaLayers, DenseHead):
-    """Layers of RetinaNet, trained as the base does it."""
+    """The layers of RetinaNet, trained on an assignment."""
 
     config: RetinaHeadConfig

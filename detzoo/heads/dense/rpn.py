@@ -28,9 +28,11 @@ from detzoo.structures import Candidates, DensePredictions, Detections, ImageInf
 
 @config
 class RPNHeadConfig(DenseHeadConfig, ProposalHeadConfig):
-    """Object or not, and where, for every anchor.
+    """Region proposal network: predicts objectness and a box for every anchor.
 
-    ``select`` makes the proposals in evaluation, ``train_select`` those that a RoI head trains on.
+    Args:
+        train_select: Selects the proposals that a RoI head trains on; ``select`` is for inference.
+        channels: Channels of the hidden layer; None: those of the features.
     """
 
     priors: PriorGrid = AnchorGrid()
@@ -44,7 +46,6 @@ class RPNHeadConfig(DenseHeadConfig, ProposalHeadConfig):
     train_select: Select = Select(
         min_score=0.0, pre_nms=2000, suppression=NMS(max_iou=0.7), max_detections=1000
     )
-    # Channels of the hidden layer; None: as many as the features have.
     channels: int | None = None
 
     def build(
@@ -54,7 +55,7 @@ class RPNHeadConfig(DenseHeadConfig, ProposalHeadConfig):
 
 
 class RPNHead(DenseHead, ProposalHead):
-    """One class: object. Children ``rpn_conv``, ``rpn_cls``, ``rpn_reg``."""
+    """A single class: object. Children ``rpn_conv``, ``rpn_cls``, ``rpn_reg``."""
 
     config: RPNHeadConfig
 
@@ -92,7 +93,8 @@ class RPNHead(DenseHead, ProposalHead):
             return self.select(self.decode(predictions, infos))
 
     def decode(self, predictions: DensePredictions, infos: Sequence[ImageInfo]) -> list[Candidates]:
-        """The best anchors of each level; boxes suppress each other within a level only."""
+        """The best anchors of each level, as candidates that suppress each other only within a
+        level."""
         scores = self.config.classification_loss.scores(predictions.cls_logits.float())[..., 0]
         index = predictions.priors.best_of_levels(scores, self._select.pre_nms)  # (B, K)
         deltas = predictions.box_deltas.gather(1, index[..., None].expand(-1, -1, 4)).float()

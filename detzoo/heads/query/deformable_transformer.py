@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from detzoo.config import config
 from detzoo.heads.query.detr import check_transformer
 from detzoo.layers.attention import DeformableAttention, FeedForward, ResidualAttention
-from detzoo.layers.positional_encoding import ShownCells
+from detzoo.layers.positional_encoding import ValidCells
 
 
 @config
 class DeformableTransformerConfig:
-    """Encoder and decoder; each query looks at ``num_points`` places per head and level."""
+    """Encoder and decoder; each query looks at ``num_points`` embeddings per head and level."""
 
     channels: int = 256
     num_heads: int = 8
@@ -35,16 +35,16 @@ class Pyramid:
     """L maps whose S cells stand one after the other.
 
     ``grids`` (height, width) of each map; ``ratios`` (B, L, 2: width, height) the part of it that
-    shows the image; ``shown`` (B, S) whether a cell does, None: all do; ``levels`` of ShownCells.
+    shows the image; ``valid`` (B, S) whether a cell does, None: all do; ``levels`` of ValidCells.
     """
 
-    levels: Sequence[ShownCells]
+    levels: Sequence[ValidCells]
     grids: tuple[tuple[int, int], ...]
     ratios: Tensor
-    shown: Tensor | None
+    valid: Tensor | None
 
     @classmethod
-    def of(cls, levels: Sequence[ShownCells]) -> Pyramid:
+    def of(cls, levels: Sequence[ValidCells]) -> Pyramid:
         complete = all(level.complete for level in levels)
         return cls(
             levels,
@@ -131,14 +131,14 @@ class DeformableTransformer(nn.Module):
         centers = pyramid.centers()
         boxes = torch.cat([centers, torch.cat(sides).expand_as(centers)], 2)
         usable = ((boxes > 0.01) & (boxes < 0.99)).all(2, keepdim=True)
-        if pyramid.shown is not None:
-            usable = usable & pyramid.shown[..., None]
+        if pyramid.valid is not None:
+            usable = usable & pyramid.valid[..., None]
         cells = self.enc_output_norm(self.enc_output(memory * usable))
         return cells, boxes.logit().masked_fill(~usable, float("inf"))
 
-    def queries_of(self, places: Tensor) -> Tensor:
+    def queries_of(self, embeddings: Tensor) -> Tensor:
         """Sines of proposed boxes (B, Q, 2C) -> positions and content of queries (B, Q, 2C)."""
-        return self.pos_trans_norm(self.pos_trans(places))
+        return self.pos_trans_norm(self.pos_trans(embeddings))
 
 
 class LayerStack(nn.Module):
@@ -161,7 +161,7 @@ class DeformableEncoderLayer(nn.Module):
 
     def forward(self, x: Tensor, positions: Tensor, pyramid: Pyramid, references: Tensor) -> Tensor:
         (attention,) = self.attentions
-        x = attention(x, x + positions, x, pyramid.grids, references, pyramid.shown)
+        x = attention(x, x + positions, x, pyramid.grids, references, pyramid.valid)
         x = self.norms[0](x)
         return self.norms[1](x + self.ffns[0](x))
 
@@ -186,7 +186,7 @@ class DeformableDecoderLayer(nn.Module):
         placed = x + positions
         x = self.norms[0](among(x, placed, placed, x))
         references = pyramid.on_levels(references)
-        x = across(x, x + positions, memory, pyramid.grids, references, pyramid.shown)
+        x = across(x, x + positions, memory, pyramid.grids, references, pyramid.valid)
         x = self.norms[1](x)
         return self.norms[2](x + self.ffns[0](x))
 
