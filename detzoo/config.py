@@ -4,6 +4,9 @@ A configuration is a tree of ``@config`` classes whose leaves are plain values (
 ``float``, ``str``, ``None`` and tuples of them). It is compared with ``==``, changed with
 ``dataclasses.replace`` or :func:`override`, written with :func:`to_dict` and read with
 :func:`from_dict`. Reading never executes code: only the classes that the caller lists are built.
+
+What a number may be is part of its annotation (``channels: PositiveInt``) and is checked whenever a
+configuration is made, in Python as in a file. All numbers are finite.
 """
 
 from __future__ import annotations
@@ -13,18 +16,29 @@ import dataclasses
 import difflib
 import functools
 import json
+import math
 import re
 import types
 import typing
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, TypeVar, Union
+from typing import Annotated, Any, Literal, TypeVar, Union
 
 from typing_extensions import dataclass_transform
 
+from detzoo import renamed
 from detzoo.errors import ConfigError
 
 __all__ = [
+    "Channels",
     "ConfigError",
+    "Length",
+    "NonEmpty",
+    "NonNegativeFloat",
+    "NonNegativeInt",
+    "PositiveFloat",
+    "PositiveInt",
+    "Range",
+    "UnitFloat",
     "UnknownTypeError",
     "check",
     "config",
@@ -40,6 +54,66 @@ __all__ = [
 T = TypeVar("T")
 
 
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """In an annotation: the numbers that a field takes, ``min`` and ``max`` among them.
+
+    ``above`` excludes ``min`` itself.
+    """
+
+    min: float = -math.inf
+    max: float = math.inf
+    above: bool = False
+
+    def fault(self, value: Any) -> str | None:
+        """What is wrong with ``value``, to continue the sentence "VALUE ..."; None: nothing.
+
+        Values that are no numbers are left to the check of types.
+        """
+        if not _is_number(value) or self._holds(value):
+            return None
+        return f"is not {self}"
+
+    def _holds(self, value: float) -> bool:
+        return self.min <= value <= self.max and not (self.above and value == self.min)
+
+    def __str__(self) -> str:
+        least = f"{'greater than' if self.above else 'at least'} {self.min:g}"
+        most = f"at most {self.max:.10g}"
+        if self.max == math.inf:
+            return least
+        if self.min == -math.inf:
+            return most
+        return f"{least} and {most}" if self.above else f"in {self.min:g} ... {self.max:.10g}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Length:
+    """In an annotation: the least number of elements of a tuple."""
+
+    min: int
+
+    def fault(self, value: Any) -> str | None:
+        """What is wrong with ``value``, to continue the sentence "VALUE ..."; None: nothing."""
+        if not isinstance(value, tuple) or len(value) >= self.min:
+            return None
+        return f"does not have {self}"
+
+    def __str__(self) -> str:
+        return f"at least {self.min} element{'s' if self.min > 1 else ''}"
+
+
+PositiveInt = Annotated[int, Range(1)]
+NonNegativeInt = Annotated[int, Range(0)]
+PositiveFloat = Annotated[float, Range(0, above=True)]
+NonNegativeFloat = Annotated[float, Range(0)]
+# Thresholds, fractions, probabilities.
+UnitFloat = Annotated[float, Range(0, 1)]
+# Sizes of layers. The bound is far above what anyone builds, and below what runs out of memory.
+Channels = Annotated[int, Range(1, 65536)]
+NonEmpty = Annotated[tuple[T, ...], Length(1)]
+
+
 class UnknownTypeError(KeyError):
     """A mapping of known classes has none of a name; ``advice`` continues that sentence."""
 
@@ -50,7 +124,20 @@ class UnknownTypeError(KeyError):
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
 def config(cls: type[T]) -> type[T]:
-    """Makes ``cls`` a frozen, keyword-only dataclass that can be part of a configuration."""
+    """Makes ``cls`` a frozen, keyword-only dataclass that can be part of a configuration.
+
+    Building one raises :class:`ConfigError` where a number is outside the range of its annotation,
+    before the class's own ``__post_init__`` looks at it.
+    """
+    own: Any = getattr(cls, "__post_init__", None)
+    if own is None or "__post_init__" in vars(cls):
+
+        def check_then_own(self: Any) -> None:
+            _check_ranges(self)
+            if own is not None:
+                own(self)
+
+        cls.__post_init__ = check_then_own  # type: ignore[attr-defined]
     made: Any = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
     if any(field.name == "type" for field in dataclasses.fields(made)):
         raise TypeError(f"{cls.__name__}: 'type' is the class name in the saved form")
@@ -85,7 +172,8 @@ def to_dict(value: Any) -> Any:
 def from_dict(data: Any, known: Mapping[str, type], path: str = "") -> Any:
     """Rebuilds a configuration from its JSON form.
 
-    ``known`` maps the class names that may be built. Raises :class:`ConfigError` for an unknown
+    ``known`` maps the class names that may be built. Names that classes and fields had in earlier
+    versions are understood (``detzoo/renamed.py``). Raises :class:`ConfigError` for an unknown
     class, an unknown or missing field, or a value that a field cannot hold.
     """
     if not isinstance(data, Mapping) or "type" not in data:
@@ -93,7 +181,7 @@ def from_dict(data: Any, known: Mapping[str, type], path: str = "") -> Any:
     name = data["type"]
     where = path or "configuration"
     try:
-        cls = known[name] if isinstance(name, str) else None
+        cls = known[renamed.CLASSES.get(name, name)] if isinstance(name, str) else None
     except UnknownTypeError as error:
         raise ConfigError(f"{where}: unknown type {name!r}{error.advice}") from None
     except KeyError:
@@ -105,9 +193,13 @@ def from_dict(data: Any, known: Mapping[str, type], path: str = "") -> Any:
     for key, item in data.items():
         if key == "type":
             continue
-        if key not in hints:
+        field_name = key if key in hints else renamed.field(cls, key)
+        if field_name is None:
             raise ConfigError(_no_such_field(cls, str(key), path))
-        values[key] = _conform(item, hints[key], _join(path, key), known)
+        if field_name in values:
+            raise ConfigError(f"{_join(path, field_name)}: given twice, once by its old name")
+        item = renamed.value(cls, field_name, item)
+        values[field_name] = _conform(item, hints[field_name], _join(path, field_name), known)
     for field in dataclasses.fields(cls):
         required = field.default is dataclasses.MISSING
         if required and field.default_factory is dataclasses.MISSING and field.name not in values:
@@ -169,6 +261,62 @@ def _hints(cls: Any) -> dict[str, Any]:
     return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
 
 
+@functools.cache
+def _hints_with_ranges(cls: Any) -> dict[str, Any]:
+    """The annotations of the fields that have something to check."""
+    hints = typing.get_type_hints(cls, include_extras=True)
+    names = [field.name for field in dataclasses.fields(cls)]
+    return {name: hints[name] for name in names if _has_ranges(hints[name])}
+
+
+def _has_ranges(annotation: Any) -> bool:
+    if annotation is float or typing.get_origin(annotation) is Annotated:
+        return True
+    return any(map(_has_ranges, typing.get_args(annotation)))
+
+
+def _check_ranges(value: Any) -> None:
+    for name, annotation in _hints_with_ranges(type(value)).items():
+        _check_range(getattr(value, name), annotation, name)
+
+
+def _check_range(value: Any, annotation: Any, path: str) -> None:
+    """Raises ConfigError where ``value`` or an element of it is outside its annotation's range."""
+    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Annotated:
+        for bound in args[1:]:
+            if isinstance(bound, (Range, Length)) and (fault := bound.fault(value)):
+                raise ConfigError(f"{path}: {value!r} {fault}")
+        _check_range(value, args[0], path)
+    elif origin in (Union, types.UnionType):
+        _check_range_of_union(value, args, path)
+    elif origin is tuple and isinstance(value, tuple):
+        items = (args[0],) * len(value) if args[1:] == (Ellipsis,) else args
+        for i, (item, inner) in enumerate(zip(value, items)):
+            _check_range(item, inner, f"{path}[{i}]")
+    elif annotation is float and _is_number(value) and not math.isfinite(value):
+        raise ConfigError(f"{path}: {value!r} is not a finite number")
+
+
+def _check_range_of_union(value: Any, options: tuple[Any, ...], path: str) -> None:
+    """One option that ``value`` is of the type of must allow it."""
+    error = None
+    for option in options:
+        base = typing.get_args(option)[0] if typing.get_origin(option) is Annotated else option
+        is_tuple = typing.get_origin(base) is tuple
+        if isinstance(value, tuple) if is_tuple else _is_number(value) and base in (int, float):
+            try:
+                return _check_range(value, option, path)
+            except ConfigError as failed:
+                error = error or failed
+    if error is not None:
+        raise error
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 def _join(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
@@ -185,6 +333,9 @@ def _suggest(name: str, candidates: typing.Iterable[str]) -> str:
 def _no_such_field(cls: type, key: str, path: str) -> str:
     names = list(_hints(cls))
     where = path or cls.__name__
+    new_name = renamed.field(cls, key)
+    if new_name is not None:
+        return f"{where}: the field {key!r} of {cls.__name__} is called {new_name!r} now"
     listed = f"(fields: {', '.join(names)})" if names else "(it has no fields)"
     suggestion = _suggest(key, names) or ";"
     return f"{where}: {cls.__name__} has no field {key!r}{suggestion} {listed}".replace("; (", " (")
@@ -265,7 +416,6 @@ def _conform_text(new: Any, annotation: Any, path: str, known: Mapping[str, type
 def _read_literal(text: str) -> Any:
     """The value that ``text`` writes in Python or JSON, or ``text`` itself when it is neither."""
     words: dict[str, Any] = {"true": True, "false": False, "none": None, "null": None}
-    words |= {"inf": float("inf"), "-inf": -float("inf")}
     stripped = text.strip()
     if stripped.lower() in words:
         return words[stripped.lower()]
@@ -293,8 +443,11 @@ def _conform(value: Any, annotation: Any, path: str, known: Mapping[str, type]) 
         if value is None:
             return None
     elif annotation is float:
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            return float(value)
+        if _is_number(value):
+            try:
+                return float(value)
+            except OverflowError:
+                raise ConfigError(f"{path}: is too large a number") from None
     elif annotation in (int, str, bool):
         if type(value) is annotation:
             return value
