@@ -12,7 +12,10 @@ from typing import Any
 CLASSES: dict[str, str] = {}
 
 # (class, as it is called now; old name of its field) -> the field's name now. Subclasses inherit.
-FIELDS: dict[tuple[str, str], str] = {}
+FIELDS: dict[tuple[str, str], str] = {
+    ("MaskGridHeadConfig", "centre_fraction"): "center_fraction",
+    ("YOLOv3HeadConfig", "centre_weight"): "center_weight",
+}
 
 # (class, field, as they are called now; old value) -> the value now. Subclasses inherit.
 VALUES: dict[tuple[str, str, str], str] = {}

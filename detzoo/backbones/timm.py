@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from detzoo.backbones.base import Backbone, BackboneConfig
-from detzoo.config import config
+from detzoo.config import NonNegativeInt, config
 from detzoo.errors import CheckpointError, ConfigError
 from detzoo.structures.pixels import Pixels
 from detzoo.weights.files import SUFFIXES
@@ -46,7 +46,7 @@ class TimmConfig(BackboneConfig):
     """
 
     model: str = "resnet50"
-    out_stages: tuple[int, ...] | None = None
+    out_stages: tuple[NonNegativeInt, ...] | None = None
     fixed_statistics: bool = True
 
     @property
