@@ -7,7 +7,7 @@ from torch import Tensor
 
 from detzoo.assigners.base import PriorAssigner, nothing_to_find
 from detzoo.config import ConfigError, config
-from detzoo.ops.boxes import box_centres, inner_distances, pairwise_iou
+from detzoo.ops.boxes import box_centers, inner_distances, pairwise_iou
 from detzoo.structures import BACKGROUND, Assignment, Priors, Targets
 
 
@@ -32,8 +32,8 @@ class ATSSAssigner(PriorAssigner):
         if len(targets) == 0:
             return nothing_to_find(allowed)
         iou = pairwise_iou(priors.boxes, targets.boxes)  # (P, N)
-        centres = box_centres(priors.boxes)[:, None]
-        distance = (centres - box_centres(targets.boxes)).square().sum(-1).sqrt()
+        centres = box_centers(priors.boxes)[:, None]
+        distance = (centres - box_centers(targets.boxes)).square().sum(-1).sqrt()
         distance = distance.masked_fill(~allowed[:, None], torch.inf)
         inside = inner_distances(centres, targets.boxes).amin(-1) > 0.01
 

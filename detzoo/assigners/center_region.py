@@ -9,7 +9,7 @@ from torch import Tensor
 
 from detzoo.assigners.base import nothing_to_find
 from detzoo.config import ConfigError, config
-from detzoo.ops.boxes import box_area, box_centres, inner_distances, pairwise_coverage
+from detzoo.ops.boxes import box_area, box_centers, inner_distances, pairwise_iof
 from detzoo.structures import BACKGROUND, Assignment, Priors, Targets
 
 
@@ -49,7 +49,7 @@ class CenterRegionAssigner:
                 (len(priors), num_classes), dtype=torch.bool, device=allowed.device
             )
             return RegionAssignment(nothing_to_find(allowed), spared)
-        centres = box_centres(priors.boxes)[:, None]
+        centres = box_centers(priors.boxes)[:, None]
         inside = (inner_distances(centres, targets.boxes) > 0).all(-1)  # (P, N)
         positive = inside & self._covers(priors.boxes, targets.boxes, self.positive_scale)
         spared_by = self._covers(priors.boxes, targets.boxes, self.ignored_scale) | positive
@@ -72,6 +72,6 @@ class CenterRegionAssigner:
 
     def _covers(self, priors: Tensor, targets: Tensor, scale: float) -> Tensor:
         """Whether priors (P, 4) cover the middle of targets (N, 4) -> (P, N)."""
-        centre, half = box_centres(targets), (targets[:, 2:] - targets[:, :2]) * (scale / 2)
+        centre, half = box_centers(targets), (targets[:, 2:] - targets[:, :2]) * (scale / 2)
         middle = torch.cat([centre - half, centre + half], 1)
-        return pairwise_coverage(priors, middle) > self.min_coverage
+        return pairwise_iof(priors, middle) > self.min_coverage

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from detzoo.assigners.base import PriorAssigner, nothing_to_find
 from detzoo.config import ConfigError, config
-from detzoo.ops.boxes import box_area, box_centres
+from detzoo.ops.boxes import box_area, box_centers
 from detzoo.ops.constants import constant
 from detzoo.structures import BACKGROUND, Assignment, Priors, Targets
 
@@ -51,10 +51,10 @@ class FoveaAssigner(PriorAssigner):
     def _in_fovea(self, priors: Priors, boxes: Tensor) -> Tensor:
         """(P, N), in whole cells: a fovea beyond the last cell is in the last cell."""
         stride = priors.stride[:, None, None]
-        cell = (box_centres(priors.boxes)[:, None] / stride).floor()  # (P, 1, 2) column, row
+        cell = (box_centers(priors.boxes)[:, None] / stride).floor()  # (P, 1, 2) column, row
         last_cells = tuple((width - 1.0, height - 1.0) for height, width in priors.grids)
         last = constant(last_cells, cell.device)[priors.level][:, None]
-        centre, half = box_centres(boxes), (boxes[:, 2:] - boxes[:, :2]) * (self.sigma / 2)
+        centre, half = box_centers(boxes), (boxes[:, 2:] - boxes[:, :2]) * (self.sigma / 2)
         # The middle of cell c lies at c + 0.5 strides.
         first_cell = ((centre - half) / stride - 0.5).ceil()
         last_cell = ((centre + half) / stride - 0.5).floor()

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from detzoo.assigners.base import Assigner
 from detzoo.config import ConfigError, config
-from detzoo.ops.boxes import pairwise_coverage, pairwise_iou
+from detzoo.ops.boxes import pairwise_iof, pairwise_iou
 from detzoo.structures import BACKGROUND, IGNORED, Assignment, Targets
 
 
@@ -42,7 +42,7 @@ class MaxIoUAssigner(Assigner):
         else:
             index, iou = self.match(pairwise_iou(targets.boxes, boxes))
         if self.ignored_coverage is not None and len(targets.ignored_boxes):
-            covered = pairwise_coverage(boxes, targets.ignored_boxes).amax(1)
+            covered = pairwise_iof(boxes, targets.ignored_boxes).amax(1)
             index = index.masked_fill(covered > self.ignored_coverage, IGNORED)
         return Assignment(index, iou)
 

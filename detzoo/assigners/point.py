@@ -7,7 +7,7 @@ from torch import Tensor
 
 from detzoo.assigners.base import PriorAssigner, nothing_to_find
 from detzoo.config import ConfigError, config
-from detzoo.ops.boxes import box_centres
+from detzoo.ops.boxes import box_centers
 from detzoo.structures import BACKGROUND, Assignment, Priors, Targets
 
 
@@ -34,7 +34,7 @@ class PointAssigner(PriorAssigner):
         point_level = priors.stride.log2().int()
         level = ((size / self.scale).log2().sum(1) / 2).int()
         level = level.clamp(point_level.amin(), point_level.amax())
-        shift = box_centres(priors.boxes)[:, None] - box_centres(targets.boxes)
+        shift = box_centers(priors.boxes)[:, None] - box_centers(targets.boxes)
         distance = (shift / size).norm(dim=-1)  # (P, N)
         reachable = (point_level[:, None] == level) & allowed[:, None]
         distance = distance.masked_fill(~reachable, torch.inf)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from detzoo.assigners.base import PriorAssigner, nothing_to_find
 from detzoo.config import ConfigError, config
-from detzoo.ops.boxes import box_area, box_centres, inner_distances
+from detzoo.ops.boxes import box_area, box_centers, inner_distances
 from detzoo.ops.constants import constant
 from detzoo.structures import BACKGROUND, Assignment, Priors, Targets
 
@@ -31,12 +31,12 @@ class SizeRangeAssigner(PriorAssigner):
     def assign_priors(self, priors: Priors, targets: Targets, allowed: Tensor) -> Assignment:
         if len(targets) == 0:
             return nothing_to_find(allowed)
-        points, boxes = box_centres(priors.boxes)[:, None], targets.boxes[None]
+        points, boxes = box_centers(priors.boxes)[:, None], targets.boxes[None]
         distances = inner_distances(points, boxes)  # (P, N, 4)
         candidate = (distances > 0).all(-1)
         if self.center_radius is not None:
             reach = self.center_radius * priors.stride[:, None, None]
-            candidate &= ((points - box_centres(boxes)).abs() < reach).all(-1)
+            candidate &= ((points - box_centers(boxes)).abs() < reach).all(-1)
         farthest = distances.amax(-1)
         bounds = constant((-torch.inf, *self.limits, torch.inf), farthest.device)
         level = priors.level[:, None]

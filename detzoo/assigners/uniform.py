@@ -9,7 +9,7 @@ from torch import Tensor
 
 from detzoo.assigners.base import nothing_to_find
 from detzoo.config import ConfigError, config
-from detzoo.ops.boxes import box_centres, pairwise_iou
+from detzoo.ops.boxes import box_centers, pairwise_iou
 from detzoo.structures import IGNORED, Assignment, Targets
 
 
@@ -78,5 +78,5 @@ class UniformAssigner:
 
 def _difference(a: Tensor, b: Tensor) -> Tensor:
     """Sum of the differences of boxes (P, 4) and (N, 4) in x, y, width and height -> (P, N)."""
-    a, b = (torch.cat([box_centres(x), x[:, 2:] - x[:, :2]], 1) for x in (a, b))
+    a, b = (torch.cat([box_centers(x), x[:, 2:] - x[:, :2]], 1) for x in (a, b))
     return (a[:, None] - b).abs().sum(-1)

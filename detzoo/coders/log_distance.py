@@ -7,7 +7,7 @@ from torch import Tensor
 
 from detzoo.coders.base import BoxCoder
 from detzoo.config import config
-from detzoo.ops.boxes import box_centres, clip_boxes, inner_distances
+from detzoo.ops.boxes import box_centers, clip_boxes, inner_distances
 
 # Targets are at least the inverse of this and at most this.
 MAX_RATIO = 16.0
@@ -21,14 +21,14 @@ class LogDistanceCoder(BoxCoder):
     """
 
     def encode(self, references: Tensor, boxes: Tensor) -> Tensor:
-        distances = inner_distances(box_centres(references), boxes) / _units(references)
+        distances = inner_distances(box_centers(references), boxes) / _units(references)
         return distances.clamp(1 / MAX_RATIO, MAX_RATIO).log()
 
     def decode(
         self, references: Tensor, deltas: Tensor, size: tuple[int, int] | None = None
     ) -> Tensor:
         distances = deltas.exp() * _units(references)
-        centre = box_centres(references)
+        centre = box_centers(references)
         boxes = torch.cat([centre - distances[..., :2], centre + distances[..., 2:]], -1)
         return boxes if size is None else clip_boxes(boxes, (size[0] - 1, size[1] - 1))
 

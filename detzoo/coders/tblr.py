@@ -7,7 +7,7 @@ from torch import Tensor
 
 from detzoo.coders.base import BoxCoder
 from detzoo.config import config
-from detzoo.ops.boxes import box_centres, clip_boxes, inner_distances
+from detzoo.ops.boxes import box_centers, clip_boxes, inner_distances
 
 
 @config
@@ -17,7 +17,7 @@ class TBLRCoder(BoxCoder):
     scale: float = 4.0
 
     def encode(self, references: Tensor, boxes: Tensor) -> Tensor:
-        distances = inner_distances(box_centres(references), boxes)
+        distances = inner_distances(box_centers(references), boxes)
         left, top, right, bottom = (distances / self._units(references)).unbind(-1)
         return torch.stack([top, bottom, left, right], -1)
 
@@ -26,7 +26,7 @@ class TBLRCoder(BoxCoder):
     ) -> Tensor:
         top, bottom, left, right = deltas.unbind(-1)
         distances = torch.stack([left, top, right, bottom], -1) * self._units(references)
-        centre = box_centres(references)
+        centre = box_centers(references)
         boxes = torch.cat([centre - distances[..., :2], centre + distances[..., 2:]], -1)
         return boxes if size is None else clip_boxes(boxes, size)
 

@@ -109,7 +109,7 @@ def yolov3_head(node: Node, known: HeadContext) -> YOLOv3HeadConfig:
         assigner=train.part("assigner", "assigner"),
         class_weight=_weight(node, "loss_cls", 1.0),
         confidence_weight=_weight(node, "loss_conf", 1.0),
-        centre_weight=_weight(node, "loss_xy", 1.0),
+        center_weight=_weight(node, "loss_xy", 1.0),
         size_weight=_weight(node, "loss_wh", 1.0, "MSELoss"),
         min_confidence=float(test.take("conf_thr", 0.0)),
         select=detection_select(test),

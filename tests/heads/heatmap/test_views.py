@@ -10,7 +10,7 @@ import torch
 from detzoo.data.sample import Sample, apply
 from detzoo.data.transforms import CentrePad
 from detzoo.data.views import Views
-from detzoo.heads.heatmap.centernet import CenterNetHead, CenterNetHeadConfig, CentreMaps
+from detzoo.heads.heatmap.centernet import CenterMaps, CenterNetHead, CenterNetHeadConfig
 from detzoo.structures import ImageInfo, Targets
 from tests.data.files import noise
 
@@ -27,8 +27,8 @@ def test_centernet_averages_over_a_view_and_its_mirror_image() -> None:
     other[0, 1, 3, 9] = 0.0  # the same cell, mirrored
     size, offset = torch.full((1, 2, 8, 12), 2.0), torch.full((1, 2, 8, 12), 0.5)
     views = [
-        (CentreMaps(heat, size, offset), (plain,)),
-        (CentreMaps(other, size * 2, offset * 0), (mirrored,)),
+        (CenterMaps(heat, size, offset), (plain,)),
+        (CenterMaps(other, size * 2, offset * 0), (mirrored,)),
     ]
     (candidates,) = head.decode_views(views)
     assert candidates.labels.tolist() == [1]
