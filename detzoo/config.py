@@ -38,17 +38,21 @@ __all__ = [
     "PositiveFloat",
     "PositiveInt",
     "Range",
+    "Setting",
     "UnitFloat",
     "UnknownTypeError",
     "check",
     "config",
     "diff",
+    "find",
     "from_dict",
     "is_config",
     "leaves",
     "override",
+    "spelled",
     "to_dict",
     "type_name",
+    "without_range",
 ]
 
 T = TypeVar("T")
@@ -252,21 +256,80 @@ def check(value: Any, known: Mapping[str, type]) -> None:
     from_dict(to_dict(value), known)
 
 
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """A place in a configuration: what it holds and what it may hold.
+
+    ``field`` is that of the config class ``owner`` that ``value`` is or is an element of.
+    """
+
+    value: Any
+    annotation: Any
+    owner: type
+    field: dataclasses.Field[Any]
+
+
+def find(value: Any, path: str) -> Setting:
+    """The setting at ``path``, which is written as for :func:`override`.
+
+    Raises :class:`ConfigError` where there is none.
+    """
+    found: Setting | None = None
+    done = ""
+    for step in _parse_path(path):
+        if isinstance(step, int):
+            _require_element(value, step, done)
+            assert found is not None  # a path starts with a field
+            annotation = _element_annotation(found.annotation, value, step)
+            value, done = value[step], f"{done}[{step}]"
+            found = dataclasses.replace(found, value=value, annotation=annotation)
+        else:
+            _require_field(value, step, done)
+            owner = type(value)
+            field = next(f for f in dataclasses.fields(value) if f.name == step)
+            value, done = getattr(value, step), _join(done, step)
+            found = Setting(value, _hints(owner)[step], owner, field)
+    assert found is not None
+    return found
+
+
+def without_range(annotation: Any) -> Any:
+    """``int`` of ``PositiveInt``."""
+    is_annotated = typing.get_origin(annotation) is Annotated
+    return typing.get_args(annotation)[0] if is_annotated else annotation
+
+
+def spelled(annotation: Any) -> str:
+    """An annotation as one writes it, without ranges: ``tuple[int, ...] | None``."""
+    annotation = without_range(annotation)
+    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
+    if annotation is Ellipsis:
+        return "..."
+    if annotation is type(None):
+        return "None"
+    if origin is Literal:
+        return " | ".join(map(repr, args))
+    if origin in (Union, types.UnionType):
+        return " | ".join(map(spelled, args))
+    if origin is tuple:
+        return f"tuple[{', '.join(map(spelled, args))}]"
+    return str(getattr(annotation, "__name__", annotation))
+
+
 # ------------------------------------------------------------------------------------ internals
 
 
 @functools.cache
 def _hints(cls: Any) -> dict[str, Any]:
-    hints = typing.get_type_hints(cls)
+    """The annotation of every field, with its ranges."""
+    hints = typing.get_type_hints(cls, include_extras=True)
     return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
 
 
 @functools.cache
 def _hints_with_ranges(cls: Any) -> dict[str, Any]:
     """The annotations of the fields that have something to check."""
-    hints = typing.get_type_hints(cls, include_extras=True)
-    names = [field.name for field in dataclasses.fields(cls)]
-    return {name: hints[name] for name in names if _has_ranges(hints[name])}
+    return {name: hint for name, hint in _hints(cls).items() if _has_ranges(hint)}
 
 
 def _has_ranges(annotation: Any) -> bool:
@@ -276,7 +339,8 @@ def _has_ranges(annotation: Any) -> bool:
 
 
 def _check_ranges(value: Any) -> None:
-    for name, annotation in _hints_with_ranges(type(value)).items():
+    cls: Any = type(value)
+    for name, annotation in _hints_with_ranges(cls).items():
         _check_range(getattr(value, name), annotation, name)
 
 
@@ -302,7 +366,7 @@ def _check_range_of_union(value: Any, options: tuple[Any, ...], path: str) -> No
     """One option that ``value`` is of the type of must allow it."""
     error = None
     for option in options:
-        base = typing.get_args(option)[0] if typing.get_origin(option) is Annotated else option
+        base = without_range(option)
         is_tuple = typing.get_origin(base) is tuple
         if isinstance(value, tuple) if is_tuple else _is_number(value) and base in (int, float):
             try:
@@ -369,26 +433,35 @@ def _override(
         return _conform_text(new, annotation, path, known)
     step, rest = steps[0], steps[1:]
     if isinstance(step, int):
-        if not isinstance(value, tuple):
-            raise ConfigError(f"{path}: {_show(value)} has no elements")
-        if step >= len(value):
-            raise ConfigError(f"{path}: has {len(value)} elements, so no [{step}]")
+        _require_element(value, step, path)
         item_annotation = _element_annotation(annotation, value, step)
         item = _override(value[step], item_annotation, rest, new, f"{path}[{step}]", known)
         return (*value[:step], item, *value[step + 1 :])
-    if not dataclasses.is_dataclass(value):
-        raise ConfigError(f"{path}: {value!r} has no fields, so no {step!r}")
+    _require_field(value, step, path)
     cls: Any = type(value)
-    hints = _hints(cls)
-    if step not in hints:
-        raise ConfigError(_no_such_field(cls, step, path))
-    item = _override(getattr(value, step), hints[step], rest, new, _join(path, step), known)
+    item = _override(getattr(value, step), _hints(cls)[step], rest, new, _join(path, step), known)
     fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
     return _construct(cls, {**fields, step: item}, path)
 
 
+def _require_element(value: Any, index: int, path: str) -> None:
+    if not isinstance(value, tuple):
+        raise ConfigError(f"{path}: {_show(value)} has no elements")
+    if index >= len(value):
+        raise ConfigError(f"{path}: has {len(value)} elements, so no [{index}]")
+
+
+def _require_field(value: Any, name: str, path: str) -> None:
+    cls: Any = type(value)
+    if not dataclasses.is_dataclass(cls):
+        raise ConfigError(f"{path}: {value!r} has no fields, so no {name!r}")
+    if name not in _hints(cls):
+        raise ConfigError(_no_such_field(cls, name, path))
+
+
 def _element_annotation(annotation: Any, value: tuple[Any, ...], index: int) -> Any:
     """What element ``index`` of ``value`` may hold, where ``value`` is held by ``annotation``."""
+    annotation = without_range(annotation)
     if typing.get_origin(annotation) is not tuple:
         # A union: the first tuple type that holds the present value.
         for option in typing.get_args(annotation):
@@ -429,6 +502,7 @@ def _read_literal(text: str) -> Any:
 
 def _conform(value: Any, annotation: Any, path: str, known: Mapping[str, type]) -> Any:
     """``value`` as the type that ``annotation`` asks for, or a ConfigError that names ``path``."""
+    annotation = without_range(annotation)
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Literal:
         for choice in args:
@@ -499,9 +573,10 @@ def _show(value: Any) -> str:
 
 
 def _describe(annotation: Any) -> str:
+    annotation = without_range(annotation)
     plain = {int: "an integer", float: "a number", str: "text", bool: "true or false"}
     if annotation in plain:
         return plain[annotation]
     if annotation is type(None):
         return "none"
-    return f"a {annotation.__name__}" if isinstance(annotation, type) else str(annotation)
+    return f"a {annotation.__name__}" if isinstance(annotation, type) else spelled(annotation)
