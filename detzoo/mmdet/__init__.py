@@ -1,9 +1,9 @@
 """MMDetection 2.x from the outside: its configuration files and its checkpoints.
 
 The only place of detzoo that knows MMDetection. ``read_config`` reads files into dictionaries,
-``convert`` turns these into experiments: each V2 type has an adapter (``adapters/``, listed in
-``tables.py``) that takes the keys it understands from a :class:`~detzoo.mmdet.node.Node`; facts
-that V2 repeats are checked, not stored; what nobody takes is an error.
+``convert`` turns these into experiments: each V2 type has an adapter (in ``adapters/``, marked with
+``@adapts``) that takes the keys it understands from a :class:`~detzoo.mmdet.node.Node`; facts that
+V2 repeats are checked, not stored; what nobody takes is an error.
 """
 
 from __future__ import annotations

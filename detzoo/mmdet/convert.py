@@ -17,7 +17,6 @@ from detzoo.mmdet.adapters import recipe
 from detzoo.mmdet.adapters.datasets import DataSource
 from detzoo.mmdet.adapters.pipelines import Pipeline, read_pipeline
 from detzoo.mmdet.node import Node, Reading
-from detzoo.mmdet.tables import TABLES
 from detzoo.structures import Pixels
 from detzoo.zoo.classes import OBJECT
 
@@ -48,7 +47,7 @@ def experiment_of(config: Mapping[str, Any], source: str) -> Experiment:
     not have, a setting that no adapter knows, and facts that contradict each other.
     """
     _check_names(config, source)
-    reading = Reading(source, TABLES)
+    reading = Reading(source)
     sections = {key: config[key] for key in SECTIONS if key in config}
     root = Node(_modernised(sections, config), "", reading)
     root.expect("workflow", (("train", 1),), "as every epoch trains, then evaluates")

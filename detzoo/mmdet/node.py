@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from detzoo.errors import ConfigError, UserError
+from detzoo.mmdet.registry import ADAPTERS
 
 # Keys whose value changes nothing in an experiment, and why.
 WITHOUT_EFFECT: Final[Mapping[str, str]] = {
@@ -37,22 +38,14 @@ WITHOUT_EFFECT: Final[Mapping[str, str]] = {
     "work_dir": "the folder of a run is named where it starts",
 }
 
-Adapter = Callable[..., Any]
-Tables = Mapping[str, Mapping[str, Adapter]]
-
 _REQUIRED: Final = object()
 
 
 class Reading:
-    """One configuration being read: where it comes from, and which adapter reads which type.
+    """One configuration being read: where it comes from, and its nodes."""
 
-    ``tables`` maps a kind of part ("backbone", "box_loss") and a V2 type to a function from its
-    :class:`Node` (and what the caller knows) to our configuration.
-    """
-
-    def __init__(self, source: str, tables: Tables) -> None:
+    def __init__(self, source: str) -> None:
         self.source = source
-        self.tables = tables
         self.nodes: list[Node] = []
 
     def error(self, path: str, reason: str) -> ConfigError:
@@ -184,17 +177,17 @@ class Node:
 
     def adapt(self, kind: str, *known: Any) -> Any:
         """This node, read by the adapter of its type."""
-        table = self.reading.tables[kind]
-        if self.type not in table:
-            near = difflib.get_close_matches(self.type, table, n=1)
+        adapters = ADAPTERS[kind]
+        if self.type not in adapters:
+            near = difflib.get_close_matches(self.type, adapters, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise self.error(
                 "type",
                 f"detzoo has no {kind.replace('_', ' ')} called {self.type!r}{hint} "
-                f"(it has {', '.join(sorted(table))})",
+                f"(it has {', '.join(sorted(adapters))})",
             )
         try:
-            return table[self.type](self, *known)
+            return adapters[self.type](self, *known)
         except UserError:
             raise
         # What a value of the wrong kind leads to: text where a number belongs, and the like.

@@ -17,6 +17,7 @@ from detzoo.mmdet.adapters.layers import (
     pretrained_of,
 )
 from detzoo.mmdet.node import Node
+from detzoo.mmdet.registry import adapts
 
 B = TypeVar("B", bound=BackboneConfig)
 
@@ -33,10 +34,12 @@ def starting_from(backbone: B, pretrained: str | None) -> B:
     return dataclasses.replace(backbone, pretrained=pretrained)
 
 
+@adapts("backbone", "ResNet")
 def resnet(node: Node) -> ResNetConfig:
     return _resnet(node, {})
 
 
+@adapts("backbone", "ResNeXt")
 def resnext(node: Node) -> ResNetConfig:
     groups = {"groups": node.take("groups", 1), "width_per_group": node.take("base_width", 4)}
     return _resnet(node, groups)
@@ -96,6 +99,7 @@ def _context_ratio(node: Node) -> float | None:
     return block.take("ratio")
 
 
+@adapts("backbone", "MobileNetV2")
 def mobilenet_v2(node: Node) -> MobileNetV2Config:
     node.expect("widen_factor", 1.0, "the width of the published weights")
     init = node.left.get("init_cfg")

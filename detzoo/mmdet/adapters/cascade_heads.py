@@ -18,6 +18,7 @@ from detzoo.mmdet.adapters.roi_heads import Regions, mask_head
 from detzoo.mmdet.adapters.training import detection_select, expect_plain_training
 from detzoo.mmdet.known import Features, HeadContext, require_settings
 from detzoo.mmdet.node import Node
+from detzoo.mmdet.registry import adapts
 from detzoo.structures import Pixels
 
 
@@ -36,6 +37,7 @@ class CascadeContext:
         return HeadContext(self.features, self.num_classes, None, self.test)
 
 
+@adapts("detector", "CascadeRCNN", "HybridTaskCascade")
 def cascade(node: Node, num_classes: int, pixels: Pixels) -> TwoStageConfig:
     """Cascade R-CNN and HTC."""
     trunk, features = trunk_of(node, pixels)
@@ -49,6 +51,7 @@ def cascade(node: Node, num_classes: int, pixels: Pixels) -> TwoStageConfig:
     )
 
 
+@adapts("detector", "FastRCNN")
 def fast_rcnn(node: Node, num_classes: int, pixels: Pixels) -> TwoStageConfig:
     """Proposals come from a file, so there is no RPN."""
     trunk, features = trunk_of(node, pixels)
@@ -60,6 +63,7 @@ def fast_rcnn(node: Node, num_classes: int, pixels: Pixels) -> TwoStageConfig:
     )
 
 
+@adapts("cascade_head", "CascadeRoIHead")
 def cascade_roi_head(node: Node, known: CascadeContext) -> CascadeRoIHeadConfig:
     extractor = node.part("bbox_roi_extractor", "roi_extractor", known.single)
     mask_extractor = node.optional_part("mask_roi_extractor", "roi_extractor", known.single)
@@ -77,6 +81,7 @@ def cascade_roi_head(node: Node, known: CascadeContext) -> CascadeRoIHeadConfig:
     )
 
 
+@adapts("cascade_head", "HybridTaskCascadeRoIHead")
 def htc_roi_head(node: Node, known: CascadeContext) -> HTCRoIHeadConfig:
     node.expect("interleaved", True, "as boxes are refined before their masks are made")
     node.expect("mask_info_flow", True, "as each mask head sees the one before")
@@ -177,6 +182,7 @@ def _mask_heads(node: Node, known: CascadeContext, size: int, kind: str) -> Mask
     return heads[0]
 
 
+@adapts("roi_head", "DynamicRoIHead")
 def dynamic_roi_head(node: Node, known: HeadContext) -> DynamicRoIHeadConfig:
     train, test = require_settings(node, known)
     expect_plain_training(train)
@@ -208,6 +214,7 @@ def dynamic_roi_head(node: Node, known: HeadContext) -> DynamicRoIHeadConfig:
     )
 
 
+@adapts("roi_extractor", "GenericRoIExtractor")
 def all_levels_extractor(node: Node, known: HeadContext) -> AllLevelsExtractor:
     """V2's GenericRoIExtractor as GRoIE has it."""
     node.expect("aggregation", "sum", "how the levels come together")
@@ -245,6 +252,7 @@ def all_levels_extractor(node: Node, known: HeadContext) -> AllLevelsExtractor:
     )
 
 
+@adapts("classification_loss", "SeesawLoss")
 def seesaw_loss(node: Node) -> SeesawLossConfig:
     node.expect("use_sigmoid", False, "as it is a softmax loss")
     node.expect("eps", 1e-2, "the least probability")

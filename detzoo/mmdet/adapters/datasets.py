@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from detzoo.experiment import Metric
 from detzoo.mmdet.node import Node
+from detzoo.mmdet.registry import adapts
 from detzoo.zoo import classes
 
 
@@ -22,22 +23,27 @@ class DataSource:
     metric: Metric | None = None
 
 
+@adapts("dataset", "CocoDataset")
 def coco(node: Node) -> DataSource:
     return _plain(node, classes.COCO)
 
 
+@adapts("dataset", "LVISV1Dataset")
 def lvis(node: Node) -> DataSource:
     return _plain(node, classes.LVIS_V1)
 
 
+@adapts("dataset", "CityscapesDataset")
 def cityscapes(node: Node) -> DataSource:
     return _plain(node, classes.CITYSCAPES)
 
 
+@adapts("dataset", "VOCDataset")
 def voc(node: Node) -> DataSource:
     return _xml(node, classes.VOC, "voc07")
 
 
+@adapts("dataset", "WIDERFaceDataset")
 def wider_face(node: Node) -> DataSource:
     return _xml(node, classes.WIDER_FACE, "voc")
 
@@ -62,11 +68,13 @@ def _xml(node: Node, names: tuple[str, ...], metric: Metric) -> DataSource:
     return replace(source, min_object_size=float(size or 0), metric=metric)
 
 
+@adapts("dataset", "RepeatDataset")
 def repeated(node: Node) -> DataSource:
     inner: DataSource = node.part("dataset", "dataset")
     return replace(inner, repeats=inner.repeats * node.take("times"))
 
 
+@adapts("dataset", "MultiImageMixDataset")
 def mixed(node: Node) -> DataSource:
     """MultiImageMixDataset: the steps after loading, some of which mix several images."""
     inner: DataSource = node.part("dataset", "dataset")
@@ -75,6 +83,7 @@ def mixed(node: Node) -> DataSource:
     return replace(inner, pipeline=[*inner.pipeline, *node.children("pipeline")])
 
 
+@adapts("dataset", "ClassBalancedDataset")
 def class_balanced(node: Node) -> DataSource:
     inner: DataSource = node.part("dataset", "dataset")
     node.expect("filter_empty_gt", True, "as images without objects are never repeated")

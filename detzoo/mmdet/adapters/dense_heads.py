@@ -14,8 +14,10 @@ from detzoo.mmdet.adapters.training import (
 )
 from detzoo.mmdet.known import HeadContext, require_settings
 from detzoo.mmdet.node import Node
+from detzoo.mmdet.registry import adapts
 
 
+@adapts("proposal_head", "RPNHead")
 def rpn_head(node: Node, known: HeadContext, proposals: Node | None) -> RPNHeadConfig:
     """``proposals`` is ``train_cfg.rpn_proposal``, None in an RPN by itself."""
     known.features.expect_channels(node)
@@ -58,6 +60,7 @@ def retina_head(node: Node, known: HeadContext) -> RetinaHeadConfig:
     )
 
 
+@adapts("dense_head", "RetinaSepBNHead")
 def retina_sep_norm_head(node: Node, known: HeadContext) -> RetinaSepNormHeadConfig:
     """V2's RetinaSepBNHead."""
     known.features.expect_channels(node)

@@ -10,11 +10,30 @@ from detzoo.detectors.single_stage import SingleStageConfig
 from detzoo.detectors.two_stage import TwoStageConfig
 from detzoo.mmdet.known import Features, HeadContext, features_of_backbone, features_of_neck
 from detzoo.mmdet.node import Node
+from detzoo.mmdet.registry import adapts
 from detzoo.necks.base import NeckConfig
 from detzoo.necks.sequence import NeckSequenceConfig
 from detzoo.structures import Pixels
 
 
+@adapts(
+    "detector",
+    "ATSS",
+    "AutoAssign",
+    "CenterNet",
+    "CornerNet",
+    "FCOS",
+    "FOVEA",
+    "FSAF",
+    "GFL",
+    "PAA",
+    "RepPointsDetector",
+    "RetinaNet",
+    "SingleStageDetector",
+    "YOLOF",
+    "YOLOV3",
+    "YOLOX",
+)
 def single_stage(node: Node, num_classes: int, pixels: Pixels) -> SingleStageConfig:
     """RetinaNet and all that V2 builds like it."""
     trunk, features = trunk_of(node, pixels)
@@ -23,6 +42,7 @@ def single_stage(node: Node, num_classes: int, pixels: Pixels) -> SingleStageCon
     return SingleStageConfig(**trunk, bbox_head=node.part("bbox_head", "dense_head", context))
 
 
+@adapts("detector", "RPN")
 def proposal_only(node: Node, num_classes: int, pixels: Pixels) -> ProposalOnlyConfig:
     """An RPN by itself."""
     trunk, features = trunk_of(node, pixels)
@@ -33,6 +53,7 @@ def proposal_only(node: Node, num_classes: int, pixels: Pixels) -> ProposalOnlyC
     )
 
 
+@adapts("detector", "FasterRCNN", "GridRCNN", "MaskRCNN", "MaskScoringRCNN", "PointRend")
 def two_stage(node: Node, num_classes: int, pixels: Pixels) -> TwoStageConfig:
     """Faster R-CNN and all that V2 builds like it."""
     trunk, features = trunk_of(node, pixels)

@@ -11,8 +11,10 @@ from detzoo.layers.norm import BatchNorm, Norm
 from detzoo.mmdet.adapters.backbones import starting_from
 from detzoo.mmdet.adapters.layers import activation_of, norm_of, pretrained_of
 from detzoo.mmdet.node import Node
+from detzoo.mmdet.registry import adapts
 
 
+@adapts("backbone", "SSDVGG")
 def ssd_vgg(node: Node) -> SSDVGGConfig:
     node.expect("depth", 16, "as SSD is built on VGG-16")
     node.expect("with_last_pool", False, "as dense layers follow instead", default=False)
@@ -22,6 +24,7 @@ def ssd_vgg(node: Node) -> SSDVGGConfig:
     return starting_from(SSDVGGConfig(), pretrained_of(node))
 
 
+@adapts("backbone", "Darknet")
 def darknet(node: Node) -> DarknetConfig:
     node.expect("depth", 53, "as YOLOv3 is built on Darknet-53")
     node.expect("out_indices", (3, 4, 5), "the stages that YOLOv3 looks at", default=(3, 4, 5))
@@ -30,6 +33,7 @@ def darknet(node: Node) -> DarknetConfig:
     return starting_from(DarknetConfig(norm=norm), pretrained_of(node))
 
 
+@adapts("backbone", "CSPDarknet")
 def csp_darknet(node: Node) -> CSPDarknetConfig:
     node.expect("arch", "P5", "as YOLOX has three levels", default="P5")
     node.expect("out_indices", (2, 3, 4), "the stages that YOLOX looks at", default=(2, 3, 4))
@@ -42,6 +46,7 @@ def csp_darknet(node: Node) -> CSPDarknetConfig:
     )
 
 
+@adapts("backbone", "HourglassNet")
 def hourglass(node: Node) -> HourglassConfig:
     node.expect("downsample_times", len(CHANNELS) - 1, "how often Hourglass-104 halves a map")
     node.expect("num_stacks", NUM_STACKS, "the stacks of Hourglass-104")

@@ -14,6 +14,7 @@ from detzoo.mmdet.adapters.layers import activation_of, norm_of
 from detzoo.mmdet.adapters.training import border_of, detection_select, expect_plain_training
 from detzoo.mmdet.known import HeadContext, require_settings
 from detzoo.mmdet.node import Node
+from detzoo.mmdet.registry import adapts
 from detzoo.postprocess.select import Select
 from detzoo.priors.ssd import SSDAnchors
 from detzoo.priors.yolo import YOLOAnchors
@@ -22,6 +23,7 @@ from detzoo.priors.yolo import YOLOAnchors
 _FIRST_PERCENT = {(300, 0.15): 7, (300, 0.2): 10, (512, 0.1): 4, (512, 0.15): 7}
 
 
+@adapts("dense_head", "SSDHead")
 def ssd_head(node: Node, known: HeadContext) -> SSDHeadConfig:
     node.expect("in_channels", known.features.channels, "the channels of the feature maps")
     known.expect_classes(node)
@@ -65,6 +67,7 @@ def _expect_init(node: Node, kind: str, std: float) -> None:
         init.expect("std", std, "how these layers start")
 
 
+@adapts("priors", "SSDAnchorGenerator")
 def ssd_anchors(node: Node, strides: tuple[int, ...]) -> SSDAnchors:
     node.expect("scale_major", False, "as SSD orders its boxes by shape", default=True)
     ratios = node.take("ratios")
@@ -90,6 +93,7 @@ def _sizes(node: Node, num_levels: int) -> tuple[tuple[int, ...], tuple[int, ...
     return least, most
 
 
+@adapts("dense_head", "YOLOV3Head")
 def yolov3_head(node: Node, known: HeadContext) -> YOLOv3HeadConfig:
     node.expect("in_channels", known.features.channels, "the channels of the feature maps")
     node.expect("featmap_strides", known.features.strides, "the strides of the feature maps")
@@ -128,11 +132,13 @@ def _weight(node: Node, key: str, default: float, kind: str = "CrossEntropyLoss"
     return float(loss.take("loss_weight", 1.0))
 
 
+@adapts("priors", "YOLOAnchorGenerator")
 def yolo_anchors(node: Node, strides: tuple[int, ...]) -> YOLOAnchors:
     node.expect("strides", strides, "the strides of the feature maps")
     return YOLOAnchors(sizes=node.take("base_sizes"))
 
 
+@adapts("assigner", "GridAssigner")
 def grid_assigner(node: Node) -> GridAssigner:
     node.expect("gt_max_assign_all", True, "as every anchor of the highest overlap is assigned")
     return GridAssigner(
@@ -142,6 +148,7 @@ def grid_assigner(node: Node) -> GridAssigner:
     )
 
 
+@adapts("dense_head", "YOLOXHead")
 def yolox_head(node: Node, known: HeadContext) -> YOLOXHeadConfig:
     known.features.expect_channels(node)
     known.expect_classes(node)
@@ -170,6 +177,7 @@ def yolox_head(node: Node, known: HeadContext) -> YOLOXHeadConfig:
     )
 
 
+@adapts("assigner", "SimOTAAssigner")
 def sim_ota_assigner(node: Node) -> SimOTAAssigner:
     return SimOTAAssigner(
         centre_radius=float(node.take("center_radius", 2.5)),

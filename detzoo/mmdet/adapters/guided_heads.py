@@ -19,10 +19,12 @@ from detzoo.mmdet.adapters.training import (
 )
 from detzoo.mmdet.known import HeadContext, require_settings
 from detzoo.mmdet.node import Node
+from detzoo.mmdet.registry import adapts
 from detzoo.postprocess.select import Select
 from detzoo.priors.anchors import AnchorGrid, octave_scales
 
 
+@adapts("proposal_head", "GARPNHead")
 def guided_rpn_head(node: Node, known: HeadContext, proposals: Node | None) -> GuidedRPNHeadConfig:
     """V2's GARPNHead; ``proposals`` is ``train_cfg.rpn_proposal``."""
     train, test = require_settings(node, known)
@@ -34,6 +36,7 @@ def guided_rpn_head(node: Node, known: HeadContext, proposals: Node | None) -> G
     )
 
 
+@adapts("dense_head", "GARetinaHead")
 def guided_retina_head(node: Node, known: HeadContext) -> GuidedRetinaHeadConfig:
     """V2's GARetinaHead."""
     known.expect_classes(node)
@@ -45,6 +48,7 @@ def guided_retina_head(node: Node, known: HeadContext) -> GuidedRetinaHeadConfig
     )
 
 
+@adapts("dense_head", "SABLRetinaHead")
 def sabl_retina_head(node: Node, known: HeadContext) -> SABLRetinaHeadConfig:
     known.features.expect_channels(node)
     known.expect_classes(node)

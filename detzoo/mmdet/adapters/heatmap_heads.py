@@ -10,9 +10,11 @@ from detzoo.heads.heatmap.corner import CornerHeadConfig
 from detzoo.losses.heatmap import GaussianFocalLoss
 from detzoo.mmdet.known import HeadContext
 from detzoo.mmdet.node import Node
+from detzoo.mmdet.registry import adapts
 from detzoo.postprocess.select import Select
 
 
+@adapts("dense_head", "CenterNetHead")
 def centernet_head(node: Node, known: HeadContext) -> CenterNetHeadConfig:
     known.features.expect_channels(node, "in_channel")
     known.expect_classes(node)
@@ -29,6 +31,7 @@ def centernet_head(node: Node, known: HeadContext) -> CenterNetHeadConfig:
     )
 
 
+@adapts("dense_head", "CornerHead")
 def corner_head(node: Node, known: HeadContext) -> CornerHeadConfig:
     node.expect("corner_emb_channels", 1, "as a tag is one number")
     pull, push = 0.25, 0.25
@@ -39,6 +42,7 @@ def corner_head(node: Node, known: HeadContext) -> CornerHeadConfig:
     return CornerHeadConfig(**_pairs(node, known), pull_weight=pull, push_weight=push)
 
 
+@adapts("dense_head", "CentripetalHead")
 def centripetal_head(node: Node, known: HeadContext) -> CentripetalHeadConfig:
     node.expect("corner_emb_channels", 0, "as ways to the centre take the place of tags", default=1)
     return CentripetalHeadConfig(

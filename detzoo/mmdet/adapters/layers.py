@@ -13,8 +13,10 @@ from detzoo.layers.convolution import (
 )
 from detzoo.layers.norm import BatchNorm, GroupNorm, Norm
 from detzoo.mmdet.node import Node
+from detzoo.mmdet.registry import adapts
 
 
+@adapts("norm", "BN")
 def batch_norm(node: Node, fixed_statistics: bool) -> BatchNorm:
     return BatchNorm(
         trainable=node.take("requires_grad", True),
@@ -24,6 +26,7 @@ def batch_norm(node: Node, fixed_statistics: bool) -> BatchNorm:
     )
 
 
+@adapts("norm", "SyncBN")
 def synchronized_batch_norm(node: Node, fixed_statistics: bool) -> BatchNorm:
     return BatchNorm(
         trainable=node.take("requires_grad", True),
@@ -34,6 +37,7 @@ def synchronized_batch_norm(node: Node, fixed_statistics: bool) -> BatchNorm:
     )
 
 
+@adapts("norm", "GN")
 def group_norm(node: Node, fixed_statistics: bool) -> GroupNorm:
     node.expect("requires_grad", True, "what group norms are here")
     return GroupNorm(groups=node.take("num_groups"), eps=node.take("eps", 1e-5))
@@ -62,14 +66,17 @@ def norm_of(
     return norm
 
 
+@adapts("convolution", "Conv2d")
 def plain_convolution(node: Node) -> PlainConvolution:
     return PlainConvolution()
 
 
+@adapts("convolution", "ConvWS")
 def weight_standardized(node: Node) -> WeightStandardized:
     return WeightStandardized()
 
 
+@adapts("convolution", "DCN", "DCNv2")
 def deformable(node: Node) -> Deformable:
     node.expect("fallback_on_stride", False, "as in all of the zoo")
     return Deformable(groups=node.take("deform_groups", 1), modulated=node.type == "DCNv2")
@@ -81,20 +88,24 @@ def convolution_of(node: Node, key: str = "conv_cfg") -> Convolution:
     return PlainConvolution() if kind is None else kind
 
 
+@adapts("activation", "ReLU")
 def relu(node: Node) -> Activation:
     node.take("inplace", None)
     return "relu"
 
 
+@adapts("activation", "ReLU6")
 def relu6(node: Node) -> Activation:
     return "relu6"
 
 
+@adapts("activation", "LeakyReLU")
 def leaky_relu(node: Node) -> Activation:
     node.expect("negative_slope", 0.1, "the slope of every leaky ReLU here", default=0.01)
     return "leaky_relu"
 
 
+@adapts("activation", "SiLU", "Swish")
 def silu(node: Node) -> Activation:
     return "silu"
 

@@ -13,10 +13,12 @@ from detzoo.mmdet.adapters.layers import norm_of
 from detzoo.mmdet.adapters.query_heads import dice_loss
 from detzoo.mmdet.known import HeadContext
 from detzoo.mmdet.node import Node
+from detzoo.mmdet.registry import adapts
 from detzoo.postprocess.matrix_nms import MaskSelect, MatrixNMS
 from detzoo.structures import Pixels
 
 
+@adapts("detector", "SOLO")
 def solo(node: Node, num_classes: int, pixels: Pixels) -> SOLOConfig:
     trunk, features = trunk_of(node, pixels)
     if node.optional_child("train_cfg") is not None:
@@ -25,14 +27,17 @@ def solo(node: Node, num_classes: int, pixels: Pixels) -> SOLOConfig:
     return SOLOConfig(**trunk, mask_head=node.part("mask_head", "mask_grid_head", context))
 
 
+@adapts("mask_grid_head", "SOLOHead")
 def solo_head(node: Node, known: HeadContext) -> SOLOHeadConfig:
     return SOLOHeadConfig(**_settings(node, known, activates=True))
 
 
+@adapts("mask_grid_head", "DecoupledSOLOHead")
 def decoupled_solo_head(node: Node, known: HeadContext) -> DecoupledSOLOHeadConfig:
     return DecoupledSOLOHeadConfig(**_settings(node, known, activates=False))
 
 
+@adapts("mask_grid_head", "DecoupledSOLOLightHead")
 def decoupled_solo_light_head(node: Node, known: HeadContext) -> DecoupledSOLOLightHeadConfig:
     node.expect("dcn_cfg", None, "as no configuration of the zoo has deformable convolutions here")
     return DecoupledSOLOLightHeadConfig(**_settings(node, known, activates=False))

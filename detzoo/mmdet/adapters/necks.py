@@ -14,6 +14,7 @@ from detzoo.mmdet.adapters.layers import (
 )
 from detzoo.mmdet.known import Features
 from detzoo.mmdet.node import Node
+from detzoo.mmdet.registry import adapts
 from detzoo.necks.bfp import BFPConfig
 from detzoo.necks.channel_mapper import ChannelMapperConfig
 from detzoo.necks.ct_resnet import CTResNetNeckConfig
@@ -27,6 +28,7 @@ from detzoo.necks.yolov3 import YOLOv3NeckConfig
 from detzoo.necks.yolox_pafpn import YOLOXPAFPNConfig
 
 
+@adapts("neck", "FPN")
 def fpn(node: Node, features: Features) -> FPNConfig:
     node.expect("in_channels", features.channels, "the channels of the backbone's maps")
     node.expect("end_level", -1, "as every FPN of the zoo uses the backbone's last map")
@@ -54,6 +56,7 @@ def fpn(node: Node, features: Features) -> FPNConfig:
     )
 
 
+@adapts("neck", "BFP")
 def bfp(node: Node, features: Features) -> BFPConfig:
     features.expect_channels(node)
     node.expect("num_levels", len(features.channels), "the number of maps")
@@ -61,6 +64,7 @@ def bfp(node: Node, features: Features) -> BFPConfig:
     return BFPConfig(refine_level=node.take("refine_level", 2))
 
 
+@adapts("neck", "DilatedEncoder")
 def dilated_encoder(node: Node, features: Features) -> DilatedEncoderConfig:
     node.expect("in_channels", features.channels[-1], "the channels of the backbone's last map")
     dilations = node.take("block_dilations")
@@ -72,6 +76,7 @@ def dilated_encoder(node: Node, features: Features) -> DilatedEncoderConfig:
     )
 
 
+@adapts("neck", "NASFPN")
 def nas_fpn(node: Node, features: Features) -> NASFPNConfig:
     node.expect("in_channels", features.channels, "the channels of the backbone's maps")
     node.expect("end_level", -1, "as in all of the zoo")
@@ -90,6 +95,7 @@ def nas_fpn(node: Node, features: Features) -> NASFPNConfig:
     )
 
 
+@adapts("neck", "SSDNeck")
 def ssd_neck(node: Node, features: Features) -> SSDNeckConfig:
     node.expect("in_channels", features.channels, "the channels of the backbone's maps")
     channels, given = node.take("out_channels"), len(features.channels)
@@ -112,6 +118,7 @@ def ssd_neck(node: Node, features: Features) -> SSDNeckConfig:
     )
 
 
+@adapts("neck", "YOLOV3Neck")
 def yolov3_neck(node: Node, features: Features) -> YOLOv3NeckConfig:
     node.expect("num_scales", len(features.channels), "the number of the backbone's maps")
     node.expect("in_channels", features.channels[::-1], "the channels of the backbone's maps")
@@ -121,6 +128,7 @@ def yolov3_neck(node: Node, features: Features) -> YOLOv3NeckConfig:
     return YOLOv3NeckConfig(out_channels=node.take("out_channels"), norm=norm)
 
 
+@adapts("neck", "YOLOXPAFPN")
 def yolox_pafpn(node: Node, features: Features) -> YOLOXPAFPNConfig:
     node.expect("in_channels", features.channels, "the channels of the backbone's maps")
     norm = norm_of(node, default=YOLOX_NORM)
@@ -134,6 +142,7 @@ def yolox_pafpn(node: Node, features: Features) -> YOLOXPAFPNConfig:
     )
 
 
+@adapts("neck", "CTResNetNeck")
 def ct_resnet_neck(node: Node, features: Features) -> CTResNetNeckConfig:
     node.expect("in_channel", features.channels[-1], "the channels of the backbone's last map")
     channels = node.take("num_deconv_filters")
@@ -142,6 +151,7 @@ def ct_resnet_neck(node: Node, features: Features) -> CTResNetNeckConfig:
     return CTResNetNeckConfig(channels=channels, convolution=kind)
 
 
+@adapts("neck", "FPN_CARAFE")
 def fpn_carafe(node: Node, features: Features) -> FPNCARAFEConfig:
     node.expect("in_channels", features.channels, "the channels of the backbone's maps")
     node.expect("start_level", 0, "as every map is used")
@@ -157,6 +167,7 @@ def fpn_carafe(node: Node, features: Features) -> FPNCARAFEConfig:
     )
 
 
+@adapts("neck", "RFP")
 def rfp(node: Node, features: Features) -> RFPConfig:
     """V2's RFP; the first of the maps is the image itself."""
     node.expect("rfp_steps", 2, "as the backbone looks twice")
@@ -170,6 +181,7 @@ def rfp(node: Node, features: Features) -> RFPConfig:
     return RFPConfig(backbone=backbone, fpn=fpn(node, pyramid), feedback_channels=feedback)
 
 
+@adapts("neck", "ChannelMapper")
 def channel_mapper(node: Node, features: Features) -> ChannelMapperConfig:
     node.expect("in_channels", features.channels, "the channels of the backbone's maps")
     node.expect("kernel_size", 1, "as maps are only brought to one width", default=3)

@@ -40,6 +40,7 @@ from detzoo.mmdet.adapters.training import (
 )
 from detzoo.mmdet.known import HeadContext, require_settings
 from detzoo.mmdet.node import Node
+from detzoo.mmdet.registry import adapts
 from detzoo.priors.points import PointGrid
 
 # V2's stand-in for no limit.
@@ -49,6 +50,7 @@ UNLIMITED = 1e8
 # ------------------------------------------------------------------------------------ on points
 
 
+@adapts("dense_head", "FCOSHead")
 def fcos_head(node: Node, known: HeadContext) -> FCOSHeadConfig:
     known.features.expect_channels(node)
     known.expect_classes(node)
@@ -86,6 +88,7 @@ def _size_ranges(node: Node) -> SizeRangeAssigner:
     return SizeRangeAssigner(limits=limits, center_radius=radius)
 
 
+@adapts("dense_head", "FoveaHead")
 def fovea_head(node: Node, known: HeadContext) -> foveabox.FoveaHeadConfig:
     known.features.expect_channels(node)
     known.expect_classes(node)
@@ -113,6 +116,7 @@ def fovea_head(node: Node, known: HeadContext) -> foveabox.FoveaHeadConfig:
     )
 
 
+@adapts("dense_head", "AutoAssignHead")
 def autoassign_head(node: Node, known: HeadContext) -> auto.AutoAssignHeadConfig:
     known.features.expect_channels(node)
     known.expect_classes(node)
@@ -134,6 +138,7 @@ def autoassign_head(node: Node, known: HeadContext) -> auto.AutoAssignHeadConfig
     )
 
 
+@adapts("dense_head", "RepPointsHead")
 def reppoints_head(node: Node, known: HeadContext) -> points.RepPointsHeadConfig:
     known.features.expect_channels(node)
     known.expect_classes(node)
@@ -167,11 +172,13 @@ def reppoints_head(node: Node, known: HeadContext) -> points.RepPointsHeadConfig
 # ----------------------------------------------------------------------------------- on anchors
 
 
+@adapts("dense_head", "ATSSHead")
 def atss_head(node: Node, known: HeadContext) -> ATSSHeadConfig:
     _centerness_weight(node, expected=1.0)
     return ATSSHeadConfig(**_atss_layers(node, known))
 
 
+@adapts("dense_head", "PAAHead")
 def paa_head(node: Node, known: HeadContext) -> PAAHeadConfig:
     node.expect("score_voting", True, "as boxes are always voted on")
     node.expect("covariance_type", "diag", "what all are the same of, for single numbers")
@@ -182,6 +189,7 @@ def paa_head(node: Node, known: HeadContext) -> PAAHeadConfig:
     )
 
 
+@adapts("dense_head", "GFLHead")
 def gfl_head(node: Node, known: HeadContext) -> GFLHeadConfig:
     quality, distribution = node.child("loss_cls"), node.child("loss_dfl")
     quality.expect("type", "QualityFocalLoss", "what this head is about")
@@ -202,6 +210,7 @@ def gfl_head(node: Node, known: HeadContext) -> GFLHeadConfig:
     )
 
 
+@adapts("dense_head", "FSAFHead")
 def fsaf_head(node: Node, known: HeadContext) -> FSAFHeadConfig:
     node.expect("reg_decoded_bbox", True, "as boxes are compared, not codes", default=False)
     node.expect("score_threshold", None, "as the recall counts all scores")
@@ -220,6 +229,7 @@ def fsaf_head(node: Node, known: HeadContext) -> FSAFHeadConfig:
     )
 
 
+@adapts("dense_head", "YOLOFHead")
 def yolof_head(node: Node, known: HeadContext) -> YOLOFHeadConfig:
     node.expect("reg_decoded_bbox", True, "as boxes are compared, not codes", default=False)
     node.expect("num_cls_convs", 2, "as in all of the zoo")
@@ -237,6 +247,7 @@ def yolof_head(node: Node, known: HeadContext) -> YOLOFHeadConfig:
     )
 
 
+@adapts("dense_head", "FreeAnchorRetinaHead")
 def free_anchor_head(node: Node, known: HeadContext) -> free.FreeAnchorHeadConfig:
     known.features.expect_channels(node)
     known.expect_classes(node)
@@ -258,6 +269,7 @@ def free_anchor_head(node: Node, known: HeadContext) -> free.FreeAnchorHeadConfi
     )
 
 
+@adapts("dense_head", "RetinaHead")
 def retina_head(node: Node, known: HeadContext) -> RetinaHeadConfig | HarmonizedRetinaHeadConfig:
     """V2's RetinaHead, of which one with harmonised losses is a head of its own here."""
     loss = node.left.get("loss_cls")
@@ -357,12 +369,14 @@ def _expect_unused(train: Node) -> None:
 # ------------------------------------------------------------------------- assigners and coders
 
 
+@adapts("assigner", "ATSSAssigner")
 def atss_assigner(node: Node) -> ATSSAssigner:
     node.expect("alpha", None, "as costs are IoUs")
     node.expect("ignore_iof_thr", -1, "as in all of the zoo")
     return ATSSAssigner(candidates_per_level=node.take("topk"))
 
 
+@adapts("assigner", "CenterRegionAssigner")
 def center_region_assigner(node: Node) -> CenterRegionAssigner:
     node.expect("ignore_gt_scale", 0.5, "as regions to ignore are not looked at")
     node.expect("foreground_dominate", False, "as a prior with two objects of a class has none")
@@ -373,10 +387,12 @@ def center_region_assigner(node: Node) -> CenterRegionAssigner:
     )
 
 
+@adapts("assigner", "PointAssigner")
 def point_assigner(node: Node) -> PointAssigner:
     return PointAssigner(scale=float(node.take("scale", 4)), num_points=node.take("pos_num", 3))
 
 
+@adapts("assigner", "UniformAssigner")
 def uniform_assigner(node: Node) -> UniformAssigner:
     return UniformAssigner(
         matches=node.take("match_times", 4),
@@ -385,6 +401,7 @@ def uniform_assigner(node: Node) -> UniformAssigner:
     )
 
 
+@adapts("coder", "TBLRBBoxCoder")
 def tblr_coder(node: Node) -> TBLRCoder:
     node.expect("clip_border", True, "as boxes are always cut at the image")
     return TBLRCoder(scale=float(node.take("normalizer", 4.0)))

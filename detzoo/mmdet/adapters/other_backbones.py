@@ -17,6 +17,7 @@ from detzoo.mmdet.adapters.backbones import deformable_of, resnet, starting_from
 from detzoo.mmdet.adapters.layers import norm_of, pretrained_of
 from detzoo.mmdet.known import Features
 from detzoo.mmdet.node import Node
+from detzoo.mmdet.registry import adapts
 from detzoo.necks.hrfpn import HRFPNConfig
 
 # What these backbones inherit from V2's ResNet and none of the zoo changes.
@@ -47,6 +48,7 @@ def _staged(node: Node, *facts: tuple[str, Any]) -> dict[str, Any]:
     }
 
 
+@adapts("backbone", "RegNet")
 def regnet(node: Node) -> RegNetConfig:
     arch = node.take("arch")
     variant = _REGNETS.get(str(arch))  # V2 also takes a dict of widths
@@ -68,6 +70,7 @@ def regnet(node: Node) -> RegNetConfig:
     return starting_from(backbone, pretrained_of(node))
 
 
+@adapts("backbone", "Res2Net")
 def res2net(node: Node) -> Res2NetConfig:
     stages = _staged(
         node,
@@ -83,6 +86,7 @@ def res2net(node: Node) -> Res2NetConfig:
     return starting_from(backbone, pretrained_of(node))
 
 
+@adapts("backbone", "ResNeSt")
 def resnest(node: Node) -> ResNeStConfig:
     stages = _staged(
         node,
@@ -103,6 +107,7 @@ def resnest(node: Node) -> ResNeStConfig:
     return starting_from(backbone, pretrained_of(node))
 
 
+@adapts("backbone", "HRNet")
 def hrnet(node: Node) -> HRNetConfig:
     node.expect("in_channels", 3, "the channels of an image")
     node.expect("multiscale_output", True, "as every branch is returned")
@@ -138,6 +143,7 @@ def _first_channels(extra: Node) -> int:
     return channels[0]
 
 
+@adapts("backbone", "PyramidVisionTransformer")
 def pvt(node: Node) -> PVTConfig:
     for key, value in (
         ("paddings", (0, 0, 0, 0)),
@@ -149,6 +155,7 @@ def pvt(node: Node) -> PVTConfig:
     return _pvt(node, 1, patches=(4, 2, 2, 2))
 
 
+@adapts("backbone", "PyramidVisionTransformerV2")
 def pvt_v2(node: Node) -> PVTConfig:
     for key, value in (
         ("paddings", (3, 1, 1, 1)),
@@ -186,6 +193,7 @@ def _pvt(node: Node, version: Any, patches: tuple[int, ...]) -> PVTConfig:
     return starting_from(backbone, pretrained_of(node))
 
 
+@adapts("backbone", "DetectoRS_ResNet")
 def detectors_resnet(node: Node) -> ResNetConfig:
     """ResNet with adaptively standardised filters, and switchable convolutions where ``sac`` is."""
     node.expect("rfp_inplanes", None, "as only the backbone within the pyramid has feedback")
@@ -204,10 +212,12 @@ def detectors_resnet(node: Node) -> ResNetConfig:
     return backbone
 
 
+@adapts("convolution", "ConvAWS")
 def adaptively_standardized(node: Node) -> AdaptivelyStandardized:
     return AdaptivelyStandardized()
 
 
+@adapts("neck", "HRFPN")
 def hrfpn(node: Node, features: Features) -> HRFPNConfig:
     node.expect("in_channels", features.channels, "the channels of the backbone's maps")
     node.expect("pooling_type", "AVG", "how levels are made")

@@ -29,6 +29,7 @@ from detzoo.data.transforms import (
 )
 from detzoo.data.views import Views
 from detzoo.mmdet.node import Node
+from detzoo.mmdet.registry import adapts
 
 Sizes = tuple[tuple[int, int], ...]
 
@@ -69,11 +70,13 @@ def read_step(node: Node, pipeline: Pipeline) -> None:
         pipeline.transforms.append(transform)
 
 
+@adapts("transform", "LoadImageFromFile")
 def load_image(node: Node, pipeline: Pipeline) -> None:
     node.ignore("to_float32")
     node.expect("color_type", "color", "as detectors see colours")
 
 
+@adapts("transform", "LoadAnnotations")
 def load_annotations(node: Node, pipeline: Pipeline) -> None:
     node.expect("with_bbox", True, "as training needs boxes", default=True)
     pipeline.keys.add("gt_bboxes")
@@ -88,6 +91,7 @@ def load_annotations(node: Node, pipeline: Pipeline) -> None:
         node.take("poly2mask", True)
 
 
+@adapts("transform", "Resize")
 def resize(node: Node, pipeline: Pipeline) -> Resize | None:
     keep_ratio = node.take("keep_ratio", True)
     if pipeline.keeps_size:
@@ -110,6 +114,7 @@ def sizes_of(node: Node) -> Sizes:
     return tuple((size[0], size[1]) for size in sizes)
 
 
+@adapts("transform", "RandomFlip")
 def flip(node: Node, pipeline: Pipeline) -> Flip | None:
     ratio = node.take("flip_ratio", None)
     direction = node.take("direction", "horizontal")
@@ -124,11 +129,13 @@ def flip(node: Node, pipeline: Pipeline) -> Flip | None:
     return Flip(probability=0.0 if ratio is None else float(ratio), directions=directions)
 
 
+@adapts("transform", "Normalize")
 def normalize(node: Node, pipeline: Pipeline) -> None:
     mean, std = (tuple(float(v) for v in node.take(key)) for key in ("mean", "std"))
     pipeline.normalization = (mean, std, node.take("to_rgb", True))
 
 
+@adapts("transform", "Pad")
 def pad(node: Node, pipeline: Pipeline) -> Pad:
     size, divisor = node.take("size", None), node.take("size_divisor", None)
     values = node.optional_child("pad_val")
@@ -143,6 +150,7 @@ def pad(node: Node, pipeline: Pipeline) -> Pad:
     return Pad(size=size) if divisor is None else Pad(divisor=divisor)
 
 
+@adapts("transform", "RandomShift")
 def random_shift(node: Node, pipeline: Pipeline) -> RandomShift:
     node.expect("filter_thr_px", 1, "as objects wider and higher than a pixel stay")
     return RandomShift(
@@ -150,6 +158,7 @@ def random_shift(node: Node, pipeline: Pipeline) -> RandomShift:
     )
 
 
+@adapts("transform", "RandomCrop")
 def crop(node: Node, pipeline: Pipeline) -> Crop:
     node.expect("recompute_bbox", False, "as boxes are cut, not made anew from masks")
     node.expect("bbox_clip_border", True, "as boxes are cut at the image")
@@ -161,6 +170,7 @@ def crop(node: Node, pipeline: Pipeline) -> Crop:
     )
 
 
+@adapts("transform", "AutoAugment")
 def one_of(node: Node, pipeline: Pipeline) -> OneOf:
     """V2's AutoAugment, which draws one of several lists of steps."""
     return OneOf(policies=tuple(_policy(steps, pipeline) for steps in node.lists("policies")))
@@ -177,14 +187,17 @@ def _policy(steps: list[Node], pipeline: Pipeline) -> tuple[Transform, ...]:
     return tuple(transforms)
 
 
+@adapts("transform", "DefaultFormatBundle")
 def format_bundle(node: Node, pipeline: Pipeline) -> None:
     pass
 
 
+@adapts("transform", "ImageToTensor")
 def image_to_tensor(node: Node, pipeline: Pipeline) -> None:
     node.expect("keys", ("img",), "what is an image")
 
 
+@adapts("transform", "Collect")
 def collect(node: Node, pipeline: Pipeline) -> None:
     node.ignore("meta_keys")
     keys = node.take("keys")
@@ -192,6 +205,7 @@ def collect(node: Node, pipeline: Pipeline) -> None:
         raise node.error("keys", f"{keys} are not what was loaded: {tuple(sorted(pipeline.keys))}")
 
 
+@adapts("transform", "MultiScaleFlipAug")
 def test_views(node: Node, pipeline: Pipeline) -> None:
     """MultiScaleFlipAug: the views of an image in a test, and the steps for each."""
     scale_factor = node.take("scale_factor", None)
@@ -212,26 +226,31 @@ def test_views(node: Node, pipeline: Pipeline) -> None:
         read_step(step, pipeline)
 
 
+@adapts("transform", "LoadProposals")
 def load_proposals(node: Node, pipeline: Pipeline) -> None:
     pipeline.keys.add("proposals")
     pipeline.proposals = node.take("num_max_proposals", None)
 
 
+@adapts("transform", "ToTensor")
 def to_tensor(node: Node, pipeline: Pipeline) -> None:
     node.expect("keys", ("proposals",), "what else an image of a test comes with")
 
 
+@adapts("transform", "ToDataContainer")
 def to_container(node: Node, pipeline: Pipeline) -> None:
     for part in node.children("fields"):
         part.expect("key", "proposals", "what else an image of a test comes with")
         part.expect("stack", False, "as images have different numbers of proposals")
 
 
+@adapts("transform", "SegRescale")
 def shrink_semantic_map(node: Node, pipeline: Pipeline) -> ShrinkSemanticMap:
     factor = node.take("scale_factor", 1)
     return ShrinkSemanticMap(stride=round(1 / factor))
 
 
+@adapts("transform", "InstaBoost")
 def instaboost(node: Node, pipeline: Pipeline) -> InstaBoost:
     node.expect("action_candidate", ("normal", "horizontal", "skip"), "as objects are only moved")
     node.expect("action_prob", (1, 0, 0), "as objects are only moved")
@@ -246,6 +265,7 @@ def instaboost(node: Node, pipeline: Pipeline) -> InstaBoost:
     )
 
 
+@adapts("transform", "PhotoMetricDistortion")
 def photometric_distortion(node: Node, pipeline: Pipeline) -> PhotometricDistortion:
     return PhotometricDistortion(
         brightness_delta=float(node.take("brightness_delta", 32)),
@@ -255,6 +275,7 @@ def photometric_distortion(node: Node, pipeline: Pipeline) -> PhotometricDistort
     )
 
 
+@adapts("transform", "Expand")
 def expand(node: Node, pipeline: Pipeline) -> Expand:
     low, high = node.take("ratio_range", (1, 4))
     node.expect("seg_ignore_label", None, "as no recipe with semantic maps expands")
@@ -275,6 +296,7 @@ def _fill_of(node: Node) -> tuple[float, float, float]:
     return blue, green, red
 
 
+@adapts("transform", "MinIoURandomCrop")
 def min_iou_crop(node: Node, pipeline: Pipeline) -> MinIoUCrop:
     node.expect("bbox_clip_border", True, "as boxes are cut at the image")
     return MinIoUCrop(
@@ -283,6 +305,7 @@ def min_iou_crop(node: Node, pipeline: Pipeline) -> MinIoUCrop:
     )
 
 
+@adapts("transform", "Mosaic")
 def mosaic(node: Node, pipeline: Pipeline) -> Mosaic:
     _expect_unfiltered(node)
     node.expect("prob", 1.0, "as every image becomes part of a mosaic")
@@ -293,6 +316,7 @@ def mosaic(node: Node, pipeline: Pipeline) -> Mosaic:
     )
 
 
+@adapts("transform", "MixUp")
 def mixup(node: Node, pipeline: Pipeline) -> MixUp:
     _expect_unfiltered(node)
     node.expect("flip_ratio", 0.5, "as half of the other images are mirrored")
@@ -303,6 +327,7 @@ def mixup(node: Node, pipeline: Pipeline) -> MixUp:
     )
 
 
+@adapts("transform", "RandomAffine")
 def random_affine(node: Node, pipeline: Pipeline) -> RandomAffine:
     _expect_unfiltered(node)
     red, green, blue = node.take("border_val", (114, 114, 114))
@@ -327,6 +352,7 @@ def _floats(pair: tuple[float, float]) -> tuple[float, float]:
     return float(pair[0]), float(pair[1])
 
 
+@adapts("transform", "YOLOXHSVRandomAug")
 def random_hsv(node: Node, pipeline: Pipeline) -> RandomHSV:
     return RandomHSV(
         hue=node.take("hue_delta", 5),
@@ -335,6 +361,7 @@ def random_hsv(node: Node, pipeline: Pipeline) -> RandomHSV:
     )
 
 
+@adapts("transform", "FilterAnnotations")
 def filter_boxes(node: Node, pipeline: Pipeline) -> FilterBoxes:
     node.expect("by_box", True, "as objects are filtered by their boxes")
     node.expect("by_mask", False, "as objects are filtered by their boxes")
@@ -345,6 +372,7 @@ def filter_boxes(node: Node, pipeline: Pipeline) -> FilterBoxes:
     )
 
 
+@adapts("transform", "RandomCenterCropPad")
 def centre_crop_pad(node: Node, pipeline: Pipeline) -> RandomCentreCropPad | CentrePad:
     """RandomCenterCropPad: two steps in one, for training and for tests."""
     fill = _fill_of(node)

@@ -27,11 +27,13 @@ from detzoo.mmdet.adapters.detectors import trunk_of
 from detzoo.mmdet.adapters.layers import norm_of
 from detzoo.mmdet.known import HeadContext, features_of_backbone, require_settings
 from detzoo.mmdet.node import Node
+from detzoo.mmdet.registry import adapts
 from detzoo.structures import Pixels
 
 T = TypeVar("T")
 
 
+@adapts("detector", "DeformableDETR", "DETR")
 def set_prediction(node: Node, num_classes: int, pixels: Pixels) -> SetPredictionConfig:
     """DETR and Deformable DETR."""
     trunk, features = trunk_of(node, pixels)
@@ -44,6 +46,7 @@ def set_prediction(node: Node, num_classes: int, pixels: Pixels) -> SetPredictio
     return SetPredictionConfig(**trunk, bbox_head=head.adapt("query_head", context))
 
 
+@adapts("query_head", "DETRHead")
 def detr_head(node: Node, known: HeadContext) -> DETRHeadConfig:
     transformer = node.child("transformer")
     layers = _encoder_and_decoder(transformer, "DetrTransformerDecoder", ("MultiheadAttention",))
@@ -68,6 +71,7 @@ def detr_head(node: Node, known: HeadContext) -> DETRHeadConfig:
     )
 
 
+@adapts("query_head", "DeformableDETRHead")
 def deformable_detr_head(node: Node, known: HeadContext) -> DeformableDETRHeadConfig:
     transformer = node.child("transformer")
     levels = len(known.features.channels)
@@ -211,6 +215,7 @@ def _attention(node: Node, kind: str, levels: int, dropout: float) -> tuple[int,
 # ------------------------------------------------------------------------------------ matching
 
 
+@adapts("assigner", "HungarianAssigner")
 def hungarian_assigner(node: Node) -> HungarianAssigner:
     boxes, overlap = node.child("reg_cost"), node.child("iou_cost")
     boxes.expect("type", "BBoxL1Cost", "how boxes are compared")
@@ -229,10 +234,12 @@ def hungarian_assigner(node: Node) -> HungarianAssigner:
     )
 
 
+@adapts("class_cost", "ClassificationCost")
 def probability_cost(node: Node) -> ClassCost:
     return ProbabilityCost(weight=float(node.take("weight", 1.0)))
 
 
+@adapts("class_cost", "FocalLossCost")
 def focal_cost(node: Node) -> ClassCost:
     return FocalCost(
         weight=float(node.take("weight", 1.0)),
@@ -245,6 +252,7 @@ def focal_cost(node: Node) -> ClassCost:
 # ----------------------------------------------------------------------------------- QueryInst
 
 
+@adapts("detector", "QueryInst")
 def query_inst(node: Node, num_classes: int, pixels: Pixels) -> SparseConfig:
     trunk, features = trunk_of(node, pixels)
     train, test = node.child("train_cfg"), node.child("test_cfg")

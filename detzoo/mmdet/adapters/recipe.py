@@ -11,6 +11,7 @@ from detzoo.data.sample import Transform
 from detzoo.data.transforms import MixUp, Mosaic, RandomAffine, Resize
 from detzoo.experiment import FinalEpochs
 from detzoo.mmdet.node import Node
+from detzoo.mmdet.registry import ADAPTERS, adapts
 from detzoo.optim.ema import EMA
 from detzoo.optim.optimizers import SGD, Adam, AdamW, ParameterRule
 from detzoo.optim.schedules import (
@@ -24,6 +25,7 @@ from detzoo.optim.schedules import (
 )
 
 
+@adapts("optimizer", "SGD")
 def sgd(node: Node) -> SGD:
     return SGD(
         **_common(node),
@@ -32,10 +34,12 @@ def sgd(node: Node) -> SGD:
     )
 
 
+@adapts("optimizer", "AdamW")
 def adamw(node: Node) -> AdamW:
     return AdamW(**_common(node), betas=node.take("betas", (0.9, 0.999)))
 
 
+@adapts("optimizer", "Adam")
 def adam(node: Node) -> Adam:
     return Adam(**_common(node), betas=node.take("betas", (0.9, 0.999)))
 
@@ -73,9 +77,9 @@ def schedule_of(root: Node, learning_rate: float) -> Schedule:
     unit, length = _length(root)
     node = root.child("lr_config")
     kind = node.take("policy")
-    adapter = node.reading.tables["schedule"].get(kind.lower())
+    adapter = ADAPTERS["schedule"].get(kind.lower())
     if adapter is None:
-        known = ", ".join(sorted(node.reading.tables["schedule"]))
+        known = ", ".join(sorted(ADAPTERS["schedule"]))
         raise node.error("policy", f"detzoo has no {kind!r} (it has {known})")
     policy: Policy = adapter(node, learning_rate)
     return Schedule(length=length, unit=unit, policy=policy, warmup=_warmup(node))
@@ -111,6 +115,7 @@ def _warmup(node: Node) -> Warmup | None:
     return Warmup(iterations=iterations, ratio=float(ratio), kind=kind)
 
 
+@adapts("schedule", "step")
 def step(node: Node, learning_rate: float) -> Step:
     milestones = node.take("step")
     return Step(
@@ -119,6 +124,7 @@ def step(node: Node, learning_rate: float) -> Step:
     )
 
 
+@adapts("schedule", "cosineannealing")
 def cosine(node: Node, learning_rate: float) -> Cosine:
     ratio, least = node.take("min_lr_ratio", None), node.take("min_lr", None)
     if ratio is None:
@@ -126,6 +132,7 @@ def cosine(node: Node, learning_rate: float) -> Cosine:
     return Cosine(final_factor=float(ratio), per_iteration=not node.take("by_epoch", True))
 
 
+@adapts("schedule", "yolox")
 def yolox_cosine(node: Node, learning_rate: float) -> YOLOXCosine:
     """Its warm-up is part of the policy, and counts epochs."""
     node.expect("by_epoch", False, "as the rate falls within an epoch", default=True)
@@ -140,6 +147,7 @@ def yolox_cosine(node: Node, learning_rate: float) -> YOLOXCosine:
     )
 
 
+@adapts("schedule", "poly")
 def poly(node: Node, learning_rate: float) -> Poly:
     return Poly(
         power=float(node.take("power", 1.0)),
@@ -246,6 +254,7 @@ def hooks_of(root: Node, transforms: tuple[Transform, ...]) -> dict[str, Any]:
     return settings
 
 
+@adapts("hook", "YOLOXModeSwitchHook")
 def yolox_mode_switch(node: Node, transforms: tuple[Transform, ...]) -> dict[str, Any]:
     """V2 switches one epoch before the last ``num_last_epochs`` begin."""
     skipped = node.take("skip_type_keys", tuple(_SKIPPED))
@@ -260,6 +269,7 @@ def yolox_mode_switch(node: Node, transforms: tuple[Transform, ...]) -> dict[str
 _SKIPPED = {"Mosaic": Mosaic, "RandomAffine": RandomAffine, "MixUp": MixUp}
 
 
+@adapts("hook", "ExpMomentumEMAHook")
 def weight_average(node: Node, transforms: tuple[Transform, ...]) -> dict[str, Any]:
     """ExpMomentumEMAHook."""
     node.expect("resume_from", None, "as a run is resumed with --resume")

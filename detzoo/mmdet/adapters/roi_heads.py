@@ -23,8 +23,10 @@ from detzoo.mmdet.adapters.layers import (
 from detzoo.mmdet.adapters.training import detection_select, expect_plain_training
 from detzoo.mmdet.known import HeadContext, require_settings
 from detzoo.mmdet.node import Node
+from detzoo.mmdet.registry import adapts
 
 
+@adapts("roi_extractor", "SingleRoIExtractor")
 def roi_extractor(node: Node, known: HeadContext) -> RoIExtractor | DeformableRoIExtractor:
     layer = node.child("roi_layer")
     if layer.type == "DeformRoIPoolPack":
@@ -64,6 +66,7 @@ def _deformable_extractor(node: Node, layer: Node, known: HeadContext) -> Deform
     )
 
 
+@adapts("shared_head", "ResLayer")
 def shared_stage(node: Node) -> SharedStageConfig:
     stage = node.take("stage", 3)
     strides, dilations = [1, 2, 2, 2], [1, 1, 1, 1]
@@ -92,12 +95,14 @@ class Regions:
     num_classes: int
 
 
+@adapts("box_head", "BBoxHead")
 def box_head(node: Node, regions: Regions) -> BoxHeadConfig:
     """V2's BBoxHead: one layer each, on averaged features."""
     node.expect("with_avg_pool", True, "as a head without layers averages", default=False)
     return BoxHeadConfig(num_shared_fcs=0, **_box_outputs(node, regions))
 
 
+@adapts("box_head", "Shared2FCBBoxHead")
 def shared_fcs_box_head(node: Node, regions: Regions) -> BoxHeadConfig:
     """V2's Shared2FCBBoxHead."""
     node.expect("with_avg_pool", False, "as layers see every cell of a region")
@@ -108,6 +113,7 @@ def shared_fcs_box_head(node: Node, regions: Regions) -> BoxHeadConfig:
     )
 
 
+@adapts("box_head", "Shared4Conv1FCBBoxHead")
 def shared_convs_box_head(node: Node, regions: Regions) -> BoxHeadConfig:
     """V2's Shared4Conv1FCBBoxHead."""
     node.expect("with_avg_pool", False, "as layers see every cell of a region")
@@ -159,6 +165,7 @@ def _is_normalized(node: Node, key: str, plain: str, normalized: str) -> bool:
     return True
 
 
+@adapts("mask_head", "FCNMaskHead")
 def mask_head(node: Node, regions: Regions, threshold: float) -> MaskHeadConfig:
     """V2's FCNMaskHead. It ignores its own ``roi_feat_size``."""
     node.take("roi_feat_size", None)
@@ -194,6 +201,7 @@ def _upsampling(node: Node) -> Literal["deconvolution", "carafe"]:
     return "carafe"
 
 
+@adapts("roi_head", "StandardRoIHead")
 def standard_roi_head(node: Node, known: HeadContext) -> StandardRoIHeadConfig:
     train, test = require_settings(node, known)
     expect_plain_training(train)

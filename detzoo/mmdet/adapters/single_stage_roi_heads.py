@@ -22,8 +22,10 @@ from detzoo.mmdet.adapters.roi_heads import Regions
 from detzoo.mmdet.adapters.training import detection_select, expect_plain_training
 from detzoo.mmdet.known import HeadContext, require_settings
 from detzoo.mmdet.node import Node
+from detzoo.mmdet.registry import adapts
 
 
+@adapts("box_head", "SABLHead")
 def sabl_head(node: Node, regions: Regions) -> SABLHeadConfig:
     node.expect("num_classes", regions.num_classes, "the number of class names")
     node.expect("roi_feat_size", regions.size, "the size of the regions", default=7)
@@ -51,6 +53,7 @@ def sabl_head(node: Node, regions: Regions) -> SABLHeadConfig:
     )
 
 
+@adapts("roi_head", "MaskScoringRoIHead")
 def mask_scoring_roi_head(node: Node, known: HeadContext) -> MaskScoringRoIHeadConfig:
     train, test = require_settings(node, known)
     expect_plain_training(train)
@@ -92,6 +95,7 @@ def _mask_iou_head(node: Node, regions: Regions, logit_threshold: float) -> Mask
     )
 
 
+@adapts("roi_head", "PointRendRoIHead")
 def point_rend_roi_head(node: Node, known: HeadContext) -> PointRendRoIHeadConfig:
     train, test = require_settings(node, known)
     expect_plain_training(train)
@@ -155,6 +159,7 @@ def _point_head(node: Node, regions: Regions, train: Node, test: Node) -> PointH
     )
 
 
+@adapts("roi_head", "GridRoIHead")
 def grid_roi_head(node: Node, known: HeadContext) -> GridRoIHeadConfig:
     train, test = require_settings(node, known)
     expect_plain_training(train)

@@ -23,6 +23,7 @@ from detzoo.losses.classification import (
     SoftmaxCrossEntropy,
 )
 from detzoo.mmdet.node import Node
+from detzoo.mmdet.registry import adapts
 from detzoo.postprocess.nms import NMS, GaussianSoftNMS, SoftNMS
 from detzoo.postprocess.select import Select
 from detzoo.priors.anchors import AnchorGrid, octave_scales
@@ -31,6 +32,7 @@ from detzoo.samplers.ohem import OHEMSampler
 from detzoo.samplers.random import RandomSampler
 
 
+@adapts("priors", "AnchorGenerator")
 def anchors(node: Node, strides: tuple[int, ...]) -> AnchorGrid:
     node.expect("strides", strides, "the strides of the feature maps")
     node.expect("center_offset", 0.0, "as the anchors of the zoo")
@@ -48,6 +50,7 @@ def anchors(node: Node, strides: tuple[int, ...]) -> AnchorGrid:
     )
 
 
+@adapts("coder", "DeltaXYWHBBoxCoder")
 def delta_coder(node: Node) -> DeltaCoder:
     node.expect("clip_border", True, "as boxes are always cut at the image")
     return DeltaCoder(
@@ -64,6 +67,7 @@ def _max_shift(node: Node) -> float | None:
     return None
 
 
+@adapts("coder", "BucketingBBoxCoder")
 def bucket_coder(node: Node) -> BucketCoder:
     node.expect("clip_border", True, "as boxes are always cut at the image")
     node.expect("offset_topk", NUM_NEAREST, "the number of buckets that learn an offset")
@@ -72,6 +76,7 @@ def bucket_coder(node: Node) -> BucketCoder:
     return BucketCoder(num_buckets=node.take("num_buckets"), scale=float(node.take("scale_factor")))
 
 
+@adapts("assigner", "MaxIoUAssigner")
 def max_iou_assigner(node: Node) -> MaxIoUAssigner:
     node.ignore("gpu_assign_thr")
     node.expect("ignore_wrt_candidates", True, "as coverage is of the candidates")
@@ -86,18 +91,22 @@ def max_iou_assigner(node: Node) -> MaxIoUAssigner:
     )
 
 
+@adapts("sampler", "RandomSampler")
 def random_sampler(node: Node) -> RandomSampler:
     return RandomSampler(**_sampler(node))
 
 
+@adapts("sampler", "OHEMSampler")
 def ohem_sampler(node: Node) -> OHEMSampler:
     return OHEMSampler(**_sampler(node))
 
 
+@adapts("sampler", "PseudoSampler")
 def no_sampler(node: Node) -> None:
     """V2's PseudoSampler: every candidate is trained on."""
 
 
+@adapts("sampler", "CombinedSampler")
 def balanced_sampler(node: Node) -> BalancedSampler:
     """V2's CombinedSampler, of which the zoo has one combination."""
     positive, negative = node.child("pos_sampler"), node.child("neg_sampler")
@@ -118,6 +127,7 @@ def _sampler(node: Node) -> dict[str, Any]:
     }
 
 
+@adapts("classification_loss", "CrossEntropyLoss")
 def cross_entropy(node: Node) -> ClassificationLoss:
     uses_sigmoid = node.take("use_sigmoid", False)
     node.expect("class_weight", None, "as no configuration of the zoo weights classes")
@@ -125,6 +135,7 @@ def cross_entropy(node: Node) -> ClassificationLoss:
     return kind(weight=float(node.take("loss_weight", 1.0)))
 
 
+@adapts("classification_loss", "FocalLoss")
 def focal_loss(node: Node) -> FocalLoss:
     node.expect("use_sigmoid", True, "as focal loss is defined on sigmoids here")
     return FocalLoss(
@@ -134,16 +145,19 @@ def focal_loss(node: Node) -> FocalLoss:
     )
 
 
+@adapts("box_loss", "L1Loss")
 def l1_loss(node: Node) -> L1Loss:
     return L1Loss(weight=float(node.take("loss_weight", 1.0)))
 
 
+@adapts("box_loss", "SmoothL1Loss")
 def smooth_l1_loss(node: Node) -> SmoothL1Loss:
     return SmoothL1Loss(
         beta=float(node.take("beta", 1.0)), weight=float(node.take("loss_weight", 1.0))
     )
 
 
+@adapts("box_loss", "BalancedL1Loss")
 def balanced_l1_loss(node: Node) -> BalancedL1Loss:
     return BalancedL1Loss(
         alpha=float(node.take("alpha", 0.5)),
@@ -153,18 +167,22 @@ def balanced_l1_loss(node: Node) -> BalancedL1Loss:
     )
 
 
+@adapts("box_loss", "IoULoss")
 def iou_loss(node: Node) -> IoULoss:
     return IoULoss(eps=node.take("eps", 1e-6), weight=float(node.take("loss_weight", 1.0)))
 
 
+@adapts("box_loss", "GIoULoss")
 def giou_loss(node: Node) -> GIoULoss:
     return GIoULoss(eps=node.take("eps", 1e-6), weight=float(node.take("loss_weight", 1.0)))
 
 
+@adapts("box_loss", "CIoULoss")
 def ciou_loss(node: Node) -> CIoULoss:
     return CIoULoss(eps=node.take("eps", 1e-6), weight=float(node.take("loss_weight", 1.0)))
 
 
+@adapts("box_loss", "BoundedIoULoss")
 def bounded_iou_loss(node: Node) -> BoundedIoULoss:
     return BoundedIoULoss(
         beta=node.take("beta", 0.2),
@@ -173,10 +191,12 @@ def bounded_iou_loss(node: Node) -> BoundedIoULoss:
     )
 
 
+@adapts("nms", "nms")
 def nms(node: Node) -> NMS:
     return NMS(max_iou=float(_max_iou(node)))
 
 
+@adapts("nms", "soft_nms")
 def soft_nms(node: Node) -> SoftNMS | GaussianSoftNMS:
     method, least = node.take("method", "linear"), node.take("min_score", 1e-3)
     if method == "gaussian":
