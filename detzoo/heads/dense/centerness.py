@@ -12,7 +12,7 @@ from torch import Tensor
 from detzoo.heads.dense.base import DenseHeadConfig, DenseTargets
 from detzoo.ops.boxes import box_centres, inner_distances
 from detzoo.ops.distributed import average_over_processes
-from detzoo.structures import DensePredictions
+from detzoo.structures import DensePredictions, Losses
 
 
 def centerness_target(distances: Tensor) -> Tensor:
@@ -29,7 +29,7 @@ def centerness_losses(
     *,
     num_samples: Tensor,
     min_total: float,
-) -> dict[str, Tensor]:
+) -> Losses:
     """Losses of classes, boxes and centerness.
 
     Central points count more in the box loss, which is divided by their total centerness, at least
@@ -49,8 +49,8 @@ def centerness_losses(
     quality = F.binary_cross_entropy_with_logits(
         predictions.quality_logits.float(), centerness, targets.box_weights, reduction="sum"
     )
-    return {
-        "loss_cls": classification / num_samples,
-        "loss_bbox": box / average_over_processes(weights.sum()).clamp(min=min_total),
-        "loss_centerness": quality / num_samples,
-    }
+    return Losses(
+        loss_cls=classification / num_samples,
+        loss_bbox=box / average_over_processes(weights.sum()).clamp(min=min_total),
+        loss_centerness=quality / num_samples,
+    )

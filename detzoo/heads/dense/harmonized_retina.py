@@ -18,7 +18,7 @@ from detzoo.losses.gradient_harmonized import (
 )
 from detzoo.losses.scoring import Scoring, SigmoidScoring
 from detzoo.priors.anchors import inside_image
-from detzoo.structures import DensePredictions, ImageInfo, Targets
+from detzoo.structures import DensePredictions, ImageInfo, Losses, Targets
 
 
 @config
@@ -60,7 +60,7 @@ class HarmonizedRetinaHead(RetinaLayers):
         predictions: DensePredictions,
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
-    ) -> dict[str, Tensor]:
+    ) -> Losses:
         """Level by level, as each level's examples enter the running counts by themselves."""
         config, priors = self.config, predictions.priors
         with torch.no_grad():
@@ -84,7 +84,7 @@ class HarmonizedRetinaHead(RetinaLayers):
             codes,
             wanted.box_weights,
         )
-        return {"loss_cls": classification, "loss_bbox": box}
+        return Losses(loss_cls=classification, loss_bbox=box)
 
 
 def _sum_over_levels(

@@ -23,7 +23,7 @@ from detzoo.postprocess.nms import NMS
 from detzoo.postprocess.select import Select
 from detzoo.priors.anchors import AnchorGrid, inside_image
 from detzoo.priors.base import PriorGrid
-from detzoo.structures import DensePredictions, ImageInfo, Targets
+from detzoo.structures import DensePredictions, ImageInfo, Losses, Targets
 
 # Logits count as at most this in the normalisation of scores.
 MAX_LOGIT = math.log(1e8)
@@ -87,7 +87,7 @@ class YOLOFHead(PriorHead):
         predictions: DensePredictions,
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
-    ) -> dict[str, Tensor]:
+    ) -> Losses:
         """A prior's box can learn from several targets, its classes from one."""
         config, priors = self.config, predictions.priors
         boxes = config.coder.decode(priors.boxes, predictions.box_deltas.float())
@@ -106,10 +106,10 @@ class YOLOFHead(PriorHead):
             torch.cat([target.boxes[pair.target] for target, pair in zip(targets, pairs)]),
             torch.cat([pair.counts for pair in pairs]),
         )
-        return {
-            "loss_cls": classification / wanted.num_samples,
-            "loss_bbox": box / wanted.num_samples,
-        }
+        return Losses(
+            loss_cls=classification / wanted.num_samples,
+            loss_bbox=box / wanted.num_samples,
+        )
 
     @torch.no_grad()
     def _match(

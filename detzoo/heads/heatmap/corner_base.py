@@ -31,7 +31,7 @@ from detzoo.ops.corner_pool import Direction, corner_pool
 from detzoo.ops.distributed import average_over_processes
 from detzoo.postprocess.nms import GaussianSoftNMS
 from detzoo.postprocess.select import Select
-from detzoo.structures import Candidates, Detections, ImageInfo, Targets
+from detzoo.structures import Candidates, Detections, ImageInfo, Losses, Targets
 
 # Initial score of every class in every cell.
 PRIOR_PROBABILITY = 0.1
@@ -143,7 +143,7 @@ class CornerPairHead(DetectionHead):
 
     def loss(
         self, predictions: list[CornerPair], targets: Sequence[Targets], infos: Sequence[ImageInfo]
-    ) -> dict[str, Tensor]:
+    ) -> Losses:
         wanted = self._targets(predictions[0], targets, infos)
         losses: dict[str, list[Tensor]] = {}
         for pair in predictions:
@@ -154,7 +154,7 @@ class CornerPairHead(DetectionHead):
             }
             for name, value in of_stack.items():
                 losses.setdefault(name, []).append(value)
-        return {name: torch.stack(values).sum() for name, values in losses.items()}
+        return Losses({name: torch.stack(values).sum() for name, values in losses.items()})
 
     @abstractmethod
     def tag_losses(
@@ -163,7 +163,8 @@ class CornerPairHead(DetectionHead):
         """The losses of the tags in one stack."""
 
     def _heat_loss(self, maps: CornerMaps, targets: CornerTargets) -> Tensor:
-        return self.config.heatmap_loss(maps.heat, targets.heat)
+        num_corners = (targets.heat == 1).sum().clamp(min=1)
+        return self.config.heatmap_loss(maps.heat, targets.heat) / num_corners
 
     def _offset_loss(self, maps: CornerMaps, targets: CornerTargets) -> Tensor:
         return self.config.offset_weight * at_corners(maps.offset, targets.offset, targets)
