@@ -45,5 +45,4 @@ class Detzoo(Side):
         return count_operations(self.step if job == "training" else self.infer)
 
     def loss(self) -> Tensor:
-        losses = self.model(self.model.preprocess(self.task.batch), self.task.targets)
-        return torch.stack([v.sum() for name, v in losses.items() if "loss" in name]).sum()
+        return self.model(self.model.preprocess(self.task.batch), self.task.targets).total()

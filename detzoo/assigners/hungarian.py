@@ -131,7 +131,7 @@ class HungarianAssigner:
         wanted = self.relative(table.boxes, table.scale)[:, None]  # (B, 1, N, 4)
         for side in range(4):
             total = total + self.box_weight * (predicted[..., side] - wanted[..., side]).abs()
-        apart = GIoULoss().per_box(boxes.float()[..., None, :], table.boxes[:, None])
+        apart = GIoULoss().per_example(boxes.float()[..., None, :], table.boxes[:, None])
         return total + self.giou_weight * apart
 
 

@@ -18,7 +18,7 @@ from detzoo.experiment import Experiment
 from detzoo.structures import Batch
 from detzoo.train.distributed import Processes
 from detzoo.train.log import memory_in_use
-from detzoo.train.loop import open_loader, total_loss, usable_data
+from detzoo.train.loop import open_loader, usable_data
 
 PHASES = ("data", "forward", "backward", "optimizer")
 # Steps that are synchronized after every phase; they do not count toward the throughput.
@@ -107,7 +107,7 @@ class _Step:
         on_device = batch.to(self.device)
         with self.casting:
             losses = self.parallel(self.model.preprocess(on_device), on_device.targets)
-        loss = total_loss(losses)
+        loss = losses.total()
         mark()
         self.scaler.scale(loss).backward()
         mark()

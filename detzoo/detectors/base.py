@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.necks.base import Neck, NeckConfig
 from detzoo.postprocess.views import merge_detections, to_original
-from detzoo.structures import Batch, Detections, ImageBatch, Pixels, Targets
+from detzoo.structures import Batch, Detections, ImageBatch, Losses, Pixels, Targets
 
 
 @config
@@ -157,17 +157,17 @@ class Detector(nn.Module, ABC):
 
     def forward(
         self, images: ImageBatch, targets: Sequence[Targets] | None = None
-    ) -> dict[str, Tensor] | list[Detections]:
+    ) -> Losses | list[Detections]:
         """Returns losses if targets are given, else detections in input pixels."""
         features = self.extract_features(images.pixels)
         if targets is None:
             return self.detect(features, images)
-        return self.losses(features, images, targets)
+        return Losses.of(self.losses(features, images, targets))
 
     @abstractmethod
     def losses(
         self, features: tuple[Tensor, ...], images: ImageBatch, targets: Sequence[Targets]
-    ) -> dict[str, Tensor]:
+    ) -> Mapping[str, Tensor]:
         """The training losses; those whose name contains ``loss`` are to be summed."""
 
     @abstractmethod

@@ -10,7 +10,7 @@ from detzoo.config import config
 from detzoo.detectors.base import Detector, DetectorConfig
 from detzoo.heads.base import ProposalHeadConfig
 from detzoo.postprocess.views import merge_proposals, to_original
-from detzoo.structures import Detections, ImageBatch, Targets
+from detzoo.structures import Detections, ImageBatch, Losses, Targets
 
 
 @config
@@ -42,7 +42,7 @@ class ProposalOnly(Detector):
 
     def losses(
         self, features: tuple[Tensor, ...], images: ImageBatch, targets: Sequence[Targets]
-    ) -> dict[str, Tensor]:
+    ) -> Losses:
         return self.rpn_head.loss(self.rpn_head(features), targets, images.infos)
 
     def detect(self, features: tuple[Tensor, ...], images: ImageBatch) -> list[Detections]:

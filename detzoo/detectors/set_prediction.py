@@ -10,7 +10,7 @@ from detzoo.config import config
 from detzoo.detectors.base import Detector, DetectorConfig
 from detzoo.heads.class_rows import ClassRows, prefixed
 from detzoo.heads.query.base import QueryHeadConfig
-from detzoo.structures import Detections, ImageBatch, Targets
+from detzoo.structures import Detections, ImageBatch, Losses, Targets
 
 
 @config
@@ -41,7 +41,7 @@ class SetPrediction(Detector):
 
     def losses(
         self, features: tuple[Tensor, ...], images: ImageBatch, targets: Sequence[Targets]
-    ) -> dict[str, Tensor]:
+    ) -> Losses:
         return self.bbox_head.loss(self.bbox_head(features, images), targets, images.infos)
 
     def detect(self, features: tuple[Tensor, ...], images: ImageBatch) -> list[Detections]:

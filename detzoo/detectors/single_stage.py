@@ -10,7 +10,7 @@ from detzoo.config import config
 from detzoo.detectors.base import Detector, DetectorConfig
 from detzoo.heads.base import DetectionHeadConfig
 from detzoo.heads.class_rows import ClassRows, prefixed
-from detzoo.structures import Detections, ImageBatch, Targets
+from detzoo.structures import Detections, ImageBatch, Losses, Targets
 
 
 @config
@@ -46,7 +46,7 @@ class SingleStage(Detector):
 
     def losses(
         self, features: tuple[Tensor, ...], images: ImageBatch, targets: Sequence[Targets]
-    ) -> dict[str, Tensor]:
+    ) -> Losses:
         return self.bbox_head.loss(self.bbox_head(features), targets, images.infos)
 
     def detect(self, features: tuple[Tensor, ...], images: ImageBatch) -> list[Detections]:

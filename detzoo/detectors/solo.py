@@ -10,7 +10,7 @@ from detzoo.config import config
 from detzoo.detectors.base import Detector, DetectorConfig
 from detzoo.heads.class_rows import ClassRows, prefixed
 from detzoo.heads.mask_grid.base import MaskGridHeadConfig
-from detzoo.structures import Detections, ImageBatch, Targets
+from detzoo.structures import Detections, ImageBatch, Losses, Targets
 
 
 @config
@@ -47,7 +47,7 @@ class SOLO(Detector):
 
     def losses(
         self, features: tuple[Tensor, ...], images: ImageBatch, targets: Sequence[Targets]
-    ) -> dict[str, Tensor]:
+    ) -> Losses:
         return self.mask_head.loss(self.mask_head(features), targets)
 
     def detect(self, features: tuple[Tensor, ...], images: ImageBatch) -> list[Detections]:

@@ -12,7 +12,7 @@ from detzoo.detectors.base import Detector, DetectorConfig
 from detzoo.heads.class_rows import ClassRows, prefixed
 from detzoo.heads.query.learned_proposals import LearnedProposalsConfig
 from detzoo.heads.query.sparse_roi import SparseRoIHeadConfig
-from detzoo.structures import Detections, ImageBatch, Targets
+from detzoo.structures import Detections, ImageBatch, Losses, Targets
 
 
 @config
@@ -51,7 +51,7 @@ class Sparse(Detector):
 
     def losses(
         self, features: tuple[Tensor, ...], images: ImageBatch, targets: Sequence[Targets]
-    ) -> dict[str, Tensor]:
+    ) -> Losses:
         boxes, queries = self.rpn_head(images.infos)
         return self.roi_head.loss(features, boxes, queries, targets, images.infos)
 

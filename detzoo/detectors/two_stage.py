@@ -15,7 +15,7 @@ from detzoo.detectors.base import Detector, DetectorConfig
 from detzoo.heads.base import ProposalHeadConfig, RoIHeadConfig
 from detzoo.heads.class_rows import ClassRows, prefixed
 from detzoo.postprocess.views import merge_proposals, to_original
-from detzoo.structures import Detections, ImageBatch, Targets
+from detzoo.structures import Detections, ImageBatch, Losses, Targets
 
 
 @config
@@ -73,11 +73,11 @@ class TwoStage(Detector):
 
     def losses(
         self, features: tuple[Tensor, ...], images: ImageBatch, targets: Sequence[Targets]
-    ) -> dict[str, Tensor]:
+    ) -> Losses:
         if self.rpn_head is None:
             return self.roi_head.loss(features, given_proposals(images), targets, images.infos)
         predictions = self.rpn_head(features)
-        losses = self.rpn_head.loss(predictions, targets, images.infos)
+        losses = Losses.of(self.rpn_head.loss(predictions, targets, images.infos))
         proposals = self.rpn_head.propose(predictions, images.infos)
         return losses | self.roi_head.loss(features, proposals, targets, images.infos)
 

@@ -12,7 +12,7 @@ from typing_extensions import Self
 from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.postprocess.views import merge_detections, to_original
-from detzoo.structures import Candidates, Detections, ImageInfo, Targets
+from detzoo.structures import Candidates, Detections, ImageInfo, Losses, Targets
 
 # A batch of images as one view of them: what a head predicts from it, or its feature maps.
 Predictions = tuple[Any, Sequence[ImageInfo]]
@@ -47,7 +47,7 @@ class DetectionHead(nn.Module, ABC):
     @abstractmethod
     def loss(
         self, predictions: Any, targets: Sequence[Targets], infos: Sequence[ImageInfo]
-    ) -> dict[str, Tensor]:
+    ) -> Losses:
         """Losses of a batch."""
 
     @abstractmethod
@@ -93,7 +93,7 @@ class ProposalHead(nn.Module, ABC):
     @abstractmethod
     def loss(
         self, predictions: Any, targets: Sequence[Targets], infos: Sequence[ImageInfo]
-    ) -> dict[str, Tensor]:
+    ) -> Losses:
         """Losses of a batch; labels are not looked at."""
 
     @abstractmethod
@@ -143,7 +143,7 @@ class RoIHead(nn.Module, ABC):
         proposals: Sequence[Detections],
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
-    ) -> dict[str, Tensor]:
+    ) -> Losses:
         """Losses on regions drawn from the proposals."""
 
     @abstractmethod

@@ -1,39 +1,28 @@
 """Box regression losses.
 
-Each returns the weighted sum over examples; the caller divides by its own normaliser. Losses with
-``on_boxes`` compare boxes (xyxy pixels), the others encoded deltas.
+Those with ``on_boxes`` compare boxes (xyxy pixels), the others encoded deltas.
 """
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor
 
 from detzoo.config import ConfigError, config
+from detzoo.losses.base import Loss
 from detzoo.ops.boxes import box_area, elementwise_iou, intersection
 
 
 @config
-class BoxLoss(ABC):
-    """A loss between predicted and target boxes or deltas."""
-
-    weight: float = 1.0
+class BoxLoss(Loss):
+    """A loss between predicted and target boxes or deltas, (N, 4) each."""
 
     @property
     def on_boxes(self) -> bool:
         """Whether it compares decoded boxes instead of deltas."""
         return True
-
-    def __call__(self, predicted: Tensor, target: Tensor, weights: Tensor) -> Tensor:
-        """Sum of the loss over predicted (N, 4), target (N, 4), weights (N,)."""
-        return self.weight * (self.per_box(predicted, target) * weights).sum()
-
-    @abstractmethod
-    def per_box(self, predicted: Tensor, target: Tensor) -> Tensor:
-        """(N, 4), (N, 4) -> (N,)."""
 
 
 @config
@@ -44,7 +33,7 @@ class L1Loss(BoxLoss):
     def on_boxes(self) -> bool:
         return False
 
-    def per_box(self, predicted: Tensor, target: Tensor) -> Tensor:
+    def per_example(self, predicted: Tensor, target: Tensor, /) -> Tensor:
         return (predicted - target).abs().sum(-1)
 
 
@@ -61,7 +50,7 @@ class SmoothL1Loss(BoxLoss):
     def on_boxes(self) -> bool:
         return False
 
-    def per_box(self, predicted: Tensor, target: Tensor) -> Tensor:
+    def per_example(self, predicted: Tensor, target: Tensor, /) -> Tensor:
         return smooth_l1(predicted - target, self.beta).sum(-1)
 
 
@@ -84,7 +73,7 @@ class BalancedL1Loss(BoxLoss):
     def on_boxes(self) -> bool:
         return False
 
-    def per_box(self, predicted: Tensor, target: Tensor) -> Tensor:
+    def per_example(self, predicted: Tensor, target: Tensor, /) -> Tensor:
         alpha, gamma, beta = self.alpha, self.gamma, self.beta
         b = math.exp(gamma / alpha) - 1
         error = (predicted - target).abs()
@@ -99,7 +88,7 @@ class IoULoss(BoxLoss):
 
     eps: float = 1e-6
 
-    def per_box(self, predicted: Tensor, target: Tensor) -> Tensor:
+    def per_example(self, predicted: Tensor, target: Tensor, /) -> Tensor:
         return -elementwise_iou(predicted, target).clamp(min=self.eps).log()
 
 
@@ -109,7 +98,7 @@ class GIoULoss(BoxLoss):
 
     eps: float = 1e-6
 
-    def per_box(self, predicted: Tensor, target: Tensor) -> Tensor:
+    def per_example(self, predicted: Tensor, target: Tensor, /) -> Tensor:
         common = intersection(predicted, target)
         union = (box_area(predicted) + box_area(target) - common).clamp(min=self.eps)
         hull = _hull_size(predicted, target).prod(-1).clamp(min=self.eps)
@@ -122,7 +111,7 @@ class CIoULoss(BoxLoss):
 
     eps: float = 1e-6
 
-    def per_box(self, predicted: Tensor, target: Tensor) -> Tensor:
+    def per_example(self, predicted: Tensor, target: Tensor, /) -> Tensor:
         common = intersection(predicted, target)
         iou = common / (box_area(predicted) + box_area(target) - common + self.eps)
         diagonal = _hull_size(predicted, target).square().sum(-1) + self.eps
@@ -146,7 +135,7 @@ class BoundedIoULoss(BoxLoss):
     def __post_init__(self) -> None:
         _check_beta(self.beta)
 
-    def per_box(self, predicted: Tensor, target: Tensor) -> Tensor:
+    def per_example(self, predicted: Tensor, target: Tensor, /) -> Tensor:
         centre = (predicted[..., :2] + predicted[..., 2:]) / 2
         size = predicted[..., 2:] - predicted[..., :2]
         with torch.no_grad():

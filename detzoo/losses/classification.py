@@ -1,45 +1,29 @@
-"""Classification losses. Labels 0..C-1 are classes, C is background.
-
-Each returns the weighted sum over examples; the caller divides by its own normaliser.
-"""
+"""Classification losses. Labels 0..C-1 are classes, C is background."""
 
 from __future__ import annotations
-
-from abc import abstractmethod
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from detzoo.config import config
+from detzoo.losses.base import Loss
 from detzoo.losses.scoring import Scoring, SigmoidScoring
+from detzoo.structures import Losses
 
 
 @config
-class ClassificationLoss(Scoring):
-    """A loss of class logits, and the way back from logits to scores."""
-
-    weight: float = 1.0
-
-    def __call__(self, logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
-        """Sum of the loss over logits (N, K), labels (N,), weights (N,)."""
-        return self.weight * (self.per_example(logits, labels) * weights).sum()
-
-    @abstractmethod
-    def per_example(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The unweighted loss of each example, (N,)."""
+class ClassificationLoss(Loss, Scoring):
+    """A loss between class logits (N, K) and labels (N,), and the way from logits to scores."""
 
     def build(self, num_classes: int) -> ClassificationLoss:
         """What computes it: itself, as it has no state."""
         return self
 
-    def losses(self, logits: Tensor, labels: Tensor, count: Tensor) -> dict[str, Tensor]:
+    def losses(self, logits: Tensor, labels: Tensor, count: Tensor) -> Losses:
         """Losses of regions: logits (R, K), labels (R,); sums divided by ``count``."""
-        weights = torch.ones_like(labels, dtype=logits.dtype)
-        return {
-            "loss_cls": self(logits, labels, weights) / count,
-            "acc": 100 * (logits.argmax(1) == labels).sum() / max(len(labels), 1),
-        }
+        accuracy = 100 * (logits.argmax(1) == labels).sum() / max(len(labels), 1)
+        return Losses(loss_cls=self(logits, labels) / count, metrics={"acc": accuracy})
 
 
 @config
@@ -49,7 +33,7 @@ class SoftmaxCrossEntropy(ClassificationLoss):
     def num_outputs(self, num_classes: int) -> int:
         return num_classes + 1
 
-    def per_example(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def per_example(self, logits: Tensor, labels: Tensor, /) -> Tensor:
         return F.cross_entropy(logits, labels, reduction="none")
 
     def scores(self, logits: Tensor) -> Tensor:
@@ -63,7 +47,7 @@ class SoftmaxCrossEntropy(ClassificationLoss):
 class SigmoidCrossEntropy(SigmoidScoring, ClassificationLoss):
     """Binary cross entropy, summed over classes."""
 
-    def per_example(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def per_example(self, logits: Tensor, labels: Tensor, /) -> Tensor:
         is_class = labels < logits.shape[1]
         own = logits.gather(1, labels.clamp(max=logits.shape[1] - 1)[:, None])[:, 0]
         return F.softplus(logits).sum(1) - torch.where(is_class, own, 0.0)
@@ -76,17 +60,17 @@ class FocalLoss(SigmoidScoring, ClassificationLoss):
     gamma: float = 2.0
     alpha: float = 0.25
 
-    def per_example(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def per_example(self, logits: Tensor, labels: Tensor, /) -> Tensor:
         # Almost every answer is "no": compute that for all, then exchange one logit per object.
         is_class = labels < logits.shape[1]
         own = logits.gather(1, labels.clamp(max=logits.shape[1] - 1)[:, None])[:, 0]
         exchange = self._positive(own) - self._negative(own)
         return self._negative(logits).sum(1) + torch.where(is_class, exchange, 0.0)
 
-    def per_class(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The unweighted loss of each answer, (N, C)."""
+    def weighted_per_class(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The loss of each answer (N, C), times the loss's own weight."""
         own = F.one_hot(labels, logits.shape[1] + 1)[:, :-1].bool()
-        return torch.where(own, self._positive(logits), self._negative(logits))
+        return self.weight * torch.where(own, self._positive(logits), self._negative(logits))
 
     def _negative(self, logits: Tensor) -> Tensor:
         return (1 - self.alpha) * logits.sigmoid().pow(self.gamma) * F.softplus(logits)

@@ -5,20 +5,20 @@ from __future__ import annotations
 from torch import Tensor
 
 from detzoo.config import ConfigError, config
+from detzoo.losses.base import Loss
 
 
 @config
-class DiceLoss:
+class DiceLoss(Loss):
     """One minus twice what two masks have in common, over what they have together, in squares."""
 
-    weight: float = 1.0
     eps: float = 1e-3
 
     def __post_init__(self) -> None:
         if self.eps <= 0:
             raise ConfigError(f"eps: {self.eps} is not above 0")
 
-    def per_mask(self, predicted: Tensor, target: Tensor) -> Tensor:
+    def per_example(self, predicted: Tensor, target: Tensor, /) -> Tensor:
         """Probabilities (N, ...) and targets (N, ...) of 0 and 1 -> (N,)."""
         predicted, target = predicted.flatten(1), target.flatten(1)
         common = (predicted * target).sum(1)

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from detzoo.config import config
+from detzoo.losses.base import Loss
 from detzoo.losses.classification import ClassificationLoss
 from detzoo.losses.scoring import SigmoidScoring
 
@@ -17,11 +18,15 @@ class QualityFocalLoss(SigmoidScoring, ClassificationLoss):
 
     beta: float = 2.0
 
-    def per_example(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return self.per_rated(logits, labels, torch.ones_like(logits[:, 0]))
+    def per_example(self, logits: Tensor, labels: Tensor, /) -> Tensor:
+        return self._rated(logits, labels, torch.ones_like(logits[:, 0]))
 
-    def per_rated(self, logits: Tensor, labels: Tensor, quality: Tensor) -> Tensor:
-        """The unweighted loss of examples with ``quality`` (N,) in their own class -> (N,)."""
+    def rated(self, logits: Tensor, labels: Tensor, quality: Tensor) -> Tensor:
+        """The loss of examples with ``quality`` (N,) in their own class (N,), times the loss's own
+        weight."""
+        return self.weight * self._rated(logits, labels, quality)
+
+    def _rated(self, logits: Tensor, labels: Tensor, quality: Tensor) -> Tensor:
         is_class = labels < logits.shape[1]
         own = logits.gather(1, labels.clamp(max=logits.shape[1] - 1)[:, None])[:, 0]
         exchange = self._loss(own, quality) - self._loss(own, torch.zeros_like(own))
@@ -34,16 +39,19 @@ class QualityFocalLoss(SigmoidScoring, ClassificationLoss):
 
 
 @config
-class DistributionFocalLoss:
-    """Cross entropy of a distribution over whole numbers, for a target between two of them."""
+class DistributionFocalLoss(Loss):
+    """Cross entropy of a distribution over whole numbers, for a target between two of them.
+
+    Args:
+        weight: Factor of the loss.
+    """
 
     weight: float = 0.25
 
-    def __call__(self, logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
-        """Sum over logits (..., n + 1) of 0 to n, target (...) from 0 to below n, weights (...)."""
+    def per_example(self, logits: Tensor, target: Tensor, /) -> Tensor:
+        """Logits (..., n + 1) of 0 to n, target (...) from 0 to below n -> (...)."""
         left = target.floor()
         log = logits.log_softmax(-1)
         log_left = log.gather(-1, left.long()[..., None])[..., 0]
         log_right = log.gather(-1, left.long()[..., None] + 1)[..., 0]
-        loss = -(left + 1 - target) * log_left - (target - left) * log_right
-        return self.weight * (loss * weights).sum()
+        return -(left + 1 - target) * log_left - (target - left) * log_right

@@ -5,28 +5,26 @@ from __future__ import annotations
 from torch import Tensor
 
 from detzoo.config import config
+from detzoo.losses.base import Loss
 
 EPS = 1e-12
 
 
 @config
-class GaussianFocalLoss:
+class GaussianFocalLoss(Loss):
     """Focal loss that expects less of a "no" the closer a cell is to a keypoint.
 
     ``alpha`` is how much answers count less that are right already, ``gamma`` how fast negatives
     count more with the distance from a keypoint.
     """
 
-    weight: float = 1.0
     alpha: float = 2.0
     gamma: float = 4.0
 
-    def __call__(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Sum over logits and target (B, C, H, W), divided by the number of keypoints: cells where
-        the target is one."""
+    def per_example(self, logits: Tensor, target: Tensor, /) -> Tensor:
+        """Logits and target (B, C, H, W), which is one at keypoints -> (B,)."""
         probability = logits.float().sigmoid()
         is_keypoint = target == 1
         yes = (probability + EPS).log() * (1 - probability).pow(self.alpha)
         no = (1 - probability + EPS).log() * probability.pow(self.alpha)
-        losses = yes * is_keypoint + no * (1 - target).pow(self.gamma)
-        return -self.weight * losses.sum() / is_keypoint.sum().clamp(min=1)
+        return -(yes * is_keypoint + no * (1 - target).pow(self.gamma)).flatten(1).sum(1)

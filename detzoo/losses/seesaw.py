@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from detzoo.config import config
 from detzoo.losses.scoring import Scoring
 from detzoo.ops.distributed import average_over_processes, num_processes
+from detzoo.structures import Losses
 
 
 @config
@@ -56,22 +57,24 @@ class SeesawLoss(nn.Module, Scoring):
     def above(self, logits: Tensor, min_score: float) -> Tensor:
         return self.scores(logits) > min_score
 
-    def losses(self, logits: Tensor, labels: Tensor, count: Tensor) -> dict[str, Tensor]:
+    def losses(self, logits: Tensor, labels: Tensor, count: Tensor) -> Losses:
         """Losses of regions: logits (R, C + 2), labels (R,); sums divided by ``count``."""
         self._count(labels)
         is_object = labels < self.num_classes
         class_loss, object_loss = self._per_example(logits, labels)
         right_object = logits[:, -2:].argmax(1) == (~is_object).long()
         right_class = is_object & (logits[:, :-2].argmax(1) == labels)
-        return {
-            "loss_cls_objectness": self.config.weight * object_loss.sum() / count,
-            "loss_cls_classes": self.config.weight * class_loss.sum() / count,
-            "acc_objectness": 100 * right_object.sum() / max(len(labels), 1),
-            "acc_classes": 100 * right_class.sum() / is_object.sum().clamp(min=1),
-        }
+        return Losses(
+            loss_cls_objectness=self.config.weight * object_loss.sum() / count,
+            loss_cls_classes=self.config.weight * class_loss.sum() / count,
+            metrics={
+                "acc_objectness": 100 * right_object.sum() / max(len(labels), 1),
+                "acc_classes": 100 * right_class.sum() / is_object.sum().clamp(min=1),
+            },
+        )
 
     def per_example(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The unweighted loss of each example, (R,)."""
+        """The loss of each example (R,), without the loss's own weight."""
         class_loss, object_loss = self._per_example(logits, labels)
         return class_loss + object_loss
 

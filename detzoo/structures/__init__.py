@@ -4,6 +4,7 @@ from detzoo.structures.assignment import BACKGROUND, IGNORED, Assignment
 from detzoo.structures.detections import Candidates, Detections
 from detzoo.structures.image_masks import ImageMasks
 from detzoo.structures.images import Batch, ImageBatch, ImageInfo
+from detzoo.structures.losses import Losses
 from detzoo.structures.masks import BitmapMasks, Masks, PolygonMasks, RoIMasks, TargetMasks
 from detzoo.structures.pixels import Pixels
 from detzoo.structures.predictions import DensePredictions, Priors
@@ -22,6 +23,7 @@ __all__ = [
     "ImageBatch",
     "ImageInfo",
     "ImageMasks",
+    "Losses",
     "Masks",
     "Pixels",
     "PolygonMasks",

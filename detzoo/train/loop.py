@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from detzoo.checkpoints.architecture import architecture_of
 from detzoo.config import ConfigError, to_dict
@@ -23,7 +22,7 @@ from detzoo.errors import CheckpointError, DataError
 from detzoo.evaluate.metrics import Metrics
 from detzoo.experiment import Experiment
 from detzoo.optim.schedules import Schedule
-from detzoo.structures import Batch
+from detzoo.structures import Batch, Losses
 from detzoo.train.distributed import Processes, join_processes
 from detzoo.train.log import Averages, Display, MetricsFiles, Stopwatch, memory_in_use, write_json
 from detzoo.train.state import Learner, Position, load_last, save_best, save_last, seed_step
@@ -169,11 +168,13 @@ def train(
                             images, targets = sizes.resize(
                                 images, targets, seed=experiment.seed, step=position.iteration
                             )
-                        losses = parallel(images, targets)
-                    loss = total_loss(losses)
-                    watch.observe(loss, losses, batch, position.iteration, interrupt.requested)
+                        losses = Losses.of(parallel(images, targets))
+                    loss = losses.total()
+                    watch.observe(
+                        loss, losses.logged(), batch, position.iteration, interrupt.requested
+                    )
                     scaler.scale(loss / len(group)).backward()
-                means.add({**losses, "loss": loss})
+                means.add({**losses.logged(), "loss": loss})
             interrupted = watch.check()
             if experiment.max_gradient_norm is not None:
                 scaler.unscale_(optimizer)
@@ -317,11 +318,6 @@ def grouped_batches(
         while group := list(islice(batches, size)):
             yield group
         epoch, step = epoch + 1, 0
-
-
-def total_loss(losses: Mapping[str, Tensor]) -> Tensor:
-    """The sum of all that is to be minimised; the other entries are metrics."""
-    return torch.stack([value for name, value in losses.items() if "loss" in name]).sum()
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from detzoo.detectors.base import Detector
 from detzoo.detectors.proposal_only import ProposalOnly
 from detzoo.detectors.single_stage import SingleStage
 from detzoo.detectors.two_stage import TwoStage
-from detzoo.structures import BitmapMasks, Detections, ImageBatch, RoIMasks, Targets
+from detzoo.structures import BitmapMasks, Detections, ImageBatch, Losses, RoIMasks, Targets
 from tests.detectors import models
 
 ORDINARY = models.targets((10, 10, 60, 70), (50, 20, 90, 60))
@@ -39,11 +39,11 @@ def build(name: str) -> Detector:
     return model.train()
 
 
-def assert_every_parameter_learns(model: Detector, losses: dict[str, torch.Tensor]) -> None:
+def assert_every_parameter_learns(model: Detector, losses: Losses) -> None:
     """Every loss is finite, and every parameter that can learn takes part, as DDP needs it."""
     for name, value in losses.items():
         assert value.isfinite(), name
-    sum(value for name, value in losses.items() if "loss" in name).backward()
+    losses.total().backward()
     for name, parameter in model.named_parameters():
         assert (parameter.grad is not None) is parameter.requires_grad, name
         if parameter.grad is not None:

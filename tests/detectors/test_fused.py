@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from benchmarks.learning.families import CASES, Case
 from benchmarks.learning.learn import narrowed
@@ -112,7 +112,7 @@ def keep_in_bounds(model: Detector) -> None:
 
 
 def step(model: Detector) -> None:
-    losses: dict[str, Tensor] = model.train()(images(), targets())
-    torch.stack([value for name, value in losses.items() if "loss" in name]).sum().backward()
+    losses = model.train()(images(), targets())
+    losses.total().backward()
     nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     torch.optim.SGD(model.parameters(), lr=0.05, fused=True).step()

@@ -6,13 +6,12 @@ import dataclasses
 
 import pytest
 import torch
-from torch import Tensor
 from torchvision.ops import nms
 
 from detzoo.detectors.base import Detector
 from detzoo.heads.roi.box_head import BoxHeadConfig
 from detzoo.ops.boxes import pairwise_iou
-from detzoo.structures import BitmapMasks, Detections, ImageBatch, ImageInfo, Targets
+from detzoo.structures import BitmapMasks, Detections, ImageBatch, ImageInfo, Losses, Targets
 from tests.detectors import models
 from tests.marks import ON_CI
 
@@ -58,15 +57,15 @@ def learn(name: str, steps: int = 130) -> tuple[Detector, dict[str, float]]:
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     images, targets = scenes()
-    losses: dict[str, Tensor] = {}
+    losses = Losses()
     for _ in range(steps):
         losses = model(images, targets)
         optimizer.zero_grad()
-        sum(value for key, value in losses.items() if "loss" in key).backward()
+        losses.total().backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         optimizer.step()
         schedule.step()
-    return model.eval(), {key: value.item() for key, value in losses.items() if "loss" in key}
+    return model.eval(), {key: value.item() for key, value in losses.items()}
 
 
 def detect(model: Detector) -> list[Detections]:

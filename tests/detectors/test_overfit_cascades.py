@@ -6,7 +6,6 @@ import dataclasses
 
 import pytest
 import torch
-from torch import Tensor
 
 from detzoo.detectors.base import DetectorConfig
 from detzoo.heads.base import RoIHeadConfig
@@ -22,7 +21,7 @@ from detzoo.losses.seesaw import SeesawLossConfig
 from detzoo.ops.boxes import pairwise_iou
 from detzoo.postprocess.select import Select
 from detzoo.samplers.random import RandomSampler
-from detzoo.structures import BitmapMasks, Targets
+from detzoo.structures import BitmapMasks, Losses, Targets
 from detzoo.zoo.cascade_rcnn import cascade_stages
 from tests.detectors import models
 from tests.detectors.test_overfit import assert_masks_match, scenes
@@ -100,11 +99,11 @@ def test_detector(name: str) -> None:
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     images, targets = scenes()
     targets = [with_map(target) for target in targets]
-    losses: dict[str, Tensor] = {}
+    losses = Losses()
     for _ in range(steps):
         losses = model(images, targets)
         optimizer.zero_grad()
-        sum(value for key, value in losses.items() if "loss" in key).backward()
+        losses.total().backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
         optimizer.step()
         schedule.step()

@@ -6,7 +6,6 @@ import dataclasses
 
 import pytest
 import torch
-from torch import Tensor
 
 from detzoo.detectors.base import Detector, DetectorConfig
 from detzoo.detectors.set_prediction import SetPredictionConfig
@@ -20,6 +19,7 @@ from detzoo.heads.query.sparse_roi import SparseRoIHeadConfig
 from detzoo.layers.norm import GroupNorm
 from detzoo.necks.fpn import FPNConfig
 from detzoo.ops.boxes import pairwise_iou
+from detzoo.structures import Losses
 from tests.detectors import models
 from tests.detectors.test_overfit import assert_masks_match, scenes
 
@@ -72,15 +72,15 @@ def learn(name: str, steps: int, rate: float) -> tuple[Detector, dict[str, float
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     images, targets = scenes()
-    losses: dict[str, Tensor] = {}
+    losses = Losses()
     for _ in range(steps):
         losses = model(images, targets)
         optimizer.zero_grad()
-        sum(value for key, value in losses.items() if "loss" in key).backward()
+        losses.total().backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-    return model.eval(), {key: value.item() for key, value in losses.items() if "loss" in key}
+    return model.eval(), {key: value.item() for key, value in losses.items()}
 
 
 @pytest.mark.parametrize(

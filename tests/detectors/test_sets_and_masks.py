@@ -197,5 +197,6 @@ def test_later_decoder_layers_are_named_as_in_v2() -> None:
     kinds = ("loss_cls", "loss_bbox", "loss_iou")
     assert set(losses) == {f"{prefix}{kind}" for prefix in ("", "d0.", "enc_") for kind in kinds}
     staged = build("queryinst")(models.images(1), [ORDINARY])
-    kinds = (*kinds, "loss_mask", "pos_acc")
+    kinds = (*kinds, "loss_mask")
     assert set(staged) == {f"stage{stage}_{kind}" for stage in (0, 1) for kind in kinds}
+    assert set(staged.metrics) == {"stage0_pos_acc", "stage1_pos_acc"}

@@ -104,7 +104,7 @@ def test_equals_the_formula(loss: BoxLoss) -> None:
     assert max(overlaps) > 0.9
     wanted = [slow(loss, a, b) for a, b in zip(predicted.tolist(), target.tolist())]
     torch.testing.assert_close(
-        loss.per_box(predicted, target), torch.tensor(wanted), rtol=1e-4, atol=1e-5
+        loss.per_example(predicted, target), torch.tensor(wanted), rtol=1e-4, atol=1e-5
     )
 
 
@@ -121,14 +121,14 @@ def test_gradients(loss: BoxLoss) -> None:
         predicted, target = predicted[low], target[low]
     assert len(predicted)
     assert torch.autograd.gradcheck(
-        lambda boxes: loss.per_box(boxes, target), predicted.requires_grad_()
+        lambda boxes: loss.per_example(boxes, target), predicted.requires_grad_()
     )
 
 
 def test_ciou_gradient_holds_the_weight_of_the_aspect_ratio_fixed() -> None:
     predicted = torch.tensor([[0.0, 0.0, 10.0, 8.0]], dtype=torch.double, requires_grad=True)
     target = torch.tensor([[0.0, 0.0, 10.0, 10.0]], dtype=torch.double)
-    (gradient,) = torch.autograd.grad(CIoULoss().per_box(predicted, target), predicted)
+    (gradient,) = torch.autograd.grad(CIoULoss().per_example(predicted, target), predicted)
 
     def value(y2: float) -> float:
         """The loss for a lower border at ``y2``, with the weight of the aspect ratio at y2 = 8."""
@@ -145,26 +145,26 @@ def test_values_by_hand() -> None:
     predicted = torch.tensor([[0.0, 0.0, 10.0, 10.0]])
     half = torch.tensor([[0.0, 0.0, 10.0, 5.0]])
     apart = torch.tensor([[20.0, 0.0, 30.0, 10.0]])
-    assert IoULoss().per_box(predicted, half).item() == pytest.approx(math.log(2))
-    assert IoULoss().per_box(predicted, apart).item() == pytest.approx(-math.log(1e-6))
-    assert GIoULoss().per_box(predicted, half).item() == pytest.approx(0.5)
-    assert GIoULoss().per_box(predicted, apart).item() == pytest.approx(1 + 1 / 3)
+    assert IoULoss().per_example(predicted, half).item() == pytest.approx(math.log(2))
+    assert IoULoss().per_example(predicted, apart).item() == pytest.approx(-math.log(1e-6))
+    assert GIoULoss().per_example(predicted, half).item() == pytest.approx(0.5)
+    assert GIoULoss().per_example(predicted, apart).item() == pytest.approx(1 + 1 / 3)
     # No overlap; centres 20 apart in a hull of 30 x 10.
-    assert CIoULoss().per_box(predicted, apart).item() == pytest.approx(1 + 400 / 1000)
+    assert CIoULoss().per_example(predicted, apart).item() == pytest.approx(1 + 400 / 1000)
     deltas = torch.tensor([[0.5, -2.0, 0.0, 1.0]])
     zeros = torch.zeros(1, 4)
-    assert L1Loss().per_box(deltas, zeros).item() == 3.5
-    assert SmoothL1Loss(beta=1.0).per_box(deltas, zeros).item() == 0.125 + 1.5 + 0.5
+    assert L1Loss().per_example(deltas, zeros).item() == 3.5
+    assert SmoothL1Loss(beta=1.0).per_example(deltas, zeros).item() == 0.125 + 1.5 + 0.5
     # Vertical: size 10 against 5, centres 2.5 apart (5 - 5) / (5 + 5) = 0; ratios 1 and 1/2.
     wanted = (1 - 0.1) + (0.5 - 0.1)
-    bounded = BoundedIoULoss(beta=0.2).per_box(predicted, half).item()
+    bounded = BoundedIoULoss(beta=0.2).per_example(predicted, half).item()
     assert bounded == pytest.approx(wanted, abs=1e-3)
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: type(loss).__name__)
 def test_a_perfect_box_costs_nothing(loss: BoxLoss) -> None:
     boxes = reference.random_boxes(50, seed=7, size=900).requires_grad_()
-    values = loss.per_box(boxes, boxes.detach())
+    values = loss.per_example(boxes, boxes.detach())
     torch.testing.assert_close(values, torch.zeros(50), rtol=0, atol=1e-5)
     values.sum().backward()
     assert boxes.grad is not None
@@ -177,7 +177,7 @@ def test_boxes_without_area_are_finite(loss: BoxLoss) -> None:
     box = torch.tensor([[0.0, 0.0, 10.0, 10.0]])
     for predicted, target in ((point, box), (box, point), (point, point)):
         predicted = predicted.clone().requires_grad_()
-        value = loss.per_box(predicted, target)
+        value = loss.per_example(predicted, target)
         assert value.isfinite().all()
         assert value.item() >= 0
         (gradient,) = torch.autograd.grad(value.sum(), predicted)
@@ -197,7 +197,7 @@ def test_the_sum_is_weighted() -> None:
     predicted, target = pairs_of_boxes()
     weights = torch.linspace(0, 1, len(target))
     loss = GIoULoss(weight=2.5)
-    wanted = 2.5 * sum(w * v for w, v in zip(weights, loss.per_box(predicted, target)))
+    wanted = 2.5 * sum(w * v for w, v in zip(weights, loss.per_example(predicted, target)))
     torch.testing.assert_close(loss(predicted, target, weights), wanted)
 
 

@@ -24,13 +24,15 @@ def test_quality(beta: float) -> None:
     labels = torch.tensor([0, 3, 4, 2, 4, 1])
     quality = torch.rand(6, generator=generator)
     loss = QualityFocalLoss(beta=beta)
-    found = loss.per_rated(logits, labels, quality)
+    found = loss.rated(logits, labels, quality)
     rows = zip(logits.tolist(), labels.tolist(), quality.tolist())
     wanted = [slow_quality(row, label, q, beta) for row, label, q in rows]
     assert found.tolist() == pytest.approx(wanted, rel=1e-5)
+    doubled = QualityFocalLoss(beta=beta, weight=2.0).rated(logits, labels, quality)
+    torch.testing.assert_close(doubled, 2 * found)
     # Without ratings every object is perfect.
     torch.testing.assert_close(
-        loss.per_example(logits, labels), loss.per_rated(logits, labels, torch.ones(6))
+        loss.per_example(logits, labels), loss.rated(logits, labels, torch.ones(6))
     )
 
 
@@ -38,9 +40,9 @@ def test_quality_gradients() -> None:
     logits = torch.randn((3, 4), dtype=torch.float64, requires_grad=True)
     labels, quality = torch.tensor([1, 4, 0]), torch.tensor([0.3, 0.0, 0.8], dtype=torch.float64)
     torch.autograd.gradcheck(
-        lambda x: QualityFocalLoss().per_rated(x, labels, quality), logits, raise_exception=True
+        lambda x: QualityFocalLoss().rated(x, labels, quality), logits, raise_exception=True
     )
-    assert QualityFocalLoss().per_rated(logits[:0], labels[:0], quality[:0]).shape == (0,)
+    assert QualityFocalLoss().rated(logits[:0], labels[:0], quality[:0]).shape == (0,)
 
 
 def test_distribution() -> None:

@@ -83,7 +83,7 @@ def test_accuracies() -> None:
             [0.0, 0, 5, 1, 0],  # background taken for an object
         ]
     )
-    found = build().losses(rows, torch.tensor([0, 1, 3]), torch.tensor(3.0))
+    found = build().losses(rows, torch.tensor([0, 1, 3]), torch.tensor(3.0)).metrics
     assert found["acc_classes"].item() == 50
     assert found["acc_objectness"].item() == pytest.approx(200 / 3)
 
@@ -104,7 +104,7 @@ def test_without_objects(labels: list[int]) -> None:
     rows = logits()[: len(labels)].requires_grad_()
     losses = loss.losses(rows, torch.tensor(labels, dtype=torch.int64), torch.tensor(1.0))
     assert losses["loss_cls_classes"].item() == 0
-    sum(value for name, value in losses.items() if "loss" in name).backward()
+    losses.total().backward()
     assert rows.grad is not None
     assert rows.grad.isfinite().all()
     assert loss.cum_samples.tolist() == [0, 0, 0, len(labels)]

@@ -23,7 +23,7 @@ from detzoo.postprocess.nms import NMS
 from detzoo.postprocess.select import Select
 from detzoo.priors.anchors import AnchorGrid
 from detzoo.priors.base import PriorGrid
-from detzoo.structures import DensePredictions
+from detzoo.structures import DensePredictions, Losses
 
 
 @config
@@ -103,7 +103,7 @@ class ATSSHeadConfig(ATSSLayersConfig):
 class ATSSHead(ATSSLayers):
     """Weighs the box loss of each anchor by its centerness."""
 
-    def losses(self, predictions: DensePredictions, targets: DenseTargets) -> dict[str, Tensor]:
+    def losses(self, predictions: DensePredictions, targets: DenseTargets) -> Losses:
         return centerness_losses(
             self.config, predictions, targets, num_samples=targets.num_samples, min_total=1.0
         )

@@ -28,7 +28,7 @@ from detzoo.postprocess.nms import NMS
 from detzoo.postprocess.select import Select
 from detzoo.priors.base import PriorGrid
 from detzoo.priors.points import PointGrid
-from detzoo.structures import DensePredictions, ImageInfo, Priors, Targets
+from detzoo.structures import DensePredictions, ImageInfo, Losses, Priors, Targets
 
 POSITIVE_WEIGHT, NEGATIVE_WEIGHT, CENTER_WEIGHT = 0.25, 0.75, 0.75
 # Steepness with which a target's points are weighted by their confidence.
@@ -106,7 +106,7 @@ class AutoAssignHead(PriorHead):
         predictions: DensePredictions,
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
-    ) -> dict[str, Tensor]:
+    ) -> Losses:
         assert predictions.quality_logits is not None
         priors = predictions.priors
         objectness = predictions.quality_logits.float().sigmoid()[..., None]
@@ -126,11 +126,11 @@ class AutoAssignHead(PriorHead):
             weight_sums.append(total)
         num_targets = average_over_processes(boxes.new_full((), float(sum(map(len, targets)))))
         weight_sum = average_over_processes(torch.stack(weight_sums).sum())
-        return {
-            "loss_pos": POSITIVE_WEIGHT * torch.stack(positive).sum() / num_targets.clamp(min=1),
-            "loss_neg": NEGATIVE_WEIGHT * torch.stack(negative).sum() / weight_sum.clamp(min=1),
-            "loss_center": CENTER_WEIGHT * torch.stack(center).mean(),
-        }
+        return Losses(
+            loss_pos=POSITIVE_WEIGHT * torch.stack(positive).sum() / num_targets.clamp(min=1),
+            loss_neg=NEGATIVE_WEIGHT * torch.stack(negative).sum() / weight_sum.clamp(min=1),
+            loss_center=CENTER_WEIGHT * torch.stack(center).mean(),
+        )
 
     def _positive(
         self, probability: Tensor, boxes: Tensor, targets: Targets, weights: Tensor
@@ -139,8 +139,7 @@ class AutoAssignHead(PriorHead):
 
         ``probability`` (P, C), ``boxes`` (P, 4), ``weights`` (P, N) of the points by position.
         """
-        box_loss = self.config.box_loss
-        box = box_loss.weight * box_loss.per_box(boxes[:, None], targets.boxes)  # (P, N)
+        box = self.config.box_loss.weighted(boxes[:, None], targets.boxes)  # (P, N)
         found = probability[:, targets.labels] * (-box).exp()
         weights = (CONFIDENCE * found).exp() * weights
         weights = weights / weights.sum(0).clamp(min=EPS)

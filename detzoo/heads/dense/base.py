@@ -28,6 +28,7 @@ from detzoo.structures import (
     DensePredictions,
     Detections,
     ImageInfo,
+    Losses,
     Priors,
     Targets,
 )
@@ -182,7 +183,7 @@ class DenseHead(PriorHead):
         predictions: DensePredictions,
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
-    ) -> dict[str, Tensor]:
+    ) -> Losses:
         return self.losses(predictions, self.assign(predictions, targets, infos))
 
     @torch.no_grad()
@@ -217,13 +218,13 @@ class DenseHead(PriorHead):
         images."""
         return predictions.priors.boxes
 
-    def losses(self, predictions: DensePredictions, targets: DenseTargets) -> dict[str, Tensor]:
+    def losses(self, predictions: DensePredictions, targets: DenseTargets) -> Losses:
         """Classification and box loss, averaged over the samples."""
         classification, box = self.summed_losses(predictions, targets)
-        return {
-            "loss_cls": classification / targets.num_samples,
-            "loss_bbox": box / targets.num_samples,
-        }
+        return Losses(
+            loss_cls=classification / targets.num_samples,
+            loss_bbox=box / targets.num_samples,
+        )
 
     def summed_losses(
         self, predictions: DensePredictions, targets: DenseTargets

@@ -12,7 +12,7 @@ from torch import Tensor
 from detzoo.heads.dense.base import DenseHeadConfig, DenseTargets
 from detzoo.ops.boxes import box_centers, inner_distances
 from detzoo.ops.distributed import average_over_processes
-from detzoo.structures import DensePredictions
+from detzoo.structures import DensePredictions, Losses
 
 
 def centerness_target(distances: Tensor) -> Tensor:
@@ -30,7 +30,7 @@ def centerness_losses(
     *,
     num_samples: Tensor,
     min_total: float,
-) -> dict[str, Tensor]:
+) -> Losses:
     """The losses of classes, boxes and centerness.
 
     The box loss is weighted by centerness and divided by its total, at least ``min_total``; the
@@ -50,8 +50,8 @@ def centerness_losses(
     quality = F.binary_cross_entropy_with_logits(
         predictions.quality_logits.float(), centerness, targets.box_weights, reduction="sum"
     )
-    return {
-        "loss_cls": classification / num_samples,
-        "loss_bbox": box / average_over_processes(weights.sum()).clamp(min=min_total),
-        "loss_centerness": quality / num_samples,
-    }
+    return Losses(
+        loss_cls=classification / num_samples,
+        loss_bbox=box / average_over_processes(weights.sum()).clamp(min=min_total),
+        loss_centerness=quality / num_samples,
+    )

@@ -26,7 +26,7 @@ from detzoo.postprocess.nms import NMS
 from detzoo.postprocess.select import Select
 from detzoo.priors.base import PriorGrid
 from detzoo.priors.points import PointGrid
-from detzoo.structures import DensePredictions, ImageInfo, Priors
+from detzoo.structures import DensePredictions, ImageInfo, Losses, Priors
 
 
 @config
@@ -112,7 +112,7 @@ class FCOSHead(DenseHead):
         """All points: those outside the image are background like any other."""
         return torch.ones_like(priors.stride, dtype=torch.bool)
 
-    def losses(self, predictions: DensePredictions, targets: DenseTargets) -> dict[str, Tensor]:
+    def losses(self, predictions: DensePredictions, targets: DenseTargets) -> Losses:
         num_positives = average_over_processes(targets.box_weights.sum()).clamp(min=1)
         return centerness_losses(
             self.config, predictions, targets, num_samples=num_positives, min_total=1e-6

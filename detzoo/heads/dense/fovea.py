@@ -26,7 +26,7 @@ from detzoo.postprocess.nms import NMS
 from detzoo.postprocess.select import Select
 from detzoo.priors.base import PriorGrid
 from detzoo.priors.points import PointGrid
-from detzoo.structures import DensePredictions, ImageInfo, Priors
+from detzoo.structures import DensePredictions, ImageInfo, Losses, Priors
 
 # Groups of offsets in the convolution that aligns features with boxes.
 DEFORMABLE_GROUPS = 4
@@ -103,13 +103,13 @@ class FoveaHead(DenseHead):
         """All points: those outside the image are background like any other."""
         return torch.ones_like(priors.stride, dtype=torch.bool)
 
-    def losses(self, predictions: DensePredictions, targets: DenseTargets) -> dict[str, Tensor]:
+    def losses(self, predictions: DensePredictions, targets: DenseTargets) -> Losses:
         classification, box = self.summed_losses(predictions, targets)
         num_positives = average_over_processes(targets.box_weights.sum())
-        return {
-            "loss_cls": classification / (num_positives + len(predictions)),
-            "loss_bbox": box / num_positives.clamp(min=1),
-        }
+        return Losses(
+            loss_cls=classification / (num_positives + len(predictions)),
+            loss_bbox=box / num_positives.clamp(min=1),
+        )
 
     def class_parameters(self) -> dict[str, ClassRows]:
         rows = ClassRows(shared=self.config.classification_loss.num_outputs(0))

@@ -19,7 +19,7 @@ from detzoo.losses.probabilities import negative_log
 from detzoo.losses.scoring import Scoring, SigmoidScoring
 from detzoo.ops.boxes import pairwise_iou
 from detzoo.ops.distributed import average_over_processes
-from detzoo.structures import DensePredictions, ImageInfo, Targets
+from detzoo.structures import DensePredictions, ImageInfo, Losses, Targets
 
 # Number of anchors that compete for a target.
 BAG_SIZE = 50
@@ -60,7 +60,7 @@ class FreeAnchorHead(RetinaLayers):
         predictions: DensePredictions,
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
-    ) -> dict[str, Tensor]:
+    ) -> Losses:
         anchors = predictions.priors.boxes
         probability = predictions.cls_logits.float().sigmoid()
         codes = predictions.box_deltas.float()
@@ -73,12 +73,12 @@ class FreeAnchorHead(RetinaLayers):
         num_targets = codes.new_full((), float(sum(map(len, targets))))
         num_targets = average_over_processes(num_targets)
         bag_size = min(BAG_SIZE, len(anchors))
-        return {
-            "positive_bag_loss": ALPHA * torch.stack(positive).sum() / num_targets.clamp(min=1),
-            "negative_bag_loss": (1 - ALPHA)
+        return Losses(
+            positive_bag_loss=ALPHA * torch.stack(positive).sum() / num_targets.clamp(min=1),
+            negative_bag_loss=(1 - ALPHA)
             * torch.stack(negative).sum()
             / (num_targets * bag_size).clamp(min=1),
-        }
+        )
 
     def _positive_bags(
         self, anchors: Tensor, probability: Tensor, codes: Tensor, targets: Targets
@@ -93,7 +93,7 @@ class FreeAnchorHead(RetinaLayers):
         wanted = self.config.coder.encode(
             anchors[bag], targets.boxes[:, None].expand(-1, bag.shape[1], -1)
         )
-        box_loss = self.config.box_loss.weight * self.config.box_loss.per_box(codes[bag], wanted)
+        box_loss = self.config.box_loss.weighted(codes[bag], wanted)
         found = is_class * (-box_loss).exp()
         # A mean that approaches the maximum once that approaches 1.
         weight = 1 / (1 - found).clamp(min=1e-12)

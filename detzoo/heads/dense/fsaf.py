@@ -23,7 +23,7 @@ from detzoo.losses.scoring import Scoring
 from detzoo.ops.distributed import average_over_processes
 from detzoo.priors.anchors import AnchorGrid, inside_image
 from detzoo.priors.base import PriorGrid
-from detzoo.structures import BACKGROUND, DensePredictions, ImageInfo, Priors, Targets
+from detzoo.structures import BACKGROUND, DensePredictions, ImageInfo, Losses, Priors, Targets
 
 # Loss of a level on which a target has no anchor, so that it is not selected.
 NO_ANCHOR = 1e6
@@ -82,18 +82,18 @@ class FSAFHead(RetinaLayers):
         predictions: DensePredictions,
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
-    ) -> dict[str, Tensor]:
+    ) -> Losses:
         config, priors = self.config, predictions.priors
         wanted, asked = self._assign(priors, targets, infos)
         logits = predictions.cls_logits.float()
-        classification = config.classification_loss.per_class(
+        classification = config.classification_loss.weighted_per_class(
             logits.flatten(0, 1), wanted.labels.flatten()
         ).view_as(logits)
-        classification = config.classification_loss.weight * classification * asked
+        classification = classification * asked
         codes = predictions.box_deltas.float().clamp(min=1e-4)
         boxes = config.coder.decode(priors.boxes, codes)
-        box = config.box_loss.per_box(boxes.flatten(0, 1), wanted.boxes.flatten(0, 1))
-        box = config.box_loss.weight * box.view_as(wanted.box_weights) * wanted.box_weights
+        box = config.box_loss.weighted(boxes.flatten(0, 1), wanted.boxes.flatten(0, 1))
+        box = box.view_as(wanted.box_weights) * wanted.box_weights
 
         with torch.no_grad():
             total = classification.sum(-1) + box
@@ -113,12 +113,14 @@ class FSAFHead(RetinaLayers):
             )
             divisor = torch.where(num_positives > 0, num_positives, num_negatives)
             hits = (logits.argmax(-1) == wanted.labels) & learns
-        return {
-            "loss_cls": (classification * counts).sum() / divisor,
-            "loss_bbox": (box * learns).sum() / divisor,
-            "num_pos": num_positives / len(targets),
-            "pos_recall": 100 * hits.sum() / learns.sum().clamp(min=1),
-        }
+        return Losses(
+            loss_cls=(classification * counts).sum() / divisor,
+            loss_bbox=(box * learns).sum() / divisor,
+            metrics={
+                "num_pos": num_positives / len(targets),
+                "pos_recall": 100 * hits.sum() / learns.sum().clamp(min=1),
+            },
+        )
 
     @torch.no_grad()
     def _assign(

@@ -29,7 +29,7 @@ from detzoo.postprocess.nms import NMS
 from detzoo.postprocess.select import Select
 from detzoo.priors.anchors import AnchorGrid
 from detzoo.priors.base import PriorGrid
-from detzoo.structures import DensePredictions, Priors
+from detzoo.structures import DensePredictions, Losses, Priors
 
 
 @config
@@ -99,7 +99,7 @@ class GFLHead(DenseHead):
         distances = self.integral(codes) * priors.stride[index, None]
         return self.config.coder.decode(priors.boxes[index], distances, size)
 
-    def losses(self, predictions: DensePredictions, targets: DenseTargets) -> dict[str, Tensor]:
+    def losses(self, predictions: DensePredictions, targets: DenseTargets) -> Losses:
         """The losses; those of boxes and distributions are weighted by the anchor's confidence."""
         config, priors = self.config, predictions.priors
         logits, codes = predictions.cls_logits.float(), predictions.box_deltas.float()
@@ -111,7 +111,7 @@ class GFLHead(DenseHead):
             quality = elementwise_iou(boxes, targets.boxes)
             distances = config.coder.encode(priors.boxes, targets.boxes) / stride
             distances = distances.clamp(0, config.max_distance - 0.1)
-        classification = config.classification_loss.per_rated(
+        classification = config.classification_loss.rated(
             logits.flatten(0, 1), targets.labels.flatten(), quality.flatten()
         )
         classification = (classification * targets.label_weights.flatten()).sum()
@@ -119,11 +119,11 @@ class GFLHead(DenseHead):
         distribution = config.distribution_loss(
             codes.unflatten(-1, (4, -1)), distances, weights[..., None]
         )
-        return {
-            "loss_cls": config.classification_loss.weight * classification / targets.num_samples,
-            "loss_bbox": box / total,
-            "loss_dfl": distribution / 4 / total,
-        }
+        return Losses(
+            loss_cls=classification / targets.num_samples,
+            loss_bbox=box / total,
+            loss_dfl=distribution / 4 / total,
+        )
 
     def class_parameters(self) -> dict[str, ClassRows]:
         return {"gfl_cls.weight": ClassRows(), "gfl_cls.bias": ClassRows()}

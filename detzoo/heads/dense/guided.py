@@ -29,7 +29,7 @@ from detzoo.ops.distributed import average_over_processes
 from detzoo.priors.anchors import AnchorGrid
 from detzoo.samplers.base import Sampler
 from detzoo.samplers.random import RandomSampler
-from detzoo.structures import Assignment, DensePredictions, ImageInfo, Priors, Targets
+from detzoo.structures import Assignment, DensePredictions, ImageInfo, Losses, Priors, Targets
 
 # The location loss is averaged over the number of cells divided by this.
 CELLS_PER_LOCATION = 200
@@ -109,12 +109,11 @@ class GuidedAnchorHead(DenseHead):
         predictions: GuidedPredictions,
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
-    ) -> dict[str, Tensor]:
-        return {
-            **super().loss(predictions, targets, infos),
-            "loss_shape": self._shape_loss(predictions, targets, infos),
-            "loss_loc": self._location_loss(predictions, targets),
-        }
+    ) -> Losses:
+        return super().loss(predictions, targets, infos) | Losses(
+            loss_shape=self._shape_loss(predictions, targets, infos),
+            loss_loc=self._location_loss(predictions, targets),
+        )
 
     def assign_image(  # type: ignore[override]
         self, predictions: GuidedPredictions, image: int, targets: Targets, info: ImageInfo

@@ -31,7 +31,7 @@ from detzoo.postprocess.select import Select
 from detzoo.priors.anchors import AnchorGrid
 from detzoo.samplers.base import Sampler
 from detzoo.samplers.random import RandomSampler
-from detzoo.structures import Candidates, Detections, ImageInfo, Targets
+from detzoo.structures import Candidates, Detections, ImageInfo, Losses, Targets
 
 MATCHING = MaxIoUAssigner(positive_iou=0.7, negative_iou=0.3, min_positive_iou=0.3)
 
@@ -99,14 +99,14 @@ class GuidedRPNHead(GuidedAnchorHead, ProposalHead):
         predictions: GuidedPredictions,
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
-    ) -> dict[str, Tensor]:
+    ) -> Losses:
         losses = super().loss(predictions, [t.class_agnostic() for t in targets], infos)
-        return {
-            "loss_rpn_cls": losses["loss_cls"],
-            "loss_rpn_bbox": losses["loss_bbox"],
-            "loss_anchor_shape": losses["loss_shape"],
-            "loss_anchor_loc": losses["loss_loc"],
-        }
+        return Losses(
+            loss_rpn_cls=losses["loss_cls"],
+            loss_rpn_bbox=losses["loss_bbox"],
+            loss_anchor_shape=losses["loss_shape"],
+            loss_anchor_loc=losses["loss_loc"],
+        )
 
     def propose(
         self, predictions: GuidedPredictions, infos: Sequence[ImageInfo]

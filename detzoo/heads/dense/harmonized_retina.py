@@ -18,7 +18,7 @@ from detzoo.losses.gradient_harmonized import (
 )
 from detzoo.losses.scoring import Scoring, SigmoidScoring
 from detzoo.priors.anchors import inside_image
-from detzoo.structures import DensePredictions, ImageInfo, Targets
+from detzoo.structures import DensePredictions, ImageInfo, Losses, Targets
 
 
 @config
@@ -66,7 +66,7 @@ class HarmonizedRetinaHead(RetinaLayers):
         predictions: DensePredictions,
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
-    ) -> dict[str, Tensor]:
+    ) -> Losses:
         """Computes the losses level by level, as each level updates the running counts
         separately."""
         config, priors = self.config, predictions.priors
@@ -91,7 +91,7 @@ class HarmonizedRetinaHead(RetinaLayers):
             codes,
             wanted.box_weights,
         )
-        return {"loss_cls": classification, "loss_bbox": box}
+        return Losses(loss_cls=classification, loss_bbox=box)
 
 
 def _sum_over_levels(

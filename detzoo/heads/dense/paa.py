@@ -22,7 +22,7 @@ from detzoo.losses.boxes import BoxLoss, GIoULoss
 from detzoo.ops.boxes import elementwise_iou, pairwise_iou
 from detzoo.ops.distributed import average_over_processes
 from detzoo.ops.gaussian_mixture import split_in_two
-from detzoo.structures import Candidates, DensePredictions, Detections, ImageInfo, Targets
+from detzoo.structures import Candidates, DensePredictions, Detections, ImageInfo, Losses, Targets
 
 # Score voting: boxes vote with weight exp(-(1 - IoU)^2 / VOTE_SOFTNESS), above an IoU.
 VOTE_SOFTNESS = 0.025
@@ -84,13 +84,12 @@ class PAAHead(ATSSLayers):
     def _cost(self, predictions: DensePredictions, targets: DenseTargets) -> Tensor:
         """(B, P) the loss of every anchor with its proposed target."""
         config = self.config
-        classification = config.classification_loss.per_example(
+        classification = config.classification_loss.weighted(
             predictions.cls_logits.flatten(0, 1).float(), targets.labels.flatten()
         )
         boxes = config.coder.decode(predictions.priors.boxes, predictions.box_deltas.float())
-        box = config.box_loss.per_box(boxes.flatten(0, 1), targets.boxes.flatten(0, 1))
-        cost = config.classification_loss.weight * classification + config.box_loss.weight * box
-        return cost.view_as(targets.labels)
+        box = config.box_loss.weighted(boxes.flatten(0, 1), targets.boxes.flatten(0, 1))
+        return (classification + box).view_as(targets.labels)
 
     def _probable(
         self, cost: Tensor, index: Tensor, num_targets: int, level_sizes: tuple[int, ...]
@@ -125,7 +124,7 @@ class PAAHead(ATSSLayers):
         )
         return learns > 0
 
-    def losses(self, predictions: DensePredictions, targets: DenseTargets) -> dict[str, Tensor]:
+    def losses(self, predictions: DensePredictions, targets: DenseTargets) -> Losses:
         """The losses; that of boxes is weighted by the IoU with their target."""
         assert predictions.quality_logits is not None
         config = self.config
@@ -144,11 +143,11 @@ class PAAHead(ATSSLayers):
         quality = F.binary_cross_entropy_with_logits(
             predictions.quality_logits.float(), iou, targets.box_weights, reduction="sum"
         )
-        return {
-            "loss_cls": classification / num_positives.clamp(min=num_images),
-            "loss_bbox": box / total.clamp(min=1e-12),
-            "loss_iou": config.iou_loss_weight * quality / num_positives.clamp(min=1),
-        }
+        return Losses(
+            loss_cls=classification / num_positives.clamp(min=num_images),
+            loss_bbox=box / total.clamp(min=1e-12),
+            loss_iou=config.iou_loss_weight * quality / num_positives.clamp(min=1),
+        )
 
     # ----------------------------------------------------------------------------- inference
 

@@ -31,7 +31,7 @@ from detzoo.postprocess.nms import NMS
 from detzoo.postprocess.select import Select
 from detzoo.priors.anchors import AnchorGrid, inside_image
 from detzoo.priors.base import PriorGrid
-from detzoo.structures import Assignment, DensePredictions, ImageInfo, Priors, Targets
+from detzoo.structures import Assignment, DensePredictions, ImageInfo, Losses, Priors, Targets
 
 KERNEL = 3
 NUM_POINTS = KERNEL**2
@@ -159,7 +159,7 @@ class RepPointsHead(PriorHead):
         predictions: DensePredictions,
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
-    ) -> dict[str, Tensor]:
+    ) -> Losses:
         """The losses; refined points and classes are trained where the boxes of the first points
         match."""
         config, priors = self.config, predictions.priors
@@ -174,11 +174,11 @@ class RepPointsHead(PriorHead):
             wanted_second.label_weights.flatten(),
         )
         unit = (priors.boxes[:, 2:] - priors.boxes[:, :2]).repeat(1, 2)  # (P, 4)
-        return {
-            "loss_cls": classification / wanted_second.num_samples,
-            "loss_pts_init": _box_loss(config.first_box_loss, first, wanted_first, unit),
-            "loss_pts_refine": _box_loss(config.second_box_loss, second, wanted_second, unit),
-        }
+        return Losses(
+            loss_cls=classification / wanted_second.num_samples,
+            loss_pts_init=_box_loss(config.first_box_loss, first, wanted_first, unit),
+            loss_pts_refine=_box_loss(config.second_box_loss, second, wanted_second, unit),
+        )
 
     @torch.no_grad()
     def _assign(

@@ -23,7 +23,7 @@ from detzoo.priors.anchors import AnchorGrid
 from detzoo.priors.base import PriorGrid
 from detzoo.samplers.base import Sampler
 from detzoo.samplers.random import RandomSampler
-from detzoo.structures import Candidates, DensePredictions, Detections, ImageInfo, Targets
+from detzoo.structures import Candidates, DensePredictions, Detections, ImageInfo, Losses, Targets
 
 
 @config
@@ -82,9 +82,9 @@ class RPNHead(DenseHead, ProposalHead):
         predictions: DensePredictions,
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
-    ) -> dict[str, Tensor]:
+    ) -> Losses:
         losses = super().loss(predictions, [t.class_agnostic() for t in targets], infos)
-        return {"loss_rpn_cls": losses["loss_cls"], "loss_rpn_bbox": losses["loss_bbox"]}
+        return Losses(loss_rpn_cls=losses["loss_cls"], loss_rpn_bbox=losses["loss_bbox"])
 
     def propose(
         self, predictions: DensePredictions, infos: Sequence[ImageInfo]

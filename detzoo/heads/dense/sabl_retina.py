@@ -23,7 +23,7 @@ from detzoo.postprocess.nms import NMS
 from detzoo.postprocess.select import Select
 from detzoo.priors.anchors import AnchorGrid
 from detzoo.priors.base import PriorGrid
-from detzoo.structures import Candidates, DensePredictions, ImageInfo
+from detzoo.structures import Candidates, DensePredictions, ImageInfo, Losses
 
 
 @config
@@ -90,7 +90,7 @@ class SABLRetinaHead(DenseHead):
         rows = ClassRows(shared=self.config.classification_loss.num_outputs(0))
         return {"retina_cls.weight": rows, "retina_cls.bias": rows}
 
-    def losses(self, predictions: DensePredictions, targets: DenseTargets) -> dict[str, Tensor]:
+    def losses(self, predictions: DensePredictions, targets: DenseTargets) -> Losses:
         """The losses of classes, buckets, and offsets within buckets."""
         config = self.config
         classification = config.classification_loss(
@@ -109,11 +109,11 @@ class SABLRetinaHead(DenseHead):
         )
         buckets = config.bucket_loss_weight * buckets / config.coder.num_per_side
         sides = 4 * targets.num_samples
-        return {
-            "loss_cls": classification / targets.num_samples,
-            "loss_bbox_cls": buckets / sides,
-            "loss_bbox_reg": offsets / NUM_NEAREST / sides,
-        }
+        return Losses(
+            loss_cls=classification / targets.num_samples,
+            loss_bbox_cls=buckets / sides,
+            loss_bbox_reg=offsets / NUM_NEAREST / sides,
+        )
 
     def decode(self, predictions: DensePredictions, infos: Sequence[ImageInfo]) -> list[Candidates]:
         """The boxes with the highest scores of each image and level, rescored by the confidence of

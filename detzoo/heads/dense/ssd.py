@@ -21,7 +21,7 @@ from detzoo.losses.classification import ClassificationLoss, SoftmaxCrossEntropy
 from detzoo.postprocess.nms import NMS
 from detzoo.postprocess.select import Select
 from detzoo.priors.ssd import SSDAnchors
-from detzoo.structures import DensePredictions
+from detzoo.structures import DensePredictions, Losses
 
 
 @config
@@ -83,11 +83,11 @@ class SSDHead(DenseHead):
     def forward_level(self, x: Tensor, level: int) -> tuple[Tensor, Tensor]:
         return self.cls_convs[level](x), self.reg_convs[level](x)
 
-    def losses(self, predictions: DensePredictions, targets: DenseTargets) -> dict[str, Tensor]:
+    def losses(self, predictions: DensePredictions, targets: DenseTargets) -> Losses:
         """The losses, with hard negative mining."""
         config = self.config
         logits = predictions.cls_logits.float().flatten(0, 1)
-        losses = config.classification_loss.per_example(logits, targets.labels.flatten())
+        losses = config.classification_loss.weighted(logits, targets.labels.flatten())
         losses = losses.view_as(targets.labels) * targets.label_weights
         is_positive = targets.labels < self.num_classes
         wanted = is_positive.sum(1, keepdim=True) * config.negative_ratio
@@ -95,7 +95,7 @@ class SSDHead(DenseHead):
         hardness = losses.detach().masked_fill(is_positive, -1.0)
         rank = hardness.argsort(1, descending=True).argsort(1)
         counts = is_positive | (rank < wanted)
-        classification = config.classification_loss.weight * (losses * counts).sum()
+        classification = (losses * counts).sum()
 
         encoded = config.coder.encode(predictions.priors.boxes, targets.boxes)
         box = config.box_loss(
@@ -103,10 +103,10 @@ class SSDHead(DenseHead):
             encoded.flatten(0, 1),
             targets.box_weights.flatten(),
         )
-        return {
-            "loss_cls": classification / targets.num_samples,
-            "loss_bbox": box / targets.num_samples,
-        }
+        return Losses(
+            loss_cls=classification / targets.num_samples,
+            loss_bbox=box / targets.num_samples,
+        )
 
     def class_parameters(self) -> dict[str, ClassRows]:
         parameters: dict[str, ClassRows] = {}

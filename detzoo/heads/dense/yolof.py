@@ -23,7 +23,7 @@ from detzoo.postprocess.nms import NMS
 from detzoo.postprocess.select import Select
 from detzoo.priors.anchors import AnchorGrid, inside_image
 from detzoo.priors.base import PriorGrid
-from detzoo.structures import DensePredictions, ImageInfo, Targets
+from detzoo.structures import DensePredictions, ImageInfo, Losses, Targets
 
 # Clamp of logits in the normalization of scores.
 MAX_LOGIT = math.log(1e8)
@@ -95,7 +95,7 @@ class YOLOFHead(PriorHead):
         predictions: DensePredictions,
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
-    ) -> dict[str, Tensor]:
+    ) -> Losses:
         """The losses; a prior's box can be trained on several targets, its classes on one."""
         config, priors = self.config, predictions.priors
         boxes = config.coder.decode(priors.boxes, predictions.box_deltas.float())
@@ -114,10 +114,10 @@ class YOLOFHead(PriorHead):
             torch.cat([target.boxes[pair.target] for target, pair in zip(targets, pairs)]),
             torch.cat([pair.counts for pair in pairs]),
         )
-        return {
-            "loss_cls": classification / wanted.num_samples,
-            "loss_bbox": box / wanted.num_samples,
-        }
+        return Losses(
+            loss_cls=classification / wanted.num_samples,
+            loss_bbox=box / wanted.num_samples,
+        )
 
     @torch.no_grad()
     def _match(

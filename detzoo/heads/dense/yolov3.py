@@ -24,6 +24,7 @@ from detzoo.structures import (
     DensePredictions,
     Detections,
     ImageInfo,
+    Losses,
     Priors,
     Targets,
 )
@@ -115,7 +116,7 @@ class YOLOv3Head(DetectionHead):
         predictions: DensePredictions,
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
-    ) -> dict[str, Tensor]:
+    ) -> Losses:
         config = self.config
         assert predictions.quality_logits is not None
         labels, boxes, is_positive, is_negative = self._targets(predictions.priors, targets)
@@ -128,13 +129,12 @@ class YOLOv3Head(DetectionHead):
         confidence = _cross_entropy(predictions.quality_logits.float(), positive)
         center = _cross_entropy(predicted[..., :2], wanted[..., :2])
         size = (predicted[..., 2:] - wanted[..., 2:]).square()
-        return {
-            "loss_cls": config.class_weight * (classes.sum(2) * positive).sum(),
-            "loss_conf": config.confidence_weight
-            * (confidence * (is_positive | is_negative)).sum(),
-            "loss_xy": config.center_weight * (center.sum(2) * positive).sum(),
-            "loss_wh": config.size_weight * (size.sum(2) * positive).sum(),
-        }
+        return Losses(
+            loss_cls=config.class_weight * (classes.sum(2) * positive).sum(),
+            loss_conf=config.confidence_weight * (confidence * (is_positive | is_negative)).sum(),
+            loss_xy=config.center_weight * (center.sum(2) * positive).sum(),
+            loss_wh=config.size_weight * (size.sum(2) * positive).sum(),
+        )
 
     @torch.no_grad()
     def _targets(self, priors: Priors, targets: Sequence[Targets]) -> tuple[Tensor, ...]:

@@ -27,6 +27,7 @@ from detzoo.structures import (
     DensePredictions,
     Detections,
     ImageInfo,
+    Losses,
     Priors,
     Targets,
 )
@@ -125,7 +126,7 @@ class YOLOXHead(DetectionHead):
         predictions: DensePredictions,
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
-    ) -> dict[str, Tensor]:
+    ) -> Losses:
         config = self.config
         assert predictions.quality_logits is not None
         logits = predictions.cls_logits.float()
@@ -150,7 +151,7 @@ class YOLOXHead(DetectionHead):
         if self.uses_l1:
             difference = (codes - encode(predictions.priors, boxes)).abs().sum(2)
             losses["loss_l1"] = config.l1_weight * (difference * positive).sum()
-        return {name: value / num_positives for name, value in losses.items()}
+        return Losses({name: value / num_positives for name, value in losses.items()})
 
     @torch.no_grad()
     def _targets(

@@ -23,7 +23,7 @@ from detzoo.heads.heatmap.keypoints import (
 )
 from detzoo.losses.heatmap import GaussianFocalLoss
 from detzoo.ops.distributed import average_over_processes
-from detzoo.structures import Candidates, Detections, ImageInfo, Targets
+from detzoo.structures import Candidates, Detections, ImageInfo, Losses, Targets
 
 # Initial score of all classes in all cells.
 PRIOR_PROBABILITY = 0.1
@@ -92,19 +92,20 @@ class CenterNetHead(DetectionHead):
 
     def loss(
         self, predictions: CenterMaps, targets: Sequence[Targets], infos: Sequence[ImageInfo]
-    ) -> dict[str, Tensor]:
+    ) -> Losses:
         config = self.config
         heat, geometry, is_center = self._targets(predictions, targets, infos)
         size, offset = geometry.split(2, dim=1)
         num_centers = average_over_processes((heat == 1).sum().float()).clamp(min=1)
         weight = is_center[:, None] / (2 * num_centers)
+        own_centers = (heat == 1).sum().clamp(min=1)  # of this process, as published
         size_error = (predictions.size.float() - size).abs()
         offset_error = (predictions.offset.float() - offset).abs()
-        return {
-            "loss_center_heatmap": config.heatmap_loss(predictions.heat, heat),
-            "loss_wh": config.size_weight * (size_error * weight).sum(),
-            "loss_offset": config.offset_weight * (offset_error * weight).sum(),
-        }
+        return Losses(
+            loss_center_heatmap=config.heatmap_loss(predictions.heat, heat) / own_centers,
+            loss_wh=config.size_weight * (size_error * weight).sum(),
+            loss_offset=config.offset_weight * (offset_error * weight).sum(),
+        )
 
     @torch.no_grad()
     def _targets(

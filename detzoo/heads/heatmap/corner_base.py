@@ -31,7 +31,7 @@ from detzoo.ops.corner_pool import Direction, corner_pool
 from detzoo.ops.distributed import average_over_processes
 from detzoo.postprocess.nms import GaussianSoftNMS
 from detzoo.postprocess.select import Select
-from detzoo.structures import Candidates, Detections, ImageInfo, Targets
+from detzoo.structures import Candidates, Detections, ImageInfo, Losses, Targets
 
 # Initial score of all classes in all cells.
 PRIOR_PROBABILITY = 0.1
@@ -151,7 +151,7 @@ class CornerPairHead(DetectionHead):
 
     def loss(
         self, predictions: list[CornerPair], targets: Sequence[Targets], infos: Sequence[ImageInfo]
-    ) -> dict[str, Tensor]:
+    ) -> Losses:
         wanted = self._targets(predictions[0], targets, infos)
         losses: dict[str, list[Tensor]] = {}
         for pair in predictions:
@@ -162,7 +162,7 @@ class CornerPairHead(DetectionHead):
             }
             for name, value in of_stack.items():
                 losses.setdefault(name, []).append(value)
-        return {name: torch.stack(values).sum() for name, values in losses.items()}
+        return Losses({name: torch.stack(values).sum() for name, values in losses.items()})
 
     @abstractmethod
     def tag_losses(
@@ -171,7 +171,8 @@ class CornerPairHead(DetectionHead):
         """The losses of the tags of one stack."""
 
     def _heat_loss(self, maps: CornerMaps, targets: CornerTargets) -> Tensor:
-        return self.config.heatmap_loss(maps.heat, targets.heat)
+        num_corners = (targets.heat == 1).sum().clamp(min=1)
+        return self.config.heatmap_loss(maps.heat, targets.heat) / num_corners
 
     def _offset_loss(self, maps: CornerMaps, targets: CornerTargets) -> Tensor:
         return self.config.offset_weight * at_corners(maps.offset, targets.offset, targets)

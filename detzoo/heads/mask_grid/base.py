@@ -22,7 +22,7 @@ from detzoo.losses.classification import ClassificationLoss, FocalLoss
 from detzoo.losses.dice import DiceLoss
 from detzoo.ops.distributed import average_over_processes
 from detzoo.postprocess.matrix_nms import MaskSelect
-from detzoo.structures import Detections, ImageInfo, ImageMasks, Targets
+from detzoo.structures import Detections, ImageInfo, ImageMasks, Losses, Targets
 
 # Initial probability of all classes, and of all pixels of a mask.
 PRIOR_PROBABILITY = 0.01
@@ -147,7 +147,7 @@ class MaskGridHead(nn.Module, ABC, Generic[MaskMaps]):
 
     def loss(
         self, predictions: MaskGridPredictions[MaskMaps], targets: Sequence[Targets]
-    ) -> dict[str, Tensor]:
+    ) -> Losses:
         """Dice loss of the masks of positive cells, and classification loss of all cells."""
         config, sizes = self.config, predictions.mask_sizes
         input_size = (sizes[0][0] * self.strides[0] // 2, sizes[0][1] * self.strides[0] // 2)
@@ -171,18 +171,18 @@ class MaskGridHead(nn.Module, ABC, Generic[MaskMaps]):
                 wanted = shrunken[image][level][owner[cells]]
                 maps = predictions.mask_maps[level]
                 predicted = self.masks(maps, level, image, cells, size=None)
-                mask_losses.append(config.mask_loss.per_mask(predicted, wanted))
+                mask_losses.append(config.mask_loss.weighted(predicted, wanted))
                 cls_losses.append(
                     self._cls_loss(predictions.cls_logits[level][image], owner, targets[image])
                 )
                 num_positive += len(cells)
         device = mask_losses[0].device
         count = average_over_processes(torch.full((), float(num_positive), device=device))
-        mask_loss = config.mask_loss.weight * torch.cat(mask_losses).sum()
-        return {
-            "loss_mask": mask_loss / count.clamp(min=1),
-            "loss_cls": torch.stack(cls_losses).sum() / (count + 1),
-        }
+        mask_loss = torch.cat(mask_losses).sum()
+        return Losses(
+            loss_mask=mask_loss / count.clamp(min=1),
+            loss_cls=torch.stack(cls_losses).sum() / (count + 1),
+        )
 
     def _cls_loss(self, logits: Tensor, owner: Tensor, targets: Targets) -> Tensor:
         """The summed loss of logits (K, G, G), given the ``owner`` (G * G,) of each cell."""

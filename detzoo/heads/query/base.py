@@ -14,7 +14,7 @@ from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.query.set_loss import QueryPredictions, SetLoss
 from detzoo.layers.positional_encoding import SinePositions
 from detzoo.ops.boxes import clip_boxes
-from detzoo.structures import Detections, ImageBatch, ImageInfo, Targets
+from detzoo.structures import Detections, ImageBatch, ImageInfo, Losses, Targets
 
 
 @config
@@ -63,7 +63,7 @@ class QueryHead(nn.Module, ABC):
         predictions: QueryPredictions,
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
-    ) -> dict[str, Tensor]:
+    ) -> Losses:
         """The losses of every decoder layer; those of all but the last are called ``d0.loss_cls``
         and so on.
 
@@ -78,11 +78,11 @@ class QueryHead(nn.Module, ABC):
             self.config.loss(one, index, its_table)
             for one, index, its_table in zip(sets, self.config.loss.match(sets, tables), tables)
         ]
-        losses = {name: values[-1] for name, values in by_set[0].items()}
+        losses = Losses({name: values[-1] for name, values in by_set[0].items()})
         for layer in range(len(predictions.logits) - 1):
-            losses |= {f"d{layer}.{name}": values[layer] for name, values in by_set[0].items()}
+            losses.update({f"d{layer}.{name}": values[layer] for name, values in by_set[0].items()})
         for proposals in by_set[1:]:
-            losses |= {f"enc_{name}": values[-1] for name, values in proposals.items()}
+            losses.update({f"enc_{name}": values[-1] for name, values in proposals.items()})
         return losses
 
 

@@ -70,21 +70,21 @@ class SetLoss:
         # The number of matched queries per stage does not depend on the matching.
         num_matched = sum(min(count, num_queries) for count in table.counts)
         num_objects = _averaged(num_matched, logits).clamp(min=1)
-        per_query = self.classification_loss.per_example(logits.flatten(0, 2), labels.flatten())
+        per_query = self.classification_loss.weighted(logits.flatten(0, 2), labels.flatten())
         per_query = per_query.view(stages, -1)
         divisor = num_objects
         if self.background_weight is not None:
             per_query = per_query * torch.where(matched, 1.0, self.background_weight).flatten(1)
             others = matched[0].numel() - num_matched
             divisor = _averaged(num_matched + self.background_weight * others, logits).clamp(min=1)
-        distance = self.box_loss.per_box(
+        distance = self.box_loss.weighted(
             self.assigner.relative(boxes, table.scale), self.assigner.relative(wanted, table.scale)
         )
-        overlap = self.iou_loss.per_box(boxes, wanted)
+        overlap = self.iou_loss.weighted(boxes, wanted)
         return {
-            "loss_cls": self.classification_loss.weight * per_query.sum(1) / divisor,
-            "loss_bbox": self.box_loss.weight * (distance * matched).sum((1, 2)) / num_objects,
-            "loss_iou": self.iou_loss.weight * (overlap * matched).sum((1, 2)) / num_objects,
+            "loss_cls": per_query.sum(1) / divisor,
+            "loss_bbox": (distance * matched).sum((1, 2)) / num_objects,
+            "loss_iou": (overlap * matched).sum((1, 2)) / num_objects,
         }
 
 

@@ -22,7 +22,7 @@ from detzoo.losses.classification import FocalLoss
 from detzoo.ops.boxes import clip_boxes
 from detzoo.ops.distributed import average_over_processes
 from detzoo.ops.roi_align import rois_of
-from detzoo.structures import Detections, ImageInfo, RoIMasks, Targets
+from detzoo.structures import Detections, ImageInfo, Losses, RoIMasks, Targets
 
 
 @config
@@ -122,19 +122,21 @@ class SparseRoIHead(nn.Module):
         queries: Tensor,
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
-    ) -> dict[str, Tensor]:
+    ) -> Losses:
         """The losses of all stages: ``stage0_loss_cls`` and so on."""
         stages = self(features, boxes, queries)
         table = TargetTable.of(targets, infos)
         (index,) = self.config.loss.match([stages.predictions], [table])
         by_name = self.config.loss(stages.predictions, index, table)
-        by_name["pos_acc"] = _accuracy(stages.predictions.logits, index, table)
-        losses: dict[str, Tensor] = {}
+        accuracy = _accuracy(stages.predictions.logits, index, table)
+        losses = Losses()
         for stage in range(self.config.num_stages):
-            losses |= {f"stage{stage}_{name}": values[stage] for name, values in by_name.items()}
-            losses[f"stage{stage}_loss_mask"] = self._mask_loss(
+            own = Losses({name: values[stage] for name, values in by_name.items()})
+            own["loss_mask"] = self._mask_loss(
                 stage, features, stages, index[stage], targets, infos
             )
+            own.metrics["pos_acc"] = accuracy[stage]
+            losses |= own.prefixed(f"stage{stage}_")
         return losses
 
     def _mask_loss(
@@ -173,10 +175,10 @@ class SparseRoIHead(nn.Module):
             wanted.append(target.masks.crop_and_resize(inside, number, logits.shape[3]))
         own_logits = own_masks(logits, torch.cat(labels)).float()
         loss = self.config.mask_head.loss
-        per_mask = loss.per_mask(own_logits.sigmoid(), torch.cat(wanted))
+        per_mask = loss.weighted(own_logits.sigmoid(), torch.cat(wanted))
         total = (per_mask * float(num_matched > 0)).sum()
         count = torch.full((), float(num_matched), device=total.device)
-        return loss.weight * total / average_over_processes(count).clamp(min=1)
+        return total / average_over_processes(count).clamp(min=1)
 
     # ----------------------------------------------------------------------------- inference
 

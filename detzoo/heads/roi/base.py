@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
-from detzoo.structures import Candidates, ImageInfo
+from detzoo.structures import Candidates, ImageInfo, Losses
 
 
 @config
@@ -60,7 +60,7 @@ class RegionBoxHead(nn.Module, ABC):
     @abstractmethod
     def loss(
         self, logits: Tensor, deltas: Tensor, regions: Tensor, labels: Tensor, target_boxes: Tensor
-    ) -> dict[str, Tensor]:
+    ) -> Losses:
         """Losses of sampled regions (R, 4) with labels (R,), C for background, and boxes (R, 4)."""
 
     @abstractmethod
@@ -97,5 +97,5 @@ class RegionMaskHead(nn.Module, ABC):
         """The parameters and buffers whose size depends on the number of classes, by name."""
 
     @abstractmethod
-    def loss(self, logits: Tensor, labels: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    def loss(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Losses:
         """Losses of mask logits (R, C, m, m) for labels (R,) and targets (R, m, m) of 0 and 1."""

@@ -20,7 +20,7 @@ from detzoo.losses.boxes import BoxLoss, L1Loss
 from detzoo.losses.classification import ClassificationLoss, SoftmaxCrossEntropy
 from detzoo.losses.seesaw import SeesawLossConfig
 from detzoo.ops.boxes import clip_boxes
-from detzoo.structures import Candidates, ImageInfo
+from detzoo.structures import Candidates, ImageInfo, Losses
 
 
 @config
@@ -106,15 +106,13 @@ class BoxHead(RegionBoxHead):
 
     def loss(
         self, logits: Tensor, deltas: Tensor, regions: Tensor, labels: Tensor, target_boxes: Tensor
-    ) -> dict[str, Tensor]:
+    ) -> Losses:
         logits = logits.float()
         count = num_regions(labels)
         predicted, wanted = self.compared(deltas, regions, labels, target_boxes)
-        weights = predicted.new_ones(len(predicted))
-        return {
-            **self.loss_cls.losses(logits, labels, count),
-            "loss_bbox": self.config.box_loss(predicted, wanted, weights) / count,
-        }
+        return self.loss_cls.losses(logits, labels, count) | Losses(
+            loss_bbox=self.config.box_loss(predicted, wanted) / count,
+        )
 
     def compared(
         self, deltas: Tensor, regions: Tensor, labels: Tensor, target_boxes: Tensor

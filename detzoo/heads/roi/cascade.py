@@ -38,7 +38,7 @@ from detzoo.postprocess.nms import NMS
 from detzoo.postprocess.select import Select
 from detzoo.samplers.base import Sampler
 from detzoo.samplers.random import RandomSampler
-from detzoo.structures import Candidates, Detections, ImageInfo, Targets
+from detzoo.structures import Candidates, Detections, ImageInfo, Losses, Targets
 
 
 @config
@@ -126,8 +126,8 @@ class CascadeRoIHead(RoIHead):
         proposals: Sequence[Detections],
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
-    ) -> dict[str, Tensor]:
-        losses: dict[str, Tensor] = {}
+    ) -> Losses:
+        losses = Losses()
         boxes = [image.boxes for image in proposals]
         for number, stage in enumerate(self.config.stages):
             head = self.bbox_head[number]
@@ -138,7 +138,7 @@ class CascadeRoIHead(RoIHead):
                 mask_head = self.mask_head[number]
                 pooled = self.mask_roi_extractor[number](features, positive_rois(sampled))
                 own |= mask_losses(mask_head, mask_head(pooled), sampled, targets)
-            losses |= stage_losses(number, own, stage.loss_weight)
+            losses |= own.weighted(stage.loss_weight).prefixed(f"s{number}.")
             boxes = refined_boxes(head, logits, deltas, sampled, infos)
         return losses
 
@@ -208,14 +208,6 @@ def stage_class_parameters(
     for number, mask_head in enumerate(mask_heads):
         rows |= prefixed(f"mask_head.{number}", mask_head.class_parameters())
     return rows
-
-
-def stage_losses(number: int, losses: dict[str, Tensor], weight: float) -> dict[str, Tensor]:
-    """Losses and metrics of stage ``number`` by their names in a cascade, the losses weighted."""
-    return {
-        f"s{number}.{name}": weight * value if "loss" in name else value
-        for name, value in losses.items()
-    }
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ from detzoo.heads.roi.base import RegionBoxHead, RegionBoxHeadConfig
 from detzoo.heads.roi.layers import hidden_layers
 from detzoo.heads.roi.regions import num_regions
 from detzoo.losses.classification import ClassificationLoss, SoftmaxCrossEntropy
-from detzoo.structures import Candidates, ImageInfo
+from detzoo.structures import Candidates, ImageInfo, Losses
 
 
 @config
@@ -56,7 +56,7 @@ class RegionClassifier(RegionBoxHead):
 
     def loss(
         self, logits: Tensor, deltas: Tensor, regions: Tensor, labels: Tensor, target_boxes: Tensor
-    ) -> dict[str, Tensor]:
+    ) -> Losses:
         count = num_regions(labels)
         return self.loss_cls.losses(logits.float(), labels, count)
 

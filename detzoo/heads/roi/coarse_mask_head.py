@@ -10,6 +10,7 @@ from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.roi.base import RegionMaskHead
 from detzoo.heads.roi.mask_head import mask_loss
 from detzoo.layers.conv_norm_act import ConvModule
+from detzoo.structures import Losses
 
 
 @config
@@ -62,5 +63,5 @@ class CoarseMaskHead(RegionMaskHead):
         rows = ClassRows(width=self.size**2)
         return {"fc_logits.weight": rows, "fc_logits.bias": rows}
 
-    def loss(self, logits: Tensor, labels: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        return {"loss_mask": self.config.loss_weight * mask_loss(logits, labels, targets)}
+    def loss(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Losses:
+        return Losses(loss_mask=self.config.loss_weight * mask_loss(logits, labels, targets))

@@ -31,7 +31,15 @@ from detzoo.postprocess.nms import NMS
 from detzoo.postprocess.select import Select
 from detzoo.samplers.base import Sampler
 from detzoo.samplers.random import RandomSampler
-from detzoo.structures import BACKGROUND, Assignment, Candidates, Detections, ImageInfo, Targets
+from detzoo.structures import (
+    BACKGROUND,
+    Assignment,
+    Candidates,
+    Detections,
+    ImageInfo,
+    Losses,
+    Targets,
+)
 
 # A smaller median error is none, and would make the loss jump.
 SMALLEST_BETA = 1e-15
@@ -132,7 +140,7 @@ class DynamicRoIHead(RoIHead):
         proposals: Sequence[Detections],
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
-    ) -> dict[str, Tensor]:
+    ) -> Losses:
         labelled = [self._label(own.boxes, target) for own, target in zip(proposals, targets)]
         sampler = self.config.sampler
         sampled = [one.drawn(sampler.sample(one.assignment)) for one in labelled]
@@ -160,7 +168,7 @@ class DynamicRoIHead(RoIHead):
         deltas: Tensor,
         sampled: Sequence[SampledRegions],
         targets: Sequence[Targets],
-    ) -> tuple[dict[str, Tensor], Tensor]:
+    ) -> tuple[Losses, Tensor]:
         """Losses, and how far each positive region's centre is off (P,), in the loss's units."""
         head = self.bbox_head
         regions = torch.cat([one.boxes for one in sampled])
@@ -170,7 +178,7 @@ class DynamicRoIHead(RoIHead):
         count = num_regions(labels)
         box_loss = smooth_l1(predicted - wanted, self.beta).sum() / count
         losses = head.loss_cls.losses(logits.float(), labels, count)
-        return {**losses, "loss_bbox": self.loss_weight * box_loss}, wanted[:, :2].abs().mean(1)
+        return losses | Losses(loss_bbox=self.loss_weight * box_loss), wanted[:, :2].abs().mean(1)
 
     @torch.no_grad()
     def _adapt(self, labelled: Sequence[LabelledRegions], errors: Tensor) -> None:

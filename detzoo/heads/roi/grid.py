@@ -19,7 +19,7 @@ from detzoo.ops.boxes import clip_boxes
 from detzoo.ops.roi_align import rois_of
 from detzoo.postprocess.nms import NMS
 from detzoo.postprocess.select import Select
-from detzoo.structures import Detections, ImageInfo, Targets
+from detzoo.structures import Detections, ImageInfo, Losses, Targets
 
 
 @config
@@ -73,7 +73,7 @@ class GridRoIHead(OneStageRoIHead):
         proposals: Sequence[Detections],
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
-    ) -> dict[str, Tensor]:
+    ) -> Losses:
         sampled, losses = self.train_boxes(features, proposals, targets)
         return losses | self._grid_loss(features, sampled, targets, infos)
 
@@ -83,7 +83,7 @@ class GridRoIHead(OneStageRoIHead):
         sampled: Sequence[SampledRegions],
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
-    ) -> dict[str, Tensor]:
+    ) -> Losses:
         rois = rois_of(
             [
                 jittered(regions.boxes[regions.is_positive], self.config.jitter, info.size)

@@ -17,6 +17,7 @@ from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.module_list import ModuleList
 from detzoo.layers.norm import GroupNorm, Norm
 from detzoo.ops.distributed import average_over_processes, num_processes
+from detzoo.structures import Losses
 
 Transitions = ModuleList[ModuleList[nn.Sequential]]
 
@@ -122,9 +123,7 @@ class GridHead(nn.Module):
 
     # ------------------------------------------------------------------------------ training
 
-    def loss(
-        self, heatmaps: tuple[Tensor, Tensor], boxes: Tensor, target_boxes: Tensor
-    ) -> dict[str, Tensor]:
+    def loss(self, heatmaps: tuple[Tensor, Tensor], boxes: Tensor, target_boxes: Tensor) -> Losses:
         """Cross entropy of both heatmaps of ``boxes`` (R, 4) for ``target_boxes`` (R, 4)."""
         wanted = self.targets(boxes, target_boxes)
         # Without a region anywhere the sum is zero, whatever it is divided by.
@@ -134,7 +133,7 @@ class GridHead(nn.Module):
             F.binary_cross_entropy_with_logits(maps.float(), wanted, reduction="sum")
             for maps in heatmaps
         )
-        return {"loss_grid": self.config.loss_weight * (fused + unfused) / cells}
+        return Losses(loss_grid=self.config.loss_weight * (fused + unfused) / cells)
 
     @torch.no_grad()
     def targets(self, boxes: Tensor, target_boxes: Tensor) -> Tensor:

@@ -17,7 +17,6 @@ from detzoo.heads.roi.cascade import (
     cascade_candidates,
     refined_boxes,
     stage_class_parameters,
-    stage_losses,
 )
 from detzoo.heads.roi.extractor import RoIExtractor
 from detzoo.heads.roi.mask_head import (
@@ -43,7 +42,14 @@ from detzoo.layers.module_list import ModuleList
 from detzoo.ops.roi_align import rois_of
 from detzoo.postprocess.nms import NMS
 from detzoo.postprocess.select import Select
-from detzoo.structures import Candidates, Detections, ImageInfo, Targets, stack_semantic_maps
+from detzoo.structures import (
+    Candidates,
+    Detections,
+    ImageInfo,
+    Losses,
+    Targets,
+    stack_semantic_maps,
+)
 
 
 @config
@@ -118,8 +124,8 @@ class HTCMaskHead(RegionMaskHead):
     def class_parameters(self) -> dict[str, ClassRows]:
         return MASK_CLASS_ROWS
 
-    def loss(self, logits: Tensor, labels: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        return {"loss_mask": self.loss_weight * mask_loss(logits, labels, targets)}
+    def loss(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Losses:
+        return Losses(loss_mask=self.loss_weight * mask_loss(logits, labels, targets))
 
 
 class HTCRoIHead(RoIHead):
@@ -172,8 +178,8 @@ class HTCRoIHead(RoIHead):
         proposals: Sequence[Detections],
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
-    ) -> dict[str, Tensor]:
-        losses: dict[str, Tensor] = {}
+    ) -> Losses:
+        losses = Losses()
         semantic = None
         if self.semantic_head is not None:
             logits, semantic = self.semantic_head(features)
@@ -192,7 +198,7 @@ class HTCRoIHead(RoIHead):
             pooled = self.pool_for_masks(features, semantic, number, positive_rois(sampled))
             mask_logits = self.mask_head[number].predict(self._encode(pooled, number)[-1])
             own |= mask_losses(self.mask_head[number], mask_logits, sampled, targets)
-            losses |= stage_losses(number, own, stage.loss_weight)
+            losses |= own.weighted(stage.loss_weight).prefixed(f"s{number}.")
         return losses
 
     def _encode(self, pooled: Tensor, last: int) -> list[Tensor]:

@@ -18,6 +18,7 @@ from detzoo.layers.convolution import Convolution, PlainConvolution
 from detzoo.layers.norm import Norm
 from detzoo.layers.normalized import NormalizedConv2d
 from detzoo.ops.distributed import average_over_processes, num_processes
+from detzoo.structures import Losses
 
 
 @config
@@ -61,8 +62,8 @@ class MaskHead(RegionMaskHead):
     def class_parameters(self) -> dict[str, ClassRows]:
         return MASK_CLASS_ROWS
 
-    def loss(self, logits: Tensor, labels: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        return {"loss_mask": self.config.loss_weight * mask_loss(logits, labels, targets)}
+    def loss(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Losses:
+        return Losses(loss_mask=self.config.loss_weight * mask_loss(logits, labels, targets))
 
 
 # ``class_parameters`` of mask heads.

@@ -12,7 +12,7 @@ from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.roi.regions import SampledRegions
 from detzoo.ops.distributed import average_over_processes, num_processes
-from detzoo.structures import Targets
+from detzoo.structures import Losses, Targets
 
 
 @config
@@ -84,7 +84,7 @@ class MaskIoUHead(nn.Module):
         mask_targets: Tensor,
         sampled: Sequence[SampledRegions],
         targets: Sequence[Targets],
-    ) -> dict[str, Tensor]:
+    ) -> Losses:
         """Squared error of positive regions' ``ious`` (R,), for masks (R, m, m) that overlap.
 
         ``mask_logits`` and ``mask_targets`` are the regions' masks as predicted and as wanted.
@@ -95,7 +95,7 @@ class MaskIoUHead(nn.Module):
             weights = (wanted > 0).float()
             count = average_over_processes(weights.sum()).clamp(min=1 / num_processes())
         error = (ious.float() - wanted).square()
-        return {"loss_mask_iou": self.config.loss_weight * (error * weights).sum() / count}
+        return Losses(loss_mask_iou=self.config.loss_weight * (error * weights).sum() / count)
 
 
 def mask_iou(predicted: Tensor, targets: Tensor, visible: Tensor) -> Tensor:

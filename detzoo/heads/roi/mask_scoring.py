@@ -17,7 +17,7 @@ from detzoo.heads.roi.mask_iou_head import MaskIoUHeadConfig
 from detzoo.heads.roi.one_stage import OneStageRoIHead, OneStageRoIHeadConfig
 from detzoo.heads.roi.regions import mask_targets, positive_labels, positive_rois, with_masks
 from detzoo.ops.roi_align import rois_of
-from detzoo.structures import Detections, ImageInfo, Targets
+from detzoo.structures import Detections, ImageInfo, Losses, Targets
 
 
 @config
@@ -71,7 +71,7 @@ class MaskScoringRoIHead(OneStageRoIHead):
         proposals: Sequence[Detections],
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
-    ) -> dict[str, Tensor]:
+    ) -> Losses:
         sampled, losses = self.train_boxes(features, proposals, targets)
         regions = self.mask_roi_extractor(features, positive_rois(sampled))
         mask_logits = self.mask_head(regions)
@@ -79,11 +79,8 @@ class MaskScoringRoIHead(OneStageRoIHead):
         wanted = mask_targets(sampled, targets, mask_logits.shape[-1])
         own = own_masks(mask_logits, labels)
         ious = _of_class(self.mask_iou_head(regions, own), labels)
-        return {
-            **losses,
-            **self.mask_head.loss(mask_logits, labels, wanted),
-            **self.mask_iou_head.loss(ious, own, wanted, sampled, targets),
-        }
+        losses |= self.mask_head.loss(mask_logits, labels, wanted)
+        return losses | self.mask_iou_head.loss(ious, own, wanted, sampled, targets)
 
     def predict(
         self,

@@ -26,7 +26,7 @@ from detzoo.postprocess.nms import NMS
 from detzoo.postprocess.select import Select
 from detzoo.samplers.base import Sampler
 from detzoo.samplers.random import RandomSampler
-from detzoo.structures import Candidates, Detections, ImageInfo, Targets
+from detzoo.structures import Candidates, Detections, ImageInfo, Losses, Targets
 
 
 @config
@@ -68,7 +68,7 @@ class OneStageRoIHead(RoIHead):
         features: Sequence[Tensor],
         proposals: Sequence[Detections],
         targets: Sequence[Targets],
-    ) -> tuple[list[SampledRegions], dict[str, Tensor]]:
+    ) -> tuple[list[SampledRegions], Losses]:
         """Regions drawn for training, and the losses of their boxes."""
         boxes = [image.boxes for image in proposals]
         sampled = draw_regions(

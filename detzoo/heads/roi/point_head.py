@@ -11,6 +11,7 @@ from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.roi.mask_head import own_masks
 from detzoo.ops.distributed import average_over_processes, num_processes
 from detzoo.ops.points import sample_points
+from detzoo.structures import Losses
 
 
 @config
@@ -72,7 +73,7 @@ class PointHead(nn.Module):
         rows["fc_logits.bias"] = ClassRows()
         return rows
 
-    def loss(self, logits: Tensor, labels: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    def loss(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Losses:
         """Cross entropy of points' own classes.
 
         Logits (R, K, P), labels (R,), targets (R, P) from 0 to 1.
@@ -82,7 +83,7 @@ class PointHead(nn.Module):
         # Without a region anywhere the sum is zero, whatever it is divided by.
         count = average_over_processes(targets.new_tensor(float(len(targets))))
         points = count.clamp(min=1 / num_processes()) * targets.shape[1]
-        return {"loss_point": self.config.loss_weight * loss / points}
+        return Losses(loss_point=self.config.loss_weight * loss / points)
 
     @torch.no_grad()
     def draw_points(self, coarse: Tensor, labels: Tensor) -> Tensor:

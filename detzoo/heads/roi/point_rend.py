@@ -24,7 +24,7 @@ from detzoo.heads.roi.regions import (
 )
 from detzoo.ops.points import cell_centers, sample_in_rois, sample_points
 from detzoo.ops.roi_align import rois_of
-from detzoo.structures import Detections, ImageInfo, Targets
+from detzoo.structures import Detections, ImageInfo, Losses, Targets
 
 
 @config
@@ -81,18 +81,15 @@ class PointRendRoIHead(OneStageRoIHead):
         proposals: Sequence[Detections],
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
-    ) -> dict[str, Tensor]:
+    ) -> Losses:
         sampled, losses = self.train_boxes(features, proposals, targets)
         rois, labels = positive_rois(sampled), positive_labels(sampled)
         coarse = self.mask_head(self.mask_roi_extractor(features, rois))
         points = self.point_head.draw_points(coarse, labels)
         point_logits = self.decide_points(features, rois, coarse, points)
         wanted = point_targets(sampled, targets, points)
-        return {
-            **losses,
-            **mask_losses(self.mask_head, coarse, sampled, targets),
-            **self.point_head.loss(point_logits, labels, wanted),
-        }
+        losses |= mask_losses(self.mask_head, coarse, sampled, targets)
+        return losses | self.point_head.loss(point_logits, labels, wanted)
 
     def decide_points(
         self, features: Sequence[Tensor], rois: Tensor, coarse: Tensor, points: Tensor

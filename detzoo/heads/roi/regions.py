@@ -18,6 +18,7 @@ from detzoo.structures import (
     Candidates,
     Detections,
     ImageInfo,
+    Losses,
     RoIMasks,
     Targets,
 )
@@ -137,7 +138,7 @@ def box_losses(
     deltas: Tensor,
     sampled: Sequence[SampledRegions],
     targets: Sequence[Targets],
-) -> dict[str, Tensor]:
+) -> Losses:
     """Losses of a batch's regions, whose predictions come one image after the other."""
     boxes = torch.cat([regions.boxes for regions in sampled])
     labels = torch.cat([regions.labels for regions in sampled])
@@ -150,7 +151,7 @@ def mask_losses(
     logits: Tensor,
     sampled: Sequence[SampledRegions],
     targets: Sequence[Targets],
-) -> dict[str, Tensor]:
+) -> Losses:
     """Losses of the masks that ``head`` predicts for a batch's positive regions."""
     wanted = mask_targets(sampled, targets, logits.shape[-1])
     return head.loss(logits, positive_labels(sampled), wanted)

@@ -16,7 +16,7 @@ from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.losses.boxes import BoxLoss, SmoothL1Loss
 from detzoo.losses.buckets import bucket_losses
 from detzoo.losses.classification import ClassificationLoss, SoftmaxCrossEntropy
-from detzoo.structures import Candidates, ImageInfo
+from detzoo.structures import Candidates, ImageInfo, Losses
 
 NUM_CONVS = 2  # before the axes part
 
@@ -109,7 +109,7 @@ class SABLHead(RegionBoxHead):
 
     def loss(
         self, logits: Tensor, deltas: Tensor, regions: Tensor, labels: Tensor, target_boxes: Tensor
-    ) -> dict[str, Tensor]:
+    ) -> Losses:
         config = self.config
         logits, deltas = logits.float(), deltas.float()
         count = num_regions(labels)
@@ -122,11 +122,10 @@ class SABLHead(RegionBoxHead):
             target_boxes[positive],
             deltas.new_ones(len(positive)),
         )
-        return {
-            **self.loss_cls.losses(logits, labels, count),
-            "loss_bbox_cls": config.bucket_loss_weight * buckets / (4 * count),
-            "loss_bbox_reg": offsets / count,
-        }
+        return self.loss_cls.losses(logits, labels, count) | Losses(
+            loss_bbox_cls=config.bucket_loss_weight * buckets / (4 * count),
+            loss_bbox_reg=offsets / count,
+        )
 
     def classification_losses(self, logits: Tensor, labels: Tensor) -> Tensor:
         return self.loss_cls.per_example(logits.float(), labels)

@@ -36,7 +36,7 @@ from detzoo.postprocess.nms import NMS
 from detzoo.postprocess.select import Select
 from detzoo.samplers.base import Sampler
 from detzoo.samplers.random import RandomSampler
-from detzoo.structures import Candidates, Detections, ImageInfo, Targets
+from detzoo.structures import Candidates, Detections, ImageInfo, Losses, Targets
 
 
 @config
@@ -121,7 +121,7 @@ class StandardRoIHead(RoIHead):
         proposals: Sequence[Detections],
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
-    ) -> dict[str, Tensor]:
+    ) -> Losses:
         sampled = [
             self.sample(features, image, boxes.boxes, target)
             for image, (boxes, target) in enumerate(zip(proposals, targets))
@@ -157,7 +157,7 @@ class StandardRoIHead(RoIHead):
         pooled: Tensor,
         sampled: Sequence[SampledRegions],
         targets: Sequence[Targets],
-    ) -> dict[str, Tensor]:
+    ) -> Losses:
         assert self.mask_head is not None
         if self.mask_roi_extractor is None:
             regions = pooled[torch.cat([image.is_positive for image in sampled])]

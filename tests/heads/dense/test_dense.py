@@ -166,7 +166,7 @@ def slow_losses(
                 deltas = made.box_deltas[image, prior]
                 if on_boxes:
                     decoded = of.config.coder.decode(reference, deltas)
-                    box += GIoULoss().per_box(decoded[None], wanted[None]).item()
+                    box += GIoULoss().per_example(decoded[None], wanted[None]).item()
                 else:
                     encoded = of.config.coder.encode(reference, wanted)
                     box += (deltas - encoded).abs().sum().item()

@@ -221,7 +221,7 @@ def test_bags_are_softer_maxima() -> None:
     found = head._positive_bags(anchors, probability, torch.zeros(3, 4), targets)
     box = head.config.box_loss
     codes = head.config.coder.encode(anchors, targets.boxes.expand(3, 4))
-    p = probability[:, 1] * (-box.weight * box.per_box(torch.zeros(3, 4), codes)).exp()
+    p = probability[:, 1] * (-box.weight * box.per_example(torch.zeros(3, 4), codes)).exp()
     weight = 1 / (1 - p)
     wanted = -(weight * p).sum().div(weight.sum()).log()
     torch.testing.assert_close(found, wanted)

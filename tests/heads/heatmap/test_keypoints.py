@@ -87,6 +87,7 @@ def test_loss_of_heatmaps() -> None:
     wanted = math.log(2) / 4 * (1 + 0.5**4 + 1)
     assert loss(logits, target).item() == pytest.approx(wanted, rel=1e-5)
     assert loss(logits, torch.zeros_like(target)).item() == pytest.approx(math.log(2) * 3 / 4)
+    assert loss.per_example(logits, target).shape == (1,)
 
 
 def test_losses_of_tags() -> None:

@@ -15,7 +15,6 @@ from detzoo.heads.roi.cascade import (
     CascadeRoIHeadConfig,
     CascadeStage,
     refined_boxes,
-    stage_losses,
 )
 from detzoo.heads.roi.extractor import RoIExtractor
 from detzoo.heads.roi.mask_head import MaskHeadConfig, mask_probabilities
@@ -64,12 +63,6 @@ def build(config: CascadeRoIHeadConfig) -> CascadeRoIHead:
         torch.nn.init.normal_(box_head.fc_cls.weight, std=1.0)
         torch.nn.init.normal_(box_head.fc_reg.weight, std=1.0)
     return head
-
-
-def test_losses_and_metrics_by_stage() -> None:
-    losses = {"loss_cls": torch.tensor(2.0), "acc": torch.tensor(50.0)}
-    named = stage_losses(1, losses, 0.5)
-    assert {name: value.item() for name, value in named.items()} == {"s1.loss_cls": 1, "s1.acc": 50}
 
 
 def test_targets_are_marked_among_the_regions() -> None:
@@ -130,8 +123,9 @@ def test_each_stage_trains_on_the_boxes_of_the_one_before() -> None:
     )
     losses = head.loss(maps, given, wanted, [INFO, INFO])
     assert set(losses) == {
-        f"s{n}.{name}" for n in range(3) for name in ("loss_cls", "acc", "loss_bbox", "loss_mask")
+        f"s{n}.{name}" for n in range(3) for name in ("loss_cls", "loss_bbox", "loss_mask")
     }
+    assert set(losses.metrics) == {f"s{n}.acc" for n in range(3)}
     boxes = [image.boxes for image in given]
     for number, config in enumerate(head.config.stages):
         drawn = draw_regions(boxes, wanted, config.assigner, config.sampler, CLASSES)

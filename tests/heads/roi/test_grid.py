@@ -127,7 +127,7 @@ def test_a_classifier_leaves_regions_where_they_are() -> None:
     assert torch.equal(found.boxes, BOXES[[0, 0, 1]])
     assert torch.equal(model.refine(logits, code, BOXES, None, ImageInfo.of((9, 9))), BOXES)
     losses = model.loss(scores, code, BOXES[:2], torch.tensor([0, 3]), WANTED[:2])
-    assert losses["acc"] == 100
+    assert losses.metrics["acc"] == 100
     assert "loss_bbox" not in losses
 
 

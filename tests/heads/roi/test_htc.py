@@ -105,7 +105,7 @@ def test_masks_train_on_the_boxes_just_refined(semantic: bool) -> None:
     maps, wanted = features(), [with_map(targets(masks=True))]
     given = proposals(NEAR_FIRST, FAR)
     losses = head.loss(maps, [given], wanted, [INFO])
-    names = {f"s{n}.{k}" for n in (0, 1) for k in ("loss_cls", "acc", "loss_bbox", "loss_mask")}
+    names = {f"s{n}.{k}" for n in (0, 1) for k in ("loss_cls", "loss_bbox", "loss_mask")}
     assert set(losses) == names | ({"loss_semantic_seg"} if semantic else set())
     if semantic:
         return

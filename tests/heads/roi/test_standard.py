@@ -122,7 +122,7 @@ def slow_box_losses(
         if label < CLASSES:
             if head.config.box_loss.on_boxes:
                 decoded = head.config.coder.decode(regions[r], deltas[r, label])
-                box += GIoULoss().per_box(decoded[None], wanted[r][None]).item()
+                box += GIoULoss().per_example(decoded[None], wanted[r][None]).item()
             else:
                 encoded = head.config.coder.encode(regions[r], wanted[r])
                 box += (deltas[r, label] - encoded).abs().sum().item()
@@ -144,7 +144,7 @@ def test_box_losses_equal_the_loop(box_loss: L1Loss | GIoULoss) -> None:
     regions = torch.cat([low, low + 20], 1)
     labels = torch.tensor([2, 3, 0, 3, 1, 1])
     values = (logits, deltas, regions, labels, regions + torch.tensor([1.0, 2, 3, 5]))
-    losses = {name: value.item() for name, value in head.loss(*values).items()}
+    losses = {name: value.item() for name, value in head.loss(*values).logged().items()}
     assert losses == pytest.approx(slow_box_losses(head, *values), rel=1e-5)
 
 
@@ -153,7 +153,7 @@ def test_losses_of_no_regions_are_zero() -> None:
     logits, deltas = head(torch.zeros(0, 4, 3, 3))
     none = torch.zeros(0, 4)
     losses = head.loss(logits, deltas, none, torch.zeros(0).long(), none)
-    assert {name: value.item() for name, value in losses.items()} == {
+    assert {name: value.item() for name, value in losses.logged().items()} == {
         "loss_cls": 0,
         "acc": 0,
         "loss_bbox": 0,
