@@ -16,9 +16,10 @@ from detzoo.detectors.base import Detector
 from detzoo.devices import autocast
 from detzoo.experiment import Experiment
 from detzoo.structures import Batch
+from detzoo.train.data import open_loader, usable_data
 from detzoo.train.distributed import Processes
 from detzoo.train.log import memory_in_use
-from detzoo.train.loop import open_loader, total_loss, usable_data
+from detzoo.train.trainer import total_loss
 
 PHASES = ("data", "forward", "backward", "optimizer")
 # Steps in which the device is waited for after every phase; they do not count for the throughput.
