@@ -16,9 +16,9 @@ from detzoo.detectors.base import Detector
 from detzoo.devices import autocast
 from detzoo.experiment import Experiment
 from detzoo.structures import Batch
+from detzoo.train.data import open_loader, usable_data
 from detzoo.train.distributed import Processes
 from detzoo.train.log import memory_in_use
-from detzoo.train.loop import open_loader, usable_data
 
 PHASES = ("data", "forward", "backward", "optimizer")
 # Steps that are synchronized after every phase; they do not count toward the throughput.

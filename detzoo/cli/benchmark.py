@@ -263,8 +263,8 @@ def loader(
     from detzoo.benchmark.training import measure_training
     from detzoo.devices import resolve_device
     from detzoo.files import write_json
+    from detzoo.train.data import open_loader, usable_data
     from detzoo.train.distributed import join_processes
-    from detzoo.train.loop import open_loader, usable_data
 
     experiment, dataset, model = _training_setup(
         name, data, images, settings, batch_size, workers, None

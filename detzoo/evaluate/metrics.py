@@ -77,7 +77,7 @@ def _summary(values: Mapping[str, float]) -> Table:
         table.add_column(kind, justify="right")
     for row in rows:
         cells = [f"{kind}/{row}" for kind in kinds]
-        table.add_row(row, *(_show(values[name]) if name in values else "" for name in cells))
+        table.add_row(row, *(show_value(values[name]) if name in values else "" for name in cells))
     return table
 
 
@@ -86,7 +86,7 @@ def _class_table(kind: str, columns: Mapping[str, Mapping[str, float]]) -> Table
     for name in columns:
         table.add_column(name, justify="right")
     for label in next(iter(columns.values())):
-        table.add_row(escape(label), *(_show(values[label]) for values in columns.values()))
+        table.add_row(escape(label), *(show_value(values[label]) for values in columns.values()))
     return table
 
 
@@ -94,7 +94,7 @@ def _kinds(names: Mapping[str, object]) -> list[str]:
     return list(dict.fromkeys(name.split("/")[0] for name in names))
 
 
-def _show(value: float) -> str:
+def show_value(value: float) -> str:
     return NOT_DEFINED if math.isnan(value) else f"{value:.3f}"
 
 

@@ -6,7 +6,10 @@ Everything here is for one process as much as for many, so that the loop need no
 from __future__ import annotations
 
 import contextlib
+import functools
+import itertools
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -15,7 +18,7 @@ from torch import Tensor, nn
 from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
-from detzoo.errors import DeviceError
+from detzoo.errors import DeviceError, UserError
 
 
 @dataclass(frozen=True)
@@ -89,11 +92,42 @@ def join_processes(device: torch.device | str) -> Iterator[Processes]:
     if count == 1:
         yield Processes(0, 1, device)
         return
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    store, rank, count = _meeting_place()
+    here = dist.PrefixStore(f"run {next(_MEETINGS)}", store)
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, store=here, rank=rank, world_size=count)
     try:
-        yield Processes(dist.get_rank(), dist.get_world_size(), device)
+        yield Processes(rank, count, device)
+    except RuntimeError as error:
+        if not _LOST.search(str(error)):
+            raise
+        raise UserError(
+            f"process {rank} of {count}: another process of this training has ended, so it cannot "
+            "go on; what that one says tells why. --resume goes on from the last checkpoint."
+        ) from error
     finally:
         dist.destroy_process_group()
+
+
+# Runs that this program has joined: every process of a group has joined as many.
+_MEETINGS = itertools.count()
+
+# What gloo and NCCL say of a process that is gone.
+_LOST = re.compile(
+    r"closed by peer|Connection reset|Broken pipe|Connection refused|remote process exited|"
+    r"[Tt]imed out waiting|Socket Timeout|NCCL .*(error|abort)"
+)
+
+
+@functools.cache
+def _meeting_place() -> tuple[dist.Store, int, int]:
+    """The store of the processes that ``torchrun`` started, this one's rank, and their number.
+
+    One for all runs of a program: a store of each run's own at the same address could be met by a
+    process that looks for the next one.
+    """
+    store, rank, count = next(dist.rendezvous("env://"))
+    return store, rank, count
 
 
 def _cuda_device(device: torch.device, local_rank: int) -> torch.device:

@@ -6,20 +6,29 @@ iteration (:func:`seed_step`), as those of the loader follow from the seed, the 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from torch import nn
 
 from detzoo.checkpoints import checkpoint
-from detzoo.checkpoints.architecture import Architecture, architecture, changed_modules
+from detzoo.checkpoints.architecture import (
+    Architecture,
+    architecture,
+    architecture_of,
+    changed_modules,
+)
 from detzoo.checkpoints.checkpoint import Checkpoint
 from detzoo.config import diff
-from detzoo.errors import CheckpointError
+from detzoo.errors import CheckpointError, ConfigError, UserError
 from detzoo.experiment import Experiment
 from detzoo.optim.ema import WeightAverage
 
@@ -33,6 +42,28 @@ class Position:
     best: dict[str, float] = field(default_factory=dict)
     # Evaluations since the best one.
     stale_evaluations: int = 0
+    # That of the very first batch, which the last ones are compared with.
+    first_loss: float | None = None
+    # What the recipe's learning rates were multiplied by; None in older files.
+    lr_scale: float | None = None
+
+    @property
+    def epoch(self) -> float:
+        """Epochs done, with fractions."""
+        return self.iteration / self.steps_per_epoch
+
+    def note(self, metrics: Mapping[str, float], watched: str) -> bool:
+        """Notes an evaluation; returns whether its ``watched`` metric was the best so far.
+
+        One that is undefined is never the best.
+        """
+        best = self.best.get(watched, math.nan)
+        if math.isnan(metrics[watched]) or metrics[watched] <= best:
+            self.stale_evaluations += 1
+            return False
+        self.best = dict(metrics)
+        self.stale_evaluations = 0
+        return True
 
 
 @dataclass(frozen=True)
@@ -46,10 +77,59 @@ class Learner:
     # That of the experiment's own detector, from which ``model`` may differ.
     architecture: Architecture
 
+    @classmethod
+    def of(cls, experiment: Experiment, model: nn.Module, device: torch.device) -> Learner:
+        """What trains ``model``, which is on ``device``, as ``experiment`` says."""
+        scaler = torch.amp.GradScaler(
+            device.type,
+            init_scale=experiment.loss_scale or 2.0**16,
+            enabled=experiment.precision == "fp16",
+        )
+        average = None if experiment.ema is None else experiment.ema.build(model)
+        optimizer = experiment.optimizer.build(model)
+        return cls(model, optimizer, scaler, average, architecture_of(experiment))
+
     @property
     def changed_modules(self) -> tuple[str, ...]:
         """The modules of ``model`` that are not those of the experiment's detector, in words."""
         return changed_modules(architecture(self.model), self.architecture)
+
+    @contextlib.contextmanager
+    def averaged_weights(self) -> Iterator[None]:
+        """Inside, the model has the averaged weights, where an average is kept."""
+        if self.average is None:
+            yield
+            return
+        self.average.swap(self.model)
+        try:
+            yield
+        finally:
+            self.average.swap(self.model)
+
+
+@contextlib.contextmanager
+def locked(run_dir: Path) -> Iterator[None]:
+    """Inside, no other program trains into ``run_dir``; the lock dies with its process.
+
+    Raises :class:`ConfigError` where another one does.
+    """
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(run_dir / ".lock")
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise ConfigError(
+            f"--out {run_dir}: another program is training into this folder. Wait for its end, "
+            "stop it, or give another folder."
+        ) from None
+    except OSError as error:
+        raise UserError(
+            f"{run_dir}: cannot be written: {error.strerror}. Choose another folder with --out."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def seed_step(seed: int, rank: int, iteration: int) -> None:
@@ -83,13 +163,13 @@ def save_best(path: Path, experiment: Experiment, learner: Learner) -> None:
 
 
 def load_last(
-    path: Path, experiment: Experiment, learner: Learner, steps_per_epoch: int
+    path: Path, experiment: Experiment, learner: Learner, start: Position
 ) -> tuple[Position, list[str]]:
-    """Puts ``learner`` into the state that ``path`` holds.
+    """Puts ``learner`` into the state that ``path`` holds. Returns the position there.
 
-    Also says which settings of ``experiment`` are others than those of the run so far. Raises
-    :class:`CheckpointError` where the run cannot go on: other classes, another model, or epochs of
-    another length.
+    Also says which settings of ``experiment`` are others than those of the run so far; ``start`` is
+    the position at which this one would start. Raises :class:`CheckpointError` where the run cannot
+    go on: other classes, another model, or epochs of another length.
     """
     _remove_unfinished(path)
     saved = checkpoint.read(path)
@@ -105,11 +185,11 @@ def load_last(
             f"order; to start a new run from these weights, use --weights {path}."
         )
     position = Position(**saved.training["position"])
-    if position.steps_per_epoch != steps_per_epoch:
+    if position.steps_per_epoch != start.steps_per_epoch:
         raise CheckpointError(
             f"{path}: an epoch was {position.steps_per_epoch} steps long and would now be "
-            f"{steps_per_epoch}. Resume with the same data, batch size and number of processes; "
-            f"to start a new run from these weights, use --weights {path}."
+            f"{start.steps_per_epoch}. Resume with the same data, batch size and number of "
+            f"processes; to start a new run from these weights, use --weights {path}."
         )
     checkpoint.require_same_changes(learner.changed_modules, saved, path)
     checkpoint.load_strictly(learner.model, saved.model, str(path))
@@ -125,6 +205,9 @@ def load_last(
             value.copy_(averaged[name])
         learner.average.steps = saved.training["averaged_steps"]
     changes = diff(saved.experiment, experiment)
+    if position.lr_scale not in (None, start.lr_scale):
+        changes.append(("learning-rate scaling", position.lr_scale, start.lr_scale))
+    position.lr_scale = start.lr_scale
     return position, [f"{name} {old!r} -> {new!r}" for name, old, new in changes]
 
 

@@ -1,9 +1,11 @@
-"""The evaluations of a run: the same images and metrics each time, and which was best."""
+"""The evaluations of a run: the same images and metrics each time; and when they end it."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from detzoo.config import ConfigError
 from detzoo.data.dataset import DetectionDataset
@@ -13,12 +15,15 @@ from detzoo.evaluate.ground_truth import GroundTruth
 from detzoo.evaluate.metrics import Metrics
 from detzoo.evaluate.run import default_evaluators, detect, score
 from detzoo.experiment import Experiment
+from detzoo.train.callbacks.base import Callback
 from detzoo.train.distributed import Processes
-from detzoo.train.state import Position
+
+if TYPE_CHECKING:
+    from detzoo.train.trainer import Trainer
 
 
 @dataclass(frozen=True)
-class EarlyStopping:
+class EarlyStopping(Callback):
     """Ends training after ``patience`` evaluations without a better ``metric`` (such as bbox/AP50).
 
     ``metric`` None watches the main one. ``best.pt`` follows the same metric.
@@ -27,11 +32,21 @@ class EarlyStopping:
     metric: str | None = None
     patience: int = 3
 
+    def on_start(self, trainer: Trainer) -> None:
+        if trainer.position.stale_evaluations >= self.patience:  # a run that had ended so
+            trainer.stop()
+
+    def on_evaluation(self, trainer: Trainer, metrics: Metrics, is_best: bool) -> None:
+        if trainer.position.stale_evaluations >= self.patience:
+            trainer.say(f"stopping early: {trainer.metric} does not get better")
+            trainer.stop()
+
 
 class Validation:
-    """Scores a model on ``data`` and remembers what was best.
+    """Scores a model on ``data``.
 
-    Raises :class:`ConfigError` when early stopping watches a metric that is not there.
+    ``metric`` is the watched one: it decides which evaluation is the best; None takes the main one.
+    Raises :class:`ConfigError` for a metric that is not there.
     """
 
     def __init__(
@@ -39,12 +54,12 @@ class Validation:
         experiment: Experiment,
         data: DetectionDataset,
         processes: Processes,
-        early_stopping: EarlyStopping | None,
+        metric: str | None,
+        callbacks: Sequence[Callback] = (),
         fused: bool = True,
     ) -> None:
         experiment.check_needs(data, training=False)
         data = data.with_channels(experiment.model.input_pixels.channels)
-        self._early_stopping = early_stopping
         self._precision = experiment.precision
         self._fused = fused
         self._views = [
@@ -61,43 +76,27 @@ class Validation:
             )
             for transforms in experiment.data.views.of(experiment.data.test_transforms)
         ]
+        truth = GroundTruth.of(data)
         self._evaluators = default_evaluators(
-            GroundTruth.of(data),
+            truth,
             experiment.class_names,
             predicts_masks=experiment.model.predicts_masks,
             is_class_agnostic=experiment.model.is_class_agnostic,
             metric=experiment.data.metric,
         )
-        names = score(self._evaluators, [])
-        wanted = early_stopping.metric if early_stopping else None
-        self.metric = wanted or names.main_name
-        if self.metric not in names.values:
+        for callback in callbacks:
+            self._evaluators += callback.evaluators(truth, experiment.class_names)
+        of_nothing = score(self._evaluators, [])
+        self.metric = metric or of_nothing.main_name
+        if self.metric not in of_nothing.values:
             raise ConfigError(
                 f"early_stopping.metric: no metric is called {self.metric!r} here; "
-                f"there are {', '.join(names.values)}"
+                f"there are {', '.join(of_nothing.values)}"
             )
+        # Finding nothing scores 0 where there is something to find.
+        self.is_undefined = math.isnan(of_nothing[self.metric])
 
     def run(self, model: Detector) -> Metrics:
         """The metrics of the model as it is now; every process gets those of all the data."""
         found = detect(model, *self._views, precision=self._precision, fused=self._fused)
         return score(self._evaluators, found)
-
-    def note(self, metrics: Metrics, position: Position) -> bool:
-        """Notes in ``position`` how good the evaluation was; whether it was the best so far."""
-        best = _or_worst(position.best.get(self.metric, math.nan))
-        if position.best and _or_worst(metrics[self.metric]) <= best:
-            position.stale_evaluations += 1
-            return False
-        position.best = dict(metrics.values)
-        position.stale_evaluations = 0
-        return True
-
-    def is_exhausted(self, position: Position) -> bool:
-        """Whether training is to end because nothing gets better any more."""
-        if self._early_stopping is None:
-            return False
-        return position.stale_evaluations >= self._early_stopping.patience
-
-
-def _or_worst(value: float) -> float:
-    return -math.inf if math.isnan(value) else value

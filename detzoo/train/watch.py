@@ -33,40 +33,49 @@ class NonFiniteLossError(UserError):
 
 
 class Interrupt:
-    """Turns the first Ctrl-C inside a ``with`` block into a request; the second one interrupts.
+    """Turns Ctrl-C and SIGTERM inside a ``with`` block into a request; a second Ctrl-C interrupts.
 
-    A process that was started with the signal ignored keeps ignoring it: so do shells start jobs in
-    the background of a script, whose Ctrl-C is meant for the job in the foreground.
+    SIGTERM is what schedulers send some time before they kill (SLURM, Kubernetes, ``torchrun``),
+    several of them perhaps. A process that was started with a signal ignored keeps ignoring it: so
+    do shells start jobs in the background of a script, whose Ctrl-C is meant for the job in the
+    foreground.
     """
 
     def __init__(self, announce: Callable[[str], None]) -> None:
-        self.requested = False
+        # The number of the signal; 0 while there was none.
+        self.requested = 0
         self._announce = announce
         self._process = os.getpid()
-        self._previous: Any = None
+        self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupt:
-        is_ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-        if threading.current_thread() is threading.main_thread() and not is_ignored:
-            self._previous = signal.signal(signal.SIGINT, self._handle)
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._previous[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._previous is not None:
-            signal.signal(signal.SIGINT, self._previous)
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._process:
             return  # a forked loader worker: its parent decides
-        if self.requested:
+        if self.requested and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.requested = True
-        self._announce("finishing this step; press Ctrl-C again to stop at once")
+        if self.requested:
+            return
+        self.requested = number
+        if number == signal.SIGINT:
+            self._announce("finishing this step; press Ctrl-C again to stop at once")
+        else:
+            self._announce("asked to stop (SIGTERM): finishing this step")
 
 
 @dataclass(frozen=True)
 class _Observation:
-    flags: Tensor  # (2,) on the CPU: loss not finite, stop requested; in any process
+    flags: Tensor  # (2,) on the CPU: loss not finite, signal to stop; in any process
     arrived: torch.cuda.Event | None
     iteration: int
     losses: Mapping[str, Tensor]
@@ -96,11 +105,14 @@ class Watch:
         losses: Mapping[str, Tensor],
         batch: Batch,
         iteration: int,
-        stop: bool,
+        stop: int,
     ) -> None:
-        """Notes the losses of one batch; every process must call it equally often."""
-        bad = ~torch.isfinite(total.detach())
-        flags = torch.stack([bad, torch.full_like(bad, stop)]).to(torch.float32)
+        """Notes the losses of one batch; every process must call it equally often.
+
+        ``stop`` is the number of the signal that asks to stop, or 0.
+        """
+        bad = (~torch.isfinite(total.detach())).to(torch.float32)
+        flags = torch.stack([bad, torch.full_like(bad, stop)])
         flags = self.processes.maximum(flags)
         torch.maximum(self.tripped, flags[0], out=self.tripped)
         arrived = None
@@ -111,21 +123,21 @@ class Watch:
         values = {name: value.detach() for name, value in losses.items()}
         self._pending.append(_Observation(flags, arrived, iteration, values, batch))
 
-    def check(self, *, everything: bool = False) -> bool:
-        """Whether to stop now, as far as is known yet (``everything`` waits until all is known).
+    def check(self, *, everything: bool = False) -> int:
+        """The signal to stop for, or 0, as far as is known (``everything`` waits for all of it).
 
         All processes get the same answer. Raises :class:`NonFiniteLossError` for a loss that is
         not finite, after saving its batch.
         """
-        stop = False
+        stop = 0
         while len(self._pending) > (0 if everything else self._delay):
             seen = self._pending.popleft()
             if seen.arrived is not None:
                 seen.arrived.synchronize()
-            not_finite, stop_requested = seen.flags.tolist()
+            not_finite, requested = seen.flags.tolist()
             if not_finite:
                 self._fail(seen)
-            stop = stop or bool(stop_requested)
+            stop = max(stop, int(requested))
         return stop
 
     def _fail(self, seen: _Observation) -> None:

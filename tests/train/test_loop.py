@@ -22,9 +22,10 @@ from detzoo.optim.ema import EMA
 from detzoo.optim.optimizers import SGD
 from detzoo.optim.schedules import Warmup, epochs, iterations
 from detzoo.structures import Detections, ImageBatch, Targets
-from detzoo.train.loop import EarlyStopping, fit_recipe, train
+from detzoo.train.loop import train
+from detzoo.train.plan import fit_recipe
 from detzoo.train.state import seed_step
-from detzoo.train.validation import Validation
+from detzoo.train.validation import EarlyStopping, Validation
 from detzoo.train.watch import NonFiniteLossError
 from tests.train.tiny import BACKBONE, build, make_data, tiny_experiment
 
@@ -109,15 +110,16 @@ def test_the_average_is_what_is_evaluated_and_published(
 
 def test_the_rate_follows_the_batch_and_the_warmup_the_length() -> None:
     experiment = dataclasses.replace(tiny_experiment(), reference_batch=16, accumulate=2)
-    schedule, scale, notes = fit_recipe(experiment, 100, 2, True)
-    assert scale == 0.5  # 2 images x 2 processes x 2 batches
-    assert schedule.warmup == Warmup(iterations=20)
+    plan, notes = fit_recipe(experiment, 100, 2, True)
+    assert plan.lr_scale == 0.5  # 2 images x 2 processes x 2 batches
+    assert plan.schedule.warmup == Warmup(iterations=20)
     assert notes == [
         "learning rate 0.02 -> 0.01: 8 images per step, where the recipe has 16 "
         "(--no-lr-scaling keeps it)",
         "warm-up shortened to 20 steps, a tenth of this run's 200",
     ]
-    assert fit_recipe(experiment, 2500, 2, False) == (experiment.schedule, 1.0, [])
+    plan, notes = fit_recipe(experiment, 2500, 2, False)
+    assert (plan.schedule, plan.lr_scale, notes) == (experiment.schedule, 1.0, [])
 
 
 def test_the_numbers_of_a_step_do_not_depend_on_what_came_before() -> None:

@@ -6,15 +6,12 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
-import os
 import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import distributed as dist
 
 from detzoo.checkpoints import checkpoint
 from detzoo.checkpoints.checkpoint import Checkpoint
@@ -37,30 +34,11 @@ def main(action: str, data: Path, out: Path, names: list[str]) -> None:
             measure_evaluated(run, data, out / run.name)
         return
     keep_checkpoints()
-    meet_in_one_store()
     for run in runs:
         if run.settings.resumed:
             train_once(run, data, out / (run.name + TWIN))
             train_once(run, data, out / run.name, interrupt=True)
         train_once(run, data, out / run.name, resume=run.settings.resumed)
-
-
-def meet_in_one_store() -> None:
-    """Lets processes form a group for run after run.
-
-    Left alone, each run opens a store at the same address, and may meet the one of the run before.
-    """
-    rank, count = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    place = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    store = dist.TCPStore(*place, count, is_master=rank == 0)
-    join = dist.init_process_group
-    meetings = itertools.count()
-
-    def join_there(backend: str) -> None:
-        here = dist.PrefixStore(f"run {next(meetings)}", store)
-        join(backend, store=here, rank=rank, world_size=count)
-
-    dist.init_process_group = join_there  # type: ignore[assignment]
 
 
 def keep_checkpoints() -> None:

@@ -1,0 +1,142 @@
+"""What a run leaves behind beside checkpoints: its numbers and its text."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import math
+import platform
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+import detzoo
+from detzoo.errors import UserError
+from detzoo.evaluate.metrics import Metrics
+from detzoo.train.callbacks.base import Callback, Record, RecordWriter
+from detzoo.train.callbacks.lines import evaluation_line, training_line
+
+if TYPE_CHECKING:
+    from detzoo.train.trainer import Trainer
+
+
+class MetricsFiles(RecordWriter):
+    """Writes ``metrics.jsonl`` and ``metrics.csv`` into the run's folder.
+
+    Records that the files hold from beyond the step at which a run is resumed are dropped: they
+    will be written again.
+    """
+
+    def on_start(self, trainer: Trainer) -> None:
+        self.open(trainer.run_dir, trainer.position.iteration)
+
+    def open(self, run_dir: Path, start: int) -> None:
+        """Begins after step ``start``."""
+        self._jsonl = run_dir / "metrics.jsonl"
+        self._csv = run_dir / "metrics.csv"
+        self._records = [record for record in _read(self._jsonl) if record["iteration"] <= start]
+        lines = "".join(json.dumps(record) + "\n" for record in self._records)
+        _replace_text(self._jsonl, lines)
+        self._columns = list(dict.fromkeys(name for record in self._records for name in record))
+        self._rewrite_csv()
+
+    def write(self, record: Record) -> None:
+        """Appends one record; what is not finite is written as empty (null)."""
+        record = {name: _finite_or_none(value) for name, value in record.items()}
+        self._records.append(dict(record))
+        _append(self._jsonl, json.dumps(record) + "\n")
+        new = [name for name in record if name not in self._columns]
+        if new:
+            self._columns += new
+            self._rewrite_csv()
+        else:
+            row = io.StringIO()
+            csv.DictWriter(row, self._columns, lineterminator="\n").writerow(record)
+            _append(self._csv, row.getvalue())
+
+    def _rewrite_csv(self) -> None:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, self._columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self._records)
+        _replace_text(self._csv, text.getvalue())
+
+
+class TextLog(Callback):
+    """Appends what is shown to ``log.txt``, each line with its time."""
+
+    first_process_only = True
+
+    def on_start(self, trainer: Trainer) -> None:
+        self._file = trainer.run_dir / "log.txt"
+        versions = f"detzoo {detzoo.__version__}, torch {torch.__version__}"
+        self._write(f"{versions}, Python {platform.python_version()}, {platform.node()}")
+        for purpose, data in (("train", trainer.train_data), ("val", trainer.val_data)):
+            if data is not None:
+                objects = len(data.annotations)
+                self._write(f"{purpose}: {len(data)} images, {objects} objects ({data.source})")
+
+    def on_message(self, trainer: Trainer, text: str) -> None:
+        self._write(text)
+
+    def on_log(self, trainer: Trainer, record: Record) -> None:
+        steps = trainer.plan.steps
+        self._write(f"{record['iteration']}/{steps}  {training_line(record, steps)}")
+
+    def on_evaluation(self, trainer: Trainer, metrics: Metrics, is_best: bool) -> None:
+        self._write(evaluation_line(metrics.values, trainer.metric, trainer.position.best))
+
+    def on_end(self, trainer: Trainer, error: BaseException | None) -> None:
+        if error is not None:
+            self._write(f"ended by {type(error).__name__}: {error}")
+
+    def _write(self, text: str) -> None:
+        _append(self._file, f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}\n")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes ``value`` for people to read."""
+    _replace_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def _finite_or_none(value: float | int | str | None) -> float | int | str | None:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    """The whole records of a file; a last line that was not finished is left out."""
+    if not path.is_file():
+        return []
+    lines = path.read_text().split("\n")
+    return [json.loads(line) for line in lines[:-1] if line]
+
+
+def _append(path: Path, text: str) -> None:
+    with _explained(path), path.open("a", newline="") as file:
+        file.write(text)
+
+
+def _replace_text(path: Path, text: str) -> None:
+    """Writes a file so that a kill leaves the old or the new one."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with _explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text)
+        temporary.replace(path)
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turns a failure to write ``path`` into one that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be written: {error.strerror}. Make room on the disk, or choose "
+            "another folder with --out; --resume goes on from the last checkpoint."
+        ) from error

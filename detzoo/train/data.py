@@ -1,0 +1,68 @@
+"""The training data of a run: which images are usable, and the batches of its steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+from detzoo.data.dataset import DetectionDataset
+from detzoo.data.loader import Loader, build_loader
+from detzoo.errors import DataError
+from detzoo.experiment import Experiment
+from detzoo.structures import Batch
+from detzoo.train.distributed import Processes
+
+
+def usable_data(experiment: Experiment, data: DetectionDataset) -> DetectionDataset:
+    """The images of ``data`` that ``experiment`` trains on."""
+    data = data.with_channels(experiment.model.input_pixels.channels)
+    return data.for_training(
+        skip_empty=experiment.data.skip_empty, min_object_size=experiment.data.min_object_size
+    )
+
+
+def open_loader(experiment: Experiment, usable: DetectionDataset, processes: Processes) -> Loader:
+    """The training batches of this process."""
+    data = experiment.data
+    return build_loader(
+        usable,
+        data.train_transforms,
+        images_per_device=data.images_per_device,
+        workers=data.workers,
+        seed=experiment.seed,
+        training=True,
+        rank=processes.rank,
+        world_size=processes.count,
+        masks=data.masks,
+        repeats=data.repeats,
+        oversample_threshold=data.oversample_threshold,
+        max_proposals=data.train_proposals,
+        final_transforms=experiment.final.transforms if experiment.final else (),
+        final_epoch=experiment.final_epoch,
+    )
+
+
+def check_labels(experiment: Experiment, data: DetectionDataset) -> None:
+    """Raises :class:`DataError` unless the data's labels mean what the experiment's do."""
+    if data.class_names != experiment.class_names:
+        raise DataError(
+            f"{data.source}: its labels stand for {', '.join(data.class_names)}, the experiment's "
+            f"for {', '.join(experiment.class_names)}. Make them agree: "
+            "data.select_classes(experiment.class_names), or class_names=data.class_names."
+        )
+
+
+def grouped_batches(
+    loader: Loader, size: int, steps_per_epoch: int, first_step: int
+) -> Iterator[list[Batch]]:
+    """The batches of each step from ``first_step`` on, epoch after epoch without end.
+
+    A step has ``size`` batches; the last one of an epoch has what is left.
+    """
+    epoch, step = divmod(first_step, steps_per_epoch)
+    while True:
+        loader.set_epoch(epoch, start=step * size)
+        batches = iter(loader)
+        while group := list(islice(batches, size)):
+            yield group
+        epoch, step = epoch + 1, 0

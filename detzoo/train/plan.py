@@ -1,0 +1,87 @@
+"""What a run does at which step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from detzoo.experiment import Experiment
+from detzoo.optim.schedules import Schedule
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The recipe of ``experiment``, fitted to this run's batch and length.
+
+    ``lr_scale`` multiplies every learning rate of ``schedule``. Steps are counted from 0 before
+    they are done; ``checkpoint_steps`` and ``log_interval`` are in steps.
+    """
+
+    experiment: Experiment
+    schedule: Schedule
+    lr_scale: float
+    steps_per_epoch: int
+    checkpoint_steps: int | None = None
+    log_interval: int = 20
+
+    @property
+    def steps(self) -> int:
+        """Those of the whole run."""
+        return self.schedule.total_iterations(self.steps_per_epoch)
+
+    def rate_factor(self, step: int) -> float:
+        """What the optimizer's own rates are multiplied by in ``step``."""
+        return self.lr_scale * self.schedule.factor(step, self.steps_per_epoch)
+
+    def is_final(self, step: int) -> bool:
+        """Whether ``step`` is in the recipe's final epochs."""
+        first = self.experiment.final_epoch
+        return first is not None and step >= first * self.steps_per_epoch
+
+    def logs_after(self, done: int) -> bool:
+        """Whether averages are due after ``done`` steps."""
+        return done % self.log_interval == 0
+
+    def evaluates_after(self, done: int) -> bool:
+        """Whether an evaluation is due after ``done`` steps."""
+        every = self.experiment.evaluate_every
+        if self.experiment.final is not None and self.is_final(done - 1):
+            every = self.experiment.final.evaluate_every
+        return done == self.steps or done % (every * self._unit) == 0
+
+    def saves_after(self, done: int) -> bool:
+        """Whether a checkpoint is due after ``done`` steps."""
+        if self.checkpoint_steps is not None and done % self.checkpoint_steps == 0:
+            return True
+        return done == self.steps or done % (self.experiment.checkpoint_every * self._unit) == 0
+
+    @property
+    def _unit(self) -> int:
+        """Steps in one unit of the schedule."""
+        return self.steps_per_epoch if self.schedule.counts_epochs else 1
+
+
+def fit_recipe(
+    experiment: Experiment, steps_per_epoch: int, processes: int, scale_learning_rate: bool
+) -> tuple[Plan, list[str]]:
+    """The plan for this run's batch and length, and what differs from the recipe, in words.
+
+    The rate grows with the number of images per step (https://arxiv.org/abs/1706.02677); the
+    warm-up takes at most a tenth of the run.
+    """
+    notes = []
+    batch = experiment.data.images_per_device * processes * experiment.accumulate
+    scale = batch / experiment.reference_batch if scale_learning_rate else 1.0
+    if scale != 1:
+        rate = experiment.optimizer.lr
+        notes.append(
+            f"learning rate {rate:g} -> {rate * scale:g}: {batch} images per step, where the "
+            f"recipe has {experiment.reference_batch} (--no-lr-scaling keeps it)"
+        )
+    steps = experiment.schedule.total_iterations(steps_per_epoch)
+    schedule = experiment.schedule.with_warmup_within(max(1, steps // 10))
+    if schedule.warmup is not None and schedule != experiment.schedule:
+        notes.append(
+            f"warm-up shortened to {schedule.warmup.iterations} steps, "
+            f"a tenth of this run's {steps}"
+        )
+    return Plan(experiment, schedule, scale, steps_per_epoch), notes

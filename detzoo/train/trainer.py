@@ -1,0 +1,341 @@
+"""A run of training: its set-up, its steps, and what comes between them."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import math
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from detzoo.config import ConfigError
+from detzoo.data.dataset import DetectionDataset
+from detzoo.detectors.base import Detector
+from detzoo.devices import autocast
+from detzoo.errors import CheckpointError
+from detzoo.evaluate.metrics import Metrics
+from detzoo.experiment import Experiment
+from detzoo.structures import Batch, Losses
+from detzoo.train.callbacks.base import Callback
+from detzoo.train.data import check_labels, grouped_batches, open_loader, usable_data
+from detzoo.train.distributed import Processes
+from detzoo.train.log import Averages, Stopwatch, memory_in_use
+from detzoo.train.plan import fit_recipe
+from detzoo.train.state import Learner, Position, load_last, locked, seed_step
+from detzoo.train.validation import Validation
+from detzoo.train.watch import Interrupt, Watch
+
+# A training whose loss ends above the one, or above the other times its first value, has diverged.
+_LARGEST_LOSS = 1e5
+_LARGEST_RISE = 20.0
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a run came to. ``metrics`` is the last evaluation, if there was one.
+
+    ``best`` has the values, by name, of the weights in ``best.pt``. ``stop_signal`` is the one that
+    stopped it (Ctrl-C is SIGINT); ``last.pt`` holds where. ``divergence`` says so in words where
+    the loss has run away.
+    """
+
+    run_dir: Path
+    iterations: int
+    metrics: Metrics | None
+    best: dict[str, float]
+    stop_signal: signal.Signals | None = None
+    divergence: str | None = None
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether it was asked to stop before its end."""
+        return self.stop_signal is not None
+
+
+class Trainer:
+    """One run in one process. Making it checks everything but the run's folder; see :meth:`run`.
+
+    Callbacks read its attributes, and call :meth:`log`, :meth:`say` and :meth:`stop`. Parameters
+    are those of :func:`detzoo.train.loop.train`; ``metric`` is the one to watch.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        model: Detector,
+        train_data: DetectionDataset,
+        val_data: DetectionDataset | None,
+        run_dir: Path,
+        processes: Processes,
+        *,
+        callbacks: Sequence[Callback] = (),
+        resume: bool = False,
+        scale_learning_rate: bool = True,
+        metric: str | None = None,
+        checkpoint_steps: int | None = None,
+        fused: bool = True,
+        log_interval: int = 20,
+        resume_command: str = "",
+    ) -> None:
+        self.experiment, self.run_dir, self.processes = experiment, run_dir, processes
+        self.resumed, self._resume_command = resume, resume_command
+        self.callbacks = [c for c in callbacks if processes.is_first or not c.first_process_only]
+
+        # What it learns from, and when it does what.
+        check_labels(experiment, train_data)
+        experiment.check_needs(train_data, training=True)
+        self.train_data, self.val_data = usable_data(experiment, train_data), val_data
+        self._loader = open_loader(experiment, self.train_data, processes)
+        steps_per_epoch = math.ceil(len(self._loader) / experiment.accumulate)
+        plan, self._notes = fit_recipe(
+            experiment, steps_per_epoch, processes.count, scale_learning_rate
+        )
+        self.plan = dataclasses.replace(
+            plan, checkpoint_steps=checkpoint_steps, log_interval=log_interval
+        )
+        self._notes += [n for n in self.train_data.notes if n not in train_data.notes]
+
+        # What learns.
+        self.model = model.to(processes.device).to(memory_format=torch.channels_last).train()
+        self.learner = Learner.of(experiment, self.model, processes.device)
+        self._rates = [group["lr"] for group in self.optimizer.param_groups]
+        self._parallel = processes.parallel(self.model)
+        self._watch = Watch(processes, run_dir, self.model)
+        if not self.learner.scaler.is_enabled():  # which skips steps by itself
+            self._watch.guard(self.optimizer)
+        self._validation = None
+        if val_data is not None:
+            self._validation = Validation(
+                experiment, val_data, processes, metric, self.callbacks, fused
+            )
+
+        # Where it is.
+        self.position = Position(steps_per_epoch=steps_per_epoch, lr_scale=plan.lr_scale)
+        self.metrics: Metrics | None = None
+        self._first_loss: Tensor | None = None  # until it can be read without waiting for it
+        self._loss = math.nan
+        self._means, self._stopwatch = Averages(), Stopwatch()
+        self._interrupt = Interrupt(self.say)
+        self._is_stopping, self._is_final = False, False
+
+    # ------------------------------------------------------------------------- for callbacks
+
+    @property
+    def optimizer(self) -> torch.optim.Optimizer:
+        return self.learner.optimizer
+
+    @property
+    def metric(self) -> str:
+        """The name of the metric that decides which evaluation is the best."""
+        assert self._validation is not None, "nothing is evaluated"
+        return self._validation.metric
+
+    def log(self, values: Mapping[str, Tensor]) -> None:
+        """Adds scalars to the averages of the next record; every process must log the same ones."""
+        self._means.add(values)
+
+    def say(self, text: str) -> None:
+        """Shows a line to people, and keeps it in ``log.txt``."""
+        for callback in self.callbacks:
+            callback.on_message(self, text)
+
+    def stop(self) -> None:
+        """Ends the run after this step; every process must ask for it."""
+        self._is_stopping = True
+
+    # ------------------------------------------------------------------------------- the run
+
+    def run(self) -> TrainingResult:
+        """Trains to the end, or until it is stopped."""
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._loader.close)
+            if self.processes.is_first:
+                stack.enter_context(locked(self.run_dir))
+            self._enter_folder()
+            for callback in self.callbacks:
+                callback.on_start(self)
+                stack.push(functools.partial(self._leave, callback))
+            for note in [*self._notes, *self._undefined_metric()]:
+                self.say(note)
+            stack.enter_context(self._interrupt)
+            received = self._train()
+            last = self.run_dir / "last.pt"
+            if received:
+                done, steps = self.position.iteration, self.plan.steps
+                self.say(f"stopped after step {done} of {steps}; {last} holds all")
+                if self._resume_command:
+                    self.say(f"go on with: {self._resume_command}")
+            return TrainingResult(
+                self.run_dir,
+                self.position.iteration,
+                self.metrics,
+                self.position.best,
+                signal.Signals(received) if received else None,
+                self._divergence(),
+            )
+
+    def _enter_folder(self) -> None:
+        """Finds the place to go on from, or that there is none."""
+        last = self.run_dir / "last.pt"
+        if self.resumed:
+            self.position, changes = load_last(last, self.experiment, self.learner, self.position)
+            self._notes += [f"resuming with a changed setting: {change}" for change in changes]
+            done, steps = self.position.iteration, self.plan.steps
+            self._notes.append(f"resuming after step {done} of {steps}")
+        elif last.exists():
+            raise CheckpointError(
+                f"{last}: there is a run already. Go on with it (--resume), or give another folder."
+            )
+        self.processes.wait()  # until all have seen the folder as it was
+
+    def _undefined_metric(self) -> list[str]:
+        """A note where no evaluation can be better than another."""
+        if self._validation is None or not self._validation.is_undefined:
+            return []
+        assert self.val_data is not None
+        return [
+            f"{self.metric} is undefined on {self.val_data.source}: there is nothing to find. No "
+            "evaluation is better than another, so best.pt is not written"
+        ]
+
+    def _leave(
+        self,
+        callback: Callback,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        callback.on_end(self, error)
+
+    def _train(self) -> int:
+        """All steps that are left. Returns the signal that stopped it, or 0."""
+        batches = grouped_batches(
+            self._loader,
+            self.experiment.accumulate,
+            self.plan.steps_per_epoch,
+            self.position.iteration,
+        )
+        received = 0
+        while self.position.iteration < self.plan.steps and not (self._is_stopping or received):
+            with self._stopwatch.data():
+                group = next(batches)
+            received = self._step(group)
+            received = self._after_step(received)
+        return received
+
+    def _step(self, batches: Sequence[Batch]) -> int:
+        """One step of the optimizer. Returns the signal to stop for, or 0."""
+        step, scaler = self.position.iteration, self.learner.scaler
+        if not self._is_final and self.plan.is_final(step):
+            self._is_final = True
+            self.model.enter_final_epochs()
+        seed_step(self.experiment.seed, self.processes.rank, step)
+        factor = self.plan.rate_factor(step)
+        for group, rate in zip(self.optimizer.param_groups, self._rates):
+            group["lr"] = rate * factor
+        for number, batch in enumerate(batches, 1):
+            is_last = number == len(batches)
+            with self.processes.gradients_shared(self._parallel, now=is_last):
+                losses = self._losses(batch)
+                loss, logged = losses.total(), losses.logged()
+                self._watch.observe(loss, logged, batch, step, self._interrupt.requested)
+                scaler.scale(loss / len(batches)).backward()
+            self.log({**logged, "loss": loss})
+            if step == 0 and number == 1:
+                self._first_loss = loss.detach()
+        received = self._watch.check()
+        scaler.unscale_(self.optimizer)
+        for callback in self.callbacks:
+            callback.on_backward(self)
+        if self.experiment.max_gradient_norm is not None:
+            norm = torch.nn.utils.clip_grad_norm_(
+                self.model.parameters(), self.experiment.max_gradient_norm
+            )
+            self.log({"gradient_norm": norm})
+        scaler.step(self.optimizer)
+        scaler.update(self.experiment.loss_scale)
+        self.optimizer.zero_grad()
+        if self.learner.average is not None:
+            self.learner.average.update(self.model)
+        return received
+
+    def _losses(self, batch: Batch) -> Losses:
+        """The model's losses, and those of callbacks."""
+        on_device = batch.to(self.processes.device)
+        with autocast(self.processes.device, self.experiment.precision):
+            images, targets = self.model.preprocess(on_device), on_device.targets
+            sizes = self.experiment.data.batch_size
+            if sizes is not None:
+                images, targets = sizes.resize(
+                    images, targets, seed=self.experiment.seed, step=self.position.iteration
+                )
+            losses = Losses.of(self._parallel(images, targets))
+            for callback in self.callbacks:
+                more = Losses.of(callback.on_losses(self, images, targets))
+                if clash := losses.logged().keys() & more.logged().keys():
+                    raise ConfigError(f"{type(callback).__name__}: {min(clash)} is a loss already")
+                losses |= more
+        return losses
+
+    def _after_step(self, received: int) -> int:
+        """What is due. Returns the signal to stop for, or 0."""
+        self.position.iteration += 1
+        self._stopwatch.steps += 1
+        for callback in self.callbacks:
+            callback.on_step(self)
+        done = self.position.iteration
+        evaluates, saves = self.plan.evaluates_after(done), self.plan.saves_after(done)
+        ends = bool(received) or self._is_stopping
+        if not (evaluates or saves or ends or self.plan.logs_after(done)):
+            return received
+        received = max(received, self._watch.check(everything=True))
+        self._record()
+        if evaluates:
+            self._evaluate()
+        if saves or received or self._is_stopping:
+            for callback in self.callbacks:
+                callback.on_save(self)
+        return received
+
+    def _record(self) -> None:
+        """Passes on the averages since the last time."""
+        record: dict[str, Any] = {"kind": "train", "iteration": self.position.iteration}
+        record |= {"epoch": self.position.epoch, "lr": self.optimizer.param_groups[0]["lr"]}
+        record |= self._means.drain() | self._stopwatch.drain()
+        record["memory_gb"] = memory_in_use(self.processes.device)
+        self._loss = record["loss"]
+        if self._first_loss is not None:
+            self.position.first_loss, self._first_loss = self._first_loss.item(), None
+        for callback in self.callbacks:
+            callback.on_log(self, record)
+
+    def _evaluate(self) -> None:
+        """Evaluates the weights as they are, averaged where an average is kept."""
+        if self._validation is None:
+            return
+        with self._stopwatch.stopped(), self.learner.averaged_weights():
+            self.processes.share(self.model.buffers())  # the first one's statistics
+            self.metrics = self._validation.run(self.model)
+            is_best = self.position.note(self.metrics.values, self.metric)
+            for callback in self.callbacks:
+                callback.on_evaluation(self, self.metrics, is_best)
+
+    def _divergence(self) -> str | None:
+        """What became of the loss, if it has run away."""
+        first, last = self.position.first_loss, self._loss
+        if not last > _LARGEST_LOSS and not (first is not None and last > _LARGEST_RISE * first):
+            return None
+        return (
+            f"the loss is {last:.3g} after step {self.position.iteration}, and was {first:.3g} in "
+            "the beginning: this training has diverged, and its weights are of no use. Start anew "
+            "with a lower learning rate (--set optimizer.lr=...), a longer warm-up, or clipped "
+            "gradients (--set max_gradient_norm=35)"
+        )
