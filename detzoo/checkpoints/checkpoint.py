@@ -24,7 +24,7 @@ from detzoo.config import ConfigError, from_dict, to_dict
 from detzoo.devices import Precision
 from detzoo.errors import CheckpointError
 from detzoo.experiment import Experiment
-from detzoo.weights.files import read_file, reason, tensors_in
+from detzoo.weights.files import named_tensors, read_file, reason, tensors_in
 
 FORMAT = 1
 _MARK = "detzoo checkpoint"
@@ -124,33 +124,55 @@ def read(path: Path | str) -> Checkpoint:
     newer detzoo or another MMDetection, or when the file is something else; :class:`UserError` when
     MMDetection's configuration cannot be imported.
     """
-    content = read_file(Path(path))
+    return checkpoint_in(read_file(Path(path)), path)
+
+
+def checkpoint_in(content: Any, path: Path | str) -> Checkpoint:
+    """The checkpoint in ``content``, which :func:`read_file` returned; see :func:`read`."""
     if not is_ours(content):
         return _imported(content, path)
     absent = [key for key in _KEYS if key not in content]
     if absent:
         raise CheckpointError(f"{path}: an incomplete checkpoint: it has no {absent[0]!r}.")
-    if content["format"] != FORMAT:
+    written_by = f"detzoo {content.get('detzoo')!s:.40}"
+    if type(content["format"]) is not int or content["format"] != FORMAT:
         raise CheckpointError(
-            f"{path}: has checkpoint format {content['format']}, written by detzoo "
-            f"{content.get('detzoo')}; this is detzoo {detzoo.__version__}, which reads format "
-            f"{FORMAT}. Install the version that wrote it."
+            f"{path}: has checkpoint format {content['format']!s:.40}, written by {written_by}; "
+            f"this is detzoo {detzoo.__version__}, which reads format {FORMAT}. Install the "
+            "version that wrote it."
         )
     try:
         experiment = from_dict(content["experiment"], config_classes())
     except ConfigError as error:
         raise CheckpointError(
             f"{path}: its configuration cannot be used by detzoo {detzoo.__version__} (it was "
-            f"written by {content.get('detzoo')}): {error}"
+            f"written by {written_by}): {error}"
         ) from None
+    if not isinstance(experiment, Experiment):
+        raise CheckpointError(f"{path}: its configuration is none of an experiment.")
     return Checkpoint(
         experiment,
-        content["model"],
-        content["ema"],
-        content["training"],
+        named_tensors(content["model"], path),
+        None if content["ema"] is None else named_tensors(content["ema"], path),
+        _training(content, path),
         experiment.precision,
-        tuple(content.get("changed_modules", ())),
+        _changed_modules(content, path),
     )
+
+
+def _training(content: Mapping[str, Any], path: Path | str) -> Mapping[str, Any] | None:
+    training = content["training"]
+    if training is not None and not isinstance(training, Mapping):
+        kind = type(training).__name__
+        raise CheckpointError(f"{path}: is damaged: its 'training' is a {kind}, no dictionary.")
+    return training
+
+
+def _changed_modules(content: Mapping[str, Any], path: Path | str) -> tuple[str, ...]:
+    changes = content.get("changed_modules", [])
+    if not isinstance(changes, list) or not all(isinstance(change, str) for change in changes):
+        raise CheckpointError(f"{path}: is damaged: its 'changed_modules' are no list of texts.")
+    return tuple(changes)
 
 
 def _imported(content: Any, path: Path | str) -> Checkpoint:
@@ -177,10 +199,13 @@ def read_weights(path: Path | str) -> Weights:
 
     Names that changed during MMDetection 2.x are those of its last version.
     """
-    path = Path(path)
-    content = read_file(path)
+    return weights_in(read_file(Path(path)), path)
+
+
+def weights_in(content: Any, path: Path | str) -> Weights:
+    """The weights in ``content``, which :func:`read_file` returned; see :func:`read_weights`."""
     if is_ours(content):
-        checkpoint = read(path)
+        checkpoint = checkpoint_in(content, path)
         require_unchanged(checkpoint, path)
         return checkpoint.to_detect
 
@@ -219,7 +244,8 @@ def require_same_changes(changes: Sequence[str], checkpoint: Checkpoint, path: P
 
 def is_ours(content: Any) -> bool:
     """Whether :func:`read_file` returned a checkpoint that detzoo wrote, of any version."""
-    return isinstance(content, Mapping) and content.get("what") == _MARK
+    what = content.get("what") if isinstance(content, Mapping) else None
+    return isinstance(what, str) and what == _MARK
 
 
 def load_strictly(model: torch.nn.Module, weights: Mapping[str, Tensor], source: str) -> None:

@@ -53,7 +53,7 @@ def checkpoint(
 
 def _describe(content: Any, file: Path) -> tuple[dict[str, str], Mapping[str, Tensor]]:
     """Facts in words, and the tensors."""
-    from detzoo.checkpoints.checkpoint import is_ours, listed, read, read_weights
+    from detzoo.checkpoints.checkpoint import checkpoint_in, is_ours, listed, weights_in
     from detzoo.mmdet.checkpoint import interpret, is_v2
 
     if is_v2(content):
@@ -69,7 +69,7 @@ def _describe(content: Any, file: Path) -> tuple[dict[str, str], Mapping[str, Te
             facts["iteration"] = str(v2.iteration)
         return facts, v2.tensors
     if is_ours(content):
-        ours = read(file)
+        ours = checkpoint_in(content, file)
         return {
             "written by": f"detzoo {content.get('detzoo')}, torch {content.get('torch')}",
             "configuration": "inside",
@@ -78,7 +78,7 @@ def _describe(content: Any, file: Path) -> tuple[dict[str, str], Mapping[str, Te
             "weights": "averaged" if ours.ema is not None else "as trained",
             "architecture": listed(ours.changed_modules) or "the configuration's",
         }, ours.to_detect.tensors
-    return {"written by": "unknown: bare weights"}, read_weights(file).tensors
+    return {"written by": "unknown: bare weights"}, weights_in(content, file).tensors
 
 
 def _listed(names: tuple[str, ...] | None) -> str:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from detzoo.errors import CheckpointError
+from detzoo.weights.archive import is_archive, verify_archive
 from detzoo.weights.pickles import load_pickle, load_torch
 
 SUFFIXES = (".pth", ".pt", ".pyth", ".pkl", ".safetensors", ".npz")
@@ -21,6 +22,7 @@ SUFFIXES = (".pth", ".pt", ".pyth", ".pkl", ".safetensors", ".npz")
 _WRAPPERS = ("state_dict", "model", "model_state", "blobs")
 # Published files end in the first digits of their own hash.
 _DIGITS = re.compile(r"-([0-9a-f]{8})\.\w+$")
+_DATE = re.compile(r"(19|20)\d{6}")  # which ends other people's names
 
 
 def read_file(path: Path) -> Any:
@@ -32,6 +34,7 @@ def read_file(path: Path) -> Any:
         what = "is a folder, not a file" if path.is_dir() else "no such file"
         raise CheckpointError(f"{path}: {what}. Give the path of a checkpoint, such as best.pt.")
     try:
+        _verify(path)
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
@@ -56,21 +59,46 @@ def tensors_in(content: Any, source: Path | str) -> dict[str, Tensor]:
     """
     if isinstance(content, Mapping):
         content = next((content[key] for key in _WRAPPERS if key in content), content)
-    if not isinstance(content, Mapping):
-        raise CheckpointError(f"{source}: holds no weights by name (a 'state_dict').")
-    tensors = {}
-    for name, value in content.items():
-        if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
-            value = torch.from_numpy(value)
-        if not isinstance(name, str) or not isinstance(value, Tensor):
-            raise CheckpointError(
-                f"{source}: holds no weights by name (a 'state_dict'): {name!r} is a "
-                f"{type(value).__name__}."
-            )
-        tensors[name] = value
+    tensors = named_tensors(content, source)
     if tensors and all(name.startswith("module.") for name in tensors):
         tensors = {name.removeprefix("module."): value for name, value in tensors.items()}
     return tensors
+
+
+def named_tensors(content: Any, source: Path | str) -> dict[str, Tensor]:
+    """``content`` as a dictionary of dense tensors; :class:`CheckpointError` where it is none."""
+    if not isinstance(content, Mapping):
+        raise CheckpointError(f"{source}: holds no weights by name (a 'state_dict').")
+    return {name: _tensor(name, value, source) for name, value in content.items()}
+
+
+def _tensor(name: Any, value: Any, source: Path | str) -> Tensor:
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf" and value.itemsize <= 8:
+        value = torch.from_numpy(value)
+    if not isinstance(name, str) or not isinstance(value, Tensor):
+        raise CheckpointError(
+            f"{source}: holds no weights by name (a 'state_dict'): {name!r:.80} is a "
+            f"{type(value).__name__}."
+        )
+    if value.layout != torch.strided or value.is_nested or value.is_quantized or value.is_meta:
+        raise CheckpointError(
+            f"{source}: {name} is no dense tensor but a sparse, nested or quantized one, or one "
+            "without values. Save the dense weights."
+        )
+    return value
+
+
+def _verify(path: Path) -> None:
+    """Raises unless the file holds what was written, as far as checksums in it or its name tell."""
+    if is_archive(path):
+        verify_archive(path)
+        return
+    digits = hash_digits(path.name)
+    if digits is None or _DATE.fullmatch(digits) or has_digits(path, digits):
+        return
+    raise ValueError(
+        f"its content does not have the hash {digits} of its name; if that is no hash, rename it"
+    )
 
 
 def hash_digits(name: str) -> str | None:

@@ -17,6 +17,10 @@ from typing import Any
 import numpy as np
 import torch
 
+# References let a few hundred bytes stand for more than any memory holds. Checkpoints have
+# thousands of values, nested a dozen deep.
+_MAX_VALUES = 2_000_000
+_MAX_DEPTH = 100
 # Numbers, booleans and text of any width; no objects, no records.
 _PLAIN_TYPE = re.compile(r"[<>=|]?([biufcSU]\d{1,4}|\?)")
 
@@ -100,7 +104,7 @@ def load_torch(path: Path) -> Any:
     """
     allowed: list[Any] = [(stand_in, name) for name, stand_in in _STAND_INS.items()]
     with torch.serialization.safe_globals(allowed):
-        return _plain(torch.load(path, map_location="cpu", weights_only=True))
+        return _Copying().copy(torch.load(path, map_location="cpu", weights_only=True))
 
 
 def load_pickle(path: Path) -> Any:
@@ -109,10 +113,11 @@ def load_pickle(path: Path) -> Any:
     Raises ``pickle.UnpicklingError`` for a file that names anything outside the table.
     """
     with open(path, "rb") as file:
-        return _plain(_Unpickler(file, encoding="latin1").load())
+        return _Copying().copy(_Unpickler(file, encoding="latin1").load())
 
 
-class _Unpickler(pickle.Unpickler):
+# The one written in Python: its twin in C allocates as much memory as a file says.
+class _Unpickler(pickle._Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         full = f"{module}.{name}"
         if full == "collections.OrderedDict":
@@ -142,15 +147,26 @@ class _Sealed:
         raise pickle.UnpicklingError("Unsupported change of a function")
 
 
-def _plain(value: Any) -> Any:
-    """``value`` with arrays in the place of their stand-ins."""
-    if isinstance(value, _Array):
-        return value.values
-    if isinstance(value, _Type | _Sealed | type) or callable(value):
-        raise pickle.UnpicklingError("Unsupported object: a type or function as a value")
-    if isinstance(value, dict):
-        return {_plain(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        items = [_plain(item) for item in value]
-        return tuple(items) if isinstance(value, tuple) else items
-    return value
+class _Copying:
+    """Copies content, arrays in the place of their stand-ins. What occurs twice counts twice."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def copy(self, value: Any, depth: int = 0) -> Any:
+        """``value`` as containers, numbers, text, tensors and arrays."""
+        self.count += 1
+        if self.count > _MAX_VALUES or depth > _MAX_DEPTH:
+            raise pickle.UnpicklingError("it holds too many values, or too deeply nested ones")
+        if isinstance(value, _Array):
+            return value.values
+        if isinstance(value, _Type | _Sealed | type) or callable(value):
+            raise pickle.UnpicklingError("Unsupported object: a type or function as a value")
+        if isinstance(value, dict):
+            items = value.items()
+            return {self.copy(key, depth + 1): self.copy(item, depth + 1) for key, item in items}
+        if isinstance(value, list):
+            return [self.copy(item, depth + 1) for item in value]
+        if isinstance(value, tuple):
+            return tuple(self.copy(item, depth + 1) for item in value)
+        return value

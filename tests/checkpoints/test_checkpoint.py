@@ -108,6 +108,32 @@ def edited(path: Path, **changes: object) -> None:
     torch.save({**torch.load(path, weights_only=True), **changes}, path)
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": "1"}, "checkpoint format 1, written by"),
+        ({"format": torch.ones(2)}, "checkpoint format tensor"),
+        ({"model": [torch.ones(1)]}, "holds no weights by name"),
+        ({"model": None}, "holds no weights by name"),
+        ({"model": {"a": 1}}, "'a' is a int"),
+        ({"model": {3: torch.ones(1)}}, "3 is a Tensor"),
+        ({"model": {"a": torch.ones(2, device="meta")}}, "a is no dense tensor"),
+        ({"ema": 3}, "holds no weights by name"),
+        ({"training": 3}, "'training' is a int"),
+        ({"changed_modules": [3]}, "'changed_modules'"),
+        ({"experiment": {"type": "Adam"}}, "configuration"),
+        ({"experiment": 3}, "configuration"),
+        ({"what": np.ones(2)}, "not a detzoo checkpoint"),
+    ],
+)
+def test_parts_that_are_something_else(
+    saved: tuple[Path, Checkpoint], changes: dict[str, object], message: str
+) -> None:
+    path, _ = saved
+    edited(path, **changes)
+    assert message in fails(path)
+
+
 def test_a_newer_format(saved: tuple[Path, Checkpoint]) -> None:
     path, _ = saved
     edited(path, format=99, detzoo="7.0")

@@ -52,6 +52,19 @@ def test_no_weights(content: object) -> None:
         tensors_in(content, "x.pth")
 
 
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.ones(2).to_sparse(),
+        torch.ones(2, device="meta"),
+    ],
+    ids=["sparse", "meta"],
+)
+def test_tensors_that_are_no_weights(tensor: torch.Tensor) -> None:
+    with pytest.raises(CheckpointError, match=r"^x\.pth: a is no dense tensor"):
+        tensors_in({"a": tensor}, "x.pth")
+
+
 @pytest.mark.parametrize("suffix", [".pth", ".pkl"])
 def test_objects_are_refused_with_the_reason(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"x{suffix}"

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from detzoo.weights import pickles
 from detzoo.weights.pickles import load_pickle, load_torch
 
 
@@ -162,5 +163,23 @@ def test_a_list_that_holds_itself(tmp_path: Path) -> None:
     endless: list[Any] = []
     endless.append(endless)
     write_pickle(endless, tmp_path / "x")
-    with pytest.raises(RecursionError):
+    with pytest.raises(pickle.UnpicklingError, match="too deeply nested"):
         load_pickle(tmp_path / "x")
+
+
+def test_references_that_double(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few hundred bytes for more values than any memory holds."""
+    monkeypatch.setattr(pickles, "_MAX_VALUES", 10_000)
+    content: Any = [1]
+    for _ in range(60):
+        content = [content, content]
+    for write, read in READERS:
+        write({"meta": content}, tmp_path / "x")
+        assert (tmp_path / "x").stat().st_size < 2000
+        with pytest.raises(pickle.UnpicklingError, match="too many values"):
+            read(tmp_path / "x")
+
+
+def test_a_file_does_not_say_how_much_memory_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"I1\nr\xff\xff\xff\x7f.")  # LONG_BINPUT: at place 2**31 - 1
+    assert load_pickle(tmp_path / "x") == 1
