@@ -29,15 +29,19 @@ from detzoo import renamed
 from detzoo.errors import ConfigError
 
 __all__ = [
+    "Ascending",
     "Channels",
     "ConfigError",
+    "Interval",
     "Length",
     "NonEmpty",
     "NonNegativeFloat",
     "NonNegativeInt",
     "PositiveFloat",
     "PositiveInt",
+    "PositiveUnitFloat",
     "Range",
+    "ScoreThreshold",
     "Setting",
     "UnitFloat",
     "UnknownTypeError",
@@ -60,14 +64,15 @@ T = TypeVar("T")
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-    """In an annotation: the numbers that a field takes, ``min`` and ``max`` among them.
+    """In an annotation: the numbers that a field takes, from ``min`` to ``max``.
 
-    ``above`` excludes ``min`` itself.
+    ``above`` and ``below`` exclude ``min`` and ``max`` themselves.
     """
 
     min: float = -math.inf
     max: float = math.inf
     above: bool = False
+    below: bool = False
 
     def fault(self, value: Any) -> str | None:
         """What is wrong with ``value``, to continue the sentence "VALUE ..."; None: nothing.
@@ -79,16 +84,17 @@ class Range:
         return f"is not {self}"
 
     def _holds(self, value: float) -> bool:
-        return self.min <= value <= self.max and not (self.above and value == self.min)
+        enough = value > self.min if self.above else value >= self.min
+        return enough and (value < self.max if self.below else value <= self.max)
 
     def __str__(self) -> str:
         least = f"{'greater than' if self.above else 'at least'} {self.min:g}"
-        most = f"at most {self.max:.10g}"
+        most = f"{'less than' if self.below else 'at most'} {self.max:.10g}"
         if self.max == math.inf:
             return least
         if self.min == -math.inf:
             return most
-        return f"{least} and {most}" if self.above else f"in {self.min:g} ... {self.max:.10g}"
+        return f"{least} and {most}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,15 +113,34 @@ class Length:
         return f"at least {self.min} element{'s' if self.min > 1 else ''}"
 
 
+@dataclasses.dataclass(frozen=True)
+class Ascending:
+    """In an annotation: no element of a tuple is less than the one before it."""
+
+    def fault(self, value: Any) -> str | None:
+        """What is wrong with ``value``, to continue the sentence "VALUE ..."; None: nothing."""
+        if not isinstance(value, tuple) or not all(map(_is_number, value)):
+            return None
+        return None if list(value) == sorted(value) else f"is not {self}"
+
+    def __str__(self) -> str:
+        return "in ascending order"
+
+
 PositiveInt = Annotated[int, Range(1)]
 NonNegativeInt = Annotated[int, Range(0)]
 PositiveFloat = Annotated[float, Range(0, above=True)]
 NonNegativeFloat = Annotated[float, Range(0)]
 # Thresholds, fractions, probabilities.
 UnitFloat = Annotated[float, Range(0, 1)]
+PositiveUnitFloat = Annotated[float, Range(0, 1, above=True)]
+# A score below which things are dropped: of 1, everything would be.
+ScoreThreshold = Annotated[float, Range(0, 1, below=True)]
 # Sizes of layers. The bound is far above what anyone builds, and below what runs out of memory.
 Channels = Annotated[int, Range(1, 65536)]
 NonEmpty = Annotated[tuple[T, ...], Length(1)]
+# Ends of a range that random numbers are drawn from: ``Interval[PositiveFloat]``.
+Interval = Annotated[tuple[T, T], Ascending()]
 
 
 class UnknownTypeError(KeyError):
@@ -349,7 +374,7 @@ def _check_range(value: Any, annotation: Any, path: str) -> None:
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Annotated:
         for bound in args[1:]:
-            if isinstance(bound, (Range, Length)) and (fault := bound.fault(value)):
+            if isinstance(bound, (Range, Length, Ascending)) and (fault := bound.fault(value)):
                 raise ConfigError(f"{path}: {value!r} {fault}")
         _check_range(value, args[0], path)
     elif origin in (Union, types.UnionType):

@@ -9,16 +9,29 @@ from __future__ import annotations
 from typing import Any
 
 # Old name of a class -> its name now.
-CLASSES: dict[str, str] = {}
+CLASSES: dict[str, str] = {
+    "CentrePad": "CenterPad",
+    "RandomBatchSize": "RandomBatchResize",
+    "RandomCentreCropPad": "RandomCenterCropPad",
+    "Views": "TTA",
+}
 
 # (class, as it is called now; old name of its field) -> the field's name now. Subclasses inherit.
 FIELDS: dict[tuple[str, str], str] = {
+    ("CenterRegionAssigner", "min_coverage"): "min_iof",
+    ("DataConfig", "batch_size"): "batch_resize",
+    ("DataConfig", "views"): "tta",
     ("MaskGridHeadConfig", "centre_fraction"): "center_fraction",
+    ("MaxIoUAssigner", "ignored_coverage"): "ignored_iof",
+    ("Mosaic", "centre_range"): "center_range",
+    ("SimOTAAssigner", "centre_radius"): "center_radius",
     ("YOLOv3HeadConfig", "centre_weight"): "center_weight",
 }
 
 # (class, field, as they are called now; old value) -> the value now. Subclasses inherit.
-VALUES: dict[tuple[str, str, str], str] = {}
+VALUES: dict[tuple[str, str, str], str] = {
+    ("HungarianAssigner", "box_form", "centre_size"): "center_size",
+}
 
 
 def field(cls: type, name: str) -> str | None:

@@ -10,12 +10,14 @@ import pytest
 from detzoo.config import (
     Channels,
     ConfigError,
+    Interval,
     NonEmpty,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     Range,
+    ScoreThreshold,
     UnitFloat,
     check,
     config,
@@ -228,12 +230,14 @@ class Ranges:
     channels: Channels = 256
     largest: Annotated[float, Range(max=3)] = 0.0
     inner: Annotated[float, Range(0, 1, above=True)] = 0.5
+    score: ScoreThreshold = 0.5
     plain: float = 0.0
     optional: PositiveInt | None = None
     pair: tuple[PositiveInt, float] = (1, 0.0)
     table: tuple[tuple[UnitFloat, ...], ...] = ()
     either: PositiveInt | tuple[NonNegativeInt, ...] = 1
     some: NonEmpty[PositiveInt] = (1,)
+    scales: Interval[PositiveFloat] = (0.5, 2.0)
 
 
 @config
@@ -256,19 +260,22 @@ class MoreRanges(Ranges):
         ("size", float("inf"), "size: inf is not a finite number"),
         ("size", float("nan"), "size: nan is not greater than 0"),
         ("eps", -1e-9, "eps: -1e-09 is not at least 0"),
-        ("fraction", 1.5, "fraction: 1.5 is not in 0 ... 1"),
-        ("channels", 10**9, "channels: 1000000000 is not in 1 ... 65536"),
+        ("fraction", 1.5, "fraction: 1.5 is not at least 0 and at most 1"),
+        ("channels", 10**9, "channels: 1000000000 is not at least 1 and at most 65536"),
         ("largest", 4.0, "largest: 4.0 is not at most 3"),
         ("inner", 0.0, "inner: 0.0 is not greater than 0 and at most 1"),
+        ("score", 1.0, "score: 1.0 is not at least 0 and less than 1"),
         ("plain", float("nan"), "plain: nan is not a finite number"),
         ("plain", float("-inf"), "plain: -inf is not a finite number"),
         ("optional", 0, "optional: 0 is not at least 1"),
         ("pair", (0, 0.0), "pair[0]: 0 is not at least 1"),
         ("pair", (1, float("inf")), "pair[1]: inf is not a finite number"),
-        ("table", ((), (0.0, 2.0)), "table[1][1]: 2.0 is not in 0 ... 1"),
+        ("table", ((), (0.0, 2.0)), "table[1][1]: 2.0 is not at least 0 and at most 1"),
         ("either", 0, "either: 0 is not at least 1"),
         ("either", (0, -1), "either[1]: -1 is not at least 0"),
         ("some", (), "some: () does not have at least 1 element"),
+        ("scales", (2.0, 1.0), "scales: (2.0, 1.0) is not in ascending order"),
+        ("scales", (0.0, 1.0), "scales[0]: 0.0 is not greater than 0"),
         ("some", (1, 0), "some[1]: 0 is not at least 1"),
     ],
 )

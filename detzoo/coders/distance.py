@@ -12,7 +12,7 @@ from detzoo.ops.boxes import box_centers, clip_boxes, inner_distances
 
 @config
 class DistanceCoder(BoxCoder):
-    """Left, top, right and bottom, in pixels from the centre of the reference."""
+    """Encodes left, top, right and bottom as distances from the reference's center, in pixels."""
 
     def encode(self, references: Tensor, boxes: Tensor) -> Tensor:
         return inner_distances(box_centers(references), boxes)
@@ -20,6 +20,6 @@ class DistanceCoder(BoxCoder):
     def decode(
         self, references: Tensor, deltas: Tensor, size: tuple[int, int] | None = None
     ) -> Tensor:
-        centre = box_centers(references)
-        boxes = torch.cat([centre - deltas[..., :2], centre + deltas[..., 2:]], -1)
+        center = box_centers(references)
+        boxes = torch.cat([center - deltas[..., :2], center + deltas[..., 2:]], -1)
         return boxes if size is None else clip_boxes(boxes, size)

@@ -16,7 +16,7 @@ from detzoo.backbones.pretrained import pixels_of
 from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.necks.base import Neck, NeckConfig
-from detzoo.postprocess.views import merge_detections, to_original
+from detzoo.postprocess.tta import merge_detections, to_original
 from detzoo.structures import Batch, Detections, ImageBatch, Losses, Pixels, Targets
 
 

@@ -81,7 +81,7 @@ def detect(
     """Detects the objects in each image with the model in its present state, on its device.
 
     ``views`` are one or, with test-time augmentation, several iterables of batches, of the same
-    images in the same order (see :class:`detzoo.data.views.Views`). ``progress`` is called with the
+    images in the same order (see :class:`detzoo.data.tta.TTA`). ``progress`` is called with the
     number of images of each batch done. In distributed runs, each process contributes its share of
     the images; the first process gets the results of all, each image once, and the others get their
     own. A fused copy of the model does the work (:func:`detzoo.layers.fusion.fuse`), unless

@@ -272,7 +272,7 @@ class Trainer:
         on_device = batch.to(self.processes.device)
         with autocast(self.processes.device, self.experiment.precision):
             images, targets = self.model.preprocess(on_device), on_device.targets
-            sizes = self.experiment.data.batch_size
+            sizes = self.experiment.data.batch_resize
             if sizes is not None:
                 images, targets = sizes.resize(
                     images, targets, seed=self.experiment.seed, step=self.position.iteration

@@ -74,7 +74,7 @@ class Validation:
                 world_size=processes.count,
                 max_proposals=experiment.data.test_proposals,
             )
-            for transforms in experiment.data.views.of(experiment.data.test_transforms)
+            for transforms in experiment.data.tta.pipelines(experiment.data.test_transforms)
         ]
         truth = GroundTruth.of(data)
         self._evaluators = default_evaluators(

@@ -180,7 +180,7 @@ def yolox_head(node: Node, known: HeadContext) -> YOLOXHeadConfig:
 @adapts("assigner", "SimOTAAssigner")
 def sim_ota_assigner(node: Node) -> SimOTAAssigner:
     return SimOTAAssigner(
-        centre_radius=float(node.take("center_radius", 2.5)),
+        center_radius=float(node.take("center_radius", 2.5)),
         num_candidates=node.take("candidate_topk", 10),
         class_weight=float(node.take("cls_weight", 1.0)),
         iou_weight=float(node.take("iou_weight", 3.0)),
