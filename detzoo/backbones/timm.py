@@ -40,7 +40,7 @@ class TimmConfig(BackboneConfig):
     name, and normalizes pixels as timm declares for them.
 
     Args:
-        model: timm's name of the model.
+        model: Name of the model in timm.
         out_stages: Indices of the maps to return; None: all maps from stride 4 on.
         fixed_statistics: Keep batch norms in evaluation mode during training.
     """

@@ -117,7 +117,7 @@ def test_models_filtered(detzoo: Run) -> None:
 
 
 def test_models_that_are_none(detzoo: Run) -> None:
-    assert_refused(detzoo("models", "no_such_model"), "no model fits")
+    assert_refused(detzoo("models", "no_such_model"), "no model matches")
     assert_refused(detzoo("models", "--family", "yolov9"), "yolov9", "retinanet")
 
 

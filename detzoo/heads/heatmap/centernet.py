@@ -14,6 +14,7 @@ from detzoo.config import Channels, NonNegativeFloat, PositiveInt, config
 from detzoo.heads.base import DetectionHead, DetectionHeadConfig
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.heatmap.keypoints import (
+    check_window,
     draw_gaussians,
     find_peaks,
     gather_cells,
@@ -50,6 +51,9 @@ class CenterNetHeadConfig(DetectionHeadConfig):
     offset_weight: NonNegativeFloat = 1.0
     num_peaks: PositiveInt = 100
     window: PositiveInt = 3
+
+    def __post_init__(self) -> None:
+        check_window(self.window)
 
     def build(
         self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int
@@ -153,7 +157,7 @@ class CenterNetHead(DetectionHead):
     def decode_views(
         self, views: Sequence[tuple[CenterMaps, Sequence[ImageInfo]]]
     ) -> list[Candidates]:
-        """Scores and sizes are the means over a view and its mirror images, which follow it."""
+        """Averages scores and sizes over an augmented image and its flips, which follow it."""
         starts = [k for k, (_, infos) in enumerate(views) if infos[0].flip == "none"]
         found = []
         for start, end in itertools.pairwise([*starts, len(views)]):

@@ -17,6 +17,7 @@ from detzoo.heads.base import DetectionHead, DetectionHeadConfig
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.heatmap.keypoints import (
     Peaks,
+    check_window,
     draw_gaussians,
     find_peaks,
     gather_cells,
@@ -61,6 +62,9 @@ class CornerPairHeadConfig(DetectionHeadConfig):
     max_distance: NonNegativeFloat = 0.5
     num_pairs: PositiveInt = 1000
     select: Select = Select(min_score=0.0, suppression=GaussianSoftNMS())
+
+    def __post_init__(self) -> None:
+        check_window(self.window)
 
 
 @dataclass(frozen=True)

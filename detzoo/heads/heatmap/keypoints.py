@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from detzoo.errors import ConfigError
 from detzoo.structures import ImageInfo
 
 # Minimum IoU with the object of a box whose corners are off by the radius of the Gaussian.
@@ -89,6 +90,12 @@ def scatter_cells(cells: Tensor, values: Tensor, size: tuple[int, int]) -> tuple
     owner = number.new_zeros(height * width).scatter_reduce(0, place, number, "amax")
     table = torch.cat([values.new_zeros((1, values.shape[1])), values])
     return table[owner].T.reshape(-1, height, width), (owner > 0).view(height, width)
+
+
+def check_window(window: int) -> None:
+    """Raises :class:`ConfigError` unless ``window`` is odd, so that it has a center."""
+    if window % 2 == 0:
+        raise ConfigError(f"window: {window} is not odd")
 
 
 def find_peaks(heat: Tensor, count: int, window: int) -> Peaks:

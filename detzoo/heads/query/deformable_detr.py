@@ -27,7 +27,7 @@ from detzoo.layers.positional_encoding import SinePositions, ValidCells, sines
 from detzoo.losses.classification import FocalLoss
 from detzoo.structures import Detections, ImageBatch, ImageInfo
 
-# Initial score of every class: rare objects must not start from even odds.
+# Initial score of all classes: objects are rare.
 PRIOR_PROBABILITY = 0.01
 
 

@@ -15,7 +15,7 @@ from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.norm import BatchNorm, Norm
 from detzoo.losses.dice import DiceLoss
 
-# Initial score of every class: rare objects must not start from even odds.
+# Initial score of all classes: objects are rare.
 PRIOR_PROBABILITY = 0.01
 
 

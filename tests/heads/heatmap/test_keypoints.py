@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
 
-from detzoo.heads.heatmap.corner import embedding_losses
+from detzoo.errors import ConfigError
+from detzoo.heads.heatmap.centernet import CenterNetHeadConfig
+from detzoo.heads.heatmap.centripetal import CentripetalHeadConfig
+from detzoo.heads.heatmap.corner import CornerHeadConfig, embedding_losses
 from detzoo.heads.heatmap.keypoints import (
     draw_gaussians,
     find_peaks,
@@ -78,6 +82,12 @@ def test_peaks() -> None:
     maps = torch.arange(40.0).view(2, 4, 5)
     assert gather_cells(maps, peaks.cells).tolist() == [[6, 26], [19, 39]]
     assert len(find_peaks(heat[:1, :1], 100, 3).scores) == 5
+
+
+@pytest.mark.parametrize("config", [CenterNetHeadConfig, CornerHeadConfig, CentripetalHeadConfig])
+def test_windows_have_a_center(config: Any) -> None:
+    with pytest.raises(ConfigError, match="window: 2 is not odd"):
+        config(window=2)
 
 
 def test_loss_of_heatmaps() -> None:
