@@ -138,14 +138,15 @@ class Detector(nn.Module, ABC):
         features = self.backbone(pixels)
         return features if self.neck is None else self.neck(features)
 
-    def detect_views(self, views: Sequence[ImageBatch]) -> list[Detections]:
-        """Detections of each image from several views of it, in original pixels, masks pasted.
+    def detect_augmented(self, augmented: Sequence[ImageBatch]) -> list[Detections]:
+        """Test-time augmentation: detections of each image in original pixels, masks pasted.
 
-        Here those of all views together, without duplicates; detectors that can merge earlier do.
+        ``augmented`` are batches of the same images, each in another augmentation. Here their
+        detections go together, without duplicates; detectors that can merge earlier do.
         """
         found = [
-            to_original(self.detect(self.extract_features(view.pixels), view), view.infos)
-            for view in views
+            to_original(self.detect(self.extract_features(batch.pixels), batch), batch.infos)
+            for batch in augmented
         ]
         return [merge_detections(image) for image in zip(*found)]
 

@@ -105,7 +105,7 @@ def detect(
 def see(model: Detector, views: Sequence[ImageBatch]) -> list[Detections]:
     """Detections of each image, from one or several views, in original pixels."""
     if len(views) > 1:
-        return model.detect_views(views)
+        return model.detect_augmented(views)
     return [found.to_original(info) for found, info in zip(model(views[0]), views[0].infos)]
 
 
