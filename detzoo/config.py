@@ -4,6 +4,9 @@ A configuration is a tree of ``@config`` classes whose leaves are plain values (
 ``float``, ``str``, ``None`` and tuples of them). It is compared with ``==``, changed with
 ``dataclasses.replace`` or :func:`override`, written with :func:`to_dict` and read with
 :func:`from_dict`. Reading never executes code: only the classes that the caller lists are built.
+
+What a number may be is part of its annotation (``channels: PositiveInt``) and is checked whenever a
+configuration is made, in Python as in a file. All numbers are finite.
 """
 
 from __future__ import annotations
@@ -13,31 +16,131 @@ import dataclasses
 import difflib
 import functools
 import json
+import math
 import re
 import types
 import typing
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, TypeVar, Union
+from typing import Annotated, Any, Literal, TypeVar, Union
 
 from typing_extensions import dataclass_transform
 
+from detzoo import renamed
 from detzoo.errors import ConfigError
 
 __all__ = [
+    "Ascending",
+    "Channels",
     "ConfigError",
+    "Interval",
+    "Length",
+    "NonEmpty",
+    "NonNegativeFloat",
+    "NonNegativeInt",
+    "PositiveFloat",
+    "PositiveInt",
+    "PositiveUnitFloat",
+    "Range",
+    "ScoreThreshold",
+    "Setting",
+    "UnitFloat",
     "UnknownTypeError",
     "check",
     "config",
     "diff",
+    "find",
     "from_dict",
     "is_config",
     "leaves",
     "override",
+    "spelled",
     "to_dict",
     "type_name",
+    "without_range",
 ]
 
 T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """In an annotation: the numbers that a field takes, from ``min`` to ``max``.
+
+    ``above`` and ``below`` exclude ``min`` and ``max`` themselves.
+    """
+
+    min: float = -math.inf
+    max: float = math.inf
+    above: bool = False
+    below: bool = False
+
+    def fault(self, value: Any) -> str | None:
+        """What is wrong with ``value``, to continue the sentence "VALUE ..."; None: nothing.
+
+        Values that are no numbers are left to the check of types.
+        """
+        if not _is_number(value) or self._holds(value):
+            return None
+        return f"is not {self}"
+
+    def _holds(self, value: float) -> bool:
+        enough = value > self.min if self.above else value >= self.min
+        return enough and (value < self.max if self.below else value <= self.max)
+
+    def __str__(self) -> str:
+        least = f"{'greater than' if self.above else 'at least'} {self.min:g}"
+        most = f"{'less than' if self.below else 'at most'} {self.max:.10g}"
+        if self.max == math.inf:
+            return least
+        if self.min == -math.inf:
+            return most
+        return f"{least} and {most}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Length:
+    """In an annotation: the least number of elements of a tuple."""
+
+    min: int
+
+    def fault(self, value: Any) -> str | None:
+        """What is wrong with ``value``, to continue the sentence "VALUE ..."; None: nothing."""
+        if not isinstance(value, tuple) or len(value) >= self.min:
+            return None
+        return f"does not have {self}"
+
+    def __str__(self) -> str:
+        return f"at least {self.min} element{'s' if self.min > 1 else ''}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Ascending:
+    """In an annotation: no element of a tuple is less than the one before it."""
+
+    def fault(self, value: Any) -> str | None:
+        """What is wrong with ``value``, to continue the sentence "VALUE ..."; None: nothing."""
+        if not isinstance(value, tuple) or not all(map(_is_number, value)):
+            return None
+        return None if list(value) == sorted(value) else f"is not {self}"
+
+    def __str__(self) -> str:
+        return "in ascending order"
+
+
+PositiveInt = Annotated[int, Range(1)]
+NonNegativeInt = Annotated[int, Range(0)]
+PositiveFloat = Annotated[float, Range(0, above=True)]
+NonNegativeFloat = Annotated[float, Range(0)]
+# Thresholds, fractions, probabilities.
+UnitFloat = Annotated[float, Range(0, 1)]
+PositiveUnitFloat = Annotated[float, Range(0, 1, above=True)]
+# A score below which things are dropped: of 1, everything would be.
+ScoreThreshold = Annotated[float, Range(0, 1, below=True)]
+# Sizes of layers. The bound is far above what anyone builds, and below what runs out of memory.
+Channels = Annotated[int, Range(1, 65536)]
+NonEmpty = Annotated[tuple[T, ...], Length(1)]
+# Ends of a range that random numbers are drawn from: ``Interval[PositiveFloat]``.
+Interval = Annotated[tuple[T, T], Ascending()]
 
 
 class UnknownTypeError(KeyError):
@@ -50,7 +153,20 @@ class UnknownTypeError(KeyError):
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
 def config(cls: type[T]) -> type[T]:
-    """Makes ``cls`` a frozen, keyword-only dataclass that can be part of a configuration."""
+    """Makes ``cls`` a frozen, keyword-only dataclass that can be part of a configuration.
+
+    Building one raises :class:`ConfigError` where a number is outside the range of its annotation,
+    before the class's own ``__post_init__`` looks at it.
+    """
+    own: Any = getattr(cls, "__post_init__", None)
+    if own is None or "__post_init__" in vars(cls):
+
+        def check_then_own(self: Any) -> None:
+            _check_ranges(self)
+            if own is not None:
+                own(self)
+
+        cls.__post_init__ = check_then_own  # type: ignore[attr-defined]
     made: Any = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
     if any(field.name == "type" for field in dataclasses.fields(made)):
         raise TypeError(f"{cls.__name__}: 'type' is the class name in the saved form")
@@ -85,7 +201,8 @@ def to_dict(value: Any) -> Any:
 def from_dict(data: Any, known: Mapping[str, type], path: str = "") -> Any:
     """Rebuilds a configuration from its JSON form.
 
-    ``known`` maps the class names that may be built. Raises :class:`ConfigError` for an unknown
+    ``known`` maps the class names that may be built. Names that classes and fields had in earlier
+    versions are understood (``detzoo/renamed.py``). Raises :class:`ConfigError` for an unknown
     class, an unknown or missing field, or a value that a field cannot hold.
     """
     if not isinstance(data, Mapping) or "type" not in data:
@@ -93,7 +210,7 @@ def from_dict(data: Any, known: Mapping[str, type], path: str = "") -> Any:
     name = data["type"]
     where = path or "configuration"
     try:
-        cls = known[name] if isinstance(name, str) else None
+        cls = known[renamed.CLASSES.get(name, name)] if isinstance(name, str) else None
     except UnknownTypeError as error:
         raise ConfigError(f"{where}: unknown type {name!r}{error.advice}") from None
     except KeyError:
@@ -105,9 +222,13 @@ def from_dict(data: Any, known: Mapping[str, type], path: str = "") -> Any:
     for key, item in data.items():
         if key == "type":
             continue
-        if key not in hints:
+        field_name = key if key in hints else renamed.field(cls, key)
+        if field_name is None:
             raise ConfigError(_no_such_field(cls, str(key), path))
-        values[key] = _conform(item, hints[key], _join(path, key), known)
+        if field_name in values:
+            raise ConfigError(f"{_join(path, field_name)}: given twice, once by its old name")
+        item = renamed.value(cls, field_name, item)
+        values[field_name] = _conform(item, hints[field_name], _join(path, field_name), known)
     for field in dataclasses.fields(cls):
         required = field.default is dataclasses.MISSING
         if required and field.default_factory is dataclasses.MISSING and field.name not in values:
@@ -160,13 +281,129 @@ def check(value: Any, known: Mapping[str, type]) -> None:
     from_dict(to_dict(value), known)
 
 
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """A place in a configuration: what it holds and what it may hold.
+
+    ``field`` is that of the config class ``owner`` that ``value`` is or is an element of.
+    """
+
+    value: Any
+    annotation: Any
+    owner: type
+    field: dataclasses.Field[Any]
+
+
+def find(value: Any, path: str) -> Setting:
+    """The setting at ``path``, which is written as for :func:`override`.
+
+    Raises :class:`ConfigError` where there is none.
+    """
+    found: Setting | None = None
+    done = ""
+    for step in _parse_path(path):
+        if isinstance(step, int):
+            _require_element(value, step, done)
+            assert found is not None  # a path starts with a field
+            annotation = _element_annotation(found.annotation, value, step)
+            value, done = value[step], f"{done}[{step}]"
+            found = dataclasses.replace(found, value=value, annotation=annotation)
+        else:
+            _require_field(value, step, done)
+            owner = type(value)
+            field = next(f for f in dataclasses.fields(value) if f.name == step)
+            value, done = getattr(value, step), _join(done, step)
+            found = Setting(value, _hints(owner)[step], owner, field)
+    assert found is not None
+    return found
+
+
+def without_range(annotation: Any) -> Any:
+    """``int`` of ``PositiveInt``."""
+    is_annotated = typing.get_origin(annotation) is Annotated
+    return typing.get_args(annotation)[0] if is_annotated else annotation
+
+
+def spelled(annotation: Any) -> str:
+    """An annotation as one writes it, without ranges: ``tuple[int, ...] | None``."""
+    annotation = without_range(annotation)
+    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
+    if annotation is Ellipsis:
+        return "..."
+    if annotation is type(None):
+        return "None"
+    if origin is Literal:
+        return " | ".join(map(repr, args))
+    if origin in (Union, types.UnionType):
+        return " | ".join(map(spelled, args))
+    if origin is tuple:
+        return f"tuple[{', '.join(map(spelled, args))}]"
+    return str(getattr(annotation, "__name__", annotation))
+
+
 # ------------------------------------------------------------------------------------ internals
 
 
 @functools.cache
 def _hints(cls: Any) -> dict[str, Any]:
-    hints = typing.get_type_hints(cls)
+    """The annotation of every field, with its ranges."""
+    hints = typing.get_type_hints(cls, include_extras=True)
     return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+
+
+@functools.cache
+def _hints_with_ranges(cls: Any) -> dict[str, Any]:
+    """The annotations of the fields that have something to check."""
+    return {name: hint for name, hint in _hints(cls).items() if _has_ranges(hint)}
+
+
+def _has_ranges(annotation: Any) -> bool:
+    if annotation is float or typing.get_origin(annotation) is Annotated:
+        return True
+    return any(map(_has_ranges, typing.get_args(annotation)))
+
+
+def _check_ranges(value: Any) -> None:
+    cls: Any = type(value)
+    for name, annotation in _hints_with_ranges(cls).items():
+        _check_range(getattr(value, name), annotation, name)
+
+
+def _check_range(value: Any, annotation: Any, path: str) -> None:
+    """Raises ConfigError where ``value`` or an element of it is outside its annotation's range."""
+    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Annotated:
+        for bound in args[1:]:
+            if isinstance(bound, (Range, Length, Ascending)) and (fault := bound.fault(value)):
+                raise ConfigError(f"{path}: {value!r} {fault}")
+        _check_range(value, args[0], path)
+    elif origin in (Union, types.UnionType):
+        _check_range_of_union(value, args, path)
+    elif origin is tuple and isinstance(value, tuple):
+        items = (args[0],) * len(value) if args[1:] == (Ellipsis,) else args
+        for i, (item, inner) in enumerate(zip(value, items)):
+            _check_range(item, inner, f"{path}[{i}]")
+    elif annotation is float and _is_number(value) and not math.isfinite(value):
+        raise ConfigError(f"{path}: {value!r} is not a finite number")
+
+
+def _check_range_of_union(value: Any, options: tuple[Any, ...], path: str) -> None:
+    """One option that ``value`` is of the type of must allow it."""
+    error = None
+    for option in options:
+        base = without_range(option)
+        is_tuple = typing.get_origin(base) is tuple
+        if isinstance(value, tuple) if is_tuple else _is_number(value) and base in (int, float):
+            try:
+                return _check_range(value, option, path)
+            except ConfigError as failed:
+                error = error or failed
+    if error is not None:
+        raise error
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _join(path: str, name: str) -> str:
@@ -185,6 +422,9 @@ def _suggest(name: str, candidates: typing.Iterable[str]) -> str:
 def _no_such_field(cls: type, key: str, path: str) -> str:
     names = list(_hints(cls))
     where = path or cls.__name__
+    new_name = renamed.field(cls, key)
+    if new_name is not None:
+        return f"{where}: the field {key!r} of {cls.__name__} is called {new_name!r} now"
     listed = f"(fields: {', '.join(names)})" if names else "(it has no fields)"
     suggestion = _suggest(key, names) or ";"
     return f"{where}: {cls.__name__} has no field {key!r}{suggestion} {listed}".replace("; (", " (")
@@ -218,26 +458,35 @@ def _override(
         return _conform_text(new, annotation, path, known)
     step, rest = steps[0], steps[1:]
     if isinstance(step, int):
-        if not isinstance(value, tuple):
-            raise ConfigError(f"{path}: {_show(value)} has no elements")
-        if step >= len(value):
-            raise ConfigError(f"{path}: has {len(value)} elements, so no [{step}]")
+        _require_element(value, step, path)
         item_annotation = _element_annotation(annotation, value, step)
         item = _override(value[step], item_annotation, rest, new, f"{path}[{step}]", known)
         return (*value[:step], item, *value[step + 1 :])
-    if not dataclasses.is_dataclass(value):
-        raise ConfigError(f"{path}: {value!r} has no fields, so no {step!r}")
+    _require_field(value, step, path)
     cls: Any = type(value)
-    hints = _hints(cls)
-    if step not in hints:
-        raise ConfigError(_no_such_field(cls, step, path))
-    item = _override(getattr(value, step), hints[step], rest, new, _join(path, step), known)
+    item = _override(getattr(value, step), _hints(cls)[step], rest, new, _join(path, step), known)
     fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
     return _construct(cls, {**fields, step: item}, path)
 
 
+def _require_element(value: Any, index: int, path: str) -> None:
+    if not isinstance(value, tuple):
+        raise ConfigError(f"{path}: {_show(value)} has no elements")
+    if index >= len(value):
+        raise ConfigError(f"{path}: has {len(value)} elements, so no [{index}]")
+
+
+def _require_field(value: Any, name: str, path: str) -> None:
+    cls: Any = type(value)
+    if not dataclasses.is_dataclass(cls):
+        raise ConfigError(f"{path}: {value!r} has no fields, so no {name!r}")
+    if name not in _hints(cls):
+        raise ConfigError(_no_such_field(cls, name, path))
+
+
 def _element_annotation(annotation: Any, value: tuple[Any, ...], index: int) -> Any:
     """What element ``index`` of ``value`` may hold, where ``value`` is held by ``annotation``."""
+    annotation = without_range(annotation)
     if typing.get_origin(annotation) is not tuple:
         # A union: the first tuple type that holds the present value.
         for option in typing.get_args(annotation):
@@ -265,7 +514,6 @@ def _conform_text(new: Any, annotation: Any, path: str, known: Mapping[str, type
 def _read_literal(text: str) -> Any:
     """The value that ``text`` writes in Python or JSON, or ``text`` itself when it is neither."""
     words: dict[str, Any] = {"true": True, "false": False, "none": None, "null": None}
-    words |= {"inf": float("inf"), "-inf": -float("inf")}
     stripped = text.strip()
     if stripped.lower() in words:
         return words[stripped.lower()]
@@ -279,6 +527,7 @@ def _read_literal(text: str) -> Any:
 
 def _conform(value: Any, annotation: Any, path: str, known: Mapping[str, type]) -> Any:
     """``value`` as the type that ``annotation`` asks for, or a ConfigError that names ``path``."""
+    annotation = without_range(annotation)
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Literal:
         for choice in args:
@@ -293,8 +542,11 @@ def _conform(value: Any, annotation: Any, path: str, known: Mapping[str, type]) 
         if value is None:
             return None
     elif annotation is float:
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            return float(value)
+        if _is_number(value):
+            try:
+                return float(value)
+            except OverflowError:
+                raise ConfigError(f"{path}: is too large a number") from None
     elif annotation in (int, str, bool):
         if type(value) is annotation:
             return value
@@ -346,9 +598,10 @@ def _show(value: Any) -> str:
 
 
 def _describe(annotation: Any) -> str:
+    annotation = without_range(annotation)
     plain = {int: "an integer", float: "a number", str: "text", bool: "true or false"}
     if annotation in plain:
         return plain[annotation]
     if annotation is type(None):
         return "none"
-    return f"a {annotation.__name__}" if isinstance(annotation, type) else str(annotation)
+    return f"a {annotation.__name__}" if isinstance(annotation, type) else spelled(annotation)

@@ -6,10 +6,10 @@ import dataclasses
 from typing import Literal
 
 from detzoo.config import ConfigError, config
-from detzoo.data.batch_size import RandomBatchSize
+from detzoo.data.batch_resize import RandomBatchResize
 from detzoo.data.dataset import DetectionDataset
 from detzoo.data.sample import Transform
-from detzoo.data.views import Views
+from detzoo.data.tta import TTA
 from detzoo.detectors.base import Detector, DetectorConfig
 from detzoo.devices import Precision
 from detzoo.errors import DataError
@@ -45,14 +45,14 @@ class DataConfig:
     # Images with a class that is in fewer than this part of them are repeated (LVIS's sampling).
     oversample_threshold: float | None = None
     # What a detector looks at: mirrored and scaled images beside the image itself.
-    views: Views = Views()
+    tta: TTA = TTA()
     # At most so many proposals per image, where they come from a file; None: all.
     train_proposals: int | None = None
     test_proposals: int | None = None
     # Whether training loads masks, and in which form: bitmaps, or polygons kept as such.
     masks: Literal["none", "bitmap", "polygon"] = "none"
     # Scales whole batches to changing sizes in training.
-    batch_size: RandomBatchSize | None = None
+    batch_resize: RandomBatchResize | None = None
     # What is measured, and decides which checkpoint is best; None: what suits the data, COCO's
     # metrics, or those of LVIS where it is annotated like that.
     metric: Metric | None = None
@@ -138,10 +138,10 @@ class Experiment:
         if training and self.model.needs_semantic_maps and data.semantic_dir is None:
             raise DataError(
                 f"{data.source}: comes without semantic maps, and this model learns from them. Add "
-                "--semantic-maps DIR: a folder with a grey PNG of classes for every image, such as "
+                "--semantic-maps DIR: a folder with a gray PNG of classes for every image, such as "
                 "train2017 of COCO's stuffthingmaps."
             )
 
     def build_model(self) -> Detector:
-        """The detector for these classes, freshly initialised."""
+        """The detector for these classes, freshly initialized."""
         return self.model.build(len(self.class_names))

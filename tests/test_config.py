@@ -2,12 +2,23 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from typing import Literal
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
 
 import pytest
 
 from detzoo.config import (
+    Channels,
     ConfigError,
+    Interval,
+    NonEmpty,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Range,
+    ScoreThreshold,
+    UnitFloat,
     check,
     config,
     diff,
@@ -74,9 +85,9 @@ KNOWN: dict[str, type] = {c.__name__: c for c in CLASSES}
 KNOWN |= {type_name(c): c for c in CLASSES}
 
 
-def fails(function: object, *args: object) -> str:
+def fails(function: Callable[..., object], *args: object, **kwargs: object) -> str:
     with pytest.raises(ConfigError) as caught:
-        function(*args)  # type: ignore[operator]
+        function(*args, **kwargs)
     return str(caught.value)
 
 
@@ -130,7 +141,7 @@ def test_saved_form() -> None:
     "model",
     [
         Model(),
-        Model(layers=(), choice=(1, 2), limit=float("inf"), backbone=ResNet(stem=MaxPool())),
+        Model(layers=(), choice=(1, 2), limit=1e30, backbone=ResNet(stem=MaxPool())),
     ],
 )
 def test_round_trip(model: Model) -> None:
@@ -206,6 +217,90 @@ def test_check_finds_a_value_of_the_wrong_type() -> None:
     assert fails(check, Model(rate="fast"), KNOWN) == "rate: 'fast' is not a number"  # type: ignore[arg-type]
 
 
+# ------------------------------------------------------------------------------- ranges of numbers
+
+
+@config
+class Ranges:
+    count: PositiveInt = 1
+    index: NonNegativeInt = 0
+    size: PositiveFloat = 1.0
+    eps: NonNegativeFloat = 0.0
+    fraction: UnitFloat = 0.5
+    channels: Channels = 256
+    largest: Annotated[float, Range(max=3)] = 0.0
+    inner: Annotated[float, Range(0, 1, above=True)] = 0.5
+    score: ScoreThreshold = 0.5
+    plain: float = 0.0
+    optional: PositiveInt | None = None
+    pair: tuple[PositiveInt, float] = (1, 0.0)
+    table: tuple[tuple[UnitFloat, ...], ...] = ()
+    either: PositiveInt | tuple[NonNegativeInt, ...] = 1
+    some: NonEmpty[PositiveInt] = (1,)
+    scales: Interval[PositiveFloat] = (0.5, 2.0)
+
+
+@config
+class MoreRanges(Ranges):
+    """Its own check divides by a field of the parent, which is checked before."""
+
+    divisor: PositiveInt = 1
+
+    def __post_init__(self) -> None:
+        if 1 / self.divisor + 1 / self.count < 1:
+            raise ConfigError("divisor: is too large")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("count", 0, "count: 0 is not at least 1"),
+        ("index", -1, "index: -1 is not at least 0"),
+        ("size", 0.0, "size: 0.0 is not greater than 0"),
+        ("size", float("inf"), "size: inf is not a finite number"),
+        ("size", float("nan"), "size: nan is not greater than 0"),
+        ("eps", -1e-9, "eps: -1e-09 is not at least 0"),
+        ("fraction", 1.5, "fraction: 1.5 is not at least 0 and at most 1"),
+        ("channels", 10**9, "channels: 1000000000 is not at least 1 and at most 65536"),
+        ("largest", 4.0, "largest: 4.0 is not at most 3"),
+        ("inner", 0.0, "inner: 0.0 is not greater than 0 and at most 1"),
+        ("score", 1.0, "score: 1.0 is not at least 0 and less than 1"),
+        ("plain", float("nan"), "plain: nan is not a finite number"),
+        ("plain", float("-inf"), "plain: -inf is not a finite number"),
+        ("optional", 0, "optional: 0 is not at least 1"),
+        ("pair", (0, 0.0), "pair[0]: 0 is not at least 1"),
+        ("pair", (1, float("inf")), "pair[1]: inf is not a finite number"),
+        ("table", ((), (0.0, 2.0)), "table[1][1]: 2.0 is not at least 0 and at most 1"),
+        ("either", 0, "either: 0 is not at least 1"),
+        ("either", (0, -1), "either[1]: -1 is not at least 0"),
+        ("some", (), "some: () does not have at least 1 element"),
+        ("scales", (2.0, 1.0), "scales: (2.0, 1.0) is not in ascending order"),
+        ("scales", (0.0, 1.0), "scales[0]: 0.0 is not greater than 0"),
+        ("some", (1, 0), "some[1]: 0 is not at least 1"),
+    ],
+)
+def test_a_number_out_of_its_range(field: str, value: Any, message: str) -> None:
+    """However the configuration is made, of the class itself or of a subclass."""
+    for cls in (Ranges, MoreRanges):
+        assert fails(lambda cls=cls: cls(**{field: value})) == message
+        assert fails(dataclasses.replace, cls(), **{field: value}) == message
+    known: dict[str, type] = {"R": Ranges, "H": RangesHolder}
+    data = {"type": "H", "held": {"type": "R", field: to_dict(value)}}
+    assert fails(from_dict, data, known) == f"held.{message}"
+    assert fails(override, RangesHolder(), f"held.{field}", value, known) == f"held.{message}"
+
+
+@config
+class RangesHolder:
+    held: Ranges = Ranges()
+
+
+def test_numbers_in_their_range() -> None:
+    Ranges(optional=1, table=((0.0, 1.0),), either=(0,), largest=3.0, inner=1.0, channels=65536)
+    assert MoreRanges(divisor=1).count == 1
+    assert fails(lambda: MoreRanges(divisor=3, count=3)) == "divisor: is too large"
+
+
 # -------------------------------------------------------------------------------------- override
 
 
@@ -232,7 +327,7 @@ def test_check_finds_a_value_of_the_wrong_type() -> None:
         ("rate", "1", Model(rate=1.0)),
         ("rate", "1e-3", Model(rate=0.001)),
         ("rate", " 2 ", Model(rate=2.0)),
-        ("limit", "inf", Model(limit=float("inf"))),
+        ("limit", "1e30", Model(limit=1e30)),
         ("limit", "null", Model()),
         ("scales", "(3,)", Model(scales=(3.0,))),
         ("scales[1]", "3", Model(scales=(1.0, 3.0))),
@@ -283,6 +378,9 @@ def test_element_of_a_tuple_in_a_union() -> None:
         ("scales[0]", "x", "scales[0]: 'x' is not a number"),
         ("layers[0]", '{"type": "ResNet"}', "layers[0]: ResNet is not a Layer"),
         ("rate", "[1", "rate: '[1' is not a number"),
+        ("limit", "inf", "limit: 'inf' is not a number"),
+        ("limit", "1e999", "limit: inf is not a finite number"),
+        ("limit", "1" + 400 * "0", "limit: is too large a number"),
         ("rate", "{[]: 1}", "rate: '{[]: 1}' is not a number"),
         ("sizes", "(1, 2)", "sizes[0]: 1 is not a sequence"),
         (
@@ -359,7 +457,7 @@ def test_leaves_in_order() -> None:
 
 
 def test_every_leaf_can_be_overridden_with_its_own_text() -> None:
-    model = Model(note="it's 3", limit=float("inf"), backbone=ResNet(pretrained="None?"))
+    model = Model(note="it's 3", limit=1e30, backbone=ResNet(pretrained="None?"))
     for path, value in leaves(model):
         text = str(to_dict(value)) if dataclasses.is_dataclass(value) else repr(value)
         assert override(model, path, text, KNOWN) == model, path

@@ -17,7 +17,7 @@ PACKAGE = Path(detzoo.__file__).parent
 
 # Each may import from its own layer and from those above it in this list.
 LAYERS = (
-    ("errors", "files", "config"),
+    ("errors", "files", "renamed", "config"),
     ("ops", "devices", "weights"),
     ("structures",),
     ("layers", "priors", "coders", "assigners", "samplers", "losses", "postprocess"),

@@ -64,7 +64,7 @@ def one_by_one(
             negative = -(1 - p + 1e-12).log() * 0.75 * p.pow(2)
             positive = -(p + 1e-12).log() * 0.25 * (1 - p).pow(2)
             cost = 2 * (positive - negative)[:, target.labels]
-            own, wanted = (_centre_size(x / scale) for x in (own_boxes, target.boxes))
+            own, wanted = (_center_size(x / scale) for x in (own_boxes, target.boxes))
             cost = cost + 5 * torch.cdist(own, wanted, p=1) - 2 * _giou(own_boxes, target.boxes)
             rows, columns = linear_sum_assignment(cost.cpu().numpy())
             index = torch.full((len(own_boxes),), BACKGROUND, device=boxes.device)
@@ -75,7 +75,7 @@ def one_by_one(
     return matched
 
 
-def _centre_size(boxes: Tensor) -> Tensor:
+def _center_size(boxes: Tensor) -> Tensor:
     low, high = boxes[..., :2], boxes[..., 2:]
     return torch.cat([(low + high) / 2, high - low], -1)
 
@@ -130,7 +130,7 @@ def target_by_target(
     middle = priors.boxes[:, None, :2] + stride / 2
     low, high = targets.boxes[:, :2], targets.boxes[:, 2:]
     in_box = ((middle > low) & (middle < high)).all(2)
-    near = ((middle - (low + high) / 2).abs() < assigner.centre_radius * stride).all(2)
+    near = ((middle - (low + high) / 2).abs() < assigner.center_radius * stride).all(2)
     counts = (in_box | near).any(1)
 
     shape = (int(counts.sum()), len(targets), scores.shape[1])

@@ -1,4 +1,4 @@
-"""Assignment of anchors whose shape is not known yet (https://arxiv.org/abs/1901.03278)."""
+"""Assignment of anchors whose shape is predicted (guided anchoring, https://arxiv.org/abs/1901.03278)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 from detzoo.assigners.base import PriorAssigner
 from detzoo.assigners.max_iou import MaxIoUAssigner
-from detzoo.config import config
+from detzoo.config import NonEmpty, PositiveFloat, config
 from detzoo.ops.boxes import pairwise_iou
 from detzoo.priors.anchors import octave_scales
 from detzoo.structures import BACKGROUND, Assignment, Priors, Targets
@@ -15,32 +15,36 @@ from detzoo.structures import BACKGROUND, Assignment, Priors, Targets
 
 @config
 class ApproximateIoUAssigner(PriorAssigner):
-    """Each square prior overlaps a target as much as the best of several shapes around it.
+    """Assigns square priors whose shape is still to be predicted, as if they were anchors.
 
-    The shapes have the centre of the prior; a ``scale`` is relative to its side, a ``ratio`` is
-    height over width. ``matching`` decides by these overlaps.
+    A prior's IoU with a target is the best of the anchors of all scales and ratios at its center.
+
+    Args:
+        matching: Assigns priors to targets by these IoUs.
+        scales: Scales of the anchors, relative to the side of the prior.
+        ratios: Aspect ratios of the anchors, height over width.
     """
 
     matching: MaxIoUAssigner
-    scales: tuple[float, ...] = octave_scales(1.0, 3)
-    ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
+    scales: NonEmpty[PositiveFloat] = octave_scales(1.0, 3)
+    ratios: NonEmpty[PositiveFloat] = (0.5, 1.0, 2.0)
 
     def assign_priors(self, priors: Priors, targets: Targets, allowed: Tensor) -> Assignment:
         if len(targets) == 0:
             index = torch.full((len(priors),), BACKGROUND, device=priors.boxes.device)
             return Assignment(index, torch.zeros_like(priors.boxes[:, 0])).ignoring(~allowed)
-        # A prior left out must not be the best match of a target either.
+        # A prior that is not allowed must not be the best match of a target either.
         overlap = torch.where(allowed, self._overlap(priors.boxes, targets.boxes), 0.0)
         return Assignment(*self.matching.match(overlap)).ignoring(~allowed)
 
     def _overlap(self, squares: Tensor, boxes: Tensor) -> Tensor:
-        """Best IoU of boxes (N, 4) with any shape around each square (P, 4) -> (N, P)."""
-        centre = (squares[:, :2] + squares[:, 2:]) / 2
+        """The best IoU of boxes (N, 4) with any anchor at each square (P, 4) -> (N, P)."""
+        center = (squares[:, :2] + squares[:, 2:]) / 2
         side = squares[:, 2:] - squares[:, :2]
         best = squares.new_zeros((len(boxes), len(squares)))
         for ratio in self.ratios:
             for scale in self.scales:
                 half = side * scale * side.new_tensor([ratio**-0.5, ratio**0.5]) / 2
-                shape = torch.cat([centre - half, centre + half], 1)
+                shape = torch.cat([center - half, center + half], 1)
                 best = torch.maximum(best, pairwise_iou(boxes, shape))
         return best

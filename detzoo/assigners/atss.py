@@ -6,39 +6,36 @@ import torch
 from torch import Tensor
 
 from detzoo.assigners.base import PriorAssigner, nothing_to_find
-from detzoo.config import ConfigError, config
-from detzoo.ops.boxes import box_centres, inner_distances, pairwise_iou
+from detzoo.config import PositiveInt, config
+from detzoo.ops.boxes import box_centers, inner_distances, pairwise_iou
 from detzoo.structures import BACKGROUND, Assignment, Priors, Targets
 
 
 @config
 class ATSSAssigner(PriorAssigner):
-    """Each target finds its own IoU threshold among the priors next to its centre.
+    """Assigns priors near a target's center, with an IoU threshold adapted to each target.
 
-    Those are the nearest ``candidates_per_level``. A target takes the candidates whose IoU is at
-    least the mean of all plus their standard deviation, if their centre lies inside it; a prior
-    that several targets take goes to the one it overlaps most.
+    The threshold is the mean plus the standard deviation of the candidates' IoUs. Positives must
+    reach it and have their center inside the target; a prior that is positive for several targets
+    goes to the one it overlaps most.
+
+    Args:
+        candidates_per_level: How many of the priors nearest to the center are candidates.
     """
 
-    candidates_per_level: int = 9
-
-    def __post_init__(self) -> None:
-        if self.candidates_per_level < 1:
-            raise ConfigError(
-                f"candidates_per_level: {self.candidates_per_level} is not at least 1"
-            )
+    candidates_per_level: PositiveInt = 9
 
     def assign_priors(self, priors: Priors, targets: Targets, allowed: Tensor) -> Assignment:
         if len(targets) == 0:
             return nothing_to_find(allowed)
         iou = pairwise_iou(priors.boxes, targets.boxes)  # (P, N)
-        centres = box_centres(priors.boxes)[:, None]
-        distance = (centres - box_centres(targets.boxes)).square().sum(-1).sqrt()
+        centers = box_centers(priors.boxes)[:, None]
+        distance = (centers - box_centers(targets.boxes)).square().sum(-1).sqrt()
         distance = distance.masked_fill(~allowed[:, None], torch.inf)
-        inside = inner_distances(centres, targets.boxes).amin(-1) > 0.01
+        inside = inner_distances(centers, targets.boxes).amin(-1) > 0.01
 
         candidate = self._nearest(distance, priors.level_sizes)  # (K, N) indices
-        # Of a level with fewer priors in the image than wanted, some are not real.
+        # On levels with fewer allowed priors than candidates, some candidates are not real.
         real = distance.gather(0, candidate) < torch.inf
         candidate_iou = iou.gather(0, candidate)
         threshold = _mean_plus_deviation(candidate_iou, real)
@@ -52,7 +49,7 @@ class ATSSAssigner(PriorAssigner):
         return Assignment(index, best.clamp(min=0)).ignoring(~allowed)
 
     def _nearest(self, distance: Tensor, level_sizes: tuple[int, ...]) -> Tensor:
-        """Distances (P, N) -> indices (K, N) of the candidates of all levels."""
+        """Candidates of all levels by distance (P, N) -> indices (K, N)."""
         candidates, start = [], 0
         for level in distance.split(level_sizes):
             count = min(self.candidates_per_level, len(level))
@@ -62,7 +59,7 @@ class ATSSAssigner(PriorAssigner):
 
 
 def _mean_plus_deviation(values: Tensor, real: Tensor) -> Tensor:
-    """Over the ``real`` (K, N) entries of each column of ``values`` (K, N) -> (N,)."""
+    """Mean plus standard deviation of the ``real`` (K, N) values (K, N) of each column -> (N,)."""
     count = real.sum(0)
     mean = (values * real).sum(0) / count.clamp(min=1)
     variance = ((values - mean).square() * real).sum(0) / (count - 1).clamp(min=1)

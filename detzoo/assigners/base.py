@@ -1,4 +1,4 @@
-"""What every assigner of priors or proposals to targets is."""
+"""Base classes of assigners, which decide what priors and proposals are trained on."""
 
 from __future__ import annotations
 
@@ -13,28 +13,32 @@ from detzoo.structures import BACKGROUND, Assignment, Priors, Targets
 
 @config
 class PriorAssigner(ABC):
-    """Decides which target each prior of a dense head is trained on."""
+    """Assigns targets to the priors of a dense head."""
 
     @abstractmethod
     def assign_priors(self, priors: Priors, targets: Targets, allowed: Tensor) -> Assignment:
-        """Targets of the priors, in the same pixels; those not ``allowed`` (P,) are ignored."""
+        """Assigns a target, background or nothing to each prior.
+
+        Priors that are not ``allowed`` (P,) are ignored. All boxes are in input pixels.
+        """
 
 
 @config
 class Assigner(PriorAssigner):
-    """Decides which target each box is trained on: priors, but proposals as well."""
+    """Assigns targets to boxes of any kind: priors or proposals."""
 
     @abstractmethod
     def assign(self, boxes: Tensor, targets: Targets) -> Assignment:
-        """Targets of boxes (P, 4) xyxy, in the same pixels as ``targets``."""
+        """Assigns targets to boxes (P, 4) xyxy, in the pixels of ``targets``."""
 
     def assign_priors(self, priors: Priors, targets: Targets, allowed: Tensor) -> Assignment:
-        # Priors left out must not be the best match of a target either: move them off the image.
+        # Priors that are not allowed must not be the best match of a target either: move them off
+        # the image.
         boxes = torch.where(allowed[:, None], priors.boxes, -1.0)
         return self.assign(boxes, targets).ignoring(~allowed)
 
 
 def nothing_to_find(allowed: Tensor) -> Assignment:
-    """All background, but for what is not ``allowed`` (P,)."""
+    """The assignment without targets: all background, or ignored if not ``allowed`` (P,)."""
     index = torch.full(allowed.shape, BACKGROUND, device=allowed.device)
     return Assignment(index, torch.zeros(allowed.shape, device=allowed.device)).ignoring(~allowed)

@@ -1,4 +1,4 @@
-"""Assignment of anchors in the middle of targets (FSAF, https://arxiv.org/abs/1903.00621)."""
+"""Assignment by the central region of targets (FSAF, https://arxiv.org/abs/1903.00621)."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from detzoo.assigners.base import nothing_to_find
-from detzoo.config import ConfigError, config
-from detzoo.ops.boxes import box_area, box_centres, inner_distances, pairwise_coverage
+from detzoo.config import PositiveUnitFloat, UnitFloat, config
+from detzoo.ops.boxes import box_area, box_centers, inner_distances, pairwise_iof
 from detzoo.structures import BACKGROUND, Assignment, Priors, Targets
 
 
 @dataclass(frozen=True)
 class RegionAssignment:
-    """Which target each prior is trained on, and the classes it is not asked about (P, C)."""
+    """The target of each prior, and the classes whose loss is left out there: ``spared`` (P, C)."""
 
     assignment: Assignment
     spared: Tensor
@@ -23,38 +23,37 @@ class RegionAssignment:
 
 @config
 class CenterRegionAssigner:
-    """A prior takes the smallest target whose middle it covers.
+    """Assigns to each prior the smallest target whose central region it overlaps.
 
-    That is the target's box scaled by ``positive_scale``: it must fill more than ``min_coverage``
-    of the prior, whose centre must lie in the target. Priors that cover the box scaled by
-    ``ignored_scale`` without being the target's are not asked about its class; one that should then
-    learn the same class from another target becomes background instead.
+    A region is the target's box, scaled around its center. Priors in the ignored region of a
+    target, but not assigned to it, get no loss for its class; if they are assigned to another
+    target of the same class, they become background.
+
+    Args:
+        positive_scale: Side of the region for positives, relative to the target's.
+        ignored_scale: Side of the region in which the class gets no loss, relative to the target's.
+        min_iof: Fraction of the prior that a region must cover.
     """
 
-    positive_scale: float = 0.2
-    ignored_scale: float = 0.2
-    min_coverage: float = 0.01
-
-    def __post_init__(self) -> None:
-        for name in ("positive_scale", "ignored_scale"):
-            if not 0 < getattr(self, name) <= 1:
-                raise ConfigError(f"{name}: {getattr(self, name)} is not above 0 and at most 1")
+    positive_scale: PositiveUnitFloat = 0.2
+    ignored_scale: PositiveUnitFloat = 0.2
+    min_iof: UnitFloat = 0.01
 
     def assign_regions(
         self, priors: Priors, targets: Targets, allowed: Tensor, num_classes: int
     ) -> RegionAssignment:
-        """Those not ``allowed`` (P,) are ignored."""
+        """Assigns targets to priors; those that are not ``allowed`` (P,) are ignored."""
         if len(targets) == 0:
             spared = torch.zeros(
                 (len(priors), num_classes), dtype=torch.bool, device=allowed.device
             )
             return RegionAssignment(nothing_to_find(allowed), spared)
-        centres = box_centres(priors.boxes)[:, None]
-        inside = (inner_distances(centres, targets.boxes) > 0).all(-1)  # (P, N)
+        centers = box_centers(priors.boxes)[:, None]
+        inside = (inner_distances(centers, targets.boxes) > 0).all(-1)  # (P, N)
         positive = inside & self._covers(priors.boxes, targets.boxes, self.positive_scale)
         spared_by = self._covers(priors.boxes, targets.boxes, self.ignored_scale) | positive
 
-        # Where areas are equal, the later target counts as the smaller one.
+        # Of equal areas, that of the later target counts as smaller.
         size_rank = box_area(targets.boxes).argsort(descending=True, stable=True).argsort()
         rank, index = torch.where(positive, size_rank, -1).max(1)
         index = torch.where(rank >= 0, index, BACKGROUND)
@@ -71,7 +70,7 @@ class CenterRegionAssigner:
         return RegionAssignment(assignment.ignoring(~allowed), spared)
 
     def _covers(self, priors: Tensor, targets: Tensor, scale: float) -> Tensor:
-        """Whether priors (P, 4) cover the middle of targets (N, 4) -> (P, N)."""
-        centre, half = box_centres(targets), (targets[:, 2:] - targets[:, :2]) * (scale / 2)
-        middle = torch.cat([centre - half, centre + half], 1)
-        return pairwise_coverage(priors, middle) > self.min_coverage
+        """Whether priors (P, 4) overlap the central region of targets (N, 4) -> (P, N)."""
+        center, half = box_centers(targets), (targets[:, 2:] - targets[:, :2]) * (scale / 2)
+        region = torch.cat([center - half, center + half], 1)
+        return pairwise_iof(priors, region) > self.min_iof

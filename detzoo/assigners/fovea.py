@@ -1,4 +1,4 @@
-"""Assignment of points near the middle of targets (FoveaBox, https://arxiv.org/abs/1904.03797)."""
+"""Assignment of points near the center of targets (FoveaBox, https://arxiv.org/abs/1904.03797)."""
 
 from __future__ import annotations
 
@@ -6,34 +6,29 @@ import torch
 from torch import Tensor
 
 from detzoo.assigners.base import PriorAssigner, nothing_to_find
-from detzoo.config import ConfigError, config
-from detzoo.ops.boxes import box_area, box_centres
+from detzoo.config import Interval, NonEmpty, NonNegativeFloat, PositiveUnitFloat, config
+from detzoo.ops.boxes import box_area, box_centers
 from detzoo.ops.constants import constant
 from detzoo.structures import BACKGROUND, Assignment, Priors, Targets
 
 
 @config
 class FoveaAssigner(PriorAssigner):
-    """A point takes the smallest target of its level in whose fovea it lies.
+    """Assigns to each point the smallest target of its level whose fovea it lies in.
 
-    The fovea is the target's box scaled by ``sigma``. Level k finds targets whose area is that of a
-    square with a side within ``size_ranges[k]``.
+    Args:
+        size_ranges: Smallest and largest square root of a target's area, for each level.
+        sigma: Side of the fovea, the central region of a target, relative to the target's.
     """
 
-    size_ranges: tuple[tuple[float, float], ...] = (
+    size_ranges: NonEmpty[Interval[NonNegativeFloat]] = (
         (1.0, 64.0),
         (32.0, 128.0),
         (64.0, 256.0),
         (128.0, 512.0),
         (256.0, 2048.0),
     )
-    sigma: float = 0.4
-
-    def __post_init__(self) -> None:
-        if any(low > high for low, high in self.size_ranges):
-            raise ConfigError(f"size_ranges: {self.size_ranges} has a range that ends before it")
-        if not 0 < self.sigma <= 1:
-            raise ConfigError(f"sigma: {self.sigma} is not above 0 and at most 1")
+    sigma: PositiveUnitFloat = 0.4
 
     def assign_priors(self, priors: Priors, targets: Targets, allowed: Tensor) -> Assignment:
         if len(targets) == 0:
@@ -42,22 +37,25 @@ class FoveaAssigner(PriorAssigner):
         ranges = constant(self.size_ranges, size.device)
         of_level = (size >= ranges[:, :1]) & (size <= ranges[:, 1:])  # (L, N)
         candidate = of_level[priors.level] & self._in_fovea(priors, targets.boxes)
-        # Where sizes are equal, the later target has it.
+        # Of equal sizes, that of the later target counts as smaller.
         rank = size.argsort(descending=True, stable=True).argsort()
         best, index = torch.where(candidate, rank, -1).max(1)
         index = torch.where(best >= 0, index, BACKGROUND)
         return Assignment(index, torch.zeros_like(priors.stride)).ignoring(~allowed)
 
     def _in_fovea(self, priors: Priors, boxes: Tensor) -> Tensor:
-        """(P, N), in whole cells: a fovea beyond the last cell is in the last cell."""
+        """Whether points lie in the foveas of boxes (N, 4) -> (P, N), in whole cells.
+
+        A fovea beyond the last cell is moved into it.
+        """
         stride = priors.stride[:, None, None]
-        cell = (box_centres(priors.boxes)[:, None] / stride).floor()  # (P, 1, 2) column, row
+        cell = (box_centers(priors.boxes)[:, None] / stride).floor()  # (P, 1, 2) column, row
         last_cells = tuple((width - 1.0, height - 1.0) for height, width in priors.grids)
         last = constant(last_cells, cell.device)[priors.level][:, None]
-        centre, half = box_centres(boxes), (boxes[:, 2:] - boxes[:, :2]) * (self.sigma / 2)
+        center, half = box_centers(boxes), (boxes[:, 2:] - boxes[:, :2]) * (self.sigma / 2)
         # The middle of cell c lies at c + 0.5 strides.
-        first_cell = ((centre - half) / stride - 0.5).ceil()
-        last_cell = ((centre + half) / stride - 0.5).floor()
+        first_cell = ((center - half) / stride - 0.5).ceil()
+        last_cell = ((center + half) / stride - 0.5).floor()
         first_cell = torch.minimum(first_cell.clamp(min=0), last)
         last_cell = torch.minimum(last_cell.clamp(min=0), last)
         return ((cell >= first_cell) & (cell <= last_cell)).all(-1)

@@ -1,4 +1,4 @@
-"""One prediction for each object, at the least total cost (https://arxiv.org/abs/2005.12872)."""
+"""Bipartite matching of queries and targets at the lowest total cost (DETR, https://arxiv.org/abs/2005.12872)."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from detzoo.config import config
+from detzoo.config import NonNegativeFloat, PositiveFloat, UnitFloat, config
 from detzoo.losses.boxes import GIoULoss
 from detzoo.structures import BACKGROUND, ImageInfo, Targets
 
-# Stands for a cost that is not a number: a diverged step shall report its loss, not fail here.
+# Replaces costs that are not finite: a diverged step should report its loss, not fail here.
 UNKNOWN_COST = 1e8
 
 
@@ -38,7 +38,7 @@ class TargetTable:
     @classmethod
     def of(cls, targets: Sequence[Targets], infos: Sequence[ImageInfo]) -> TargetTable:
         device = targets[0].boxes.device
-        # A row that is nobody's, so that there is always one to look at.
+        # One row of padding, so that there always is one.
         boxes = [torch.cat([t.boxes, t.boxes.new_zeros((1, 4))]) for t in targets]
         labels = [torch.cat([t.labels, t.labels.new_zeros(1)]) for t in targets]
         return cls(
@@ -49,35 +49,39 @@ class TargetTable:
         )
 
     def class_agnostic(self) -> TargetTable:
-        """The same objects, all of class 0."""
+        """The same targets, all of class 0."""
         return replace(self, labels=torch.zeros_like(self.labels))
 
     def rows(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Labels (S, B, Q) and boxes (S, B, Q, 4) of the targets ``index`` (S, B, Q)."""
+        """Labels (S, B, Q) and boxes (S, B, Q, 4) of the targets at ``index`` (S, B, Q)."""
         image = torch.arange(len(self.counts), device=index.device)[:, None]
         return self.labels[image, index], self.boxes[image, index]
 
 
 def image_scale(infos: Sequence[ImageInfo], device: torch.device) -> Tensor:
-    """(B, 1, 4) width, height, width, height of each image."""
+    """Width, height, width, height of each image: (B, 1, 4)."""
     sides = [(info.size[1], info.size[0]) * 2 for info in infos]
     return torch.tensor(sides, dtype=torch.float32).to(device, non_blocking=True)[:, None]
 
 
 @config
 class ClassCost(ABC):
-    """What it costs that a query rates an object's class low."""
+    """The cost of matching a query with a target because of the class it predicts.
 
-    weight: float = 1.0
+    Args:
+        weight: Factor of the cost.
+    """
+
+    weight: NonNegativeFloat = 1.0
 
     @abstractmethod
     def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Logits (S, B, Q, K), labels (B, N) -> (S, B, Q, N)."""
+        """Costs (S, B, Q, N) of logits (S, B, Q, K) for labels (B, N)."""
 
 
 @config
 class ProbabilityCost(ClassCost):
-    """Falls with the class's probability under softmax."""
+    """The negative softmax probability of the class."""
 
     def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
         return -self.weight * _columns(logits.softmax(-1), labels)
@@ -85,11 +89,17 @@ class ProbabilityCost(ClassCost):
 
 @config
 class FocalCost(ClassCost):
-    """The focal loss of the class, less what it would be for background."""
+    """The focal loss of the class as positive minus that as negative.
 
-    alpha: float = 0.25
-    gamma: float = 2.0
-    eps: float = 1e-12
+    Args:
+        alpha: Weight of positives; negatives have 1 - alpha.
+        gamma: How strongly well classified examples are down-weighted.
+        eps: Added to probabilities before their logarithm is taken.
+    """
+
+    alpha: UnitFloat = 0.25
+    gamma: NonNegativeFloat = 2.0
+    eps: PositiveFloat = 1e-12
 
     def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
         p = _columns(logits, labels).sigmoid()
@@ -100,19 +110,25 @@ class FocalCost(ClassCost):
 
 @config
 class HungarianAssigner:
-    """Matches each object with the one query that makes the total cost least.
+    """Matches each target with one query so that the sum of the costs is lowest.
 
-    The cost is that of the class, the L1 distance of the boxes in parts of the image, in the form
-    that ``box_form`` says, and their generalised IoU.
+    The cost of a pair is that of the class, plus the L1 distance of the boxes in normalized
+    coordinates, plus their GIoU loss.
+
+    Args:
+        class_cost: Cost of the predicted class.
+        box_weight: Weight of the L1 distance.
+        box_form: Coordinates of the L1 distance: x1, y1, x2, y2, or center, width and height.
+        giou_weight: Weight of the GIoU loss.
     """
 
     class_cost: ClassCost
-    box_weight: float = 5.0
-    box_form: Literal["corners", "centre_size"] = "centre_size"
-    giou_weight: float = 2.0
+    box_weight: NonNegativeFloat = 5.0
+    box_form: Literal["corners", "center_size"] = "center_size"
+    giou_weight: NonNegativeFloat = 2.0
 
     def relative(self, boxes: Tensor, scale: Tensor) -> Tensor:
-        """Boxes (..., 4) xyxy in pixels -> in parts of their image, in ``box_form``."""
+        """Boxes (..., 4) xyxy in pixels -> normalized coordinates, in ``box_form``."""
         corners = boxes / scale
         if self.box_form == "corners":
             return corners
@@ -121,9 +137,9 @@ class HungarianAssigner:
 
     @torch.no_grad()
     def cost(self, logits: Tensor, boxes: Tensor, table: TargetTable) -> Tensor:
-        """What it costs to match each query with each target of its image -> (S, B, Q, N).
+        """The cost of matching each query with each target of its image: (S, B, Q, N).
 
-        ``logits`` (S, B, Q, K) and ``boxes`` (S, B, Q, 4) xyxy in input pixels are what S stages
+        ``logits`` (S, B, Q, K) and ``boxes`` (S, B, Q, 4), xyxy in input pixels, are what S stages
         predict for Q queries in B images.
         """
         total = self.class_cost(logits.float(), table.labels)
@@ -136,10 +152,10 @@ class HungarianAssigner:
 
 
 def solve(costs: Sequence[Tensor], counts: Sequence[int]) -> list[Tensor]:
-    """The matching of least cost -> for each of ``costs`` (S, B, Q, N) targets' indices (S, B, Q).
+    """Finds the matchings of lowest cost: costs (S, B, Q, N) -> target indices (S, B, Q), each.
 
-    Queries without a target have ``BACKGROUND``. Of image b the first ``counts[b]`` targets are
-    real. All costs go to the host in one transfer, and all indices back in one.
+    Queries without a target get ``BACKGROUND``. In image b, the first ``counts[b]`` targets are
+    real. All costs are copied to the host in one transfer, and all indices back in one.
     """
     device = costs[0].device
     joined = torch.cat([cost.flatten() for cost in costs])
@@ -161,6 +177,6 @@ def solve(costs: Sequence[Tensor], counts: Sequence[int]) -> list[Tensor]:
 
 
 def _columns(values: Tensor, labels: Tensor) -> Tensor:
-    """The values (S, B, Q, K) of the classes ``labels`` (B, N) -> (S, B, Q, N)."""
+    """Picks the classes ``labels`` (B, N) from values (S, B, Q, K) -> (S, B, Q, N)."""
     shape = (*values.shape[:3], labels.shape[1])
     return values.gather(-1, labels[:, None].expand(shape))

@@ -6,28 +6,30 @@ import torch
 from torch import Tensor
 
 from detzoo.assigners.base import Assigner
-from detzoo.config import ConfigError, config
-from detzoo.ops.boxes import pairwise_coverage, pairwise_iou
+from detzoo.config import ConfigError, UnitFloat, config
+from detzoo.ops.boxes import pairwise_iof, pairwise_iou
 from detzoo.structures import BACKGROUND, IGNORED, Assignment, Targets
 
 
 @config
 class MaxIoUAssigner(Assigner):
-    """Each box takes the target it overlaps most.
+    """Assigns to each box the target it overlaps most.
 
-    From ``positive_iou`` on it is trained on that target, below ``negative_iou`` it is background,
-    between them it is ignored. With ``match_low_quality`` every target also takes the boxes that
-    overlap it most, if by ``min_positive_iou`` at least, even from better targets: of several that
-    overlap it equally the first one, or with ``match_ties`` all of them. Boxes covered by an
-    ignored region by more than ``ignored_coverage`` are ignored.
+    Args:
+        positive_iou: IoU from which a box is positive.
+        negative_iou: IoU below which a box is background; boxes in between are ignored.
+        min_positive_iou: IoU from which ``match_low_quality`` applies.
+        match_low_quality: Whether the best box of a target is positive for it in any case.
+        match_ties: Whether this holds for all boxes that share the best IoU, not just the first.
+        ignored_iof: Boxes are ignored if an ignored region covers more of them; None: off.
     """
 
-    positive_iou: float = 0.5
-    negative_iou: float = 0.5
-    min_positive_iou: float = 0.0
+    positive_iou: UnitFloat = 0.5
+    negative_iou: UnitFloat = 0.5
+    min_positive_iou: UnitFloat = 0.0
     match_low_quality: bool = True
     match_ties: bool = True
-    ignored_coverage: float | None = None
+    ignored_iof: UnitFloat | None = None
 
     def __post_init__(self) -> None:
         if self.negative_iou > self.positive_iou:
@@ -41,13 +43,13 @@ class MaxIoUAssigner(Assigner):
             iou = boxes.new_zeros(len(boxes))
         else:
             index, iou = self.match(pairwise_iou(targets.boxes, boxes))
-        if self.ignored_coverage is not None and len(targets.ignored_boxes):
-            covered = pairwise_coverage(boxes, targets.ignored_boxes).amax(1)
-            index = index.masked_fill(covered > self.ignored_coverage, IGNORED)
+        if self.ignored_iof is not None and len(targets.ignored_boxes):
+            covered = pairwise_iof(boxes, targets.ignored_boxes).amax(1)
+            index = index.masked_fill(covered > self.ignored_iof, IGNORED)
         return Assignment(index, iou)
 
     def match(self, overlap: Tensor) -> tuple[Tensor, Tensor]:
-        """IoU of N > 0 targets with P boxes (N, P) -> target index (P,) and best IoU (P,)."""
+        """Matches by IoU (N, P) of N > 0 targets with P boxes -> target index (P,), best IoU (P,)."""
         iou, index = overlap.max(0)
         index = torch.where(
             iou >= self.positive_iou,
@@ -60,7 +62,7 @@ class MaxIoUAssigner(Assigner):
             is_best = (overlap == best) & (best >= self.min_positive_iou) & (best > 0)
             if not self.match_ties:
                 is_best &= is_best.cumsum(1) == 1
-            # Where several targets claim a box, the last one has it.
+            # A box that several targets claim goes to the last of them.
             number = torch.arange(len(overlap), device=overlap.device)[:, None]
             claimed = torch.where(is_best, number, BACKGROUND).amax(0)
             index = torch.where(claimed >= 0, claimed, index)

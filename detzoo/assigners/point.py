@@ -1,4 +1,4 @@
-"""Assignment of points by the size of targets (RepPoints, https://arxiv.org/abs/1904.11490)."""
+"""Assignment of the points nearest to each target (RepPoints, https://arxiv.org/abs/1904.11490)."""
 
 from __future__ import annotations
 
@@ -6,26 +6,25 @@ import torch
 from torch import Tensor
 
 from detzoo.assigners.base import PriorAssigner, nothing_to_find
-from detzoo.config import ConfigError, config
-from detzoo.ops.boxes import box_centres
+from detzoo.config import PositiveFloat, PositiveInt, config
+from detzoo.ops.boxes import box_centers
 from detzoo.structures import BACKGROUND, Assignment, Priors, Targets
 
 
 @config
 class PointAssigner(PriorAssigner):
-    """Each target takes the ``num_points`` points of its level that are nearest to its centre.
+    """Assigns to each target the nearest points of the level that suits its size.
 
-    That level's stride is about the ``scale``-th part of the target's size, the geometric mean of
-    its sides. Distances are in units of the target's width and height; a point that several
-    targets take goes to the nearest.
+    Distances are relative to the target's width and height. A point that several targets claim goes
+    to the nearest.
+
+    Args:
+        scale: Size of a target, the geometric mean of its sides, relative to its level's stride.
+        num_points: How many points each target gets.
     """
 
-    scale: float = 4.0
-    num_points: int = 1
-
-    def __post_init__(self) -> None:
-        if self.num_points < 1:
-            raise ConfigError(f"num_points: {self.num_points} is not at least 1")
+    scale: PositiveFloat = 4.0
+    num_points: PositiveInt = 1
 
     def assign_priors(self, priors: Priors, targets: Targets, allowed: Tensor) -> Assignment:
         if len(targets) == 0:
@@ -34,7 +33,7 @@ class PointAssigner(PriorAssigner):
         point_level = priors.stride.log2().int()
         level = ((size / self.scale).log2().sum(1) / 2).int()
         level = level.clamp(point_level.amin(), point_level.amax())
-        shift = box_centres(priors.boxes)[:, None] - box_centres(targets.boxes)
+        shift = box_centers(priors.boxes)[:, None] - box_centers(targets.boxes)
         distance = (shift / size).norm(dim=-1)  # (P, N)
         reachable = (point_level[:, None] == level) & allowed[:, None]
         distance = distance.masked_fill(~reachable, torch.inf)

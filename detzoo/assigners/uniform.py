@@ -1,4 +1,4 @@
-"""Equally many priors for every target (YOLOF, https://arxiv.org/abs/2103.09460)."""
+"""Assignment of equally many priors to every target (YOLOF, https://arxiv.org/abs/2103.09460)."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import torch
 from torch import Tensor
 
 from detzoo.assigners.base import nothing_to_find
-from detzoo.config import ConfigError, config
-from detzoo.ops.boxes import box_centres, pairwise_iou
+from detzoo.config import PositiveInt, UnitFloat, config
+from detzoo.ops.boxes import box_centers, pairwise_iou
 from detzoo.structures import IGNORED, Assignment, Targets
 
 
 @dataclass(frozen=True)
 class MatchedPairs:
-    """M pairs of a ``prior`` (M,) and the ``target`` (M,) that learns from it, by index.
+    """M pairs of a ``prior`` (M,) and the ``target`` (M,) that its box is trained on, as indices.
 
-    ``counts`` (M,) is whether the pair does. A prior can be in several pairs; ``assignment`` is
-    what its classes are trained on.
+    Pairs for which ``counts`` (M,) is false get no loss. A prior can be in several pairs; its
+    classification is trained on ``assignment``.
     """
 
     assignment: Assignment
@@ -29,25 +29,27 @@ class MatchedPairs:
 
 @config
 class UniformAssigner:
-    """Each target takes its nearest priors, and the priors whose predicted boxes are nearest.
+    """Assigns to each target its nearest priors and the priors whose predicted boxes are nearest.
 
-    Both are ``matches``, by the sum of the differences in centre and size. Pairs whose prior
-    overlaps the target by less than ``min_iou`` do not count, and the prior is ignored. So are
-    other priors whose prediction overlaps a target by more than ``ignored_iou``.
+    Distances are the L1 distances of center and size, in pixels.
+
+    Args:
+        matches: How many priors each target gets of either kind.
+        min_iou: Assigned priors that overlap the target less are ignored.
+        ignored_iou: Other priors whose predicted box overlaps a target more are ignored.
     """
 
-    matches: int = 4
-    min_iou: float = 0.15
-    ignored_iou: float = 0.7
-
-    def __post_init__(self) -> None:
-        if self.matches < 1:
-            raise ConfigError(f"matches: {self.matches} is not at least 1")
+    matches: PositiveInt = 4
+    min_iou: UnitFloat = 0.15
+    ignored_iou: UnitFloat = 0.7
 
     def assign_pairs(
         self, priors: Tensor, predicted: Tensor, targets: Targets, allowed: Tensor
     ) -> MatchedPairs:
-        """Priors (P, 4) with the boxes predicted for them (P, 4); without those not ``allowed``."""
+        """Pairs targets with priors (P, 4), whose predicted boxes are (P, 4).
+
+        Priors that are not ``allowed`` (P,) are ignored.
+        """
         num_targets = len(targets)
         if num_targets == 0:
             nothing = nothing_to_find(allowed)
@@ -67,7 +69,7 @@ class UniformAssigner:
 
         taken = pairwise_iou(predicted, targets.boxes).amax(1) > self.ignored_iou
         index = nothing_to_find(allowed).ignoring(taken).target_index
-        # Of the pairs with the same prior the last one decides.
+        # Of several pairs with the same prior, the last one decides.
         place = torch.arange(len(prior), device=prior.device)
         last = torch.full_like(index, -1).scatter_reduce(0, prior, place, "amax")
         decided = torch.where(counts, target, IGNORED)[last.clamp(min=0)]
@@ -77,6 +79,6 @@ class UniformAssigner:
 
 
 def _difference(a: Tensor, b: Tensor) -> Tensor:
-    """Sum of the differences of boxes (P, 4) and (N, 4) in x, y, width and height -> (P, N)."""
-    a, b = (torch.cat([box_centres(x), x[:, 2:] - x[:, :2]], 1) for x in (a, b))
+    """L1 distances of boxes (P, 4) and (N, 4) as center, width and height -> (P, N)."""
+    a, b = (torch.cat([box_centers(x), x[:, 2:] - x[:, :2]], 1) for x in (a, b))
     return (a[:, None] - b).abs().sum(-1)

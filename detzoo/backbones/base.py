@@ -1,4 +1,4 @@
-"""What every backbone is."""
+"""The interface of every backbone."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ from detzoo.config import config
 
 @config
 class BackboneConfig(ABC):
-    """A feature extractor. ``pretrained`` names the weights it starts from: ``pretrained.py``.
+    """A feature extractor.
 
-    In the name, ``{architecture}`` stands for the backbone's own, so that weights follow its depth.
+    Args:
+        pretrained: Name or file of the weights to start from; see ``backbones/pretrained.py``.
+            ``{architecture}`` in it stands for the backbone's own, so that the weights follow its
+            depth.
     """
 
     pretrained: str | None = None
@@ -23,33 +26,33 @@ class BackboneConfig(ABC):
     @property
     @abstractmethod
     def architecture(self) -> str:
-        """What published weights call this backbone, such as ``resnet50``."""
+        """The name of this backbone in published weights, such as ``resnet50``."""
 
     @property
     def pretrained_name(self) -> str | None:
-        """``pretrained`` with the architecture filled in."""
+        """``pretrained`` with ``{architecture}`` filled in."""
         if self.pretrained is None:
             return None
         return self.pretrained.replace("{architecture}", self.architecture)
 
     @abstractmethod
     def build(self) -> Backbone:
-        """The module, with freshly initialised parameters."""
+        """Builds the module, with freshly initialized parameters."""
 
     @abstractmethod
     def from_scratch(self) -> BackboneConfig:
-        """The same backbone for training without pretrained weights: nothing frozen."""
+        """Returns the same backbone for training without pretrained weights: nothing is frozen."""
 
 
 class Backbone(nn.Module, ABC):
-    """Maps pixels (B, 3, H, W) to feature maps, fine to coarse."""
+    """Turns pixels (B, 3, H, W) into feature maps, fine to coarse."""
 
     out_channels: tuple[int, ...]
     out_strides: tuple[int, ...]  # pixels per cell
 
     @abstractmethod
     def frozen_modules(self) -> list[nn.Module]:
-        """The modules that training leaves as they are, statistics included."""
+        """The modules that training leaves unchanged, statistics included."""
 
     def train(self, mode: bool = True) -> Self:
         super().train(mode)
@@ -58,7 +61,8 @@ class Backbone(nn.Module, ABC):
         return self
 
     def own_weights(self, name: str) -> Mapping[str, Tensor] | None:
-        """The weights called ``name`` where the backbone finds them itself, else None."""
+        """The weights called ``name`` if the backbone itself knows where to find them, else
+        None."""
         return None
 
     @abstractmethod

@@ -15,7 +15,7 @@ from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.csp import YOLOX_NORM, CSPLayer, spatial_conv
 from detzoo.layers.norm import Norm
 
-# Per stage at full size: channels, blocks.
+# Channels and blocks of each stage at full size.
 STAGES = ((128, 3), (256, 9), (512, 9), (1024, 3))
 STEM_CHANNELS = 64
 POOL_SIZES = (5, 9, 13)
@@ -23,9 +23,13 @@ POOL_SIZES = (5, 9, 13)
 
 @config
 class CSPDarknetConfig(BackboneConfig):
-    """CSPDarknet with strides 8, 16 and 32. The factors scale blocks per stage and channels.
+    """CSPDarknet; returns maps of stride 8, 16 and 32.
 
-    ``depthwise`` makes its 3x3 convolutions depthwise separable.
+    Args:
+        depth_factor: Factor on the number of blocks per stage.
+        width_factor: Factor on the channels.
+        depthwise: Make the 3x3 convolutions depthwise separable.
+        norm: Norm after each convolution.
     """
 
     depth_factor: float = 1.0
@@ -34,9 +38,8 @@ class CSPDarknetConfig(BackboneConfig):
     norm: Norm = YOLOX_NORM
 
     def __post_init__(self) -> None:
-        # The narrowest layer is half of the first stage, in a block.
         if int(STEM_CHANNELS * self.width_factor) < 1:
-            raise ConfigError(f"width_factor: {self.width_factor} leaves no channel in the stem")
+            raise ConfigError(f"width_factor: {self.width_factor} leaves no channels in the stem")
 
     @property
     def architecture(self) -> str:
@@ -81,7 +84,7 @@ class CSPDarknet(Backbone):
         self.out_strides = (8, 16, 32)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                module.reset_parameters()  # trained from scratch with torch's own initialisation
+                module.reset_parameters()  # trained from scratch with PyTorch's initialization
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         x = self.get_submodule("stage1")(self.stem(x))
@@ -96,7 +99,8 @@ class CSPDarknet(Backbone):
 
 
 class Focus(nn.Module):
-    """Each square of four pixels becomes one cell of twelve channels; then a convolution."""
+    """Space to depth: each 2x2 square of pixels becomes one cell of twelve channels; then a
+    convolution."""
 
     def __init__(self, out_channels: int, norm: Norm) -> None:
         super().__init__()
@@ -110,7 +114,7 @@ class Focus(nn.Module):
 
 
 class PyramidPooling(nn.Module):
-    """What surrounds each cell, by maxima over windows of three sizes (YOLOv3-SPP)."""
+    """Spatial pyramid pooling: max pooling with three window sizes, concatenated (YOLOv3-SPP)."""
 
     def __init__(self, channels: int, norm: Norm) -> None:
         super().__init__()

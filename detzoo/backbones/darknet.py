@@ -13,13 +13,17 @@ from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.norm import BatchNorm, Norm
 
 STEM_CHANNELS = 32
-# Per stage: channels, blocks.
+# Channels and blocks of each stage.
 STAGES = ((64, 1), (128, 2), (256, 8), (512, 8), (1024, 4))
 
 
 @config
 class DarknetConfig(BackboneConfig):
-    """Darknet-53 with strides 8, 16 and 32."""
+    """Darknet-53; returns maps of stride 8, 16 and 32.
+
+    Args:
+        norm: Norm after each convolution.
+    """
 
     norm: Norm = BatchNorm(fixed_statistics=True)
 
@@ -35,7 +39,8 @@ class DarknetConfig(BackboneConfig):
 
 
 class Darknet(Backbone):
-    """Children ``conv1`` and ``conv_res_block1`` to ``conv_res_block5``; the last three return."""
+    """Children ``conv1`` and ``conv_res_block1`` to ``conv_res_block5``; the last three are
+    returned."""
 
     def __init__(self, config: DarknetConfig) -> None:
         super().__init__()
@@ -63,7 +68,7 @@ class Darknet(Backbone):
 
 
 class DarknetBlock(nn.Module):
-    """1x1 convolution to half of the channels and 3x3 back, with a shortcut."""
+    """A 1x1 convolution to half the channels and a 3x3 one back, with a shortcut."""
 
     def __init__(self, channels: int, norm: Norm) -> None:
         super().__init__()

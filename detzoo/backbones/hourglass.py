@@ -14,14 +14,18 @@ from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.norm import BatchNorm, Norm
 
 NUM_STACKS = 2
-# From the whole map of a stack down to its smallest: channels, blocks.
+# Channels and blocks at each resolution of a stack, from fine to coarse.
 CHANNELS = (256, 256, 384, 384, 384, 512)
 BLOCKS = (2, 2, 2, 2, 2, 4)
 
 
 @config
 class HourglassConfig(BackboneConfig):
-    """Two stacked hourglasses. Returns what each says, finest stride 4, last one last."""
+    """Two stacked hourglasses; returns the output of each, both of stride 4.
+
+    Args:
+        norm: Norm after each convolution.
+    """
 
     norm: Norm = BatchNorm()
 
@@ -38,7 +42,7 @@ class HourglassConfig(BackboneConfig):
 
 class Hourglass(Backbone):
     """Children ``stem``, ``hourglass_modules`` and ``out_convs``; ``inters``, ``conv1x1s`` and
-    ``remap_convs`` lead from one stack to the next."""
+    ``remap_convs`` connect each stack to the next."""
 
     def __init__(self, config: HourglassConfig) -> None:
         super().__init__()
@@ -66,7 +70,7 @@ class Hourglass(Backbone):
         self.out_strides = (4,) * NUM_STACKS
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                module.reset_parameters()  # trained from scratch with torch's own initialisation
+                module.reset_parameters()  # trained from scratch with PyTorch's initialization
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         x = self.stem(x)
@@ -82,8 +86,10 @@ class Hourglass(Backbone):
 
 
 class HourglassModule(nn.Module):
-    """One hourglass of ``channels`` and ``blocks`` per size: ``up1`` stays at this size, ``low1``
-    goes down to the smaller hourglass ``low2`` (at the bottom, plain blocks), ``low3`` comes back.
+    """One hourglass, with ``channels`` and ``blocks`` per resolution.
+
+    ``up1`` stays at this resolution; ``low1`` leads down to the smaller hourglass ``low2`` (plain
+    blocks at the bottom), and ``low3`` leads back.
     """
 
     def __init__(

@@ -25,15 +25,20 @@ from detzoo.layers.convolution import PlainConvolution
 from detzoo.layers.norm import BatchNorm, Norm, NormLayer
 
 STEM_CHANNELS = 64
-BLOCKS = 4  # in each branch of a module, and in the first stage
-# Modules in the stages of two, three and four branches.
+BLOCKS = 4  # blocks per branch of a module, and in the first stage
+# Modules in the stages with two, three and four branches.
 MODULES = (1, 4, 3)
 PLAIN = PlainConvolution()
 
 
 @config
 class HRNetConfig(BackboneConfig):
-    """HRNetV2 whose finest branch has ``width`` channels, each coarser one twice as many."""
+    """HRNetV2.
+
+    Args:
+        width: Channels of the finest branch; each coarser branch has twice as many.
+        norm: Norm after each convolution.
+    """
 
     width: int = 32
     norm: Norm = BatchNorm(fixed_statistics=True)
@@ -50,11 +55,11 @@ class HRNetConfig(BackboneConfig):
 
 
 class HRNet(Backbone):
-    """A stem of stride 4, bottlenecks ``layer1``, then branches of stride 4, 8, 16 and 32 that keep
-    exchanging what they see.
+    """A stem of stride 4, bottlenecks ``layer1``, then parallel branches of stride 4, 8, 16 and 32
+    that repeatedly exchange features.
 
-    ``transition1`` to ``transition3`` open the branches of ``stage2`` to ``stage4``: each adds one,
-    from the coarsest before it.
+    ``transition1`` to ``transition3`` open the branches of ``stage2`` to ``stage4``: each derives
+    one more branch from the coarsest before it.
     """
 
     def __init__(self, config: HRNetConfig) -> None:
@@ -105,7 +110,8 @@ class HRNet(Backbone):
 
 
 class HRModule(nn.Module):
-    """Blocks in each of ``branches``, then ``fuse_layers[i][j]`` from branch j to branch i."""
+    """Blocks in each of ``branches``, then fusion: ``fuse_layers[i][j]`` leads from branch j
+    to i."""
 
     def __init__(self, widths: Sequence[int], layers: BlockLayers) -> None:
         super().__init__()
@@ -120,7 +126,7 @@ class HRModule(nn.Module):
         )
 
     def forward(self, xs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Maps (B, C_i, H / 2^i, W / 2^i), of all branches at once."""
+        """Takes and returns all branches' maps (B, C_i, H / 2^i, W / 2^i)."""
         xs = tuple(branch(x) for branch, x in zip(self.branches, xs))
         outputs = []
         for target, fusions in zip(xs, self.fuse_layers):
@@ -130,10 +136,10 @@ class HRModule(nn.Module):
 
 
 def _transition(before: Sequence[int], widths: Sequence[int], norm: Norm) -> nn.ModuleList:
-    """From branches of ``before`` channels to those of ``widths``, which are one more."""
+    """Leads from branches with ``before`` channels to those with ``widths``, one more."""
     opened: list[nn.Module] = []
     for old, new in zip(before, widths):
-        # Branches that exist already only change their width, after the first stage.
+        # Existing branches change only in width, and only after the first stage.
         same = old == new
         opened.append(nn.Identity() if same else _conv_norm(old, new, 1, norm, "relu"))
     opened.append(nn.Sequential(_conv_norm(before[-1], widths[-1], 2, norm, "relu")))
@@ -141,7 +147,8 @@ def _transition(before: Sequence[int], widths: Sequence[int], norm: Norm) -> nn.
 
 
 def _fusion(widths: Sequence[int], target: int, source: int, norm: Norm) -> nn.Module:
-    """From branch ``source`` to ``target``: up by a 1x1 convolution, down by strided ones."""
+    """Leads from branch ``source`` to ``target``: upward with a 1x1 convolution, downward with
+    strided ones."""
     if source == target:
         return nn.Identity()
     width_in, width = widths[source], widths[target]
@@ -159,7 +166,7 @@ def _conv_norm(
 
 
 def _resize(x: Tensor, like: Tensor) -> Tensor:
-    """``x`` of a coarser branch on the cells of a finer one."""
+    """Upsamples ``x`` of a coarser branch to the size of ``like``."""
     if x.shape[2:] == like.shape[2:]:
         return x
     return F.interpolate(x, size=like.shape[2:], mode="nearest")

@@ -1,4 +1,4 @@
-"""Detectors of images with other than three channels: grey, color with depth, multispectral."""
+"""Images with other than three channels: grayscale, color with depth, multispectral."""
 
 from __future__ import annotations
 
@@ -13,32 +13,33 @@ COLORS = 3
 
 
 def change_input_channels(backbone: nn.Module, channels: int) -> None:
-    """Makes ``backbone``, which was built for color images, take images of ``channels``.
+    """Makes ``backbone``, which was built for color images, accept images with ``channels``
+    channels.
 
-    Its first convolution is changed, and starts from the kernel that it had (see
-    :func:`fit_input_kernel`).
+    Its first convolution changes, starting from its present kernel (see :func:`fit_input_kernel`).
     """
     for module in backbone.modules():
-        # YOLOX's first convolution sees four pixels at once.
+        # YOLOX's first convolution sees four pixels per cell.
         if isinstance(module, nn.Conv2d) and module.in_channels % COLORS == 0:
             module.in_channels = module.in_channels // COLORS * channels
             kernel = fit_input_kernel(module.weight.detach(), module.in_channels)
             module.weight = nn.Parameter(kernel, module.weight.requires_grad)
             return
     raise ConfigError(
-        f"pixels: {type(backbone).__name__} begins with no convolution of three channels that "
-        f"could take {channels}"
+        f"pixels: {type(backbone).__name__} has no convolution of three channels at its start "
+        f"that could take {channels} channels; use another backbone, or images of three channels"
     )
 
 
 def fit_input_kernel(kernel: Tensor, in_channels: int) -> Tensor:
-    """A kernel (out, in, h, w) for color images as one of ``in_channels`` that answers alike.
+    """Fits a kernel (out, in, h, w) for color images to ``in_channels``, with the same response to
+    an image whose channels are all equal.
 
-    Alike: to an image whose channels are all the same. That of a grey image is the sum over
-    colors; channels after those of the color get their mean, and all are weaker for being more.
+    For grayscale images that is the sum over the colors. Channels beyond the three colors get the
+    colors' mean, and all are scaled down to make up for their number.
     """
     out, old, height, width = kernel.shape
-    groups = old // COLORS  # channels of the image follow each other, group by group
+    groups = old // COLORS  # pixels per cell; the image's channels repeat for each of them
     by_color = kernel.view(out, groups, COLORS, height, width)
     channels = in_channels // groups
     mean = by_color.mean(2, keepdim=True)
@@ -49,8 +50,8 @@ def fit_input_kernel(kernel: Tensor, in_channels: int) -> Tensor:
 
 
 def fit_input_kernels(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """``given`` weights of a network for color images, for the network of ``own`` weights whose
-    images have other channels. Only the kernel that sees the image changes."""
+    """Fits the weights ``given``, of a network for color images, to a network with the weights
+    ``own`` and other input channels. Only the kernel that sees the image changes."""
     fitted = dict(given)
     for name, kernel in given.items():
         wanted = own[name].shape if name in own else kernel.shape

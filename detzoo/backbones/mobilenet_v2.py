@@ -15,7 +15,7 @@ from detzoo.layers.checkpoint import run_stage
 from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.norm import BatchNorm, Norm
 
-# Per stage: expansion, channels, blocks, stride of the first block.
+# Expansion, channels, blocks and stride of the first block of each stage.
 STAGES = (
     (1, 16, 1, 1),
     (6, 24, 2, 2),
@@ -31,9 +31,17 @@ TRUNCATED_STD = 0.03
 
 @config
 class MobileNetV2Config(BackboneConfig):
-    """MobileNetV2. Stages count from 0; stage 7 is the last 1x1 convolution to 1280 channels.
+    """MobileNetV2. Stages are counted from 0; stage 7 is the last 1x1 convolution, to 1280
+    channels.
 
-    ``frozen_stages`` n keeps the stem and the first n stages as they are; -1 nothing.
+    Args:
+        out_stages: Stages whose feature maps are returned.
+        frozen_stages: Number of stages kept fixed along with the stem; 0 freezes the stem alone, -1
+            nothing.
+        norm: Norm after each convolution.
+        activation: Activation after each norm.
+        initialization: How fresh kernels are drawn.
+        checkpoint_activations: Recompute activations in the backward pass, to save memory.
     """
 
     out_stages: tuple[int, ...] = (1, 2, 4, 6)
@@ -45,7 +53,7 @@ class MobileNetV2Config(BackboneConfig):
 
     def __post_init__(self) -> None:
         if not self.out_stages or not set(self.out_stages) <= set(range(8)):
-            raise ConfigError(f"out_stages: {self.out_stages} are not among the stages 0..7")
+            raise ConfigError(f"out_stages: {self.out_stages} is not a selection of 0..7")
         if not -1 <= self.frozen_stages <= 8:
             raise ConfigError(f"frozen_stages: {self.frozen_stages} is not in -1..8")
 
@@ -63,7 +71,8 @@ class MobileNetV2Config(BackboneConfig):
 
 
 class InvertedResidual(nn.Module):
-    """Expand with 1x1, filter each channel with 3x3, project back with a linear 1x1."""
+    """Expands with a 1x1 convolution, filters depthwise with 3x3, projects back with a linear
+    1x1."""
 
     def __init__(
         self,
@@ -99,7 +108,7 @@ class InvertedResidual(nn.Module):
 
 
 class MobileNetV2(Backbone):
-    """Stem ``conv1``, stages ``layer1`` to ``layer7``, and ``conv2`` where it is asked for."""
+    """Stem ``conv1``, stages ``layer1`` to ``layer7``, and ``conv2``, the last 1x1 convolution."""
 
     def __init__(self, config: MobileNetV2Config) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
-"""Names of other projects' backbone weights, put into MMDetection's.
+"""Maps other projects' names of backbone weights to MMDetection's.
 
-Each function takes tensors by name, and returns them under MMDetection's names if it knows the
-names, None otherwise. Classifiers and the like keep their names; nobody asks for them.
+Each function takes tensors by name and returns them under MMDetection's names, or None if it does
+not recognize the names. Classifiers and other unused tensors keep their names.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ Tensors = Mapping[str, Tensor]
 
 
 def to_backbone_names(tensors: Tensors) -> dict[str, Tensor]:
-    """``tensors`` in the names of our backbones, whichever project they come from.
+    """``tensors`` under the parameter names of our backbones, whichever project they come from.
 
-    Of a whole detector or classifier, the backbone alone.
+    From a whole detector or classifier, only the backbone is kept.
     """
     for prefix in ("backbone.bottom_up.", "backbone."):
         inner = {n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)}
@@ -33,7 +33,8 @@ def to_backbone_names(tensors: Tensors) -> dict[str, Tensor]:
 
 
 def from_detectron(tensors: Tensors) -> dict[str, Tensor] | None:
-    """ResNet in Caffe2's names, as Detectron and Detectron2 publish it: ``res2_0_branch2a_w``."""
+    """ResNet with Caffe2's names, as published by Detectron and Detectron2:
+    ``res2_0_branch2a_w``."""
     if "res2_0_branch2a_w" not in tensors:
         return None
     named = {}
@@ -73,10 +74,10 @@ def _block_part(branch: str, norm: str | None) -> str:
 
 
 def from_detectron2(tensors: Tensors) -> dict[str, Tensor] | None:
-    """ResNet of Detectron2: ``res2.0.conv1.norm.weight``."""
+    """Detectron2's ResNet: ``res2.0.conv1.norm.weight``."""
     if "res2.0.conv1.weight" not in tensors:
         return None
-    # A norm is called after its convolution there, and says nothing of its kind.
+    # There, a norm is named after its convolution, whatever its kind.
     norm = "bn" if "res2.0.conv1.norm.running_mean" in tensors else "gn"
     named = {}
     for name, value in tensors.items():
@@ -89,7 +90,7 @@ def from_detectron2(tensors: Tensors) -> dict[str, Tensor] | None:
 
 
 def from_pycls(tensors: Tensors) -> dict[str, Tensor] | None:
-    """RegNet of pycls: ``s1.b1.f.a_bn.weight``."""
+    """pycls's RegNet: ``s1.b1.f.a_bn.weight``."""
     if "s1.b1.f.a.weight" not in tensors:
         return None
     named = {}
@@ -108,10 +109,10 @@ def from_pycls(tensors: Tensors) -> dict[str, Tensor] | None:
 
 
 def from_pvt(tensors: Tensors) -> dict[str, Tensor] | None:
-    """PVT and PVTv2 of their authors: ``block1.0.attn.q.weight``."""
+    """PVT and PVTv2 from their authors: ``block1.0.attn.q.weight``."""
     if "patch_embed1.proj.weight" not in tensors:
         return None
-    # In PVT the position embedding is the first item of a stage, and shifts the blocks by one.
+    # In PVT, the position embedding comes first in a stage and shifts the blocks by one.
     first_block = int("pos_embed1" in tensors)
     second_linear = 4 if any(".dwconv." in name for name in tensors) else 3
     named = {}
@@ -123,7 +124,7 @@ def from_pvt(tensors: Tensors) -> dict[str, Tensor] | None:
         kind, stage, rest = part[1], f"layers.{int(part[2]) - 1}", part[3]
         if kind == "pos_embed":
             cells = value.shape[1]
-            # The last stage of the classifier has a position for the class token, before the cells.
+            # The classifier's last stage starts with a position for the class token.
             named[f"{stage}.1.0.pos_embed"] = value[:, 1:] if _is_square(cells - 1) else value
         elif kind == "patch_embed":
             named[f"{stage}.0.{rest.replace('proj.', 'projection.')}"] = value
@@ -133,7 +134,7 @@ def from_pvt(tensors: Tensors) -> dict[str, Tensor] | None:
             number, _, inner = rest.partition(".")
             block = f"{stage}.1.{int(number) + first_block}"
             if inner.startswith("attn.kv."):
-                continue  # joined with the queries
+                continue  # concatenated with the queries
             if inner.startswith("attn.q."):
                 kind = inner.removeprefix("attn.q.")
                 pair = value, tensors[name.replace(".q.", ".kv.")]
@@ -154,7 +155,7 @@ def _is_square(number: int) -> bool:
 
 
 def from_torchvision_mobile(tensors: Tensors) -> dict[str, Tensor] | None:
-    """MobileNetV2 of torchvision: ``features.1.conv.0.0.weight``."""
+    """torchvision's MobileNetV2: ``features.1.conv.0.0.weight``."""
     if "features.1.conv.0.0.weight" not in tensors:
         return None
     places = [
@@ -186,7 +187,8 @@ def from_torchvision_mobile(tensors: Tensors) -> dict[str, Tensor] | None:
 
 
 def _with_statistics(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """With the statistics of batch norms that have been folded into weight and bias."""
+    """Adds the statistics of batch norms that were folded into weight and bias: mean 0,
+    variance 1."""
     completed = dict(tensors)
     for name, weight in tensors.items():
         if re.search(r"(\bbn\d|\bdownsample\.1)\.weight$", name) and "bn1.weight" in tensors:

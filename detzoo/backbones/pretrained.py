@@ -1,6 +1,6 @@
-"""Weights that backbones start from, and the pixel normalisation that comes with them.
+"""Weights that backbones start from, and the pixel normalization that goes with them.
 
-Names are those of MMDetection's configurations; a path of a file does as well.
+Weights are named as in MMDetection's configurations, or given by the path of a file.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from detzoo.weights.locate import find_published_file
 from detzoo.weights.places import OPENMMLAB, Published
 
 TORCHVISION = Pixels()
-# Weights of Caffe, as MSRA published them and Detectron2 converted them: BGR, mean only.
+# Caffe weights published by MSRA and converted by Detectron2: BGR, mean only.
 CAFFE = Pixels(mean=(103.53, 116.28, 123.675), std=(1.0, 1.0, 1.0), order="bgr")
-# The same weights as the first Detectron converted them, with its own mean.
+# The same weights converted by the first Detectron, with its own mean.
 DETECTRON = Pixels(mean=(102.9801, 115.9465, 122.7717), std=(1.0, 1.0, 1.0), order="bgr")
-# Trained with pycls or in Caffe2: BGR, mean and deviation.
+# Trained with pycls or Caffe2: BGR, mean and standard deviation.
 PYCLS = Pixels(mean=(103.53, 116.28, 123.675), std=(57.375, 57.12, 58.395), order="bgr")
 CAFFE2 = PYCLS
 # VGG for SSD: RGB, mean only.
@@ -36,14 +36,14 @@ TENSORFLOW = Pixels(mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5))
 
 @dataclass(frozen=True)
 class PretrainedWeights:
-    """A published file of backbone weights, and the pixels it was trained with."""
+    """A published file of backbone weights, and the pixel normalization it was trained with."""
 
     file: Published
     pixels: Pixels = TORCHVISION
 
 
 def _third_party(file: str, pixels: Pixels = TORCHVISION) -> PretrainedWeights:
-    """Weights of others that OpenMMLab published, in MMDetection's names."""
+    """Third-party weights that OpenMMLab published under MMDetection's parameter names."""
     path = f"third_party/{file}"
     hosts = (root.removesuffix("mmdetection/v2.0") for root in OPENMMLAB)
     return PretrainedWeights(
@@ -62,7 +62,7 @@ def _pvt(file: str) -> PretrainedWeights:
 
 
 def _stem(file: str) -> str:
-    """The name of a file without its folder, its suffix and the digits of its hash."""
+    """A file's name without folder, suffix and hash."""
     return re.sub(r"-[0-9a-f]{8}$", "", Path(file).stem)
 
 
@@ -119,7 +119,7 @@ PRETRAINED = {
             ),
         )
     ),
-    # In MMDetection's names, but not published: only ever found in a folder.
+    # Named as in MMDetection but never published, so it can only be found in a folder.
     "mobilenet_v2_imagenet": PretrainedWeights(Published("mobilenet_v2_imagenet.npz"), TENSORFLOW),
     **{
         f"https://github.com/whai362/PVT/releases/download/v2/{size}.pth": _pvt(f"{size}.pth")
@@ -130,15 +130,15 @@ PRETRAINED = {
     },
 }
 
-# For weights given as a file: by its name, without the digits of the hash.
+# Weights by the name of their file, without the hash.
 _BY_FILE = {_stem(weights.file.name): weights for weights in PRETRAINED.values()}
 
 
 def pixels_of(backbone: BackboneConfig) -> Pixels:
-    """The normalisation that the backbone's weights expect; torchvision's without weights.
+    """The normalization that the backbone's weights expect; torchvision's if there are none.
 
-    A file has that of the published file with the same name, hash apart. Of other files, a ``.pkl``
-    is in Caffe's normalisation, as those of Detectron2 are, and the rest in torchvision's.
+    A file whose name matches a published one, apart from the hash, has that one's normalization.
+    Any other ``.pkl`` file has Caffe's, like those of Detectron2, and any other file torchvision's.
     """
     name = backbone.pretrained_name
     if name is None:
@@ -154,26 +154,28 @@ def pixels_of(backbone: BackboneConfig) -> Pixels:
 
 
 def find_pretrained(name: str) -> Path:
-    """The local file of the weights called ``name``, downloaded if need be.
+    """The local file of the weights called ``name``, downloaded if necessary.
 
-    Raises :class:`CheckpointError`, naming the file and the places tried, when there is none.
+    Raises :class:`CheckpointError`, naming the file and the places searched, if there is none.
     """
     if name.startswith(SCHEME):
-        raise CheckpointError(f"model.backbone.pretrained: {name}: is for a timm backbone alone")
+        raise CheckpointError(f"model.backbone.pretrained: {name}: only works with a timm backbone")
     if is_file_name(name):
         if not Path(name).is_file():
             raise CheckpointError(
                 f"model.backbone.pretrained: {name}: no such file. Give the path of a file of "
-                "backbone weights, or train without: --from-scratch."
+                "backbone weights, or train without pretrained weights: --from-scratch."
             )
         return Path(name)
     return find_published_file(
-        _published(name).file, f"pretrained weights {name!r}", "train without it: --from-scratch"
+        _published(name).file,
+        f"pretrained weights {name!r}",
+        "train without pretrained weights: --from-scratch",
     )
 
 
 def is_file_name(name: str) -> bool:
-    """Whether ``name`` means a file of the user's, rather than one of the table."""
+    """Whether ``name`` refers to a file of the user's rather than an entry of the table."""
     return name not in PRETRAINED and "://" not in name and Path(name).suffix in SUFFIXES
 
 
@@ -183,7 +185,7 @@ def _published(name: str) -> PretrainedWeights:
         known = ", ".join(near or PRETRAINED)
         raise ConfigError(
             f"model.backbone.pretrained: no weights are called {name!r} "
-            f"({'the nearest names are' if near else 'known:'} {known}). "
-            f"A file does as well, if its name ends in one of {', '.join(SUFFIXES)}."
+            f"({'similar names:' if near else 'known:'} {known}). "
+            f"The path of a file works too, if it ends in one of {', '.join(SUFFIXES)}."
         )
     return PRETRAINED[name]

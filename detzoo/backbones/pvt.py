@@ -15,12 +15,12 @@ from detzoo.backbones.base import Backbone, BackboneConfig
 from detzoo.config import config
 from detzoo.errors import ConfigError
 
-# Per stage.
+# One value per stage.
 NUM_HEADS = (1, 2, 5, 8)
 STRIDES = (4, 2, 2, 2)
-REDUCTIONS = (8, 4, 2, 1)  # in size of the keys that a query looks at
-PRETRAINING_SIZE = 224  # pixels for which positions were learned
-# By version, channels per head and blocks.
+REDUCTIONS = (8, 4, 2, 1)  # spatial reduction of keys and values, per side
+PRETRAINING_SIZE = 224  # image size, in pixels, of the learned position embeddings
+# Names by version, channels per head and blocks.
 PUBLISHED = {
     (1, 64, (2, 2, 2, 2)): "pvt_tiny",
     (1, 64, (3, 4, 6, 3)): "pvt_small",
@@ -37,12 +37,18 @@ PUBLISHED = {
 
 @config
 class PVTConfig(BackboneConfig):
-    """PVT of version 1 or 2. Version 2 has patches that overlap, and convolutions within the
-    feed-forward layers that tell positions instead of learned embeddings.
+    """Pyramid vision transformer, version 1 or 2.
 
-    ``blocks`` and ``hidden_ratios`` (width of the feed-forward layers) are per stage;
-    ``stochastic_depth`` is the rate at which the last block is left out in training, the first
-    never.
+    Version 2 has overlapping patches and, instead of position embeddings, depthwise convolutions in
+    its feed-forward layers.
+
+    Args:
+        version: Version of the architecture.
+        channels_per_head: Channels of each attention head.
+        blocks: Blocks of each stage.
+        hidden_ratios: Width of each stage's feed-forward layers over its channels.
+        stochastic_depth: Probability of dropping the last block in training; it grows linearly from
+            0 at the first.
     """
 
     version: Literal[1, 2] = 1
@@ -68,7 +74,7 @@ class PVTConfig(BackboneConfig):
 
 
 class PVT(Backbone):
-    """Four stages ``layers.i``: patch embedding (``0``), blocks (``1``), norm (``2``)."""
+    """Four stages ``layers.i``: patch embedding (``0``), blocks (``1``) and norm (``2``)."""
 
     def __init__(self, config: PVTConfig) -> None:
         super().__init__()
@@ -101,7 +107,7 @@ class PVT(Backbone):
             strides.append(stride)
         self.layers = nn.ModuleList(stages)
         self.out_channels, self.out_strides = tuple(widths), tuple(strides)
-        _initialise(self)
+        _initialize(self)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         outputs = []
@@ -119,7 +125,8 @@ class PVT(Backbone):
 
 
 class PatchEmbedding(nn.Module):
-    """Patches of a map as tokens; overlapping ones are about twice as large as their stride."""
+    """Turns patches of a map into tokens; overlapping patches are about twice as large as their
+    stride."""
 
     def __init__(self, in_channels: int, channels: int, stride: int, overlaps: bool) -> None:
         super().__init__()
@@ -128,13 +135,14 @@ class PatchEmbedding(nn.Module):
         self.norm = nn.LayerNorm(channels, eps=1e-6)
 
     def forward(self, x: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        """(B, C, H, W) -> tokens (B, N, D), and the height and width that they make up."""
+        """(B, C, H, W) -> tokens (B, N, D), and the height and width of their grid."""
         x = self.projection(x)
         return self.norm(_to_tokens(x)), (x.shape[2], x.shape[3])
 
 
 class PositionEmbedding(nn.Module):
-    """Learned positions of a square map of ``size`` cells, stretched over the map at hand."""
+    """Learned position embeddings of a square of ``size`` cells, interpolated to the map at
+    hand."""
 
     def __init__(self, size: int, channels: int) -> None:
         super().__init__()
@@ -147,7 +155,7 @@ class PositionEmbedding(nn.Module):
 
 
 class PVTBlock(nn.Module):
-    """Attention and a feed-forward layer, each with its norm before it and a shortcut around."""
+    """Attention and a feed-forward layer, each with a norm before it and a shortcut around it."""
 
     def __init__(
         self,
@@ -172,7 +180,8 @@ class PVTBlock(nn.Module):
 
 
 class ReducedAttention(nn.Module):
-    """Self-attention (``attn``) whose keys and values are of a map ``reduction`` times smaller."""
+    """Self-attention (``attn``) whose keys and values are downsampled ``reduction`` times per
+    side."""
 
     def __init__(self, channels: int, num_heads: int, reduction: int) -> None:
         super().__init__()
@@ -190,14 +199,14 @@ class ReducedAttention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """``layers``: two 1x1 convolutions, and in version 2 a depthwise 3x3 one between them."""
+    """Child ``layers``: two 1x1 convolutions, with a depthwise 3x3 one in between in version 2."""
 
     def __init__(self, channels: int, hidden: int, convolves: bool) -> None:
         super().__init__()
         layers: list[nn.Module] = [nn.Conv2d(channels, hidden, 1)]
         if convolves:
             layers.append(nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden))
-        # The place of dropout, which no published model uses, keeps the number of what follows.
+        # The identity stands for dropout, which no published model uses: it keeps the numbering.
         layers += [nn.GELU(), nn.Identity(), nn.Conv2d(hidden, channels, 1)]
         self.layers = nn.Sequential(*layers)
 
@@ -215,7 +224,7 @@ def _to_tokens(x: Tensor) -> Tensor:
     return x.flatten(2).transpose(1, 2)
 
 
-def _initialise(module: nn.Module) -> None:
+def _initialize(module: nn.Module) -> None:
     for layer in module.modules():
         if isinstance(layer, nn.Linear):
             nn.init.trunc_normal_(layer.weight, std=0.02)

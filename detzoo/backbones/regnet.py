@@ -24,8 +24,11 @@ Variant = Literal["400mf", "800mf", "1.6gf", "3.2gf", "4.0gf", "6.4gf", "8.0gf",
 
 @dataclass(frozen=True)
 class Widths:
-    """A design of the paper: block j is about ``initial + slope * j`` wide, quantised to powers of
-    ``factor`` over ``initial``; convolutions are in groups of ``group_width`` channels."""
+    """The design parameters of a RegNet.
+
+    Block j is about ``initial + slope * j`` wide, quantized to ``initial`` times a power of
+    ``factor``; convolutions have groups of ``group_width`` channels.
+    """
 
     initial: int
     slope: float
@@ -34,7 +37,7 @@ class Widths:
     group_width: int
 
     def stages(self) -> list[tuple[int, int, int]]:
-        """Per stage: width, groups, number of blocks."""
+        """Width, number of groups and number of blocks of each stage."""
         widths = []
         for block in range(self.depth):
             ratio = 1 + self.slope * block / self.initial
@@ -62,9 +65,11 @@ VARIANTS: dict[Variant, Widths] = {
 
 @config
 class RegNetConfig(StagedConfig):
-    """RegNetX of a complexity in floating-point operations.
+    """RegNetX.
 
-    With a ``deformable`` kind the 3x3 convolutions from the second stage on are of it.
+    Args:
+        variant: Complexity in floating-point operations.
+        deformable: Kind of the 3x3 convolutions from the second stage on; None: plain ones.
     """
 
     variant: Variant = "3.2gf"

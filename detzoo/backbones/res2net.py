@@ -1,4 +1,4 @@
-"""Res2Net (https://arxiv.org/abs/1904.01169), on the stem and shortcuts of ResNet-D."""
+"""Res2Net (https://arxiv.org/abs/1904.01169) with the stem and shortcuts of ResNet-D."""
 
 from __future__ import annotations
 
@@ -24,13 +24,17 @@ from detzoo.config import config
 from detzoo.layers.conv_norm_act import conv_norm_act
 
 SCALES = 4
-BASE_WIDTH = 26  # channels of each scale in the first stage, of 64 planes
+BASE_WIDTH = 26  # channels of each scale for 64 planes, as in the first stage
 BASE_CHANNELS = 64
 
 
 @config
 class Res2NetConfig(StagedConfig):
-    """Res2Net with four scales of width 26 ("v1d")."""
+    """Res2Net with four scales of width 26 ("v1d").
+
+    Args:
+        depth: Number of layers.
+    """
 
     depth: Literal[50, 101, 152] = 101
 
@@ -43,11 +47,11 @@ class Res2NetConfig(StagedConfig):
 
 
 class Res2NetBlock(ResidualBlock):
-    """A bottleneck whose 3x3 convolution is a hierarchy over four parts of the channels.
+    """A bottleneck whose 3x3 convolution is a hierarchy over four groups of channels.
 
-    Children ``convs`` and ``bns`` belong to the first three parts; each but the first also sees
-    what came out before it, except in the ``first`` block of a stage. The fourth part passes as it
-    is, or averaged where that block halves the resolution.
+    Children ``convs`` and ``bns`` process the first three groups. Each but the first also receives
+    the output of the group before, except in the ``first`` block of a stage. The fourth group
+    passes through unchanged, or average-pooled where the block downsamples.
     """
 
     def __init__(

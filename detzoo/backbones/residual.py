@@ -1,4 +1,4 @@
-"""Residual blocks (https://arxiv.org/abs/1512.03385), and what they are made of."""
+"""Residual blocks (https://arxiv.org/abs/1512.03385) and their parts."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ Style = Literal["pytorch", "caffe"]
 
 @dataclass(frozen=True, kw_only=True)
 class BlockLayers:
-    """The kinds of layers in a block.
+    """The kinds of layers in a residual block.
 
-    ``spatial`` is the kind of a bottleneck's 3x3 convolution, ``convolution`` that of the others.
-    With a ``context_ratio`` a bottleneck ends in a context block of that many hidden channels per
-    channel. With ``zero_init`` a fresh block is its shortcut: its last norm starts at zero.
+    ``spatial`` is the kind of a bottleneck's 3x3 convolution, ``convolution`` that of all others.
+    With a ``context_ratio``, a bottleneck ends in a context block with that many hidden channels
+    per channel. With ``zero_init``, the last norm starts at zero, so that a fresh block is its
+    shortcut.
     """
 
     norm: Norm = BatchNorm()
@@ -36,14 +37,13 @@ class BlockLayers:
 
 
 class NumberedNorms(nn.Module):
-    """A module whose norms are called by kind and number: ``bn1``, ``gn2``.
+    """A module whose norms are named by kind and number: ``bn1``, ``gn2``.
 
-    The norm of a number follows child ``conv`` with the same number, unless a subclass says
-    otherwise.
+    Each norm follows the child ``conv`` of the same number, unless a subclass says otherwise.
     """
 
     def __init__(self, norm: Norm, channels: Mapping[int, int]) -> None:
-        """``channels`` of each norm by its number."""
+        """``channels`` maps the number of each norm to its channels."""
         super().__init__()
         self.norm_numbers = tuple(channels)
         self.norm_kind = norm.child_name
@@ -51,7 +51,7 @@ class NumberedNorms(nn.Module):
             self.add_module(f"{self.norm_kind}{number}", norm.build(width))
 
     def norm(self, number: int) -> NormLayer:
-        """The norm after convolution ``number``, from 1."""
+        """The norm after convolution ``number``, counted from 1."""
         return getattr(self, f"{self.norm_kind}{number}")
 
     def conv_norm_pairs(self) -> Iterator[tuple[nn.Module, nn.Module]]:
@@ -60,12 +60,13 @@ class NumberedNorms(nn.Module):
 
 
 class ResidualBlock(NumberedNorms, ABC):
-    """A block with a shortcut around it, child ``downsample``."""
+    """A block with a shortcut (child ``downsample``)."""
 
     downsample: nn.Module
 
     def shortcut(self, x: Tensor, owns_input: bool) -> tuple[Tensor, bool]:
-        """The map to add to what the block makes of x, and whether nobody else reads that map."""
+        """The shortcut's output, and whether it may be overwritten because nothing else reads
+        it."""
         out = self.downsample(x)
         if out is x:
             return out, owns_input
@@ -73,7 +74,7 @@ class ResidualBlock(NumberedNorms, ABC):
 
     @abstractmethod
     def forward(self, x: Tensor, owns_input: bool = False) -> Tensor:
-        """``owns_input``: nobody else reads x, so that fused inference may write over it."""
+        """``owns_input``: nothing else reads x, so fused inference may overwrite it."""
 
 
 class BasicBlock(ResidualBlock):
@@ -105,7 +106,7 @@ class BasicBlock(ResidualBlock):
 
 
 class Bottleneck(ResidualBlock):
-    """1x1, 3x3 and 1x1 convolution with a shortcut; ``width`` channels within."""
+    """1x1, 3x3 and 1x1 convolutions with a shortcut; ``width`` channels inside."""
 
     def __init__(
         self,
@@ -132,10 +133,11 @@ class Bottleneck(ResidualBlock):
             nn.init.zeros_(self.norm(3).weight)
 
     def forward(self, x: Tensor, owns_input: bool = False) -> Tensor:
-        return self.sum_of_ways(x, "relu", owns_input)
+        return self.residual_sum(x, "relu", owns_input)
 
-    def sum_of_ways(self, x: Tensor, activation: Activation, owns_input: bool = False) -> Tensor:
-        """The block and its shortcut; with activation "none" others may add theirs."""
+    def residual_sum(self, x: Tensor, activation: Activation, owns_input: bool = False) -> Tensor:
+        """The block's residual plus its shortcut; with activation "none", more terms can be
+        added."""
         shortcut, is_free = self.shortcut(x, owns_input)
         x = conv_norm_act(x, self.conv1, self.norm(1), "relu")
         x = conv_norm_act(x, self.conv2, self.norm(2), "relu")
@@ -148,7 +150,7 @@ class Bottleneck(ResidualBlock):
 
 
 class ConvNorm(nn.Sequential):
-    """A convolution (child ``0``) and its norm (child ``1``), activated."""
+    """A convolution (child ``0``), its norm (child ``1``) and an activation."""
 
     def __init__(self, conv: nn.Conv2d, norm: NormLayer, activation: Activation = "none") -> None:
         super().__init__(conv, norm)
@@ -162,7 +164,7 @@ class ConvNorm(nn.Sequential):
 
 
 class AverageShortcut(nn.Sequential):
-    """The shortcut of ResNet-D: averages (child ``0``) before the convolution and the norm."""
+    """The shortcut of ResNet-D: average pooling (child ``0``), then convolution and norm."""
 
     def conv_norm_pairs(self) -> Iterator[tuple[nn.Module, nn.Module]]:
         yield self[1], self[2]
@@ -193,7 +195,7 @@ class DeepStem(nn.Sequential):
 
 
 class Blocks(nn.Sequential):
-    """One block after the other: what one returns, only the next one reads, and its hooks."""
+    """Residual blocks in sequence. Each output is read only by the next block and by hooks."""
 
     def forward(self, x: Tensor) -> Tensor:
         owns_input = False
@@ -204,7 +206,8 @@ class Blocks(nn.Sequential):
 
 
 def shortcut(in_channels: int, out_channels: int, stride: int, layers: BlockLayers) -> nn.Module:
-    """The way past a block."""
+    """The shortcut of a block: the identity, or a 1x1 convolution with norm where the shape
+    changes."""
     if stride == 1 and in_channels == out_channels:
         return nn.Identity()
     conv = conv1x1(layers.convolution, in_channels, out_channels, stride)
@@ -214,7 +217,7 @@ def shortcut(in_channels: int, out_channels: int, stride: int, layers: BlockLaye
 def average_shortcut(
     in_channels: int, out_channels: int, stride: int, layers: BlockLayers
 ) -> nn.Module:
-    """The way past a block of ResNet-D (https://arxiv.org/abs/1812.01187)."""
+    """The shortcut of ResNet-D (https://arxiv.org/abs/1812.01187), which average-pools first."""
     if stride == 1 and in_channels == out_channels:
         return nn.Identity()
     average = nn.AvgPool2d(stride, stride, ceil_mode=True, count_include_pad=False)
@@ -223,8 +226,8 @@ def average_shortcut(
 
 
 def conv1x1(kind: Convolution, in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
-    """A convolution of single cells, without bias."""
-    return initialised(kind.build(in_channels, out_channels, 1, stride=stride))
+    """A 1x1 convolution without bias."""
+    return initialized(kind.build(in_channels, out_channels, 1, stride=stride))
 
 
 def conv3x3(
@@ -235,8 +238,8 @@ def conv3x3(
     dilation: int = 1,
     groups: int = 1,
 ) -> nn.Conv2d:
-    """A convolution of 3x3 cells that keeps the size but for its stride, without bias."""
-    return initialised(
+    """A 3x3 convolution without bias, padded so that only the stride changes the size."""
+    return initialized(
         kind.build(
             in_channels,
             out_channels,
@@ -249,7 +252,8 @@ def conv3x3(
     )
 
 
-def initialised(conv: nn.Conv2d) -> nn.Conv2d:
-    """``conv`` with its kernel drawn for the ReLU that follows."""
+def initialized(conv: nn.Conv2d) -> nn.Conv2d:
+    """Initializes the kernel of ``conv`` for a ReLU after it (Kaiming, fan-out) and returns
+    ``conv``."""
     nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
     return conv

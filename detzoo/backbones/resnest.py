@@ -1,4 +1,4 @@
-"""ResNeSt: split attention within ResNet-D (https://arxiv.org/abs/2004.08955)."""
+"""ResNeSt: split attention in ResNet-D (https://arxiv.org/abs/2004.08955)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from detzoo.backbones.residual import (
     average_shortcut,
     conv1x1,
     conv3x3,
-    initialised,
+    initialized,
 )
 from detzoo.backbones.resnet import EXPANSION
 from detzoo.backbones.staged import StagedBackbone, StagedConfig
@@ -27,13 +27,18 @@ from detzoo.layers.norm import BatchNorm, Norm
 
 BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 200: (3, 24, 36, 3)}
 BASE_CHANNELS = 64
-RADIX = 2  # splits between which the attention chooses
+RADIX = 2  # number of splits that the attention weighs
 REDUCTION = 4
 
 
 @config
 class ResNeStConfig(StagedConfig):
-    """ResNeSt with two splits."""
+    """ResNeSt with two splits.
+
+    Args:
+        depth: Number of layers.
+        stem_channels: Output channels of the stem.
+    """
 
     depth: Literal[50, 101, 200] = 50
     stem_channels: int = 64
@@ -48,7 +53,7 @@ class ResNeStConfig(StagedConfig):
 
 
 class SplitAttention(NumberedNorms):
-    """A 3x3 convolution into ``RADIX`` splits, and the mixture of them that each channel wants.
+    """A 3x3 convolution into ``RADIX`` splits, summed with attention weights per channel.
 
     Norms ``bn0`` after ``conv`` and ``bn1`` after ``fc1``.
     """
@@ -58,8 +63,8 @@ class SplitAttention(NumberedNorms):
         super().__init__(layers.norm, {0: channels * RADIX, 1: hidden})
         self.channels = channels
         self.conv = conv3x3(layers.convolution, channels, channels * RADIX, groups=RADIX)
-        self.fc1 = initialised(nn.Conv2d(channels, hidden, 1))
-        self.fc2 = initialised(nn.Conv2d(hidden, channels * RADIX, 1))
+        self.fc1 = initialized(nn.Conv2d(channels, hidden, 1))
+        self.fc2 = initialized(nn.Conv2d(hidden, channels * RADIX, 1))
         for layer in (self.fc1, self.fc2):
             assert layer.bias is not None
             nn.init.zeros_(layer.bias)
@@ -72,14 +77,14 @@ class SplitAttention(NumberedNorms):
         """(B, C, H, W) -> (B, C, H, W)."""
         x = conv_norm_act(x, self.conv, self.norm(0), "relu")
         splits = x.unflatten(1, (RADIX, self.channels))
-        seen = splits.sum(1).mean((2, 3), keepdim=True)
-        seen = conv_norm_act(seen, self.fc1, self.norm(1), "relu")
-        wanted = self.fc2(seen).unflatten(1, (RADIX, self.channels)).softmax(1)
-        return (wanted * splits).sum(1)
+        context = splits.sum(1).mean((2, 3), keepdim=True)
+        context = conv_norm_act(context, self.fc1, self.norm(1), "relu")
+        attention = self.fc2(context).unflatten(1, (RADIX, self.channels)).softmax(1)
+        return (attention * splits).sum(1)
 
 
 class ResNeStBlock(ResidualBlock):
-    """A bottleneck around split attention; halves the resolution by averaging."""
+    """A bottleneck around split attention; downsamples by average pooling."""
 
     def __init__(self, in_channels: int, planes: int, *, stride: int, layers: BlockLayers) -> None:
         out_channels = planes * EXPANSION

@@ -17,7 +17,7 @@ from detzoo.backbones.residual import (
     Bottleneck,
     ResidualBlock,
     Style,
-    initialised,
+    initialized,
 )
 from detzoo.backbones.staged import StagedBackbone, check_stages
 from detzoo.config import config
@@ -33,21 +33,38 @@ BLOCKS = {
     101: (3, 4, 23, 3),
     152: (3, 8, 36, 3),
 }
-EXPANSION = 4  # of a bottleneck: channels out per 64th of its width
+EXPANSION = 4  # output channels of a bottleneck over the planes of its stage
 CONTEXT_STAGES = (1, 2, 3)
 
 
 @config
 class ResNetConfig(BackboneConfig):
-    """ResNet; with ``groups`` over 1, ResNeXt.
+    """ResNet, or ResNeXt if ``groups`` is greater than 1.
 
-    ``style`` says where a bottleneck halves the resolution: on its 3x3 convolution ("pytorch") or
-    on its first 1x1 ("caffe"). ``frozen_stages`` n keeps the stem and the first n stages as they
-    are; 0 the stem alone, -1 nothing. ``out_stages`` are the stages (from 0) that are returned.
-    ``convolution`` is the kind of all convolutions, but for the 3x3 ones of ``deformable_stages``
-    where there is a ``deformable`` kind. ``context_ratio`` gives the blocks from the second stage
-    on a context block (GCNet). With ``zero_init`` fresh blocks start as their shortcut.
-    With ``returns_image`` the pixels come first, as a map of stride 1 (for a recursive pyramid).
+    Args:
+        depth: Number of layers.
+        style: Where a bottleneck downsamples: its 3x3 convolution ("pytorch") or its first 1x1
+            ("caffe").
+        strides: Stride of each stage.
+        dilations: Dilation of the 3x3 convolutions in each stage.
+        out_stages: Stages, counted from 0, whose feature maps are returned.
+        frozen_stages: Number of stages kept fixed along with the stem; 0 freezes the stem alone, -1
+            nothing.
+        norm: Norm after each convolution.
+        convolution: Kind of all convolutions except those that ``deformable`` replaces.
+        deformable: Kind of the bottlenecks' 3x3 convolutions in ``deformable_stages``; None:
+            ``convolution``.
+        deformable_stages: Stages, counted from 0, in which ``deformable`` applies.
+        context_ratio: Bottleneck ratio of the context blocks (GCNet) from the second stage on;
+            None: no context blocks.
+        zero_init: Start the last norm of each block at zero, so that a fresh block is its shortcut.
+        returns_image: Return the pixels as an additional first map of stride 1, for a recursive
+            pyramid.
+        groups: Groups of the bottlenecks' 3x3 convolutions.
+        width_per_group: Channels per group in the first stage.
+        base_channels: Channels of the stem and planes of the first stage; published weights have
+            64.
+        checkpoint_activations: Recompute activations in the backward pass, to save memory.
     """
 
     depth: Literal[18, 34, 50, 101, 152] = 50
@@ -65,7 +82,6 @@ class ResNetConfig(BackboneConfig):
     returns_image: bool = False
     groups: int = 1
     width_per_group: int = 64
-    # Width of the stem and of the first stage; published weights have 64.
     base_channels: int = 64
     checkpoint_activations: bool = False
 
@@ -73,24 +89,28 @@ class ResNetConfig(BackboneConfig):
         stages = len(self.strides)
         if not 1 <= stages <= 4 or len(self.dilations) != stages:
             raise ConfigError(
-                f"dilations: {len(self.dilations)} values for {stages} strides; "
-                "both need one value for each of at most four stages"
+                f"dilations: {len(self.dilations)} values for {stages} strides; give one of each "
+                "per stage, for one to four stages"
             )
         check_stages(self.out_stages, self.frozen_stages, stages)
         if self.depth < 50:
             self._check_basic()
         elif self.base_channels * self.width_per_group < 64:
             raise ConfigError(
-                f"width_per_group: {self.width_per_group} leaves no channel at base_channels "
+                f"width_per_group: {self.width_per_group} leaves no channels with base_channels "
                 f"{self.base_channels}; their product must be at least 64"
             )
 
     def _check_basic(self) -> None:
         if self.groups > 1:
-            raise ConfigError(f"groups: ResNet-{self.depth} has no grouped convolutions")
+            raise ConfigError(
+                f"groups: ResNet-{self.depth} has no grouped convolutions; use depth 50 or more"
+            )
         for name in ("deformable", "context_ratio"):
             if getattr(self, name) is not None:
-                raise ConfigError(f"{name}: ResNet-{self.depth} has no bottlenecks to put it into")
+                raise ConfigError(
+                    f"{name}: ResNet-{self.depth} has no bottlenecks; use depth 50 or more"
+                )
 
     @property
     def architecture(self) -> str:
@@ -114,7 +134,7 @@ class ResNet(StagedBackbone):
         super().__init__()
         self.config = config
         base = config.base_channels
-        self.conv1 = initialised(config.convolution.build(3, base, 7, stride=2, padding=3))
+        self.conv1 = initialized(config.convolution.build(3, base, 7, stride=2, padding=3))
         self.norm_name = f"{config.norm.child_name}1"
         self.add_module(self.norm_name, config.norm.build(base))
         channels, stride = base, 4
@@ -157,7 +177,7 @@ class ResNet(StagedBackbone):
 
 
 def build_stage(config: ResNetConfig, index: int, in_channels: int) -> nn.Sequential:
-    """The blocks of stage ``index``, from 0."""
+    """Builds the blocks of stage ``index``, counted from 0."""
     layers = _block_layers(config, index)
     out_channels = stage_channels(config, index)
     width = config.base_channels * 2**index * config.width_per_group // 64 * config.groups
@@ -186,7 +206,7 @@ def build_stage(config: ResNetConfig, index: int, in_channels: int) -> nn.Sequen
 
 
 def stage_channels(config: ResNetConfig, index: int) -> int:
-    """Channels that stage ``index`` returns."""
+    """The output channels of stage ``index``."""
     return config.base_channels * 2**index * (1 if config.depth < 50 else EXPANSION)
 
 

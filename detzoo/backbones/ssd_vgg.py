@@ -1,4 +1,4 @@
-"""VGG-16 as SSD uses it (https://arxiv.org/abs/1409.1556, https://arxiv.org/abs/1512.02325)."""
+"""VGG-16 as used by SSD (https://arxiv.org/abs/1409.1556, https://arxiv.org/abs/1512.02325)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch import Tensor, nn
 from detzoo.backbones.base import Backbone, BackboneConfig
 from detzoo.config import config
 
-# Channels of the 3x3 convolutions between the poolings.
+# Channels of the 3x3 convolutions between pooling layers.
 BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 DENSE_CHANNELS = 1024
 
 
 @config
 class SSDVGGConfig(BackboneConfig):
-    """VGG-16 whose dense layers became convolutions. Returns ``conv4_3`` and ``fc7``."""
+    """VGG-16 with its dense layers turned into convolutions. Returns ``conv4_3`` and ``fc7``."""
 
     @property
     def architecture(self) -> str:
@@ -30,7 +30,7 @@ class SSDVGGConfig(BackboneConfig):
 
 
 class SSDVGG(Backbone):
-    """Child ``features``, one layer after the other."""
+    """Child ``features``: all layers in sequence."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class SSDVGG(Backbone):
         channels = 3
         for number, widths in enumerate(BLOCKS):
             if number > 0:
-                # Odd sizes are rounded up: 75 cells become 38.
+                # Odd sizes round up: 75 cells become 38.
                 layers.append(nn.MaxPool2d(2, stride=2, ceil_mode=True))
             for width in widths:
                 layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]

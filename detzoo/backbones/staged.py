@@ -1,4 +1,4 @@
-"""The skeleton of residual networks: a stem, then stages."""
+"""The skeleton of residual networks: a stem, followed by stages."""
 
 from __future__ import annotations
 
@@ -20,10 +20,14 @@ from detzoo.layers.norm import BatchNorm, Norm
 
 @config
 class StagedConfig(BackboneConfig):
-    """Four stages, of which ``out_stages`` (from 0) are returned.
+    """A backbone of four stages.
 
-    ``frozen_stages`` n keeps the stem and the first n stages as they are; 0 the stem alone, -1
-    nothing.
+    Args:
+        out_stages: Stages, counted from 0, whose feature maps are returned.
+        frozen_stages: Number of stages kept fixed along with the stem; 0 freezes the stem alone, -1
+            nothing.
+        norm: Norm after each convolution.
+        checkpoint_activations: Recompute activations in the backward pass, to save memory.
     """
 
     out_stages: tuple[int, ...] = (0, 1, 2, 3)
@@ -41,9 +45,9 @@ class StagedConfig(BackboneConfig):
 
 
 class StagedBackbone(Backbone):
-    """A stem and stages ``layer1``, ``layer2`` and so on, named as in published checkpoints.
+    """A stem, and stages ``layer1``, ``layer2`` and so on, named as in published checkpoints.
 
-    A subclass makes its stem, then calls :meth:`add_stages`.
+    A subclass builds its stem, then calls :meth:`add_stages`.
     """
 
     out_stages: tuple[int, ...]
@@ -60,7 +64,7 @@ class StagedBackbone(Backbone):
         frozen_stages: int,
         checkpoint_activations: bool,
     ) -> None:
-        """``channels`` and ``strides`` (pixels per cell) are those of each stage's output."""
+        """Registers the stages; ``channels`` and ``strides`` (in pixels) describe their outputs."""
         self.out_stages, self.frozen_stages = out_stages, frozen_stages
         self.checkpoint_activations = checkpoint_activations
         for index, stage in enumerate(stages):
@@ -97,11 +101,11 @@ class StagedBackbone(Backbone):
         return tuple(outputs)
 
     def _frozen_part(self, x: Tensor) -> list[nn.Module]:
-        """The modules that are to run as in inference, prepared for it each time anew, while the
-        others train on ``x``.
+        """The frozen modules to run in a fused copy, made anew in each step, while the others train
+        on ``x``.
 
-        Inference makes channels-last maps, so others than these are left as they are: batch
-        statistics on a processor are more exact in the other layout.
+        Fused inference produces channels-last maps, so for any other layout nothing is fused: batch
+        statistics on a CPU are more accurate in the contiguous layout.
         """
         frozen = self.frozen_modules() if self.training else []
         if not frozen or not is_concrete(x) or x.requires_grad:
@@ -116,12 +120,12 @@ class StagedBackbone(Backbone):
 
     @abstractmethod
     def stem_features(self, x: Tensor) -> Tensor:
-        """Pixels (B, 3, H, W) -> input of the first stage."""
+        """Runs the stem: pixels (B, 3, H, W) -> input of the first stage."""
 
 
 def check_stages(out_stages: tuple[int, ...], frozen_stages: int, num_stages: int) -> None:
-    """Raises :class:`ConfigError` for stages that do not exist."""
+    """Raises :class:`ConfigError` if a stage does not exist."""
     if not out_stages or not set(out_stages) <= set(range(num_stages)):
-        raise ConfigError(f"out_stages: {out_stages} are not among {num_stages} stages")
+        raise ConfigError(f"out_stages: {out_stages} is not a selection of 0..{num_stages - 1}")
     if not -1 <= frozen_stages <= num_stages:
         raise ConfigError(f"frozen_stages: {frozen_stages} is not in -1..{num_stages}")

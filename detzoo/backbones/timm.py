@@ -1,6 +1,6 @@
-"""Any feature-extracting model of timm (https://github.com/huggingface/pytorch-image-models).
+"""Any model of timm that extracts features (https://github.com/huggingface/pytorch-image-models).
 
-timm is optional: ``pip install timm``. It is imported when such a backbone is built.
+timm is optional (``pip install timm``) and imported only when such a backbone is built.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from detzoo.structures.pixels import Pixels
 from detzoo.weights.files import SUFFIXES
 from detzoo.weights.places import weight_directories
 
-# Weights of timm are called so: ``timm://resnet50.a1_in1k``.
+# Prefix of timm's weights: ``timm://resnet50.a1_in1k``.
 SCHEME = "timm://"
-# Detectors want maps from this stride on.
+# Finer maps are not returned by default.
 FINEST_STRIDE = 4
-# How models are told to take images of any size; most need nothing.
+# Arguments that make a model accept images of any size; most need none.
 _ANY_SIZE: tuple[dict[str, bool], ...] = (
     {},
     {"strict_img_size": False},
@@ -36,10 +36,13 @@ _PROBE = (1, 3, 128, 192)
 
 @config
 class TimmConfig(BackboneConfig):
-    """A model by timm's name. Its maps from stride 4 on are returned, or those of ``out_stages``.
+    """A model of timm. ``pretrained`` "timm://{architecture}" loads the weights that belong to its
+    name, and normalizes pixels as timm declares for them.
 
-    ``pretrained`` "timm://{architecture}" takes the weights that belong to the name; their pixels
-    are those that timm declares. ``fixed_statistics`` keeps batch norms in evaluation mode.
+    Args:
+        model: timm's name of the model.
+        out_stages: Indices of the maps to return; None: all maps from stride 4 on.
+        fixed_statistics: Keep batch norms in evaluation mode during training.
     """
 
     model: str = "resnet50"
@@ -58,7 +61,7 @@ class TimmConfig(BackboneConfig):
 
 
 class TimmBackbone(Backbone):
-    """Child ``body``, timm's model."""
+    """Child ``body``, the model of timm."""
 
     body: Any
 
@@ -75,7 +78,7 @@ class TimmBackbone(Backbone):
         )
         self.out_channels = tuple(channels[i] for i in self.chosen)
         self.out_strides = tuple(strides[i] for i in self.chosen)
-        # Some models put the channels last.
+        # Some models return channels-last maps.
         self.channels_last = tuple(
             map_.shape[1] != width and map_.shape[3] == width for map_, width in zip(maps, channels)
         )
@@ -95,18 +98,18 @@ class TimmBackbone(Backbone):
 
 
 def _build(config: TimmConfig) -> tuple[Any, list[Tensor]]:
-    """timm's model and what it makes of an image of an unusual size."""
+    """Builds the model of timm, and runs it on an image of an unusual size."""
     timm = _timm()
     if not timm.is_model(config.model.split(".")[0]):
         near = timm.list_models(f"*{config.model.split('.')[0][:6]}*")[:5]
-        hint = f"; there is {', '.join(near)}" if near else ""
+        hint = f"; similar names: {', '.join(near)}" if near else ""
         raise ConfigError(f"model.backbone.model: timm has no model {config.model!r}{hint}")
     options: dict[str, Any] = {"features_only": True}
     if config.out_stages is not None:
         options["out_indices"] = config.out_stages
     failure: Exception | None = None
     for any_size in _ANY_SIZE:
-        # timm's models differ in what they accept, and say so in errors of many types.
+        # timm's models differ in the arguments that they accept, and raise errors of many types.
         try:
             body = timm.create_model(config.model, **options, **any_size)
             with torch.no_grad():
@@ -115,13 +118,13 @@ def _build(config: TimmConfig) -> tuple[Any, list[Tensor]]:
         except Exception as error:
             failure = failure or error
     raise ConfigError(
-        f"model.backbone.model: {config.model!r} gives no feature maps of images of any size "
-        f"({type(failure).__name__}: {str(failure)[:150]}). Choose a model of timm that does."
+        f"model.backbone.model: {config.model!r} cannot extract features from images of any size "
+        f"({type(failure).__name__}: {str(failure)[:150]}). Choose another model of timm."
     )
 
 
 def timm_pixels(name: str) -> Pixels:
-    """The normalisation that the weights called ``timm://...`` declare."""
+    """The pixel normalization that the weights called ``timm://...`` declare."""
     declared = _timm().get_pretrained_cfg(name.removeprefix(SCHEME), allow_unregistered=True)
     if declared is None:
         raise ConfigError(f"model.backbone.pretrained: timm has no weights called {name!r}")
@@ -130,10 +133,10 @@ def timm_pixels(name: str) -> Pixels:
 
 
 def timm_weights(name: str, backbone: TimmBackbone) -> Mapping[str, Tensor]:
-    """The weights called ``timm://...``, by the names of ``backbone``.
+    """The weights called ``timm://...``, under the parameter names of ``backbone``.
 
-    Taken from a file with their name in one of the folders for weights, else by timm itself from
-    where it keeps or finds them. Raises :class:`CheckpointError`.
+    They come from a file of that name in one of the weight folders, else from timm itself. Raises
+    :class:`CheckpointError`.
     """
     timm = _timm()
     model = name.removeprefix(SCHEME)
@@ -142,7 +145,7 @@ def timm_weights(name: str, backbone: TimmBackbone) -> Mapping[str, Tensor]:
     if file is not None:
         overlay = {"file": str(file)}
     stages = backbone.body.feature_info.out_indices
-    # timm's sources fail in as many ways as there are of them.
+    # Each of timm's sources raises errors of its own.
     try:
         made = timm.create_model(
             model,
@@ -154,8 +157,8 @@ def timm_weights(name: str, backbone: TimmBackbone) -> Mapping[str, Tensor]:
     except Exception as error:
         raise CheckpointError(
             f"{name}: timm cannot load these weights ({type(error).__name__}: {str(error)[:150]}). "
-            f"Put their file, called {model}.safetensors or .pth, into a folder of DETZOO_WEIGHTS, "
-            "or train without: --from-scratch."
+            f"Put {model}.safetensors or {model}.pth into a folder of DETZOO_WEIGHTS, or train "
+            "without pretrained weights: --from-scratch."
         ) from error
     return {f"body.{name}": value for name, value in made.state_dict().items()}
 
@@ -167,7 +170,7 @@ def _local_file(model: str) -> Path | None:
 
 def _timm() -> Any:
     if importlib.util.find_spec("timm") is None:
-        raise ConfigError("model.backbone: needs the package timm: pip install timm")
+        raise ConfigError("model.backbone: requires the package timm: pip install timm")
     import timm
 
     return timm

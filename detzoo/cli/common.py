@@ -106,8 +106,8 @@ def apply_setting(experiment: Experiment, setting: str) -> Experiment:
 
 
 def with_views(experiment: Experiment, scales: str | None, flip: bool) -> Experiment:
-    """``experiment`` with the views that ``--tta-scales`` and ``--tta-flip`` ask for."""
-    from detzoo.data.views import Views
+    """``experiment`` with the test-time augmentation of ``--tta-scales`` and ``--tta-flip``."""
+    from detzoo.data.tta import TTA
 
     if scales is None and not flip:
         return experiment
@@ -119,13 +119,13 @@ def with_views(experiment: Experiment, scales: str | None, flip: bool) -> Experi
                 f"--tta-scales {scales}: write sizes as width x height: 1000x600,1333x800"
             )
         sizes.append((int(width), int(height)))
-    flips = ("horizontal",) if flip else experiment.data.views.flips
+    flips = ("horizontal",) if flip else experiment.data.tta.flips
     try:
-        views = Views(scales=tuple(sizes) or experiment.data.views.scales, flips=flips)
-        views.of(experiment.data.test_transforms)
+        tta = TTA(scales=tuple(sizes) or experiment.data.tta.scales, flips=flips)
+        tta.pipelines(experiment.data.test_transforms)
     except ConfigError as error:
         raise ConfigError(f"--tta-scales {scales}: {error}") from None
-    return replace(experiment, data=replace(experiment.data, views=views))
+    return replace(experiment, data=replace(experiment.data, tta=tta))
 
 
 def open_split(path: Path, wanted: str, images: Path | None, **selection: Any) -> DetectionDataset:

@@ -1,4 +1,4 @@
-"""``detzoo config``: a configuration whole, or what differs between two."""
+"""``detzoo config``: a configuration or a part of it, what it means, or what differs in another."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from detzoo.cli.common import Imports, Settings, find_experiment
+from detzoo.cli.common import Imports, Settings, find_experiment, wide_console
+from detzoo.errors import ConfigError
 
 
 def config(
@@ -18,6 +19,16 @@ def config(
             help="A model's name, a checkpoint, an experiment.json, or a V2 config file."
         ),
     ],
+    path: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="PATH", help="Only this part: model.backbone, data.train_transforms[0]."
+        ),
+    ] = None,
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="Say what it does, and what it may be."),
+    ] = False,
     settings: Settings = None,
     imports: Imports = None,
     diff: Annotated[
@@ -36,17 +47,26 @@ def config(
 
       detzoo config retinanet_r50_fpn_1x_coco
 
+      detzoo config retinanet_r50_fpn_1x_coco --explain model.bbox_head.assigner
+
       detzoo config retinanet_r50_fpn_1x_coco --diff retinanet_r101_fpn_2x_coco
 
       detzoo config runs/x-1/best.pt --set model.neck.out_channels=128 --json > mine.json
     """
     from detzoo.config import diff as differences
-    from detzoo.config import to_dict
+    from detzoo.config import find, to_dict
 
+    if explain and (diff is not None or as_json):
+        raise ConfigError("--explain: goes neither with --diff nor with --json; give one of them")
     experiment = find_experiment(name, settings)
-    if diff is not None:
+    part = find(experiment, path).value if path else experiment
+    if explain:
+        from detzoo.cli.explain import explain as print_explanation
+
+        print_explanation(wide_console(), experiment, path or "")
+    elif diff is not None:
         other = find_experiment(diff)
-        rows = differences(experiment, other)
+        rows = differences(part, find(other, path).value if path else other, path or "")
         if as_json:
             changed = [{"path": p, "a": to_dict(a), "b": to_dict(b)} for p, a, b in rows]
             print(json.dumps(changed, indent=1))
@@ -55,9 +75,9 @@ def config(
                 print(f"{path} = {_text(a)}  ->  {_text(b)}")
             print(f"# {len(rows)} settings differ" if rows else "# no difference")
     elif as_json:
-        print(json.dumps(to_dict(experiment), indent=1))
+        print(json.dumps(to_dict(part), indent=1))
     else:
-        _print_lines(experiment, "")
+        _print_lines(part, path or "")
 
 
 def _print_lines(value: Any, path: str) -> None:

@@ -132,7 +132,7 @@ def measure(
             training=False,
             max_proposals=experiment.data.test_proposals,
         )
-        for transforms in experiment.data.views.of(experiment.data.test_transforms)
+        for transforms in experiment.data.tta.pipelines(experiment.data.test_transforms)
     ]
     ground_truth = GroundTruth.of(dataset)
     evaluators = default_evaluators(

@@ -1,4 +1,4 @@
-"""What every code of boxes is."""
+"""Base class of box coders."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from detzoo.config import config
 
 @config
 class BoxCoder(ABC):
-    """Boxes as numbers relative to reference boxes."""
+    """Encodes boxes as deltas relative to reference boxes: priors or proposals."""
 
     @abstractmethod
     def encode(self, references: Tensor, boxes: Tensor) -> Tensor:
-        """The code (..., D) of boxes (..., 4) relative to references (..., 4)."""
+        """Deltas (..., D) of boxes (..., 4) relative to references (..., 4)."""
 
     @abstractmethod
     def decode(
         self, references: Tensor, deltas: Tensor, size: tuple[int, int] | None = None
     ) -> Tensor:
-        """Boxes (..., 4) from references (..., 4) and their code (..., D), cut at an image of that
-        ``size`` (height, width)."""
+        """Boxes (..., 4) from references (..., 4) and deltas (..., D), clipped to an image of
+        ``size`` (height, width) if given."""

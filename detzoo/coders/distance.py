@@ -7,19 +7,19 @@ from torch import Tensor
 
 from detzoo.coders.base import BoxCoder
 from detzoo.config import config
-from detzoo.ops.boxes import box_centres, clip_boxes, inner_distances
+from detzoo.ops.boxes import box_centers, clip_boxes, inner_distances
 
 
 @config
 class DistanceCoder(BoxCoder):
-    """Left, top, right and bottom, in pixels from the centre of the reference."""
+    """Encodes left, top, right and bottom as distances from the reference's center, in pixels."""
 
     def encode(self, references: Tensor, boxes: Tensor) -> Tensor:
-        return inner_distances(box_centres(references), boxes)
+        return inner_distances(box_centers(references), boxes)
 
     def decode(
         self, references: Tensor, deltas: Tensor, size: tuple[int, int] | None = None
     ) -> Tensor:
-        centre = box_centres(references)
-        boxes = torch.cat([centre - deltas[..., :2], centre + deltas[..., 2:]], -1)
+        center = box_centers(references)
+        boxes = torch.cat([center - deltas[..., :2], center + deltas[..., 2:]], -1)
         return boxes if size is None else clip_boxes(boxes, size)

@@ -1,4 +1,4 @@
-"""Boxes as logarithms of their sides' distances (FoveaBox, https://arxiv.org/abs/1904.03797)."""
+"""Boxes as log distances of their sides from a point (FoveaBox, https://arxiv.org/abs/1904.03797)."""
 
 from __future__ import annotations
 
@@ -7,29 +7,30 @@ from torch import Tensor
 
 from detzoo.coders.base import BoxCoder
 from detzoo.config import config
-from detzoo.ops.boxes import box_centres, clip_boxes, inner_distances
+from detzoo.ops.boxes import box_centers, clip_boxes, inner_distances
 
-# Targets are at least the inverse of this and at most this.
+# Encoded ratios are clamped to it and its inverse.
 MAX_RATIO = 16.0
 
 
 @config
 class LogDistanceCoder(BoxCoder):
-    """Left, top, right and bottom from the reference's centre, in units of its width or height.
+    """Encodes the log distances of left, top, right and bottom from the reference's center,
+    relative to its width or height.
 
-    Boxes are cut one pixel before the image's right and bottom border, as published models do.
+    Decoded boxes are clipped one pixel inside the right and bottom border, as published models do.
     """
 
     def encode(self, references: Tensor, boxes: Tensor) -> Tensor:
-        distances = inner_distances(box_centres(references), boxes) / _units(references)
+        distances = inner_distances(box_centers(references), boxes) / _units(references)
         return distances.clamp(1 / MAX_RATIO, MAX_RATIO).log()
 
     def decode(
         self, references: Tensor, deltas: Tensor, size: tuple[int, int] | None = None
     ) -> Tensor:
         distances = deltas.exp() * _units(references)
-        centre = box_centres(references)
-        boxes = torch.cat([centre - distances[..., :2], centre + distances[..., 2:]], -1)
+        center = box_centers(references)
+        boxes = torch.cat([center - distances[..., :2], center + distances[..., 2:]], -1)
         return boxes if size is None else clip_boxes(boxes, (size[0] - 1, size[1] - 1))
 
 

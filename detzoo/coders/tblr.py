@@ -1,4 +1,4 @@
-"""Boxes as distances of their sides from an anchor's centre (FSAF, https://arxiv.org/abs/1903.00621)."""
+"""Boxes as distances of their sides from an anchor's center (FSAF, https://arxiv.org/abs/1903.00621)."""
 
 from __future__ import annotations
 
@@ -6,18 +6,22 @@ import torch
 from torch import Tensor
 
 from detzoo.coders.base import BoxCoder
-from detzoo.config import config
-from detzoo.ops.boxes import box_centres, clip_boxes, inner_distances
+from detzoo.config import PositiveFloat, config
+from detzoo.ops.boxes import box_centers, clip_boxes, inner_distances
 
 
 @config
 class TBLRCoder(BoxCoder):
-    """Top, bottom, left and right, in units of ``scale`` times the reference's height or width."""
+    """Encodes the distances of top, bottom, left and right from the reference's center.
 
-    scale: float = 4.0
+    Args:
+        scale: Unit of the distances, in heights or widths of the reference.
+    """
+
+    scale: PositiveFloat = 4.0
 
     def encode(self, references: Tensor, boxes: Tensor) -> Tensor:
-        distances = inner_distances(box_centres(references), boxes)
+        distances = inner_distances(box_centers(references), boxes)
         left, top, right, bottom = (distances / self._units(references)).unbind(-1)
         return torch.stack([top, bottom, left, right], -1)
 
@@ -26,11 +30,11 @@ class TBLRCoder(BoxCoder):
     ) -> Tensor:
         top, bottom, left, right = deltas.unbind(-1)
         distances = torch.stack([left, top, right, bottom], -1) * self._units(references)
-        centre = box_centres(references)
-        boxes = torch.cat([centre - distances[..., :2], centre + distances[..., 2:]], -1)
+        center = box_centers(references)
+        boxes = torch.cat([center - distances[..., :2], center + distances[..., 2:]], -1)
         return boxes if size is None else clip_boxes(boxes, size)
 
     def _units(self, references: Tensor) -> Tensor:
-        """Of left, top, right and bottom (..., 4), in pixels."""
+        """The units of left, top, right and bottom in pixels: (..., 4)."""
         size = references[..., 2:] - references[..., :2]
         return self.scale * torch.cat([size, size], -1)

@@ -322,7 +322,7 @@ class DetectionDataset:
         if classes.dtype != np.uint8 or classes.shape != tuple(self.sizes[i].tolist()):
             height, width = self.sizes[i].tolist()
             raise DataError(
-                f"{file}: is no semantic map of {self.path(i)}, which would be a grey image of 8 "
+                f"{file}: is no semantic map of {self.path(i)}, which would be a gray image of 8 "
                 f"bits and {width} x {height} pixels (width x height)."
             )
         return torch.from_numpy(classes)

@@ -23,17 +23,17 @@ _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 def read_image(path: str | os.PathLike[str], channels: int = 3) -> np.ndarray:
     """The pixels (H, W, 3) uint8 BGR, upright: exactly what ``cv2.imread`` returns.
 
-    One channel is the image in grey, (H, W, 1). More than three are those of the file, as they are
+    One channel is the image in gray, (H, W, 1). More than three are those of the file, as they are
     stored: BGR and alpha of a PNG, the bands of a TIFF.
 
-    EXIF rotation is applied. Grey images become three equal channels, palettes and CMYK become
+    EXIF rotation is applied. Gray images become three equal channels, palettes and CMYK become
     BGR, of 16 bits the upper eight remain, and an alpha channel is dropped: transparent pixels
-    show the colour that is stored under them. Raises :class:`DataError` for a file that is
+    show the color that is stored under them. Raises :class:`DataError` for a file that is
     missing, empty, cut off or no image.
     """
     data = _read_bytes(path)
     if data.startswith(_JPEG_START) and _JPEG_END not in data:
-        # Decoders before OpenCV 5 fill what is missing with grey and say nothing.
+        # Decoders before OpenCV 5 fill what is missing with gray and say nothing.
         raise DataError(
             f"{path}: the image is cut off (no end marker). Copy it again or remove it."
         )

@@ -16,7 +16,7 @@ from detzoo.backbones.pretrained import pixels_of
 from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.necks.base import Neck, NeckConfig
-from detzoo.postprocess.views import merge_detections, to_original
+from detzoo.postprocess.tta import merge_detections, to_original
 from detzoo.structures import Batch, Detections, ImageBatch, Losses, Pixels, Targets
 
 
@@ -24,7 +24,7 @@ from detzoo.structures import Batch, Detections, ImageBatch, Losses, Pixels, Tar
 class DetectorConfig(ABC):
     """A detector.
 
-    ``pixels`` None takes the normalisation that the pretrained weights declare. Those of other than
+    ``pixels`` None takes the normalization that the pretrained weights declare. Those of other than
     three values make a detector of such images: its first convolution takes as many channels.
     """
 
@@ -34,7 +34,7 @@ class DetectorConfig(ABC):
 
     @property
     def input_pixels(self) -> Pixels:
-        """The normalisation in force."""
+        """The normalization in force."""
         return self.pixels or pixels_of(self.backbone)
 
     @property
@@ -63,7 +63,7 @@ class DetectorConfig(ABC):
 
     @abstractmethod
     def build(self, num_classes: int) -> Detector:
-        """The module, with freshly initialised parameters."""
+        """The module, with freshly initialized parameters."""
 
 
 class Detector(nn.Module, ABC):
@@ -110,7 +110,7 @@ class Detector(nn.Module, ABC):
         """Called once where the final epochs of a recipe begin: see ``Experiment.final``."""
 
     def preprocess(self, batch: Batch) -> ImageBatch:
-        """Normalises raw pixels on this detector's device. (B, H, W, C) -> (B, C, H, W).
+        """Normalizes raw pixels on this detector's device. (B, H, W, C) -> (B, C, H, W).
 
         C is 3 (BGR), unless the configuration's ``pixels`` say otherwise.
         """
@@ -119,7 +119,7 @@ class Detector(nn.Module, ABC):
             raw = torch.cat([raw[:, :COLORS].flip(1), raw[:, COLORS:]], 1)
         pixels = (raw - self.pixel_mean) / self.pixel_std
         pixels = pixels.contiguous(memory_format=torch.channels_last)
-        # Padding counts as zero after normalisation, unless the recipe names a raw value.
+        # Padding counts as zero after normalization, unless the recipe names a raw value.
         fill: Tensor | float = 0.0
         if self.padding is not None:
             fill = (self.padding - self.pixel_mean) / self.pixel_std

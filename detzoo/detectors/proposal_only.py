@@ -9,7 +9,7 @@ from torch import Tensor
 from detzoo.config import config
 from detzoo.detectors.base import Detector, DetectorConfig
 from detzoo.heads.base import ProposalHeadConfig
-from detzoo.postprocess.views import merge_proposals, to_original
+from detzoo.postprocess.tta import merge_proposals, to_original
 from detzoo.structures import Detections, ImageBatch, Losses, Targets
 
 

@@ -13,7 +13,7 @@ from detzoo.config import config
 from detzoo.detectors.base import Detector, DetectorConfig
 from detzoo.heads.base import ProposalHeadConfig, RoIHeadConfig
 from detzoo.heads.class_rows import ClassRows, prefixed
-from detzoo.postprocess.views import merge_proposals, to_original
+from detzoo.postprocess.tta import merge_proposals, to_original
 from detzoo.structures import Detections, ImageBatch, Losses, Targets
 
 

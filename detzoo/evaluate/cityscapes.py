@@ -19,7 +19,7 @@ from detzoo.structures.masks import decode_rle
 THRESHOLDS = np.arange(0.5, 1.0, 0.05)
 # Smaller objects are not asked for.
 MIN_PIXELS = 100
-# Ids of what is not judged: unlabelled, the own car, borders, ground, parking, rails, ... trailers.
+# Ids of what is not judged: unlabeled, the own car, borders, ground, parking, rails, ... trailers.
 VOID_IDS = (0, 1, 2, 3, 4, 5, 6, 9, 10, 14, 15, 16, 18, 29, 30)
 
 
@@ -28,7 +28,7 @@ class CityscapesEvaluator(Evaluator):
 
     Of the detections with enough overlap with an object the best is right and the others are wrong.
     One that has enough with no object of its class, not even with a group or a tiny one, is wrong,
-    unless that part of it lies on groups, tiny objects of its class and what is not labelled. The
+    unless that part of it lies on groups, tiny objects of its class and what is not labeled. The
     pixels are those of the maps in ``gtFine``, which must be there. https://arxiv.org/abs/1604.01685
     """
 
@@ -157,7 +157,7 @@ def _average_precision(images: Sequence[_Overlaps], threshold: float) -> float:
     found = np.cumsum(is_right[order])[last]
     precision = np.concatenate([[1.0], found / (last + 1)])
     recall = np.concatenate([[0.0], found / (len(right) + missed)])
-    # Each point stands for half the way to both its neighbours.
+    # Each point stands for half the way to both its neighbors.
     around = np.concatenate([[0.0], recall, recall[-1:]])
     return float((precision * (around[2:] - around[:-2]) / 2).sum())
 

@@ -78,7 +78,7 @@ def detect(
     """What the model, as it is now, finds in each image, on its device.
 
     ``views`` are batches of the same images in the same order, seen in one way or in several (see
-    :class:`detzoo.data.views.Views`). ``progress`` is told the number of images of each batch done.
+    :class:`detzoo.data.tta.TTA`). ``progress`` is told the number of images of each batch done.
     Where torch.distributed runs, each process gives its part of the images and the first one gets
     the results of all, an image that several processes saw counted once; the others get their own.
     A copy that is prepared for inference does the work (:func:`detzoo.layers.fusion.fuse`), unless

@@ -11,7 +11,7 @@ from typing_extensions import Self
 
 from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
-from detzoo.postprocess.views import merge_detections, to_original
+from detzoo.postprocess.tta import merge_detections, to_original
 from detzoo.structures import Candidates, Detections, ImageInfo, Losses, Targets
 
 # A batch in one augmentation: what a head predicts of it, or its feature maps.

@@ -1,4 +1,5 @@
-"""Which rows of a parameter belong to which class: how trained heads move to other classes."""
+"""Which rows of a parameter belong to which class, for carrying trained heads over to other
+classes."""
 
 from __future__ import annotations
 
@@ -10,19 +11,20 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class ClassRows:
-    """How the first dimension of a parameter is made of classes.
+    """How the first dimension of a parameter is made up of classes.
 
-    Its rows are ``groups`` blocks, each of ``leading`` rows that every set of classes has, then
-    ``classes * width`` rows, class after class, then ``shared * width`` that every set has:
+    Its rows form ``groups`` blocks. Each has ``leading`` rows that do not depend on the classes,
+    then ``classes * width`` rows, class by class, then ``shared * width`` that do not depend on the
+    classes either:
 
-    - softmax classifier: ``ClassRows(shared=1)``, background after the foreground classes
+    - softmax classifier: ``ClassRows(shared=1)``, with the background after the foreground classes
     - sigmoid classifier of A anchors per cell: ``ClassRows(groups=A)``
     - box regression per class: ``ClassRows(width=4)``
     - mask logits per class: ``ClassRows()``
     - box, confidence and classes of A anchors in one map: ``ClassRows(groups=A, leading=5)``
-    - a layer that sees class scores: ``ClassRows(width=0, leading=outputs, inputs=ClassRows())``
+    - a layer that takes class scores: ``ClassRows(width=0, leading=outputs, inputs=ClassRows())``
 
-    ``inputs`` says the same of the second dimension, where that depends on the classes.
+    ``inputs`` describes the second dimension, if that depends on the classes.
     """
 
     groups: int = 1
@@ -36,7 +38,8 @@ class ClassRows:
         return self.groups * self._block(num_classes)
 
     def index(self, classes: Tensor, num_classes: int) -> Tensor:
-        """Rows of ``classes`` (K,) and those that every set of classes has, in their order."""
+        """The rows of ``classes`` (K,), along with those that do not depend on the classes, in
+        order."""
         shared = torch.arange(num_classes, num_classes + self.shared)
         columns = torch.cat([classes.cpu().long(), shared])
         in_columns = self.leading + columns[:, None] * self.width + torch.arange(self.width)
@@ -45,14 +48,15 @@ class ClassRows:
         return (starts[:, None] + in_block).flatten()
 
     def place(self, classes: Tensor, num_classes: int) -> tuple[Tensor, ...]:
-        """What to index the parameter with, to reach what belongs to ``classes`` (K,)."""
+        """The index of the part of the parameter that belongs to ``classes`` (K,)."""
         rows = self.index(classes, num_classes)
         if self.inputs is None:
             return (rows,)
         return rows[:, None], self.inputs.index(classes, num_classes)
 
     def shape(self, like: tuple[int, ...], num_classes: int) -> tuple[int, ...]:
-        """The parameter's shape for ``num_classes`` classes; ``like`` for another number."""
+        """The parameter's shape for ``num_classes`` classes, given its shape ``like`` for another
+        number."""
         rows = self.count(num_classes)
         if self.inputs is None:
             return (rows, *like[1:])
@@ -63,5 +67,5 @@ class ClassRows:
 
 
 def prefixed(prefix: str, rows: dict[str, ClassRows]) -> dict[str, ClassRows]:
-    """The same, for parameters of a child module called ``prefix``."""
+    """The same rows for the parameters of a child module called ``prefix``."""
     return {f"{prefix}.{name}": value for name, value in rows.items()}

@@ -43,7 +43,7 @@ class Predictor:
         self.model = fuse(model) if fused else model.eval()
         self.transforms = experiment.data.test_transforms
         # Those of each view of an image: most recipes have one.
-        self._views = experiment.data.views.of(experiment.data.test_transforms)
+        self._views = experiment.data.tta.pipelines(experiment.data.test_transforms)
         agnostic = experiment.model.is_class_agnostic
         self.class_names = ("object",) if agnostic else experiment.class_names
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from detzoo.ops.boxes import pairwise_coverage
+from detzoo.ops.boxes import pairwise_iof
 from detzoo.ops.nms import grouped_nms
 from detzoo.structures import BitmapMasks, Detections
 from detzoo.structures.images import Size
@@ -49,7 +49,7 @@ def merge_tiles(
 
     is_cut = torch.cat([_cut_by_edge(*item, size) for item in zip(found, tiles)])
     whole, cut = (~is_cut).nonzero()[:, 0], is_cut.nonzero()[:, 0]
-    covers = pairwise_coverage(boxes[cut], boxes[whole]) > 0.5
+    covers = pairwise_iof(boxes[cut], boxes[whole]) > 0.5
     covers &= labels[cut][:, None] == labels[whole]
     candidates = torch.cat([whole, cut[~covers.any(1)]])
     keep = candidates[

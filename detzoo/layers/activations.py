@@ -1,4 +1,4 @@
-"""What follows a convolution, by name."""
+"""Activation functions by name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Activation = Literal["relu", "relu6", "leaky_relu", "silu", "none"]
-LEAK = 0.1  # of the leaky ReLU, as in Darknet
+LEAK = 0.1  # negative slope of the leaky ReLU, as in Darknet
 
 _FUNCTIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
@@ -21,5 +21,5 @@ _FUNCTIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
 
 
 def activate(x: Tensor, activation: Activation) -> Tensor:
-    """``x`` through the activation; "none" leaves it as it is."""
+    """Applies the activation to ``x``; "none" returns it unchanged."""
     return x if activation == "none" else _FUNCTIONS[activation](x)

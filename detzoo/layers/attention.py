@@ -1,4 +1,4 @@
-"""Attention, and the other half of a transformer's layers."""
+"""The attention and feed-forward layers of transformers."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from detzoo.ops.deformable_attention import deformable_attention
 
 
 class Attention(nn.Module):
-    """Multi-head attention (https://arxiv.org/abs/1706.03762) with the parameters of torch's own.
+    """Multi-head attention (https://arxiv.org/abs/1706.03762) with PyTorch's parameter names.
 
-    ``in_proj_weight`` (3C, C) holds the projections of queries, keys and values.
+    ``in_proj_weight`` (3C, C) stacks the projections of queries, keys and values.
     """
 
     def __init__(self, channels: int, num_heads: int, dropout: float) -> None:
@@ -24,15 +24,18 @@ class Attention(nn.Module):
         self.in_proj_weight = nn.Parameter(torch.empty((3 * channels, channels)))
         self.in_proj_bias = nn.Parameter(torch.zeros(3 * channels))
         self.out_proj = nn.Linear(channels, channels)
-        self.dropout = nn.Dropout(dropout)  # of the attention weights, within the fused kernel
+        self.dropout = nn.Dropout(dropout)  # on the attention weights, inside the fused kernel
         for weight in (self.in_proj_weight, self.out_proj.weight):
             nn.init.xavier_uniform_(weight)
         nn.init.zeros_(self.out_proj.bias)
 
     def forward(
-        self, queries: Tensor, keys: Tensor, values: Tensor, allowed: Tensor | None = None
+        self, queries: Tensor, keys: Tensor, values: Tensor, key_mask: Tensor | None = None
     ) -> Tensor:
-        """(B, Q, C), (B, K, C), (B, K, C) -> (B, Q, C); ``allowed`` (B, K): keys to look at."""
+        """(B, Q, C), (B, K, C), (B, K, C) -> (B, Q, C).
+
+        ``key_mask`` (B, K) is True for the keys to attend to: the inverse of a key padding mask.
+        """
         columns = zip(
             (queries, keys, values), self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
         )
@@ -40,14 +43,14 @@ class Attention(nn.Module):
             F.linear(x, weight, bias).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
             for x, weight, bias in columns
         )
-        mask = None if allowed is None else allowed[:, None, None]
+        mask = None if key_mask is None else key_mask[:, None, None]
         dropout = self.dropout.p if self.training else 0.0
         mixed = F.scaled_dot_product_attention(q, k, v, mask, dropout)
         return self.out_proj(mixed.transpose(1, 2).flatten(2))
 
 
 class ResidualAttention(nn.Module):
-    """Attention added to its input. Child ``attn``."""
+    """Attention with a shortcut. Child ``attn``."""
 
     def __init__(self, channels: int, num_heads: int, dropout: float) -> None:
         super().__init__()
@@ -60,14 +63,16 @@ class ResidualAttention(nn.Module):
         queries: Tensor,
         keys: Tensor,
         values: Tensor,
-        allowed: Tensor | None = None,
+        key_mask: Tensor | None = None,
     ) -> Tensor:
-        """``x`` (B, Q, C) plus the attention of ``queries``, which are ``x`` with its positions."""
-        return x + self.dropout(self.attn(queries, keys, values, allowed))
+        """``x`` (B, Q, C) plus the attention of ``queries``, which are ``x`` with position
+        embeddings."""
+        return x + self.dropout(self.attn(queries, keys, values, key_mask))
 
 
 class DeformableAttention(nn.Module):
-    """Attention to ``num_points`` predicted places on each level (https://arxiv.org/abs/2010.04159).
+    """Attention to ``num_points`` predicted sampling locations per level
+    (https://arxiv.org/abs/2010.04159).
 
     Children ``sampling_offsets``, ``attention_weights``, ``value_proj``, ``output_proj``.
     """
@@ -77,18 +82,18 @@ class DeformableAttention(nn.Module):
     ) -> None:
         super().__init__()
         self.num_heads = num_heads
-        self.places = (num_heads, num_levels, num_points)
+        self.sampling_shape = (num_heads, num_levels, num_points)
         count = num_heads * num_levels * num_points
         self.sampling_offsets = nn.Linear(channels, 2 * count)
         self.attention_weights = nn.Linear(channels, count)
         self.value_proj = nn.Linear(channels, channels)
         self.output_proj = nn.Linear(channels, channels)
         self.dropout = nn.Dropout(dropout)
-        self.initialise()
+        self.initialize()
 
-    def initialise(self) -> None:
-        """Every head starts out in a direction of its own, its points one cell further each."""
-        num_heads, num_levels, num_points = self.places
+    def initialize(self) -> None:
+        """Points each head in its own direction, its sampling points one cell apart."""
+        num_heads, num_levels, num_points = self.sampling_shape
         angle = torch.arange(num_heads) * (2 * math.pi / num_heads)
         direction = torch.stack([angle.cos(), angle.sin()], 1)
         direction = direction / direction.abs().amax(1, keepdim=True)
@@ -109,37 +114,37 @@ class DeformableAttention(nn.Module):
         memory: Tensor,
         grids: Sequence[tuple[int, int]],
         references: Tensor,
-        shown: Tensor | None,
+        valid: Tensor | None,
     ) -> Tensor:
-        """``x`` (B, Q, C) plus the attention of ``queries``, ``x`` with its positions.
+        """``x`` (B, Q, C) plus the attention of ``queries``, ``x`` with position embeddings.
 
-        ``memory`` (B, S, C) are the cells of maps of ``grids`` (height, width); those outside
-        ``shown`` (B, S) count as zero. ``references`` (B, Q, L, 2) are points or (B, Q, L, 4) boxes
-        (centre, size), in parts of each map; points are sought around them, in cells or in parts of
-        the box.
+        ``memory`` (B, S, C) holds the cells of maps with ``grids`` (height, width); where ``valid``
+        (B, S) is False they count as zero. ``references`` are points (B, Q, L, 2) or boxes (B, Q,
+        L, 4: center, size), in normalized coordinates of each map. Sampling offsets are relative to
+        them, in cells around points and in units of the size around boxes.
         """
         values = self.value_proj(memory)
-        if shown is not None:
-            values = values * shown[..., None]
-        offsets = self.sampling_offsets(queries).unflatten(2, (*self.places, 2)).float()
+        if valid is not None:
+            values = values * valid[..., None]
+        offsets = self.sampling_offsets(queries).unflatten(2, (*self.sampling_shape, 2)).float()
         weights = self.attention_weights(queries).unflatten(2, (self.num_heads, -1)).float()
         references = references[:, :, None, :, None]  # (B, Q, 1, L, 1, 2 or 4)
         if references.shape[-1] == 2:
             sizes = offsets.new_tensor([(width, height) for height, width in grids])
             offsets = offsets / sizes[:, None]
         else:
-            offsets = offsets * references[..., 2:] / (2 * self.places[2])
+            offsets = offsets * references[..., 2:] / (2 * self.sampling_shape[2])
         found = deformable_attention(
             values.unflatten(2, (self.num_heads, -1)).float(),
             grids,
             references[..., :2] + offsets,
-            weights.softmax(3).unflatten(3, self.places[1:]),
+            weights.softmax(3).unflatten(3, self.sampling_shape[1:]),
         )
         return x + self.dropout(self.output_proj(found.to(x.dtype)))
 
 
 class FeedForward(nn.Module):
-    """Two fully connected layers, each position by itself. Child ``layers``."""
+    """Two fully connected layers, applied to each position. Child ``layers``."""
 
     def __init__(self, channels: int, hidden: int, dropout: float = 0.0) -> None:
         super().__init__()
@@ -149,5 +154,5 @@ class FeedForward(nn.Module):
         self.layers = nn.Sequential(first, nn.Linear(hidden, channels), nn.Dropout(dropout))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., C) -> (..., C), without a shortcut."""
+        """(..., C) -> (..., C), without the shortcut."""
         return self.layers(x)

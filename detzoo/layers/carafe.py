@@ -1,4 +1,4 @@
-"""Upsampling by content (CARAFE, https://arxiv.org/abs/1905.02188)."""
+"""Content-aware upsampling (CARAFE, https://arxiv.org/abs/1905.02188)."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from torch import Tensor, nn
 from detzoo.ops.carafe import carafe
 
 SCALE = 2
-# Neighbourhood that an output cell is made of, and the one its kernel is predicted from.
+# Neighborhoods that an output cell is reassembled from, and its kernel predicted from.
 KERNEL_SIZE = 5
 ENCODER_SIZE = 3
 COMPRESSED_CHANNELS = 64
 
 
 class CARAFE(nn.Module):
-    """Twice the size: every output cell has a kernel of its own, predicted from the map.
+    """Upsamples twofold with a predicted kernel for each output cell.
 
     Children ``channel_compressor``, ``content_encoder``.
     """
@@ -36,7 +36,7 @@ class CARAFE(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, 2H, 2W)."""
         encoded = self.content_encoder(self.channel_compressor(x))
-        # torch's own pixel shuffle has no gradient for a batch of nothing.
+        # PyTorch's pixel shuffle has no gradient for an empty batch.
         count, _, height, width = encoded.shape
         cells = encoded.view(count, KERNEL_SIZE**2, SCALE, SCALE, height, width)
         kernels = cells.permute(0, 1, 4, 2, 5, 3).reshape(

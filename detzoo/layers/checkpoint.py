@@ -1,4 +1,4 @@
-"""Activation checkpointing: less memory for a second forward pass."""
+"""Activation checkpointing: saves memory at the cost of a second forward pass."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 
 def run_stage(stage: nn.Module, x: Tensor, recompute: bool) -> Tensor:
-    """``stage(x)``, block by block; with ``recompute`` the blocks keep no activations."""
+    """``stage(x)``, block by block; with ``recompute``, blocks keep no activations."""
     if not (recompute and torch.is_grad_enabled()):
         return stage(x)
     for block in stage.children():
@@ -23,13 +23,13 @@ def run_stage(stage: nn.Module, x: Tensor, recompute: bool) -> Tensor:
 def _contexts(
     block: nn.Module,
 ) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-    """The circumstances of the first and of the second pass through ``block``."""
+    """The contexts of the first and the second pass through ``block``."""
     return nullcontext(), _keeping_statistics(block)
 
 
 @contextmanager
 def _keeping_statistics(block: nn.Module) -> Iterator[None]:
-    """The second pass over a batch must not count as another batch in the running statistics."""
+    """Keeps the second pass over a batch from updating the running statistics again."""
     kinds = (nn.BatchNorm2d, nn.SyncBatchNorm)
     norms = [module for module in block.modules() if isinstance(module, kinds)]
     momenta = [norm.momentum for norm in norms]

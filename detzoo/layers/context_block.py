@@ -1,4 +1,4 @@
-"""Global context (GCNet, https://arxiv.org/abs/1904.11492)."""
+"""Global context block (GCNet, https://arxiv.org/abs/1904.11492)."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from torch import Tensor, nn
 
 
 class ContextBlock(nn.Module):
-    """Adds to every cell what an attention over the whole map has gathered.
+    """Adds to every cell the context that attention over the whole map gathers.
 
-    Children ``conv_mask``, which scores the cells, and ``channel_add_conv``, a bottleneck of
-    ``ratio`` times the channels on what they sum up to. It starts as the identity.
+    Children ``conv_mask``, which scores the cells, and ``channel_add_conv``, a bottleneck with
+    ``ratio`` times the channels that transforms the context. Starts as the identity.
     """
 
     def __init__(self, channels: int, ratio: float) -> None:

@@ -1,4 +1,4 @@
-"""Convolution, normalisation and activation, with a shortcut added in between."""
+"""Convolution, normalization and activation, with an optional shortcut."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def conv_norm_act(
     shortcut: Tensor | None = None,
     reuse_shortcut: bool = False,
 ) -> Tensor:
-    """``activation(norm(conv(x)) + shortcut)``.
+    """Computes ``activation(norm(conv(x)) + shortcut)``.
 
-    ``conv`` and ``norm`` may be any modules. Convolutions of a detector that is prepared for
-    inference (:func:`detzoo.layers.fusion.fuse`) do all in one, over ``shortcut`` where the
-    caller gives that away (``reuse_shortcut``). In training a norm on fixed statistics is folded
-    into the kernel, which gives the same gradients for less work.
+    ``conv`` and ``norm`` may be any modules. In a detector prepared for inference
+    (:func:`detzoo.layers.fusion.fuse`), one fused operation does it all, and may overwrite
+    ``shortcut`` if the caller allows it with ``reuse_shortcut``. In training, a norm with fixed
+    statistics is folded into the kernel, which gives the same gradients with less work.
     """
     if isinstance(conv, FusedConv2d) and (norm is None or is_absorbed(norm)):
         return conv(x, activation, shortcut, reuse_shortcut)
@@ -57,26 +57,26 @@ def conv_norm_act(
         return finish(convolve(conv, x, *fold(conv, norm)), activation, shortcut)
     out = conv(x) if norm is None else norm(conv(x))
     if shortcut is not None or is_unwatched(conv, norm, x):
-        return finish(out, activation, shortcut)  # in place: nobody else reads the sum
+        return finish(out, activation, shortcut)  # in place: nothing else reads the sum
     return activate(out, activation)
 
 
 def is_unwatched(conv: nn.Module, norm: nn.Module | None, x: Tensor) -> bool:
-    """Whether nobody else reads what ``norm(conv(x))`` returns."""
+    """Whether nothing else reads what ``norm(conv(x))`` returns."""
     last = conv if norm is None else norm
     return is_known(last, _MAKING_NEW_MAPS) and is_concrete(x)
 
 
 def is_absorbed(norm: nn.Module) -> bool:
-    """Whether the convolution before ``norm`` has it within, and nobody waits for it."""
+    """Whether the convolution before ``norm`` has absorbed it, and no hooks need its output."""
     return isinstance(norm, AbsorbedNorm) and not has_hooks(norm)
 
 
 class ConvModule(nn.Module):
-    """Convolution, then norm and activation where there are any.
+    """A convolution, optionally followed by a norm and an activation.
 
-    Children ``conv`` and, by the kind of norm, ``bn`` or ``gn``. ``bias`` None gives the
-    convolution a bias where no norm follows.
+    Children ``conv`` and, depending on the norm, ``bn`` or ``gn``. ``bias`` None: a bias only
+    without a norm.
     """
 
     def __init__(

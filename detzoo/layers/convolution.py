@@ -1,4 +1,4 @@
-"""The kinds of convolution: plain, weight-standardised, deformable.
+"""The kinds of convolution: plain, weight-standardized, deformable.
 
 A kind is a value that builds a module, always a subclass of ``nn.Conv2d``.
 """
@@ -115,7 +115,7 @@ class Convolution(ABC):
         groups: int = 1,
         bias: bool = False,
     ) -> nn.Conv2d:
-        """The module, with freshly initialised parameters."""
+        """The module, with freshly initialized parameters."""
         return self.module()(
             in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias
         )

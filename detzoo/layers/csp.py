@@ -1,4 +1,4 @@
-"""Cross stage partial layers (CSPNet, https://arxiv.org/abs/1911.11929), as YOLOX has them."""
+"""Cross stage partial layers (CSPNet, https://arxiv.org/abs/1911.11929) as used by YOLOX."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ YOLOX_NORM = BatchNorm(eps=1e-3, momentum=0.03)
 
 
 class CSPBlock(nn.Module):
-    """1x1 and 3x3 convolution, beside a shortcut where ``has_shortcut``."""
+    """A 1x1 and a 3x3 convolution, with a shortcut if ``has_shortcut``."""
 
     def __init__(self, channels: int, *, has_shortcut: bool, depthwise: bool, norm: Norm) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class CSPBlock(nn.Module):
 
 
 class CSPLayer(nn.Module):
-    """Sends half of the channels through ``num_blocks`` blocks and the other half past them."""
+    """Sends half the channels through ``num_blocks`` blocks and the other half around them."""
 
     def __init__(
         self,
@@ -52,14 +52,14 @@ class CSPLayer(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        through, past = self.blocks(self.main_conv(x)), self.short_conv(x)
-        return self.final_conv(torch.cat([through, past], 1))
+        main, short = self.blocks(self.main_conv(x)), self.short_conv(x)
+        return self.final_conv(torch.cat([main, short], 1))
 
 
 def spatial_conv(
     in_channels: int, out_channels: int, stride: int, depthwise: bool, norm: Norm = YOLOX_NORM
 ) -> nn.Module:
-    """A 3x3 convolution with norm and SiLU; ``depthwise`` one in two steps, as in YOLOX-Nano."""
+    """A 3x3 convolution with norm and SiLU; if ``depthwise``, a separable one, as in YOLOX-Nano."""
     if depthwise:
         return SeparableConv(
             in_channels, out_channels, 3, stride=stride, padding=1, norm=norm, activation="silu"

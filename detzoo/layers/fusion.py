@@ -1,16 +1,17 @@
-"""Inference, prepared: :func:`fuse` copies a detector and lets each convolution do what follows it.
+"""Preparing models for inference: :func:`fuse` copies a detector and fuses its convolutions with
+what follows them.
 
-The modules of detzoo compute what their source says, layer by layer. That writes and reads every
-large map several times. A fused copy folds batch norms into the kernels before them, lays kernels
-out as oneDNN (torch's library for x86 processors) wants them for the size of their input, and adds
-shortcuts and applies activations while a convolution writes its output, over the shortcut where
-nobody else reads that.
+The modules of detzoo compute what their source says, layer by layer, and so write and read every
+large map several times. A fused copy folds batch norms into the kernels before them, stores kernels
+in the layout that oneDNN (PyTorch's library for x86 CPUs) prefers for the size of their input, and
+adds shortcuts and applies activations while a convolution writes its output, in place of the
+shortcut if nothing else reads it.
 
-The copy has tensors of its own, and nothing in it changes afterwards but the layout of kernels. So
-it serves several threads and precisions at once, and what happens to the model later does not
-reach it. Whoever evaluates makes one and throws it away: ``Predictor``, ``detzoo test``, each
-evaluation during training. What could be noticed is left alone: modules with hooks, with
-parametrizations or of a class that is not known here run in the copy as they do in the model.
+The copy has its own tensors, and nothing in it changes afterwards except the layout of kernels. It
+can therefore serve several threads and precisions at once, and later changes to the model do not
+affect it. Whoever evaluates makes a copy and throws it away: ``Predictor``, ``detzoo test``, each
+evaluation during training. Observable modules are left alone: those with hooks, with
+parametrizations or of a class that this file does not know run in the copy as they do in the model.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from detzoo.layers.norm import FixedBatchNorm2d, SynchronizedBatchNorm2d
 from detzoo.layers.switchable import AdaptiveConv2d
 
 M = TypeVar("M", bound=nn.Module)
-# Scaling the kernel of these scales what they return.
+# Convolutions whose output scales with their kernel.
 CONVOLUTIONS: tuple[type[nn.Conv2d], ...] = (
     nn.Conv2d,
     WeightStandardizedConv2d,
@@ -46,28 +47,29 @@ NORMS: tuple[type[nn.BatchNorm2d], ...] = (
     FixedBatchNorm2d,
     SynchronizedBatchNorm2d,
 )
-# An input that is larger by this factor than the one that a kernel was laid out for gets it anew.
+# A kernel is packed again for inputs larger by this factor than the one it was packed for.
 LARGER = 2
 
 
 @runtime_checkable
 class PairsNorms(Protocol):
-    """A module that says which of its convolutions each of its norms follows."""
+    """A module that tells which convolution each of its norms follows."""
 
     def conv_norm_pairs(self) -> Iterable[tuple[nn.Module, nn.Module]]:
-        """Norms that see what the convolution returns, and nothing else."""
+        """Pairs of a convolution and the norm that is the only reader of its output."""
 
 
 class AbsorbedNorm(nn.Identity):
-    """In the place of a norm that lies in the convolution before it."""
+    """Takes the place of a norm that was folded into the convolution before it."""
 
 
 def fuse(model: M, *, takes_over: bool = False) -> M:
-    """A copy of ``model`` for inference: the same results but for rounding, faster on processors.
+    """Copies ``model`` for inference: the same results up to rounding, but faster on CPUs.
 
-    It is in evaluation mode, of the same classes, and shares no tensor with ``model``, unless
-    that is not needed any more: then the copy ``takes_over`` what stays as it is. It cannot be
-    trained, nor saved. Hooks on ``model`` are hooks on the copy. A copy is returned as it is.
+    The copy is in evaluation mode, has the same classes and shares no tensors with ``model``. With
+    ``takes_over``, for a model that is no longer needed, it keeps the tensors that do not change.
+    It can be neither trained nor saved. Hooks on ``model`` are hooks on the copy. A model that is
+    such a copy already is returned as is.
     """
     if any(isinstance(module, FusedConv2d) for module in model.modules()):
         return model
@@ -76,16 +78,14 @@ def fuse(model: M, *, takes_over: bool = False) -> M:
 
 
 def fuse_children(model: M, children: Iterable[nn.Module]) -> M:
-    """A copy of ``model`` in which these children are fused, and take over what stays as it is.
-
-    The others are the model's own.
-    """
+    """Copies ``model`` with these children fused; they take over the tensors that do not change.
+    All other children are the model's own."""
     with _untracked():
         return cast(M, _Copy(takes_over=True).of_children(model, list(children)))
 
 
 class _Copy:
-    """One copy of a tree: what is in it twice is copied once."""
+    """The copy of one module tree; shared modules and tensors are copied once."""
 
     def __init__(self, takes_over: bool) -> None:
         self._takes_over = takes_over
@@ -93,7 +93,7 @@ class _Copy:
         self._tensors: dict[int, Tensor] = {}
 
     def of(self, module: nn.Module, replaced: Mapping[int, nn.Module]) -> nn.Module:
-        """``replaced`` are modules, by id, with what stands in their place below their parent."""
+        """Copies ``module``; ``replaced`` maps the ids of modules to their replacements."""
         if id(module) in replaced:
             return replaced[id(module)]
         if id(module) in self._modules:
@@ -111,7 +111,7 @@ class _Copy:
         return twin
 
     def of_children(self, module: nn.Module, chosen: Sequence[nn.Module]) -> nn.Module:
-        """A copy of ``module`` whose ``chosen`` children are copies."""
+        """A copy of ``module`` in which only the ``chosen`` children are copies."""
         replaced = self._pairs(module) if isinstance(module, PairsNorms) else {}
         twin = _shallow(module)
         twin._modules = {
@@ -121,7 +121,7 @@ class _Copy:
         return twin
 
     def _shell(self, module: nn.Module) -> Any:
-        """A copy of ``module`` in evaluation mode whose children still are the module's own."""
+        """A copy of ``module`` in evaluation mode that still has the module's own children."""
         twin = _shallow(module)
         for name, value in vars(module).items():
             if isinstance(value, types.MethodType) and value.__self__ is module:
@@ -142,7 +142,7 @@ class _Copy:
         return self._tensors[id(tensor)]
 
     def _pairs(self, module: PairsNorms) -> dict[int, nn.Module]:
-        """The convolutions of ``module`` that take their norms in, and what is left of these."""
+        """Replacements of the convolutions of ``module`` that absorb a norm, and of those norms."""
         replaced: dict[int, nn.Module] = {}
         for conv, norm in module.conv_norm_pairs():
             if not (can_fuse(conv) and can_fold(norm)):
@@ -163,14 +163,14 @@ class _Copy:
 
 
 def _shallow(module: nn.Module) -> Any:
-    """Another object with the same attributes. (Parametrized modules refuse ``copy.copy``.)"""
+    """A shallow copy. (Parametrized modules refuse ``copy.copy``.)"""
     twin = object.__new__(type(module))
     twin.__dict__.update(module.__dict__)
     return twin
 
 
 def can_fuse(conv: nn.Module) -> TypeGuard[nn.Conv2d]:
-    """Whether ``conv`` is one of :data:`CONVOLUTIONS` with zeros around its input, unwatched."""
+    """Whether ``conv`` is one of :data:`CONVOLUTIONS` with zero padding and without hooks."""
     return (
         is_known(conv, CONVOLUTIONS)
         and conv.padding_mode == "zeros"
@@ -179,34 +179,34 @@ def can_fuse(conv: nn.Module) -> TypeGuard[nn.Conv2d]:
 
 
 def can_fold(norm: nn.Module) -> TypeGuard[nn.BatchNorm2d]:
-    """Whether ``norm`` is one of :data:`NORMS` with running statistics, unwatched."""
+    """Whether ``norm`` is one of :data:`NORMS` with running statistics and without hooks."""
     return is_known(norm, NORMS) and norm.running_mean is not None
 
 
 def is_known(module: nn.Module, kinds: tuple[type[M], ...]) -> TypeGuard[M]:
-    """Whether ``module`` does what one of ``kinds`` does, unchanged and unwatched."""
+    """Whether ``module`` is exactly one of ``kinds``: no subclass, own ``forward`` or hooks."""
     return type(module) in kinds and "forward" not in vars(module) and not has_hooks(module)
 
 
 def has_hooks(module: nn.Module) -> bool:
-    """Whether somebody watches or changes what goes into ``module`` or comes out of it."""
+    """Whether hooks observe or change the input or output of ``module``."""
     hooks = (module._forward_hooks, module._forward_pre_hooks)
     hooks_back = (module._backward_hooks, module._backward_pre_hooks)
     return any(hooks) or any(hooks_back) or nn.modules.module._has_any_global_hook()
 
 
 def kernel_and_bias(conv: nn.Conv2d) -> tuple[Tensor, Tensor | None]:
-    """What ``conv``, one of :data:`CONVOLUTIONS`, convolves with."""
+    """The kernel and bias with which ``conv``, one of :data:`CONVOLUTIONS`, convolves."""
     kernel = conv.kernel() if isinstance(conv, StandardizedConv2d) else conv.weight
     return kernel, conv.bias
 
 
 def fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Kernel and bias of the convolution that equals ``norm(conv(x))`` on running statistics.
+    """Kernel and bias of the convolution that equals ``norm(conv(x))`` with running statistics.
 
-    A norm with given statistics is a scale and a shift per channel. Scaling the kernel is far
-    cheaper than scaling its output, forward and backward, and autograd finds the same gradients
-    for the norm's weight and bias through the product.
+    With given statistics, a norm is a scale and a shift per channel. Scaling the kernel is far
+    cheaper than scaling its output, forward and backward, and through the product autograd finds
+    the same gradients for the norm's weight and bias.
     """
     assert norm.running_mean is not None
     assert norm.running_var is not None
@@ -227,7 +227,7 @@ def fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class _Form:
-    """A kernel in one precision; if packed, in oneDNN's layout for inputs of so many ``cells``."""
+    """A kernel in one precision; if packed, in oneDNN's layout for inputs with ``cells`` cells."""
 
     kernel: Tensor
     bias: Tensor | None
@@ -235,9 +235,9 @@ class _Form:
 
 
 class FusedConv2d(nn.Module):
-    """A convolution, the norm after it, a sum and an activation as one operation.
+    """A convolution, the norm after it, a sum and an activation in one operation.
 
-    Holds its kernel once per precision that it is asked for.
+    Keeps its kernel once per precision in use.
     """
 
     def __init__(self, conv: nn.Conv2d, kernel: Tensor, bias: Tensor | None) -> None:
@@ -251,7 +251,7 @@ class FusedConv2d(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """(out, in / groups, h, w): the kernel with the norm's scale."""
+        """(out, in / groups, h, w): the kernel, including the norm's scale."""
         kernel = self._kernel
         return kernel.to_dense() if kernel.is_mkldnn else kernel
 
@@ -266,9 +266,9 @@ class FusedConv2d(nn.Module):
         shortcut: Tensor | None = None,
         reuse_shortcut: bool = False,
     ) -> Tensor:
-        """The convolution of x, plus ``shortcut``, activated.
+        """Convolves x, adds ``shortcut`` and applies the activation.
 
-        With ``reuse_shortcut`` the result may take the place of ``shortcut``.
+        With ``reuse_shortcut``, the result may overwrite ``shortcut``.
         """
         device = x.device.type
         autocast = device != "meta" and torch.is_autocast_enabled(device)
@@ -280,7 +280,7 @@ class FusedConv2d(nn.Module):
         form = self._packed(dtype, x)
         return packed_convolution(self, x, form, activation, shortcut, reuse_shortcut)
 
-    # The kernels of a moment are read once and replaced whole: threads see the old or the new ones.
+    # Kernels are read once and replaced as a whole, so that threads see the old or the new ones.
 
     def _form(self, dtype: torch.dtype) -> _Form:
         kernel = self._kernel
@@ -302,7 +302,7 @@ class FusedConv2d(nn.Module):
                 form = pack(self, self.weight.to(dtype), _to(self._bias, dtype), x)
             self._forms = {**self._forms, (dtype, True): form}
             if dtype == self._kernel.dtype:
-                self._kernel = form.kernel  # exact in this layout too, and held once
+                self._kernel = form.kernel  # exact in this layout, too, and stored once
         return form
 
     def train(self, mode: bool = True) -> Self:
@@ -311,7 +311,7 @@ class FusedConv2d(nn.Module):
         return self
 
     def _save_to_state_dict(self, *_: object) -> NoReturn:
-        _refuse("give a state dict")
+        _refuse("return a state dict")
 
     def _load_from_state_dict(self, *_: object) -> NoReturn:
         _refuse("load a state dict")
@@ -331,8 +331,8 @@ class FusedConv2d(nn.Module):
 
 def _refuse(what: str) -> NoReturn:
     raise RuntimeError(
-        f"this detector is prepared for inference and cannot {what}. Take the one that it was made "
-        "from; detzoo.load(..., fused=False) gives a detector that is not prepared."
+        f"this detector is prepared for inference and cannot {what}. Use the detector it was made "
+        "from, or load one with detzoo.load(..., fused=False)."
     )
 
 
@@ -340,20 +340,20 @@ def _refuse(what: str) -> NoReturn:
 
 
 def convolve(conv: nn.Conv2d, x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
-    """What ``conv`` does, with another kernel and bias."""
+    """Applies ``conv`` with another kernel and bias."""
     if isinstance(conv, DeformConv2d):
         return conv.sample(x, kernel, bias)
     return F.conv2d(x, kernel, bias, *_place(conv))
 
 
 def finish(out: Tensor, activation: Activation, shortcut: Tensor | None) -> Tensor:
-    """``out``, which nobody else reads, plus ``shortcut``, activated."""
+    """Adds ``shortcut`` to ``out``, which nothing else reads, and applies the activation."""
     out = out if shortcut is None else out + shortcut
     return F.relu(out, inplace=True) if activation == "relu" else activate(out, activation)
 
 
 def pack(conv: nn.Conv2d | FusedConv2d, kernel: Tensor, bias: Tensor | None, x: Tensor) -> _Form:
-    """The kernel in the layout that is best for inputs like x."""
+    """Packs the kernel in the best layout for inputs like x."""
     place = (conv.padding, conv.stride, conv.dilation, conv.groups)
     packed = torch.ops.mkldnn._reorder_convolution_weight(kernel, *place, list(x.shape))
     return _Form(packed, bias, x.numel() // x.shape[1])
@@ -367,7 +367,7 @@ def packed_convolution(
     shortcut: Tensor | None,
     reuse_shortcut: bool,
 ) -> Tensor:
-    """The convolution of x with a packed kernel, plus ``shortcut``, activated."""
+    """Convolves x with a packed kernel, adds ``shortcut`` and applies the activation."""
     dtype = form.kernel.dtype
     x = x.to(dtype, memory_format=torch.channels_last)
     place = (conv.padding, conv.stride, conv.dilation, conv.groups)
@@ -379,16 +379,16 @@ def packed_convolution(
     shortcut = shortcut.to(dtype, memory_format=torch.channels_last)
     if shortcut is given and not reuse_shortcut:
         shortcut = shortcut.clone(memory_format=torch.channels_last)
-    # Of the activations a sum can have the ReLU alone.
+    # The ReLU is the only activation that a fused sum supports.
     relu = "relu" if activation == "relu" else None
-    # The sum takes the place of the shortcut: a map less to allocate, and to write.
+    # The sum overwrites the shortcut, which saves allocating and writing another map.
     out = torch.ops.mkldnn._convolution_pointwise_.binary(
         shortcut, x, form.kernel, form.bias, *place, "add", 1.0, relu, [], ""
     )
     return out if relu else activate(out, activation)
 
 
-# oneDNN's names and numbers.
+# oneDNN's names and arguments.
 _POINTWISE: dict[Activation, tuple[str, list[float]]] = {
     "none": ("none", []),
     "relu": ("relu", []),
@@ -399,8 +399,8 @@ _POINTWISE: dict[Activation, tuple[str, list[float]]] = {
 
 
 def can_pack(x: Tensor, dtype: torch.dtype) -> bool:
-    """Whether a convolution of x may be one of oneDNN's fused operations, which torch knows
-    neither to differentiate nor to trace."""
+    """Whether a convolution of x may use oneDNN's fused operations, which PyTorch can neither
+    differentiate nor trace."""
     return (
         is_concrete(x)
         and x.device.type == "cpu"
@@ -410,7 +410,8 @@ def can_pack(x: Tensor, dtype: torch.dtype) -> bool:
 
 
 def is_concrete(x: Tensor) -> bool:
-    """Whether x is numbers: not a placeholder of a tracer or compiler, nor a batch of ``vmap``."""
+    """Whether x holds actual numbers: it is no placeholder of a tracer or compiler, nor a batch of
+    ``vmap``."""
     if torch.compiler.is_compiling() or torch.jit.is_tracing():
         return False
     return type(x) is Tensor and not torch._C._functorch.is_functorch_wrapped_tensor(x)
@@ -418,7 +419,7 @@ def is_concrete(x: Tensor) -> bool:
 
 @functools.cache
 def _packable() -> tuple[torch.dtype, ...]:
-    """The types for which this machine and this torch have fused convolutions."""
+    """The types for which this machine and this version of PyTorch have fused convolutions."""
     here = torch.backends.mkldnn.is_available() and platform.machine() in ("x86_64", "AMD64")
     ops = ("_convolution_pointwise", "_convolution_pointwise_", "_reorder_convolution_weight")
     if not here or not all(hasattr(torch.ops.mkldnn, name) for name in ops):
@@ -436,6 +437,6 @@ def _to(tensor: Tensor | None, dtype: torch.dtype) -> Tensor | None:
 
 @contextlib.contextmanager
 def _untracked() -> Iterator[None]:
-    """Tensors made inside can be used anywhere, also where gradients are recorded."""
+    """Tensors created inside can be used anywhere, including where gradients are recorded."""
     with torch.inference_mode(False), torch.no_grad():
         yield

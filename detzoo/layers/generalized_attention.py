@@ -1,4 +1,4 @@
-"""Attention by relative position (https://arxiv.org/abs/1904.05873)."""
+"""Attention by relative position (generalized attention, https://arxiv.org/abs/1904.05873)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ WAVE_LENGTH = 1000.0
 
 
 class GeneralizedAttention(nn.Module):
-    """Lets every cell gather what lies where its content makes it look.
+    """Lets every cell attend to others by their relative position, given its own content.
 
-    Of the four terms that the paper compares, the one that GRoIE uses (``0100``): the energy
-    between two cells is the product of the first one's query with an embedding of the way to the
-    other, row and column apart. Keys are every ``key_stride``-th row and column. Maps are square.
+    Of the four terms that the paper compares, this is the one that GRoIE uses (``0100``): the
+    energy between two cells is the product of the query's content with an embedding of the offset
+    to the key, separately for rows and columns. Keys are every ``key_stride``-th row and column.
+    Maps must be square.
 
     Children ``query_conv``, ``value_conv``, ``appr_geom_fc_x``, ``appr_geom_fc_y``, ``proj_conv``
-    and the weight ``gamma`` of what is added, which starts at zero.
+    and the weight ``gamma`` of the residual, which starts at zero.
     """
 
     def __init__(self, channels: int, *, num_heads: int, key_stride: int) -> None:
@@ -48,8 +49,8 @@ class GeneralizedAttention(nn.Module):
         columns = self.appr_geom_fc_x(waves).unflatten(2, heads) / math.sqrt(2)  # (S, K, heads, D)
         rows = self.appr_geom_fc_y(waves).unflatten(2, heads) / math.sqrt(2)
         across = torch.einsum("bndyx,xknd->bnyxk", queries, columns)
-        # The published models were trained with the query of the cell mirrored at the diagonal:
-        # along y, the cell at row y and column x asks with the query of row x and column y.
+        # The published models were trained with transposed queries along y: the cell at row y and
+        # column x uses the query of row x and column y.
         down = torch.einsum("bndxy,yknd->bnyxk", queries, rows)
         energy = down[..., :, None] + across[..., None, :]  # (B, heads, S, S, K, K)
         attention = energy.flatten(4).softmax(4).flatten(2, 3)  # (B, heads, S * S, K * K)
@@ -58,9 +59,9 @@ class GeneralizedAttention(nn.Module):
         return x + self.gamma * self.proj_conv(gathered)
 
     def _waves(self, x: Tensor) -> Tensor:
-        """Sines and cosines of the way from each cell to each key along one axis, (S, K, 2 W)."""
+        """Sines and cosines of the offsets from cells to keys along one axis, (S, K, 2 W)."""
         cells = torch.arange(x.shape[3], device=x.device, dtype=x.dtype)
-        ways = cells[:, None] - cells[:: self.key_stride]
+        offsets = cells[:, None] - cells[:: self.key_stride]
         waves = torch.arange(self.num_waves, device=x.device, dtype=x.dtype)
-        angles = ways[..., None] / WAVE_LENGTH ** (waves / self.num_waves)
+        angles = offsets[..., None] / WAVE_LENGTH ** (waves / self.num_waves)
         return torch.cat([angles.sin(), angles.cos()], 2)

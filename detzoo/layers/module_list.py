@@ -1,4 +1,4 @@
-"""A list of modules of one kind, known to type checkers."""
+"""A module list whose element type is known to type checkers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class ModuleList(nn.ModuleList, Generic[M]):
-    """``nn.ModuleList`` whose members all are of type ``M``."""
+    """``nn.ModuleList`` whose elements are all of type ``M``."""
 
     def __getitem__(self, index: int) -> M:  # type: ignore[override]
         return cast(M, super().__getitem__(index))

@@ -9,9 +9,9 @@ from detzoo.layers.conv_norm_act import ConvModule
 
 
 class NonLocal(nn.Module):
-    """Adds to every cell a mean over all cells, weighted by similarity (embedded Gaussian).
+    """Adds to every cell the mean over all cells, weighted by similarity (embedded Gaussian).
 
-    Children ``theta``, ``phi`` (embeddings that are compared), ``g`` (what is averaged) and
+    Children ``theta`` and ``phi`` (the embeddings compared), ``g`` (the values averaged) and
     ``conv_out``.
     """
 

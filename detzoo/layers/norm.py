@@ -1,4 +1,4 @@
-"""Normalisation layers: torch's own, and batch norms that torch has not."""
+"""Normalization layers: torch's own, and batch norms that torch has not."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NormLayer: TypeAlias = nn.BatchNorm2d | nn.GroupNorm
 
 @config
 class Norm(ABC):
-    """Which normalisation follows each convolution."""
+    """Which normalization follows each convolution."""
 
     @property
     @abstractmethod
@@ -37,9 +37,9 @@ class Norm(ABC):
 
 @config
 class BatchNorm(Norm):
-    """Batch normalisation (https://arxiv.org/abs/1502.03167).
+    """Batch normalization (https://arxiv.org/abs/1502.03167).
 
-    ``fixed_statistics`` normalises with the running statistics in training too;
+    ``fixed_statistics`` normalizes with the running statistics in training too;
     ``trainable`` is whether weight and bias learn. ``synchronized`` takes the statistics of the
     images of all processes.
     """
@@ -69,7 +69,7 @@ class BatchNorm(Norm):
 
 @config
 class GroupNorm(Norm):
-    """Group normalisation (https://arxiv.org/abs/1803.08494)."""
+    """Group normalization (https://arxiv.org/abs/1803.08494)."""
 
     groups: int = 32
     eps: float = 1e-5

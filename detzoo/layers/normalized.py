@@ -1,19 +1,19 @@
-"""Layers that compare directions, not lengths: for classes of very different frequency."""
+"""Layers that compare directions but not lengths, for classes of very different frequency."""
 
 from __future__ import annotations
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# The cosine of a unit vector with another is at most 1; logits need more room.
+# Cosines are at most 1; logits need a wider range.
 TEMPERATURE = 20.0
 EPS = 1e-6
 
 
 class NormalizedLinear(nn.Linear):
-    """Logits are the cosines of the input with each row of the weight, times 20, plus bias.
+    """Computes logits as the cosines of the input with each row of the weight, times 20, plus bias.
 
-    Classifier of Seesaw loss (https://arxiv.org/abs/2008.10032).
+    The classifier of Seesaw loss (https://arxiv.org/abs/2008.10032).
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -21,7 +21,7 @@ class NormalizedLinear(nn.Linear):
 
 
 class NormalizedConv2d(nn.Conv2d):
-    """The same in every cell: a 1x1 convolution."""
+    """The same for every cell: a 1x1 convolution."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, 1)
@@ -31,5 +31,5 @@ class NormalizedConv2d(nn.Conv2d):
 
 
 def _unit(x: Tensor) -> Tensor:
-    """Vectors along dimension 1, brought to length 1."""
+    """Normalizes vectors along dimension 1 to length 1."""
     return x / (x.norm(dim=1, keepdim=True) + EPS)

@@ -1,4 +1,4 @@
-"""Places as sines and cosines, and which cells of a map show the image at all."""
+"""Sinusoidal position embeddings, and masks of the cells that do not show padding."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from detzoo.structures import ImageInfo
 
 
 @dataclass(frozen=True)
-class ShownCells:
-    """The cells of a map of ``grid`` (height, width) that show each image and not its padding.
+class ValidCells:
+    """The cells of a map of size ``grid`` (height, width) that show each image rather than padding.
 
-    They are the first ``counts`` (B, 2: rows, columns). ``complete`` where nothing is padded.
+    They are the first ``counts`` (B, 2: rows, columns). ``complete`` if no image is padded.
     """
 
     counts: Tensor
@@ -32,8 +32,8 @@ class ShownCells:
         input_size: tuple[int, int],
         grid: tuple[int, int],
         device: torch.device,
-    ) -> ShownCells:
-        """For a map of ``grid`` over a batch of ``input_size`` (height, width) pixels."""
+    ) -> ValidCells:
+        """For a map of size ``grid`` over a batch of ``input_size`` (height, width) pixels."""
         counts = [
             [_count(size, of, cells) for size, of, cells in zip(info.size, input_size, grid)]
             for info in infos
@@ -42,7 +42,7 @@ class ShownCells:
         return cls(torch.tensor(counts).to(device, non_blocking=True), grid, complete)
 
     def mask(self) -> Tensor:
-        """(B, H * W) bool."""
+        """(B, H * W) bool, True for valid cells."""
         rows, columns = (
             torch.arange(cells, device=self.counts.device) < self.counts[:, axis, None]
             for axis, cells in enumerate(self.grid)
@@ -51,42 +51,47 @@ class ShownCells:
 
     @property
     def ratios(self) -> Tensor:
-        """(B, 2: width, height) the part of the map that shows the image."""
+        """(B, 2: width, height) the valid fraction of the map."""
         height, width = self.grid
         return self.counts.flip(1) / self.counts.new_tensor([width, height], dtype=torch.float32)
 
 
 def _count(pixels: int, of: int, cells: int) -> int:
-    """How many of ``cells`` over ``of`` pixels begin within the first ``pixels``."""
+    """How many of ``cells`` cells over ``of`` pixels begin within the first ``pixels``."""
     first = np.floor(np.arange(cells, dtype=np.float32) * np.float32(of / cells))
     return int(np.count_nonzero(first < pixels))
 
 
 @config
 class SinePositions:
-    """Sines and cosines of a cell's row and column (https://arxiv.org/abs/1706.03762).
+    """Embeds a cell's row and column as sines and cosines (https://arxiv.org/abs/1706.03762).
 
-    Rows and columns count from one, plus ``offset``, in parts of those that show the image.
+    Rows and columns are counted from one and normalized by the number of valid ones.
+
+    Args:
+        temperature: Ratio between the lowest and highest frequency.
+        offset: Added to rows and columns before they are normalized.
     """
 
     temperature: float = 10000.0
     offset: float = 0.0
 
-    def __call__(self, shown: ShownCells, channels: int) -> Tensor:
-        """(B, H * W, channels): half of the channels for the row, half for the column."""
-        height, width = shown.grid
+    def __call__(self, valid: ValidCells, channels: int) -> Tensor:
+        """(B, H * W, channels): half the channels embed the row, half the column."""
+        height, width = valid.grid
         parts = []
-        for axis, cells in enumerate(shown.grid):
-            number = torch.arange(1, cells + 1, device=shown.counts.device) + self.offset
-            place = number / (shown.counts[:, axis, None] + 1e-6)  # (B, cells)
+        for axis, cells in enumerate(valid.grid):
+            number = torch.arange(1, cells + 1, device=valid.counts.device) + self.offset
+            place = number / (valid.counts[:, axis, None] + 1e-6)  # (B, cells)
             parts.append(sines(place, channels // 2, self.temperature))
         rows, columns = parts
         expanded = (rows[:, :, None].expand(-1, -1, width, -1), columns[:, None])
         return torch.cat([expanded[0], expanded[1].expand(-1, height, -1, -1)], 3).flatten(1, 2)
 
 
-def sines(places: Tensor, channels: int, temperature: float = 10000.0) -> Tensor:
-    """Places (...) from 0 to 1 -> (..., channels): sine and cosine at falling frequencies."""
-    exponents = torch.arange(channels // 2, device=places.device) * (2 / channels)
-    angles = 2 * math.pi * places[..., None] / temperature**exponents
+def sines(coordinates: Tensor, channels: int, temperature: float = 10000.0) -> Tensor:
+    """Embeds coordinates (...) in [0, 1] -> (..., channels): sines and cosines of falling
+    frequency."""
+    exponents = torch.arange(channels // 2, device=coordinates.device) * (2 / channels)
+    angles = 2 * math.pi * coordinates[..., None] / temperature**exponents
     return torch.stack([angles.sin(), angles.cos()], -1).flatten(-2)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Scale(nn.Module):
-    """Multiplies by one number, ``scale``, which starts at 1."""
+    """Multiplies by a learned number, ``scale``, which starts at 1."""
 
     def __init__(self) -> None:
         super().__init__()

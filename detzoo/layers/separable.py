@@ -10,7 +10,7 @@ from detzoo.layers.norm import Norm
 
 
 class SeparableConv(nn.Module):
-    """Filters every channel by itself, then mixes the channels with a 1x1 convolution.
+    """Filters each channel separately, then mixes the channels with a 1x1 convolution.
 
     Children ``depthwise_conv`` and ``pointwise_conv``, each with norm and activation.
     """

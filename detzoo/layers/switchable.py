@@ -12,15 +12,16 @@ from detzoo.config import config
 from detzoo.layers.convolution import Convolution, StandardizedConv2d
 from detzoo.ops.deform_conv import deform_conv2d
 
-SURROUNDINGS = 5  # size in cells of the average that decides
+SURROUNDINGS = 5  # size in cells of the average from which the switch is predicted
 LARGE = 3  # dilation of the large field of view, relative to the small one
 
 
 class AdaptiveConv2d(StandardizedConv2d):
-    """Each filter is standardised, then given a scale ``weight_gamma`` and a mean ``weight_beta``.
+    """A convolution whose filters are standardized, then scaled by ``weight_gamma`` and shifted by
+    ``weight_beta``.
 
-    These two are not learned. Weights that lack them were trained without: loading such weights
-    sets the two so that the filters stay what they were.
+    Neither is learned. Weights without the two were trained without standardization: loading them
+    sets the two so that the filters stay unchanged.
     """
 
     eps = 1e-5
@@ -64,11 +65,11 @@ class AdaptiveConv2d(StandardizedConv2d):
 
 
 class SwitchableAtrousConv2d(AdaptiveConv2d):
-    """A deformable 3x3 convolution with two fields of view, and per cell the share of each.
+    """A deformable 3x3 convolution at two dilations, mixed by a weight predicted per cell.
 
-    Both share the kernel but for ``weight_diff``; ``offset_s`` and ``offset_l`` predict where each
-    samples, ``switch`` the share of the small one. ``pre_context`` and ``post_context`` add what
-    the average of the whole map says, before and after.
+    Both share the kernel up to ``weight_diff``; ``offset_s`` and ``offset_l`` predict the offsets
+    of each, ``switch`` the weight of the small one. ``pre_context`` and ``post_context`` add global
+    context before and after.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class SwitchableAtrousConv2d(AdaptiveConv2d):
         groups: int,
         bias: bool,
     ) -> None:
-        assert (kernel_size, groups, bias) == (3, 1, False), "no other is defined"
+        assert (kernel_size, groups, bias) == (3, 1, False), "only 3x3, ungrouped, without bias"
         super().__init__(in_channels, out_channels, 3, stride, padding, dilation, bias=False)
         self.weight_diff = nn.Parameter(torch.zeros_like(self.weight))
         self.switch = nn.Conv2d(in_channels, 1, 1, stride)
@@ -115,7 +116,7 @@ class SwitchableAtrousConv2d(AdaptiveConv2d):
 
 @config
 class AdaptivelyStandardized(Convolution):
-    """Standardised filters with a scale and a mean that keep pretrained filters as they are."""
+    """Standardized filters, with a scale and a mean that keep pretrained filters unchanged."""
 
     def module(self) -> type[nn.Conv2d]:
         return AdaptiveConv2d
@@ -123,7 +124,7 @@ class AdaptivelyStandardized(Convolution):
 
 @config
 class SwitchableAtrous(Convolution):
-    """Two fields of view, of 3x3 cells and three times as wide, mixed cell by cell."""
+    """3x3 convolutions of two dilations, one three times the other, mixed cell by cell."""
 
     def module(self) -> type[nn.Conv2d]:
         return SwitchableAtrousConv2d

@@ -57,7 +57,7 @@ def experiment_of(config: Mapping[str, Any], source: str) -> Experiment:
     model = root.child("model")
     names = OBJECT if model.left.get("type") == "RPN" else data.class_names
     transforms = data.settings.train_transforms
-    batch_size = recipe.batch_size_of(model, transforms)
+    batch_resize = recipe.batch_resize(model, transforms)
     detector = model.adapt("detector", len(names), data.pixels)
     optimizer = root.part("optimizer", "optimizer")
     schedule = recipe.schedule_of(root, optimizer.lr)
@@ -66,7 +66,7 @@ def experiment_of(config: Mapping[str, Any], source: str) -> Experiment:
     experiment = Experiment(
         model=detector,
         class_names=names,
-        data=replace(data.settings, batch_size=batch_size),
+        data=replace(data.settings, batch_resize=batch_resize),
         optimizer=optimizer,
         schedule=schedule,
         reference_batch=recipe.reference_batch_of(root),
@@ -115,7 +115,7 @@ def _read_data(node: Node) -> _Data:
         skip_empty=source.skip_empty,
         min_object_size=source.min_object_size,
         oversample_threshold=source.oversample_threshold,
-        views=test.views,
+        tta=test.tta,
         train_proposals=train.proposals,
         test_proposals=test.proposals,
         metric=source.metric,

@@ -245,7 +245,7 @@ TABLES: Tables = {
         "Pad": pipelines.pad,
         "PhotoMetricDistortion": pipelines.photometric_distortion,
         "RandomAffine": pipelines.random_affine,
-        "RandomCenterCropPad": pipelines.centre_crop_pad,
+        "RandomCenterCropPad": pipelines.center_crop_pad,
         "RandomCrop": pipelines.crop,
         "RandomFlip": pipelines.flip,
         "RandomShift": pipelines.random_shift,

@@ -1,4 +1,4 @@
-"""What every neck is."""
+"""The interface of every neck."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from detzoo.config import config
 
 @config
 class NeckConfig(ABC):
-    """Combines a backbone's feature maps."""
+    """A module between backbone and heads that combines feature maps."""
 
     @abstractmethod
     def build(self, in_channels: Sequence[int], in_strides: Sequence[int]) -> Neck:
-        """The module for maps of ``in_channels`` with ``in_strides`` pixels per cell."""
+        """Builds the module for maps with ``in_channels`` and ``in_strides`` (in pixels)."""
 
     def from_scratch(self) -> Self:
-        """The same neck for training without pretrained weights."""
+        """Returns the same neck for training without pretrained weights."""
         return self
 
 
 class Neck(nn.Module, ABC):
-    """Maps feature maps to feature maps, fine to coarse."""
+    """Turns feature maps into feature maps, fine to coarse."""
 
     out_channels: tuple[int, ...]
     out_strides: tuple[int, ...]
 
     def pretrained_modules(self) -> tuple[nn.Module, ...]:
-        """Modules that start from the backbone's pretrained weights, by the names therein."""
+        """Modules that start from the backbone's pretrained weights, under the backbone's names."""
         return ()
 
     @abstractmethod

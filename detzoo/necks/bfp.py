@@ -16,14 +16,20 @@ from detzoo.necks.base import Neck, NeckConfig
 
 @config
 class BFPConfig(NeckConfig):
-    """Every level receives the mean of all levels, refined at the size of ``refine_level``."""
+    """Balanced feature pyramid: adds to every level the mean of all levels, refined by a non-local
+    block.
+
+    Args:
+        refine_level: Level, counted from 0, at whose resolution the levels are averaged and
+            refined.
+    """
 
     refine_level: int = 2
 
     def build(self, in_channels: Sequence[int], in_strides: Sequence[int]) -> BFP:
         if not 0 <= self.refine_level < len(in_channels):
             raise ConfigError(
-                f"refine_level: {self.refine_level}, but there are {len(in_channels)} maps"
+                f"refine_level: {self.refine_level} is not in 0..{len(in_channels) - 1}"
             )
         return BFP(self, in_channels, in_strides)
 

@@ -1,4 +1,5 @@
-"""A neck that only brings all maps to the same width (Deformable DETR, https://arxiv.org/abs/2010.04159)."""
+"""A neck that maps all features to the same number of channels (Deformable DETR,
+https://arxiv.org/abs/2010.04159)."""
 
 from __future__ import annotations
 
@@ -15,8 +16,14 @@ from detzoo.necks.base import Neck, NeckConfig
 
 @config
 class ChannelMapperConfig(NeckConfig):
-    """1x1 convolutions; outputs beyond the backbone's maps by 3x3 convolutions of stride 2, which
-    begin at the last backbone map."""
+    """1x1 convolutions on the backbone's maps, and 3x3 convolutions of stride 2 for additional
+    outputs, the first of which takes the last backbone map.
+
+    Args:
+        out_channels: Channels of every output.
+        num_outputs: Number of outputs, at least one per backbone map.
+        norm: Norm after each convolution.
+    """
 
     out_channels: int = 256
     num_outputs: int = 4
@@ -32,7 +39,7 @@ class ChannelMapperConfig(NeckConfig):
 
 
 class ChannelMapper(Neck):
-    """Children ``convs`` and, where there are extra levels, ``extra_convs``."""
+    """Children ``convs`` and, for additional outputs, ``extra_convs``."""
 
     def __init__(
         self, config: ChannelMapperConfig, in_channels: Sequence[int], in_strides: Sequence[int]

@@ -1,4 +1,4 @@
-"""CenterNet's way back to a fine map (https://arxiv.org/abs/1904.07850)."""
+"""CenterNet's upsampling neck (https://arxiv.org/abs/1904.07850)."""
 
 from __future__ import annotations
 
@@ -18,8 +18,14 @@ from detzoo.necks.base import Neck, NeckConfig
 
 @config
 class CTResNetNeckConfig(NeckConfig):
-    """From the coarsest map alone, per entry of ``channels`` a 3x3 convolution and a transposed one
-    that doubles the resolution. ``convolution`` is the kind of the former."""
+    """Upsamples the coarsest map step by step, each with a 3x3 convolution and a transposed
+    convolution that doubles the resolution.
+
+    Args:
+        channels: Output channels of each step.
+        convolution: Kind of the 3x3 convolutions.
+        norm: Norm after each convolution.
+    """
 
     channels: tuple[int, ...] = (256, 128, 64)
     convolution: Convolution = PlainConvolution()
@@ -30,7 +36,7 @@ class CTResNetNeckConfig(NeckConfig):
 
 
 class CTResNetNeck(Neck):
-    """Child ``deconv_layers``: convolutions and transposed convolutions in turn."""
+    """Child ``deconv_layers``: convolutions and transposed convolutions, alternating."""
 
     def __init__(
         self, config: CTResNetNeckConfig, in_channels: Sequence[int], in_strides: Sequence[int]
@@ -72,7 +78,7 @@ class Doubling(nn.Module):
 
     @torch.no_grad()
     def _start_bilinear(self) -> None:
-        """Every channel's share in the first output starts as bilinear interpolation."""
+        """Initializes the kernels of the first output channel as bilinear interpolation."""
         size = self.conv.weight.shape[2]
         half = math.ceil(size / 2)
         middle = (2 * half - 1 - half % 2) / (2 * half)

@@ -1,4 +1,5 @@
-"""YOLOF's neck: one map that sees objects of all sizes (https://arxiv.org/abs/2103.09460)."""
+"""YOLOF's dilated encoder: one map that covers objects of all sizes
+(https://arxiv.org/abs/2103.09460)."""
 
 from __future__ import annotations
 
@@ -15,7 +16,13 @@ from detzoo.necks.base import Neck, NeckConfig
 
 @config
 class DilatedEncoderConfig(NeckConfig):
-    """The last map of the backbone, through one residual block for each of ``dilations``."""
+    """Processes the backbone's last map with residual blocks of growing dilation.
+
+    Args:
+        out_channels: Channels of the output.
+        middle_channels: Channels inside the residual blocks.
+        dilations: Dilation of each residual block.
+    """
 
     out_channels: int = 512
     middle_channels: int = 128
@@ -59,8 +66,8 @@ class DilatedEncoder(Neck):
 class LateBiasConv2d(nn.Conv2d):
     """A convolution that adds its bias afterwards.
 
-    The batch norm that follows takes the bias out again, so the bias has no gradient but rounding
-    errors, and those are largest in the sum that a convolution makes over all cells.
+    The batch norm that follows cancels the bias, whose gradient is therefore only rounding error,
+    and that is largest in the sum over all cells that a convolution computes.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -69,7 +76,7 @@ class LateBiasConv2d(nn.Conv2d):
 
 
 class Block(nn.Module):
-    """A bottleneck around a dilated convolution, added to its input."""
+    """A residual bottleneck around a dilated convolution."""
 
     def __init__(self, channels: int, middle: int, dilation: int) -> None:
         super().__init__()

@@ -20,12 +20,21 @@ ExtraLevels = Literal["max_pool", "on_input", "on_output"]
 
 @config
 class FPNConfig(NeckConfig):
-    """Top-down pathway with lateral connections.
+    """Feature pyramid network: a top-down pathway with lateral connections.
 
-    ``start_level`` is the first backbone map used. Outputs beyond the backbone's maps are
-    made by max-pooling the last output, or by stride-2 convolutions that begin at the last backbone
-    map ("on_input") or at the last output ("on_output"), with a ReLU between them where
-    ``relu_between_extras`` says so.
+    Args:
+        out_channels: Channels of every output.
+        num_outputs: Number of outputs, at least one per backbone map used.
+        start_level: Index of the first backbone map used.
+        extra_levels: How further outputs are made: by max pooling the last output ("max_pool"), or
+            by stride-2 convolutions of the last backbone map ("on_input") or the last output
+            ("on_output").
+        relu_between_extras: Apply a ReLU between the stride-2 convolutions.
+        convolution: Kind of all convolutions.
+        norm: Norm after each convolution; None: a bias instead.
+        norm_on_lateral: Whether the lateral convolutions have the norm, too.
+        initialization: Xavier uniform, or Kaiming uniform by fan-in ("caffe2_xavier", as Caffe2
+            calls it).
     """
 
     out_channels: int = 256
@@ -36,25 +45,24 @@ class FPNConfig(NeckConfig):
     convolution: Convolution = PlainConvolution()
     norm: Norm | None = None
     norm_on_lateral: bool = True
-    # How fresh weights are drawn: uniformly, by fan-in and fan-out or, as Caffe2 did, by fan-in.
     initialization: Literal["xavier", "caffe2_xavier"] = "xavier"
 
     def build(self, in_channels: Sequence[int], in_strides: Sequence[int]) -> FPN:
         if not 0 <= self.start_level < len(in_channels):
             raise ConfigError(
-                f"model.neck.start_level: {self.start_level}, but the backbone has "
-                f"{len(in_channels)} maps"
+                f"model.neck.start_level: {self.start_level} is not in 0..{len(in_channels) - 1}, "
+                "the indices of the backbone's maps"
             )
         if self.num_outputs < len(in_channels) - self.start_level:
             raise ConfigError(
                 f"model.neck.num_outputs: {self.num_outputs} is fewer than the "
-                f"{len(in_channels) - self.start_level} backbone maps from start_level"
+                f"{len(in_channels) - self.start_level} backbone maps from start_level on"
             )
         return FPN(self, in_channels, in_strides)
 
 
 class FPN(Neck):
-    """Children ``lateral_convs`` and ``fpn_convs``; extra levels continue in ``fpn_convs``."""
+    """Children ``lateral_convs`` and ``fpn_convs``; additional levels continue in ``fpn_convs``."""
 
     def __init__(
         self, config: FPNConfig, in_channels: Sequence[int], in_strides: Sequence[int]
@@ -72,7 +80,7 @@ class FPN(Neck):
 def pyramid_convs(
     config: FPNConfig, in_channels: Sequence[int]
 ) -> tuple[nn.ModuleList, nn.ModuleList]:
-    """The lateral convolutions and those of the outputs."""
+    """Builds the lateral and the output convolutions of a pyramid."""
     channels = config.out_channels
     used = in_channels[config.start_level :]
     lateral_norm = config.norm if config.norm_on_lateral else None
@@ -103,7 +111,7 @@ def pyramid_convs(
 
 
 def pyramid_strides(config: FPNConfig, in_strides: Sequence[int]) -> tuple[int, ...]:
-    """Pixels per cell of each output."""
+    """The stride of each output, in pixels."""
     used = tuple(in_strides[config.start_level :])
     extra = range(config.num_outputs - len(used))
     return (*used, *(used[-1] * 2 ** (number + 1) for number in extra))
@@ -115,7 +123,7 @@ def pyramid(
     fpn_convs: nn.ModuleList,
     features: Sequence[Tensor],
 ) -> tuple[Tensor, ...]:
-    """The pyramid of a backbone's maps, by the convolutions of :func:`pyramid_convs`."""
+    """Computes the pyramid of a backbone's maps with the convolutions of :func:`pyramid_convs`."""
     used = features[config.start_level :]
     laterals: list[Tensor] = []  # coarse to fine
     for conv, x in zip(reversed(lateral_convs), reversed(used)):

@@ -1,4 +1,4 @@
-"""Feature pyramid whose levels are upsampled by content (https://arxiv.org/abs/1905.02188)."""
+"""Feature pyramid with content-aware upsampling (CARAFE, https://arxiv.org/abs/1905.02188)."""
 
 from __future__ import annotations
 
@@ -16,9 +16,12 @@ from detzoo.necks.base import Neck, NeckConfig
 
 @config
 class FPNCARAFEConfig(NeckConfig):
-    """FPN with CARAFE. Levels beyond the backbone's take part in the top-down pathway too.
+    """FPN that upsamples with CARAFE. A level beyond the backbone's is a stride-2 convolution of
+    the last backbone map, and takes part in the top-down pathway.
 
-    The first of them is a stride-2 convolution of the backbone's last map.
+    Args:
+        out_channels: Channels of every output.
+        num_outputs: Number of outputs: one per backbone map, or one more.
     """
 
     out_channels: int = 256
@@ -28,7 +31,7 @@ class FPNCARAFEConfig(NeckConfig):
         if not len(in_channels) <= self.num_outputs <= len(in_channels) + 1:
             raise ConfigError(
                 f"model.neck.num_outputs: {self.num_outputs}, but the backbone has "
-                f"{len(in_channels)} maps; the pyramid has as many levels or one more"
+                f"{len(in_channels)} maps; use that number or one more"
             )
         return FPNCARAFE(self, in_channels, in_strides)
 

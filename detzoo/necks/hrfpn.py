@@ -1,4 +1,4 @@
-"""The pyramid of HRNet (HRNetV2p, https://arxiv.org/abs/1904.04514)."""
+"""HRNet's feature pyramid (HRNetV2p, https://arxiv.org/abs/1904.04514)."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ from detzoo.necks.base import Neck, NeckConfig
 
 @config
 class HRFPNConfig(NeckConfig):
-    """All maps upsampled to the finest and mixed into one; its averages are the levels.
+    """Upsamples all maps to the finest, mixes them into one, and average-pools it into the levels.
 
-    ``stride`` is that of each level's own convolution.
+    Args:
+        out_channels: Channels of every output.
+        num_outputs: Number of outputs.
+        stride: Stride of the convolution of each level.
     """
 
     out_channels: int = 256
@@ -51,10 +54,10 @@ class HRFPN(Neck):
     def forward(self, features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         finest, *coarser = features
         size = finest.shape[2:]
-        raised = [
+        upsampled = [
             F.interpolate(x, size=size, mode="bilinear", align_corners=False) for x in coarser
         ]
-        mixed = self.reduction_conv(torch.cat([finest, *raised], 1))
+        mixed = self.reduction_conv(torch.cat([finest, *upsampled], 1))
         outputs = []
         for level, conv in enumerate(self.fpn_convs):
             outputs.append(conv(F.avg_pool2d(mixed, 2**level) if level > 0 else mixed))

@@ -1,4 +1,4 @@
-"""Searched feature pyramid (NAS-FPN, https://arxiv.org/abs/1904.07392)."""
+"""Feature pyramid found by architecture search (NAS-FPN, https://arxiv.org/abs/1904.07392)."""
 
 from __future__ import annotations
 
@@ -13,14 +13,18 @@ from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.norm import BatchNorm, Norm
 from detzoo.necks.base import Neck, NeckConfig
 
-NUM_LEVELS = 5  # P3 to P7: what the architecture was searched for
+NUM_LEVELS = 5  # P3 to P7, the levels of the searched architecture
 
 
 @config
 class NASFPNConfig(NeckConfig):
-    """The searched sequence of merges over five levels, ``num_stages`` times.
+    """Repeats the searched sequence of merging cells over five levels.
 
-    ``start_level`` is the first backbone map used; levels beyond the backbone's are pooled.
+    Args:
+        out_channels: Channels of every output.
+        start_level: Index of the first backbone map used; coarser levels are max-pooled.
+        num_stages: Number of repetitions.
+        norm: Norm after each convolution.
     """
 
     out_channels: int = 256
@@ -31,8 +35,9 @@ class NASFPNConfig(NeckConfig):
     def build(self, in_channels: Sequence[int], in_strides: Sequence[int]) -> NASFPN:
         if not 0 < len(in_channels) - self.start_level <= NUM_LEVELS:
             raise ConfigError(
-                f"start_level: {self.start_level} of {len(in_channels)} maps is not the first of "
-                f"1 to {NUM_LEVELS} maps"
+                f"model.neck.start_level: {self.start_level} leaves "
+                f"{max(len(in_channels) - self.start_level, 0)} of {len(in_channels)} backbone "
+                f"maps; NAS-FPN takes 1 to {NUM_LEVELS}"
             )
         return NASFPN(self, in_channels, in_strides)
 
@@ -53,7 +58,7 @@ class NASFPN(Neck):
         self.extra_downsamples = nn.ModuleList(
             nn.Sequential(
                 ConvModule(channels, channels, 1, norm=norm, activation="none"),
-                # An odd row counts too: a small image has no other.
+                # A leftover odd row is kept: it may be the only one of a small image.
                 nn.MaxPool2d(2, ceil_mode=True),
             )
             for _ in range(NUM_LEVELS - len(used))
@@ -78,9 +83,9 @@ class NASFPN(Neck):
 
 
 class Stage(nn.Module):
-    """One pass of merges; a child per merge that ends in a convolution.
+    """One repetition of the searched merging cells; a child per cell that ends in a convolution.
 
-    ``gp_64_4`` makes a P4 of a P6 and a P4, by attention; ``sum`` adds.
+    ``gp_64_4`` merges P6 and P4 into P4 by global pooling attention; ``sum`` cells add.
     """
 
     def __init__(self, channels: int, norm: Norm) -> None:
@@ -108,7 +113,7 @@ class Stage(nn.Module):
 
 
 class MergeConv(nn.Module):
-    """Activation, 3x3 convolution, norm: child ``out_conv``."""
+    """ReLU, 3x3 convolution and norm: child ``out_conv``."""
 
     def __init__(self, channels: int, norm: Norm) -> None:
         super().__init__()
@@ -121,18 +126,19 @@ class MergeConv(nn.Module):
 
 
 def add(a: Tensor, b: Tensor, like: Tensor) -> Tensor:
-    """The sum of two maps in the size of ``like``."""
+    """The sum of two maps, resized to ``like``."""
     return resize(a, like) + resize(b, like)
 
 
 def attend(a: Tensor, b: Tensor, like: Tensor) -> Tensor:
-    """``b`` plus ``a`` times how present each channel of ``b`` is, in the size of ``like``."""
+    """Global pooling attention: ``b`` plus ``a`` gated by the mean of ``b``, resized to
+    ``like``."""
     a, b = resize(a, like), resize(b, like)
     return b + b.mean((2, 3), keepdim=True).sigmoid() * a
 
 
 def resize(x: Tensor, like: Tensor) -> Tensor:
-    """Nearest neighbours up, maxima down."""
+    """Resizes x to ``like``: nearest neighbor upsampling, or max pooling."""
     size = like.shape[2:]
     if x.shape[2:] == size:
         return x

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detzoo.backbones.feedback import add_feedback, look_again
+from detzoo.backbones.feedback import add_feedback, forward_with_feedback
 from detzoo.backbones.resnet import ResNet, ResNetConfig
 from detzoo.config import config
 from detzoo.errors import ConfigError
@@ -17,16 +17,19 @@ from detzoo.layers.module_list import ModuleList
 from detzoo.necks.base import Neck, NeckConfig
 from detzoo.necks.fpn import FPNConfig, pyramid, pyramid_convs, pyramid_strides
 
-# Dilations of the convolutions that make feedback of a level; the last sees its mean.
+# Dilations of the branches of the ASPP module; the last one takes the global mean.
 DILATIONS = (1, 3, 6, 1)
 
 
 @config
 class RFPConfig(NeckConfig):
-    """A pyramid whose levels go back into a second ``backbone``, and the pyramid of what that sees.
+    """Recursive feature pyramid: feeds the levels back into a second backbone, and builds another
+    pyramid from its maps. The detector's own backbone must set ``returns_image``.
 
-    The detector's own backbone ``returns_image``, as the second one looks at it again.
-    ``feedback_channels`` is what each of the four branches adds to the feedback.
+    Args:
+        backbone: The second backbone.
+        fpn: The pyramid, used for both passes.
+        feedback_channels: Channels that each of the four ASPP branches contributes to the feedback.
     """
 
     backbone: ResNetConfig
@@ -39,14 +42,14 @@ class RFPConfig(NeckConfig):
     def build(self, in_channels: Sequence[int], in_strides: Sequence[int]) -> RFP:
         if in_strides[0] != 1:
             raise ConfigError(
-                "model.backbone.returns_image: must be true, as the neck looks at the image again"
+                "model.backbone.returns_image: must be true, as the neck's backbone takes the image"
             )
         return RFP(self, in_channels[1:], in_strides[1:])
 
 
 class RFP(Neck):
-    """Children ``lateral_convs``, ``fpn_convs``, ``rfp_modules`` (one backbone), ``rfp_aspp`` and
-    ``rfp_weight``."""
+    """Children ``lateral_convs``, ``fpn_convs``, ``rfp_modules`` (the second backbone),
+    ``rfp_aspp`` and ``rfp_weight``."""
 
     def __init__(
         self, config: RFPConfig, in_channels: Sequence[int], in_strides: Sequence[int]
@@ -75,7 +78,7 @@ class RFP(Neck):
         first = self._pyramid(maps)
         # The first stage gets no feedback.
         feedback = [self.rfp_aspp(level) for level in first[1 : len(maps)]]
-        second = self._pyramid(look_again(self.rfp_modules[0], image, feedback))
+        second = self._pyramid(forward_with_feedback(self.rfp_modules[0], image, feedback))
         fused = []
         for before, after in zip(first, second):
             weight = self.rfp_weight(after).sigmoid()
@@ -87,7 +90,8 @@ class RFP(Neck):
 
 
 class Feedback(nn.Module):
-    """What a level tells the backbone: looks at it at four scales. Child ``aspp``."""
+    """Atrous spatial pyramid pooling: turns a level into feedback for the backbone. Child
+    ``aspp``."""
 
     def __init__(self, in_channels: int, channels: int) -> None:
         super().__init__()

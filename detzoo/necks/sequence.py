@@ -1,4 +1,4 @@
-"""Several necks, one after the other."""
+"""Several necks in sequence."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ from detzoo.necks.base import Neck, NeckConfig
 
 @config
 class NeckSequenceConfig(NeckConfig):
-    """Each neck works on what the one before it returns."""
+    """Runs necks in sequence, each on the output of the one before.
+
+    Args:
+        necks: The necks; at least one.
+    """
 
     necks: tuple[NeckConfig, ...]
 
     def __post_init__(self) -> None:
         if not self.necks:
-            raise ConfigError("necks: a sequence has at least one")
+            raise ConfigError("necks: is empty; give at least one neck")
 
     def build(self, in_channels: Sequence[int], in_strides: Sequence[int]) -> NeckSequence:
         return NeckSequence(self, in_channels, in_strides)

@@ -1,4 +1,4 @@
-"""The extra levels of SSD (https://arxiv.org/abs/1512.02325)."""
+"""SSD's extra levels (https://arxiv.org/abs/1512.02325)."""
 
 from __future__ import annotations
 
@@ -17,13 +17,18 @@ from detzoo.necks.base import Neck, NeckConfig
 
 @config
 class SSDNeckConfig(NeckConfig):
-    """Ever coarser maps after the backbone's, each from the one before.
+    """Adds ever coarser maps to the backbone's, each from the one before: a 1x1 convolution to half
+    the channels, then a 3x3 one.
 
-    A level has a 1x1 convolution to half its ``channels`` and a 3x3 one with a stride and a padding
-    (the last level's has ``last_kernel_size``). ``l2_norm_scale`` normalises the backbone's first
-    map, whose values are far larger than those of the other ones; None leaves it as it is.
-    With a ``separable_norm`` the convolutions are light (SSDLite): 3x3 ones are separable, and all
-    have that norm.
+    Args:
+        channels: Channels of each additional map.
+        strides: Stride of each 3x3 convolution.
+        paddings: Padding of each 3x3 convolution.
+        last_kernel_size: Kernel size of the last level instead of 3.
+        l2_norm_scale: Initial scale of the L2 normalization of the first backbone map; None: not
+            normalized.
+        separable_norm: Norm of the light convolutions of SSDLite, whose 3x3 ones are separable;
+            None: plain SSD.
     """
 
     channels: tuple[int, ...] = (512, 256, 256, 256)
@@ -36,14 +41,16 @@ class SSDNeckConfig(NeckConfig):
     def __post_init__(self) -> None:
         for name in ("strides", "paddings"):
             if len(getattr(self, name)) != len(self.channels):
-                raise ConfigError(f"{name}: not one for each of {len(self.channels)} levels")
+                raise ConfigError(
+                    f"{name}: {len(getattr(self, name))} values for {len(self.channels)} channels"
+                )
 
     def build(self, in_channels: Sequence[int], in_strides: Sequence[int]) -> SSDNeck:
         return SSDNeck(self, in_channels, in_strides)
 
 
 class SSDNeck(Neck):
-    """Children ``extra_layers`` and, where asked for, ``l2_norm``."""
+    """Children ``extra_layers`` and, with ``l2_norm_scale``, ``l2_norm``."""
 
     def __init__(
         self, config: SSDNeckConfig, in_channels: Sequence[int], in_strides: Sequence[int]
@@ -81,7 +88,7 @@ class SSDNeck(Neck):
 
 
 class L2Norm(nn.Module):
-    """Brings the vector of channels in every cell to length one, then scales it by ``weight``."""
+    """Normalizes the channels of every cell to length one, then scales them by ``weight``."""
 
     eps = 1e-10
 
@@ -90,7 +97,7 @@ class L2Norm(nn.Module):
         self.weight = nn.Parameter(torch.full((channels,), scale))
 
     def forward(self, x: Tensor) -> Tensor:
-        values = x.float()  # squares of large values leave the range of half precision
+        values = x.float()  # squares of large values overflow in half precision
         length = values.square().sum(1, keepdim=True).sqrt() + self.eps
         return (self.weight[:, None, None] * values / length).to(x.dtype)
 

@@ -1,4 +1,4 @@
-"""The neck of YOLOv3 (https://arxiv.org/abs/1804.02767)."""
+"""YOLOv3's neck (https://arxiv.org/abs/1804.02767)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,12 @@ from detzoo.necks.base import Neck, NeckConfig
 
 @config
 class YOLOv3NeckConfig(NeckConfig):
-    """Top-down pathway by concatenation. ``out_channels`` are given from coarse to fine."""
+    """Top-down pathway that concatenates maps.
+
+    Args:
+        out_channels: Channels of the outputs, coarse to fine.
+        norm: Norm after each convolution.
+    """
 
     out_channels: tuple[int, ...] = (512, 256, 128)
     norm: Norm = BatchNorm()
@@ -24,16 +29,17 @@ class YOLOv3NeckConfig(NeckConfig):
     def build(self, in_channels: Sequence[int], in_strides: Sequence[int]) -> YOLOv3Neck:
         if len(self.out_channels) != len(in_channels):
             raise ConfigError(
-                f"model.neck.out_channels: {len(self.out_channels)} numbers for the backbone's "
+                f"model.neck.out_channels: {len(self.out_channels)} values for the backbone's "
                 f"{len(in_channels)} maps"
             )
         return YOLOv3Neck(self, in_channels, in_strides)
 
 
 class YOLOv3Neck(Neck):
-    """Takes maps from fine to coarse, but returns them from coarse to fine.
+    """Takes maps fine to coarse but returns them coarse to fine.
 
-    Children count from the coarsest map: ``detect1``, then ``conv1`` and ``detect2``, and so on.
+    Children are numbered from the coarsest map: ``detect1``, then ``conv1`` and ``detect2``, and so
+    on.
     """
 
     def __init__(
@@ -62,7 +68,7 @@ class YOLOv3Neck(Neck):
 
 
 def _detection_block(in_channels: int, channels: int, norm: Norm) -> nn.Module:
-    """Five convolutions, ``conv1`` to ``conv5``, that alternate between narrow and wide."""
+    """Five convolutions ``conv1`` to ``conv5``, alternately 1x1 and 3x3."""
     widths = (in_channels, channels, channels * 2, channels, channels * 2, channels)
     block = nn.Sequential()
     for number in range(5):

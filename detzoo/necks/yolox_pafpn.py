@@ -1,4 +1,4 @@
-"""The neck of YOLOX (https://arxiv.org/abs/2107.08430), a path aggregation network
+"""YOLOX's neck (https://arxiv.org/abs/2107.08430), a path aggregation network
 (https://arxiv.org/abs/1803.01534)."""
 
 from __future__ import annotations
@@ -19,9 +19,13 @@ from detzoo.necks.base import Neck, NeckConfig
 
 @config
 class YOLOXPAFPNConfig(NeckConfig):
-    """Down the pyramid and up again, joining maps by concatenation and CSP layers.
+    """A top-down and a bottom-up pathway that merge maps by concatenation and CSP layers.
 
-    ``depthwise`` makes 3x3 convolutions depthwise separable.
+    Args:
+        out_channels: Channels of every output.
+        num_blocks: Blocks of each CSP layer.
+        depthwise: Make the 3x3 convolutions depthwise separable.
+        norm: Norm after each convolution.
     """
 
     out_channels: int = 256
@@ -35,7 +39,7 @@ class YOLOXPAFPNConfig(NeckConfig):
 
 class YOLOXPAFPN(Neck):
     """Children ``reduce_layers``, ``top_down_blocks``, ``downsamples``, ``bottom_up_blocks`` and
-    ``out_convs``; the first two count from the coarsest map, the others from the finest."""
+    ``out_convs``; the first two are ordered from the coarsest map, the others from the finest."""
 
     def __init__(
         self, config: YOLOXPAFPNConfig, in_channels: Sequence[int], in_strides: Sequence[int]
@@ -67,11 +71,11 @@ class YOLOXPAFPN(Neck):
         )
         self.out_channels = (config.out_channels,) * len(in_channels)
         self.out_strides = tuple(in_strides)
-        initialise_convs(self)
+        initialize_convs(self)
 
     def forward(self, features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         x = features[-1]
-        laterals = []  # what the way up is joined with, from coarse to fine
+        laterals = []  # for the bottom-up pathway, coarse to fine
         steps = zip(reversed(features[:-1]), self.reduce_layers, self.top_down_blocks)
         for fine, reduce, block in steps:
             x = reduce(x)
@@ -87,8 +91,8 @@ class YOLOXPAFPN(Neck):
         return tuple(conv(x) for conv, x in zip(self.out_convs, outputs))
 
 
-def initialise_convs(module: nn.Module) -> None:
-    """torch's own initial values, with which YOLOX was trained."""
+def initialize_convs(module: nn.Module) -> None:
+    """Applies PyTorch's default initialization, with which YOLOX was trained."""
     for conv in module.modules():
         if isinstance(conv, nn.Conv2d):
             conv.reset_parameters()

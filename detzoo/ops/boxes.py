@@ -1,4 +1,4 @@
-"""Arithmetic on boxes, xyxy float32 in pixels. N and M count boxes."""
+"""Box arithmetic. Boxes are xyxy float32 in pixels; N and M count boxes."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ def box_area(boxes: Tensor) -> Tensor:
     return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
 
 
-def box_centres(boxes: Tensor) -> Tensor:
-    """Centres (x, y) of boxes (..., 4) -> (..., 2)."""
+def box_centers(boxes: Tensor) -> Tensor:
+    """Centers (x, y) of boxes (..., 4) -> (..., 2)."""
     return (boxes[..., :2] + boxes[..., 2:]) / 2
 
 
 def inner_distances(points: Tensor, boxes: Tensor) -> Tensor:
-    """From points (..., 2) to the left, top, right and bottom side of boxes (..., 4) -> (..., 4).
+    """Distances from points (..., 2) to the left, top, right and bottom sides of boxes (..., 4) ->
+    (..., 4).
 
-    Negative where a point lies beyond that side.
+    Negative where a point lies outside that side.
     """
     return torch.cat([points - boxes[..., :2], boxes[..., 2:] - points], -1)
 
 
 def intersection(a: Tensor, b: Tensor) -> Tensor:
-    """Areas common to boxes a (..., 4) and b (..., 4), broadcast against each other."""
+    """Intersection areas of boxes a (..., 4) and b (..., 4), broadcast against each other."""
     low = torch.maximum(a[..., :2], b[..., :2])
     high = torch.minimum(a[..., 2:], b[..., 2:])
     sides = (high - low).clamp(min=0)
@@ -39,19 +40,20 @@ def pairwise_iou(a: Tensor, b: Tensor, eps: float = 1e-6) -> Tensor:
     return common / union.clamp(min=eps)
 
 
-def pairwise_coverage(a: Tensor, b: Tensor, eps: float = 1e-6) -> Tensor:
-    """Part of each box of a (N, 4) that lies inside each box of b (M, 4) -> (N, M)."""
+def pairwise_iof(a: Tensor, b: Tensor, eps: float = 1e-6) -> Tensor:
+    """Intersection over foreground: the fraction of each box of a (N, 4) inside each box of b (M,
+    4) -> (N, M)."""
     return intersection(a[:, None], b[None]) / box_area(a)[:, None].clamp(min=eps)
 
 
 def elementwise_iou(a: Tensor, b: Tensor, eps: float = 1e-6) -> Tensor:
-    """IoU of each box of a (..., 4) with its counterpart in b (..., 4) -> (...)."""
+    """IoU of each box of a (..., 4) with the corresponding box of b (..., 4) -> (...)."""
     common = intersection(a, b)
     return common / (box_area(a) + box_area(b) - common).clamp(min=eps)
 
 
 def clip_boxes(boxes: Tensor, size: tuple[float, float]) -> Tensor:
-    """Boxes (..., 4) cut at the borders of an image of ``size`` (height, width)."""
+    """Clips boxes (..., 4) to an image of ``size`` (height, width)."""
     height, width = size
     x = boxes[..., 0::2].clamp(0, width)
     y = boxes[..., 1::2].clamp(0, height)
@@ -59,7 +61,7 @@ def clip_boxes(boxes: Tensor, size: tuple[float, float]) -> Tensor:
 
 
 def flip_boxes(boxes: Tensor, size: tuple[float, float], flip: str) -> Tensor:
-    """Boxes (N, 4) mirrored in an image of ``size`` (height, width).
+    """Mirrors boxes (N, 4) in an image of ``size`` (height, width).
 
     ``flip`` is "none", "horizontal", "vertical" or "diagonal" (both).
     """

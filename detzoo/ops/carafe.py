@@ -1,4 +1,4 @@
-"""Reassembly of features with a kernel per cell (CARAFE, https://arxiv.org/abs/1905.02188)."""
+"""Feature reassembly with a kernel per cell (CARAFE, https://arxiv.org/abs/1905.02188)."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from torch.autograd.function import once_differentiable
 
 
 def carafe(x: Tensor, kernels: Tensor) -> Tensor:
-    """Each output cell is a weighted sum of the cells around its source cell.
+    """Computes each output cell as a weighted sum of the cells around its source cell.
 
     Maps x (B, C, H, W) and kernels (B, k * k, s * H, s * W) -> (B, C, s * H, s * W). The source of
-    output cell (y, x) is (y // s, x // s); weight ``i * k + j`` goes to its neighbour in row
-    ``i - k // 2`` and column ``j - k // 2``. Beyond the map there are zeros.
+    output cell (y, x) is (y // s, x // s); weight ``i * k + j`` applies to its neighbor in row ``i
+    - k // 2`` and column ``j - k // 2``. Outside the map, values are zero.
     """
     images, channels, height, width = x.shape
     size = math.isqrt(kernels.shape[1])
     scale = kernels.shape[2] // height
-    # One list of cells for all images, row by row with their margins: cell p's neighbours in row i
-    # are then the cells from p + i * pitch on, in memory one after the other.
+    # One list of cells for all images, row by row including margins: the neighbors of cell p in
+    # row i are then the cells from p + i * pitch on, contiguous in memory.
     margin = size // 2
     padded = F.pad(x.permute(0, 2, 3, 1), (0, 0) + (margin,) * 4)
     rows, pitch = padded.shape[1:3]
@@ -39,8 +39,8 @@ def carafe(x: Tensor, kernels: Tensor) -> Tensor:
 class _Reassemble(torch.autograd.Function):
     """cells (P, C), weights (P, S, k, k) -> (P, S, C): S sums per cell.
 
-    One product of small matrices per row of the neighbourhood, on windows that overlap in memory:
-    gathering the neighbourhoods would cost k * k times the memory of the cells.
+    One product of small matrices per row of the neighborhood, on windows that overlap in memory:
+    gathering the neighborhoods would take k * k times the memory of the cells.
     """
 
     @staticmethod
@@ -73,11 +73,11 @@ class _Reassemble(torch.autograd.Function):
 
 
 def _num_windows(weights: Tensor, pitch: int) -> int:
-    """How many cells have all their neighbours in the list."""
+    """The number of cells whose neighbors are all in the list."""
     return max(0, len(weights) - (weights.shape[3] - 1) * (pitch + 1))
 
 
 def _windows(cells: Tensor, start: int, count: int, size: int) -> Tensor:
-    """The ``size`` cells from each of ``count`` cells on, from cell ``start``: (count, k, C)."""
+    """The windows of ``size`` cells at each of ``count`` cells from ``start`` on: (count, k, C)."""
     channels = cells.shape[1]
     return cells[start:].as_strided((count, size, channels), (channels, channels, 1))

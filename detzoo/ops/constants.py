@@ -1,4 +1,4 @@
-"""Small tensors of fixed values."""
+"""Small constant tensors."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def constant(
     device: torch.device,
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    """A tensor of ``values``, not to be written to: it is made once per device.
+    """A constant tensor of ``values``, created once per device and not to be written to.
 
-    Copying it there each time would make the host wait for all that the device still has to do.
+    Copying it to the device each time would make the host wait for all pending work.
     """
     return torch.tensor(values, device=device, dtype=dtype)

@@ -12,21 +12,21 @@ Direction = Literal["top", "bottom", "left", "right"]
 
 
 def corner_pool(x: Tensor, direction: Direction) -> Tensor:
-    """The highest value of (B, C, H, W) on the way from each cell to the opposite border.
+    """Max pooling of (B, C, H, W) from each cell to the border opposite of ``direction``.
 
-    "top" looks down from each cell, so that a cell learns of an object whose top edge it touches;
-    "left" looks to the right, and so on.
+    "top" takes the maximum over the cells below, so that a cell learns of an object whose top edge
+    it touches; "left" over those to the right, and so on.
     """
     axis = 2 if direction in ("top", "bottom") else 3
-    return _HighestSoFar.apply(x, axis, direction in ("top", "left"))
+    return _CumulativeMax.apply(x, axis, direction in ("top", "left"))
 
 
-class _HighestSoFar(torch.autograd.Function):
-    """The highest value up to each cell along an axis, which is walked ``backwards`` or not.
+class _CumulativeMax(torch.autograd.Function):
+    """The cumulative maximum along an axis, from the end if ``backwards``.
 
-    torch's ``cummax`` also says where each value came from, which makes it slow and the gradient
-    large. Here only the gradient asks: a cell whose highest value is not its own passes on what it
-    gets to the cell before it. So of equal values the last one gets the gradient, as in ``cummax``.
+    PyTorch's ``cummax`` also returns where each value came from, which makes it slow. Only the
+    gradient needs that here: a cell whose maximum is not its own value passes its gradient to the
+    cell before it. Of equal values, the last gets the gradient, as in ``cummax``.
     """
 
     @staticmethod
@@ -42,7 +42,7 @@ class _HighestSoFar(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         x, highest = ctx.saved_tensors
         passes_on = x != highest
-        # What each cell gets of the one after it: 1 or 0.
+        # Whether each cell receives the gradient of the one after it: 1 or 0.
         shares = passes_on.roll(1 if ctx.backwards else -1, ctx.axis).to(grad.dtype)
         grad = grad.clone()
         _collect(grad.movedim(ctx.axis, 0), shares.movedim(ctx.axis, 0), not ctx.backwards)
@@ -50,10 +50,11 @@ class _HighestSoFar(torch.autograd.Function):
 
 
 def _carry(cells: Tensor, backwards: bool) -> None:
-    """Each of ``cells`` (N, ...) becomes the highest up to it, in place.
+    """Replaces each of ``cells`` (N, ...) with the maximum up to it, in place.
 
-    The second cell of every pair learns of the first. Among the second cells the rest is the same
-    task, of half the size. Then every first cell learns of the second cell before it.
+    A parallel scan: the second cell of every pair takes the maximum of the pair; the second cells
+    then are the same task at half the size; at last, every first cell takes the maximum with the
+    second cell before it.
     """
     if len(cells) < 2:
         return
@@ -65,7 +66,7 @@ def _carry(cells: Tensor, backwards: bool) -> None:
 
 
 def _collect(grad: Tensor, shares: Tensor, backwards: bool) -> None:
-    """Each of ``grad`` (N, ...), from the first on, is added its share of the one before, in place.
+    """Adds to each of ``grad`` (N, ...), in order and in place, its share of the one before.
 
     The steps are those of :func:`_carry`.
     """
@@ -80,9 +81,9 @@ def _collect(grad: Tensor, shares: Tensor, backwards: bool) -> None:
 
 
 def _pairs(cells: Tensor, backwards: bool, *, between: bool = False) -> tuple[Tensor, Tensor]:
-    """The first and the second cell of every pair along ``cells`` (N, ...), as views.
+    """The first and second cells of all pairs along ``cells`` (N, ...), as views.
 
-    ``between``: the second cell of every pair, and the first of the pair after it.
+    With ``between``, the second cell of each pair and the first of the next.
     """
     start = len(cells) % 2 if backwards else 0
     if between:

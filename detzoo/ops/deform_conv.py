@@ -1,4 +1,4 @@
-"""Deformable convolution in any precision (https://arxiv.org/abs/1703.06211)."""
+"""Deformable convolution in all precisions (https://arxiv.org/abs/1703.06211)."""
 
 from __future__ import annotations
 
@@ -8,38 +8,37 @@ import torch
 import torchvision.ops
 from torch import Tensor
 
-# An integer, or one for each axis, as torch's convolutions hold them.
+# One integer, or one per axis, as the attributes of PyTorch's convolutions.
 Sizes = Any
 
 
 def deform_conv2d(
     x: Tensor,
-    shifts: Tensor,
-    kernel: Tensor,
+    offset: Tensor,
+    weight: Tensor,
     bias: Tensor | None = None,
     stride: Sizes = (1, 1),
     padding: Sizes = (0, 0),
     dilation: Sizes = (1, 1),
-    weights: Tensor | None = None,
+    mask: Tensor | None = None,
 ) -> Tensor:
-    """x (B, C, H, W), shifts (B, 2 * groups * h * w, H', W'), kernel (C', C / groups, h, w).
+    """x (B, C, H, W), offset (B, 2 * groups * h * w, H', W'), weight (C', C / groups, h, w) -> (B,
+    C', H', W').
 
-    ``weights`` (B, groups * h * w, H', W') multiply the samples. torchvision has it in float32 and
-    float16, so bfloat16 is computed in float32.
+    ``mask`` (B, groups * h * w, H', W') multiplies the samples. torchvision supports float32 and
+    float16; bfloat16 is computed in float32.
     """
     if x.dtype == torch.bfloat16:
         wide = deform_conv2d(
             x.float(),
-            shifts.float(),
-            kernel.float(),
+            offset.float(),
+            weight.float(),
             None if bias is None else bias.float(),
             stride,
             padding,
             dilation,
-            None if weights is None else weights.float(),
+            None if mask is None else mask.float(),
         )
         return wide.to(x.dtype)
-    shifts, kernel = shifts.to(x.dtype), kernel.to(x.dtype)
-    return torchvision.ops.deform_conv2d(
-        x, shifts, kernel, bias, stride, padding, dilation, weights
-    )
+    offset, weight = offset.to(x.dtype), weight.to(x.dtype)
+    return torchvision.ops.deform_conv2d(x, offset, weight, bias, stride, padding, dilation, mask)

@@ -1,6 +1,6 @@
-"""Deformable RoI pooling (https://arxiv.org/abs/1703.06211): RoIAlign with bins that move.
+"""Deformable RoI pooling (https://arxiv.org/abs/1703.06211): RoIAlign whose bins are shifted.
 
-In plain PyTorch, so that gradients reach the shifts: torchvision's RoIAlign has none for its boxes.
+In plain PyTorch, so that the shifts get gradients: torchvision's RoIAlign has none for its boxes.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-CHUNK = 32  # RoIs whose samples are in memory at once
+CHUNK = 32  # number of RoIs whose samples are in memory at once
 
 
 def deform_roi_pool(feature: Tensor, rois: Tensor, shifts: Tensor, *, stride: int) -> Tensor:
-    """``feature`` (B, C, H, W) within RoIs (R, 5: image, x1, y1, x2, y2 in pixels) -> (R, C, S, S).
+    """``feature`` (B, C, H, W), RoIs (R, 5: image, x1, y1, x2, y2 in pixels) -> (R, C, S, S).
 
-    ``shifts`` (R, 2, S, S) move each bin by a share of the RoI's width (first) and height. A bin is
-    the average of as many samples as it has cells, as in RoIAlign with ``aligned`` and no sampling
-    ratio.
+    ``shifts`` (R, 2, S, S) move each bin, in units of the RoI's width (first) and height. A bin
+    averages as many samples as it spans cells, as RoIAlign does with ``aligned`` and a sampling
+    ratio of 0.
     """
     size = shifts.shape[3]
     cells = rois[:, 1:] / stride - 0.5
-    # One copy to the host for all RoIs: how many samples a bin takes decides about shapes.
+    # One copy to the host for all RoIs: the number of samples per bin determines shapes.
     counts = ((cells[:, 2:] - cells[:, :2]) / size).ceil().clamp(min=0)
     most = [max(int(n), 1) for n in counts.amax(1).tolist()]
     pooled = [feature.new_zeros(0, feature.shape[1], size, size) + 0 * shifts.sum()]
@@ -45,7 +45,8 @@ def deform_roi_pool(feature: Tensor, rois: Tensor, shifts: Tensor, *, stride: in
 def _pool(
     feature: Tensor, images: Tensor, cells: Tensor, counts: Tensor, shifts: Tensor, most: int
 ) -> Tensor:
-    """RoIs in cells (R, 4) with ``counts`` (R, 2: x, y) samples per bin, at most ``most``."""
+    """Pools RoIs (R, 4), in cells, with ``counts`` (R, 2: x, y) samples per bin, at most
+    ``most``."""
     _, _, height, width = feature.shape
     extent = cells[:, 2:] - cells[:, :2]
     size = shifts.shape[3]
@@ -77,14 +78,14 @@ def _samples(
     cells: int,
     most: int,
 ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """The two cells beside each sample along one axis, with their weights in the bin's average,
-    each (R, S, S, ``most``). RoIs' ``start``, ``extent`` and ``counts`` are (R,)."""
+    """The two cells around each sample along one axis, and their weights in the bin's average, each
+    (R, S, S, ``most``). ``start``, ``extent`` and ``counts`` (R,) describe the RoIs."""
     start, extent, counts = (x[:, None, None, None] for x in (start, extent, counts))
     numbers = torch.arange(most, device=start.device)
     within = (numbers + 0.5) / counts.clamp(min=1)
     size = shifts.shape[2]
     position = start + extent * ((bins[..., None] + within) / size + shifts[..., None])
-    # Beyond one cell outside there is nothing; nearer, what is at the border.
+    # Samples more than one cell outside count as zero; nearer ones take the border's value.
     counted = (numbers < counts) & (position >= -1) & (position <= cells)
     share = counted / counts.clamp(min=1)
     position = position.clamp(0, cells - 1)

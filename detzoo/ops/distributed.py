@@ -15,7 +15,7 @@ def num_processes() -> int:
 def average_over_processes(value: Tensor) -> Tensor:
     """The mean of ``value`` over all processes, without a gradient; every process must call it.
 
-    A loss that each process divides by the averaged normaliser has, averaged over the processes,
+    A loss that each process divides by the averaged normalizer has, averaged over the processes,
     the gradient of one process with all the images.
     """
     value = value.detach()

@@ -1,4 +1,4 @@
-"""Two Gaussians fitted to many small sets of numbers at once."""
+"""Fits mixtures of two Gaussians to many small sets of numbers at once."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import torch
 from torch import Tensor
 
 MAX_STEPS = 100
-TOLERANCE = 1e-3  # of the mean log likelihood, between two steps
+TOLERANCE = 1e-3  # change of the mean log likelihood at which a row has converged
 MIN_VARIANCE = 1e-6
 
 
 def split_in_two(values: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
-    """Fits a mixture of two Gaussians to each row of ``values`` (R, K), by expectation
-    maximisation from Gaussians of variance 1 at the smallest and at the largest value.
+    """Fits a mixture of two Gaussians to each row of ``values`` (R, K), by expectation maximization
+    from Gaussians of variance 1 at the smallest and the largest value.
 
-    Only ``real`` (R, K) entries count; a row needs one. Returns whether each value belongs to the
-    first Gaussian (R, K), and the log likelihood of each under the mixture (R, K), both of no
-    meaning where not real. A row stops as soon as it has converged, but no row is waited for: all
-    take ``MAX_STEPS`` steps, so that the device never answers to the host.
+    Only ``real`` (R, K) entries count; a row needs at least one. Returns whether each value belongs
+    to the first Gaussian (R, K), and its log likelihood under the mixture (R, K); both are
+    meaningless for entries that are not real. A row stops changing once it has converged, but all
+    rows take ``MAX_STEPS`` steps, so that the host never waits for the device.
     """
     x = torch.where(real, values, 0.0).double()[..., None]  # (R, K, 1)
     counts = real.double()[..., None]
@@ -48,7 +48,7 @@ def split_in_two(values: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _log_joint(x: Tensor, mean: Tensor, variance: Tensor, share: Tensor) -> Tensor:
-    """Log of each Gaussian's part of the density at x (R, K, 1) -> (R, K, 2)."""
+    """Log of each Gaussian's share of the density at x (R, K, 1) -> (R, K, 2)."""
     distance = (x - mean[:, None]).square() / variance[:, None]
     constant = share.log() - (2 * math.pi * variance).log() / 2
     return constant[:, None] - distance / 2

@@ -1,4 +1,4 @@
-"""Pasting predicted mask grids into images."""
+"""Pasting predicted masks into images."""
 
 from __future__ import annotations
 
@@ -9,19 +9,18 @@ from torch import Tensor
 def paste_masks(
     probabilities: Tensor, boxes: Tensor, size: tuple[int, int], threshold: float
 ) -> Tensor:
-    """Stretches each grid (N, m, m) over its box (N, 4) -> (N, H, W) uint8, 1 from the threshold.
+    """Resizes masks (N, m, m) to their boxes (N, 4) -> (N, H, W) uint8, 1 from ``threshold`` on.
 
-    Pixel centres are at half-integers; between grid cells the values are interpolated linearly,
-    and beyond the outermost cell centres they fall to zero. Bilinear interpolation is separable,
-    so each mask is two small matrix products over just the pixels that its box touches.
+    Pixel centers are at half-integers; values are interpolated bilinearly between the centers of
+    mask cells and fall to zero beyond the outermost. As bilinear interpolation is separable, each
+    mask is two small matrix products over just the pixels that its box touches.
     """
     height, width = size
     out = torch.zeros((len(boxes), height, width), dtype=torch.uint8, device=boxes.device)
     if len(boxes) == 0:
         return out
     cells = probabilities.shape[-1]
-    # One cell of margin covers the half cell over which the values fall to zero; one pixel more
-    # is what rounding can need.
+    # Half a cell of margin, over which the values fall to zero, and one pixel for rounding.
     margin = (boxes[:, 2:] - boxes[:, :2]) / (2 * cells) + 1
     low = (boxes[:, :2] - margin).floor()
     high = (boxes[:, 2:] + margin).ceil()
@@ -38,10 +37,11 @@ def paste_masks(
 
 
 def _weights(first: int, last: int, low: Tensor, high: Tensor, cells: int) -> Tensor:
-    """Linear interpolation from ``cells`` grid values over [low, high] to pixels [first, last)."""
+    """Weights of linear interpolation from ``cells`` values over [low, high] to pixels [first,
+    last)."""
     pixels = torch.arange(first, last, dtype=torch.float32, device=low.device) + 0.5
-    position = (pixels - low) / (high - low) * cells - 0.5  # in cells, 0 at the first centre
-    # As in MMDetection, a box without extent shows its middle to the pixels around it.
+    position = (pixels - low) / (high - low) * cells - 0.5  # in cells, 0 at the first center
+    # As in MMDetection, an empty box shows its mask's center to the pixels around it.
     position = torch.where(position.isinf(), (cells - 1) / 2, position)
-    centres = torch.arange(cells, dtype=torch.float32, device=low.device)
-    return (1 - (position[:, None] - centres).abs()).clamp(min=0).nan_to_num(0)
+    centers = torch.arange(cells, dtype=torch.float32, device=low.device)
+    return (1 - (position[:, None] - centers).abs()).clamp(min=0).nan_to_num(0)

@@ -1,4 +1,4 @@
-"""Suppression of duplicate masks, all at once (SOLOv2, https://arxiv.org/abs/2003.10152)."""
+"""Matrix NMS for masks (SOLOv2, https://arxiv.org/abs/2003.10152)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 def matrix_decay(masks: Tensor, labels: Tensor, sigma: float) -> Tensor:
-    """What the scores of masks (N, ...), 0 or 1 and best first, are to be multiplied with, (N,).
+    """Factors (N,) by which to decay the scores of masks (N, ...), 0 or 1 and sorted best first.
 
-    A mask falls with its IoU with each better mask of its label (N,), the less so, the more that
-    one overlaps a better one itself. Both by a Gaussian of the IoU; the worst case counts.
+    A mask decays with its IoU with each better mask of the same label (N,), less if that one
+    overlaps a still better mask itself, both by a Gaussian of the IoU; the strongest decay counts.
     """
     if len(masks) == 0:
         return masks.new_zeros(0, dtype=torch.float32)

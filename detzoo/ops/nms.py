@@ -12,9 +12,9 @@ from detzoo.ops.boxes import elementwise_iou
 
 
 def grouped_nms(boxes: Tensor, scores: Tensor, group: Tensor, max_iou: float) -> Tensor:
-    """Greedy suppression of boxes (K, 4) within each ``group`` (K,).
+    """Greedy NMS of boxes (K, 4) within each ``group`` (K,).
 
-    Returns the indices of the kept boxes by falling score.
+    Returns the indices of the kept boxes, highest score first.
     """
     return batched_nms(boxes, scores, group, max_iou)
 
@@ -22,11 +22,11 @@ def grouped_nms(boxes: Tensor, scores: Tensor, group: Tensor, max_iou: float) ->
 def grouped_soft_nms(
     boxes: Tensor, scores: Tensor, group: Tensor, max_iou: float, min_score: float
 ) -> tuple[Tensor, Tensor]:
-    """Linear soft suppression (https://arxiv.org/abs/1704.04503) within each ``group`` (K,).
+    """Linear Soft-NMS (https://arxiv.org/abs/1704.04503) within each ``group`` (K,).
 
-    Instead of dropping a box that overlaps a better one by more than ``max_iou``, its score is
-    multiplied by one minus the overlap; boxes whose score falls to ``min_score`` or below go.
-    Returns indices of the kept boxes and their new scores, by falling new score.
+    Instead of removing a box that overlaps a better one by more than ``max_iou``, it multiplies the
+    box's score by one minus the IoU; boxes whose score falls to ``min_score`` or below are removed.
+    Returns the indices of the kept boxes and their new scores, highest first.
     """
 
     def linear(overlap: Tensor) -> Tensor:
@@ -38,7 +38,7 @@ def grouped_soft_nms(
 def grouped_gaussian_soft_nms(
     boxes: Tensor, scores: Tensor, group: Tensor, sigma: float, min_score: float
 ) -> tuple[Tensor, Tensor]:
-    """The same with the factor ``exp(-overlap ** 2 / sigma)`` at any overlap."""
+    """The same with the factor ``exp(-iou ** 2 / sigma)``, whatever the IoU."""
 
     def gaussian(overlap: Tensor) -> Tensor:
         return (-overlap.square() / sigma).exp()
@@ -53,7 +53,8 @@ def _decay_scores(
     decay: Callable[[Tensor], Tensor],
     min_score: float,
 ) -> tuple[Tensor, Tensor]:
-    """All groups advance together, one box each per round."""
+    """Soft-NMS with any ``decay`` of the IoU; all groups advance together, one box each per
+    round."""
     if len(boxes) == 0:
         return group.new_zeros(0, dtype=torch.long), scores
     order, member = _by_group(group)  # (G, M) indices into boxes, and which entries are real
@@ -65,7 +66,7 @@ def _decay_scores(
         alive = best_score > min_score
         if not alive.any():
             break
-        # In a group that is through, ``best`` points at any box, perhaps one that was kept.
+        # In a finished group, ``best`` points at an arbitrary box, perhaps a kept one.
         final.scatter_(1, best, torch.where(alive, best_score, final.gather(1, best)))
         waiting.scatter_(1, best, -1.0)
         winner = grid_boxes.gather(1, best[..., None].expand(-1, -1, 4))  # (G, 1, 4)
@@ -77,7 +78,7 @@ def _decay_scores(
 
 
 def _by_group(group: Tensor) -> tuple[Tensor, Tensor]:
-    """Members of each group as rows of a padded table (G, M), and a mask of the real ones."""
+    """The members of each group as rows of a padded table (G, M), and a mask of the real ones."""
     _, dense, sizes = group.unique(return_inverse=True, return_counts=True)
     by_group = dense.argsort(stable=True)
     starts = sizes.cumsum(0) - sizes

@@ -1,4 +1,4 @@
-"""Values of maps at points between their cells."""
+"""Sampling maps at arbitrary points."""
 
 from __future__ import annotations
 
@@ -8,33 +8,35 @@ from torch import Tensor
 
 
 def sample_points(maps: Tensor, points: Tensor) -> Tensor:
-    """Maps (B, C, H, W) at points (B, P, 2: x, y) in parts of the map -> (B, C, P).
+    """Samples maps (B, C, H, W) at points (B, P, 2: x, y) in normalized coordinates -> (B, C, P).
 
-    Between the centres of cells values are interpolated; beyond the map they are zero.
+    Bilinear between the centers of cells, zero outside the map.
     """
     return F.grid_sample(maps, 2 * points[:, :, None] - 1, align_corners=False)[..., 0]
 
 
 def sample_in_rois(maps: Tensor, stride: float, rois: Tensor, points: Tensor) -> Tensor:
-    """Maps (B, C, H, W) at points (R, P, 2) in parts of RoIs (R, 5) -> (R, C, P).
+    """Samples maps (B, C, H, W) at points (R, P, 2) in normalized coordinates of RoIs (R, 5) -> (R,
+    C, P).
 
-    A cell of the maps is ``stride`` pixels of the RoIs.
+    ``stride`` is the size of a cell of the maps in the RoIs' pixels.
     """
     low, high = rois[:, None, 1:3], rois[:, None, 3:5]
     size = rois.new_tensor([maps.shape[3], maps.shape[2]]) * stride
-    places = (low + points * (high - low)) / size
+    locations = (low + points * (high - low)) / size
     sampled, positions = [], []
     for image in range(len(maps)):
         position = (rois[:, 0] == image).nonzero()[:, 0]
-        own = places[position].flatten(0, 1)[None]
+        own = locations[position].flatten(0, 1)[None]
         values = sample_points(maps[image : image + 1], own.to(maps.dtype))[0]
         sampled.append(values.unflatten(1, (len(position), points.shape[1])).transpose(0, 1))
         positions.append(position)
     return torch.cat(sampled)[torch.cat(positions).argsort()]
 
 
-def cell_centres(size: int, device: torch.device) -> Tensor:
-    """The centres of size * size cells, row by row, (size * size, 2: x, y) in parts."""
+def cell_centers(size: int, device: torch.device) -> Tensor:
+    """The centers of size * size cells, row by row, (size * size, 2: x, y) in normalized
+    coordinates."""
     place = (torch.arange(size, device=device) + 0.5) / size
     y, x = torch.meshgrid(place, place, indexing="ij")
     return torch.stack([x, y], -1).flatten(0, 1)

@@ -1,4 +1,4 @@
-"""RoIAlign (https://arxiv.org/abs/1703.06870) over one map, or over a feature pyramid."""
+"""RoIAlign (https://arxiv.org/abs/1703.06870) on a single map or a feature pyramid."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from detzoo.ops.weighted_rows import Terms, weighted_rows
 
 
 def rois_of(boxes: Sequence[Tensor]) -> Tensor:
-    """Boxes per image, each (N_i, 4), as RoIs (R, 5): image number, then the box."""
+    """Converts boxes per image, each (N_i, 4), to RoIs (R, 5): image index, then the box."""
     numbers = [box.new_full((len(box), 1), float(i)) for i, box in enumerate(boxes)]
     return torch.cat([torch.cat(numbers), torch.cat(list(boxes))], 1)
 
 
 def pyramid_level(rois: Tensor, num_levels: int, finest_scale: float) -> Tensor:
-    """(R,) level of RoIs (R, 5): 0 up to twice ``finest_scale`` pixels, then one per octave."""
+    """The level (R,) of RoIs (R, 5): 0 up to twice ``finest_scale`` pixels, then one per octave."""
     scale = ((rois[:, 3] - rois[:, 1]) * (rois[:, 4] - rois[:, 2])).sqrt()
     level = (scale / finest_scale + 1e-6).log2().floor()
     return level.clamp(0, num_levels - 1).long()
@@ -32,10 +32,10 @@ def roi_align(
     sampling_ratio: int = 0,
     aligned: bool = True,
 ) -> Tensor:
-    """RoIs (R, 5) of a map (B, C, H, W) -> (R, C, output_size, output_size).
+    """Pools RoIs (R, 5) from a map (B, C, H, W) -> (R, C, output_size, output_size).
 
-    ``sampling_ratio`` samples per bin and axis, 0 as many as the bin has cells. ``aligned`` shifts
-    by half a cell, as is right; old models were trained without.
+    ``sampling_ratio`` is the number of samples per bin and axis; 0: as many as the bin spans cells.
+    ``aligned`` shifts by half a cell, which is correct; old models were trained without.
     """
     if _works_by_rows(feature, rois, sampling_ratio):
         everyone = torch.arange(len(rois))
@@ -55,7 +55,7 @@ def pyramid_roi_align(
     aligned: bool,
     finest_scale: float,
 ) -> Tensor:
-    """Each RoI (R, 5) from the level of its size -> (R, C, output_size, output_size).
+    """Pools each RoI (R, 5) from the level for its size -> (R, C, output_size, output_size).
 
     The arguments are those of :func:`roi_align`.
     """
@@ -77,15 +77,15 @@ def pyramid_roi_align(
     return torch.cat(pooled)[torch.cat(positions).argsort()]
 
 
-# --------------------------------------------------------------------------- on a processor
+# --------------------------------------------------------------------------------- on a CPU
 #
-# A bin is a weighted sum of cells, and a cell a row of all channels: both are fast to read where
-# channels come last. torchvision goes through the channels one by one.
+# A bin is a weighted sum of cells, and a cell a row of all channels: in channels-last memory both
+# are contiguous. torchvision processes the channels one by one.
 
 
 def _works_by_rows(feature: Tensor, rois: Tensor, sampling_ratio: int) -> bool:
-    on_processor = feature.device.type == "cpu" and not torch.compiler.is_compiling()
-    return on_processor and sampling_ratio == 0 and len(rois) > 0
+    on_cpu = feature.device.type == "cpu" and not torch.compiler.is_compiling()
+    return on_cpu and sampling_ratio == 0 and len(rois) > 0
 
 
 def _pooled(features: Sequence[Tensor], terms: Sequence[Terms], count: int, bins: int) -> Tensor:
@@ -97,17 +97,18 @@ def _pooled(features: Sequence[Tensor], terms: Sequence[Terms], count: int, bins
 def _terms(
     feature: Tensor, rois: Tensor, target: Tensor, bins: int, stride: int, aligned: bool
 ) -> Terms:
-    """What the bins of the RoIs (R, 5) are made of; ``target`` (R,) are the RoIs' final places.
+    """The cells that each bin of the RoIs (R, 5) sums; ``target`` (R,) are the RoIs' positions in
+    the output.
 
-    The weights of a bin are a product of those along y and along x. RoIs with the same number of
-    samples per bin are treated together.
+    A bin's weights are the product of those along y and along x. RoIs with the same number of
+    samples per bin are processed together.
     """
     height, width = feature.shape[2:]
     corners = rois[:, 1:].detach() / stride - (0.5 if aligned else 0.0)
     low, length = corners[:, :2], corners[:, 2:] - corners[:, :2]  # (R, 2) x, y in cells
     if not aligned:
         length = length.clamp(min=1)
-    limit = 4 * max(height, width)  # of what is far larger than the map, or of no size at all
+    limit = 4 * max(height, width)  # for RoIs far larger than the map, or not finite
     samples = (length / bins).nan_to_num(0).clamp(0, limit).ceil().int()  # (R, 2)
     kinds, kind = samples.unique(dim=0, return_inverse=True)
     empty = rois.new_zeros(0, dtype=torch.int32)
@@ -133,11 +134,11 @@ def _terms(
 def _cells(
     start: Tensor, length: Tensor, bins: int, samples: int, cells: int
 ) -> tuple[Tensor, Tensor]:
-    """Along one axis, which cells each bin is made of, and their weights: (n, bins, samples + 1).
+    """Along one axis, the cells that each bin sums and their weights: (n, bins, samples + 1).
 
     A bin is the mean of ``samples`` equidistant points, at most a cell apart, each interpolated
-    between the two cells around it. Points more than a cell outside count as zero; a bin without
-    points is zero.
+    between the two cells around it. Points more than a cell outside count as zero, as do bins
+    without points.
     """
     if samples == 0:
         shape = (len(start), bins, 1)
@@ -149,7 +150,7 @@ def _cells(
     counts = counts.view_as(point)
     first = point[..., :1].floor()
     step = torch.arange(samples + 1, device=start.device)
-    # (n, bins, samples, samples + 1): how much of each point is each cell's.
+    # (n, bins, samples, samples + 1): the weight of each cell in each point.
     share = (1 - (point[..., None] - first[..., None] - step).abs()).clamp(min=0)
     weight = (share * counts[..., None]).sum(2) / samples
     return (first + step).clamp(max=cells - 1).int(), weight

@@ -1,4 +1,5 @@
-"""Sums of a few rows of large tables: products with sparse matrices, and their transposes."""
+"""Weighted sums of a few rows of large tables: products with sparse matrices, and their
+transposes."""
 
 from __future__ import annotations
 
@@ -14,8 +15,8 @@ from torch.autograd.function import once_differentiable
 
 @dataclass(frozen=True)
 class Terms:
-    """Sums of rows of one table: row ``target[m]`` of the result is the sum of
-    ``weight * table[index]`` over the terms from ``starts[m]`` to ``starts[m + 1]``.
+    """Weighted sums of a table's rows: row ``target[m]`` of the result sums ``weight *
+    table[index]`` over the terms from ``starts[m]`` to ``starts[m + 1]``.
 
     ``target`` and ``starts`` (M,), ``index`` and ``weight`` (E,).
     """
@@ -27,10 +28,11 @@ class Terms:
 
 
 def weighted_rows(tables: Sequence[Tensor], terms: Sequence[Terms]) -> Tensor:
-    """The sums (M, C) of rows of each table (N_i, C); together they have every target once.
+    """The weighted sums (M, C) of the rows of tables (N_i, C); together, the terms have every
+    target once.
 
-    Gradients reach the tables alone. On a processor this is many times faster than to work entry by
-    entry, and always sums in the same order.
+    Only the tables get gradients. On a CPU this is many times faster than scattering entry by
+    entry, and the order of summation is fixed.
     """
     out: Tensor = _WeightedRows.apply(terms, *tables)
     return out
@@ -54,7 +56,7 @@ class _WeightedRows(torch.autograd.Function):
 
 
 def _transposed(gradient: Tensor, terms: Terms, size: int) -> Tensor:
-    """The gradient (size, C) of a table: the same terms, sorted by its rows."""
+    """The gradient (size, C) of a table: the same terms, sorted by the table's rows."""
     ends = torch.cat([terms.starts[1:], terms.starts.new_tensor([len(terms.index)])])
     target = terms.target.repeat_interleave(ends - terms.starts)
     order = terms.index.argsort(stable=True)

@@ -7,20 +7,20 @@ import math
 import torch
 from torch import Tensor, nn
 
-from detzoo.config import config
+from detzoo.config import NonNegativeInt, PositiveUnitFloat, config
 
 
 @config
 class EMA:
-    """Averages the weights during training; the average is what is evaluated and published.
+    """Exponential moving average (EMA) of the weights, which is evaluated and saved in their place.
 
-    Each step moves the average by ``momentum`` towards the weights, and by more in the beginning,
-    when there is little to average yet: the momentum falls from 1 exponentially, within about
-    ``warmup`` steps. ``warmup`` 0 keeps it constant.
+    Args:
+        momentum: Weight of the current weights in each update; the average keeps the rest.
+        warmup: Steps within which the momentum decays from 1 to its value; 0: it is constant.
     """
 
-    momentum: float = 0.0001
-    warmup: int = 2000
+    momentum: PositiveUnitFloat = 0.0001
+    warmup: NonNegativeInt = 2000
 
     def momentum_at(self, step: int) -> float:
         """The momentum of the given step, counted from 0."""
@@ -29,6 +29,7 @@ class EMA:
         return (1 - self.momentum) * math.exp(-(1 + step) / self.warmup) + self.momentum
 
     def build(self, model: nn.Module) -> WeightAverage:
+        """An average that starts at the weights of ``model``."""
         return WeightAverage(self, model)
 
 
@@ -42,7 +43,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
-        """Takes in the weights after one step of the optimizer."""
+        """Updates the average with the weights after an optimizer step."""
         momentum = self.config.momentum_at(self.steps)
         self.steps += 1
         averages: list[Tensor] = []

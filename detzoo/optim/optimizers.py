@@ -1,7 +1,7 @@
-"""Optimizers, and which parameters learn at which rate.
+"""Optimizers and the learning rates and weight decays of parameters.
 
-The settings of a parameter follow from its name and from the module that holds it; parameters with
-equal settings share one group, so that a fused optimizer step is a handful of kernels.
+The settings of a parameter follow from its name and the module that holds it. Parameters with
+equal settings share one group, so that a fused optimizer step takes a handful of kernels.
 """
 
 from __future__ import annotations
@@ -9,12 +9,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import nn
 
-from detzoo.config import config
+from detzoo.config import ConfigError, NonNegativeFloat, Range, config
+
+# Of 1, a moving average would never change.
+Momentum = Annotated[float, Range(0, 1, below=True)]
 
 NORM_LAYERS = (
     nn.modules.batchnorm._BatchNorm,
@@ -26,20 +29,25 @@ NORM_LAYERS = (
 
 @config
 class ParameterRule:
-    """Scales for the parameters whose full name contains ``name``, such as ``backbone``.
+    """Scales the learning rate and weight decay of some parameters.
 
-    Of several rules that match, the one with the longest name applies, and nothing else does: the
-    optimizer's own bias and norm scales are for parameters without a rule.
+    If several rules match a parameter, only the one with the longest name applies, and none of the
+    optimizer's scales of norms and biases.
+
+    Args:
+        name: Part of the full names of the parameters, such as ``backbone``.
+        lr_scale: Factor of the learning rate.
+        weight_decay_scale: Factor of the weight decay.
     """
 
     name: str
-    lr_scale: float = 1.0
-    weight_decay_scale: float = 1.0
+    lr_scale: NonNegativeFloat = 1.0
+    weight_decay_scale: NonNegativeFloat = 1.0
 
 
 @dataclass(frozen=True)
 class ParameterGroup:
-    """Parameters, by full name, that learn at rate ``lr`` with ``weight_decay``."""
+    """The full ``names`` of parameters with the same ``lr`` and ``weight_decay``."""
 
     lr: float
     weight_decay: float
@@ -48,21 +56,29 @@ class ParameterGroup:
 
 @config
 class OptimizerConfig(ABC):
-    """An optimizer. ``lr`` is the rate for a recipe's reference batch."""
+    """Base class of optimizers.
 
-    lr: float
-    weight_decay: float = 1e-4
+    Args:
+        lr: Learning rate at the reference batch size of the recipe.
+        weight_decay: Weight decay.
+        rules: Learning rates and weight decays of parameters chosen by name.
+        norm_weight_decay_scale: Factor of the weight decay of normalization layers.
+        bias_lr_scale: Factor of the learning rate of biases, except in normalization layers and in
+            the offsets of deformable convolutions.
+        bias_weight_decay_scale: Factor of the weight decay of the same biases.
+    """
+
+    lr: NonNegativeFloat
+    weight_decay: NonNegativeFloat = 1e-4
     rules: tuple[ParameterRule, ...] = ()
-    # Of normalisation layers, weights and biases alike.
-    norm_weight_decay_scale: float = 1.0
-    # Of all biases but those of normalisation layers and of deformable convolutions' offsets.
-    bias_lr_scale: float = 1.0
-    bias_weight_decay_scale: float = 1.0
+    norm_weight_decay_scale: NonNegativeFloat = 1.0
+    bias_lr_scale: NonNegativeFloat = 1.0
+    bias_weight_decay_scale: NonNegativeFloat = 1.0
 
     def parameter_groups(self, model: nn.Module) -> list[ParameterGroup]:
-        """All parameters of ``model``, frozen ones too, by equal settings.
+        """Groups all parameters of ``model``, frozen ones as well, by equal settings.
 
-        Scales are for what is trained: a frozen parameter is listed with the plain settings.
+        Scales apply to trained parameters only: frozen ones are listed without them.
         """
         names: dict[tuple[float, float], list[str]] = {}
         owners = dict(model.named_modules())
@@ -77,7 +93,8 @@ class OptimizerConfig(ABC):
         return [ParameterGroup(*settings, tuple(group)) for settings, group in names.items()]
 
     def build(self, model: nn.Module) -> torch.optim.Optimizer:
-        """The optimizer of the parameters that require gradients; ``model`` is on its device."""
+        """Builds the optimizer of the parameters that require gradients; ``model`` must be on its
+        device already."""
         trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
         groups: list[dict[str, Any]] = []
         for group in self.parameter_groups(model):
@@ -105,10 +122,19 @@ class OptimizerConfig(ABC):
 
 @config
 class SGD(OptimizerConfig):
-    """Stochastic gradient descent with momentum; weight decay is added to the gradient."""
+    """Stochastic gradient descent with momentum; weight decay is added to the gradient.
 
-    momentum: float = 0.9
+    Args:
+        momentum: Momentum; 0: none.
+        nesterov: Whether to use Nesterov momentum.
+    """
+
+    momentum: Momentum = 0.9
     nesterov: bool = False
+
+    def __post_init__(self) -> None:
+        if self.nesterov and self.momentum == 0:
+            raise ConfigError("nesterov: needs a momentum greater than 0")
 
     def _build(self, groups: Sequence[dict[str, Any]], fused: bool) -> torch.optim.Optimizer:
         return torch.optim.SGD(
@@ -118,9 +144,13 @@ class SGD(OptimizerConfig):
 
 @config
 class AdamW(OptimizerConfig):
-    """Adam with decoupled weight decay. https://arxiv.org/abs/1711.05101"""
+    """Adam with decoupled weight decay (https://arxiv.org/abs/1711.05101).
 
-    betas: tuple[float, float] = (0.9, 0.999)
+    Args:
+        betas: Decay rates of the moving averages of the gradient and of its square.
+    """
+
+    betas: tuple[Momentum, Momentum] = (0.9, 0.999)
 
     def _build(self, groups: Sequence[dict[str, Any]], fused: bool) -> torch.optim.Optimizer:
         return torch.optim.AdamW(groups, lr=self.lr, betas=self.betas, fused=fused)
@@ -128,10 +158,14 @@ class AdamW(OptimizerConfig):
 
 @config
 class Adam(OptimizerConfig):
-    """Adam (https://arxiv.org/abs/1412.6980); weight decay is added to the gradient."""
+    """Adam (https://arxiv.org/abs/1412.6980); weight decay is added to the gradient.
 
-    weight_decay: float = 0.0
-    betas: tuple[float, float] = (0.9, 0.999)
+    Args:
+        betas: Decay rates of the moving averages of the gradient and of its square.
+    """
+
+    weight_decay: NonNegativeFloat = 0.0
+    betas: tuple[Momentum, Momentum] = (0.9, 0.999)
 
     def _build(self, groups: Sequence[dict[str, Any]], fused: bool) -> torch.optim.Optimizer:
         return torch.optim.Adam(groups, lr=self.lr, betas=self.betas, fused=fused)

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: pure functions from the steps taken to a factor of the rate."""
+"""Learning rate schedules: pure functions from the iteration to a factor of the learning rate."""
 
 from __future__ import annotations
 
@@ -7,29 +7,41 @@ import math
 from abc import ABC, abstractmethod
 from typing import Literal
 
-from detzoo.config import ConfigError, config
+from detzoo.config import (
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    UnitFloat,
+    config,
+)
 
 
 @config
 class Policy(ABC):
-    """How the rate falls over a run, warm-up apart."""
+    """Base class of learning rate decays; warm-up is separate."""
 
     @abstractmethod
     def factor(self, progress: float, length: int, step: float) -> float:
-        """The factor after ``progress`` of ``length``, in an iteration of length ``step``: all in
-        the schedule's unit."""
+        """The factor of the learning rate after ``progress`` of ``length``, for an iteration that
+        takes ``step``: all in epochs or all in iterations."""
 
     def stretched(self, scale: float) -> Policy:
-        """The same course over a run that is ``scale`` times as long."""
+        """The same decay over a run that is ``scale`` times as long."""
         return self
 
 
 @config
 class Step(Policy):
-    """Multiplies the rate by ``gamma`` at each milestone, counted in the schedule's unit."""
+    """Multiplies the learning rate by a factor at each milestone.
 
-    milestones: tuple[int, ...] = (8, 11)
-    gamma: float = 0.1
+    Args:
+        milestones: Epochs (or iterations) after which the learning rate decays.
+        gamma: Factor of the learning rate at each milestone.
+    """
+
+    milestones: tuple[PositiveInt, ...] = (8, 11)
+    gamma: NonNegativeFloat = 0.1
 
     def factor(self, progress: float, length: int, step: float) -> float:
         passed = sum(progress >= milestone for milestone in self.milestones)
@@ -42,10 +54,14 @@ class Step(Policy):
 
 @config
 class Cosine(Policy):
-    """Half a cosine from 1 to ``final_factor``. https://arxiv.org/abs/1608.03983"""
+    """Cosine decay (https://arxiv.org/abs/1608.03983).
 
-    final_factor: float = 0.0
-    # Whether the rate also falls within an epoch.
+    Args:
+        final_factor: Factor of the learning rate at the end.
+        per_iteration: Whether the learning rate decays with every iteration, not every epoch.
+    """
+
+    final_factor: NonNegativeFloat = 0.0
     per_iteration: bool = False
 
     def factor(self, progress: float, length: int, step: float) -> float:
@@ -55,11 +71,16 @@ class Cosine(Policy):
 
 @config
 class Poly(Policy):
-    """``(1 - progress / length) ** power``, from 1 to ``final_factor``."""
+    """Polynomial decay: ``(1 - progress / length) ** power``.
 
-    power: float = 1.0
-    final_factor: float = 0.0
-    # Whether the rate also falls within an epoch.
+    Args:
+        power: Exponent; 1 is a linear decay.
+        final_factor: Factor of the learning rate at the end.
+        per_iteration: Whether the learning rate decays with every iteration, not every epoch.
+    """
+
+    power: PositiveFloat = 1.0
+    final_factor: NonNegativeFloat = 0.0
     per_iteration: bool = False
 
     def factor(self, progress: float, length: int, step: float) -> float:
@@ -69,15 +90,19 @@ class Poly(Policy):
 
 @config
 class YOLOXCosine(Policy):
-    """Rises with the square of the iterations during ``warmup``, falls along half a cosine to
-    ``final_factor``, and stays there for the last ``flat`` of the run: both in the schedule's unit.
+    """YOLOX's schedule: quadratic warm-up, cosine decay, then a constant learning rate.
 
     https://arxiv.org/abs/2107.08430
+
+    Args:
+        warmup: Epochs (or iterations) of warm-up.
+        flat: Epochs (or iterations) at the end with a constant learning rate.
+        final_factor: Factor of the learning rate at the end.
     """
 
-    warmup: int = 5
-    flat: int = 15
-    final_factor: float = 0.05
+    warmup: NonNegativeInt = 5
+    flat: NonNegativeInt = 15
+    final_factor: NonNegativeFloat = 0.05
 
     def factor(self, progress: float, length: int, step: float) -> float:
         done = progress + step  # this iteration included
@@ -96,14 +121,20 @@ class YOLOXCosine(Policy):
 
 @config
 class Warmup:
-    """A lower rate during the first ``iterations``: rising from ``ratio`` of it, or constant."""
+    """A lower learning rate in the first iterations.
 
-    iterations: int = 500
-    ratio: float = 0.001
+    Args:
+        iterations: Number of iterations of warm-up.
+        ratio: Factor of the learning rate at the start.
+        kind: Whether the factor increases linearly to 1, or stays constant until the end.
+    """
+
+    iterations: NonNegativeInt = 500
+    ratio: UnitFloat = 0.001
     kind: Literal["linear", "constant"] = "linear"
 
     def factor(self, iteration: int) -> float:
-        """What the policy's rate is multiplied with at ``iteration``, counted from 0."""
+        """The factor of the learning rate at ``iteration``, counted from 0."""
         if iteration >= self.iterations:
             return 1.0
         if self.kind == "constant":
@@ -113,38 +144,37 @@ class Warmup:
 
 @config
 class Schedule:
-    """How long training lasts and how the learning rate changes meanwhile.
+    """The length of training, and the learning rate over it.
 
-    ``length`` counts epochs or iterations, and so do the milestones of the policy and the
-    intervals of evaluation and checkpoints. An iteration is one step of the optimizer.
+    Args:
+        length: Number of epochs or iterations.
+        unit: What ``length``, milestones and intervals count. An iteration is an optimizer step.
+        policy: Decay of the learning rate.
+        warmup: Warm-up of the learning rate; None: none.
     """
 
-    length: int = 12
+    length: PositiveInt = 12
     unit: Literal["epochs", "iterations"] = "epochs"
     policy: Policy = Step()
     warmup: Warmup | None = Warmup()
-
-    def __post_init__(self) -> None:
-        if self.length < 1:
-            raise ConfigError(f"length: {self.length} is not at least 1")
 
     @property
     def counts_epochs(self) -> bool:
         return self.unit == "epochs"
 
     def factor(self, iteration: int, iterations_per_epoch: int) -> float:
-        """What the learning rate is multiplied with in the given iteration, counted from 0."""
+        """The factor of the learning rate in the given iteration, counted from 0."""
         progress = iteration / iterations_per_epoch if self.counts_epochs else float(iteration)
         warmup = 1.0 if self.warmup is None else self.warmup.factor(iteration)
         step = 1 / iterations_per_epoch if self.counts_epochs else 1.0
         return warmup * self.policy.factor(progress, self.length, step)
 
     def total_iterations(self, iterations_per_epoch: int) -> int:
-        """Optimizer steps of the whole run."""
+        """The number of optimizer steps in the whole run."""
         return self.length * iterations_per_epoch if self.counts_epochs else self.length
 
     def stretched_to(self, length: int) -> Schedule:
-        """The same course over another number of epochs (or iterations)."""
+        """The same schedule over another number of epochs (or iterations)."""
         policy = self.policy.stretched(length / self.length)
         return dataclasses.replace(self, length=length, policy=policy)
 
@@ -163,10 +193,10 @@ def epochs(
     milestones: tuple[int, ...] | None = None,
     warmup: Warmup | None = Warmup(),  # noqa: B008 - frozen
 ) -> Schedule:
-    """The step schedule of ``length`` epochs that most of the zoo uses.
+    """The step schedule of ``length`` epochs, as most of the zoo uses it.
 
-    Milestones left out are those that belong to the length: 8 and 11 of 12 epochs, 16 and 22 of 24,
-    in general two thirds and eleven twelfths.
+    The milestones default to two thirds and eleven twelfths of the length: 8 and 11 of 12 epochs,
+    16 and 22 of 24.
     """
     if milestones is None:
         milestones = (round(length * 2 / 3), round(length * 11 / 12))

@@ -1,51 +1,50 @@
-"""Matrix NMS and the final choice among masks, as value objects."""
+"""Matrix NMS and the selection of final masks, as value objects."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
-from detzoo.config import ConfigError, config
+from detzoo.config import PositiveFloat, PositiveInt, ScoreThreshold, UnitFloat, config
 from detzoo.ops.matrix_nms import matrix_decay
 
 
 @config
 class MatrixNMS:
-    """Scores of masks fall with their overlap with better ones (https://arxiv.org/abs/2003.10152).
+    """Lowers the scores of masks by their IoU with better ones (https://arxiv.org/abs/2003.10152).
 
-    Those that fall below ``min_score`` go.
+    Args:
+        sigma: Factor of the squared IoU in the Gaussian: the larger, the stronger the decay.
+        min_score: Masks whose score falls below it are dropped.
     """
 
-    sigma: float = 2.0
-    min_score: float = 0.05
+    sigma: PositiveFloat = 2.0
+    min_score: UnitFloat = 0.05
 
 
 @config
 class MaskSelect:
-    """Keeps scores over ``min_score``, suppresses duplicates, returns the best ``max_detections``.
+    """Selects the final masks of an image: thresholds scores, suppresses duplicates, keeps the
+    best.
 
-    ``mask_threshold`` is the probability over which a pixel belongs to a mask; the ``pre_nms`` best
-    masks are compared with each other.
+    Args:
+        min_score: Score above which a mask is a candidate.
+        mask_threshold: Probability above which a pixel belongs to the mask.
+        pre_nms: How many of the best candidates enter suppression.
+        suppression: Suppression of duplicates.
+        max_detections: How many masks are kept at most.
     """
 
-    min_score: float = 0.1
-    mask_threshold: float = 0.5
-    pre_nms: int = 500
+    min_score: ScoreThreshold = 0.1
+    mask_threshold: ScoreThreshold = 0.5
+    pre_nms: PositiveInt = 500
     suppression: MatrixNMS = MatrixNMS()
-    max_detections: int = 100
-
-    def __post_init__(self) -> None:
-        for name in ("min_score", "mask_threshold"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ConfigError(f"{name}: {getattr(self, name)} is not in [0, 1)")
-        for name in ("pre_nms", "max_detections"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}: {getattr(self, name)} is not at least 1")
+    max_detections: PositiveInt = 100
 
     def __call__(
         self, masks: Tensor, mask: Tensor, scores: Tensor, labels: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Candidates with ``scores`` (K,), ``labels`` (K,) and the number ``mask`` (K,) of their
-        mask among ``masks`` (M, h, w) of 0 and 1 -> the kept ones and their new scores."""
+        """Selects among candidates with ``scores`` (K,), ``labels`` (K,) and the index ``mask`` (K,)
+        of their mask in binary ``masks`` (M, h, w) -> indices and new scores of those kept."""
         scores, order = scores.sort(descending=True)
         scores, order = scores[: self.pre_nms], order[: self.pre_nms]
         scores = scores * matrix_decay(masks[mask[order]], labels[order], self.suppression.sigma)

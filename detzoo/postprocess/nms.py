@@ -1,4 +1,4 @@
-"""Suppression of duplicate boxes, as value objects."""
+"""Non-maximum suppression, as value objects."""
 
 from __future__ import annotations
 
@@ -6,25 +6,29 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor
 
-from detzoo.config import config
+from detzoo.config import PositiveFloat, UnitFloat, config
 from detzoo.ops.nms import grouped_gaussian_soft_nms, grouped_nms, grouped_soft_nms
 from detzoo.structures import Candidates
 
 
 @config
 class Suppression(ABC):
-    """Removes duplicates among candidates, group by group."""
+    """Suppresses duplicates among candidates of the same group."""
 
     @abstractmethod
     def __call__(self, candidates: Candidates) -> tuple[Tensor, Tensor]:
-        """Indices of the kept candidates and their scores, by falling score."""
+        """Indices and scores of the kept candidates, in descending order of score."""
 
 
 @config
 class NMS(Suppression):
-    """Greedy non-maximum suppression: drops boxes that overlap a better one by over ``max_iou``."""
+    """Greedy non-maximum suppression.
 
-    max_iou: float = 0.5
+    Args:
+        max_iou: Boxes that overlap a better one by more are dropped.
+    """
+
+    max_iou: UnitFloat = 0.5
 
     def __call__(self, candidates: Candidates) -> tuple[Tensor, Tensor]:
         kept = grouped_nms(candidates.boxes, candidates.scores, candidates.group, self.max_iou)
@@ -33,10 +37,15 @@ class NMS(Suppression):
 
 @config
 class SoftNMS(Suppression):
-    """Linear soft-NMS (https://arxiv.org/abs/1704.04503)."""
+    """Linear Soft-NMS (https://arxiv.org/abs/1704.04503): multiplies scores by 1 - IoU.
 
-    max_iou: float = 0.5
-    min_score: float = 1e-3
+    Args:
+        max_iou: Scores of boxes that overlap a better one by more are lowered.
+        min_score: Boxes whose score falls below it are dropped.
+    """
+
+    max_iou: UnitFloat = 0.5
+    min_score: UnitFloat = 1e-3
 
     def __call__(self, candidates: Candidates) -> tuple[Tensor, Tensor]:
         return grouped_soft_nms(
@@ -46,10 +55,15 @@ class SoftNMS(Suppression):
 
 @config
 class GaussianSoftNMS(Suppression):
-    """Soft-NMS whose factor falls as a Gaussian of the overlap, of variance ``sigma`` / 2."""
+    """Gaussian Soft-NMS (https://arxiv.org/abs/1704.04503): multiplies by exp(-IoU^2 / sigma).
 
-    sigma: float = 0.5
-    min_score: float = 1e-3
+    Args:
+        sigma: Width of the Gaussian: the smaller, the more overlap lowers scores.
+        min_score: Boxes whose score falls below it are dropped.
+    """
+
+    sigma: PositiveFloat = 0.5
+    min_score: UnitFloat = 1e-3
 
     def __call__(self, candidates: Candidates) -> tuple[Tensor, Tensor]:
         return grouped_gaussian_soft_nms(

@@ -8,33 +8,29 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from detzoo.config import ConfigError, config
+from detzoo.config import NonEmpty, PositiveFloat, config
 from detzoo.priors.base import Grids, PriorGrid
 from detzoo.structures import ImageInfo, Priors
 
 
 @config
 class AnchorGrid(PriorGrid):
-    """At every cell one anchor per (ratio, scale), centred on the cell's top left corner.
+    """Anchors of every scale and ratio at each cell, centered on its top left corner.
 
-    An anchor of scale s has the area of a square of s times the level's stride; its ``ratio`` is
-    height over width.
+    Args:
+        scales: Square roots of the anchors' areas, in strides of the level.
+        ratios: Aspect ratios of the anchors, height over width.
     """
 
-    scales: tuple[float, ...] = (8.0,)
-    ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
-
-    def __post_init__(self) -> None:
-        for name, values in (("scales", self.scales), ("ratios", self.ratios)):
-            if not values or min(values) <= 0:
-                raise ConfigError(f"{name}: {values} is not one or more positive numbers")
+    scales: NonEmpty[PositiveFloat] = (8.0,)
+    ratios: NonEmpty[PositiveFloat] = (0.5, 1.0, 2.0)
 
     @property
     def num_per_cell(self) -> int:
         return len(self.scales) * len(self.ratios)
 
     def place(self, grids: Grids, strides: Sequence[int], device: torch.device) -> Priors:
-        """In a cell, ordered by ratio, then scale."""
+        """Priors of a cell are ordered by ratio, then scale: see :meth:`PriorGrid.place`."""
         return _place(self, grids, tuple(strides), device)
 
     def base_anchors(self, stride: int) -> Tensor:
@@ -54,7 +50,7 @@ def _place(
     return place_in_cells(bases, grids, strides, 0.0, device)
 
 
-# What is placed during inference is kept for training.
+# Not inference tensors: what is cached during inference is also used in training.
 @torch.inference_mode(False)
 def place_in_cells(
     bases: Sequence[Tensor],
@@ -63,9 +59,9 @@ def place_in_cells(
     offset: float,
     device: torch.device,
 ) -> Priors:
-    """The boxes ``bases`` (A, 4) of each level, moved to every cell.
+    """Copies the boxes ``bases`` (A, 4) of each level to every cell.
 
-    Their origin comes to lie ``offset`` cells right of and below the cell's top left corner.
+    Their origin is placed ``offset`` cells to the right of and below the cell's top left corner.
     """
     boxes, level_strides, sizes = [], [], []
     for base, (height, width), stride in zip(bases, grids, strides):
@@ -83,15 +79,15 @@ def place_in_cells(
 
 
 def octave_scales(base: float, count: int) -> tuple[float, ...]:
-    """``count`` scales from ``base`` up to, but not including, its double, evenly in logarithm."""
+    """``count`` scales from ``base`` to, but not including, its double, logarithmically spaced."""
     return tuple(base * 2 ** (i / count) for i in range(count))
 
 
 def inside_image(priors: Priors, info: ImageInfo, border: float | None) -> Tensor:
-    """(P,) whether a prior may be trained on in this image.
+    """Whether each prior is used in training on this image: (P,).
 
-    Its cell must lie in the image's own padded area, which can be smaller than the batch's, and
-    with a ``border`` its box may reach at most so many pixels beyond the image.
+    Its cell must lie inside the image's own padded area, which can be smaller than the batch's, and
+    with a ``border``, its box may extend at most that many pixels beyond the image.
     """
     cells = _cells_inside(priors, info.padded_size)
     if border is None:
@@ -103,9 +99,9 @@ def inside_image(priors: Priors, info: ImageInfo, border: float | None) -> Tenso
 
 
 def _cells_inside(priors: Priors, size: tuple[int, int]) -> Tensor:
-    # The centre of a cell's anchors is its top left corner or its middle. Both are multiples of
-    # half a stride: half a pixel keeps out what rounding does to them.
-    centre = (priors.boxes[:, :2] + priors.boxes[:, 2:]) / 2
+    # Anchors are centered on the cell's top left corner or its middle, multiples of half a stride:
+    # half a pixel makes up for rounding.
+    center = (priors.boxes[:, :2] + priors.boxes[:, 2:]) / 2
     stride = priors.stride[:, None]
-    corner = ((centre + 0.5) / stride).floor() * stride
+    corner = ((center + 0.5) / stride).floor() * stride
     return (corner[:, 0] < size[1]) & (corner[:, 1] < size[0])

@@ -1,4 +1,4 @@
-"""What every layout of priors is."""
+"""Base class of prior grids."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ Grids = tuple[tuple[int, int], ...]
 
 @config
 class PriorGrid(ABC):
-    """Where the priors of each level lie."""
+    """Places the priors (anchors or points) of each level."""
 
     @property
     @abstractmethod
     def num_per_cell(self) -> int:
-        """Priors in a cell of the finest level, and of every other one but in SSD."""
+        """Priors per cell of the finest level; except in SSD, the same on all levels."""
 
     @abstractmethod
     def place(self, grids: Grids, strides: Sequence[int], device: torch.device) -> Priors:
-        """Priors of all levels of ``grids`` (height, width), ordered by level, row, column."""
+        """The priors of levels with ``grids`` (height, width), ordered by level, row and column."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
-from detzoo.config import config
+from detzoo.config import NonNegativeFloat, UnitFloat, config
 from detzoo.priors.anchors import place_in_cells
 from detzoo.priors.base import Grids, PriorGrid
 from detzoo.structures import Priors
@@ -15,13 +15,15 @@ from detzoo.structures import Priors
 
 @config
 class PointGrid(PriorGrid):
-    """One point per cell, ``offset`` cells from its top left corner: 0.5 is its middle.
+    """One point per cell, as the center of a square prior.
 
-    Each is the centre of a square with a side of ``size`` cells, for codes in units of the prior.
+    Args:
+        offset: Position of the point in its cell: 0 is the top left corner, 0.5 the middle.
+        size: Side of the square in cells, for coders whose deltas are relative to it.
     """
 
-    offset: float = 0.5
-    size: float = 0.0
+    offset: UnitFloat = 0.5
+    size: NonNegativeFloat = 0.0
 
     @property
     def num_per_cell(self) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from detzoo.config import ConfigError, config
+from detzoo.config import ConfigError, NonEmpty, PositiveFloat, PositiveInt, config
 from detzoo.priors.anchors import place_in_cells
 from detzoo.priors.base import Grids, PriorGrid
 from detzoo.structures import Priors
@@ -17,17 +17,21 @@ from detzoo.structures import Priors
 
 @config
 class SSDAnchors(PriorGrid):
-    """Squares and oblong boxes of one size per level, around the centre of every cell.
+    """Anchors of one size and several ratios per level, around the center of each cell.
 
-    Level k has ``sizes[k]`` pixels: a square of that side, a square of the geometric mean of it and
-    the next level's size, and for each of ``ratios[k]`` a wide and a high box of the first square's
-    area. ``sizes`` has one more entry than there are levels. Cells are ``strides`` pixels wide:
-    the input's size over the map's, which without padding is not what the layers' strides make.
+    A level has a small square, a large square whose side is the geometric mean of its size and the
+    next level's, and for each ratio a wide and a tall box with the small square's area.
+
+    Args:
+        sizes: Side of the small square in pixels, for each level and one level more.
+        ratios: Aspect ratios of the wide and tall boxes, long over short side, for each level.
+        strides: Size of the input over that of the map, for each level. Without padding this
+            differs from the product of the layers' strides.
     """
 
-    sizes: tuple[float, ...]
-    ratios: tuple[tuple[float, ...], ...]
-    strides: tuple[int, ...]
+    sizes: NonEmpty[PositiveFloat]
+    ratios: NonEmpty[tuple[PositiveFloat, ...]]
+    strides: NonEmpty[PositiveInt]
 
     def __post_init__(self) -> None:
         if not len(self.sizes) - 1 == len(self.ratios) == len(self.strides):
@@ -41,15 +45,15 @@ class SSDAnchors(PriorGrid):
         return self.num_on(0)
 
     def num_on(self, level: int) -> int:
-        """Boxes in a cell of ``level``."""
+        """Anchors per cell of ``level``."""
         return 2 + 2 * len(self.ratios[level])
 
     def place(self, grids: Grids, strides: Sequence[int], device: torch.device) -> Priors:
-        """In a cell: small square, large square, then wide and high for each ratio."""
+        """Priors of a cell: small square, large square, then wide and tall for each ratio."""
         return _place(self, grids, device)
 
     def base_anchors(self, level: int) -> Tensor:
-        """Anchors of a cell centred on the origin, (A, 4)."""
+        """The anchors of a cell centered on the origin: (A, 4)."""
         size, next_size = self.sizes[level : level + 2]
         large = math.sqrt(size * next_size)
         shapes = [(size, size), (large, large)]

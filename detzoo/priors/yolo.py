@@ -1,4 +1,4 @@
-"""The anchors of YOLO (https://arxiv.org/abs/1804.02767)."""
+"""The anchors of YOLOv3 (https://arxiv.org/abs/1804.02767)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
-from detzoo.config import ConfigError, config
+from detzoo.config import ConfigError, NonEmpty, PositiveInt, config
 from detzoo.priors.anchors import place_in_cells
 from detzoo.priors.base import Grids, PriorGrid
 from detzoo.structures import Priors
@@ -15,9 +15,13 @@ from detzoo.structures import Priors
 
 @config
 class YOLOAnchors(PriorGrid):
-    """Boxes of given ``sizes`` (width, height) around the centre of every cell, for each level."""
+    """Anchors of given sizes around the center of each cell.
 
-    sizes: tuple[tuple[tuple[int, int], ...], ...]
+    Args:
+        sizes: The anchors (width, height) in pixels of each level, equally many on all levels.
+    """
+
+    sizes: NonEmpty[NonEmpty[tuple[PositiveInt, PositiveInt]]]
 
     def __post_init__(self) -> None:
         if len({len(level) for level in self.sizes}) != 1:
@@ -28,7 +32,7 @@ class YOLOAnchors(PriorGrid):
         return len(self.sizes[0])
 
     def place(self, grids: Grids, strides: Sequence[int], device: torch.device) -> Priors:
-        """In a cell, in the order of ``sizes``."""
+        """Priors of a cell are in the order of ``sizes``: see :meth:`PriorGrid.place`."""
         return _place(self, grids, tuple(strides), device)
 
 

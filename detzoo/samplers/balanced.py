@@ -1,29 +1,27 @@
-"""Balanced sampling of Libra R-CNN (https://arxiv.org/abs/1904.02701)."""
+"""Balanced sampling (Libra R-CNN, https://arxiv.org/abs/1904.02701)."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from detzoo.config import ConfigError, config
+from detzoo.config import PositiveInt, config
 from detzoo.samplers.base import Sampler
 from detzoo.structures import Assignment
 
 
 @config
 class BalancedSampler(Sampler):
-    """Positives are drawn evenly over the targets, negatives evenly over ``num_iou_bins`` of IoU.
+    """Samples positives evenly over the targets, and negatives evenly over ranges of IoU.
 
-    A uniform draw would see large objects, which have many positives, and easy negatives, which
-    overlap nothing, most of the time. Places that a target or a bin cannot fill go to any others.
+    Uniform sampling would mostly pick large targets, which have many positives, and easy negatives,
+    which overlap nothing. What a target or a range cannot supply is sampled from the others.
+
+    Args:
+        num_iou_bins: Number of ranges that the IoUs of negatives are divided into.
     """
 
-    num_iou_bins: int = 3
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.num_iou_bins < 1:
-            raise ConfigError(f"num_iou_bins: {self.num_iou_bins} is not at least 1")
+    num_iou_bins: PositiveInt = 3
 
     def positive_priority(
         self, assignment: Assignment, losses: Tensor | None, wanted: int
@@ -43,16 +41,16 @@ class BalancedSampler(Sampler):
         # The bins divide the range up to the best IoU of any box, positive ones included.
         width = assignment.iou.amax().clamp(min=1e-6) / self.num_iou_bins
         bins = (assignment.iou / width).long()
-        # All others into one more bin, so that they take no negative's place.
+        # All others go into one more bin, so that they take no negative's place.
         bins = torch.where(assignment.is_background, bins, self.num_iou_bins + 1)
         share = wanted // self.num_iou_bins
         return chance + (_rank_in_group(chance, bins) < share)
 
 
 def _rank_in_group(values: Tensor, group: Tensor) -> Tensor:
-    """(P,) how many members of its own ``group`` (P,) have a lower value (P,)."""
+    """How many members of the same ``group`` (P,) have a lower value (P,) -> (P,)."""
     order = values.argsort()
-    order = order[group[order].argsort(stable=True)]  # group by group, by rising value
+    order = order[group[order].argsort(stable=True)]  # by group, then by ascending value
     place = torch.arange(len(group), device=group.device)
     ordered = group[order]
     is_first = torch.ones_like(ordered, dtype=torch.bool)

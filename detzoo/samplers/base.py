@@ -1,4 +1,4 @@
-"""What every sampler of training examples is."""
+"""Base class of samplers, which choose the boxes that a head is trained on."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from detzoo.config import ConfigError, config
+from detzoo.config import NonNegativeFloat, PositiveInt, UnitFloat, config
 from detzoo.structures import Assignment
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """Boxes drawn for training: masks ``is_positive`` (P,) and ``is_negative`` (P,)."""
+    """The boxes chosen for training, as masks ``is_positive`` (P,) and ``is_negative`` (P,)."""
 
     is_positive: Tensor
     is_negative: Tensor
@@ -22,46 +22,43 @@ class Sampling:
 
 @config
 class Sampler(ABC):
-    """Draws at most ``num`` boxes, at most ``positive_fraction`` of them positive.
+    """Samples the boxes of an image that a head is trained on.
 
-    ``adds_targets`` puts the targets' own boxes among the proposals;
-    ``max_negatives_per_positive`` keeps images with few positives from drowning in negatives. It
-    works with masks of fixed shape, so drawing does not wait for the device.
+    Works on masks of fixed shape, so that sampling does not wait for the device.
+
+    Args:
+        num: How many boxes are sampled at most.
+        positive_fraction: Largest fraction of ``num`` that are positives.
+        adds_targets: Whether the boxes of the targets are added to the proposals.
+        max_negatives_per_positive: Limits negatives where there are few positives, counting none as
+            one; None: negatives fill up ``num``.
     """
 
-    num: int
-    positive_fraction: float
+    num: PositiveInt
+    positive_fraction: UnitFloat
     adds_targets: bool = False
-    # Where there is no positive, as if there were one.
-    max_negatives_per_positive: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.num < 1:
-            raise ConfigError(f"num: {self.num} is not at least 1")
-        if not 0 <= self.positive_fraction <= 1:
-            raise ConfigError(f"positive_fraction: {self.positive_fraction} is not in [0, 1]")
-        ratio = self.max_negatives_per_positive
-        if ratio is not None and ratio < 0:
-            raise ConfigError(f"max_negatives_per_positive: {ratio} is negative")
+    max_negatives_per_positive: NonNegativeFloat | None = None
 
     @property
     def needs_losses(self) -> bool:
-        """Whether ``sample`` wants the classification loss of every box."""
+        """Whether ``sample`` needs the classification loss of every box."""
         return False
 
     @abstractmethod
     def positive_priority(
         self, assignment: Assignment, losses: Tensor | None, wanted: int
     ) -> Tensor:
-        """Which ``wanted`` positives are drawn: the highest of these values (P,), from 0 on."""
+        """Priorities (P,), at least 0: the ``wanted`` positives with the highest are sampled."""
 
     @abstractmethod
     def negative_priority(
         self, assignment: Assignment, losses: Tensor | None, wanted: Tensor
     ) -> Tensor:
-        """Which ``wanted`` (a scalar) negatives are drawn: the highest of these values (P,)."""
+        """Priorities (P,), at least 0: the ``wanted`` (scalar) negatives with the highest are
+        sampled."""
 
     def sample(self, assignment: Assignment, losses: Tensor | None = None) -> Sampling:
+        """Samples from P assigned boxes, by their ``losses`` (P,) if it ``needs_losses``."""
         max_positives = int(self.num * self.positive_fraction)
         priority = self.positive_priority(assignment, losses, max_positives)
         is_positive = _highest(priority, assignment.is_positive, max_positives, max_positives)

@@ -11,7 +11,7 @@ from detzoo.structures import Assignment
 
 @config
 class OHEMSampler(Sampler):
-    """Draws the boxes whose present classification loss is highest."""
+    """Samples the boxes with the highest current classification loss."""
 
     @property
     def needs_losses(self) -> bool:
@@ -30,5 +30,5 @@ class OHEMSampler(Sampler):
 
 def _hardness(losses: Tensor | None) -> Tensor:
     assert losses is not None
-    # Rounding can take a loss of nearly nothing below zero.
+    # Rounding can make a loss near zero negative.
     return losses.clamp(min=0)

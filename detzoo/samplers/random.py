@@ -1,4 +1,4 @@
-"""Random sampling of training examples."""
+"""Random sampling of the boxes that a head is trained on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from detzoo.structures import Assignment
 
 @config
 class RandomSampler(Sampler):
-    """Draws with equal probability."""
+    """Samples uniformly."""
 
     def positive_priority(
         self, assignment: Assignment, losses: Tensor | None, wanted: int

@@ -8,12 +8,12 @@ from detzoo.structures.losses import Losses
 from detzoo.structures.masks import BitmapMasks, Masks, PolygonMasks, RoIMasks, TargetMasks
 from detzoo.structures.pixels import Pixels
 from detzoo.structures.predictions import DensePredictions, Priors
-from detzoo.structures.targets import UNLABELLED, Targets, stack_semantic_maps
+from detzoo.structures.targets import UNLABELED, Targets, stack_semantic_maps
 
 __all__ = [
     "BACKGROUND",
     "IGNORED",
-    "UNLABELLED",
+    "UNLABELED",
     "Assignment",
     "Batch",
     "BitmapMasks",

@@ -97,7 +97,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class ImageBatch:
-    """Network input: normalised ``pixels`` (B, 3, H, W), float32.
+    """Network input: normalized ``pixels`` (B, 3, H, W), float32.
 
     ``proposals`` (K, 4) of each image, in input pixels, where they come from a file; else none.
     """

@@ -1,28 +1,31 @@
-"""How raw pixels become network input."""
+"""Channel order and normalization of the network input."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from detzoo.config import ConfigError, config
+from detzoo.config import ConfigError, NonEmpty, PositiveFloat, config
 
 
 @config
 class Pixels:
-    """Channel order and normalisation ``(value - mean) / std`` that a set of weights expects.
+    """The channel order and normalization, ``(value - mean) / std``, that weights expect.
 
-    ``mean`` and ``std`` are on the 0-255 scale, in the given channel ``order``; further channels
-    follow those of the color. There are as many as images have channels: one for grey images.
-    ``padding`` is the raw value of the padded area; ``None`` pads with zero after normalisation.
+    Args:
+        mean: Mean of each channel, from 0 to 255, in ``order``: one value for gray images, more
+            than three where other channels follow the color.
+        std: Standard deviation of each channel, likewise.
+        order: Order of the color channels.
+        padding: Value of padded pixels before normalization; None: 0 after normalization.
     """
 
-    mean: tuple[float, ...] = (123.675, 116.28, 103.53)
-    std: tuple[float, ...] = (58.395, 57.12, 57.375)
+    mean: NonEmpty[float] = (123.675, 116.28, 103.53)
+    std: NonEmpty[PositiveFloat] = (58.395, 57.12, 57.375)
     order: Literal["rgb", "bgr"] = "rgb"
     padding: float | None = None
 
     def __post_init__(self) -> None:
-        if not self.mean or len(self.mean) != len(self.std):
+        if len(self.mean) != len(self.std):
             raise ConfigError(
                 f"mean: {len(self.mean)} values and {len(self.std)} of std; give both for each "
                 "channel of the images"
@@ -30,5 +33,5 @@ class Pixels:
 
     @property
     def channels(self) -> int:
-        """How many channels the images have."""
+        """The number of channels of the images."""
         return len(self.mean)

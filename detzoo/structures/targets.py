@@ -11,7 +11,7 @@ from torch import Tensor
 from detzoo.structures.masks import TargetMasks
 
 # What a semantic map holds where nothing is known.
-UNLABELLED = 255
+UNLABELED = 255
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Targets:
 
     ``ignored_boxes`` (M, 4) mark regions (crowds, difficult objects) whose detections count
     neither as right nor as wrong. ``masks`` has N entries where the data has masks.
-    ``semantic_map`` (H, W) uint8 is the class of every pixel, ``UNLABELLED`` where there is none:
+    ``semantic_map`` (H, W) uint8 is the class of every pixel, ``UNLABELED`` where there is none:
     HTC learns from it beside the objects.
     """
 
@@ -59,12 +59,12 @@ class Targets:
 
 
 def stack_semantic_maps(targets: Sequence[Targets]) -> Tensor:
-    """The maps of a batch -> (B, H, W) uint8, as large as the largest, the rest unlabelled."""
+    """The maps of a batch -> (B, H, W) uint8, as large as the largest, the rest unlabeled."""
     maps = [target.semantic_map for target in targets]
     known = [one for one in maps if one is not None]
     assert len(known) == len(maps), "a semantic head trains on targets with semantic maps"
     height, width = (max(one.shape[axis] for one in known) for axis in (0, 1))
-    stacked = known[0].new_full((len(known), height, width), UNLABELLED)
+    stacked = known[0].new_full((len(known), height, width), UNLABELED)
     for row, one in zip(stacked, known):
         row[: one.shape[0], : one.shape[1]] = one
     return stacked

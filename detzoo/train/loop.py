@@ -102,7 +102,7 @@ def train(
         learner = Learner(model, optimizer, scaler, average, architecture_of(experiment))
         casting = autocast(device, experiment.precision)
         parallel = processes.parallel(model)
-        sizes = experiment.data.batch_size
+        sizes = experiment.data.batch_resize
         validation = None
         if val_data is not None:
             validation = Validation(experiment, val_data, processes, early_stopping, fused)

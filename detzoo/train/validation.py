@@ -59,7 +59,7 @@ class Validation:
                 world_size=processes.count,
                 max_proposals=experiment.data.test_proposals,
             )
-            for transforms in experiment.data.views.of(experiment.data.test_transforms)
+            for transforms in experiment.data.tta.pipelines(experiment.data.test_transforms)
         ]
         self._evaluators = default_evaluators(
             GroundTruth.of(data),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from detzoo.backbones.resnet import ResNetConfig
 from detzoo.data.transforms import (
-    CentrePad,
+    CenterPad,
     Flip,
     PhotometricDistortion,
-    RandomCentreCropPad,
+    RandomCenterCropPad,
     Resize,
 )
 from detzoo.detectors.single_stage import SingleStageConfig
@@ -39,11 +39,11 @@ def centernet(convolution: Convolution = PlainConvolution()) -> Experiment:
         data=DataConfig(
             train_transforms=(
                 PhotometricDistortion(),
-                RandomCentreCropPad(size=(512, 512)),
+                RandomCenterCropPad(size=(512, 512)),
                 Resize(sizes=((512, 512),)),
                 Flip(),
             ),
-            test_transforms=(CentrePad(bits=31, extra=1),),
+            test_transforms=(CenterPad(bits=31, extra=1),),
             images_per_device=16,
             workers=4,
             repeats=5,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from detzoo.backbones.hourglass import HourglassConfig
 from detzoo.data.transforms import (
-    CentrePad,
+    CenterPad,
     Flip,
     PhotometricDistortion,
-    RandomCentreCropPad,
+    RandomCenterCropPad,
     Resize,
 )
-from detzoo.data.views import Views
+from detzoo.data.tta import TTA
 from detzoo.detectors.single_stage import SingleStageConfig
 from detzoo.experiment import DataConfig, Experiment
 from detzoo.heads.heatmap.corner import CornerHeadConfig
@@ -32,12 +32,12 @@ def hourglass(
         data=DataConfig(
             train_transforms=(
                 PhotometricDistortion(),
-                RandomCentreCropPad(size=(511, 511), fill=MEAN_BGR),
+                RandomCenterCropPad(size=(511, 511), fill=MEAN_BGR),
                 Resize(sizes=((511, 511),), keep_ratio=False),
                 Flip(),
             ),
-            test_transforms=(CentrePad(bits=127, fill=MEAN_BGR),),
-            views=Views(flips=("horizontal",)),
+            test_transforms=(CenterPad(bits=127, fill=MEAN_BGR),),
+            tta=TTA(flips=("horizontal",)),
             images_per_device=images_per_device,
             workers=3,
         ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from detzoo.backbones.csp_darknet import CSPDarknetConfig
-from detzoo.data.batch_size import RandomBatchSize
+from detzoo.data.batch_resize import RandomBatchResize
 from detzoo.data.sample import Transform
 from detzoo.data.transforms import (
     FilterBoxes,
@@ -79,7 +79,7 @@ def _yolox(
             images_per_device=8,
             workers=4,
             skip_empty=False,
-            batch_size=RandomBatchSize(multiples=multiples),
+            batch_resize=RandomBatchResize(multiples=multiples),
         ),
         optimizer=SGD(
             lr=0.01,

@@ -38,11 +38,11 @@ def grid() -> Priors:
     return YOLOAnchors(sizes=(((8, 8), (16, 16)),)).place(((1, 2),), (16,), CPU)
 
 
-def test_only_the_cell_of_the_centre_is_positive() -> None:
+def test_only_the_cell_of_the_center_is_positive() -> None:
     # The whole left cell. Its large anchor fits exactly, its small one covers a quarter.
     index = GridAssigner().assign(grid(), targets_of((0, 0, 16, 16))).target_index
     assert index.tolist() == [BACKGROUND, 0, BACKGROUND, BACKGROUND]
-    # The centre is just in the left cell: the right one's large anchor, by nearly a half.
+    # The center is just in the left cell: the right one's large anchor, by nearly a half.
     index = (
         GridAssigner(negative_iou=0.3).assign(grid(), targets_of((7.9, 0, 23.9, 16))).target_index
     )
@@ -79,7 +79,7 @@ def slow_sim_ota(
     for n, (x1, y1, x2, y2) in enumerate(targets.boxes.tolist()):
         for p, ((x, y), stride) in enumerate(zip(middles, priors.stride.tolist())):
             inside = x1 < x < x2 and y1 < y < y2
-            reach = assigner.centre_radius * stride
+            reach = assigner.center_radius * stride
             near = abs(x - (x1 + x2) / 2) < reach and abs(y - (y1 + y2) / 2) < reach
             if inside or near:
                 considered.add(p)

@@ -124,13 +124,13 @@ def slow_atss(priors: Priors, given: Targets, count: int) -> list[int]:
     iou = pairwise_iou(priors.boxes, given.boxes)
     best = [(-1.0, BACKGROUND)] * len(priors)
     for number, box in enumerate(given.boxes.tolist()):
-        centre = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
+        center = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
         candidates, start = [], 0
         for size in priors.level_sizes:
 
-            def distance(prior: int, centre: tuple[float, float] = centre) -> float:
+            def distance(prior: int, center: tuple[float, float] = center) -> float:
                 x1, y1, x2, y2 = priors.boxes[prior].tolist()
-                return math.hypot((x1 + x2) / 2 - centre[0], (y1 + y2) / 2 - centre[1])
+                return math.hypot((x1 + x2) / 2 - center[0], (y1 + y2) / 2 - center[1])
 
             candidates += sorted(range(start, start + size), key=distance)[:count]
             start += size
@@ -172,7 +172,7 @@ def test_atss_where_a_level_has_fewer_priors_than_wanted() -> None:
 
 
 def test_a_target_takes_the_points_of_its_level() -> None:
-    # 64 pixels at scale 4 is stride 16; 32 pixels is stride 8. Centres: (16, 16) and (9, 9).
+    # 64 pixels at scale 4 is stride 16; 32 pixels is stride 8. Centers: (16, 16) and (9, 9).
     given = targets((-16, -16, 48, 48), (-7, -7, 25, 25))
     found = PointAssigner().assign_priors(SQUARES, given, ALL).target_index
     assert positives(found) == {cell(1, 1): 1, 19: 0}
@@ -183,7 +183,7 @@ def test_a_target_takes_the_points_of_its_level() -> None:
 
 
 def test_a_point_goes_to_the_nearer_target() -> None:
-    given = targets((-6, -6, 26, 26), (-7, -7, 25, 25))  # centres (10, 10) and (9, 9)
+    given = targets((-6, -6, 26, 26), (-7, -7, 25, 25))  # centers (10, 10) and (9, 9)
     found = PointAssigner(num_points=1).assign_priors(SQUARES, given, ALL).target_index
     assert positives(found) == {cell(1, 1): 1}
 
@@ -195,7 +195,7 @@ def test_the_middle_of_a_target() -> None:
     region = CenterRegionAssigner().assign_regions(SQUARES, given, ALL, 4)
     found = positives(region.assignment.target_index)
     assert cell(1, 1) in found
-    # Squares of the second level are centred on (0, 0), (16, 0), ...: on the target's border.
+    # Squares of the second level are centered on (0, 0), (16, 0), ...: on the target's border.
     assert not set(found) & set(range(16, 20))
     spared = region.spared.any(1).nonzero()[:, 0].tolist()
     assert not set(spared) & set(found)

@@ -53,7 +53,7 @@ def test_class_costs() -> None:
     assert found.item() == pytest.approx(2 * (positive - negative), rel=1e-5)
 
 
-@pytest.mark.parametrize("form", ["corners", "centre_size"])
+@pytest.mark.parametrize("form", ["corners", "center_size"])
 def test_box_costs(form: str) -> None:
     assigner = HungarianAssigner(
         class_cost=ProbabilityCost(weight=0.0), box_weight=5.0, giou_weight=2.0, box_form=form

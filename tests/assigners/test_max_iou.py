@@ -84,7 +84,7 @@ def test_boxes_in_ignored_regions() -> None:
     crowd = [0.0, 0.0, 4.0, 10.0]
     targets = targets_of(WHOLE, ignored=(crowd,))
     boxes = strips(10, 5, 4)
-    with_regions = MaxIoUAssigner(ignored_coverage=0.5, match_low_quality=False)
+    with_regions = MaxIoUAssigner(ignored_iof=0.5, match_low_quality=False)
     assert with_regions.assign(boxes, targets).target_index.tolist() == [0, IGNORED, IGNORED]
     without = MaxIoUAssigner(match_low_quality=False)
     assert without.assign(boxes, targets).target_index.tolist() == [0, 0, BACKGROUND]
@@ -95,7 +95,7 @@ def test_boxes_in_ignored_regions() -> None:
 
 
 def test_no_targets_and_no_boxes() -> None:
-    assigner = MaxIoUAssigner(ignored_coverage=0.5)
+    assigner = MaxIoUAssigner(ignored_iof=0.5)
     assignment = assigner.assign(strips(10, 2), targets_of())
     assert assignment.target_index.tolist() == [BACKGROUND, BACKGROUND]
     assert assignment.target_index.dtype == torch.int64

@@ -14,7 +14,7 @@ REFERENCE = torch.tensor([0.0, 0.0, 40.0, 40.0])
 
 
 def test_code_of_a_box() -> None:
-    # Centres of the left buckets are -15, -5, 5, 15; of the right ones 55, 45, 35, 25.
+    # Centers of the left buckets are -15, -5, 5, 15; of the right ones 55, 45, 35, 25.
     code = CODER.encode(REFERENCE, torch.tensor([-7.0, 4.0, 33.0, 56.0]))
     assert code.shape == (CODER.code_size,) == (32,)
     labels, offsets = CODER.split(code)
@@ -50,7 +50,7 @@ def test_boxes_are_cut_at_the_last_pixels() -> None:
     assert CODER.decode(REFERENCE, code, (50, 30)).tolist() == pytest.approx([0, 4, 29, 49])
 
 
-def test_confidence_adds_the_neighbour_only() -> None:
+def test_confidence_adds_the_neighbor_only() -> None:
     probabilities = torch.tensor(
         [[0.5, 0.3, 0.1, 0.1], [0.5, 0.1, 0.3, 0.1], [0.1, 0.1, 0.2, 0.6], [0.4, 0.1, 0.2, 0.3]]
     )

@@ -9,8 +9,8 @@ from detzoo.coders.delta import DeltaCoder
 from detzoo.config import ConfigError
 from tests.ops.reference import random_boxes
 
-REFERENCE = torch.tensor([[10.0, 20.0, 30.0, 60.0]])  # centre (20, 40), 20 wide, 40 high
-BOX = torch.tensor([[15.0, 40.0, 55.0, 50.0]])  # centre (35, 45), 40 wide, 10 high
+REFERENCE = torch.tensor([[10.0, 20.0, 30.0, 60.0]])  # center (20, 40), 20 wide, 40 high
+BOX = torch.tensor([[15.0, 40.0, 55.0, 50.0]])  # center (35, 45), 40 wide, 10 high
 
 
 def test_encode_by_hand() -> None:

@@ -1,4 +1,4 @@
-"""Codes of boxes as distances from a centre."""
+"""Codes of boxes as distances from a center."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from detzoo.coders.distance import DistanceCoder
 from detzoo.coders.log_distance import LogDistanceCoder
 from detzoo.coders.tblr import TBLRCoder
 
-# Centre (20, 30), 8 wide and 4 high.
+# Center (20, 30), 8 wide and 4 high.
 REFERENCE = torch.tensor([[16.0, 28.0, 24.0, 32.0]])
 BOX = torch.tensor([[10.0, 25.0, 36.0, 38.0]])
 
@@ -46,7 +46,7 @@ def test_boxes_are_cut_at_the_image() -> None:
 
 
 def test_logarithms_are_finite() -> None:
-    """A side beyond the centre, and one far away."""
+    """A side beyond the center, and one far away."""
     code = LogDistanceCoder().encode(REFERENCE, torch.tensor([[21.0, 25.0, 500.0, 38.0]]))
     assert code[0, 0].item() == pytest.approx(-math.log(16))
     assert code[0, 2].item() == pytest.approx(math.log(16))

@@ -14,7 +14,7 @@ from PIL import Image
 
 import detzoo
 from detzoo.backbones.input_channels import fit_input_kernel
-from detzoo.checkpoints.transfer import initialise
+from detzoo.checkpoints.transfer import initialize
 from detzoo.cli.common import apply_setting
 from detzoo.config import ConfigError
 from detzoo.data.images import read_image
@@ -70,7 +70,7 @@ def test_training_and_detecting(tmp_path: Path, channels: int) -> None:
     assert from_file.draw().shape == (64, 64, 3)
 
 
-def test_pixels_of_each_channel_are_normalised() -> None:
+def test_pixels_of_each_channel_are_normalized() -> None:
     raw = torch.randint(0, 255, (1, 64, 64, 4), dtype=torch.uint8)
     config = replace(models.retinanet(), pixels=PIXELS[4])
     found = config.build(2).preprocess(Batch(raw, (ImageInfo.of((64, 64)),))).pixels[0]
@@ -84,9 +84,9 @@ def test_files_in_grey_and_with_alpha(tmp_path: Path) -> None:
     alpha = RNG.integers(0, 255, (20, 30, 4), dtype=np.uint8)
     cv2.imwrite(str(tmp_path / "color.png"), color)
     cv2.imwrite(str(tmp_path / "alpha.png"), alpha)
-    grey = cv2.cvtColor(color, cv2.COLOR_BGR2GRAY)
+    gray = cv2.cvtColor(color, cv2.COLOR_BGR2GRAY)
     found = read_image(tmp_path / "color.png", 1)
-    assert np.abs(found.astype(int) - grey[..., None]).max() <= 1  # rounded otherwise
+    assert np.abs(found.astype(int) - gray[..., None]).max() <= 1  # rounded otherwise
     assert np.array_equal(read_image(tmp_path / "alpha.png", 4), alpha)
     with pytest.raises(DataError, match=r"has 3 channels, and the model looks at 4"):
         read_image(tmp_path / "color.png", 4)
@@ -166,10 +166,10 @@ def test_every_backbone_can(name: str) -> None:
 def test_weights_for_color_images_are_a_start() -> None:
     color = models.retinanet().build(2)
     config = replace(models.retinanet(), pixels=PIXELS[1])
-    grey = config.build(2)
+    gray = config.build(2)
     names = ("a", "b")
-    initialise(grey, color.state_dict(), from_names=names, to_names=names)
-    old, new = (m.backbone.get_parameter("conv1.weight") for m in (color, grey))
+    initialize(gray, color.state_dict(), from_names=names, to_names=names)
+    old, new = (m.backbone.get_parameter("conv1.weight") for m in (color, gray))
     torch.testing.assert_close(new, old.sum(1, keepdim=True))
 
 

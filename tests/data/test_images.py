@@ -33,10 +33,10 @@ def test_pixels_are_those_of_opencv(tmp_path: Path, extension: str) -> None:
 
 
 def test_grey_becomes_three_equal_channels(tmp_path: Path) -> None:
-    grey = noise(20, 30)[..., 0]
-    image = read_image(save(tmp_path / "a.png", Image.fromarray(grey)))
-    np.testing.assert_array_equal(image, np.dstack([grey] * 3))
-    assert read_image(save(tmp_path / "a.jpg", Image.fromarray(grey))).shape == (20, 30, 3)
+    gray = noise(20, 30)[..., 0]
+    image = read_image(save(tmp_path / "a.png", Image.fromarray(gray)))
+    np.testing.assert_array_equal(image, np.dstack([gray] * 3))
+    assert read_image(save(tmp_path / "a.jpg", Image.fromarray(gray))).shape == (20, 30, 3)
 
 
 def test_alpha_is_dropped_not_blended(tmp_path: Path) -> None:

@@ -274,7 +274,7 @@ def test_masks_that_are_not_there(tmp_path: Path) -> None:
 
 
 def test_images_of_every_kind_in_one_training(tmp_path: Path) -> None:
-    """Grey, RGBA, 16-bit and empty images, crowds and unusable boxes pass like any other."""
+    """Gray, RGBA, 16-bit and empty images, crowds and unusable boxes pass like any other."""
     boxes = [
         annotation(1, 1, (5, 5, 20, 20)),
         annotation(2, 2, (5, 5, 20, 20), iscrowd=1),
@@ -284,9 +284,9 @@ def test_images_of_every_kind_in_one_training(tmp_path: Path) -> None:
     ]
     file = write_coco(tmp_path, [WIDE] * 5, boxes)
     folder = tmp_path / "train"
-    grey = noise(*WIDE)[..., 0]
-    cv2.imwrite(str(folder / "1.png"), grey)
-    cv2.imwrite(str(folder / "2.png"), np.dstack([noise(*WIDE), grey]))
+    gray = noise(*WIDE)[..., 0]
+    cv2.imwrite(str(folder / "1.png"), gray)
+    cv2.imwrite(str(folder / "2.png"), np.dstack([noise(*WIDE), gray]))
     cv2.imwrite(str(folder / "3.png"), noise(*WIDE).astype(np.uint16) * 257)
     data = read_coco(file, folder)
     transforms = (Resize(sizes=((90, 60),)), Flip(), Pad())

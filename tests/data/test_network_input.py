@@ -23,7 +23,7 @@ RESIZED = [(64, 96), (71, 64)]
 
 
 def reference(paths: list[Path], pixels: Pixels) -> np.ndarray:
-    """Resize, mirror, swap channels, normalise, pad: (2, 3, 96, 96)."""
+    """Resize, mirror, swap channels, normalize, pad: (2, 3, 96, 96)."""
     out = np.zeros((2, 96, 96, 3))
     if pixels.padding is not None:
         out[:] = (pixels.padding - np.array(pixels.mean)) / pixels.std

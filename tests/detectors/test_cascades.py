@@ -85,7 +85,7 @@ def images(count: int = 2) -> ImageBatch:
 
 
 def with_maps(targets: Sequence[Targets]) -> list[Targets]:
-    """With semantic maps at an eighth of the size; part of each is not labelled."""
+    """With semantic maps at an eighth of the size; part of each is not labeled."""
     height, width = models.SIZE
     classes = torch.randint(0, 7, (height // 8, width // 8)).to(torch.uint8)
     classes[:2] = 255

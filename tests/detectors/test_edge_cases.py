@@ -163,7 +163,7 @@ def test_autocast(name: str) -> None:
             assert detections.boxes.dtype == detections.scores.dtype == torch.float32
 
 
-def test_images_do_not_depend_on_their_neighbours() -> None:
+def test_images_do_not_depend_on_their_neighbors() -> None:
     """The same detections alone and in a batch."""
     model = build("mask_rcnn").eval()
     both = models.images(2)

@@ -16,7 +16,7 @@ from tests.detectors import models
 from tests.marks import ON_CI
 
 SIZE = (64, 64)
-COLOURS = torch.tensor([[2.0, -1.0, -1.0], [-1.0, 2.0, -1.0], [-1.0, -1.0, 2.0]])
+COLORS = torch.tensor([[2.0, -1.0, -1.0], [-1.0, 2.0, -1.0], [-1.0, -1.0, 2.0]])
 HEAD = BoxHeadConfig(fc_channels=256)
 CONFIGS = {
     "retinanet": models.retinanet(channels=32),
@@ -31,7 +31,7 @@ OBJECTS = (
 
 
 def scenes() -> tuple[ImageBatch, list[Targets]]:
-    """Grey pictures with ellipses, whose colour is their class."""
+    """Gray pictures with ellipses, whose color is their class."""
     y, x = torch.meshgrid(torch.arange(64) + 0.5, torch.arange(64) + 0.5, indexing="ij")
     pixels, targets = torch.zeros(2, 3, *SIZE), []
     for picture, objects in zip(pixels, OBJECTS):
@@ -39,7 +39,7 @@ def scenes() -> tuple[ImageBatch, list[Targets]]:
         for (x1, y1, x2, y2), label in objects:
             across, down = (2 * x - x1 - x2) / (x2 - x1), (2 * y - y1 - y2) / (y2 - y1)
             inside = across.square() + down.square() <= 1
-            picture[:, inside] = COLOURS[label][:, None]
+            picture[:, inside] = COLORS[label][:, None]
             masks.append(inside)
         boxes = torch.tensor([box for box, _ in objects], dtype=torch.float32)
         labels = torch.tensor([label for _, label in objects])

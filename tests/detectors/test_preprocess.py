@@ -13,7 +13,7 @@ from detzoo.structures import Batch, ImageInfo, Pixels
 from tests.detectors import models
 
 YOLO = Pixels(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), order="bgr", padding=114.0)
-HALF_GREY = dataclasses.replace(TORCHVISION, padding=127.0)
+HALF_GRAY = dataclasses.replace(TORCHVISION, padding=127.0)
 
 
 def reference(images: list[np.ndarray], pixels: Pixels, size: tuple[int, int]) -> np.ndarray:
@@ -30,7 +30,7 @@ def reference(images: list[np.ndarray], pixels: Pixels, size: tuple[int, int]) -
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
-@pytest.mark.parametrize("pixels", [TORCHVISION, CAFFE, CAFFE2, TENSORFLOW, YOLO, HALF_GREY])
+@pytest.mark.parametrize("pixels", [TORCHVISION, CAFFE, CAFFE2, TENSORFLOW, YOLO, HALF_GRAY])
 def test_two_images_of_different_size(pixels: Pixels, dtype: type) -> None:
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, (*size, 3)).astype(dtype) for size in ((20, 31), (27, 24))]

@@ -145,7 +145,7 @@ def test_inference(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_images_do_not_depend_on_their_neighbours(name: str) -> None:
+def test_images_do_not_depend_on_their_neighbors(name: str) -> None:
     """The same detections alone and in a batch; padding is the batch's in both."""
     model = fuse(certain(build(name)))
     both = models.images(2)

@@ -14,7 +14,7 @@ from detzoo.config import ConfigError
 from detzoo.data.loader import collate
 from detzoo.data.sample import Sample, apply
 from detzoo.data.transforms import Flip, Pad, Resize
-from detzoo.data.views import Views
+from detzoo.data.tta import TTA
 from detzoo.detectors.base import Detector
 from detzoo.detectors.proposal_only import ProposalOnlyConfig
 from detzoo.detectors.two_stage import TwoStage
@@ -38,7 +38,7 @@ from detzoo.heads.roi.semantic_head import SemanticHeadConfig
 from detzoo.layers.norm import GroupNorm
 from detzoo.necks.fpn import FPNConfig
 from detzoo.postprocess.select import Select
-from detzoo.postprocess.views import merge_detections, merge_proposals
+from detzoo.postprocess.tta import merge_detections, merge_proposals
 from detzoo.structures import (
     BitmapMasks,
     Candidates,
@@ -57,27 +57,27 @@ FIT = (Resize(sizes=((96, 64),)), Pad(divisor=32))
 def test_views_of_a_recipe() -> None:
     resize, pad = FIT
     mirror = Flip(probability=1.0, directions=("horizontal",))
-    assert Views().of(FIT) == (FIT,)
-    assert Views(flips=("horizontal",)).of(FIT) == (FIT, (resize, mirror, pad))
-    both = Views(scales=((30, 20), (60, 40)), flips=("horizontal",)).of(FIT)
+    assert TTA().pipelines(FIT) == (FIT,)
+    assert TTA(flips=("horizontal",)).pipelines(FIT) == (FIT, (resize, mirror, pad))
+    both = TTA(scales=((30, 20), (60, 40)), flips=("horizontal",)).pipelines(FIT)
     small, large = Resize(sizes=((30, 20),)), Resize(sizes=((60, 40),))
     assert both == ((small, pad), (small, mirror, pad), (large, pad), (large, mirror, pad))
     # Everything else about resizing stays.
     stretched = (Resize(sizes=((96, 64),), keep_ratio=False), pad)
-    assert Views(scales=((30, 20),)).of(stretched)[0][0].keep_ratio is False  # type: ignore[attr-defined]
+    assert TTA(scales=((30, 20),)).pipelines(stretched)[0][0].keep_ratio is False  # type: ignore[attr-defined]
     upside_down = Flip(probability=1.0, directions=("vertical",))
-    assert Views(flips=("vertical",)).of((pad,)) == ((pad,), (pad, upside_down))
+    assert TTA(flips=("vertical",)).pipelines((pad,)) == ((pad,), (pad, upside_down))
     with pytest.raises(ConfigError, match="does not resize images"):
-        Views(scales=((30, 20),)).of((pad,))
+        TTA(scales=((30, 20),)).pipelines((pad,))
     with pytest.raises(ConfigError, match="are not sizes"):
-        Views(scales=((0, 20),))
+        TTA(scales=((0, 20),))
 
 
-def view_batches(model: Detector, views: Views, samples: Sequence[Sample]) -> list[ImageBatch]:
+def view_batches(model: Detector, views: TTA, samples: Sequence[Sample]) -> list[ImageBatch]:
     rng = np.random.default_rng(0)
     return [
         model.preprocess(collate([apply(steps, one, rng) for one in samples], with_targets=False))
-        for steps in views.of(FIT)
+        for steps in views.pipelines(FIT)
     ]
 
 
@@ -150,7 +150,7 @@ ROI_HEADS = ("two-stage", "cascade", "htc", "grid", "mask scoring", "points")
 def test_the_same_view_twice_changes_nothing_in_a_dense_head() -> None:
     torch.manual_seed(0)
     model = retinanet().eval()
-    (images,) = view_batches(model, Views(), two_samples())
+    (images,) = view_batches(model, TTA(), two_samples())
     with torch.inference_mode():
         once = model.detect(model.extract_features(images.pixels), images)
         twice = model.detect_augmented([images, images])
@@ -166,7 +166,7 @@ def test_the_same_view_twice_changes_nothing_in_a_roi_head(kind: str) -> None:
     torch.manual_seed(0)
     model = MODELS[kind]().eval()
     assert isinstance(model, TwoStage)
-    (images,) = view_batches(model, Views(), two_samples())
+    (images,) = view_batches(model, TTA(), two_samples())
     with torch.inference_mode():
         features = model.extract_features(images.pixels)
         proposals = model.propose(features, images)
@@ -196,7 +196,7 @@ def test_scales_and_flips_give_original_pixels(kind: str) -> None:
     torch.manual_seed(0)
     model = MODELS[kind]().eval()
     views = view_batches(
-        model, Views(scales=((96, 64), (144, 96)), flips=("horizontal",)), two_samples()
+        model, TTA(scales=((96, 64), (144, 96)), flips=("horizontal",)), two_samples()
     )
     assert len(views) == 4
     with torch.inference_mode():

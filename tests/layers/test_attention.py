@@ -14,8 +14,8 @@ def test_attention_is_torchs() -> None:
     nn.init.normal_(ours.in_proj_bias)
     theirs.load_state_dict(ours.state_dict())
     queries, keys, values = torch.randn(2, 3, 8), torch.randn(2, 5, 8), torch.randn(2, 5, 8)
-    allowed = torch.tensor([[True] * 5, [True, True, False, True, False]])
-    for mask in (None, allowed):
+    key_mask = torch.tensor([[True] * 5, [True, True, False, True, False]])
+    for mask in (None, key_mask):
         ignored = None if mask is None else ~mask
         wanted, _ = theirs(queries, keys, values, key_padding_mask=ignored, need_weights=False)
         torch.testing.assert_close(ours(queries, keys, values, mask), wanted)

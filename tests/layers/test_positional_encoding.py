@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from detzoo.layers.positional_encoding import ShownCells, SinePositions, sines
+from detzoo.layers.positional_encoding import SinePositions, ValidCells, sines
 from detzoo.structures import ImageInfo
 
 
@@ -20,17 +20,17 @@ def test_cells_are_those_that_nearest_resizing_keeps(grid: tuple[int, int]) -> N
     for image, (height, width) in zip(padding, sizes):
         image[:height, :width] = 0
     wanted = F.interpolate(padding[None], grid)[0] == 0
-    shown = ShownCells.of(infos, (100, 130), grid, torch.device("cpu"))
-    assert torch.equal(shown.mask(), wanted.flatten(1))
-    assert not shown.complete
-    assert ShownCells.of(infos[:1], (100, 130), grid, torch.device("cpu")).complete
+    valid = ValidCells.of(infos, (100, 130), grid, torch.device("cpu"))
+    assert torch.equal(valid.mask(), wanted.flatten(1))
+    assert not valid.complete
+    assert ValidCells.of(infos[:1], (100, 130), grid, torch.device("cpu")).complete
     ratio = wanted[1, :, 0].float().mean()
-    torch.testing.assert_close(shown.ratios[1], torch.stack([torch.tensor(1.0), ratio]))
+    torch.testing.assert_close(valid.ratios[1], torch.stack([torch.tensor(1.0), ratio]))
 
 
 def test_positions() -> None:
-    shown = ShownCells.of([ImageInfo.of((2, 3))], (4, 4), (4, 4), torch.device("cpu"))
-    found = SinePositions(offset=-0.5, temperature=100.0)(shown, 8).view(4, 4, 8)
+    valid = ValidCells.of([ImageInfo.of((2, 3))], (4, 4), (4, 4), torch.device("cpu"))
+    found = SinePositions(offset=-0.5, temperature=100.0)(valid, 8).view(4, 4, 8)
     row, column = 1, 2
     wanted = []
     for place in ((row + 0.5) / 2, (column + 0.5) / 3):

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from detzoo.backbones.feedback import look_again
+from detzoo.backbones.feedback import forward_with_feedback
 from detzoo.backbones.resnet import ResNetConfig
 from detzoo.errors import ConfigError
 from detzoo.layers.norm import BatchNorm
@@ -58,7 +58,7 @@ def test_the_second_look_is_mixed_with_the_first(neck: RFP, inputs: tuple[Tensor
     image, *maps = inputs
     first = plain(tuple(maps))
     feedback = [neck.rfp_aspp(first[level]) for level in (1, 2, 3)]
-    second = plain(look_again(neck.rfp_modules[0], image, feedback))
+    second = plain(forward_with_feedback(neck.rfp_modules[0], image, feedback))
     for found, before, after in zip(neck(inputs), first, second):
         share = neck.rfp_weight(after).sigmoid()
         torch.testing.assert_close(found, before + share * (after - before), rtol=1e-4, atol=1e-4)

@@ -9,7 +9,7 @@ from detzoo.ops.boxes import (
     elementwise_iou,
     flip_boxes,
     intersection,
-    pairwise_coverage,
+    pairwise_iof,
     pairwise_iou,
 )
 from tests.ops import reference
@@ -24,11 +24,11 @@ def test_pairwise_iou_equals_the_loop() -> None:
     torch.testing.assert_close(pairwise_iou(A, B), slow)
 
 
-def test_pairwise_coverage_equals_the_loop() -> None:
+def test_pairwise_iof_equals_the_loop() -> None:
     slow = torch.tensor(
         [[reference.common_area(a, b) / reference.area(a) for b in B.tolist()] for a in A.tolist()]
     )
-    torch.testing.assert_close(pairwise_coverage(A, B), slow)
+    torch.testing.assert_close(pairwise_iof(A, B), slow)
 
 
 def test_elementwise_iou_is_the_diagonal() -> None:
@@ -41,7 +41,7 @@ def test_values_by_hand() -> None:
     assert box_area(boxes).tolist() == [100, 200]
     assert intersection(boxes[0], boxes[1]) == 25
     assert elementwise_iou(boxes[0], boxes[1]) == pytest.approx(25 / 275)
-    coverage = pairwise_coverage(boxes, boxes)
+    coverage = pairwise_iof(boxes, boxes)
     torch.testing.assert_close(coverage, torch.tensor([[1.0, 0.25], [0.125, 1.0]]))
 
 
@@ -53,7 +53,7 @@ def test_boxes_that_only_touch_have_nothing_in_common() -> None:
 def test_boxes_without_area_overlap_nothing() -> None:
     points = torch.tensor([[3.0, 3.0, 3.0, 3.0], [0.0, 0.0, 0.0, 0.0]])
     assert pairwise_iou(points, points).tolist() == [[0, 0], [0, 0]]
-    assert pairwise_coverage(points, A[:1]).tolist() == [[0], [0]]
+    assert pairwise_iof(points, A[:1]).tolist() == [[0], [0]]
     assert elementwise_iou(points, points).tolist() == [0, 0]
 
 
@@ -61,7 +61,7 @@ def test_no_boxes() -> None:
     none = torch.zeros((0, 4))
     assert pairwise_iou(none, B).shape == (0, 7)
     assert pairwise_iou(A, none).shape == (9, 0)
-    assert pairwise_coverage(none, none).shape == (0, 0)
+    assert pairwise_iof(none, none).shape == (0, 0)
     assert elementwise_iou(none, none).shape == (0,)
     assert clip_boxes(none, (5, 5)).shape == (0, 4)
     assert flip_boxes(none, (5, 5), "diagonal").shape == (0, 4)

@@ -1,4 +1,4 @@
-"""Attention to places between cells, against a reference that reads like the definition."""
+"""Attention to locations between cells, against a reference that reads like the definition."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ GRIDS = ((3, 4), (2, 1))
 def inputs(
     queries: int = 3, dtype: torch.dtype = torch.float64
 ) -> tuple[Tensor, tuple[tuple[int, int], ...], Tensor, Tensor]:
-    """Two images, two heads of three channels, two levels, two places; some beyond the border."""
+    """Two images, two heads of three channels, two levels, two points; some outside."""
     generator = torch.Generator().manual_seed(0)
     cells = sum(h * w for h, w in GRIDS)
     values = torch.randn((2, cells, 2, 3), generator=generator, dtype=dtype)
-    places = torch.rand((2, queries, 2, 2, 2, 2), generator=generator, dtype=dtype) * 1.6 - 0.3
+    locations = torch.rand((2, queries, 2, 2, 2, 2), generator=generator, dtype=dtype) * 1.6 - 0.3
     weights = torch.rand((2, queries, 2, 2, 2), generator=generator, dtype=dtype)
-    return values, GRIDS, places, weights
+    return values, GRIDS, locations, weights
 
 
 def reference(
-    values: Tensor, grids: tuple[tuple[int, int], ...], places: Tensor, weights: Tensor
+    values: Tensor, grids: tuple[tuple[int, int], ...], locations: Tensor, weights: Tensor
 ) -> Tensor:
     batch, queries, heads, levels, points = weights.shape
     out = values.new_zeros((batch, queries, heads, values.shape[3]))
@@ -35,8 +35,8 @@ def reference(
     ).tolist():
         height, width = grids[level]
         start = sum(h * w for h, w in grids[:level])
-        x, y = places[b, q, m, level, t].tolist()
-        x, y = x * width - 0.5, y * height - 0.5  # in cells, 0 at the first centre
+        x, y = locations[b, q, m, level, t].tolist()
+        x, y = x * width - 0.5, y * height - 0.5  # in cells, 0 at the first center
         for row in (math.floor(y), math.floor(y) + 1):
             for column in (math.floor(x), math.floor(x) + 1):
                 if 0 <= row < height and 0 <= column < width:
@@ -50,10 +50,10 @@ def test_equals_the_definition() -> None:
     torch.testing.assert_close(deformable_attention(*inputs()), reference(*inputs()))
 
 
-def test_a_place_at_a_centre_is_that_cell() -> None:
+def test_a_place_at_a_center_is_that_cell() -> None:
     values = torch.arange(12.0).view(1, 12, 1, 1)
-    places = torch.tensor([2.5 / 4, 1.5 / 3]).view(1, 1, 1, 1, 1, 2)
-    found = deformable_attention(values, ((3, 4),), places, torch.ones(1, 1, 1, 1, 1))
+    locations = torch.tensor([2.5 / 4, 1.5 / 3]).view(1, 1, 1, 1, 1, 2)
+    found = deformable_attention(values, ((3, 4),), locations, torch.ones(1, 1, 1, 1, 1))
     assert found.item() == pytest.approx(6.0)
 
 
@@ -62,10 +62,10 @@ def test_no_queries() -> None:
 
 
 def test_gradients() -> None:
-    values, grids, places, weights = inputs(queries=2)
-    arguments = [x.requires_grad_() for x in (values, places, weights)]
+    values, grids, locations, weights = inputs(queries=2)
+    arguments = [x.requires_grad_() for x in (values, locations, weights)]
 
-    def run(values: Tensor, places: Tensor, weights: Tensor) -> Tensor:
-        return deformable_attention(values, grids, places, weights)
+    def run(values: Tensor, locations: Tensor, weights: Tensor) -> Tensor:
+        return deformable_attention(values, grids, locations, weights)
 
     assert torch.autograd.gradcheck(run, arguments)

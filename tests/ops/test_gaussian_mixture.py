@@ -9,7 +9,7 @@ from detzoo.ops.gaussian_mixture import split_in_two
 
 
 def slow(values: list[float]) -> tuple[list[bool], list[float]]:
-    """Expectation maximisation of one set, as it is written in textbooks."""
+    """Expectation maximization of one set, as it is written in textbooks."""
     x = np.array(values, dtype=np.float64)
     mean, variance, share = np.array([x.min(), x.max()]), np.ones(2), np.full(2, 0.5)
 

@@ -8,13 +8,13 @@ from torch import Tensor
 from torchvision.ops import deform_conv2d as torchvision_deform_conv2d
 
 from detzoo.ops.deform_conv import deform_conv2d
-from detzoo.ops.points import cell_centres, sample_in_rois, sample_points
+from detzoo.ops.points import cell_centers, sample_in_rois, sample_points
 
 MAPS = torch.randn(2, 3, 4, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
 def slow_sample(channel: Tensor, x: float, y: float) -> float:
-    """Bilinear interpolation at (x, y) in cells, 0 at the first cell's centre; zero outside."""
+    """Bilinear interpolation at (x, y) in cells, 0 at the first cell's center; zero outside."""
     total = 0.0
     for row in (math.floor(y), math.floor(y) + 1):
         for column in (math.floor(x), math.floor(x) + 1):
@@ -61,9 +61,9 @@ def test_no_rois() -> None:
     assert found.shape == (0, 3, 4)
 
 
-def test_centres_of_cells() -> None:
+def test_centers_of_cells() -> None:
     wanted = [[0.25, 0.25], [0.75, 0.25], [0.25, 0.75], [0.75, 0.75]]
-    assert cell_centres(2, torch.device("cpu")).tolist() == wanted
+    assert cell_centers(2, torch.device("cpu")).tolist() == wanted
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -73,8 +73,8 @@ def test_deformable_convolution_in_bfloat16(weighted: bool) -> None:
     kernel, bias = torch.randn(6, 4, 3, 3, generator=generator), torch.randn(6, generator=generator)
     weights = torch.rand(1, 9, 5, 5, generator=generator) if weighted else None
     wanted = torchvision_deform_conv2d(x, shifts, kernel, bias, padding=1, mask=weights)
-    same = deform_conv2d(x, shifts, kernel, bias, padding=1, weights=weights)
+    same = deform_conv2d(x, shifts, kernel, bias, padding=1, mask=weights)
     assert torch.equal(same, wanted)
-    low = deform_conv2d(x.bfloat16(), shifts, kernel, bias, padding=1, weights=weights)
+    low = deform_conv2d(x.bfloat16(), shifts, kernel, bias, padding=1, mask=weights)
     assert low.dtype == torch.bfloat16
     torch.testing.assert_close(low.float(), wanted, rtol=0.05, atol=0.1)

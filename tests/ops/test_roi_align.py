@@ -61,8 +61,8 @@ def test_each_roi_comes_from_its_level() -> None:
     assert levels == {0, 1, 2}
 
 
-def test_a_ramp_is_sampled_at_the_centres_of_the_bins() -> None:
-    """Cell i is centred at (i + 0.5) * stride: a ramp's value at x pixels is x / stride - 0.5."""
+def test_a_ramp_is_sampled_at_the_centers_of_the_bins() -> None:
+    """Cell i is centered at (i + 0.5) * stride: a ramp's value at x pixels is x / stride - 0.5."""
     ramp = torch.arange(16.0).expand(1, 1, 16, 16)
     roi = torch.tensor([[0.0, 8.0, 8.0, 40.0, 40.0]])
     arguments = {"output_size": 2, "sampling_ratio": 0, "finest_scale": 56.0}

@@ -56,7 +56,7 @@ def test_placing_again_is_free() -> None:
 def test_cells_beyond_the_image_are_left_out(
     scales: tuple[float, ...], size: tuple[int, int]
 ) -> None:
-    """Also where rounding moves the centre of an anchor across the border."""
+    """Also where rounding moves the center of an anchor across the border."""
     anchors, strides = AnchorGrid(scales=scales), (8, 16, 32, 64, 128)
     grids = tuple((math.ceil(1400 / s), math.ceil(1400 / s)) for s in strides)
     priors = anchors.place(grids, strides, CPU)
@@ -84,8 +84,8 @@ def test_border() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"scales": ()}, "scales: () is not one or more positive numbers"),
-        ({"ratios": (1.0, 0.0)}, "ratios: (1.0, 0.0) is not one"),
+        ({"scales": ()}, "scales: () does not have at least 1 element"),
+        ({"ratios": (1.0, 0.0)}, "ratios[1]: 0.0 is not greater than 0"),
     ],
 )
 def test_settings_that_cannot_be(fields: dict[str, Any], message: str) -> None:

@@ -30,10 +30,10 @@ def test_ssd_boxes_of_a_cell() -> None:
 def test_ssd_cells() -> None:
     priors = SSD.place(((2, 3), (1, 1)), (8, 16), CPU)
     assert priors.level_sizes == (2 * 3 * 4, 6)
-    centres = (priors.boxes[:, :2] + priors.boxes[:, 2:]) / 2
-    torch.testing.assert_close(centres[4], torch.tensor([15.0, 5.0]))  # second cell of the row
-    torch.testing.assert_close(centres[12], torch.tensor([5.0, 15.0]))  # second row
-    torch.testing.assert_close(centres[-1], torch.tensor([15.0, 15.0]))
+    centers = (priors.boxes[:, :2] + priors.boxes[:, 2:]) / 2
+    torch.testing.assert_close(centers[4], torch.tensor([15.0, 5.0]))  # second cell of the row
+    torch.testing.assert_close(centers[12], torch.tensor([5.0, 15.0]))  # second row
+    torch.testing.assert_close(centers[-1], torch.tensor([15.0, 15.0]))
     assert priors.stride[0] == 10
     assert priors.stride[-1] == 30
 

@@ -117,7 +117,10 @@ def test_random_sampling_asks_for_no_losses() -> None:
     ("fields", "message"),
     [
         ({"num": 0, "positive_fraction": 0.5}, "num: 0 is not at least 1"),
-        ({"num": 5, "positive_fraction": 1.5}, "positive_fraction: 1.5 is not in [0, 1]"),
+        (
+            {"num": 5, "positive_fraction": 1.5},
+            "positive_fraction: 1.5 is not at least 0 and at most 1",
+        ),
     ],
 )
 def test_settings_that_cannot_be(fields: dict[str, Any], message: str) -> None:

@@ -8,7 +8,7 @@ from detzoo.structures import BitmapMasks, Detections, ImageInfo, ImageMasks
 
 
 def interpolate(values: list[list[float]], y: float, x: float) -> float:
-    """Between the centres of cells; beyond the outermost ones nothing changes."""
+    """Between the centers of cells; beyond the outermost ones nothing changes."""
     height, width = len(values), len(values[0])
     y, x = min(max(y, 0), height - 1), min(max(x, 0), width - 1)
     top, left = min(int(y), height - 2), min(int(x), width - 2)

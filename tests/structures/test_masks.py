@@ -196,7 +196,7 @@ def test_roi_targets_of_polygons() -> None:
 
 
 def slow_paste(grid: Tensor, box: Tensor, size: tuple[int, int]) -> Tensor:
-    """The grid sampled at every pixel centre of the image, zero outside the grid."""
+    """The grid sampled at every pixel center of the image, zero outside the grid."""
     rows, columns = (torch.arange(side, dtype=torch.float64) + 0.5 for side in size)
     x1, y1, x2, y2 = box.double()
     y = ((rows - y1) / (y2 - y1) * 2 - 1)[:, None].expand(size)

@@ -10,7 +10,7 @@ import pytest
 from torch import Tensor, nn
 
 from detzoo.config import ConfigError
-from detzoo.data.batch_size import RandomBatchSize
+from detzoo.data.batch_resize import RandomBatchResize
 from detzoo.data.transforms import Flip, Mosaic, Pad, Resize
 from detzoo.experiment import Experiment, FinalEpochs
 from detzoo.heads.dense.yolox import YOLOXHeadConfig
@@ -33,7 +33,7 @@ def experiment(epochs: int = 4) -> Experiment:
     data = dataclasses.replace(
         base.data,
         train_transforms=(Mosaic(size=(SIZE // 2, SIZE // 2)), *PLAIN),
-        batch_size=RandomBatchSize(multiples=(1, 3), every=2),
+        batch_resize=RandomBatchResize(multiples=(1, 3), every=2),
     )
     return dataclasses.replace(
         base,

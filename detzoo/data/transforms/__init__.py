@@ -1,6 +1,6 @@
 """Transforms: value objects between file and batch."""
 
-from detzoo.data.transforms.centre_crop_pad import CentrePad, RandomCentreCropPad
+from detzoo.data.transforms.center_crop_pad import CenterPad, RandomCenterCropPad
 from detzoo.data.transforms.crop import Crop
 from detzoo.data.transforms.expand import Expand
 from detzoo.data.transforms.filter_boxes import FilterBoxes
@@ -20,7 +20,7 @@ from detzoo.data.transforms.shift import RandomShift
 from detzoo.data.transforms.torchvision_v2 import TorchvisionV2
 
 __all__ = [
-    "CentrePad",
+    "CenterPad",
     "Crop",
     "Expand",
     "FilterBoxes",
@@ -33,7 +33,7 @@ __all__ = [
     "Pad",
     "PhotometricDistortion",
     "RandomAffine",
-    "RandomCentreCropPad",
+    "RandomCenterCropPad",
     "RandomHSV",
     "RandomShift",
     "Resize",

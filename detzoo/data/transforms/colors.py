@@ -10,13 +10,13 @@ import numpy as np
 def change_colors(image: np.ndarray, change: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """``image`` (H, W, C) with the BGR of its first three channels through ``change``.
 
-    Channels after these stay as they are. A grey image becomes the mean of what three equal
+    Channels after these stay as they are. A gray image becomes the mean of what three equal
     channels become.
     """
     if image.shape[2] == 3:
         return change(image)
     if image.shape[2] < 3:
-        grey = change(image[..., :1].repeat(3, axis=2)).mean(2, keepdims=True)
-        return np.concatenate([grey.astype(image.dtype), image[..., 1:]], axis=2)
+        gray = change(image[..., :1].repeat(3, axis=2)).mean(2, keepdims=True)
+        return np.concatenate([gray.astype(image.dtype), image[..., 1:]], axis=2)
     colors = change(np.ascontiguousarray(image[..., :3]))
     return np.concatenate([colors, image[..., 3:]], axis=2)

@@ -13,7 +13,7 @@ from detzoo.data.transforms.geometry import move
 class Expand(Transform):
     """Puts the image somewhere on a canvas that is larger by a factor drawn from ``ratio_range``.
 
-    ``fill`` is the colour of the canvas, in the image's channel order BGR.
+    ``fill`` is the color of the canvas, in the image's channel order BGR.
     """
 
     fill: tuple[float, float, float] = (0.0, 0.0, 0.0)

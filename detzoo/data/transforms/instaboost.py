@@ -27,7 +27,7 @@ class InstaBoost(Transform):
     """Cuts objects out, fills the holes, and pastes the objects nearby, with ``probability``.
 
     Each group of objects that touch is shifted by up to ``max_shift`` of its width and height,
-    scaled by a factor in ``scale_range`` and turned by degrees in ``rotation_range``; its colours
+    scaled by a factor in ``scale_range`` and turned by degrees in ``rotation_range``; its colors
     change with ``color_probability``. Boxes and masks follow. Needs masks, which become bitmaps.
 
     The idea and the ranges are those of InstaBoost, https://arxiv.org/abs/1908.07801, with places
@@ -145,7 +145,7 @@ def fill_hole(image: np.ndarray, mask: np.ndarray) -> None:
 def paste(image: np.ndarray, source: np.ndarray, move: Move) -> None:
     """Puts the objects of ``source`` at their new place in ``image``."""
     size = image.shape[1], image.shape[0]
-    # Colours of the objects reach a little beyond their edge, where they are blended.
+    # Colors of the objects reach a little beyond their edge, where they are blended.
     objects = source.astype(np.float32) * move.contrast + move.brightness
     objects = cv2.warpAffine(objects, move.matrix, size, borderMode=cv2.BORDER_REPLICATE)
     alpha = cv2.warpAffine(_soft(move.mask.astype(np.uint8)), move.matrix, size)

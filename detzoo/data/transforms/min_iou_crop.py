@@ -21,8 +21,8 @@ class MinIoUCrop(Transform):
     """Draws a least IoU from ``min_ious``, from none at all, or leaves the image as it is.
 
     A window is at least ``min_size`` of the image wide and high, at most twice as long as wide,
-    overlaps every box (ignored ones too) by the least IoU, and holds the centre of at least one.
-    Boxes stay whose centre it holds, clipped to it. SSD, https://arxiv.org/abs/1512.02325.
+    overlaps every box (ignored ones too) by the least IoU, and holds the center of at least one.
+    Boxes stay whose center it holds, clipped to it. SSD, https://arxiv.org/abs/1512.02325.
     """
 
     min_ious: tuple[float, ...] = (0.1, 0.3, 0.5, 0.7, 0.9)
@@ -63,20 +63,20 @@ def _fits(window: tuple[int, int, int, int], boxes: Tensor, min_iou: float) -> b
     if len(boxes) == 0:
         return True
     iou = pairwise_iou(boxes.new_tensor([window]), boxes)
-    return bool(iou.min() >= min_iou) and bool(_centre_inside(boxes, window).any())
+    return bool(iou.min() >= min_iou) and bool(_center_inside(boxes, window).any())
 
 
-def _centre_inside(boxes: Tensor, window: tuple[int, int, int, int]) -> Tensor:
-    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
+def _center_inside(boxes: Tensor, window: tuple[int, int, int, int]) -> Tensor:
+    center = (boxes[:, :2] + boxes[:, 2:]) / 2
     low, high = boxes.new_tensor(window[:2]), boxes.new_tensor(window[2:])
-    return ((centre > low) & (centre < high)).all(1)
+    return ((center > low) & (center < high)).all(1)
 
 
 def _cut(sample: Sample, window: tuple[int, int, int, int]) -> Sample:
     x1, y1, x2, y2 = window
     targets = sample.targets
-    kept = targets[_centre_inside(targets.boxes, window)]
-    ignored = targets.ignored_boxes[_centre_inside(targets.ignored_boxes, window)]
+    kept = targets[_center_inside(targets.boxes, window)]
+    ignored = targets.ignored_boxes[_center_inside(targets.ignored_boxes, window)]
     kept = replace(kept, ignored_boxes=ignored)
     moved = move(Sample(sample.image, kept, sample.info), sample.image[y1:y2, x1:x2], x1, y1)
     size = moved.info.size

@@ -18,17 +18,17 @@ class Mosaic(MixTransform):
 
     The image is top left, three others of the data are around it. Each is scaled to fit into
     ``size``, lies with a corner on the point, and is cut off at the canvas. The point is drawn from
-    ``centre_range`` (in parts of ``size``); ``fill`` is the colour of what no image covers.
+    ``center_range`` (in parts of ``size``); ``fill`` is the color of what no image covers.
     """
 
     size: tuple[int, int] = (640, 640)
-    centre_range: tuple[float, float] = (0.5, 1.5)
+    center_range: tuple[float, float] = (0.5, 1.5)
     fill: int = 114
 
     def mix(self, sample: Sample, rng: np.random.Generator, draw: Draw) -> Sample:
         height, width = self.size
-        centre_x = int(rng.uniform(*self.centre_range) * width)
-        centre_y = int(rng.uniform(*self.centre_range) * height)
+        center_x = int(rng.uniform(*self.center_range) * width)
+        center_y = int(rng.uniform(*self.center_range) * height)
         shape = (2 * height, 2 * width, sample.image.shape[2])
         canvas = np.full(shape, self.fill, sample.image.dtype)
         parts = []
@@ -37,8 +37,8 @@ class Mosaic(MixTransform):
             scale = min(height / part.image.shape[0], width / part.image.shape[1])
             rows, columns = (int(side * scale) for side in part.image.shape[:2])
             image = cv2.resize(part.image, (columns, rows), interpolation=cv2.INTER_LINEAR)
-            left = centre_x if number % 2 else centre_x - columns
-            top = centre_y if number >= 2 else centre_y - rows
+            left = center_x if number % 2 else center_x - columns
+            top = center_y if number >= 2 else center_y - rows
             paste(canvas, image, left, top)
             parts.append(_scaled(part.targets, scale, left, top))
         targets = Targets(

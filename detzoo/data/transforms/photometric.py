@@ -1,4 +1,4 @@
-"""Random colours."""
+"""Random colors."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class RandomAffine(Transform):
     by up to ``max_shear_degrees``, and moves by up to ``max_shift`` of the new image's sides.
 
     The new image is ``border`` (rows, columns) pixels larger on each side, smaller where that is
-    negative. Rotation and scaling leave the top left corner where it is. ``fill`` is the colour of
+    negative. Rotation and scaling leave the top left corner where it is. ``fill`` is the color of
     what the image does not cover. A box becomes the smallest upright one around its corners.
     """
 

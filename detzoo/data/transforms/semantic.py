@@ -1,4 +1,4 @@
-"""Semantic maps on their way with the image: nearest values, and ``UNLABELLED`` from outside."""
+"""Semantic maps on their way with the image: nearest values, and ``UNLABELED`` from outside."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from detzoo.config import ConfigError, config
 from detzoo.data.sample import Sample, Transform
-from detzoo.structures import UNLABELLED
+from detzoo.structures import UNLABELED
 from detzoo.structures.images import Size
 
 
@@ -58,7 +58,7 @@ def crop_map(classes: Tensor | None, left: int, top: int, size: Size) -> Tensor 
     if classes is None:
         return None
     height, width = size
-    out = classes.new_full((height, width), UNLABELLED)
+    out = classes.new_full((height, width), UNLABELED)
     y, x = max(top, 0), max(left, 0)
     window = classes[y : max(top + height, 0), x : max(left + width, 0)]
     rows, columns = window.shape

@@ -55,7 +55,7 @@ class TorchvisionV2(Transform):
             nothing = bitmaps.new_zeros((len(targets.ignored_boxes), *size))
             inputs["masks"] = tv_tensors.Mask(torch.cat([bitmaps, nothing]))
         if targets.semantic_map is not None:
-            # Shifted by one, so that what comes in from outside, 0, is unlabelled.
+            # Shifted by one, so that what comes in from outside, 0, is unlabeled.
             inputs["semantic_map"] = tv_tensors.Mask(targets.semantic_map[None] + 1)
         transform = _build(self.call)
         with torch.random.fork_rng(devices=[]):
@@ -65,7 +65,7 @@ class TorchvisionV2(Transform):
         if image.dtype != torch.uint8:
             raise DataError(
                 f"torchvision transform {self.call}: it made the image {image.dtype}; pixels stay "
-                "uint8 here, and the detector normalises them. Leave out its ToDtype or Normalize."
+                "uint8 here, and the detector normalizes them. Leave out its ToDtype or Normalize."
             )
         pixels = np.ascontiguousarray(image.permute(1, 2, 0).numpy()[..., ::-1])
         info = resized_info(sample.info, (pixels.shape[0], pixels.shape[1]))

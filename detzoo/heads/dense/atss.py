@@ -1,4 +1,4 @@
-"""ATSS' head (https://arxiv.org/abs/1912.02424): one square anchor per cell, and centerness."""
+"""ATSS (https://arxiv.org/abs/1912.02424): one square anchor per cell, and centerness."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseHead, DenseHeadConfig, DenseTargets
 from detzoo.heads.dense.centerness import centerness_losses
-from detzoo.heads.dense.towers import expect_rarely, initialise_convs, tower
+from detzoo.heads.dense.towers import initialize_convs, set_prior_probability, tower
 from detzoo.layers.norm import GroupNorm, Norm
 from detzoo.layers.scale import Scale
 from detzoo.losses.boxes import BoxLoss, GIoULoss
@@ -28,7 +28,13 @@ from detzoo.structures import DensePredictions, Losses
 
 @config
 class ATSSLayersConfig(DenseHeadConfig):
-    """Two towers of ``num_convs`` convolutions, shared by all levels."""
+    """The layers of ATSS: two towers shared by all levels.
+
+    Args:
+        num_convs: Convolutions in each tower.
+        channels: Channels of the towers.
+        norm: Norm after each convolution of the towers.
+    """
 
     priors: PriorGrid = AnchorGrid(scales=(8.0,), ratios=(1.0,))
     coder: BoxCoder = DeltaCoder(stds=(0.1, 0.1, 0.2, 0.2))
@@ -40,10 +46,10 @@ class ATSSLayersConfig(DenseHeadConfig):
 
 
 class ATSSLayers(DenseHead):
-    """The layers of ATSS and PAA, which differ in training.
+    """The layers that ATSS and PAA, which differ in training, have in common.
 
-    Children ``cls_convs``, ``reg_convs``, ``atss_cls``, ``atss_reg``, ``atss_centerness`` and one
-    of ``scales`` per level.
+    Children ``cls_convs``, ``reg_convs``, ``atss_cls``, ``atss_reg``, ``atss_centerness`` and, per
+    level, one of ``scales``.
     """
 
     config: ATSSLayersConfig
@@ -66,8 +72,8 @@ class ATSSLayers(DenseHead):
             for outputs in (self.num_outputs, 4, 1)
         )
         self.scales = nn.ModuleList(Scale() for _ in strides)
-        initialise_convs(self)
-        expect_rarely(self.atss_cls)
+        initialize_convs(self)
+        set_prior_probability(self.atss_cls)
 
     def forward_level(self, x: Tensor, level: int) -> tuple[Tensor, Tensor, Tensor]:
         for_classes, for_boxes = self.cls_convs(x), self.reg_convs(x)
@@ -83,7 +89,7 @@ class ATSSLayers(DenseHead):
 
 @config
 class ATSSHeadConfig(ATSSLayersConfig):
-    """Classes, boxes and centerness of every anchor."""
+    """ATSS: predicts classes, a box and centerness for every anchor."""
 
     assigner: PriorAssigner = ATSSAssigner()
     box_loss: BoxLoss = GIoULoss(weight=2.0)
@@ -95,7 +101,7 @@ class ATSSHeadConfig(ATSSLayersConfig):
 
 
 class ATSSHead(ATSSLayers):
-    """Central anchors count more in the box loss."""
+    """Weighs the box loss of each anchor by its centerness."""
 
     def losses(self, predictions: DensePredictions, targets: DenseTargets) -> Losses:
         return centerness_losses(

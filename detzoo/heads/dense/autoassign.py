@@ -1,7 +1,7 @@
-"""AutoAssign's head (https://arxiv.org/abs/2007.03496): points weigh themselves.
+"""AutoAssign (https://arxiv.org/abs/2007.03496): points weigh their own losses.
 
-Every point in a target's box is positive to a degree, by how well it predicts and by a learned
-prior over where in the box it lies, and negative to a degree, by how badly it predicts.
+Every point in a target's box is positive to a degree, given how well it predicts and a learned
+prior over its position in the box, and negative to a degree, given how badly it predicts.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from detzoo.coders.distance import DistanceCoder
 from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import PriorHead, PriorHeadConfig
-from detzoo.heads.dense.towers import expect_rarely, initialise_convs, tower
+from detzoo.heads.dense.towers import initialize_convs, set_prior_probability, tower
 from detzoo.layers.norm import GroupNorm, Norm
 from detzoo.layers.scale import Scale
 from detzoo.losses.boxes import BoxLoss, GIoULoss
 from detzoo.losses.probabilities import negative_log
 from detzoo.losses.scoring import Scoring, SigmoidScoring
-from detzoo.ops.boxes import box_centres, elementwise_iou, inner_distances
+from detzoo.ops.boxes import box_centers, elementwise_iou, inner_distances
 from detzoo.ops.distributed import average_over_processes
 from detzoo.postprocess.nms import NMS
 from detzoo.postprocess.select import Select
@@ -31,14 +31,21 @@ from detzoo.priors.points import PointGrid
 from detzoo.structures import DensePredictions, ImageInfo, Losses, Priors, Targets
 
 POSITIVE_WEIGHT, NEGATIVE_WEIGHT, CENTER_WEIGHT = 0.25, 0.75, 0.75
-# How much more the confident points of a target count.
+# Steepness with which a target's points are weighted by their confidence.
 CONFIDENCE = 3.0
 EPS = 1e-12
 
 
 @config
 class AutoAssignHeadConfig(PriorHeadConfig):
-    """Classes, distances to the four sides of the box in strides, and objectness of every point."""
+    """AutoAssign: predicts classes, distances to the sides of the box (in strides) and objectness.
+
+    Args:
+        box_loss: Loss of the boxes; its negative exponential is their likelihood.
+        num_convs: Convolutions in each tower.
+        channels: Channels of the towers.
+        norm: Norm after each convolution of the towers.
+    """
 
     priors: PriorGrid = PointGrid(offset=0.0)
     coder: BoxCoder = DistanceCoder()
@@ -59,8 +66,8 @@ class AutoAssignHeadConfig(PriorHeadConfig):
 
 
 class AutoAssignHead(PriorHead):
-    """Children ``cls_convs``, ``reg_convs``, ``conv_cls``, ``conv_reg``, ``conv_centerness`` (of
-    the objectness), one of ``scales`` per level, and ``center_prior``."""
+    """Children ``cls_convs``, ``reg_convs``, ``conv_cls``, ``conv_reg``, ``conv_centerness`` (the
+    objectness), per level one of ``scales``, and ``center_prior``."""
 
     config: AutoAssignHeadConfig
 
@@ -82,9 +89,9 @@ class AutoAssignHead(PriorHead):
         )
         self.scales = nn.ModuleList(Scale() for _ in strides)
         self.center_prior = CenterPrior(num_classes)
-        initialise_convs(self)
-        expect_rarely(self.conv_cls, 0.02)
-        # A fresh box reaches four strides each way; from 0 on there would be no gradient.
+        initialize_convs(self)
+        set_prior_probability(self.conv_cls, 0.02)
+        # A fresh box extends four strides to each side; at 0 there would be no gradient.
         assert self.conv_reg.bias is not None
         nn.init.constant_(self.conv_reg.bias, 4.0)
 
@@ -107,14 +114,14 @@ class AutoAssignHead(PriorHead):
         boxes = self.config.coder.decode(priors.boxes, predictions.box_deltas.float())
         positive, negative, center, weight_sums = [], [], [], []
         for p, image_boxes, target in zip(probability, boxes, targets):
-            inside = inner_distances(box_centres(priors.boxes)[:, None], target.boxes)
+            inside = inner_distances(box_centers(priors.boxes)[:, None], target.boxes)
             inside = (inside > 0).all(-1)  # (P, N)
             weights = self.center_prior(priors, target) * inside
             total = weights.sum()
             positive.append(self._positive(p, image_boxes, target, weights))
             negative.append(self._negative(p, image_boxes.detach(), target, inside))
-            # The priors' weights of one target are to add up to one; without points there is
-            # nothing to say.
+            # The weights of each target's priors should add up to one; without any, there is no
+            # loss.
             center.append(torch.where(inside.any(), len(target) / total.clamp(min=EPS), 0.0))
             weight_sums.append(total)
         num_targets = average_over_processes(boxes.new_full((), float(sum(map(len, targets)))))
@@ -128,9 +135,9 @@ class AutoAssignHead(PriorHead):
     def _positive(
         self, probability: Tensor, boxes: Tensor, targets: Targets, weights: Tensor
     ) -> Tensor:
-        """How unlikely it is that the points of each target find it.
+        """The negative log-likelihood that the points of each target detect it.
 
-        ``probability`` (P, C), ``boxes`` (P, 4), ``weights`` (P, N) of the points by their place.
+        ``probability`` (P, C), ``boxes`` (P, 4), ``weights`` (P, N) of the points by position.
         """
         box = self.config.box_loss.weighted(boxes[:, None], targets.boxes)  # (P, N)
         found = probability[:, targets.labels] * (-box).exp()
@@ -141,7 +148,7 @@ class AutoAssignHead(PriorHead):
     def _negative(
         self, probability: Tensor, boxes: Tensor, targets: Targets, inside: Tensor
     ) -> Tensor:
-        """Focal loss of background; a point in a target counts less the better its box is."""
+        """Focal loss of the background; a point in a target counts less, the better its box."""
         certainty = probability * background_weights(boxes, targets, inside, probability.shape[1])
         return (certainty.square() * negative_log(1 - certainty)).sum()
 
@@ -151,7 +158,7 @@ class AutoAssignHead(PriorHead):
 
 
 class CenterPrior(nn.Module):
-    """A Gaussian per class over the shift from a target's centre, in strides.
+    """A Gaussian per class over the offset from a target's center, in strides.
 
     Parameters ``mean`` and ``sigma`` (C, 2), in x and y.
     """
@@ -162,18 +169,20 @@ class CenterPrior(nn.Module):
         self.sigma = nn.Parameter(torch.ones(num_classes, 2))
 
     def forward(self, priors: Priors, targets: Targets) -> Tensor:
-        """(P, N) from 0 to 1."""
-        shift = box_centres(priors.boxes)[:, None] - box_centres(targets.boxes)
+        """The weights (P, N) of points for targets, between 0 and 1."""
+        shift = box_centers(priors.boxes)[:, None] - box_centers(targets.boxes)
         shift = shift / priors.stride[:, None, None] - self.mean[targets.labels]
         return (-shift.square() / (2 * self.sigma[targets.labels].square())).exp().prod(-1)
 
 
 @torch.no_grad()
 def background_weights(boxes: Tensor, targets: Targets, inside: Tensor, num_classes: int) -> Tensor:
-    """(P, C) how much each point is background for each class: 1 outside the targets of the class.
+    """The weight (P, C) of each point as background of each class: 1 outside the targets of the
+    class.
 
-    Of the points ``inside`` (P, N) a target, the one whose box (P, 4) overlaps any target most has
-    0 and the one that does least about 1. Where targets of one class overlap, the last one counts.
+    Of the points ``inside`` (P, N) a target, the one whose box (P, 4) overlaps any target most gets
+    0 and the one whose box does least gets about 1. Where targets of a class overlap, the last one
+    counts.
     """
     weights = torch.ones((len(boxes), num_classes), device=boxes.device)
     if len(targets) == 0:

@@ -1,4 +1,4 @@
-"""The skeleton of dense heads: predictions for every prior, and what is done with them."""
+"""The skeleton of dense heads: predictions for every prior, and what becomes of them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,13 @@ from detzoo.structures import (
 
 @config
 class PriorHeadConfig(DetectionHeadConfig):
-    """What every dense head has: priors, a code for boxes relative to them, the final choice."""
+    """What all dense heads have in common.
+
+    Args:
+        priors: The priors: anchors or points.
+        coder: Encodes boxes relative to priors.
+        select: Selects the final detections.
+    """
 
     priors: PriorGrid
     coder: BoxCoder = DeltaCoder()
@@ -45,14 +51,20 @@ class PriorHeadConfig(DetectionHeadConfig):
     @property
     @abstractmethod
     def scoring(self) -> Scoring:
-        """How class logits become scores."""
+        """How class logits turn into scores."""
 
 
 @config
 class DenseHeadConfig(PriorHeadConfig):
-    """A head that trains on an assignment. Without a ``sampler`` every prior is trained on.
+    """A dense head that trains on an assignment of targets to priors.
 
-    ``border`` is how many pixels a prior may reach beyond the image to be trained on; None: any.
+    Args:
+        assigner: Assigns targets to priors.
+        sampler: Samples the priors to train on; None: all of them.
+        classification_loss: Loss of the classes.
+        box_loss: Loss of the boxes of positive priors.
+        border: Pixels by which priors may exceed the image and still be trained on; None: any
+            number.
     """
 
     assigner: PriorAssigner
@@ -75,10 +87,9 @@ class DenseHeadConfig(PriorHeadConfig):
 class DenseTargets:
     """What each prior of each image is trained on.
 
-    ``index`` (B, P) is its target, BACKGROUND or IGNORED. ``labels`` (B, P) are C for background,
-    ``label_weights`` (B, P) 0 where a prior is left out, ``boxes`` (B, P, 4) count where
-    ``box_weights`` (B, P) is 1. ``num_samples`` is the number of examples that losses are averaged
-    over.
+    ``index`` (B, P) is the prior's target, BACKGROUND or IGNORED. ``labels`` (B, P) are C for
+    background; ``label_weights`` (B, P) are 0 for priors left out; ``boxes`` (B, P, 4) count where
+    ``box_weights`` (B, P) is 1. Losses are averaged over ``num_samples``.
     """
 
     index: Tensor
@@ -90,9 +101,9 @@ class DenseTargets:
 
 
 class PriorHead(DetectionHead):
-    """Predictions for every prior, and detections made of them; the family says how it trains.
+    """Predicts for every prior and decodes detections; each family adds its training.
 
-    ``box_channels`` are the numbers that code one box.
+    ``box_channels`` is the number of channels that encode a box.
     """
 
     box_channels = 4
@@ -106,8 +117,8 @@ class PriorHead(DetectionHead):
 
     @abstractmethod
     def forward_level(self, x: Tensor, level: int) -> tuple[Tensor, ...]:
-        """(B, C, H, W) of one level -> class logits (B, A * K, H, W), codes (B, A * D, H, W),
-        and logits of the quality (B, A, H, W) where the head rates its boxes."""
+        """(B, C, H, W) of one level -> class logits (B, A * K, H, W), codes (B, A * D, H, W), and
+        quality logits (B, A, H, W) if the head rates its boxes."""
 
     def forward(self, features: Sequence[Tensor]) -> DensePredictions:
         levels = [self.forward_level(x, level) for level, x in enumerate(features)]
@@ -120,7 +131,7 @@ class PriorHead(DetectionHead):
         return DensePredictions(logits, codes, priors, quality[0][..., 0] if quality else None)
 
     def decode(self, predictions: DensePredictions, infos: Sequence[ImageInfo]) -> list[Candidates]:
-        """The best-scored boxes of each image and level."""
+        """The boxes with the highest scores of each image and level."""
         out = []
         for image, info in enumerate(infos):
             prior, scores, labels = self._best(predictions.cls_logits[image], predictions)
@@ -134,14 +145,15 @@ class PriorHead(DetectionHead):
     def decode_boxes(
         self, priors: Priors, index: Tensor, codes: Tensor, size: tuple[int, int]
     ) -> Tensor:
-        """Boxes (K, 4) of the priors at ``index`` (K,) with ``codes`` (K, D), cut at the image."""
+        """Decodes boxes (K, 4) of the priors at ``index`` (K,) from ``codes`` (K, D), clipped to
+        the image."""
         return self.config.coder.decode(priors.boxes[index], codes, size)
 
     def select(self, candidates: Sequence[Candidates]) -> list[Detections]:
         return [self.config.select(image) for image in candidates]
 
     def _best(self, logits: Tensor, predictions: DensePredictions) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits (P, K) of one image -> prior index, score and label of the candidates."""
+        """Prior index, score and label of the candidates in one image, from its logits (P, K)."""
         select, scoring = self.config.select, self.config.scoring
         priors, scores, labels = [], [], []
         start = 0
@@ -159,7 +171,7 @@ class PriorHead(DetectionHead):
 
 
 class DenseHead(PriorHead):
-    """``loss`` is ``losses`` of ``assign``; ``decode`` and ``select`` make detections.
+    """Trains on an assignment: ``loss`` is ``losses`` of ``assign``.
 
     A family overrides the steps in which it differs.
     """
@@ -181,7 +193,7 @@ class DenseHead(PriorHead):
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
     ) -> DenseTargets:
-        """Targets of all priors in all images."""
+        """Assigns the targets of all images to priors."""
         assignments = [
             self.assign_image(predictions, image, target, info)
             for image, (target, info) in enumerate(zip(targets, infos))
@@ -193,20 +205,21 @@ class DenseHead(PriorHead):
     def assign_image(
         self, predictions: DensePredictions, image: int, targets: Targets, info: ImageInfo
     ) -> Assignment:
-        """The target of each prior in the image at index ``image``."""
+        """Assigns the targets of the image at index ``image`` to priors."""
         priors = predictions.priors
         return self.config.assigner.assign_priors(priors, targets, self.trainable(priors, info))
 
     def trainable(self, priors: Priors, info: ImageInfo) -> Tensor:
-        """(P,) whether a prior may be trained on in this image."""
+        """(P,) whether each prior may be trained on in this image."""
         return inside_image(priors, info, self.config.border)
 
     def references(self, predictions: DensePredictions) -> Tensor:
-        """The boxes that codes are relative to: (P, 4), or (B, P, 4) where images differ."""
+        """The boxes that codes are relative to: (P, 4), or (B, P, 4) if they differ between
+        images."""
         return predictions.priors.boxes
 
     def losses(self, predictions: DensePredictions, targets: DenseTargets) -> Losses:
-        """Classification and box loss, averaged over the examples."""
+        """Classification and box loss, averaged over the samples."""
         classification, box = self.summed_losses(predictions, targets)
         return Losses(
             loss_cls=classification / targets.num_samples,
@@ -216,7 +229,7 @@ class DenseHead(PriorHead):
     def summed_losses(
         self, predictions: DensePredictions, targets: DenseTargets
     ) -> tuple[Tensor, Tensor]:
-        """Classification and box loss, summed over the examples."""
+        """Classification and box loss, summed over the samples."""
         config = self.config
         classification = config.classification_loss(
             predictions.cls_logits.flatten(0, 1).float(),
@@ -242,13 +255,14 @@ def gather_targets(
     num_classes: int,
     sampler: Sampler | None = None,
 ) -> DenseTargets:
-    """What the assignment of each image means for training; with a ``sampler``, to its choice."""
+    """Turns the assignment of each image into training targets; with a ``sampler``, for its samples
+    only."""
     rows = [
         _gather_image(assignment, target, priors, num_classes, sampler)
         for assignment, target in zip(assignments, targets)
     ]
     index, labels, is_positive, is_negative, boxes = (torch.stack(column) for column in zip(*rows))
-    # An image without positives, or without negatives, counts as having one.
+    # An image without positives or negatives counts as if it had one.
     num_samples = is_positive.sum(1).clamp(min=1).sum()
     if sampler is not None:
         num_samples = num_samples + is_negative.sum(1).clamp(min=1).sum()
@@ -269,7 +283,7 @@ def _gather_image(
     num_classes: int,
     sampler: Sampler | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Target index and label (P,), positive and negative masks (P,), target boxes (P, 4)."""
+    """Target index and label (P,), positive and negative masks (P,), and target boxes (P, 4)."""
     index = assignment.target_index
     is_positive, is_negative = assignment.is_positive, assignment.is_background
     if sampler is not None:
@@ -289,5 +303,5 @@ def flatten_level(x: Tensor, channels: int) -> Tensor:
 
 
 def has_area(boxes: Tensor) -> Tensor:
-    """(K,) whether both sides are positive."""
+    """(K,) whether both sides of each box are positive."""
     return ((boxes[:, 2:] - boxes[:, :2]) > 0).all(1)

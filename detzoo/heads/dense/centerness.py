@@ -1,6 +1,6 @@
-"""How central a point lies in its box, as a measure of the quality of what it predicts.
+"""Centerness: how central a point is in its box, as a measure of prediction quality.
 
-From FCOS (https://arxiv.org/abs/1904.01355); ATSS uses it too.
+Introduced by FCOS (https://arxiv.org/abs/1904.01355), also used by ATSS.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from detzoo.heads.dense.base import DenseHeadConfig, DenseTargets
-from detzoo.ops.boxes import box_centres, inner_distances
+from detzoo.ops.boxes import box_centers, inner_distances
 from detzoo.ops.distributed import average_over_processes
 from detzoo.structures import DensePredictions, Losses
 
 
 def centerness_target(distances: Tensor) -> Tensor:
-    """Of points at ``distances`` (..., 4) left, top, right, bottom: 1 at the centre, 0 outside."""
+    """The centerness of points at ``distances`` (..., 4) from left, top, right and bottom -> (...):
+    1 at the center, 0 outside."""
     low = torch.minimum(distances[..., :2], distances[..., 2:]).clamp(min=0)
     high = torch.maximum(distances[..., :2], distances[..., 2:]).clamp(min=1e-6)
     return (low / high).prod(-1).sqrt()
@@ -30,14 +31,14 @@ def centerness_losses(
     num_samples: Tensor,
     min_total: float,
 ) -> Losses:
-    """Losses of classes, boxes and centerness.
+    """The losses of classes, boxes and centerness.
 
-    Central points count more in the box loss, which is divided by their total centerness, at least
-    ``min_total``; the other losses are divided by ``num_samples``.
+    The box loss is weighted by centerness and divided by its total, at least ``min_total``; the
+    other losses are divided by ``num_samples``.
     """
     assert predictions.quality_logits is not None
     references = predictions.priors.boxes
-    centerness = centerness_target(inner_distances(box_centres(references), targets.boxes))
+    centerness = centerness_target(inner_distances(box_centers(references), targets.boxes))
     weights = centerness * targets.box_weights  # (B, P)
     classification = config.classification_loss(
         predictions.cls_logits.flatten(0, 1).float(),

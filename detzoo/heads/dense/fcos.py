@@ -1,4 +1,4 @@
-"""FCOS' head (https://arxiv.org/abs/1904.01355): one point per cell instead of anchors."""
+"""FCOS (https://arxiv.org/abs/1904.01355): one point per cell instead of anchors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseHead, DenseHeadConfig, DenseTargets
 from detzoo.heads.dense.centerness import centerness_losses
-from detzoo.heads.dense.towers import expect_rarely, initialise_convs, tower
+from detzoo.heads.dense.towers import initialize_convs, set_prior_probability, tower
 from detzoo.layers.convolution import Convolution, PlainConvolution
 from detzoo.layers.norm import GroupNorm, Norm
 from detzoo.layers.scale import Scale
@@ -31,12 +31,17 @@ from detzoo.structures import DensePredictions, ImageInfo, Losses, Priors
 
 @config
 class FCOSHeadConfig(DenseHeadConfig):
-    """Classes, distances to the four sides of the box, and centerness of every point.
+    """FCOS: predicts classes, distances to the sides of the box and centerness for every point.
 
-    Distances are exponentials in pixels; where ``normalized_distances``, the positive part of the
-    output in units of the stride. ``last_convolution`` is the kind of each tower's last one;
-    ``conv_bias`` is whether the towers have biases beside their norms'. ``centerness_on_boxes``
-    predicts it from the boxes' tower instead of the classes'.
+    Args:
+        num_convs: Convolutions in each tower.
+        channels: Channels of the towers.
+        norm: Norm after each convolution of the towers.
+        conv_bias: Whether the towers' convolutions have biases despite their norms.
+        last_convolution: Kind of the last convolution of each tower.
+        normalized_distances: Predict distances in strides, by a ReLU, instead of in pixels, by an
+            exponential.
+        centerness_on_boxes: Predict centerness from the box tower instead of the class tower.
     """
 
     priors: PriorGrid = PointGrid()
@@ -60,8 +65,8 @@ class FCOSHeadConfig(DenseHeadConfig):
 
 
 class FCOSHead(DenseHead):
-    """Children ``cls_convs``, ``reg_convs``, ``conv_cls``, ``conv_reg``, ``conv_centerness`` and
-    one of ``scales`` per level."""
+    """Children ``cls_convs``, ``reg_convs``, ``conv_cls``, ``conv_reg``, ``conv_centerness`` and,
+    per level, one of ``scales``."""
 
     config: FCOSHeadConfig
 
@@ -79,8 +84,8 @@ class FCOSHead(DenseHead):
         self.conv_reg = nn.Conv2d(config.channels, 4, 3, padding=1)
         self.conv_centerness = nn.Conv2d(config.channels, 1, 3, padding=1)
         self.scales = nn.ModuleList(Scale() for _ in strides)
-        initialise_convs(self)
-        expect_rarely(self.conv_cls)
+        initialize_convs(self)
+        set_prior_probability(self.conv_cls)
 
     def _tower(self, in_channels: int) -> nn.Sequential:
         config = self.config
@@ -104,7 +109,7 @@ class FCOSHead(DenseHead):
         return self.conv_cls(for_classes), distances, self.conv_centerness(rated)
 
     def trainable(self, priors: Priors, info: ImageInfo) -> Tensor:
-        """All of them: points beyond the image are background like any other."""
+        """All points: those outside the image are background like any other."""
         return torch.ones_like(priors.stride, dtype=torch.bool)
 
     def losses(self, predictions: DensePredictions, targets: DenseTargets) -> Losses:

@@ -1,4 +1,4 @@
-"""FoveaBox' head (https://arxiv.org/abs/1904.03797): one point per cell, no measure of quality."""
+"""FoveaBox (https://arxiv.org/abs/1904.03797): one point per cell, without a quality branch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from detzoo.coders.log_distance import LogDistanceCoder
 from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseHead, DenseHeadConfig, DenseTargets
-from detzoo.heads.dense.towers import expect_rarely, initialise_convs, tower
+from detzoo.heads.dense.towers import initialize_convs, set_prior_probability, tower
 from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.norm import Norm
 from detzoo.layers.shifted_conv import ShiftedConv2d
@@ -28,16 +28,20 @@ from detzoo.priors.base import PriorGrid
 from detzoo.priors.points import PointGrid
 from detzoo.structures import DensePredictions, ImageInfo, Losses, Priors
 
-# Sets of shifts in the convolution that aligns features with boxes.
+# Groups of offsets in the convolution that aligns features with boxes.
 DEFORMABLE_GROUPS = 4
 
 
 @config
 class FoveaHeadConfig(DenseHeadConfig):
-    """Distances to the sides of the box are logarithms, in units of the prior's side.
+    """FoveaBox: predicts log distances to the sides of the box, in units of the prior's side.
 
-    With ``aligned`` the classes are predicted from features that a deformable convolution takes
-    from where the box is, by fewer but wider layers.
+    Args:
+        num_convs: Convolutions in each tower.
+        channels: Channels of the towers.
+        norm: Norm after each convolution of the towers; None: a bias instead.
+        aligned: Predict classes from features aligned with the boxes by a deformable convolution,
+            with fewer but wider layers.
     """
 
     priors: PriorGrid = PointGrid(size=2.0)
@@ -58,7 +62,7 @@ class FoveaHeadConfig(DenseHeadConfig):
 
 
 class FoveaHead(DenseHead):
-    """Children ``reg_convs``, ``conv_reg``, ``cls_convs``, ``feature_adaption`` where aligned, and
+    """Children ``reg_convs``, ``conv_reg``, ``cls_convs``, ``feature_adaption`` if aligned, and
     ``conv_cls``."""
 
     config: FoveaHeadConfig
@@ -84,10 +88,10 @@ class FoveaHead(DenseHead):
         else:
             self.cls_convs = tower(in_channels[0], width, config.num_convs, norm=norm)
             self.conv_cls = nn.Conv2d(width, self.num_outputs, 3, padding=1)
-        initialise_convs(self)
+        initialize_convs(self)
         if config.aligned:
             nn.init.normal_(self.feature_adaption.conv_offset.weight, std=0.1)
-        expect_rarely(self.conv_cls)
+        set_prior_probability(self.conv_cls)
 
     def forward_level(self, x: Tensor, level: int) -> tuple[Tensor, Tensor]:
         codes = self.conv_reg(self.reg_convs(x))
@@ -96,7 +100,7 @@ class FoveaHead(DenseHead):
         return self.conv_cls(self.cls_convs(x)), codes
 
     def trainable(self, priors: Priors, info: ImageInfo) -> Tensor:
-        """All of them: points beyond the image are background like any other."""
+        """All points: those outside the image are background like any other."""
         return torch.ones_like(priors.stride, dtype=torch.bool)
 
     def losses(self, predictions: DensePredictions, targets: DenseTargets) -> Losses:
@@ -113,7 +117,7 @@ class FoveaHead(DenseHead):
 
 
 class FeatureAlign(nn.Module):
-    """Features taken from where the box of each cell is. Children ``conv_offset`` and
+    """Aligns each cell's features with its predicted box. Children ``conv_offset`` and
     ``conv_adaption``."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
@@ -122,5 +126,5 @@ class FeatureAlign(nn.Module):
         self.conv_adaption = ShiftedConv2d(in_channels, out_channels)
 
     def forward(self, x: Tensor, distances: Tensor) -> Tensor:
-        """(B, C, H, W) and the distances of the boxes' sides (B, 4, H, W) -> (B, C', H, W)."""
+        """(B, C, H, W) and distances to the sides of the boxes (B, 4, H, W) -> (B, C', H, W)."""
         return F.relu(self.conv_adaption(x, self.conv_offset(distances)))

@@ -1,4 +1,4 @@
-"""FreeAnchor's head (https://arxiv.org/abs/1909.02466): targets choose among bags of anchors.
+"""FreeAnchor (https://arxiv.org/abs/1909.02466): targets choose from bags of anchors.
 
 The layers are those of RetinaNet.
 """
@@ -21,17 +21,21 @@ from detzoo.ops.boxes import pairwise_iou
 from detzoo.ops.distributed import average_over_processes
 from detzoo.structures import DensePredictions, ImageInfo, Losses, Targets
 
-# Anchors that compete for a target.
+# Number of anchors that compete for a target.
 BAG_SIZE = 50
-# The IoU from which on a box may be one of its target's.
+# IoU above which a box may belong to a target.
 MIN_IOU = 0.6
-# Of the focal loss of the background, and the share of the positive bags in the whole.
+# Exponent of the background's focal loss, and weight of the positive bags.
 GAMMA, ALPHA = 2.0, 0.5
 
 
 @config
 class FreeAnchorHeadConfig(RetinaLayersConfig):
-    """``box_loss`` is what a box's likelihood is the negative exponential of."""
+    """FreeAnchor: trains RetinaNet by maximum likelihood over bags of anchors.
+
+    Args:
+        box_loss: Loss of the boxes; its negative exponential is their likelihood.
+    """
 
     coder: BoxCoder = DeltaCoder(stds=(0.1, 0.1, 0.2, 0.2))
     box_loss: BoxLoss = SmoothL1Loss(beta=0.11, weight=0.75)
@@ -47,7 +51,7 @@ class FreeAnchorHeadConfig(RetinaLayersConfig):
 
 
 class FreeAnchorHead(RetinaLayers):
-    """No assignment: both losses are likelihoods of all the anchors that could be meant."""
+    """Trains without an assignment: both losses are likelihoods over all anchors in question."""
 
     config: FreeAnchorHeadConfig
 
@@ -79,7 +83,7 @@ class FreeAnchorHead(RetinaLayers):
     def _positive_bags(
         self, anchors: Tensor, probability: Tensor, codes: Tensor, targets: Targets
     ) -> Tensor:
-        """How unlikely it is that each target's bag holds an anchor that finds it.
+        """The negative log-likelihood that each target's bag contains an anchor that detects it.
 
         ``probability`` (P, C) of the classes, ``codes`` (P, 4) of the boxes.
         """
@@ -91,16 +95,16 @@ class FreeAnchorHead(RetinaLayers):
         )
         box_loss = self.config.box_loss.weighted(codes[bag], wanted)
         found = is_class * (-box_loss).exp()
-        # A mean that is near to the maximum once one of them is near 1.
+        # A mean that approaches the maximum once that approaches 1.
         weight = 1 / (1 - found).clamp(min=1e-12)
         weight = weight / weight.sum(1, keepdim=True)
         return negative_log((weight * found).sum(1)).sum()
 
     @torch.no_grad()
     def _object_probability(self, anchors: Tensor, codes: Tensor, targets: Targets) -> Tensor:
-        """(P, C) how likely each anchor's box is one of a target of the class.
+        """(P, C) the probability that each anchor's box detects a target of the class.
 
-        It rises with the IoU from ``MIN_IOU``, where it is 0, to the target's best box, 1.
+        It grows with the IoU, from 0 at ``MIN_IOU`` to 1 for the target's best box.
         """
         result = codes.new_zeros((self.num_classes, len(anchors)))
         if len(targets) == 0:

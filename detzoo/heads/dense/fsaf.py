@@ -1,4 +1,4 @@
-"""FSAF's head (https://arxiv.org/abs/1903.00621): each target finds the level that suits it.
+"""FSAF (https://arxiv.org/abs/1903.00621): each target selects the level that fits it best.
 
 The layers are those of RetinaNet with one square anchor per cell.
 """
@@ -25,13 +25,19 @@ from detzoo.priors.anchors import AnchorGrid, inside_image
 from detzoo.priors.base import PriorGrid
 from detzoo.structures import BACKGROUND, DensePredictions, ImageInfo, Losses, Priors, Targets
 
-# The loss of a level on which a target has no anchor: it is not chosen.
+# Loss of a level on which a target has no anchor, so that it is not selected.
 NO_ANCHOR = 1e6
 
 
 @config
 class FSAFHeadConfig(RetinaLayersConfig):
-    """Anchors are as large as their cell; distances from their centre are positive numbers."""
+    """FSAF: predicts non-negative distances from the center of anchors as large as their cell.
+
+    Args:
+        assigner: Assigns targets to the central cells of their boxes, on every level.
+        classification_loss: Loss of the classes.
+        box_loss: Loss of the boxes of positive priors.
+    """
 
     priors: PriorGrid = AnchorGrid(scales=(1.0,), ratios=(1.0,))
     assigner: CenterRegionAssigner = CenterRegionAssigner()
@@ -50,7 +56,8 @@ class FSAFHeadConfig(RetinaLayersConfig):
 
 
 class FSAFHead(RetinaLayers):
-    """Of the levels on which a target has anchors, the one with the smallest loss learns it."""
+    """Trains each target on the level with the smallest loss, among those on which it has
+    anchors."""
 
     config: FSAFHeadConfig
 
@@ -62,7 +69,7 @@ class FSAFHead(RetinaLayers):
         num_classes: int,
     ) -> None:
         super().__init__(config, in_channels, strides, num_classes)
-        # A fresh box is as large as two anchors; from 0 on there would be no gradient.
+        # A fresh box is as large as two anchors; at 0 there would be no gradient.
         assert self.retina_reg.bias is not None
         nn.init.constant_(self.retina_reg.bias, 0.25)
 
@@ -96,7 +103,7 @@ class FSAFHead(RetinaLayers):
                     for image, target in enumerate(targets)
                 ]
             )
-            # What does not learn its target is not punished for its class either.
+            # Anchors on levels not selected are not penalized for predicting the class, either.
             given_up = (wanted.index >= 0) & ~learns
             own = F.one_hot(wanted.labels, self.num_classes + 1)[..., : self.num_classes].bool()
             counts = ~(own & given_up[..., None])
@@ -119,7 +126,7 @@ class FSAFHead(RetinaLayers):
     def _assign(
         self, priors: Priors, targets: Sequence[Targets], infos: Sequence[ImageInfo]
     ) -> tuple[DenseTargets, Tensor]:
-        """Targets of all levels, and which classes each prior is asked about (B, P, C)."""
+        """Targets of all levels, and which classes count in each prior's loss (B, P, C)."""
         regions = [
             self.config.assigner.assign_regions(
                 priors, target, inside_image(priors, info, None), self.num_classes
@@ -132,9 +139,10 @@ class FSAFHead(RetinaLayers):
 
 
 def on_best_level(loss: Tensor, index: Tensor, num_targets: int, priors: Priors) -> Tensor:
-    """Which priors learn: those of their target's level with the smallest mean ``loss`` (P,).
+    """(P,) whether each prior is positive on the level with its target's smallest mean ``loss``
+    (P,).
 
-    ``index`` (P,) is each prior's target, negative where it has none.
+    ``index`` (P,) is each prior's target, negative if it has none.
     """
     if num_targets == 0:
         return torch.zeros_like(index, dtype=torch.bool)

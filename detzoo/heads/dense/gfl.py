@@ -1,6 +1,7 @@
-"""Generalized focal loss' head (https://arxiv.org/abs/2006.04388).
+"""Generalized focal loss (https://arxiv.org/abs/2006.04388).
 
-Scores say how good the box is, and each of its sides has a distribution instead of one number.
+Class scores express the quality of the box, and each side of the box is predicted as a distribution
+instead of a single number.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from detzoo.coders.distance import DistanceCoder
 from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseHead, DenseHeadConfig, DenseTargets
-from detzoo.heads.dense.towers import expect_rarely, initialise_convs, tower
+from detzoo.heads.dense.towers import initialize_convs, set_prior_probability, tower
 from detzoo.layers.norm import GroupNorm, Norm
 from detzoo.layers.scale import Scale
 from detzoo.losses.boxes import BoxLoss, GIoULoss
@@ -33,7 +34,16 @@ from detzoo.structures import DensePredictions, Losses, Priors
 
 @config
 class GFLHeadConfig(DenseHeadConfig):
-    """Distances from the anchor's centre are distributed over 0 to ``max_distance`` strides."""
+    """GFL: predicts classes, and distributions of the distances from the anchor's center to the
+    sides.
+
+    Args:
+        distribution_loss: Loss of the distributions.
+        max_distance: Largest distance, in strides; distributions are over 0 to this.
+        num_convs: Convolutions in each tower.
+        channels: Channels of the towers.
+        norm: Norm after each convolution of the towers.
+    """
 
     priors: PriorGrid = AnchorGrid(scales=(8.0,), ratios=(1.0,))
     assigner: PriorAssigner = ATSSAssigner()
@@ -54,7 +64,7 @@ class GFLHeadConfig(DenseHeadConfig):
 
 
 class GFLHead(DenseHead):
-    """Children ``cls_convs``, ``reg_convs``, ``gfl_cls``, ``gfl_reg``, one of ``scales`` per level
+    """Children ``cls_convs``, ``reg_convs``, ``gfl_cls``, ``gfl_reg``, per level one of ``scales``,
     and ``integral``."""
 
     config: GFLHeadConfig
@@ -76,8 +86,8 @@ class GFLHead(DenseHead):
         self.gfl_reg = nn.Conv2d(config.channels, self.box_channels, 3, padding=1)
         self.scales = nn.ModuleList(Scale() for _ in strides)
         self.integral = Integral(config.max_distance)
-        initialise_convs(self)
-        expect_rarely(self.gfl_cls)
+        initialize_convs(self)
+        set_prior_probability(self.gfl_cls)
 
     def forward_level(self, x: Tensor, level: int) -> tuple[Tensor, Tensor]:
         distributions = self.scales[level](self.gfl_reg(self.reg_convs(x)))
@@ -90,7 +100,7 @@ class GFLHead(DenseHead):
         return self.config.coder.decode(priors.boxes[index], distances, size)
 
     def losses(self, predictions: DensePredictions, targets: DenseTargets) -> Losses:
-        """Confident anchors count more in the losses of boxes and distributions."""
+        """The losses; those of boxes and distributions are weighted by the anchor's confidence."""
         config, priors = self.config, predictions.priors
         logits, codes = predictions.cls_logits.float(), predictions.box_deltas.float()
         stride = priors.stride[:, None]
@@ -120,7 +130,7 @@ class GFLHead(DenseHead):
 
 
 class Integral(nn.Module):
-    """The mean of each side's distribution: (..., 4 * (n + 1)) logits of 0 to n -> (..., 4)."""
+    """The mean of each side's distribution: logits (..., 4 * (n + 1)) over 0 to n -> (..., 4)."""
 
     project: Tensor
 

@@ -1,5 +1,5 @@
-"""Guided anchoring: where anchors are and which shape they have is predicted, too
-(https://arxiv.org/abs/1901.03278)."""
+"""Guided anchoring (https://arxiv.org/abs/1901.03278): predicts where anchors are, and their
+shapes."""
 
 from __future__ import annotations
 
@@ -31,19 +31,26 @@ from detzoo.samplers.base import Sampler
 from detzoo.samplers.random import RandomSampler
 from detzoo.structures import Assignment, DensePredictions, ImageInfo, Losses, Priors, Targets
 
-# The location loss is averaged over one in so many cells.
+# The location loss is averaged over the number of cells divided by this.
 CELLS_PER_LOCATION = 200
 DEFORMABLE_GROUPS = 4
 
 
 @config
 class GuidedAnchorHeadConfig(DenseHeadConfig):
-    """``priors`` are one square per cell, whose sides ``anchor_coder`` turns into an anchor.
+    """Guided anchoring: ``anchor_coder`` turns ``priors``, one square per cell, into anchors, on
+    which ``assigner`` and ``coder`` work.
 
-    The shapes are trained where ``shape_assigner`` finds a target; ``assigner`` and ``coder``
-    work with the anchors. Of a target's box, the middle ``center_ratio`` is where anchors belong,
-    and the rest of the middle ``ignore_ratio`` is left out; in evaluation only cells whose
-    location scores ``min_location_score`` count.
+    Args:
+        shape_assigner: Assigns targets to squares, for training the anchor shapes.
+        shape_sampler: Samples the squares whose shapes are trained.
+        anchor_coder: Decodes an anchor from its square and the predicted shape.
+        location_loss: Loss of the locations.
+        shape_loss: Loss of the anchor shapes.
+        center_ratio: Fraction of a target's sides within which anchors belong.
+        ignore_ratio: Fraction of a target's sides within which all other cells are ignored.
+        min_location_score: Location score from which anchors count in inference.
+        channels: Channels of the hidden layers.
     """
 
     priors: AnchorGrid
@@ -61,22 +68,23 @@ class GuidedAnchorHeadConfig(DenseHeadConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class GuidedPredictions(DensePredictions):
-    """Of each of P squares also how its sides change, ``shapes`` (B, P, 2), and how far it is from
-    the centre of an object, ``location_logits`` (B, P)."""
+    """Predictions that also contain, for each of P squares, the change of its sides ``shapes`` (B,
+    P, 2) and its ``location_logits`` (B, P)."""
 
     shapes: Tensor
     location_logits: Tensor
 
 
 class GuidedAnchorHead(DenseHead):
-    """Anchors differ between images; their shape learns from its own loss only."""
+    """A head whose anchors differ between images; their shapes are trained by their own loss
+    only."""
 
     config: GuidedAnchorHeadConfig
 
     @abstractmethod
     def forward_level(self, x: Tensor, level: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """(B, C, H, W) of one level -> class logits (B, K, H, W), codes (B, 4, H, W), shapes
-        (B, 2, H, W) and location logits (B, 1, H, W)."""
+        """(B, C, H, W) of one level -> class logits (B, K, H, W), codes (B, 4, H, W), shapes (B, 2,
+        H, W) and location logits (B, 1, H, W)."""
 
     def forward(self, features: Sequence[Tensor]) -> GuidedPredictions:
         levels = [self.forward_level(x, level) for level, x in enumerate(features)]
@@ -90,7 +98,7 @@ class GuidedAnchorHead(DenseHead):
         )
 
     def anchors(self, predictions: GuidedPredictions) -> Tensor:
-        """The squares with the predicted shapes, (B, P, 4)."""
+        """The anchors: squares with their predicted shapes, (B, P, 4)."""
         deltas = F.pad(predictions.shapes.float(), (2, 0))
         return self.config.anchor_coder.decode(predictions.priors.boxes, deltas)
 
@@ -152,24 +160,24 @@ class GuidedAnchorHead(DenseHead):
             )
             for target in targets
         ]
-        is_centre, weights = (torch.cat(column) for column in zip(*rows))
+        is_center, weights = (torch.cat(column) for column in zip(*rows))
         logits = predictions.location_logits.float().flatten()
-        # A centre has label 1, which beside the one class 0 means background: the published
+        # A center gets label 1, which with a single class 0 means background: the published
         # weights score where no anchor belongs, and so do ours.
-        loss = config.location_loss(logits[:, None], is_centre.long(), weights)
+        loss = config.location_loss(logits[:, None], is_center.long(), weights)
         cells = logits.new_tensor(logits.numel() / CELLS_PER_LOCATION)
         return loss / average_over_processes(cells)
 
     # ----------------------------------------------------------------------------- inference
 
     def counts(self, predictions: GuidedPredictions) -> Tensor:
-        """(B, P) which anchors count in evaluation."""
+        """(B, P) which anchors count in inference."""
         scores = self.config.location_loss.scores(predictions.location_logits.float())
         return scores >= self.config.min_location_score
 
 
 class FeatureAdaption(nn.Module):
-    """Features that see as far as their cell's anchor reaches.
+    """Adapts features to the shapes of anchors by a deformable convolution.
 
     Children ``conv_offset`` and ``conv_adaption``.
     """
@@ -179,7 +187,7 @@ class FeatureAdaption(nn.Module):
         self.conv_offset = nn.Conv2d(2, DEFORMABLE_GROUPS * 2 * 9, 1, bias=False)
         self.conv_adaption = ShiftedConv2d(channels, channels)
 
-    def initialise(self) -> None:
+    def initialize(self) -> None:
         nn.init.normal_(self.conv_offset.weight, std=0.1)
         nn.init.normal_(self.conv_adaption.weight, std=0.01)
 

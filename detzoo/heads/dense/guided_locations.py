@@ -1,4 +1,4 @@
-"""Where the centres of objects are: location targets of guided anchoring."""
+"""The location targets of guided anchoring: where the centers of objects are."""
 
 from __future__ import annotations
 
@@ -21,35 +21,36 @@ def location_targets(
     center_ratio: float,
     ignore_ratio: float,
 ) -> tuple[Tensor, Tensor]:
-    """Which cells lie at the centre of a target of boxes (N, 4) -> bool (P,), and weights (P,).
+    """Which cells are at the center of a target of boxes (N, 4) -> bool (P,), and their weights
+    (P,).
 
-    A target belongs to one level: the first up to about ``anchor_size`` pixels, then one per
-    octave. There the middle ``center_ratio`` of its box is its centre; around it the middle
-    ``ignore_ratio`` counts for nothing, and on the neighbouring levels all of that. Elsewhere
-    cells are negative, with a small weight, as there are many.
+    A target belongs to a single level: the first up to about ``anchor_size`` pixels, then one per
+    octave. There, the cells within ``center_ratio`` of its box are positive, and others within
+    ``ignore_ratio`` are ignored, as are all of these on the adjacent levels. All other cells are
+    negative, with a small weight, as they are many.
     """
     scale = ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).sqrt()
     own_level = ((scale / anchor_size).log2() + 0.5).floor().clamp(0, len(grids) - 1)
-    is_centre, weights = [], []
+    is_center, weights = [], []
     for level, (grid, stride) in enumerate(zip(grids, strides)):
         own = (own_level == level)[:, None, None]
         near = ((own_level - level).abs() == 1)[:, None, None]
-        centre = _middle(boxes / stride, center_ratio, grid)  # (N, H, W)
+        center = _middle(boxes / stride, center_ratio, grid)  # (N, H, W)
         around = _middle(boxes / stride, ignore_ratio, grid)
-        # Where targets of one level overlap, the last one decides how its surroundings count.
+        # Where targets of one level overlap, the last one determines the weights around it.
         number = torch.arange(1, len(boxes) + 1, device=boxes.device)[:, None, None]
         none = number.new_zeros((1, *grid))
         last = torch.cat([none, (around & own) * number]).amax(0)
-        in_centre_of_last = torch.cat([none.bool(), centre]).gather(0, last[None])[0]
+        in_center_of_last = torch.cat([none.bool(), center]).gather(0, last[None])[0]
         negative = torch.where((around & near).any(0), 0.0, NEGATIVE_WEIGHT)
-        weight = torch.where(last > 0, in_centre_of_last.float(), negative)
-        is_centre.append((centre & own).any(0).flatten())
+        weight = torch.where(last > 0, in_center_of_last.float(), negative)
+        is_center.append((center & own).any(0).flatten())
         weights.append(weight.flatten())
-    return torch.cat(is_centre), torch.cat(weights)
+    return torch.cat(is_center), torch.cat(weights)
 
 
 def _middle(boxes: Tensor, ratio: float, grid: tuple[int, int]) -> Tensor:
-    """Which cells lie in the middle ``ratio`` of boxes (N, 4), in cells -> bool (N, H, W)."""
+    """Which cells are within ``ratio`` of the sides of boxes (N, 4), in cells -> bool (N, H, W)."""
     margin = (1 - ratio) / 2
     low, high = boxes[:, :2], boxes[:, 2:]
     first = ((1 - margin) * low + margin * high).round()[..., None, None]

@@ -1,4 +1,4 @@
-"""RetinaNet's head on guided anchors (https://arxiv.org/abs/1901.03278)."""
+"""RetinaNet with guided anchors (https://arxiv.org/abs/1901.03278)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from detzoo.heads.dense.guided import (
     GuidedAnchorHeadConfig,
     GuidedPredictions,
 )
-from detzoo.heads.dense.towers import expect_rarely, initialise_convs, tower
+from detzoo.heads.dense.towers import initialize_convs, set_prior_probability, tower
 from detzoo.losses.boxes import BoxLoss, SmoothL1Loss
 from detzoo.losses.classification import ClassificationLoss, FocalLoss
 from detzoo.postprocess.nms import NMS
@@ -28,7 +28,11 @@ from detzoo.structures import Candidates, ImageInfo
 
 @config
 class GuidedRetinaHeadConfig(GuidedAnchorHeadConfig):
-    """Two towers of ``num_convs`` convolutions; locations from one, shapes from the other."""
+    """RetinaNet on guided anchors: locations come from the class tower, shapes from the box tower.
+
+    Args:
+        num_convs: Convolutions in each tower.
+    """
 
     priors: AnchorGrid = AnchorGrid(scales=(4.0,), ratios=(1.0,))
     assigner: Assigner = MaxIoUAssigner(positive_iou=0.5, negative_iou=0.5)
@@ -67,11 +71,11 @@ class GuidedRetinaHead(GuidedAnchorHead):
         self.feature_adaption_reg = FeatureAdaption(channels)
         self.retina_cls = nn.Conv2d(channels, self.num_outputs, 3, padding=1)
         self.retina_reg = nn.Conv2d(channels, 4, 3, padding=1)
-        initialise_convs(self)
-        self.feature_adaption_cls.initialise()
-        self.feature_adaption_reg.initialise()
-        expect_rarely(self.conv_loc)
-        expect_rarely(self.retina_cls)
+        initialize_convs(self)
+        self.feature_adaption_cls.initialize()
+        self.feature_adaption_reg.initialize()
+        set_prior_probability(self.conv_loc)
+        set_prior_probability(self.retina_cls)
 
     def forward_level(self, x: Tensor, level: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         classes, boxes = self.cls_convs(x), self.reg_convs(x)
@@ -90,7 +94,7 @@ class GuidedRetinaHead(GuidedAnchorHead):
     def decode(  # type: ignore[override]
         self, predictions: GuidedPredictions, infos: Sequence[ImageInfo]
     ) -> list[Candidates]:
-        """The anchors with the best-scored classes, each with all classes that score enough."""
+        """The anchors with the highest scores, each with all classes above the minimum score."""
         select = self.config.select
         scores = self.config.classification_loss.scores(predictions.cls_logits.float())
         scores = scores * self.counts(predictions)[..., None]

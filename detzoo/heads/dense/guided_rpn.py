@@ -1,4 +1,4 @@
-"""Region proposals from guided anchors (https://arxiv.org/abs/1901.03278)."""
+"""Region proposal network with guided anchors (https://arxiv.org/abs/1901.03278)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from detzoo.heads.dense.guided import (
     GuidedAnchorHeadConfig,
     GuidedPredictions,
 )
-from detzoo.heads.dense.towers import expect_rarely, initialise_convs
+from detzoo.heads.dense.towers import initialize_convs, set_prior_probability
 from detzoo.losses.boxes import BoxLoss, SmoothL1Loss
 from detzoo.losses.classification import ClassificationLoss, SigmoidCrossEntropy
 from detzoo.postprocess.nms import NMS
@@ -38,9 +38,10 @@ MATCHING = MaxIoUAssigner(positive_iou=0.7, negative_iou=0.3, min_positive_iou=0
 
 @config
 class GuidedRPNHeadConfig(GuidedAnchorHeadConfig, ProposalHeadConfig):
-    """Object or not, and where, for every guided anchor.
+    """RPN on guided anchors: predicts objectness and a box for every anchor.
 
-    ``select`` makes the proposals in evaluation, ``train_select`` those that a RoI head trains on.
+    Args:
+        train_select: Selects the proposals that a RoI head trains on; ``select`` is for inference.
     """
 
     priors: AnchorGrid = AnchorGrid(scales=(8.0,), ratios=(1.0,))
@@ -80,9 +81,9 @@ class GuidedRPNHead(GuidedAnchorHead, ProposalHead):
         self.feature_adaption = FeatureAdaption(config.channels)
         self.conv_cls = nn.Conv2d(config.channels, self.num_outputs, 1)
         self.conv_reg = nn.Conv2d(config.channels, 4, 1)
-        initialise_convs(self)
-        self.feature_adaption.initialise()
-        expect_rarely(self.conv_loc)
+        initialize_convs(self)
+        self.feature_adaption.initialize()
+        set_prior_probability(self.conv_loc)
 
     def forward_level(self, x: Tensor, level: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         x = F.relu(self.rpn_conv(x), inplace=True)
@@ -116,9 +117,10 @@ class GuidedRPNHead(GuidedAnchorHead, ProposalHead):
     def decode(  # type: ignore[override]
         self, predictions: GuidedPredictions, infos: Sequence[ImageInfo]
     ) -> list[Candidates]:
-        """The best anchors of each level; boxes suppress each other within a level only.
+        """The best anchors of each level, as candidates that suppress each other only within a
+        level.
 
-        A RoI head trains on proposals from everywhere.
+        In training, low location scores do not exclude anchors.
         """
         scores = self.config.classification_loss.scores(predictions.cls_logits.float())[..., 0]
         if not self.training:

@@ -1,4 +1,4 @@
-"""RetinaNet's head with harmonised gradients (GHM, https://arxiv.org/abs/1811.05181)."""
+"""RetinaNet with harmonized gradients (GHM, https://arxiv.org/abs/1811.05181)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,13 @@ from detzoo.structures import DensePredictions, ImageInfo, Losses, Targets
 
 @config
 class HarmonizedRetinaHeadConfig(RetinaLayersConfig):
-    """Losses that count how common each example's gradient is."""
+    """RetinaNet whose losses weigh examples by how common their gradients are.
+
+    Args:
+        assigner: Assigns targets to anchors.
+        classification_loss: Loss of the classes.
+        box_loss: Loss of the box deltas.
+    """
 
     assigner: PriorAssigner = MaxIoUAssigner(positive_iou=0.5, negative_iou=0.4)
     classification_loss: HarmonizedClassificationConfig = HarmonizedClassificationConfig()
@@ -40,7 +46,7 @@ class HarmonizedRetinaHeadConfig(RetinaLayersConfig):
 
 
 class HarmonizedRetinaHead(RetinaLayers):
-    """Children of the layers, ``loss_cls`` and ``loss_bbox``."""
+    """The children of :class:`RetinaLayers`, ``loss_cls`` and ``loss_bbox``."""
 
     config: HarmonizedRetinaHeadConfig
 
@@ -61,7 +67,8 @@ class HarmonizedRetinaHead(RetinaLayers):
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
     ) -> Losses:
-        """Level by level, as each level's examples enter the running counts by themselves."""
+        """Computes the losses level by level, as each level updates the running counts
+        separately."""
         config, priors = self.config, predictions.priors
         with torch.no_grad():
             assignments = [
@@ -90,6 +97,6 @@ class HarmonizedRetinaHead(RetinaLayers):
 def _sum_over_levels(
     loss: torch.nn.Module, level_sizes: tuple[int, ...], *arguments: Tensor
 ) -> Tensor:
-    """``loss`` of the arguments (B, P, ...), one level after the other."""
+    """Sums ``loss`` of the arguments (B, P, ...) over levels, in order."""
     levels = zip(*(argument.split(level_sizes, 1) for argument in arguments))
     return torch.stack([loss(*(part.flatten(0, 1) for part in level)) for level in levels]).sum()

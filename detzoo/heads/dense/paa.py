@@ -1,4 +1,5 @@
-"""PAA's head (https://arxiv.org/abs/2007.08103): what an anchor has learned decides its target.
+"""Probabilistic anchor assignment (PAA, https://arxiv.org/abs/2007.08103): the losses of anchors
+determine their assignment.
 
 The layers are those of ATSS; the centerness branch predicts the IoU of the box.
 """
@@ -23,16 +24,20 @@ from detzoo.ops.distributed import average_over_processes
 from detzoo.ops.gaussian_mixture import split_in_two
 from detzoo.structures import Candidates, DensePredictions, Detections, ImageInfo, Losses, Targets
 
-# Boxes vote for where a better one lies by exp(-(1 - IoU)^2 / this), from this IoU on.
+# Score voting: boxes vote with weight exp(-(1 - IoU)^2 / VOTE_SOFTNESS), above an IoU.
 VOTE_SOFTNESS = 0.025
 MIN_VOTE_IOU = 0.01
 
 
 @config
 class PAAHeadConfig(ATSSLayersConfig):
-    """Of the anchors that ``assigner`` proposes for a target, those with the smallest losses learn.
+    """PAA: of the anchors that ``assigner`` proposes for a target, those with the smallest losses
+    are positive.
 
-    The ``candidates_per_level`` best of each level compete.
+    Args:
+        iou_loss_weight: Weight of the loss of the predicted IoUs.
+        candidates_per_level: Number of anchors with the smallest losses that compete, per level and
+            target.
     """
 
     assigner: PriorAssigner = MaxIoUAssigner(positive_iou=0.1, negative_iou=0.1)
@@ -47,7 +52,8 @@ class PAAHeadConfig(ATSSLayersConfig):
 
 
 class PAAHead(ATSSLayers):
-    """Scores are the geometric mean of class score and predicted IoU; kept boxes are voted on."""
+    """Scores boxes by the geometric mean of class score and predicted IoU, and refines them by
+    voting."""
 
     config: PAAHeadConfig
 
@@ -76,7 +82,7 @@ class PAAHead(ATSSLayers):
         )
 
     def _cost(self, predictions: DensePredictions, targets: DenseTargets) -> Tensor:
-        """(B, P) the losses of every anchor with the target that is proposed for it."""
+        """(B, P) the loss of every anchor with its proposed target."""
         config = self.config
         classification = config.classification_loss.weighted(
             predictions.cls_logits.flatten(0, 1).float(), targets.labels.flatten()
@@ -88,10 +94,11 @@ class PAAHead(ATSSLayers):
     def _probable(
         self, cost: Tensor, index: Tensor, num_targets: int, level_sizes: tuple[int, ...]
     ) -> Tensor:
-        """Which anchors learn, from the cost (P,) with their proposed target ``index`` (P,).
+        """Which anchors are positive, given the cost (P,) with their proposed target ``index``
+        (P,).
 
-        The costs of a target's candidates are split into two Gaussians; those of the lower one
-        learn, up to the cost at which the mixture is densest.
+        Two Gaussians are fitted to the costs of a target's candidates; those of the lower Gaussian
+        are positive, up to the cost at which the mixture is densest.
         """
         if num_targets == 0:
             return torch.zeros_like(index, dtype=torch.bool)
@@ -105,20 +112,20 @@ class PAAHead(ATSSLayers):
             start += level.shape[1]
         sorted_costs, order = torch.cat(costs, 1).sort(1)  # (N, K)
         real = sorted_costs < torch.inf
-        real &= real.sum(1, keepdim=True) > 1  # there is nothing to split in one candidate
+        real &= real.sum(1, keepdim=True) > 1  # a single candidate cannot be split
         low, likelihood = split_in_two(sorted_costs, real)
         low &= real
         densest = torch.where(low, likelihood, -torch.inf).argmax(1, keepdim=True)
         low &= torch.arange(low.shape[1], device=low.device) <= densest
         chosen = torch.cat(candidates, 1).gather(1, order)
-        # An anchor is the candidate of one target only; the others' entries must not undo it.
+        # An anchor is the candidate of one target only; entries of other targets must not undo it.
         learns = torch.zeros_like(cost).scatter_reduce(
             0, chosen.flatten(), low.flatten().to(cost), "amax"
         )
         return learns > 0
 
     def losses(self, predictions: DensePredictions, targets: DenseTargets) -> Losses:
-        """Boxes that overlap their target more count more."""
+        """The losses; that of boxes is weighted by the IoU with their target."""
         assert predictions.quality_logits is not None
         config = self.config
         num_positives = average_over_processes(targets.box_weights.sum())
@@ -145,7 +152,7 @@ class PAAHead(ATSSLayers):
     # ----------------------------------------------------------------------------- inference
 
     def decode(self, predictions: DensePredictions, infos: Sequence[ImageInfo]) -> list[Candidates]:
-        """The best anchors of each level, each with all of its classes."""
+        """The best anchors of each level, each with all classes above the minimum score."""
         assert predictions.quality_logits is not None
         config, priors = self.config, predictions.priors
         limit = config.select.pre_nms
@@ -166,7 +173,8 @@ class PAAHead(ATSSLayers):
 
 
 def vote(detections: Detections, candidates: Candidates) -> Detections:
-    """Moves each box to the average of the candidates of its class that overlap it."""
+    """Score voting: moves each box to the weighted mean of the candidates of its class that overlap
+    it."""
     iou = pairwise_iou(detections.boxes, candidates.boxes)  # (D, K)
     votes = torch.exp(-(1 - iou).square() / VOTE_SOFTNESS) * candidates.scores
     votes = votes * (iou > MIN_VOTE_IOU) * (detections.labels[:, None] == candidates.labels)

@@ -1,7 +1,7 @@
-"""RepPoints' head (https://arxiv.org/abs/1904.11490): an object is a set of points.
+"""RepPoints (https://arxiv.org/abs/1904.11490): represents an object by a set of points.
 
-Nine points are predicted twice, the second time from features taken at the first ones. Coordinates
-are (y, x) in strides from the prior's centre, as the shifts of a deformable convolution.
+Nine points are predicted, then refined from features sampled at them. Coordinates are (y, x) in
+strides from the prior's center, like the offsets of a deformable convolution.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from detzoo.assigners.point import PointAssigner
 from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseTargets, PriorHead, PriorHeadConfig, gather_targets
-from detzoo.heads.dense.towers import expect_rarely, initialise_convs, tower
+from detzoo.heads.dense.towers import initialize_convs, set_prior_probability, tower
 from detzoo.layers.norm import Norm
 from detzoo.layers.shifted_conv import ShiftedConv2d
 from detzoo.losses.boxes import BoxLoss, SmoothL1Loss
 from detzoo.losses.classification import ClassificationLoss, FocalLoss
 from detzoo.losses.scoring import Scoring
-from detzoo.ops.boxes import box_centres, clip_boxes
+from detzoo.ops.boxes import box_centers, clip_boxes
 from detzoo.postprocess.nms import NMS
 from detzoo.postprocess.select import Select
 from detzoo.priors.anchors import AnchorGrid, inside_image
@@ -35,19 +35,30 @@ from detzoo.structures import Assignment, DensePredictions, ImageInfo, Losses, P
 
 KERNEL = 3
 NUM_POINTS = KERNEL**2
-# Parts of the gradient that reach the first points through the deformable convolutions, and the
-# scales of the moments.
+# Fraction of the gradient that reaches the first points through the deformable convolutions, and
+# the moment scales.
 POINT_GRADIENT = 0.1
 MOMENT_GRADIENT = 0.01
 
 
 @config
 class RepPointsHeadConfig(PriorHeadConfig):
-    """``box_of_points`` says which box a set of points is: the smallest around all of them, around
-    the first four, or one whose sides are learned multiples of the deviation.
+    """RepPoints. Priors are squares around the cells' corners: the unit of the box losses and, with
+    ``grid_points``, the boxes to start from.
 
-    With ``grid_points`` the points are an even grid over a box that is predicted instead. Priors
-    are squares around the cells' corners: where such boxes start, and the unit of box losses.
+    Args:
+        first_assigner: Assigns targets to priors, for the first points.
+        second_assigner: Assigns targets to the boxes of the first points, for the refined points
+            and the classes.
+        classification_loss: Loss of the classes.
+        first_box_loss: Loss of the boxes of the first points.
+        second_box_loss: Loss of the boxes of the refined points.
+        box_of_points: How points become a box: the smallest around all ("minmax") or the first four
+            ("partial_minmax"), or from their mean and deviation ("moment").
+        grid_points: Predict boxes, and use a regular grid of points over them.
+        num_convs: Convolutions in each tower.
+        channels: Channels of the towers.
+        norm: Norm after each convolution of the towers; None: a bias instead.
     """
 
     priors: PriorGrid = AnchorGrid(scales=(4.0,), ratios=(1.0,))
@@ -74,9 +85,11 @@ class RepPointsHeadConfig(PriorHeadConfig):
 
 
 class RepPointsHead(PriorHead):
-    """Children ``cls_convs`` and ``reg_convs``; ``reppoints_...``, of which ``pts_init`` makes the
-    first points, ``pts_refine`` the second and ``cls`` the classes. Parameter ``moment_transfer``
-    (2,): logarithms of the scales of width and height."""
+    """Children ``cls_convs``, ``reg_convs``, and ``reppoints_...``: ``pts_init`` predicts the first
+    points, ``pts_refine`` the refined ones and ``cls`` the classes.
+
+    Parameter ``moment_transfer`` (2,) holds the logarithms of the scales of width and height.
+    """
 
     config: RepPointsHeadConfig
     box_channels = 4 * NUM_POINTS  # both sets
@@ -106,10 +119,10 @@ class RepPointsHead(PriorHead):
         place = torch.arange(KERNEL) - KERNEL // 2
         positions = torch.cartesian_prod(place, place).float()  # (9, 2) of (y, x)
         self.register_buffer("kernel_positions", positions.view(1, -1, 1, 1), persistent=False)
-        initialise_convs(self)
+        initialize_convs(self)
         for conv in (self.reppoints_cls_conv, self.reppoints_pts_refine_conv):
             nn.init.kaiming_uniform_(conv.weight, nonlinearity="relu")
-        expect_rarely(self.reppoints_cls_out)
+        set_prior_probability(self.reppoints_cls_out)
 
     def forward_level(self, x: Tensor, level: int) -> tuple[Tensor, Tensor]:
         for_classes, for_points = self.cls_convs(x), self.reg_convs(x)
@@ -130,14 +143,14 @@ class RepPointsHead(PriorHead):
         return logits, torch.cat([first, second], 1)
 
     def boxes_of_points(self, points: Tensor, references: Tensor, stride: Tensor) -> Tensor:
-        """Points (..., P, 18) around the centres of references (P, 4), in units of their stride
+        """Points (..., P, 18) around the centers of references (P, 4), in units of their stride
         (P,) -> boxes (..., P, 4) in input pixels."""
         scale = None
         if self.config.box_of_points == "moment":
             transfer = self.moment_transfer
             scale = MOMENT_GRADIENT * transfer + (1 - MOMENT_GRADIENT) * transfer.detach()
         boxes = enclose(points.unflatten(-1, (-1, 2)).flip(-1), self.config.box_of_points, scale)
-        return boxes * stride[:, None] + box_centres(references).repeat(1, 2)
+        return boxes * stride[:, None] + box_centers(references).repeat(1, 2)
 
     # ------------------------------------------------------------------------------ training
 
@@ -147,7 +160,8 @@ class RepPointsHead(PriorHead):
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
     ) -> Losses:
-        """The second points and the classes learn from where the first boxes are."""
+        """The losses; refined points and classes are trained where the boxes of the first points
+        match."""
         config, priors = self.config, predictions.priors
         points = predictions.box_deltas.float()
         first, second = (
@@ -174,7 +188,8 @@ class RepPointsHead(PriorHead):
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
     ) -> tuple[DenseTargets, DenseTargets]:
-        """Targets of the first points, from the priors; of the second, from the boxes (B, P, 4)."""
+        """The targets of the first points, assigned to priors, and of the refined ones, assigned to
+        boxes (B, P, 4)."""
         config = self.config
         by_prior: list[Assignment] = []
         by_box: list[Assignment] = []
@@ -203,14 +218,15 @@ class RepPointsHead(PriorHead):
 
 
 def enclose(points: Tensor, method: str, log_scale: Tensor | None = None) -> Tensor:
-    """The box (..., 4) of points (..., 9, 2), which are (x, y).
+    """The box (..., 4) of points (..., 9, 2: x, y).
 
-    ``log_scale`` (2,) is for the "moment" ``method``: half the sides over the deviations.
+    ``log_scale`` (2,) is for the "moment" ``method``: the logarithm of half the sides over the
+    standard deviations.
     """
     if method == "moment":
         assert log_scale is not None
         mean = points.mean(-2)
-        # Where all points are one, the deviation has no gradient.
+        # Where all points coincide, the deviation has no gradient.
         variance = (points - mean[..., None, :]).square().sum(-2) / (NUM_POINTS - 1)
         half = variance.clamp(min=1e-12).sqrt() * log_scale.exp()
         return torch.cat([mean - half, mean + half], -1)
@@ -220,15 +236,15 @@ def enclose(points: Tensor, method: str, log_scale: Tensor | None = None) -> Ten
 
 
 def grid_over_box(deltas: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
-    """Points (B, 18, H, W) evenly over boxes that are decoded from ``deltas`` (B, 4, H, W).
+    """A regular grid of points (B, 18, H, W) over the boxes decoded from ``deltas`` (B, 4, H, W),
+    and these boxes (B, 4, H, W).
 
-    ``boxes`` (B or 1, 4, ...) are what the deltas are relative to. Also returns the decoded boxes
-    (B, 4, H, W).
+    The deltas are relative to ``boxes`` (B or 1, 4, ...).
     """
     size = (boxes[:, 2:] - boxes[:, :2]).clamp(min=1e-6)
-    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
+    center = (boxes[:, :2] + boxes[:, 2:]) / 2
     new_size = size * deltas[:, 2:].exp()
-    corner = centre + size * deltas[:, :2] - new_size / 2
+    corner = center + size * deltas[:, :2] - new_size / 2
     place = torch.linspace(0, 1, KERNEL, device=deltas.device).to(deltas.dtype).view(1, -1, 1, 1)
     x = corner[:, :1] + new_size[:, :1] * place  # (B, 3, H, W)
     y = corner[:, 1:] + new_size[:, 1:] * place
@@ -238,7 +254,7 @@ def grid_over_box(deltas: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _box_loss(loss: BoxLoss, boxes: Tensor, wanted: DenseTargets, unit: Tensor) -> Tensor:
-    """Boxes (B, P, 4) compared in units (P, 4), averaged over the examples."""
+    """Loss of boxes (B, P, 4), compared in units of ``unit`` (P, 4), averaged over the samples."""
     predicted, target = boxes / unit, wanted.boxes / unit
     total = loss(predicted.flatten(0, 1), target.flatten(0, 1), wanted.box_weights.flatten())
     return total / wanted.num_samples

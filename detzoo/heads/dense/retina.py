@@ -1,4 +1,4 @@
-"""RetinaNet's head (https://arxiv.org/abs/1708.02002)."""
+"""RetinaNet (https://arxiv.org/abs/1708.02002)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from detzoo.assigners.max_iou import MaxIoUAssigner
 from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseHead, DenseHeadConfig, PriorHead, PriorHeadConfig
-from detzoo.heads.dense.towers import expect_rarely, initialise_convs, tower
+from detzoo.heads.dense.towers import initialize_convs, set_prior_probability, tower
 from detzoo.losses.boxes import BoxLoss, L1Loss
 from detzoo.losses.classification import ClassificationLoss, FocalLoss
 from detzoo.postprocess.nms import NMS
@@ -22,7 +22,12 @@ from detzoo.priors.base import PriorGrid
 
 @config
 class RetinaLayersConfig(PriorHeadConfig):
-    """Two towers of ``num_convs`` convolutions, shared by all levels: classes and boxes."""
+    """The layers of RetinaNet: two towers, for classes and boxes, shared by all levels.
+
+    Args:
+        num_convs: Convolutions in each tower.
+        channels: Channels of the towers.
+    """
 
     priors: PriorGrid = AnchorGrid(scales=octave_scales(4.0, 3))
     select: Select = Select(min_score=0.05, pre_nms=1000, suppression=NMS(max_iou=0.5))
@@ -31,7 +36,7 @@ class RetinaLayersConfig(PriorHeadConfig):
 
 
 class RetinaLayers(PriorHead):
-    """The layers of RetinaNet and of the families that train them in another way.
+    """The layers of RetinaNet and of families that train them differently.
 
     Children ``cls_convs``, ``reg_convs``, ``retina_cls``, ``retina_reg``.
     """
@@ -54,8 +59,8 @@ class RetinaLayers(PriorHead):
             nn.Conv2d(config.channels, self.num_anchors * outputs, 3, padding=1)
             for outputs in (self.num_outputs, 4)
         )
-        initialise_convs(self)
-        expect_rarely(self.retina_cls)
+        initialize_convs(self)
+        set_prior_probability(self.retina_cls)
 
     def forward_level(self, x: Tensor, level: int) -> tuple[Tensor, Tensor]:
         return self.retina_cls(self.cls_convs(x)), self.retina_reg(self.reg_convs(x))
@@ -67,7 +72,7 @@ class RetinaLayers(PriorHead):
 
 @config
 class RetinaHeadConfig(RetinaLayersConfig, DenseHeadConfig):
-    """Every anchor learns the target it overlaps, or that it overlaps none."""
+    """RetinaNet: every anchor is trained on the target that it overlaps, or as background."""
 
     assigner: PriorAssigner = MaxIoUAssigner(positive_iou=0.5, negative_iou=0.4)
     classification_loss: ClassificationLoss = FocalLoss()
@@ -80,6 +85,6 @@ class RetinaHeadConfig(RetinaLayersConfig, DenseHeadConfig):
 
 
 class RetinaHead(RetinaLayers, DenseHead):
-    """Layers of RetinaNet, trained as the base does it."""
+    """The layers of RetinaNet, trained on an assignment."""
 
     config: RetinaHeadConfig

@@ -1,4 +1,4 @@
-"""RetinaNet's head with norms of each level's own (NAS-FPN, https://arxiv.org/abs/1904.07392)."""
+"""RetinaNet with separate norms per level (NAS-FPN, https://arxiv.org/abs/1904.07392)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from detzoo.assigners.max_iou import MaxIoUAssigner
 from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseHead, DenseHeadConfig
-from detzoo.heads.dense.towers import expect_rarely, initialise_convs, tower
+from detzoo.heads.dense.towers import initialize_convs, set_prior_probability, tower
 from detzoo.layers.norm import BatchNorm, Norm
 from detzoo.losses.boxes import BoxLoss, L1Loss
 from detzoo.losses.classification import ClassificationLoss, FocalLoss
@@ -23,7 +23,13 @@ from detzoo.priors.base import PriorGrid
 
 @config
 class RetinaSepNormHeadConfig(DenseHeadConfig):
-    """Two towers whose convolutions all levels share; the statistics of levels differ too much."""
+    """RetinaNet whose levels share convolutions but not norms, as their statistics differ.
+
+    Args:
+        num_convs: Convolutions in each tower.
+        channels: Channels of the towers.
+        norm: Norm after each convolution of the towers.
+    """
 
     priors: PriorGrid = AnchorGrid(scales=octave_scales(4.0, 3))
     assigner: PriorAssigner = MaxIoUAssigner(positive_iou=0.5, negative_iou=0.5)
@@ -41,9 +47,10 @@ class RetinaSepNormHeadConfig(DenseHeadConfig):
 
 
 class RetinaSepNormHead(DenseHead):
-    """Children ``cls_convs`` and ``reg_convs`` of each level, ``retina_cls``, ``retina_reg``.
+    """Children ``cls_convs`` and ``reg_convs``, with one tower per level, ``retina_cls``,
+    ``retina_reg``.
 
-    A shared convolution has a name in every level, in checkpoints too.
+    A shared convolution has a name on every level, in checkpoints too.
     """
 
     def __init__(
@@ -61,8 +68,8 @@ class RetinaSepNormHead(DenseHead):
             config.channels, self.num_anchors * self.num_outputs, 3, padding=1
         )
         self.retina_reg = nn.Conv2d(config.channels, self.num_anchors * 4, 3, padding=1)
-        initialise_convs(self)
-        expect_rarely(self.retina_cls)
+        initialize_convs(self)
+        set_prior_probability(self.retina_cls)
 
     def forward_level(self, x: Tensor, level: int) -> tuple[Tensor, Tensor]:
         classes, boxes = self.cls_convs[level](x), self.reg_convs[level](x)
@@ -76,7 +83,7 @@ class RetinaSepNormHead(DenseHead):
 
 
 def _towers(config: RetinaSepNormHeadConfig, in_channels: Sequence[int]) -> nn.ModuleList:
-    """A tower for each level."""
+    """One tower per level, with shared convolutions."""
     first, *others = towers = [
         tower(channels, config.channels, config.num_convs, norm=config.norm)
         for channels in in_channels

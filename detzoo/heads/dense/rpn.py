@@ -13,7 +13,7 @@ from detzoo.config import config
 from detzoo.heads.base import ProposalHead, ProposalHeadConfig
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseHead, DenseHeadConfig, has_area
-from detzoo.heads.dense.towers import initialise_convs
+from detzoo.heads.dense.towers import initialize_convs
 from detzoo.layers.conv_norm_act import conv_norm_act
 from detzoo.losses.boxes import BoxLoss, L1Loss
 from detzoo.losses.classification import ClassificationLoss, SigmoidCrossEntropy
@@ -28,9 +28,11 @@ from detzoo.structures import Candidates, DensePredictions, Detections, ImageInf
 
 @config
 class RPNHeadConfig(DenseHeadConfig, ProposalHeadConfig):
-    """Object or not, and where, for every anchor.
+    """Region proposal network: predicts objectness and a box for every anchor.
 
-    ``select`` makes the proposals in evaluation, ``train_select`` those that a RoI head trains on.
+    Args:
+        train_select: Selects the proposals that a RoI head trains on; ``select`` is for inference.
+        channels: Channels of the hidden layer; None: those of the features.
     """
 
     priors: PriorGrid = AnchorGrid()
@@ -44,7 +46,6 @@ class RPNHeadConfig(DenseHeadConfig, ProposalHeadConfig):
     train_select: Select = Select(
         min_score=0.0, pre_nms=2000, suppression=NMS(max_iou=0.7), max_detections=1000
     )
-    # Channels of the hidden layer; None: as many as the features have.
     channels: int | None = None
 
     def build(
@@ -54,7 +55,7 @@ class RPNHeadConfig(DenseHeadConfig, ProposalHeadConfig):
 
 
 class RPNHead(DenseHead, ProposalHead):
-    """One class: object. Children ``rpn_conv``, ``rpn_cls``, ``rpn_reg``."""
+    """A single class: object. Children ``rpn_conv``, ``rpn_cls``, ``rpn_reg``."""
 
     config: RPNHeadConfig
 
@@ -67,7 +68,7 @@ class RPNHead(DenseHead, ProposalHead):
         self.rpn_conv = nn.Conv2d(in_channels[0], channels, 3, padding=1)
         self.rpn_cls = nn.Conv2d(channels, num_anchors * self.num_outputs, 1)
         self.rpn_reg = nn.Conv2d(channels, num_anchors * 4, 1)
-        initialise_convs(self)
+        initialize_convs(self)
 
     def forward_level(self, x: Tensor, level: int) -> tuple[Tensor, Tensor]:
         x = conv_norm_act(x, self.rpn_conv, activation="relu")
@@ -92,7 +93,8 @@ class RPNHead(DenseHead, ProposalHead):
             return self.select(self.decode(predictions, infos))
 
     def decode(self, predictions: DensePredictions, infos: Sequence[ImageInfo]) -> list[Candidates]:
-        """The best anchors of each level; boxes suppress each other within a level only."""
+        """The best anchors of each level, as candidates that suppress each other only within a
+        level."""
         scores = self.config.classification_loss.scores(predictions.cls_logits.float())[..., 0]
         index = predictions.priors.best_of_levels(scores, self._select.pre_nms)  # (B, K)
         deltas = predictions.box_deltas.gather(1, index[..., None].expand(-1, -1, 4)).float()

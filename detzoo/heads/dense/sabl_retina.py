@@ -1,4 +1,4 @@
-"""RetinaNet with sides in buckets (SABL, https://arxiv.org/abs/1912.04260)."""
+"""RetinaNet with side-aware boundary localization (SABL, https://arxiv.org/abs/1912.04260)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from detzoo.coders.buckets import NUM_NEAREST, BucketCoder
 from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseHead, DenseHeadConfig, DenseTargets
-from detzoo.heads.dense.towers import expect_rarely, initialise_convs, tower
+from detzoo.heads.dense.towers import initialize_convs, set_prior_probability, tower
 from detzoo.layers.norm import Norm
 from detzoo.losses.boxes import BoxLoss, SmoothL1Loss
 from detzoo.losses.buckets import bucket_losses
@@ -28,7 +28,15 @@ from detzoo.structures import Candidates, DensePredictions, ImageInfo, Losses
 
 @config
 class SABLRetinaHeadConfig(DenseHeadConfig):
-    """One square per cell; two towers: classes, and sides in buckets."""
+    """RetinaNet that localizes each side of a box by buckets, starting from one square per cell.
+    ``box_loss`` is that of the offsets within buckets.
+
+    Args:
+        bucket_loss_weight: Weight of the loss of the buckets.
+        num_convs: Convolutions in each tower.
+        channels: Channels of the towers.
+        norm: Norm after each convolution of the towers; None: a bias instead.
+    """
 
     priors: PriorGrid = AnchorGrid(scales=(4.0,), ratios=(1.0,))
     assigner: PriorAssigner = ApproximateIoUAssigner(
@@ -37,7 +45,6 @@ class SABLRetinaHeadConfig(DenseHeadConfig):
     coder: BucketCoder = BucketCoder(scale=3.0)
     classification_loss: ClassificationLoss = FocalLoss()
     bucket_loss_weight: float = 1.5
-    # Of the offsets within the buckets.
     box_loss: BoxLoss = SmoothL1Loss(beta=1 / 9, weight=1.5)
     select: Select = Select(min_score=0.05, pre_nms=1000, suppression=NMS(max_iou=0.5))
     num_convs: int = 4
@@ -71,8 +78,8 @@ class SABLRetinaHead(DenseHead):
         self.retina_cls = nn.Conv2d(channels, self.num_outputs, 3, padding=1)
         self.retina_bbox_cls = nn.Conv2d(channels, self.box_channels // 2, 3, padding=1)
         self.retina_bbox_reg = nn.Conv2d(channels, self.box_channels // 2, 3, padding=1)
-        initialise_convs(self)
-        expect_rarely(self.retina_cls)
+        initialize_convs(self)
+        set_prior_probability(self.retina_cls)
 
     def forward_level(self, x: Tensor, level: int) -> tuple[Tensor, Tensor]:
         boxes = self.reg_convs(x)
@@ -84,7 +91,7 @@ class SABLRetinaHead(DenseHead):
         return {"retina_cls.weight": rows, "retina_cls.bias": rows}
 
     def losses(self, predictions: DensePredictions, targets: DenseTargets) -> Losses:
-        """Classes, buckets, and offsets within the buckets."""
+        """The losses of classes, buckets, and offsets within buckets."""
         config = self.config
         classification = config.classification_loss(
             predictions.cls_logits.flatten(0, 1).float(),
@@ -109,7 +116,8 @@ class SABLRetinaHead(DenseHead):
         )
 
     def decode(self, predictions: DensePredictions, infos: Sequence[ImageInfo]) -> list[Candidates]:
-        """The best-scored boxes of each image and level, rescored by how sure their sides are."""
+        """The boxes with the highest scores of each image and level, rescored by the confidence of
+        their sides."""
         out = []
         for image, info in enumerate(infos):
             prior, scores, labels = self._best(predictions.cls_logits[image], predictions)

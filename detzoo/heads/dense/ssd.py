@@ -1,4 +1,4 @@
-"""SSD's head (https://arxiv.org/abs/1512.02325)."""
+"""SSD (https://arxiv.org/abs/1512.02325)."""
 
 from __future__ import annotations
 
@@ -26,11 +26,13 @@ from detzoo.structures import DensePredictions, Losses
 
 @config
 class SSDHeadConfig(DenseHeadConfig):
-    """Per level one convolution for the classes and one for the boxes.
+    """SSD: on each level, one convolution predicts the classes and one the boxes.
 
-    Of the background, the ``negative_ratio`` times as many priors as there are positive ones count
-    whose loss is highest in their image. With a ``separable_norm`` each convolution becomes a
-    depthwise one with that norm and a 1x1 one (SSDLite).
+    Args:
+        negative_ratio: Hard negative mining: background priors with the highest losses that count
+            per positive prior, in each image.
+        separable_norm: Norm of SSDLite's depthwise convolutions, which replace the 3x3 ones; None:
+            plain SSD.
     """
 
     priors: SSDAnchors
@@ -51,7 +53,7 @@ class SSDHeadConfig(DenseHeadConfig):
 
 
 class SSDHead(DenseHead):
-    """Children ``cls_convs`` and ``reg_convs``: per level a sequence whose last child predicts."""
+    """Children ``cls_convs`` and ``reg_convs``: per level, a sequence whose last child predicts."""
 
     config: SSDHeadConfig
 
@@ -82,14 +84,14 @@ class SSDHead(DenseHead):
         return self.cls_convs[level](x), self.reg_convs[level](x)
 
     def losses(self, predictions: DensePredictions, targets: DenseTargets) -> Losses:
-        """The base's losses, with the background reduced to what is hardest."""
+        """The losses, with hard negative mining."""
         config = self.config
         logits = predictions.cls_logits.float().flatten(0, 1)
         losses = config.classification_loss.weighted(logits, targets.labels.flatten())
         losses = losses.view_as(targets.labels) * targets.label_weights
         is_positive = targets.labels < self.num_classes
         wanted = is_positive.sum(1, keepdim=True) * config.negative_ratio
-        # (B, P) the place of every prior among the negatives of its image, the hardest first.
+        # (B, P) the rank of every prior among the negatives of its image, hardest first.
         hardness = losses.detach().masked_fill(is_positive, -1.0)
         rank = hardness.argsort(1, descending=True).argsort(1)
         counts = is_positive | (rank < wanted)

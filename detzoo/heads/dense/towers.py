@@ -1,4 +1,4 @@
-"""Layers that dense heads share."""
+"""Layers shared by dense heads."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def tower(
     bias: bool | None = None,
     last: Convolution = PLAIN,
 ) -> nn.Sequential:
-    """3x3 convolutions, the last one of another kind if wanted."""
+    """A stack of 3x3 convolutions; ``last`` is the kind of the last one."""
     widths = itertools.pairwise([in_channels, *[channels] * num_convs])
     kinds = [*[PLAIN] * (num_convs - 1), last]
     return nn.Sequential(
@@ -32,8 +32,8 @@ def tower(
     )
 
 
-def initialise_convs(module: nn.Module) -> None:
-    """Small weights, so that a fresh head says nothing strongly."""
+def initialize_convs(module: nn.Module) -> None:
+    """Draws small weights, so that a fresh head predicts nothing with confidence."""
     for conv in module.modules():
         if isinstance(conv, nn.Conv2d):
             nn.init.normal_(conv.weight, std=0.01)
@@ -44,7 +44,7 @@ def initialise_convs(module: nn.Module) -> None:
             nn.init.zeros_(conv.conv_offset.weight)
 
 
-def expect_rarely(conv: nn.Conv2d, probability: float = 0.01) -> None:
-    """Lets every class start at this score: rare objects must not start from even odds."""
+def set_prior_probability(conv: nn.Conv2d, probability: float = 0.01) -> None:
+    """Initializes the bias so that every class starts at this score, as objects are rare."""
     assert conv.bias is not None
     nn.init.constant_(conv.bias, -math.log(1 / probability - 1))

@@ -1,4 +1,4 @@
-"""YOLOF's head (https://arxiv.org/abs/2103.09460): one level, anchors of five sizes per cell."""
+"""YOLOF (https://arxiv.org/abs/2103.09460): a single level, with anchors of five sizes per cell."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from detzoo.coders.delta import DeltaCoder
 from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import PriorHead, PriorHeadConfig, gather_targets
-from detzoo.heads.dense.towers import expect_rarely, initialise_convs, tower
+from detzoo.heads.dense.towers import initialize_convs, set_prior_probability, tower
 from detzoo.layers.norm import BatchNorm
 from detzoo.losses.boxes import BoxLoss, GIoULoss
 from detzoo.losses.classification import ClassificationLoss, FocalLoss
@@ -25,13 +25,21 @@ from detzoo.priors.anchors import AnchorGrid, inside_image
 from detzoo.priors.base import PriorGrid
 from detzoo.structures import DensePredictions, ImageInfo, Losses, Targets
 
-# Logits count as at most this in the normalisation of scores.
+# Clamp of logits in the normalization of scores.
 MAX_LOGIT = math.log(1e8)
 
 
 @config
 class YOLOFHeadConfig(PriorHeadConfig):
-    """Two towers; scores are those of the class and of there being an object, in one."""
+    """YOLOF: two towers; scores combine class and objectness.
+
+    Args:
+        assigner: Assigns each target to its nearest anchors and boxes.
+        classification_loss: Loss of the classes.
+        box_loss: Loss of the boxes.
+        num_class_convs: Convolutions in the class tower.
+        num_box_convs: Convolutions in the box tower.
+    """
 
     priors: PriorGrid = AnchorGrid(scales=(1.0, 2.0, 4.0, 8.0, 16.0), ratios=(1.0,))
     assigner: UniformAssigner = UniformAssigner()
@@ -73,8 +81,8 @@ class YOLOFHead(PriorHead):
             nn.Conv2d(width, self.num_anchors * outputs, 3, padding=1)
             for outputs in (self.num_outputs, 4, 1)
         )
-        initialise_convs(self)
-        expect_rarely(self.cls_score)
+        initialize_convs(self)
+        set_prior_probability(self.cls_score)
 
     def forward_level(self, x: Tensor, level: int) -> tuple[Tensor, Tensor]:
         for_boxes = self.bbox_subnet(x)
@@ -88,7 +96,7 @@ class YOLOFHead(PriorHead):
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
     ) -> Losses:
-        """A prior's box can learn from several targets, its classes from one."""
+        """The losses; a prior's box can be trained on several targets, its classes on one."""
         config, priors = self.config, predictions.priors
         boxes = config.coder.decode(priors.boxes, predictions.box_deltas.float())
         pairs = [
@@ -115,7 +123,7 @@ class YOLOFHead(PriorHead):
     def _match(
         self, predictions: DensePredictions, boxes: Tensor, targets: Targets, info: ImageInfo
     ) -> MatchedPairs:
-        """For the boxes (P, 4) that are predicted in one image."""
+        """Matches the boxes (P, 4) predicted in one image with its targets."""
         priors = predictions.priors
         allowed = inside_image(priors, info, None)
         return self.config.assigner.assign_pairs(priors.boxes, boxes, targets, allowed)
@@ -128,6 +136,6 @@ class YOLOFHead(PriorHead):
 
 
 def joint_logits(logits: Tensor, objectness: Tensor) -> Tensor:
-    """Logits of "there is an object, and it is of the class", from those of the two alone."""
+    """Logits of "there is an object, and it is of the class", from the logits of each."""
     either = logits.clamp(max=MAX_LOGIT).exp() + objectness.clamp(max=MAX_LOGIT).exp()
     return logits + objectness - torch.log1p(either)

@@ -1,4 +1,4 @@
-"""YOLOv3's head (https://arxiv.org/abs/1804.02767)."""
+"""YOLOv3 (https://arxiv.org/abs/1804.02767)."""
 
 from __future__ import annotations
 
@@ -29,17 +29,26 @@ from detzoo.structures import (
     Targets,
 )
 
-# A target on the very border of its cell would ask for an infinite logit.
+# A target on the border of its cell would have an infinite logit.
 EPS = 1e-6
 
 
 @config
 class YOLOv3HeadConfig(DetectionHeadConfig):
-    """Per level a 3x3 convolution to ``channels`` and one that predicts, for every anchor, its
-    centre in the cell, its size, its confidence and the classes.
+    """YOLOv3: on each level, a 3x3 convolution, and a 1x1 one that predicts the center in the cell,
+    size, confidence and classes for every anchor. Losses are summed over the batch, not averaged.
 
-    The four losses are sums over the batch, not means. ``min_confidence`` drops boxes before
-    ``select`` looks at the scores of their classes.
+    Args:
+        anchors: The anchors of each level.
+        channels: Channels of each level's 3x3 convolution.
+        norm: Norm after each 3x3 convolution.
+        assigner: Assigns targets to anchors.
+        class_weight: Weight of the class loss.
+        confidence_weight: Weight of the confidence loss.
+        center_weight: Weight of the center loss.
+        size_weight: Weight of the size loss.
+        min_confidence: Confidence below which boxes are dropped before ``select``.
+        select: Selects the final detections.
     """
 
     anchors: YOLOAnchors
@@ -48,7 +57,7 @@ class YOLOv3HeadConfig(DetectionHeadConfig):
     assigner: GridAssigner = GridAssigner()
     class_weight: float = 1.0
     confidence_weight: float = 1.0
-    centre_weight: float = 2.0
+    center_weight: float = 2.0
     size_weight: float = 2.0
     min_confidence: float = 0.005
     select: Select = Select(min_score=0.05, suppression=NMS(max_iou=0.45))
@@ -56,7 +65,8 @@ class YOLOv3HeadConfig(DetectionHeadConfig):
     def __post_init__(self) -> None:
         if len(self.channels) != len(self.anchors.sizes):
             raise ConfigError(
-                f"channels: {len(self.channels)} for {len(self.anchors.sizes)} levels of anchors"
+                f"channels: {len(self.channels)} values for {len(self.anchors.sizes)} levels of "
+                "anchors"
             )
 
     def build(
@@ -68,7 +78,7 @@ class YOLOv3HeadConfig(DetectionHeadConfig):
 class YOLOv3Head(DetectionHead):
     """Children ``convs_bridge`` and ``convs_pred``, from the coarsest level to the finest.
 
-    A prediction of 5 + C channels is x, y, width, height, confidence, classes.
+    A prediction has 5 + C channels: x, y, width, height, confidence and classes.
     """
 
     def __init__(
@@ -90,7 +100,7 @@ class YOLOv3Head(DetectionHead):
             )
             self.convs_bridge.append(bridge)
             self.convs_pred.append(nn.Conv2d(channels, anchors * (5 + num_classes), 1))
-        self._initialise()
+        self._initialize()
 
     def forward(self, features: Sequence[Tensor]) -> DensePredictions:
         maps = []
@@ -117,20 +127,20 @@ class YOLOv3Head(DetectionHead):
             predictions.cls_logits.float(), F.one_hot(labels, self.num_classes).float()
         )
         confidence = _cross_entropy(predictions.quality_logits.float(), positive)
-        centre = _cross_entropy(predicted[..., :2], wanted[..., :2])
+        center = _cross_entropy(predicted[..., :2], wanted[..., :2])
         size = (predicted[..., 2:] - wanted[..., 2:]).square()
         return Losses(
             loss_cls=config.class_weight * (classes.sum(2) * positive).sum(),
             loss_conf=config.confidence_weight * (confidence * (is_positive | is_negative)).sum(),
-            loss_xy=config.centre_weight * (centre.sum(2) * positive).sum(),
+            loss_xy=config.center_weight * (center.sum(2) * positive).sum(),
             loss_wh=config.size_weight * (size.sum(2) * positive).sum(),
         )
 
     @torch.no_grad()
     def _targets(self, priors: Priors, targets: Sequence[Targets]) -> tuple[Tensor, ...]:
-        """Labels (B, P), boxes (B, P, 4), masks (B, P) of positive and of negative anchors.
+        """Labels (B, P), boxes (B, P, 4) and masks (B, P) of positive and of negative anchors.
 
-        Where an anchor has no target, its label is 0 and its box is its own.
+        An anchor without a target has label 0 and its own box.
         """
         rows = []
         for target in targets:
@@ -152,7 +162,7 @@ class YOLOv3Head(DetectionHead):
             confidence = predictions.quality_logits[image].float().sigmoid()
             scores = predictions.cls_logits[image].float().sigmoid()
             is_sure = confidence >= self.config.min_confidence
-            # The confidence enters the score only after this threshold, so that more boxes stay.
+            # The threshold applies before multiplying by the confidence, which keeps more boxes.
             prior, label = ((scores > min_score) & is_sure[:, None]).nonzero(as_tuple=True)
             boxes = decode(predictions.priors, predictions.box_deltas[image].float())
             score = scores[prior, label] * confidence[prior]
@@ -163,12 +173,12 @@ class YOLOv3Head(DetectionHead):
         return [self.config.select(image) for image in candidates]
 
     def class_parameters(self) -> dict[str, ClassRows]:
-        # Five shared rows precede the classes of every anchor.
+        # Five class-independent rows precede the classes of every anchor.
         rows = ClassRows(groups=self.config.anchors.num_per_cell, leading=5)
         names = (f"convs_pred.{level}" for level in range(len(self.convs_pred)))
         return {f"{name}.{leaf}": rows for name in names for leaf in ("weight", "bias")}
 
-    def _initialise(self) -> None:
+    def _initialize(self) -> None:
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.normal_(module.weight, std=0.01)
@@ -177,30 +187,30 @@ class YOLOv3Head(DetectionHead):
         for predict, stride in zip(self.convs_pred, self.strides):
             assert isinstance(predict.bias, Tensor)
             bias = predict.bias.data.view(self.config.anchors.num_per_cell, -1)
-            # As if there were eight objects on every level of an image of 608 pixels.
+            # As if every level had eight objects in an image of 608 x 608 pixels.
             bias[:, 4] = _logit(8 / (608 / stride) ** 2)
             bias[:, 5:] = _logit(0.01)
 
 
 def encode(priors: Priors, boxes: Tensor) -> Tensor:
-    """Boxes (..., P, 4) as position of their centre in the prior's cell, between 0 and 1, and
-    logarithms of the size ratios."""
-    centre, size = _centre_and_size(boxes)
-    prior_centre, prior_size = _centre_and_size(priors.boxes)
-    position = (centre - prior_centre) / priors.stride[:, None] + 0.5
+    """Encodes boxes (..., P, 4) as the position of their center in the prior's cell, between 0 and
+    1, and the logarithms of the size ratios."""
+    center, size = _center_and_size(boxes)
+    prior_center, prior_size = _center_and_size(priors.boxes)
+    position = (center - prior_center) / priors.stride[:, None] + 0.5
     ratio = (size / prior_size).clamp(min=EPS)
     return torch.cat([position.clamp(EPS, 1 - EPS), ratio.log()], -1)
 
 
 def decode(priors: Priors, deltas: Tensor) -> Tensor:
-    """The boxes (..., P, 4) of predictions whose position is still a logit."""
-    prior_centre, prior_size = _centre_and_size(priors.boxes)
-    centre = prior_centre + (deltas[..., :2].sigmoid() - 0.5) * priors.stride[:, None]
+    """Decodes boxes (..., P, 4) from predictions whose positions are logits."""
+    prior_center, prior_size = _center_and_size(priors.boxes)
+    center = prior_center + (deltas[..., :2].sigmoid() - 0.5) * priors.stride[:, None]
     half = prior_size * deltas[..., 2:].exp() / 2
-    return torch.cat([centre - half, centre + half], -1)
+    return torch.cat([center - half, center + half], -1)
 
 
-def _centre_and_size(boxes: Tensor) -> tuple[Tensor, Tensor]:
+def _center_and_size(boxes: Tensor) -> tuple[Tensor, Tensor]:
     return (boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]
 
 

@@ -1,4 +1,4 @@
-"""YOLOX's head (https://arxiv.org/abs/2107.08430)."""
+"""YOLOX (https://arxiv.org/abs/2107.08430)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import flatten_level
 from detzoo.layers.csp import YOLOX_NORM, spatial_conv
 from detzoo.layers.norm import Norm
-from detzoo.necks.yolox_pafpn import initialise_convs
+from detzoo.necks.yolox_pafpn import initialize_convs
 from detzoo.ops.boxes import elementwise_iou
 from detzoo.ops.distributed import average_over_processes
 from detzoo.postprocess.nms import NMS
@@ -32,19 +32,27 @@ from detzoo.structures import (
     Targets,
 )
 
-# Initial score of every class and of every box: objects are rare.
+# Initial class and objectness scores: objects are rare.
 PRIOR_PROBABILITY = 0.01
 EPS = 1e-8
 
 
 @config
 class YOLOXHeadConfig(DetectionHeadConfig):
-    """Per level two towers of ``num_convs`` convolutions: one for the classes, one for the box and
-    whether there is an object at all.
+    """YOLOX: on each level, a tower for the classes, and one for the box and objectness. Losses are
+    averaged over the positive priors.
 
-    All losses are averaged over the positive priors. In the final epochs the L1 loss of the raw box
-    code is added with ``l1_weight``. ``depthwise`` makes 3x3 convolutions depthwise
-    separable.
+    Args:
+        channels: Channels of the towers.
+        num_convs: Convolutions in each tower.
+        depthwise: Make the 3x3 convolutions depthwise separable.
+        norm: Norm after each convolution of the towers.
+        assigner: Assigns targets to priors.
+        class_weight: Weight of the class loss.
+        object_weight: Weight of the objectness loss.
+        box_weight: Weight of the IoU loss.
+        l1_weight: Weight of the L1 loss of the box codes, which is added in the final epochs.
+        select: Selects the final detections.
     """
 
     channels: int = 256
@@ -89,7 +97,7 @@ class YOLOXHead(DetectionHead):
         self.multi_level_conv_cls = predictors(num_classes)
         self.multi_level_conv_reg = predictors(4)
         self.multi_level_conv_obj = predictors(1)
-        initialise_convs(self)
+        initialize_convs(self)
         for conv in (*self.multi_level_conv_cls, *self.multi_level_conv_obj):
             assert isinstance(conv.bias, Tensor)
             nn.init.constant_(conv.bias, -math.log(1 / PRIOR_PROBABILITY - 1))
@@ -97,13 +105,13 @@ class YOLOXHead(DetectionHead):
     def forward(self, features: Sequence[Tensor]) -> DensePredictions:
         logits, codes, objectness = [], [], []
         for level, x in enumerate(features):
-            about_class = self.multi_level_cls_convs[level](x)
-            about_box = self.multi_level_reg_convs[level](x)
+            for_classes = self.multi_level_cls_convs[level](x)
+            for_boxes = self.multi_level_reg_convs[level](x)
             logits.append(
-                flatten_level(self.multi_level_conv_cls[level](about_class), self.num_classes)
+                flatten_level(self.multi_level_conv_cls[level](for_classes), self.num_classes)
             )
-            codes.append(flatten_level(self.multi_level_conv_reg[level](about_box), 4))
-            objectness.append(flatten_level(self.multi_level_conv_obj[level](about_box), 1))
+            codes.append(flatten_level(self.multi_level_conv_reg[level](for_boxes), 4))
+            objectness.append(flatten_level(self.multi_level_conv_obj[level](for_boxes), 1))
         grids = tuple((x.shape[2], x.shape[3]) for x in features)
         priors = PointGrid(offset=0.0).place(grids, self.strides, features[0].device)
         return DensePredictions(
@@ -128,11 +136,11 @@ class YOLOXHead(DetectionHead):
         positive = is_positive.float()
         num_positives = average_over_processes(positive.sum()).clamp(min=1)
 
-        # The overlap with the target is what the score of its class should be.
+        # The class score of a target is trained on the IoU of the box.
         wanted = F.one_hot(labels, self.num_classes) * iou[..., None]
         classes = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none").sum(2)
         objects = F.binary_cross_entropy_with_logits(objectness, positive, reduction="sum")
-        # Codes that do not count must not overflow either.
+        # Codes that do not count must not overflow, either.
         codes = torch.where(is_positive[..., None], codes, 0.0)
         overlap = elementwise_iou(decode(predictions.priors, codes), boxes)
         losses = {
@@ -149,9 +157,8 @@ class YOLOXHead(DetectionHead):
     def _targets(
         self, predictions: DensePredictions, targets: Sequence[Targets]
     ) -> tuple[Tensor, ...]:
-        """Labels (B, P), boxes (B, P, 4), their IoU with those predicted (B, P), and which priors
-        are positive (B, P). Where there is no target, the label is 0 and the box is a unit square.
-        """
+        """Labels (B, P), boxes (B, P, 4), their IoU with the predictions (B, P), and which priors
+        are positive (B, P). A prior without a target has label 0 and a unit square."""
         assert predictions.quality_logits is not None
         scores = predictions.cls_logits.float().sigmoid()
         scores = scores * predictions.quality_logits.float().sigmoid()[..., None]
@@ -173,7 +180,7 @@ class YOLOXHead(DetectionHead):
         return tuple(torch.stack(column) for column in zip(*rows))
 
     def decode(self, predictions: DensePredictions, infos: Sequence[ImageInfo]) -> list[Candidates]:
-        """One candidate per prior at most: with the class that is likeliest."""
+        """At most one candidate per prior, with its most likely class."""
         assert predictions.quality_logits is not None
         best, labels = predictions.cls_logits.float().sigmoid().max(2)
         scores = best * predictions.quality_logits.float().sigmoid()
@@ -194,19 +201,19 @@ class YOLOXHead(DetectionHead):
 
 
 def encode(priors: Priors, boxes: Tensor) -> Tensor:
-    """Boxes (..., P, 4) as centre and logarithm of the size, in strides, seen from the prior."""
+    """Encodes boxes (..., P, 4) as center and log size, in strides, relative to the prior."""
     stride = priors.stride[:, None]
-    centre = (boxes[..., :2] + boxes[..., 2:]) / 2
+    center = (boxes[..., :2] + boxes[..., 2:]) / 2
     size = boxes[..., 2:] - boxes[..., :2]
-    return torch.cat([(centre - priors.boxes[:, :2]) / stride, (size / stride + EPS).log()], -1)
+    return torch.cat([(center - priors.boxes[:, :2]) / stride, (size / stride + EPS).log()], -1)
 
 
 def decode(priors: Priors, codes: Tensor) -> Tensor:
-    """Boxes (..., P, 4) of codes (..., P, 4)."""
+    """Decodes boxes (..., P, 4) from codes (..., P, 4)."""
     stride = priors.stride[:, None]
-    centre = codes[..., :2] * stride + priors.boxes[:, :2]
+    center = codes[..., :2] * stride + priors.boxes[:, :2]
     half = codes[..., 2:].exp() * stride / 2
-    return torch.cat([centre - half, centre + half], -1)
+    return torch.cat([center - half, center + half], -1)
 
 
 def _tower(in_channels: int, config: YOLOXHeadConfig) -> nn.Sequential:

@@ -31,8 +31,8 @@ PRIOR_PROBABILITY = 0.1
 
 @config
 class CenterNetHeadConfig(DetectionHeadConfig):
-    """Heatmaps of the classes' centres; in every cell the size of an object, and where in the cell
-    its centre is.
+    """Heatmaps of the classes' centers; in every cell the size of an object, and where in the cell
+    its center is.
 
     The ``num_peaks`` highest cells that are maxima of the ``window`` cells around them are the
     detections: nothing is suppressed.
@@ -52,7 +52,7 @@ class CenterNetHeadConfig(DetectionHeadConfig):
 
 
 @dataclass(frozen=True)
-class CentreMaps:
+class CenterMaps:
     """``heat`` logits (B, C, H, W), ``size`` (B, 2, H, W) width and height and ``offset``
     (B, 2, H, W) x and y, both in cells."""
 
@@ -80,51 +80,51 @@ class CenterNetHead(DetectionHead):
         bias = self.heatmap_head.get_parameter("2.bias")
         nn.init.constant_(bias, -math.log(1 / PRIOR_PROBABILITY - 1))
 
-    def forward(self, features: Sequence[Tensor]) -> CentreMaps:
+    def forward(self, features: Sequence[Tensor]) -> CenterMaps:
         (x,) = features
-        return CentreMaps(self.heatmap_head(x), self.wh_head(x), self.offset_head(x))
+        return CenterMaps(self.heatmap_head(x), self.wh_head(x), self.offset_head(x))
 
     def loss(
-        self, predictions: CentreMaps, targets: Sequence[Targets], infos: Sequence[ImageInfo]
+        self, predictions: CenterMaps, targets: Sequence[Targets], infos: Sequence[ImageInfo]
     ) -> Losses:
         config = self.config
-        heat, geometry, is_centre = self._targets(predictions, targets, infos)
+        heat, geometry, is_center = self._targets(predictions, targets, infos)
         size, offset = geometry.split(2, dim=1)
-        num_centres = average_over_processes((heat == 1).sum().float()).clamp(min=1)
-        weight = is_centre[:, None] / (2 * num_centres)
-        own_centres = (heat == 1).sum().clamp(min=1)  # of this process, as published
+        num_centers = average_over_processes((heat == 1).sum().float()).clamp(min=1)
+        weight = is_center[:, None] / (2 * num_centers)
+        own_centers = (heat == 1).sum().clamp(min=1)  # of this process, as published
         size_error = (predictions.size.float() - size).abs()
         offset_error = (predictions.offset.float() - offset).abs()
         return Losses(
-            loss_center_heatmap=config.heatmap_loss(predictions.heat, heat) / own_centres,
+            loss_center_heatmap=config.heatmap_loss(predictions.heat, heat) / own_centers,
             loss_wh=config.size_weight * (size_error * weight).sum(),
             loss_offset=config.offset_weight * (offset_error * weight).sum(),
         )
 
     @torch.no_grad()
     def _targets(
-        self, predictions: CentreMaps, targets: Sequence[Targets], infos: Sequence[ImageInfo]
+        self, predictions: CenterMaps, targets: Sequence[Targets], infos: Sequence[ImageInfo]
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Heatmaps (B, C, H, W); width, height, x and y in the cell (B, 4, H, W); a mask (B, H, W)
-        of the centres."""
+        of the centers."""
         height, width = predictions.heat.shape[2:]
         pixels = input_size(infos)
         rows = []
         for target in targets:
             scale = target.boxes.new_tensor([width / pixels[1], height / pixels[0]])
-            centre = (target.boxes[:, :2] + target.boxes[:, 2:]) * scale / 2
+            center = (target.boxes[:, :2] + target.boxes[:, 2:]) * scale / 2
             size = (target.boxes[:, 2:] - target.boxes[:, :2]) * scale
-            last = centre.new_tensor([width - 1, height - 1])
-            cells = torch.minimum(centre.floor(), last).clamp(min=0).long()
+            last = center.new_tensor([width - 1, height - 1])
+            cells = torch.minimum(center.floor(), last).clamp(min=0).long()
             heat = draw_bumps(
                 cells, gaussian_radius(size), target.labels, self.num_classes, (height, width)
             )
-            geometry = torch.cat([size, centre - cells], 1)
+            geometry = torch.cat([size, center - cells], 1)
             rows.append((heat, *at_cells(cells, geometry, (height, width))))
         heats, geometries, masks = (torch.stack(column) for column in zip(*rows))
         return heats, geometries, masks
 
-    def decode(self, predictions: CentreMaps, infos: Sequence[ImageInfo]) -> list[Candidates]:
+    def decode(self, predictions: CenterMaps, infos: Sequence[ImageInfo]) -> list[Candidates]:
         scores = predictions.heat.float().sigmoid()
         return self._candidates(scores, predictions.size, predictions.offset, infos)
 
@@ -138,14 +138,14 @@ class CenterNetHead(DetectionHead):
         out = []
         for image in range(len(infos)):
             peaks = find_peaks(scores[image], self.config.num_peaks, self.config.window)
-            centre = peaks.position + read_cells(offset[image], peaks.cells)
+            center = peaks.position + read_cells(offset[image], peaks.cells)
             half = read_cells(size[image], peaks.cells) / 2
-            boxes = torch.cat([(centre - half) * cell, (centre + half) * cell], 1)
+            boxes = torch.cat([(center - half) * cell, (center + half) * cell], 1)
             out.append(Candidates(boxes, peaks.scores, peaks.labels, peaks.labels))
         return out
 
     def decode_augmented(
-        self, augmented: Sequence[tuple[CentreMaps, Sequence[ImageInfo]]]
+        self, augmented: Sequence[tuple[CenterMaps, Sequence[ImageInfo]]]
     ) -> list[Candidates]:
         """Scores and sizes are the means over an image and its mirror images, which follow it."""
         starts = [k for k, (_, infos) in enumerate(augmented) if infos[0].flip == "none"]
@@ -161,7 +161,7 @@ class CenterNetHead(DetectionHead):
         return [Candidates.join(image) for image in zip(*found)]
 
     def select(self, candidates: Sequence[Candidates]) -> list[Detections]:
-        """All of them, best first: a centre is a maximum of its surroundings already."""
+        """All of them, best first: a center is a maximum of its surroundings already."""
         best = [image[image.scores.argsort(descending=True)] for image in candidates]
         return [Detections(image.boxes, image.scores, image.labels) for image in best]
 

@@ -21,16 +21,16 @@ from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.shifted_conv import ShiftedConv2d
 
 # Area in pixels from which a box counts as large, and the parts of the sides of small and of large
-# boxes within which both corners must see the centre: section 4.1 of the paper.
+# boxes within which both corners must see the center: section 4.1 of the paper.
 LARGE_AREA = 3500.0
 SMALL_PART, LARGE_PART = 1 / 2.4, 1 / 2.1
 
 
 @config
 class CentripetalHeadConfig(CornerPairHeadConfig):
-    """Corners that see the same centre of the object belong together.
+    """Corners that see the same center of the object belong together.
 
-    A tag is the logarithm of the way from the corner to the centre, ``tag_weight`` the weight of
+    A tag is the logarithm of the way from the corner to the center, ``tag_weight`` the weight of
     its loss. A first guess of that way, with ``guide_weight``, says where a deformable convolution
     looks for it.
     """
@@ -105,15 +105,15 @@ class CentripetalHead(CornerPairHead):
     def is_pair(
         self, start: Corners, end: Corners, boxes: Tensor, cell: Tensor, origin: Tensor
     ) -> Tensor:
-        """Whether both centres lie in the middle of the box, and close together: the area between
+        """Whether both centers lie in the middle of the box, and close together: the area between
         them is at most ``max_distance`` of that of the middle."""
         seen = ((start.position + start.tag.exp()) * cell - origin).clamp(min=0)[:, None]
         other = ((end.position - end.tag.exp()) * cell - origin).clamp(min=0)[None]
         size = boxes[..., 2:] - boxes[..., :2]
         is_large = size.prod(-1).abs() > LARGE_AREA
         part = torch.where(is_large, LARGE_PART, SMALL_PART)[..., None]
-        centre, reach = (boxes[..., :2] + boxes[..., 2:]) / 2, size * part / 2
-        low, high = centre - reach, centre + reach
+        center, reach = (boxes[..., :2] + boxes[..., 2:]) / 2, size * part / 2
+        low, high = center - reach, center + reach
         in_middle = ((seen > low) & (seen < high) & (other > low) & (other < high)).all(-1)
         between = (other - seen).prod(-1).abs()
         middle = (high - low).prod(-1).abs()
@@ -127,7 +127,7 @@ def _look_around(channels: int) -> ShiftedConv2d:
 
 
 def _sampling() -> ConvModule:
-    """From a guess of the centre (x, y) to nine sampling positions."""
+    """From a guess of the center (x, y) to nine sampling positions."""
     conv = ConvModule(2, 18, 1, bias=False, activation="none")
     nn.init.normal_(conv.conv.weight, std=0.1)
     return conv

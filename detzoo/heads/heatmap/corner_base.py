@@ -42,7 +42,7 @@ BRANCH_CHANNELS = 256
 @config
 class CornerPairHeadConfig(DetectionHeadConfig):
     """Heatmaps of top left and of bottom right corners, where in their cell they are, and a ``tag``
-    by which a pair is recognised.
+    by which a pair is recognized.
 
     All pairs of the ``num_peaks`` highest corners of each kind are considered that agree in class
     and whose tags are at most ``max_distance`` apart; the ``num_pairs`` best are candidates.
@@ -63,7 +63,7 @@ class CornerMaps:
     """What is predicted of one kind of corner.
 
     ``heat`` logits (B, C, H, W), ``offset`` (B, 2, H, W) x and y in the cell, ``tag`` (B, K, H, W).
-    ``guide`` (B, 2, H, W) is CentripetalNet's first idea of where the object's centre is.
+    ``guide`` (B, 2, H, W) is CentripetalNet's first idea of where the object's center is.
     """
 
     heat: Tensor
@@ -85,7 +85,7 @@ class CornerTargets:
     """What the maps of one kind of corner are trained on.
 
     ``heat`` (B, C, H, W); where ``is_corner`` (B, 1, H, W) counts also ``offset`` (B, 2, H, W), and
-    the way to the object's centre (always positive) from the cell, ``from_cell`` (B, 2, H, W), and
+    the way to the object's center (always positive) from the cell, ``from_cell`` (B, 2, H, W), and
     from the corner itself, ``from_corner``. ``cells`` are the corners of each image (N, 2) x, y.
     """
 
@@ -188,16 +188,16 @@ class CornerPairHead(DetectionHead):
         for target in targets:
             scale = target.boxes.new_tensor([width / pixels[1], height / pixels[0]])
             corners = target.boxes.view(-1, 2, 2) * scale  # (N, corner, xy)
-            centre = corners.mean(1)
+            center = corners.mean(1)
             radius = gaussian_radius((corners[:, 1] - corners[:, 0]).ceil())
             last = scale.new_tensor([width - 1, height - 1])
             for kind, rows in enumerate(kinds):
                 corner = corners[:, kind]
                 cells = torch.minimum(corner, last).clamp(min=0).long()
-                # The way to the centre from the top left, and from the centre to the bottom right.
+                # The way to the center from the top left, and from the center to the bottom right.
                 sign = 1 - 2 * kind
                 values = torch.cat(
-                    [corner - cells, (centre - cells) * sign, (centre - corner) * sign], 1
+                    [corner - cells, (center - cells) * sign, (center - corner) * sign], 1
                 )
                 heat = draw_bumps(cells, radius, target.labels, self.num_classes, (height, width))
                 rows.append((heat, *at_cells(cells, values, (height, width)), cells))

@@ -35,7 +35,7 @@ class MaskGridHeadConfig(ABC):
     """Each level has a square grid of cells, and objects of a range of sizes.
 
     ``scale_ranges`` are the least and greatest square roots of box areas, in pixels, of each level;
-    ``centre_fraction`` is the part of its box around an object's centre that its cells cover.
+    ``center_fraction`` is the part of its box around an object's center that its cells cover.
     """
 
     num_convs: int = 7
@@ -48,7 +48,7 @@ class MaskGridHeadConfig(ABC):
         (192.0, 768.0),
         (384.0, 2048.0),
     )
-    centre_fraction: float = 0.2
+    center_fraction: float = 0.2
     norm: Norm = GroupNorm(groups=32)
     classification_loss: ClassificationLoss = FocalLoss()
     mask_loss: DiceLoss = DiceLoss(weight=3.0)
@@ -147,7 +147,7 @@ class MaskGridHead(nn.Module, ABC, Generic[MaskMaps]):
             bitmaps = target.masks.to_bitmaps().bitmaps.to(target.boxes.device)
             cell_owners.append(
                 [
-                    owners(target.boxes, bitmaps, input_size, grid, scales, config.centre_fraction)
+                    owners(target.boxes, bitmaps, input_size, grid, scales, config.center_fraction)
                     for grid, scales in zip(config.grids, config.scale_ranges)
                 ]
             )
@@ -221,7 +221,7 @@ class MaskGridHead(nn.Module, ABC, Generic[MaskMaps]):
         return Detections(boxes, score, all_labels[chosen], found)
 
     def _peaks(self, logits: Tensor) -> Tensor:
-        """Scores of cells (K, G, G) -> (G * G, K), zero where a neighbour before has a better one:
+        """Scores of cells (K, G, G) -> (G * G, K), zero where a neighbor before has a better one:
         the one above, to the left, or both."""
         scores = self.config.classification_loss.scores(logits.float().movedim(0, -1))
         scores = scores.movedim(-1, 0)
@@ -245,7 +245,7 @@ def coordinates(x: Tensor) -> Tensor:
     return planes.to(x.dtype).expand(len(x), -1, -1, -1)
 
 
-def initialise(head: nn.Module, predictors: Sequence[nn.Module]) -> None:
+def initialize(head: nn.Module, predictors: Sequence[nn.Module]) -> None:
     """Small weights; layers that predict probabilities start from a low one."""
     for module in head.modules():
         if isinstance(module, nn.Conv2d):
@@ -258,7 +258,7 @@ def initialise(head: nn.Module, predictors: Sequence[nn.Module]) -> None:
 
 def _resized(features: Sequence[Tensor]) -> list[Tensor]:
     first, last = (
-        F.interpolate(x, neighbour.shape[2:], mode="bilinear")
-        for x, neighbour in ((features[0], features[1]), (features[-1], features[-2]))
+        F.interpolate(x, neighbor.shape[2:], mode="bilinear")
+        for x, neighbor in ((features[0], features[1]), (features[-1], features[-2]))
     )
     return [first, *features[1:-1], last]

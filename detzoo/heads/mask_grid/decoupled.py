@@ -15,7 +15,7 @@ from detzoo.heads.mask_grid.base import (
     MaskGridHead,
     MaskGridHeadConfig,
     coordinates,
-    initialise,
+    initialize,
     tower,
 )
 
@@ -72,7 +72,7 @@ class DecoupledSOLOHead(ProductHead):
         self.mask_convs_x = tower(in_channels[0] + 1, config)
         self.mask_convs_y = tower(in_channels[0] + 1, config)
         self.conv_mask_list_x, self.conv_mask_list_y = _predictors(config), _predictors(config)
-        initialise(self, [*self.conv_mask_list_x, *self.conv_mask_list_y, self.conv_cls])
+        initialize(self, [*self.conv_mask_list_x, *self.conv_mask_list_y, self.conv_cls])
 
     def maps(self, x: Tensor, level: int) -> RowsAndColumns:
         column, row = coordinates(x).split(1, 1)
@@ -108,7 +108,7 @@ class DecoupledSOLOLightHead(ProductHead):
         super().__init__(config, in_channels, strides, num_classes)
         self.mask_convs = tower(in_channels[0] + 2, config)
         self.conv_mask_list_x, self.conv_mask_list_y = _predictors(config), _predictors(config)
-        initialise(self, [*self.conv_mask_list_x, *self.conv_mask_list_y, self.conv_cls])
+        initialize(self, [*self.conv_mask_list_x, *self.conv_mask_list_y, self.conv_cls])
 
     def maps(self, x: Tensor, level: int) -> RowsAndColumns:
         x = _doubled(self.mask_convs(torch.cat([x, coordinates(x)], 1)))

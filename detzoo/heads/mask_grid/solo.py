@@ -13,7 +13,7 @@ from detzoo.heads.mask_grid.base import (
     MaskGridHead,
     MaskGridHeadConfig,
     coordinates,
-    initialise,
+    initialize,
     tower,
 )
 from detzoo.layers.fusion import FusedConv2d, can_fuse, has_hooks
@@ -44,7 +44,7 @@ class SOLOHead(MaskGridHead[Tensor]):
         self.conv_mask_list = nn.ModuleList(
             nn.Conv2d(config.channels, grid**2, 1) for grid in config.grids
         )
-        initialise(self, [*self.conv_mask_list, self.conv_cls])
+        initialize(self, [*self.conv_mask_list, self.conv_cls])
 
     def maps(self, x: Tensor, level: int) -> Tensor:
         """Features that all cells share, at twice the resolution."""

@@ -15,13 +15,13 @@ def owners(
     input_size: tuple[int, int],
     grid: int,
     scale_range: tuple[float, float],
-    centre_fraction: float,
+    center_fraction: float,
 ) -> Tensor:
     """The object of each cell of a ``grid`` over the input -> (grid, grid), -1 where there is none.
 
     Objects are ``boxes`` (N, 4) and ``bitmaps`` (N, H, W). Those with a square root of the box's
     area within ``scale_range`` have the cells that the middle of the mask, enlarged to
-    ``centre_fraction`` of the box, touches: at most 3x3. Of several the last one has a cell.
+    ``center_fraction`` of the box, touches: at most 3x3. Of several the last one has a cell.
     """
     if len(boxes) == 0:
         return torch.full((grid, grid), -1, device=boxes.device)
@@ -33,11 +33,11 @@ def owners(
     number = torch.arange(grid, device=boxes.device)
     touched = []
     for axis, of in zip((1, 0), input_size):  # rows, then columns
-        centre = _centre_of_mass(inside, axis)
-        reach = 0.5 * sides[:, axis] * centre_fraction
+        center = _center_of_mass(inside, axis)
+        reach = 0.5 * sides[:, axis] * center_fraction
         middle, low, high = (
             torch.div(place / of, 1.0 / grid, rounding_mode="trunc")[:, None]
-            for place in (centre, centre - reach, centre + reach)
+            for place in (center, center - reach, center + reach)
         )
         first, last = torch.maximum(low, middle - 1), torch.minimum(high, middle + 1)
         touched.append((number >= first) & (number <= last))
@@ -48,9 +48,9 @@ def owners(
 
 
 def shrink(bitmaps: Tensor, stride: int, grid: tuple[int, int]) -> Tensor:
-    """Masks (N, H, W) of 0 and 1 at the centres of cells of ``stride`` pixels -> (N, *grid).
+    """Masks (N, H, W) of 0 and 1 at the centers of cells of ``stride`` pixels -> (N, *grid).
 
-    A cell is 1 where at least two of the four pixels at its centre are.
+    A cell is 1 where at least two of the four pixels at its center are.
     """
     height, width = grid[0] * stride, grid[1] * stride
     beyond = (0, width - bitmaps.shape[2], 0, height - bitmaps.shape[1])
@@ -75,7 +75,7 @@ def positive_cells(owners: Sequence[Sequence[Tensor]]) -> list[list[Tensor]]:
     return [cells[i : i + num_levels] for i in range(0, len(cells), num_levels)]
 
 
-def _centre_of_mass(inside: Tensor, axis: int) -> Tensor:
+def _center_of_mass(inside: Tensor, axis: int) -> Tensor:
     """Mean row (``axis`` 1) or column (0) of masks (N, H, W) of bool -> (N,)."""
     count = inside.sum(2 if axis == 1 else 1)  # per row, or per column
     place = torch.arange(count.shape[1], device=inside.device)

@@ -83,10 +83,10 @@ class QueryHead(nn.Module, ABC):
 
 
 def to_pixels(boxes: Tensor, infos: Sequence[ImageInfo]) -> Tensor:
-    """Boxes (..., B, Q, 4) as centre and size in parts of the image -> xyxy in input pixels."""
+    """Boxes (..., B, Q, 4) as center and size in parts of the image -> xyxy in input pixels."""
     boxes = boxes.float()
-    centre, half = boxes[..., :2], boxes[..., 2:] / 2
-    return torch.cat([centre - half, centre + half], -1) * image_scale(infos, boxes.device)
+    center, half = boxes[..., :2], boxes[..., 2:] / 2
+    return torch.cat([center - half, center + half], -1) * image_scale(infos, boxes.device)
 
 
 def clipped(boxes: Tensor, scores: Tensor, labels: Tensor, info: ImageInfo) -> Detections:

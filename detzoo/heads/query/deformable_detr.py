@@ -22,7 +22,7 @@ from detzoo.heads.query.deformable_transformer import (
     inverse_sigmoid,
 )
 from detzoo.heads.query.set_loss import QueryPredictions, SetLoss
-from detzoo.layers.positional_encoding import ShownCells, SinePositions, sines
+from detzoo.layers.positional_encoding import SinePositions, ValidCells, sines
 from detzoo.losses.classification import FocalLoss
 from detzoo.structures import Detections, ImageBatch, ImageInfo
 
@@ -91,11 +91,11 @@ class DeformableDETRHead(QueryHead):
 
     def forward(self, features: Sequence[Tensor], images: ImageBatch) -> QueryPredictions:
         size = (images.pixels.shape[2], images.pixels.shape[3])
-        shown = [
-            ShownCells.of(images.infos, size, (x.shape[2], x.shape[3]), x.device) for x in features
+        valid = [
+            ValidCells.of(images.infos, size, (x.shape[2], x.shape[3]), x.device) for x in features
         ]
-        pyramid = Pyramid.of(shown)
-        positions = [self.config.positions(level, features[0].shape[1]) for level in shown]
+        pyramid = Pyramid.of(valid)
+        positions = [self.config.positions(level, features[0].shape[1]) for level in valid]
         memory = self.transformer.encode(features, positions, pyramid)
         proposals = None
         if self.config.two_stage:

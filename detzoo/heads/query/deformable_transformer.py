@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from detzoo.config import config
 from detzoo.heads.query.detr import check_transformer
 from detzoo.layers.attention import DeformableAttention, FeedForward, ResidualAttention
-from detzoo.layers.positional_encoding import ShownCells
+from detzoo.layers.positional_encoding import ValidCells
 
 
 @config
 class DeformableTransformerConfig:
-    """Encoder and decoder; each query looks at ``num_points`` places per head and level."""
+    """Encoder and decoder; each query looks at ``num_points`` embeddings per head and level."""
 
     channels: int = 256
     num_heads: int = 8
@@ -35,16 +35,16 @@ class Pyramid:
     """L maps whose S cells stand one after the other.
 
     ``grids`` (height, width) of each map; ``ratios`` (B, L, 2: width, height) the part of it that
-    shows the image; ``shown`` (B, S) whether a cell does, None: all do; ``levels`` of ShownCells.
+    shows the image; ``valid`` (B, S) whether a cell does, None: all do; ``levels`` of ValidCells.
     """
 
-    levels: Sequence[ShownCells]
+    levels: Sequence[ValidCells]
     grids: tuple[tuple[int, int], ...]
     ratios: Tensor
-    shown: Tensor | None
+    valid: Tensor | None
 
     @classmethod
-    def of(cls, levels: Sequence[ShownCells]) -> Pyramid:
+    def of(cls, levels: Sequence[ValidCells]) -> Pyramid:
         complete = all(level.complete for level in levels)
         return cls(
             levels,
@@ -53,16 +53,16 @@ class Pyramid:
             None if complete else torch.cat([level.mask() for level in levels], 1),
         )
 
-    def centres(self) -> Tensor:
-        """(B, S, 2) x and y of each cell's centre, in parts of the image."""
-        centres = []
+    def centers(self) -> Tensor:
+        """(B, S, 2) x and y of each cell's center, in parts of the image."""
+        centers = []
         for level in self.levels:
             height, width = level.grid
             y = torch.arange(height, device=self.ratios.device) + 0.5
             x = torch.arange(width, device=self.ratios.device) + 0.5
             grid = torch.stack([x.expand(height, -1), y[:, None].expand(-1, width)], -1)
-            centres.append(grid.flatten(0, 1) / level.counts.flip(1)[:, None])
-        return torch.cat(centres, 1)
+            centers.append(grid.flatten(0, 1) / level.counts.flip(1)[:, None])
+        return torch.cat(centers, 1)
 
     def on_levels(self, references: Tensor) -> Tensor:
         """References (B, Q, 2 or 4) in parts of the image -> (B, Q, L, 2 or 4) in parts of maps."""
@@ -94,15 +94,15 @@ class DeformableTransformer(nn.Module):
         else:
             self.reference_points = nn.Linear(channels, 2)
             nn.init.zeros_(self.reference_points.bias)
-        self._initialise()
+        self._initialize()
 
-    def _initialise(self) -> None:
+    def _initialize(self) -> None:
         for parameter in self.parameters():
             if parameter.dim() > 1:
                 nn.init.xavier_uniform_(parameter)
         for module in self.modules():
             if isinstance(module, DeformableAttention):
-                module.initialise()
+                module.initialize()
         nn.init.normal_(self.level_embeds)
 
     def encode(
@@ -111,7 +111,7 @@ class DeformableTransformer(nn.Module):
         """Maps (B, C, H_l, W_l) and their positions (B, H_l * W_l, C) -> cells (B, S, C)."""
         x = torch.cat([feature.flatten(2).transpose(1, 2) for feature in features], 1)
         placed = [level + embed for level, embed in zip(positions, self.level_embeds)]
-        references = pyramid.on_levels(pyramid.centres())
+        references = pyramid.on_levels(pyramid.centers())
         at = torch.cat(placed, 1).to(x.dtype)
         for layer in self.encoder.layers:
             x = layer(x, at, pyramid, references)
@@ -120,7 +120,7 @@ class DeformableTransformer(nn.Module):
     def propose(self, memory: Tensor, pyramid: Pyramid) -> tuple[Tensor, Tensor]:
         """Cells (B, S, C), and the box (B, S, 4) that each starts from, before the sigmoid.
 
-        A box is centred on its cell, with a twentieth of the image's sides on the first level and
+        A box is centered on its cell, with a twentieth of the image's sides on the first level and
         twice as much on each next. Cells outside the image, or too near its border, are blanked;
         their box is infinite: after the sigmoid it does not move.
         """
@@ -128,17 +128,17 @@ class DeformableTransformer(nn.Module):
             torch.full((height * width, 2), 0.05 * 2**level, device=memory.device)
             for level, (height, width) in enumerate(pyramid.grids)
         ]
-        centres = pyramid.centres()
-        boxes = torch.cat([centres, torch.cat(sides).expand_as(centres)], 2)
+        centers = pyramid.centers()
+        boxes = torch.cat([centers, torch.cat(sides).expand_as(centers)], 2)
         usable = ((boxes > 0.01) & (boxes < 0.99)).all(2, keepdim=True)
-        if pyramid.shown is not None:
-            usable = usable & pyramid.shown[..., None]
+        if pyramid.valid is not None:
+            usable = usable & pyramid.valid[..., None]
         cells = self.enc_output_norm(self.enc_output(memory * usable))
         return cells, boxes.logit().masked_fill(~usable, float("inf"))
 
-    def queries_of(self, places: Tensor) -> Tensor:
+    def queries_of(self, embeddings: Tensor) -> Tensor:
         """Sines of proposed boxes (B, Q, 2C) -> positions and content of queries (B, Q, 2C)."""
-        return self.pos_trans_norm(self.pos_trans(places))
+        return self.pos_trans_norm(self.pos_trans(embeddings))
 
 
 class LayerStack(nn.Module):
@@ -161,7 +161,7 @@ class DeformableEncoderLayer(nn.Module):
 
     def forward(self, x: Tensor, positions: Tensor, pyramid: Pyramid, references: Tensor) -> Tensor:
         (attention,) = self.attentions
-        x = attention(x, x + positions, x, pyramid.grids, references, pyramid.shown)
+        x = attention(x, x + positions, x, pyramid.grids, references, pyramid.valid)
         x = self.norms[0](x)
         return self.norms[1](x + self.ffns[0](x))
 
@@ -181,12 +181,12 @@ class DeformableDecoderLayer(nn.Module):
     def forward(
         self, x: Tensor, positions: Tensor, memory: Tensor, pyramid: Pyramid, references: Tensor
     ) -> Tensor:
-        """``references`` (B, Q, 2 or 4): points or boxes (centre, size), in parts of the image."""
+        """``references`` (B, Q, 2 or 4): points or boxes (center, size), in parts of the image."""
         among, across = self.attentions
         placed = x + positions
         x = self.norms[0](among(x, placed, placed, x))
         references = pyramid.on_levels(references)
-        x = across(x, x + positions, memory, pyramid.grids, references, pyramid.shown)
+        x = across(x, x + positions, memory, pyramid.grids, references, pyramid.valid)
         x = self.norms[1](x)
         return self.norms[2](x + self.ffns[0](x))
 

@@ -14,14 +14,14 @@ from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.query.base import QueryHead, QueryHeadConfig, clipped, to_pixels
 from detzoo.heads.query.set_loss import QueryPredictions, SetLoss
 from detzoo.layers.attention import FeedForward, ResidualAttention
-from detzoo.layers.positional_encoding import ShownCells
+from detzoo.layers.positional_encoding import ValidCells
 from detzoo.losses.classification import SoftmaxCrossEntropy
 from detzoo.structures import Detections, ImageBatch, ImageInfo
 
 
 @config
 class TransformerConfig:
-    """Encoder and decoder, normalised after each step."""
+    """Encoder and decoder, normalized after each step."""
 
     channels: int = 256
     num_heads: int = 8
@@ -86,11 +86,11 @@ class DETRHead(QueryHead):
         x = self.input_proj(features[-1])
         grid = (x.shape[2], x.shape[3])
         size = (images.pixels.shape[2], images.pixels.shape[3])
-        shown = ShownCells.of(images.infos, size, grid, x.device)
-        positions = self.config.positions(shown, x.shape[1]).to(x.dtype)
-        allowed = None if shown.complete else shown.mask()
+        valid = ValidCells.of(images.infos, size, grid, x.device)
+        positions = self.config.positions(valid, x.shape[1]).to(x.dtype)
+        key_mask = None if valid.complete else valid.mask()
         x = x.flatten(2).transpose(1, 2)
-        x = self.transformer(x, positions, self.query_embedding.weight, allowed)
+        x = self.transformer(x, positions, self.query_embedding.weight, key_mask)
         boxes = self.fc_reg(F.relu(self.reg_ffn(x))).sigmoid()
         return QueryPredictions(self.fc_cls(x), to_pixels(boxes, images.infos))
 
@@ -117,14 +117,14 @@ class Transformer(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def forward(
-        self, x: Tensor, positions: Tensor, queries: Tensor, allowed: Tensor | None
+        self, x: Tensor, positions: Tensor, queries: Tensor, key_mask: Tensor | None
     ) -> Tensor:
         """Cells (B, K, C), their positions, queries (Q, C) -> every layer's answers (S, B, Q, C).
 
-        ``allowed`` (B, K) are the cells that show the images; None: all.
+        ``key_mask`` (B, K) are the cells that show the images; None: all.
         """
-        memory = self.encoder(x, positions, allowed)
-        return self.decoder(queries.expand(len(x), -1, -1), memory, memory + positions, allowed)
+        memory = self.encoder(x, positions, key_mask)
+        return self.decoder(queries.expand(len(x), -1, -1), memory, memory + positions, key_mask)
 
 
 class Encoder(nn.Module):
@@ -134,9 +134,9 @@ class Encoder(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder_layers))
 
-    def forward(self, x: Tensor, positions: Tensor, allowed: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, positions: Tensor, key_mask: Tensor | None) -> Tensor:
         for layer in self.layers:
-            x = layer(x, positions, allowed)
+            x = layer(x, positions, key_mask)
         return x
 
 
@@ -150,9 +150,9 @@ class EncoderLayer(nn.Module):
         self.ffns = nn.ModuleList([FeedForward(width, config.feedforward_channels, dropout)])
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
 
-    def forward(self, x: Tensor, positions: Tensor, allowed: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, positions: Tensor, key_mask: Tensor | None) -> Tensor:
         placed = x + positions
-        x = self.norms[0](self.attentions[0](x, placed, placed, x, allowed))
+        x = self.norms[0](self.attentions[0](x, placed, placed, x, key_mask))
         return self.norms[1](x + self.ffns[0](x))
 
 
@@ -165,13 +165,13 @@ class Decoder(nn.Module):
         self.post_norm = nn.LayerNorm(config.channels)
 
     def forward(
-        self, positions: Tensor, memory: Tensor, placed_memory: Tensor, allowed: Tensor | None
+        self, positions: Tensor, memory: Tensor, placed_memory: Tensor, key_mask: Tensor | None
     ) -> Tensor:
         """Queries start empty: all that tells them apart are their ``positions`` (B, Q, C)."""
         x = torch.zeros_like(positions)
         outputs = []
         for layer in self.layers:
-            x = layer(x, positions, memory, placed_memory, allowed)
+            x = layer(x, positions, memory, placed_memory, key_mask)
             outputs.append(self.post_norm(x))
         return torch.stack(outputs)
 
@@ -194,10 +194,10 @@ class DecoderLayer(nn.Module):
         positions: Tensor,
         memory: Tensor,
         placed_memory: Tensor,
-        allowed: Tensor | None,
+        key_mask: Tensor | None,
     ) -> Tensor:
         among, across = self.attentions
         placed = x + positions
         x = self.norms[0](among(x, placed, placed, x))
-        x = self.norms[1](across(x, x + positions, placed_memory, memory, allowed))
+        x = self.norms[1](across(x, x + positions, placed_memory, memory, key_mask))
         return self.norms[2](x + self.ffns[0](x))

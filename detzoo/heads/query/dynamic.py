@@ -80,11 +80,11 @@ class InteractionHead(nn.Module):
         self.instance_interactive_conv_norm = nn.LayerNorm(channels)
         self.ffn = FeedForward(channels, config.feedforward_channels)
         self.ffn_norm = nn.LayerNorm(channels)
-        self.cls_fcs = _normalised_layers(channels, config.class_layers)
+        self.cls_fcs = _normalized_layers(channels, config.class_layers)
         self.fc_cls = nn.Linear(channels, num_outputs)
-        self.reg_fcs = _normalised_layers(channels, config.box_layers)
+        self.reg_fcs = _normalized_layers(channels, config.box_layers)
         self.fc_reg = nn.Linear(channels, 4)
-        initialise(self)
+        initialize(self)
         nn.init.constant_(self.fc_cls.bias, -math.log(1 / PRIOR_PROBABILITY - 1))
 
     def forward(self, queries: Tensor, regions: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -124,7 +124,7 @@ class DynamicMaskHead(nn.Module):
         )
         self.upsample = Deconvolution(channels, channels)
         self.conv_logits = nn.Conv2d(channels, num_classes, 1)
-        initialise(self)
+        initialize(self)
         assert self.conv_logits.bias is not None
         nn.init.zeros_(self.conv_logits.bias)
 
@@ -136,14 +136,14 @@ class DynamicMaskHead(nn.Module):
         return self.conv_logits(self.upsample(x))
 
 
-def initialise(module: nn.Module) -> None:
+def initialize(module: nn.Module) -> None:
     """Every matrix and kernel by Xavier's rule."""
     for parameter in module.parameters():
         if parameter.dim() > 1:
             nn.init.xavier_uniform_(parameter)
 
 
-def _normalised_layers(channels: int, count: int) -> nn.Sequential:
+def _normalized_layers(channels: int, count: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     for _ in range(count):
         layers += [

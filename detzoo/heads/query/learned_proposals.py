@@ -27,7 +27,7 @@ class LearnedProposalsConfig:
 
 
 class LearnedProposals(nn.Module):
-    """Children ``init_proposal_bboxes`` (centre and size) and ``init_proposal_features``."""
+    """Children ``init_proposal_bboxes`` (center and size) and ``init_proposal_features``."""
 
     def __init__(self, config: LearnedProposalsConfig, channels: int) -> None:
         super().__init__()

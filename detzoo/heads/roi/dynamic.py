@@ -125,7 +125,7 @@ class DynamicRoIHead(OneStageRoIHead):
         count = num_regions(labels)
         box_loss = smooth_l1(predicted - wanted, self.beta).sum() / count
         losses = head.loss_cls.losses(regions.logits.float(), labels, count)
-        # How far the centre of each positive region is off (P,), in the loss's units.
+        # How far the center of each positive region is off (P,), in the loss's units.
         self._adapt(regions.labelled, wanted[:, :2].abs().mean(1))
         return losses | Losses(loss_bbox=self.loss_weight * box_loss)
 

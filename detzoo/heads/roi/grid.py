@@ -96,6 +96,6 @@ def jittered(boxes: Tensor, amplitude: float, size: tuple[int, int]) -> Tensor:
     """Boxes (R, 4) moved and scaled at random, by up to ``amplitude`` of their size, and cut at the
     last pixels of an image of ``size`` (height, width)."""
     shift, growth = ((torch.rand_like(boxes) * 2 - 1) * amplitude).chunk(2, 1)
-    centre, extent = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
-    centre, half = centre + extent * shift, extent * (1 + growth) / 2
-    return clip_boxes(torch.cat([centre - half, centre + half], 1), (size[0] - 1, size[1] - 1))
+    center, extent = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
+    center, half = center + extent * shift, extent * (1 + growth) / 2
+    return clip_boxes(torch.cat([center - half, center + half], 1), (size[0] - 1, size[1] - 1))

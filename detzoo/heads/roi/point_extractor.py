@@ -8,12 +8,12 @@ from torch import Tensor
 
 from detzoo.config import config
 from detzoo.heads.roi.base import RegionExtractor, RegionPooling
-from detzoo.ops.points import cell_centres, sample_in_rois
+from detzoo.ops.points import cell_centers, sample_in_rois
 
 
 @config
 class PointExtractor(RegionExtractor):
-    """The finest map at the centre of every cell of the region, whatever the region's size."""
+    """The finest map at the center of every cell of the region, whatever the region's size."""
 
     def build(self, in_channels: Sequence[int], strides: Sequence[int]) -> PointSampling:
         return PointSampling(self, in_channels, strides)
@@ -31,6 +31,6 @@ class PointSampling(RegionPooling):
         self.out_channels = in_channels[0]
 
     def forward(self, features: Sequence[Tensor], rois: Tensor) -> Tensor:
-        points = cell_centres(self.output_size, rois.device).expand(len(rois), -1, -1)
+        points = cell_centers(self.output_size, rois.device).expand(len(rois), -1, -1)
         values = sample_in_rois(features[0], self.stride, rois, points)
         return values.unflatten(2, (self.output_size, self.output_size))

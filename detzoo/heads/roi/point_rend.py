@@ -22,7 +22,7 @@ from detzoo.heads.roi.regions import (
 )
 from detzoo.heads.roi.single_stage import OneStageRoIHead, OneStageRoIHeadConfig
 from detzoo.heads.roi.staged import ImageMaps, StageRegions
-from detzoo.ops.points import cell_centres, sample_in_rois, sample_points
+from detzoo.ops.points import cell_centers, sample_in_rois, sample_points
 from detzoo.ops.roi_align import rois_of
 from detzoo.structures import Detections, ImageInfo, Losses, Targets
 
@@ -117,7 +117,7 @@ class PointRendRoIHead(OneStageRoIHead):
                 continue
             count = min(config.points_per_subdivision, size**2)
             index = masks.flatten(1).abs().topk(count, 1, largest=False).indices
-            points = cell_centres(size, rois.device)[index]
+            points = cell_centers(size, rois.device)[index]
             logits = own_masks(self.decide_points(maps, rois, coarse, points), labels)
             masks = masks.flatten(1).scatter(1, index, logits).view_as(masks)
         return masks

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from detzoo.config import config
 from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.ops.distributed import average_over_processes
-from detzoo.structures.targets import UNLABELLED
+from detzoo.structures.targets import UNLABELED
 
 
 @config
@@ -63,12 +63,10 @@ class SemanticHead(nn.Module):
         return self.conv_logits(x), self.conv_embedding(x)
 
     def loss(self, logits: Tensor, maps: Tensor) -> Tensor:
-        """Mean cross entropy over cells; maps (B, H, W) hold classes, ``UNLABELLED`` where none.
+        """Mean cross entropy over cells; maps (B, H, W) hold classes, ``UNLABELED`` where none.
 
         Unlabelled cells count in the mean, as in the published recipes.
         """
-        loss = F.cross_entropy(
-            logits.float(), maps.long(), ignore_index=UNLABELLED, reduction="sum"
-        )
+        loss = F.cross_entropy(logits.float(), maps.long(), ignore_index=UNLABELED, reduction="sum")
         cells = average_over_processes(loss.new_tensor(float(maps.numel())))
         return self.config.loss_weight * loss / cells

@@ -109,7 +109,7 @@ def yolov3_head(node: Node, known: HeadContext) -> YOLOv3HeadConfig:
         assigner=train.part("assigner", "assigner"),
         class_weight=_weight(node, "loss_cls", 1.0),
         confidence_weight=_weight(node, "loss_conf", 1.0),
-        centre_weight=_weight(node, "loss_xy", 1.0),
+        center_weight=_weight(node, "loss_xy", 1.0),
         size_weight=_weight(node, "loss_wh", 1.0, "MSELoss"),
         min_confidence=float(test.take("conf_thr", 0.0)),
         select=detection_select(test),
@@ -172,7 +172,7 @@ def yolox_head(node: Node, known: HeadContext) -> YOLOXHeadConfig:
 
 def sim_ota_assigner(node: Node) -> SimOTAAssigner:
     return SimOTAAssigner(
-        centre_radius=float(node.take("center_radius", 2.5)),
+        center_radius=float(node.take("center_radius", 2.5)),
         num_candidates=node.take("candidate_topk", 10),
         class_weight=float(node.take("cls_weight", 1.0)),
         iou_weight=float(node.take("iou_weight", 3.0)),

@@ -50,7 +50,7 @@ def _settings(node: Node, known: HeadContext, *, activates: bool) -> dict[str, A
         "channels": node.take("feat_channels", 256),
         "grids": node.take("num_grids"),
         "scale_ranges": tuple((float(low), float(high)) for low, high in node.take("scale_ranges")),
-        "centre_fraction": float(node.take("pos_scale")),
+        "center_fraction": float(node.take("pos_scale")),
         "norm": norm_of(node, default=GroupNorm(groups=32)),
         "classification_loss": node.part("loss_cls", "classification_loss"),
         "mask_loss": dice_loss(node.child("loss_mask"), activates=activates),

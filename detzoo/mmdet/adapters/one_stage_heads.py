@@ -369,7 +369,7 @@ def center_region_assigner(node: Node) -> CenterRegionAssigner:
     return CenterRegionAssigner(
         positive_scale=node.take("pos_scale"),
         ignored_scale=node.take("neg_scale"),
-        min_coverage=node.take("min_pos_iof", 0.01),
+        min_iof=node.take("min_pos_iof", 0.01),
     )
 
 

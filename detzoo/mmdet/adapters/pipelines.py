@@ -8,7 +8,7 @@ from typing import Any, Literal
 from detzoo.backbones.pretrained import TORCHVISION
 from detzoo.data.sample import Transform
 from detzoo.data.transforms import (
-    CentrePad,
+    CenterPad,
     Crop,
     Expand,
     FilterBoxes,
@@ -21,13 +21,13 @@ from detzoo.data.transforms import (
     Pad,
     PhotometricDistortion,
     RandomAffine,
-    RandomCentreCropPad,
+    RandomCenterCropPad,
     RandomHSV,
     RandomShift,
     Resize,
     ShrinkSemanticMap,
 )
-from detzoo.data.views import Views
+from detzoo.data.tta import TTA
 from detzoo.mmdet.node import Node
 
 Sizes = tuple[tuple[int, int], ...]
@@ -49,7 +49,7 @@ class Pipeline:
     test_sizes: Sizes | None = None
     # Whether the images of a test keep the size that they have.
     keeps_size: bool = False
-    views: Views = Views()
+    tta: TTA = TTA()
     # At most so many proposals per image; None: all.
     proposals: int | None = None
 
@@ -193,7 +193,7 @@ def collect(node: Node, pipeline: Pipeline) -> None:
 
 
 def test_views(node: Node, pipeline: Pipeline) -> None:
-    """MultiScaleFlipAug: the views of an image in a test, and the steps for each."""
+    """MultiScaleFlipAug: test-time augmentation, and the steps for each version of an image."""
     scale_factor = node.take("scale_factor", None)
     if scale_factor is None:
         sizes = sizes_of(node)
@@ -207,7 +207,7 @@ def test_views(node: Node, pipeline: Pipeline) -> None:
         node.expect("img_scale", None, "as there is a scale_factor")
     directions: Any = node.take("flip_direction", "horizontal")
     flips: Any = (directions,) if isinstance(directions, str) else directions
-    pipeline.views = Views(scales=scales, flips=flips if node.take("flip", False) else ())
+    pipeline.tta = TTA(scales=scales, flips=flips if node.take("flip", False) else ())
     for step in node.children("transforms"):
         read_step(step, pipeline)
 
@@ -288,7 +288,7 @@ def mosaic(node: Node, pipeline: Pipeline) -> Mosaic:
     node.expect("prob", 1.0, "as every image becomes part of a mosaic")
     return Mosaic(
         size=node.take("img_scale", (640, 640)),
-        centre_range=node.take("center_ratio_range", (0.5, 1.5)),
+        center_range=node.take("center_ratio_range", (0.5, 1.5)),
         fill=int(node.take("pad_val", 114)),
     )
 
@@ -345,7 +345,7 @@ def filter_boxes(node: Node, pipeline: Pipeline) -> FilterBoxes:
     )
 
 
-def centre_crop_pad(node: Node, pipeline: Pipeline) -> RandomCentreCropPad | CentrePad:
+def center_crop_pad(node: Node, pipeline: Pipeline) -> RandomCenterCropPad | CenterPad:
     """RandomCenterCropPad: two steps in one, for training and for tests."""
     fill = _fill_of(node)
     usual = TORCHVISION.std if any(fill) else (1, 1, 1)
@@ -355,10 +355,10 @@ def centre_crop_pad(node: Node, pipeline: Pipeline) -> RandomCentreCropPad | Cen
     border = node.take("border", 128)
     if not node.take("test_mode", False):
         node.expect("test_pad_mode", None, "as this is no test", default=("logical_or", 127))
-        return RandomCentreCropPad(size=size, ratios=ratios, border=border, fill=fill)
+        return RandomCenterCropPad(size=size, ratios=ratios, border=border, fill=fill)
     if (size, ratios, border) != (None, None, None):
         raise node.error("test_mode", "goes without crop_size, ratios and border")
     mode, bits = node.take("test_pad_mode", ("logical_or", 127))
     if mode != "logical_or":
         raise node.error("test_pad_mode", f"{mode!r} is not 'logical_or'")
-    return CentrePad(bits=bits, extra=node.take("test_pad_add_pix", 0), fill=fill)
+    return CenterPad(bits=bits, extra=node.take("test_pad_add_pix", 0), fill=fill)

@@ -214,8 +214,8 @@ def _attention(node: Node, kind: str, levels: int, dropout: float) -> tuple[int,
 def hungarian_assigner(node: Node) -> HungarianAssigner:
     boxes, overlap = node.child("reg_cost"), node.child("iou_cost")
     boxes.expect("type", "BBoxL1Cost", "how boxes are compared")
-    forms: dict[str, Literal["corners", "centre_size"]]
-    forms = {"xyxy": "corners", "xywh": "centre_size"}
+    forms: dict[str, Literal["corners", "center_size"]]
+    forms = {"xyxy": "corners", "xywh": "center_size"}
     form = boxes.take("box_format", "xyxy")
     if form not in forms:
         raise boxes.error("box_format", f"{form!r} is neither 'xyxy' nor 'xywh'")

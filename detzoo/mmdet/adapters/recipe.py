@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from detzoo.data.batch_size import RandomBatchSize
+from detzoo.data.batch_resize import RandomBatchResize
 from detzoo.data.sample import Transform
 from detzoo.data.transforms import MixUp, Mosaic, RandomAffine, Resize
 from detzoo.experiment import FinalEpochs
@@ -201,13 +201,13 @@ def intervals_of(root: Node, schedule: Schedule, final: FinalEpochs | None) -> d
     return settings
 
 
-def batch_size_of(model: Node, transforms: Sequence[Transform]) -> RandomBatchSize | None:
+def batch_resize(model: Node, transforms: Sequence[Transform]) -> RandomBatchResize | None:
     """What V2's YOLOX says about the sizes of batches beside the model itself."""
     if model.type != "YOLOX":
         return None
     sizes = [one.sizes[-1] for one in transforms if isinstance(one, Resize)]
     model.expect("input_size", sizes[-1], "the size that images are resized to", default=(640, 640))
-    return RandomBatchSize(
+    return RandomBatchResize(
         multiples=model.take("random_size_range", (15, 25)),
         divisor=model.take("size_multiplier", 32),
         every=model.take("random_size_interval", 10),

@@ -82,7 +82,7 @@ def max_iou_assigner(node: Node) -> MaxIoUAssigner:
         min_positive_iou=float(node.take("min_pos_iou", 0.0)),
         match_low_quality=node.take("match_low_quality", True),
         match_ties=node.take("gt_max_assign_all", True),
-        ignored_coverage=coverage if coverage > 0 else None,
+        ignored_iof=coverage if coverage > 0 else None,
     )
 
 

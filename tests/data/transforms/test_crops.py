@@ -127,8 +127,8 @@ def test_min_iou_crop_keeps_what_it_promises(masks: str) -> None:
             after.image, before.image[top : top + height, left : left + width]
         )
         window = torch.tensor([[left, top, left + width, top + height]], dtype=torch.float32)
-        centres = (everything[:, :2] + everything[:, 2:]) / 2
-        held = ((centres > window[:, :2]) & (centres < window[:, 2:])).all(1)
+        centers = (everything[:, :2] + everything[:, 2:]) / 2
+        held = ((centers > window[:, :2]) & (centers < window[:, 2:])).all(1)
         assert held.any()
         assert after.targets.labels.tolist() == held[:2].nonzero()[:, 0].tolist()
         assert len(after.targets.ignored_boxes) == int(held[2])

@@ -82,7 +82,7 @@ def test_objects_that_touch_move_together() -> None:
     assert abs(float(first[1] - second[1])) <= 1
 
 
-def test_colours_change_only_when_drawn() -> None:
+def test_colors_change_only_when_drawn() -> None:
     before = bright()
     still = {"scale_range": (1.0, 1.0), "max_shift": (0.0, 0.0), "rotation_range": (0.0, 0.0)}
     same = InstaBoost(probability=1.0, color_probability=0.0, **still)  # type: ignore[arg-type]

@@ -19,8 +19,8 @@ SIZE = (40, 60)
 COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0))
 
 
-def coloured(number: int, size: tuple[int, int] = SIZE) -> Sample:
-    """An image of one colour, with an object labelled by its number that fills it."""
+def colored(number: int, size: tuple[int, int] = SIZE) -> Sample:
+    """An image of one color, with an object labelled by its number that fills it."""
     height, width = size
     image = np.full((height, width, 3), COLOURS[number], np.uint8)
     boxes = torch.tensor([[0.0, 0.0, width, height]])
@@ -34,8 +34,8 @@ def rng(seed: int = 0) -> np.random.Generator:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_mosaic(seed: int) -> None:
-    others = iter([coloured(1), coloured(2, (80, 120)), coloured(3, (20, 60))])
-    mosaic = Mosaic(size=SIZE, fill=9).mix(coloured(0), rng(seed), lambda _: next(others))
+    others = iter([colored(1), colored(2, (80, 120)), colored(3, (20, 60))])
+    mosaic = Mosaic(size=SIZE, fill=9).mix(colored(0), rng(seed), lambda _: next(others))
     assert mosaic.image.shape == (80, 120, 3)
     assert mosaic.info == ImageInfo.of((80, 120), id=0)
     assert mosaic.targets.labels.tolist() == [0, 1, 2, 3]
@@ -47,7 +47,7 @@ def test_mosaic(seed: int) -> None:
     assert [boxes[1][0], boxes[1][3]] == [x, y]
     assert [boxes[2][2], boxes[2][1]] == [x, y]
     assert boxes[3][:2] == [x, y]
-    # Each object is where its colour is, and nothing else is there.
+    # Each object is where its color is, and nothing else is there.
     covered = np.zeros((80, 120), bool)
     for (x1, y1, x2, y2), label in zip(boxes, range(4)):
         assert (mosaic.image[y1:y2, x1:x2] == COLOURS[label]).all()
@@ -57,7 +57,7 @@ def test_mosaic(seed: int) -> None:
 
 def test_mixup() -> None:
     transform = MixUp(size=SIZE, scale_range=(1.0, 1.0))
-    mixed = transform.mix(coloured(0), rng(), lambda _: coloured(1))
+    mixed = transform.mix(colored(0), rng(), lambda _: colored(1))
     assert (mixed.image == (127, 127, 0)).all()
     assert mixed.targets.labels.tolist() == [0, 1]
     assert mixed.targets.boxes.tolist() == [[0, 0, 60, 40]] * 2
@@ -67,32 +67,32 @@ def test_mixup() -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_mixup_of_another_scale(seed: int) -> None:
     small = MixUp(size=SIZE, scale_range=(0.5, 0.5)).mix(
-        coloured(0), rng(seed), lambda _: coloured(1)
+        colored(0), rng(seed), lambda _: colored(1)
     )
     # Half as large, at the top left; the rest of the window is black.
     assert small.targets.boxes[1].tolist() == [0, 0, 30, 20]
     assert (small.image[:20, :30] == (127, 127, 0)).all()
     assert (small.image[20:, 30:] == (127, 0, 0)).all()
     large = MixUp(size=SIZE, scale_range=(2.0, 2.0)).mix(
-        coloured(0), rng(seed), lambda _: coloured(1)
+        colored(0), rng(seed), lambda _: colored(1)
     )
     assert large.targets.boxes[1].tolist() == [0, 0, 60, 40]
 
 
 def test_mixup_looks_for_an_object() -> None:
-    empty = dataclasses.replace(coloured(1), targets=coloured(1).targets[:0])
-    draws = iter([empty, empty, coloured(2)])
-    mixed = MixUp(size=SIZE).mix(coloured(0), rng(), lambda _: next(draws))
+    empty = dataclasses.replace(colored(1), targets=colored(1).targets[:0])
+    draws = iter([empty, empty, colored(2)])
+    mixed = MixUp(size=SIZE).mix(colored(0), rng(), lambda _: next(draws))
     assert 2 in mixed.targets.labels.tolist()
-    alone = MixUp(size=SIZE).mix(coloured(0), rng(), lambda _: empty)
+    alone = MixUp(size=SIZE).mix(colored(0), rng(), lambda _: empty)
     assert (alone.image == COLOURS[0]).all()
     assert alone.targets.labels.tolist() == [0]
 
 
 def test_without_a_data_set_the_image_is_mixed_with_itself() -> None:
-    mosaic = apply((Mosaic(size=SIZE),), coloured(2), rng())
+    mosaic = apply((Mosaic(size=SIZE),), colored(2), rng())
     assert set(mosaic.targets.labels.tolist()) == {2}
-    assert torch.equal(Mosaic(size=SIZE)(coloured(2), rng()).targets.boxes, mosaic.targets.boxes)
+    assert torch.equal(Mosaic(size=SIZE)(colored(2), rng()).targets.boxes, mosaic.targets.boxes)
 
 
 def test_affine_moves_boxes_with_the_pixels() -> None:

@@ -85,7 +85,7 @@ def test_photometric_steps(coins: list[int], values: list[float], change: object
 @pytest.mark.parametrize(("saturation", "hue"), [(1.4, 0.0), (1.0, 15.0), (0.6, -17.0)])
 def test_saturation_and_hue(saturation: float, hue: float) -> None:
     before = sample(4, 5, boxes=(), ignored=(), masks="none")
-    before = Sample(before.image // 2 + 60, before.targets, before.info)  # no grey, no extremes
+    before = Sample(before.image // 2 + 60, before.targets, before.info)  # no gray, no extremes
     after = PhotometricDistortion()(before, Script([0, 1, 0, 1, 1, 0], [saturation, hue]))
     for y in range(4):
         for x in range(5):

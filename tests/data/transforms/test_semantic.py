@@ -22,13 +22,13 @@ from detzoo.data.transforms import (
     TorchvisionV2,
 )
 from detzoo.errors import DataError
-from detzoo.structures import UNLABELLED, Targets, stack_semantic_maps
+from detzoo.structures import UNLABELED, Targets, stack_semantic_maps
 from tests.data.files import annotation, write_coco
 from tests.data.transforms.samples import sample
 
 
 def labelled(height: int = 40, width: int = 60) -> Sample:
-    """A sample whose grey levels are its semantic map."""
+    """A sample whose gray levels are its semantic map."""
     one = sample(height, width)
     rows, columns = np.indices((height, width)) // 8
     classes = (8 * rows + columns).astype(np.uint8)
@@ -67,11 +67,11 @@ def test_resized_to_the_nearest() -> None:
     assert classes.equal(before[rows][:, columns])
 
 
-def test_what_torchvision_brings_in_is_unlabelled() -> None:
+def test_what_torchvision_brings_in_is_unlabeled() -> None:
     moved = TorchvisionV2(call="RandomAffine(degrees=0, translate=(0.5, 0.5))")
     after = moved(labelled(), np.random.default_rng(1))
     assert after.targets.semantic_map is not None
-    outside = after.targets.semantic_map == UNLABELLED
+    outside = after.targets.semantic_map == UNLABELED
     assert outside.any()
     assert (after.image[..., 0][outside.numpy()] == 0).all()
 
@@ -85,7 +85,7 @@ def test_shrunk_to_an_eighth_after_padding() -> None:
     assert before is not None
     assert classes.shape == (8, 8)
     assert classes[:5].equal(before[::8, ::8])
-    assert (classes[5:] == UNLABELLED).all()
+    assert (classes[5:] == UNLABELED).all()
     with pytest.raises(ConfigError, match="stride: 0 is not at least 1"):
         ShrinkSemanticMap(stride=0)
 
@@ -100,7 +100,7 @@ def test_maps_of_a_batch() -> None:
     maps = [torch.full((2, 3), 4, dtype=torch.uint8), torch.full((3, 2), 5, dtype=torch.uint8)]
     targets = [replace(Targets.of(boxes, labels), semantic_map=one) for one in maps]
     stacked = stack_semantic_maps(targets)
-    n = UNLABELLED
+    n = UNLABELED
     assert stacked.tolist() == [
         [[4, 4, 4], [4, 4, 4], [n, n, n]],
         [[5, 5, n], [5, 5, n], [5, 5, n]],

@@ -118,7 +118,7 @@ def test_priors_between_the_thresholds_are_left_out() -> None:
 def test_priors_beyond_the_image_are_left_out() -> None:
     of = head()
     info = dataclasses.replace(INFO, size=(30, 64), padded_size=(32, 64))
-    box = [24.0, 24.0, 40.0, 40.0]  # the anchor of row 2, whose centre is at the border
+    box = [24.0, 24.0, 40.0, 40.0]  # the anchor of row 2, whose center is at the border
     found = of.assign(predictions(of), [target(box, labels=(1,))], [info])
     inside = [*range(8), 16, 17]
     assert found.label_weights[0].nonzero()[:, 0].tolist() == inside

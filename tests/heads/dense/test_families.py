@@ -134,7 +134,7 @@ def test_center_prior() -> None:
     priors = PointGrid(offset=0.0).place(((2, 2),), (8,), CPU)
     targets = Targets.of(torch.tensor([[0.0, 0, 16, 16], [0, 0, 16, 16]]), torch.tensor([0, 2]))
     found = prior(priors, targets)
-    # The points are a stride from the centre (8, 8), or half a stride where it is that near.
+    # The points are a stride from the center (8, 8), or half a stride where it is that near.
     shifts = [(-1, -1), (0, -1), (-1, 0), (0, 0)]
     plain = [math.exp(-(x * x + y * y) / 2) for x, y in shifts]
     moved = [math.exp(-((x - 1) ** 2) / 8 - y * y / 0.5) for x, y in shifts]

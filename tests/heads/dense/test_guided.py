@@ -15,7 +15,7 @@ SETTINGS = {"anchor_size": 32.0, "center_ratio": 0.2, "ignore_ratio": 0.5}
 
 def slow_targets(boxes: torch.Tensor) -> tuple[list[list[list[int]]], list[list[list[float]]]]:
     """Region after region, target after target."""
-    centre = [[[0] * w for _ in range(h)] for h, w in GRIDS]
+    center = [[[0] * w for _ in range(h)] for h, w in GRIDS]
     weight = [[[-1.0] * w for _ in range(h)] for h, w in GRIDS]
     near = [[[0] * w for _ in range(h)] for h, w in GRIDS]
 
@@ -40,7 +40,7 @@ def slow_targets(boxes: torch.Tensor) -> tuple[list[list[list[int]]], list[list[
             weight[level][y][x] = 0.0
         for y, x in cells(box, level, 0.2):
             weight[level][y][x] = 1.0
-            centre[level][y][x] = 1
+            center[level][y][x] = 1
         for other in (level - 1, level + 1):
             if 0 <= other < 3:
                 for y, x in cells(box, other, 0.5):
@@ -50,7 +50,7 @@ def slow_targets(boxes: torch.Tensor) -> tuple[list[list[list[int]]], list[list[
             for x in range(width):
                 if weight[level][y][x] < 0:
                     weight[level][y][x] = 0.0 if near[level][y][x] else 0.1
-    return centre, weight
+    return center, weight
 
 
 @pytest.mark.parametrize(
@@ -64,17 +64,17 @@ def slow_targets(boxes: torch.Tensor) -> tuple[list[list[list[int]]], list[list[
 )
 def test_location_targets_equal_the_loop(boxes: list[list[float]]) -> None:
     given = torch.tensor(boxes)
-    is_centre, weights = location_targets(given, GRIDS, STRIDES, **SETTINGS)
-    centre, weight = slow_targets(given)
-    flat = [value for level in centre for row in level for value in row]
-    assert is_centre.long().tolist() == flat
+    is_center, weights = location_targets(given, GRIDS, STRIDES, **SETTINGS)
+    center, weight = slow_targets(given)
+    flat = [value for level in center for row in level for value in row]
+    assert is_center.long().tolist() == flat
     assert weights.tolist() == pytest.approx([v for level in weight for row in level for v in row])
-    assert is_centre.any()
+    assert is_center.any()
 
 
 def test_locations_of_no_targets() -> None:
-    is_centre, weights = location_targets(torch.zeros(0, 4), GRIDS, STRIDES, **SETTINGS)
-    assert not is_centre.any()
+    is_center, weights = location_targets(torch.zeros(0, 4), GRIDS, STRIDES, **SETTINGS)
+    assert not is_center.any()
     assert (weights == 0.1).all()
 
 
@@ -96,8 +96,8 @@ def test_anchors_have_the_predicted_sides() -> None:
     side = squares[:, 2] - squares[:, 0]
     torch.testing.assert_close(anchors[1, :, 2] - anchors[1, :, 0], side * math.exp(0.5))
     torch.testing.assert_close(anchors[1, :, 3] - anchors[1, :, 1], side * math.exp(-1.0))
-    centre = squares[:, :2] + squares[:, 2:]
-    torch.testing.assert_close(anchors[0, :, :2] + anchors[0, :, 2:], centre, atol=1e-4, rtol=0)
+    center = squares[:, :2] + squares[:, 2:]
+    torch.testing.assert_close(anchors[0, :, :2] + anchors[0, :, 2:], center, atol=1e-4, rtol=0)
 
 
 def test_features_adapt_to_shapes_without_teaching_them() -> None:

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 
 from detzoo.data.sample import Sample, apply
-from detzoo.data.transforms import CentrePad
-from detzoo.data.views import Views
-from detzoo.heads.heatmap.centernet import CenterNetHead, CenterNetHeadConfig, CentreMaps
+from detzoo.data.transforms import CenterPad
+from detzoo.data.tta import TTA
+from detzoo.heads.heatmap.centernet import CenterMaps, CenterNetHead, CenterNetHeadConfig
 from detzoo.structures import ImageInfo, Targets
 from tests.data.files import noise
 
-FLIP = Views(flips=("horizontal",))
+FLIP = TTA(flips=("horizontal",))
 
 
 def test_centernet_averages_over_a_view_and_its_mirror_image() -> None:
@@ -27,8 +27,8 @@ def test_centernet_averages_over_a_view_and_its_mirror_image() -> None:
     other[0, 1, 3, 9] = 0.0  # the same cell, mirrored
     size, offset = torch.full((1, 2, 8, 12), 2.0), torch.full((1, 2, 8, 12), 0.5)
     views = [
-        (CentreMaps(heat, size, offset), (plain,)),
-        (CentreMaps(other, size * 2, offset * 0), (mirrored,)),
+        (CenterMaps(heat, size, offset), (plain,)),
+        (CenterMaps(other, size * 2, offset * 0), (mirrored,)),
     ]
     (candidates,) = head.decode_augmented(views)
     assert candidates.labels.tolist() == [1]
@@ -45,7 +45,7 @@ def test_a_view_is_mirrored_with_its_padding() -> None:
     sample = Sample(noise(20, 33), nothing, ImageInfo.of((20, 33)))
     plain, mirrored = (
         apply(transforms, sample, np.random.default_rng(0))
-        for transforms in FLIP.of((CentrePad(bits=31, extra=1),))
+        for transforms in FLIP.of((CenterPad(bits=31, extra=1),))
     )
     assert plain.image.shape == (32, 64, 3)
     assert np.array_equal(mirrored.image, plain.image[:, ::-1])

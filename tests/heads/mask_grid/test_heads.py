@@ -68,7 +68,7 @@ def test_a_cells_mask_is_that_of_its_row_and_its_column(kind: type[MaskGridHeadC
     torch.testing.assert_close(mask, maps.columns[0, 3].sigmoid() * maps.rows[0, 2].sigmoid())
 
 
-def test_neighbours_with_a_better_score_win() -> None:
+def test_neighbors_with_a_better_score_win() -> None:
     head = build(SOLOHeadConfig)
     logits = torch.tensor([[[0.0, 1.0], [2.0, 1.5]]])
     scores = head._peaks(logits).view(2, 2)

@@ -18,7 +18,7 @@ def bitmap(top: int, left: int, bottom: int, right: int) -> torch.Tensor:
 
 
 def owners_of(boxes: list[list[float]], masks: list[torch.Tensor], **changes: object) -> list:
-    settings = {"grid": 4, "scale_range": (1, 100), "centre_fraction": 0.2} | changes
+    settings = {"grid": 4, "scale_range": (1, 100), "center_fraction": 0.2} | changes
     bitmaps = torch.stack(masks) if masks else torch.zeros((0, *SIZE), dtype=torch.uint8)
     return owners(torch.tensor(boxes).reshape(-1, 4), bitmaps, SIZE, **settings).tolist()
 
@@ -30,8 +30,8 @@ def test_the_middle_of_the_mask_decides() -> None:
     assert grid == [[-1, 0, 0, -1], [-1] * 4, [-1] * 4, [-1] * 4]
 
 
-def test_at_most_the_neighbouring_cells() -> None:
-    grid = owners_of([[0.0, 0.0, 64.0, 64.0]], [bitmap(0, 0, 64, 64)], grid=16, centre_fraction=1.0)
+def test_at_most_the_neighboring_cells() -> None:
+    grid = owners_of([[0.0, 0.0, 64.0, 64.0]], [bitmap(0, 0, 64, 64)], grid=16, center_fraction=1.0)
     owned = torch.tensor(grid) == 0
     assert owned.sum() == 9
     assert owned[6:9, 6:9].all()  # the mean row of 64 is 31.5, in the eighth of sixteen
@@ -68,7 +68,7 @@ def test_shrunken_masks_are_opencvs() -> None:
 
 def test_shrinking_fills_up_with_nothing() -> None:
     found = shrink(torch.ones(1, 6, 10, dtype=torch.uint8), 4, (2, 3))
-    # The last cells' centres are at row 6 and column 10, on the border of the mask.
+    # The last cells' centers are at row 6 and column 10, on the border of the mask.
     assert found.tolist() == [[[1, 1, 1], [1, 1, 0]]]
     assert shrink(torch.ones(0, 6, 10), 4, (2, 3)).shape == (0, 2, 3)
 

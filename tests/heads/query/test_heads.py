@@ -18,7 +18,7 @@ from detzoo.heads.query.deformable_transformer import (
 )
 from detzoo.heads.query.detr import DETRHeadConfig, Transformer, TransformerConfig
 from detzoo.heads.query.set_loss import QueryPredictions
-from detzoo.layers.positional_encoding import ShownCells
+from detzoo.layers.positional_encoding import ValidCells
 from detzoo.structures import ImageBatch, ImageInfo
 
 SMALL = TransformerConfig(
@@ -39,16 +39,16 @@ def test_transformer_does_not_look_at_padding() -> None:
     torch.manual_seed(0)
     transformer = Transformer(SMALL).eval()
     cells, positions, queries = torch.randn(1, 6, 8), torch.randn(1, 6, 8), torch.randn(3, 8)
-    allowed = torch.tensor([[True, True, False, True, False, False]])
-    kept = allowed[0]
-    masked = transformer(cells, positions, queries, allowed)
+    key_mask = torch.tensor([[True, True, False, True, False, False]])
+    kept = key_mask[0]
+    masked = transformer(cells, positions, queries, key_mask)
     alone = transformer(cells[:, kept], positions[:, kept], queries, None)
     torch.testing.assert_close(masked, alone)
 
 
 def pyramid(size: tuple[int, int], of: tuple[int, int], *strides: int) -> Pyramid:
     grids = [(of[0] // stride, of[1] // stride) for stride in strides]
-    return Pyramid.of([ShownCells.of([ImageInfo.of(size)], of, grid, CPU) for grid in grids])
+    return Pyramid.of([ValidCells.of([ImageInfo.of(size)], of, grid, CPU) for grid in grids])
 
 
 def test_deformable_encoder_does_not_look_at_padding() -> None:
@@ -59,7 +59,7 @@ def test_deformable_encoder_does_not_look_at_padding() -> None:
     whole = pyramid((48, 64), (48, 64), 8, 16)
     alone = transformer.encode(features, positions, whole)
     larger = pyramid((48, 64), (64, 96), 8, 16)
-    assert larger.shown is not None
+    assert larger.valid is not None
     padded, padded_positions = [], []
     for feature, position, (height, width) in zip(features, positions, larger.grids):
         canvas, places = (torch.randn(1, 8, height, width) for _ in range(2))
@@ -69,7 +69,7 @@ def test_deformable_encoder_does_not_look_at_padding() -> None:
         padded.append(canvas)
         padded_positions.append(places.flatten(2).transpose(1, 2))
     found = transformer.encode(padded, padded_positions, larger)
-    torch.testing.assert_close(found[larger.shown], alone[0], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found[larger.valid], alone[0], atol=1e-5, rtol=1e-5)
 
 
 def test_proposals_start_at_their_cells() -> None:

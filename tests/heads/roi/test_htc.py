@@ -13,7 +13,7 @@ from detzoo.heads.roi.mask_head import MaskHeadConfig
 from detzoo.heads.roi.regions import positive_rois, sampled_rois
 from detzoo.heads.roi.semantic_head import SemanticHead, SemanticHeadConfig
 from detzoo.heads.roi.staged import ImageMaps
-from detzoo.structures import UNLABELLED, Detections, RoIMasks, Targets
+from detzoo.structures import UNLABELED, Detections, RoIMasks, Targets
 from tests.heads.roi.test_cascade import EXTRACTOR, stage
 from tests.heads.roi.test_standard import (
     BOXES,
@@ -66,7 +66,7 @@ def test_all_levels_meet_in_one() -> None:
 def test_unlabelled_cells_count_in_the_mean() -> None:
     head: SemanticHead = SEMANTIC.build(CHANNELS)
     logits = torch.randn(1, 5, 2, 2)
-    classes = torch.tensor([[[0, 4], [UNLABELLED, 2]]], dtype=torch.uint8)
+    classes = torch.tensor([[[0, 4], [UNLABELED, 2]]], dtype=torch.uint8)
     cells = [(0, 0, 0), (0, 1, 4), (1, 1, 2)]
     losses = [F.cross_entropy(logits[:, :, y, x], torch.tensor([c])) for y, x, c in cells]
     wanted = 0.2 * torch.stack(losses).sum() / 4

@@ -14,7 +14,7 @@ from detzoo.structures import ImageBatch, ImageInfo, Targets
 
 
 @config
-class RandomBatchSize:
+class RandomBatchResize:
     """The longer side of the batch becomes ``divisor`` times a number of the range ``multiples``,
     another one every ``every`` steps; the first of these keep the size that the transforms made.
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from detzoo.config import ConfigError
-from detzoo.data.batch_size import RandomBatchSize
+from detzoo.data.batch_resize import RandomBatchResize
 from detzoo.structures import ImageBatch, ImageInfo, Targets
 
-SIZES = RandomBatchSize(multiples=(1, 4), every=3)
+SIZES = RandomBatchResize(multiples=(1, 4), every=3)
 
 
 def batch() -> tuple[ImageBatch, list[Targets]]:
@@ -46,4 +46,4 @@ def test_sizes_follow_from_seed_and_step() -> None:
 
 def test_a_range_that_cannot_be() -> None:
     with pytest.raises(ConfigError, match="multiples"):
-        RandomBatchSize(multiples=(4, 3))
+        RandomBatchResize(multiples=(4, 3))

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from detzoo.config import ConfigError
-from detzoo.data.transforms import CentrePad, Pad, RandomCentreCropPad
+from detzoo.data.transforms import CenterPad, Pad, RandomCenterCropPad
 from tests.data.transforms.samples import check_consistent, sample
 
 FILL = (1.5, 2.5, 3.5)
@@ -16,13 +16,13 @@ FILL = (1.5, 2.5, 3.5)
 @pytest.mark.parametrize("seed", range(10))
 def test_random_windows(seed: int) -> None:
     before = sample(ignored=())
-    transform = RandomCentreCropPad(size=(41, 31), fill=FILL)
+    transform = RandomCenterCropPad(size=(41, 31), fill=FILL)
     after = transform(before, np.random.default_rng(seed))
     check_consistent(before, after)
     height, width = after.image.shape[:2]
     assert (height, width) in {(int(41 * r), int(31 * r)) for r in transform.ratios}
     assert len(after.targets) > 0
-    # What it shows of the image lies where the offset says, the colour around it.
+    # What it shows of the image lies where the offset says, the color around it.
     x, y = (int(v) for v in after.info.offset)
     y0, x0, y1, x1 = max(y, 0), max(x, 0), min(y + 40, height), min(x + 60, width)
     shown = before.image[y0 - y : y1 - y, x0 - x : x1 - x]
@@ -34,24 +34,24 @@ def test_random_windows(seed: int) -> None:
 
 def test_windows_of_an_image_without_objects() -> None:
     before = sample(boxes=(), ignored=(), masks="none")
-    transform = RandomCentreCropPad(size=(20, 20), ratios=(1.0,))
+    transform = RandomCenterCropPad(size=(20, 20), ratios=(1.0,))
     after = transform(before, np.random.default_rng(0))
     assert len(after.targets) == 0
     assert after.image.shape == (20, 20, 3)
     assert after.image.dtype == np.uint8  # black has whole values
     with pytest.raises(ConfigError, match="ratios"):
-        RandomCentreCropPad(size=(20, 20), ratios=())
+        RandomCenterCropPad(size=(20, 20), ratios=())
 
 
 def test_the_border_is_halved_in_small_images() -> None:
-    transform = RandomCentreCropPad(size=(20, 20), border=128)
+    transform = RandomCenterCropPad(size=(20, 20), border=128)
     assert [transform._border(side) for side in (1000, 256, 100, 64, 63)] == [128, 64, 32, 16, 16]
 
 
 @pytest.mark.parametrize(("size", "padded"), [((40, 60), (64, 64)), ((64, 31), (96, 32))])
 def test_padding_for_tests(size: tuple[int, int], padded: tuple[int, int]) -> None:
     before = sample(*size, boxes=((4, 6, 20, 16),), ignored=())
-    after = CentrePad(bits=31, extra=1)(before, np.random.default_rng(0))
+    after = CenterPad(bits=31, extra=1)(before, np.random.default_rng(0))
     assert after.image.shape[:2] == padded
     check_consistent(before, after)
     left, top = ((p - s) // 2 for p, s in zip(padded[::-1], size[::-1]))

@@ -20,12 +20,12 @@ _ATTEMPTS = 50
 
 
 @config
-class RandomCentreCropPad(Transform):
+class RandomCenterCropPad(Transform):
     """A window of ``size`` (height, width) times one of ``ratios``, around a random point.
 
     The point keeps ``border`` pixels from the image's edges (less in a small image). Where the
-    window reaches beyond the image it is filled with the colour ``fill`` (BGR). It shows the centre
-    of at least one object, if there is any; objects stay whose centre it shows, clipped to it.
+    window reaches beyond the image it is filled with the color ``fill`` (BGR). It shows the center
+    of at least one object, if there is any; objects stay whose center it shows, clipped to it.
     CornerNet, https://arxiv.org/abs/1808.01244.
     """
 
@@ -59,11 +59,11 @@ class RandomCentreCropPad(Transform):
 
 
 @config
-class CentrePad(Transform):
+class CenterPad(Transform):
     """Pads evenly around the image until the last bits of both sides are those of ``bits``, then
     adds ``extra`` pixels: sides of 127 bits and one for a network that halves seven times.
 
-    For inference. ``fill`` is the colour (BGR) around the image.
+    For inference. ``fill`` is the color (BGR) around the image.
     """
 
     bits: int
@@ -80,11 +80,11 @@ class CentrePad(Transform):
 
 
 def _around(
-    sample: Sample, centre: tuple[int, int], size: tuple[int, int], fill: tuple[float, ...]
+    sample: Sample, center: tuple[int, int], size: tuple[int, int], fill: tuple[float, ...]
 ) -> Sample:
-    """The window of ``size`` (height, width) around ``centre`` (x, y)."""
+    """The window of ``size`` (height, width) around ``center`` (x, y)."""
     height, width = sample.image.shape[:2]
-    left, top = centre[0] - size[1] // 2, centre[1] - size[0] // 2
+    left, top = center[0] - size[1] // 2, center[1] - size[0] // 2
     canvas = _canvas(sample, size, fill)
     paste(canvas, sample.image, -left, -top)
     # What the window shows of the image.
@@ -102,7 +102,7 @@ def _around(
 
 
 def _canvas(sample: Sample, size: tuple[int, int], fill: tuple[float, ...]) -> np.ndarray:
-    """(height, width, 3) of one colour; float32 where that has no whole values."""
+    """(height, width, 3) of one color; float32 where that has no whole values."""
     whole = all(math.modf(value)[0] == 0 for value in fill)
     canvas = np.empty((*size, 3), sample.image.dtype if whole else np.float32)
     canvas[:] = fill

@@ -1,0 +1,168 @@
+"""What a setting does: its own documentation, with what it holds and may hold."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+import re
+import types
+import typing
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, Union
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from detzoo.checkpoints.catalog import own_modules
+from detzoo.config import find, is_config, spelled, type_name
+
+# Of a tuple that is shown whole.
+MAX_ELEMENTS = 12
+
+
+def explain(console: Console, experiment: Any, path: str) -> None:
+    """Prints what the setting at ``path`` is, and, where it is a part, what it is made of.
+
+    An empty path means the whole. Raises :class:`ConfigError` for a path to nowhere.
+    """
+    value = experiment
+    if path:
+        setting = find(experiment, path)
+        value = setting.value
+        console.print(f"[bold]{escape(path)}[/] = {escape(brief(value))}", soft_wrap=True)
+        text = field_docs(setting.owner).get(setting.field.name)
+        if text:
+            console.print(f"  {escape(text)}", soft_wrap=True)
+        facts = {
+            # Of words and numbers that are listed, the type says no more.
+            "type": "" if is_literal(setting.annotation) else spelled(setting.annotation),
+            "choices": ", ".join(choices(setting.annotation)),
+            "range": ", ".join(dict.fromkeys(map(str, ranges(setting.annotation)))),
+            # An element has no default of its own.
+            "default": "" if path.endswith("]") else default(setting.field),
+        }
+        _print_table(console, [(f"[dim]{name}[/]", escape(fact)) for name, fact in facts.items()])
+    if is_config(type(value)):
+        _explain_class(console, value)
+    elif holds_configs(value):
+        rows = [(f"[bold]{escape(f'[{i}]')}[/]", brief(item)) for i, item in enumerate(value)]
+        console.print()
+        _print_table(console, [(*row, escape(summary(type(v)))) for row, v in zip(rows, value)])
+
+
+def _explain_class(console: Console, value: Any) -> None:
+    """The class of a part, and one line per field."""
+    cls = type(value)
+    console.print(f"\n[bold]{type_name(cls)}[/]: {escape(summary(cls))}", soft_wrap=True)
+    docs = field_docs(cls)
+    rows = []
+    for field in dataclasses.fields(value):
+        text = escape(docs.get(field.name, ""))
+        rows.append((f"[bold]{field.name}[/]", escape(brief(getattr(value, field.name))), text))
+    _print_table(console, rows)
+
+
+def _print_table(console: Console, rows: list[tuple[str, ...]]) -> None:
+    """Without rows whose last cell is empty, where that is all they say."""
+    table = Table.grid(padding=(0, 2))
+    for row in rows:
+        if len(row) > 2 or row[-1]:
+            table.add_row("", *row)
+    console.print(table)
+
+
+# ----------------------------------------------------------------------------------- from classes
+
+
+def summary(cls: type) -> str:
+    """The first paragraph of a class's documentation on one line."""
+    text = inspect.cleandoc(cls.__dict__.get("__doc__") or "")
+    # dataclasses write the signature where there is no documentation.
+    return "" if text.startswith(f"{cls.__name__}(") else " ".join(text.split("\n\n")[0].split())
+
+
+def field_docs(cls: type) -> dict[str, str]:
+    """What the ``Args:`` of a class and of its parents say on each field, the class's own first."""
+    found: dict[str, str] = {}
+    for parent in reversed(cls.__mro__):
+        found |= _arguments(inspect.cleandoc(parent.__dict__.get("__doc__") or ""))
+    return found
+
+
+def _arguments(text: str) -> dict[str, str]:
+    """The section ``Args:`` of a documentation, by name; a description may continue, indented."""
+    found: dict[str, str] = {}
+    name = ""
+    _, _, section = f"\n{text}\n".partition("\nArgs:\n")
+    for line in section.splitlines():
+        if line and not line.startswith(" "):
+            break
+        start = re.match(r" {4}(\w+): (.*)", line)
+        if start:
+            name, found[start[1]] = start[1], start[2]
+        elif line.strip() and name:
+            found[name] += f" {line.strip()}"
+    return found
+
+
+def default(field: dataclasses.Field[Any]) -> str:
+    if field.default is not dataclasses.MISSING:
+        return brief(field.default)
+    return "none: it must be given"
+
+
+def ranges(annotation: Any) -> Iterator[Any]:
+    """What an annotation and those within it say of the numbers that are allowed."""
+    if typing.get_origin(annotation) is Annotated:
+        yield from annotation.__metadata__
+    for inner in typing.get_args(annotation):
+        yield from ranges(inner)
+
+
+def choices(annotation: Any) -> list[str]:
+    """The words, numbers or classes that a setting may be, where these can be listed."""
+    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
+    if is_literal(annotation):
+        return [repr(choice) for choice in args]
+    if origin in (Union, types.UnionType, tuple, Annotated):
+        return list(dict.fromkeys(name for inner in args for name in choices(inner)))
+    return concrete_classes(annotation) if is_config(annotation) else []
+
+
+def is_literal(annotation: Any) -> bool:
+    return typing.get_origin(annotation) is Literal
+
+
+def concrete_classes(cls: type) -> list[str]:
+    """The names of ``cls`` and its subclasses that can be built, in detzoo and what is imported."""
+    for module in set(own_modules().values()):
+        importlib.import_module(module)
+    found, waiting = [], [cls]
+    while waiting:
+        one = waiting.pop()
+        waiting += one.__subclasses__()
+        if not inspect.isabstract(one):
+            found.append(type_name(one))
+    return sorted(set(found))
+
+
+# ------------------------------------------------------------------------------------- of values
+
+
+def holds_configs(value: Any) -> bool:
+    """Whether ``value`` is a tuple of parts."""
+    return isinstance(value, tuple) and any(is_config(type(item)) for item in value)
+
+
+def brief(value: Any) -> str:
+    """A value on one line: parts by the names of their classes, of many elements the first."""
+    if is_config(type(value)):
+        return type_name(type(value))
+    if holds_configs(value):
+        return f"({', '.join(map(brief, value))}{',' if len(value) == 1 else ''})"
+    if isinstance(value, tuple) and len(value) > MAX_ELEMENTS:
+        first = ", ".join(map(brief, value[:3]))
+        return f"({first}, ... {len(value)} in all)"
+    return repr(value)
