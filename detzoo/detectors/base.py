@@ -142,7 +142,7 @@ class Detector(nn.Module, ABC):
         features = self.backbone(pixels)
         return features if self.neck is None else self.neck(features)
 
-    def detect_views(self, views: Sequence[ImageBatch]) -> list[Detections]:
+    def detect_augmented(self, augmented: Sequence[ImageBatch]) -> list[Detections]:
         """Detects with test-time augmentation: detections per image, in original pixels, masks
         pasted.
 
@@ -150,8 +150,8 @@ class Detector(nn.Module, ABC):
         earlier override this.
         """
         found = [
-            to_original(self.detect(self.extract_features(view.pixels), view), view.infos)
-            for view in views
+            to_original(self.detect(self.extract_features(batch.pixels), batch), batch.infos)
+            for batch in augmented
         ]
         return [merge_detections(image) for image in zip(*found)]
 

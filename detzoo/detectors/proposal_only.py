@@ -48,9 +48,9 @@ class ProposalOnly(Detector):
     def detect(self, features: tuple[Tensor, ...], images: ImageBatch) -> list[Detections]:
         return self.rpn_head.propose(self.rpn_head(features), images.infos)
 
-    def detect_views(self, views: Sequence[ImageBatch]) -> list[Detections]:
+    def detect_augmented(self, augmented: Sequence[ImageBatch]) -> list[Detections]:
         found = [
-            to_original(self.detect(self.extract_features(view.pixels), view), view.infos)
-            for view in views
+            to_original(self.detect(self.extract_features(batch.pixels), batch), batch.infos)
+            for batch in augmented
         ]
         return [merge_proposals(image) for image in zip(*found)]

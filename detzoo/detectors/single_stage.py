@@ -53,9 +53,10 @@ class SingleStage(Detector):
         candidates = self.bbox_head.decode(self.bbox_head(features), images.infos)
         return self.bbox_head.select(candidates)
 
-    def detect_views(self, views: Sequence[ImageBatch]) -> list[Detections]:
+    def detect_augmented(self, augmented: Sequence[ImageBatch]) -> list[Detections]:
         """Merges the candidates of all augmentations before one selection."""
         predictions = [
-            (self.bbox_head(self.extract_features(view.pixels)), view.infos) for view in views
+            (self.bbox_head(self.extract_features(batch.pixels)), batch.infos)
+            for batch in augmented
         ]
-        return self.bbox_head.select(self.bbox_head.decode_views(predictions))
+        return self.bbox_head.select(self.bbox_head.decode_augmented(predictions))

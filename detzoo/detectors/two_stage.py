@@ -90,13 +90,14 @@ class TwoStage(Detector):
             return given_proposals(images)
         return self.rpn_head.propose(self.rpn_head(features), images.infos)
 
-    def detect_views(self, views: Sequence[ImageBatch]) -> list[Detections]:
+    def detect_augmented(self, augmented: Sequence[ImageBatch]) -> list[Detections]:
         """Merges the proposals of all augmentations, and applies the RoI head to them in each."""
-        features = [self.extract_features(view.pixels) for view in views]
-        found = [to_original(self.propose(f, v), v.infos) for f, v in zip(features, views)]
+        seen = [(self.extract_features(batch.pixels), batch) for batch in augmented]
+        found = [to_original(self.propose(maps, batch), batch.infos) for maps, batch in seen]
         proposals = [merge_proposals(image) for image in zip(*found)]
-        own_infos = [view.infos for view in views]
-        return self.roi_head.predict_views(list(zip(features, own_infos)), proposals)
+        return self.roi_head.predict_augmented(
+            [(maps, batch.infos) for maps, batch in seen], proposals
+        )
 
 
 def given_proposals(images: ImageBatch) -> list[Detections]:

@@ -108,7 +108,7 @@ def detect(
 def detect_batch(model: Detector, views: Sequence[ImageBatch]) -> list[Detections]:
     """The detections of each image, with or without test-time augmentation, in original pixels."""
     if len(views) > 1:
-        return model.detect_views(views)
+        return model.detect_augmented(views)
     return [found.to_original(info) for found, info in zip(model(views[0]), views[0].infos)]
 
 

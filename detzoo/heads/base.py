@@ -14,9 +14,9 @@ from detzoo.heads.class_rows import ClassRows
 from detzoo.postprocess.tta import merge_detections, to_original
 from detzoo.structures import Candidates, Detections, ImageInfo, Losses, Targets
 
-# A batch of images as one view of them: what a head predicts from it, or its feature maps.
-Predictions = tuple[Any, Sequence[ImageInfo]]
-View = tuple[Sequence[Tensor], Sequence[ImageInfo]]
+# A batch in one augmentation: what a head predicts of it, or its feature maps.
+AugmentedPredictions = tuple[Any, Sequence[ImageInfo]]
+AugmentedFeatures = tuple[Sequence[Tensor], Sequence[ImageInfo]]
 
 
 @config
@@ -58,15 +58,16 @@ class DetectionHead(nn.Module, ABC):
     def select(self, candidates: Sequence[Candidates]) -> list[Detections]:
         """Suppression and the final choice, image by image."""
 
-    def decode_views(self, views: Sequence[Predictions]) -> list[Candidates]:
-        """The candidates of each image from several views of it, in original pixels, for `select`.
+    def decode_augmented(self, augmented: Sequence[AugmentedPredictions]) -> list[Candidates]:
+        """The candidates of each image from several augmentations of it, in original pixels.
 
-        Those of all views together; a head that compares views before it decodes overrides this.
+        Those of all augmentations together, for :meth:`select`. A head that compares predictions
+        before it decodes them overrides this.
         """
-        decoded = [self.decode(predictions, infos) for predictions, infos in views]
+        decoded = [self.decode(predictions, infos) for predictions, infos in augmented]
         return [
             Candidates.join(
-                [found[k].to_original(infos[k]) for found, (_, infos) in zip(decoded, views)]
+                [found[k].to_original(infos[k]) for found, (_, infos) in zip(decoded, augmented)]
             )
             for k in range(len(decoded[0]))
         ]
@@ -106,8 +107,8 @@ class RoIHeadConfig(ABC):
     """A head that looks at proposed regions."""
 
     @property
-    @abstractmethod
-    def predicts_masks(self) -> bool: ...
+    def predicts_masks(self) -> bool:
+        return False
 
     @property
     def needs_semantic_maps(self) -> bool:
@@ -155,16 +156,17 @@ class RoIHead(nn.Module, ABC):
     ) -> list[Detections]:
         """Detections of each image in input pixels."""
 
-    def predict_views(
-        self, views: Sequence[View], proposals: Sequence[Detections]
+    def predict_augmented(
+        self, augmented: Sequence[AugmentedFeatures], proposals: Sequence[Detections]
     ) -> list[Detections]:
-        """Detections of each image from several views of it, all in original pixels.
+        """Detections of each image from several augmentations of it (test-time augmentation).
 
-        Here those of all views together, without duplicates. Heads that predict the same regions in
-        every view can average instead: see ``heads/roi/views.py``.
+        Proposals and detections are in original pixels. Here the detections of all augmentations
+        go together, without duplicates; detzoo's own heads average what they predict of each
+        proposal instead: see ``heads/roi/staged.py``.
         """
         found = []
-        for features, infos in views:
+        for features, infos in augmented:
             own = [image.to_input(info) for image, info in zip(proposals, infos)]
             found.append(to_original(self.predict(features, own, infos), infos))
         return [merge_detections(image) for image in zip(*found)]

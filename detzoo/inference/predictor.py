@@ -129,7 +129,7 @@ class Predictor:
         images = views[0]
         with autocast(self.device, self.precision):
             if len(views) > 1:
-                merged = self.model.detect_views(views)
+                merged = self.model.detect_augmented(views)
                 return [image[image.scores >= min_score].to("cpu") for image in merged]
             detections = self.model(images)
         confident = [image[image.scores >= min_score] for image in detections]

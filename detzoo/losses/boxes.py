@@ -107,7 +107,7 @@ class GIoULoss(BoxLoss):
 
 @config
 class CIoULoss(BoxLoss):
-    """One minus the complete IoU: overlap, centre distance, aspect ratio (https://arxiv.org/abs/2005.03572)."""
+    """One minus the complete IoU: overlap, center distance, aspect ratio (https://arxiv.org/abs/2005.03572)."""
 
     eps: float = 1e-6
 
@@ -136,19 +136,19 @@ class BoundedIoULoss(BoxLoss):
         _check_beta(self.beta)
 
     def per_example(self, predicted: Tensor, target: Tensor, /) -> Tensor:
-        centre = (predicted[..., :2] + predicted[..., 2:]) / 2
+        center = (predicted[..., :2] + predicted[..., 2:]) / 2
         size = predicted[..., 2:] - predicted[..., :2]
         with torch.no_grad():
-            target_centre = (target[..., :2] + target[..., 2:]) / 2
+            target_center = (target[..., :2] + target[..., 2:]) / 2
             target_size = target[..., 2:] - target[..., :2]
-        shift = (target_centre - centre).abs()
-        centre_loss = 1 - ((target_size - 2 * shift) / (target_size + 2 * shift + self.eps)).clamp(
+        shift = (target_center - center).abs()
+        center_loss = 1 - ((target_size - 2 * shift) / (target_size + 2 * shift + self.eps)).clamp(
             min=0
         )
         size_loss = 1 - torch.minimum(
             target_size / (size + self.eps), size / (target_size + self.eps)
         )
-        return smooth_l1(torch.cat([centre_loss, size_loss], -1), self.beta).sum(-1)
+        return smooth_l1(torch.cat([center_loss, size_loss], -1), self.beta).sum(-1)
 
 
 def _check_beta(beta: float) -> None:

@@ -20,13 +20,22 @@ from detzoo.detectors.proposal_only import ProposalOnlyConfig
 from detzoo.detectors.two_stage import TwoStage
 from detzoo.heads.base import RoIHead, RoIHeadConfig
 from detzoo.heads.dense.rpn import RPNHeadConfig
+from detzoo.heads.roi.augmented import average_candidates, average_detections
 from detzoo.heads.roi.box_head import BoxHeadConfig
 from detzoo.heads.roi.cascade import CascadeRoIHeadConfig, CascadeStage
+from detzoo.heads.roi.classifier import RegionClassifierConfig
+from detzoo.heads.roi.coarse_mask_head import CoarseMaskHeadConfig
 from detzoo.heads.roi.extractor import RoIExtractor
+from detzoo.heads.roi.grid import GridRoIHeadConfig
+from detzoo.heads.roi.grid_head import GridHeadConfig
 from detzoo.heads.roi.htc import HTCRoIHeadConfig
 from detzoo.heads.roi.mask_head import MaskHeadConfig
+from detzoo.heads.roi.mask_iou_head import MaskIoUHeadConfig
+from detzoo.heads.roi.mask_scoring import MaskScoringRoIHeadConfig
+from detzoo.heads.roi.point_head import PointHeadConfig
+from detzoo.heads.roi.point_rend import PointRendRoIHeadConfig
 from detzoo.heads.roi.semantic_head import SemanticHeadConfig
-from detzoo.heads.roi.views import predict_averaged
+from detzoo.layers.norm import GroupNorm
 from detzoo.necks.fpn import FPNConfig
 from detzoo.postprocess.select import Select
 from detzoo.postprocess.tta import merge_detections, merge_proposals
@@ -36,6 +45,7 @@ from detzoo.structures import (
     Detections,
     ImageBatch,
     ImageInfo,
+    Losses,
     RoIMasks,
 )
 from tests.data.transforms.samples import sample
@@ -112,8 +122,29 @@ MODELS = {
             select=Select(min_score=0.05),
         )
     ),
+    "grid": lambda: two_stage(
+        GridRoIHeadConfig(
+            box_head=RegionClassifierConfig(fc_channels=16),
+            grid_head=GridHeadConfig(num_convs=1, point_channels=4, norm=GroupNorm(groups=9)),
+        )
+    ),
+    "mask scoring": lambda: two_stage(
+        MaskScoringRoIHeadConfig(
+            box_head=BoxHeadConfig(fc_channels=16),
+            mask_head=MASKS,
+            mask_iou_head=MaskIoUHeadConfig(num_convs=1, channels=8, fc_channels=16),
+        )
+    ),
+    "points": lambda: two_stage(
+        PointRendRoIHeadConfig(
+            box_head=BoxHeadConfig(fc_channels=16),
+            mask_head=CoarseMaskHeadConfig(channels=8, fc_channels=16),
+            point_head=PointHeadConfig(num_fcs=1, channels=8, num_subdivisions=2),
+        )
+    ),
     "proposals": lambda: rpn().build(),
 }
+ROI_HEADS = ("two-stage", "cascade", "htc", "grid", "mask scoring", "points")
 
 
 def test_the_same_view_twice_changes_nothing_in_a_dense_head() -> None:
@@ -122,7 +153,7 @@ def test_the_same_view_twice_changes_nothing_in_a_dense_head() -> None:
     (images,) = view_batches(model, TTA(), two_samples())
     with torch.inference_mode():
         once = model.detect(model.extract_features(images.pixels), images)
-        twice = model.detect_views([images, images])
+        twice = model.detect_augmented([images, images])
     for alone, merged, info in zip(once, twice, images.infos):
         original = alone.to_original(info)
         assert len(merged) > 0
@@ -130,7 +161,7 @@ def test_the_same_view_twice_changes_nothing_in_a_dense_head() -> None:
         assert torch.allclose(merged.scores, original.scores)
 
 
-@pytest.mark.parametrize("kind", ["two-stage", "cascade", "htc"])
+@pytest.mark.parametrize("kind", ROI_HEADS)
 def test_the_same_view_twice_changes_nothing_in_a_roi_head(kind: str) -> None:
     torch.manual_seed(0)
     model = MODELS[kind]().eval()
@@ -141,7 +172,7 @@ def test_the_same_view_twice_changes_nothing_in_a_roi_head(kind: str) -> None:
         proposals = model.propose(features, images)
         originals = [own.to_original(info) for own, info in zip(proposals, images.infos)]
         view = (features, images.infos)
-        twice = model.roi_head.predict_views([view, view], originals)
+        twice = model.roi_head.predict_augmented([view, view], originals)
         once = model.roi_head.predict(features, proposals, images.infos)
     for alone, merged, info in zip(once, twice, images.infos):
         original = alone.to_original(info)
@@ -149,6 +180,12 @@ def test_the_same_view_twice_changes_nothing_in_a_roi_head(kind: str) -> None:
         assert torch.allclose(merged.boxes, original.boxes, atol=1e-3)
         assert torch.allclose(merged.scores, original.scores, atol=1e-5)
         assert merged.labels.equal(original.labels)
+        assert (merged.mask_scores is None) == (kind != "mask scoring")
+        if merged.mask_scores is not None and original.mask_scores is not None:
+            assert torch.allclose(merged.mask_scores, original.mask_scores, atol=1e-5)
+        if kind == "grid":
+            assert merged.masks is None
+            continue
         assert isinstance(merged.masks, BitmapMasks)
         assert isinstance(original.masks, BitmapMasks)
         assert (merged.masks.bitmaps == original.masks.bitmaps).float().mean() > 0.999
@@ -163,7 +200,7 @@ def test_scales_and_flips_give_original_pixels(kind: str) -> None:
     )
     assert len(views) == 4
     with torch.inference_mode():
-        found = model.detect_views(views)
+        found = model.detect_augmented(views)
     for image, size in zip(found, ((64, 96), (40, 60))):
         assert len(image) > 0
         assert (image.boxes >= 0).all()
@@ -188,40 +225,42 @@ def detections(boxes: list[list[float]], scores: list[float]) -> Detections:
 
 
 def test_boxes_scores_and_masks_are_averaged() -> None:
-    """A head that finds each region itself, moved, with a mask that is brighter at its left."""
-    regions = [detections([[10.0, 10.0, 30.0, 30.0]], [1.0])]
-    views = [([torch.tensor(2.0)], [info()]), ([torch.tensor(4.0)], [info("horizontal", 2.0)])]
+    """One image as it is, with boxes 2 pixels off, and mirrored and doubled, 4 pixels off: in the
+    original these are -2 in x and +2 in y."""
+    infos = [info(), info("horizontal", 2.0)]
+    box = torch.tensor([[10.0, 10.0, 30.0, 30.0]])
+    boxes = [one.to_input(box) + shift for one, shift in zip(infos, (2, 4))]
+    label = torch.zeros(1).long()
+    scores = [torch.tensor([0.9]), torch.tensor([0.4])]
+    mean = average_candidates(
+        [Candidates(own, score, label, label) for own, score in zip(boxes, scores)], infos
+    )
+    assert mean.boxes.tolist() == [[10.0, 12.0, 30.0, 32.0]]
+    assert mean.scores.tolist() == pytest.approx([0.65])
 
-    def decode(
-        features: Sequence[Tensor], own: Sequence[Detections], infos: Sequence[ImageInfo]
-    ) -> list[Candidates]:
-        shift = features[0]
-        scores = torch.tensor([0.9, 0.1]) / shift
-        boxes = own[0].boxes + shift
-        labels = torch.arange(2)
-        return [Candidates(boxes.repeat(2, 1), scores, labels, labels)]
-
-    def add_masks(features: Sequence[Tensor], own: Sequence[Detections]) -> list[Detections]:
-        left = torch.tensor([1.0, 0.0]).repeat(2, 1)[None]
-        return [replace(own[0], masks=RoIMasks(left.repeat(len(own[0]), 1, 1), threshold=0.6))]
-
-    select = Select(min_score=0.1)
-    (found,) = predict_averaged(views, regions, decode, select, add_masks)
-    # The first view: moved by 2. The second one: mirrored and doubled, moved by 4, so -2 in x and
-    # +2 in y of the original.
+    # Masks brighter at their left, which is the right of the mirror image.
+    left = RoIMasks(torch.tensor([1.0, 0.0]).repeat(2, 1)[None], threshold=0.6)
+    ratings = [torch.tensor([0.2]), torch.tensor([0.6])]
+    seen = [
+        Detections(own, torch.tensor([0.65]), label, left, rating)
+        for own, rating in zip(boxes, ratings)
+    ]
+    found = average_detections(seen, infos)
     assert found.boxes.tolist() == [[10.0, 12.0, 30.0, 32.0]]
-    assert found.scores.tolist() == pytest.approx([(0.9 / 2 + 0.9 / 4) / 2])
-    assert found.labels.tolist() == [0]  # the mean of the other is below the least score
-    # Left in one view and right in the other: a half everywhere, which is below the threshold.
+    assert found.scores.tolist() == pytest.approx([0.65])
+    assert found.mask_scores is not None
+    assert found.mask_scores.tolist() == pytest.approx([0.4])
+    # A half everywhere, which is below the threshold.
     assert isinstance(found.masks, BitmapMasks)
     assert found.masks.bitmaps.sum() == 0
-    (single,) = predict_averaged(views[:1], regions, decode, select, add_masks)
+    single = average_detections(seen[:1], infos[:1])
     assert isinstance(single.masks, BitmapMasks)
     columns = single.masks.bitmaps[0].sum(0)
     assert columns[14:20].min() > 0
     assert columns[26:].sum() == 0
-    (boxes_only,) = predict_averaged(views, regions, decode, select, None)
-    assert boxes_only.masks is None
+    boxes_only = [replace(one, masks=None, mask_scores=None) for one in seen]
+    without = average_detections(boxes_only, infos)
+    assert (without.masks, without.mask_scores) == (None, None)
 
 
 def test_duplicates_of_several_views_go() -> None:
@@ -249,8 +288,8 @@ class Fixed(RoIHead):
     def class_parameters(self) -> dict:  # type: ignore[type-arg]
         return {}
 
-    def loss(self, *_: object) -> dict[str, Tensor]:
-        return {}
+    def loss(self, *_: object) -> Losses:
+        return Losses()
 
     def predict(
         self,
@@ -264,5 +303,5 @@ class Fixed(RoIHead):
 def test_a_new_roi_head_needs_nothing() -> None:
     regions = [detections([[10.0, 10.0, 30.0, 30.0], [0.0, 0.0, 60.0, 40.0]], [0.9, 0.8])]
     views = [([], [info()]), ([], [info("horizontal", 2.0)])]
-    (found,) = Fixed().predict_views(views, regions)
+    (found,) = Fixed().predict_augmented(views, regions)
     assert torch.allclose(found.boxes, regions[0].boxes)

@@ -154,15 +154,15 @@ class CenterNetHead(DetectionHead):
             out.append(Candidates(boxes, peaks.scores, peaks.labels, peaks.labels))
         return out
 
-    def decode_views(
-        self, views: Sequence[tuple[CenterMaps, Sequence[ImageInfo]]]
+    def decode_augmented(
+        self, augmented: Sequence[tuple[CenterMaps, Sequence[ImageInfo]]]
     ) -> list[Candidates]:
         """Averages scores and sizes over an augmented image and its flips, which follow it."""
-        starts = [k for k, (_, infos) in enumerate(views) if infos[0].flip == "none"]
+        starts = [k for k, (_, infos) in enumerate(augmented) if infos[0].flip == "none"]
         found = []
-        for start, end in itertools.pairwise([*starts, len(views)]):
-            maps, infos = views[start]
-            alike = views[start:end]
+        for start, end in itertools.pairwise([*starts, len(augmented)]):
+            maps, infos = augmented[start]
+            alike = augmented[start:end]
             scores = [_mirrored(m.heat.float().sigmoid(), i[0].flip) for m, i in alike]
             sizes = [_mirrored(m.size, i[0].flip) for m, i in alike]
             score, size = torch.stack(scores).mean(0), torch.stack(sizes).mean(0)

@@ -14,7 +14,11 @@ from detzoo.structures import Candidates, ImageInfo, Losses
 
 @config
 class RegionExtractor(ABC):
-    """How features of a region are cut out of a pyramid: (C, output_size, output_size) each."""
+    """How features of a region are cut out of a pyramid.
+
+    Args:
+        output_size: Height and width of a region's features.
+    """
 
     output_size: int = 7
 
@@ -42,7 +46,15 @@ class RegionBoxHeadConfig(ABC):
         """The module for regions of (in_channels, region_size, region_size)."""
 
 
-class RegionBoxHead(nn.Module, ABC):
+class RegionHead(nn.Module, ABC):
+    """Predicts something of each region."""
+
+    @abstractmethod
+    def class_parameters(self) -> dict[str, ClassRows]:
+        """The parameters and buffers whose size depends on the number of classes, by name."""
+
+
+class RegionBoxHead(RegionHead):
     """From features of regions to classes and boxes.
 
     The second prediction, the code of the refined box, is known to the head alone; it has one row
@@ -52,10 +64,6 @@ class RegionBoxHead(nn.Module, ABC):
     @abstractmethod
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Regions (R, C, h, w) -> class logits (R, K) and box code (R, ...)."""
-
-    @abstractmethod
-    def class_parameters(self) -> dict[str, ClassRows]:
-        """The parameters and buffers whose size depends on the number of classes, by name."""
 
     @abstractmethod
     def loss(
@@ -89,12 +97,8 @@ class RegionBoxHead(nn.Module, ABC):
         """Boxes of one image's regions (R, 4), one per region and class that scores enough."""
 
 
-class RegionMaskHead(nn.Module, ABC):
+class RegionMaskHead(RegionHead):
     """A head that predicts masks of regions; what it takes beside their features is its own."""
-
-    @abstractmethod
-    def class_parameters(self) -> dict[str, ClassRows]:
-        """The parameters and buffers whose size depends on the number of classes, by name."""
 
     @abstractmethod
     def loss(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Losses:

@@ -2,73 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from detzoo.assigners.base import Assigner
-from detzoo.assigners.max_iou import MaxIoUAssigner
 from detzoo.config import ConfigError, config
-from detzoo.heads.base import RoIHead, RoIHeadConfig, View
-from detzoo.heads.class_rows import ClassRows, prefixed
-from detzoo.heads.roi.base import (
-    RegionBoxHead,
-    RegionBoxHeadConfig,
-    RegionExtractor,
-    RegionMaskHead,
-    RegionPooling,
+from detzoo.heads.roi.base import RegionBoxHead, RegionExtractor, RegionMaskHead, RegionPooling
+from detzoo.heads.roi.mask_head import MaskHeadConfig, mask_probabilities
+from detzoo.heads.roi.regions import mask_losses, positive_rois, with_masks
+from detzoo.heads.roi.staged import (
+    CascadeStage,
+    ImageMaps,
+    StagedRoIHead,
+    StagedRoIHeadConfig,
+    StageRegions,
 )
-from detzoo.heads.roi.extractor import RoIExtractor
-from detzoo.heads.roi.mask_head import MaskHead, MaskHeadConfig, mask_probabilities
-from detzoo.heads.roi.regions import (
-    SampledRegions,
-    box_losses,
-    draw_regions,
-    mask_losses,
-    positive_rois,
-    sampled_rois,
-    with_masks,
-)
-from detzoo.heads.roi.views import EVERY_SCORE, predict_averaged
 from detzoo.layers.module_list import ModuleList
 from detzoo.ops.roi_align import rois_of
-from detzoo.postprocess.nms import NMS
-from detzoo.postprocess.select import Select
-from detzoo.samplers.base import Sampler
-from detzoo.samplers.random import RandomSampler
-from detzoo.structures import Candidates, Detections, ImageInfo, Losses, Targets
+from detzoo.structures import Detections, ImageInfo, Losses, Targets
 
 
 @config
-class CascadeStage:
-    """One of the stages; each trains on the boxes that the one before has refined."""
+class CascadeRoIHeadConfig(StagedRoIHeadConfig):
+    """Stages of box refinement, each with a mask head of its own where there is a ``mask_head``.
 
-    box_head: RegionBoxHeadConfig
-    assigner: Assigner = MaxIoUAssigner(
-        positive_iou=0.5, negative_iou=0.5, min_positive_iou=0.5, match_low_quality=False
-    )
-    sampler: Sampler = RandomSampler(num=512, positive_fraction=0.25, adds_targets=True)
-    loss_weight: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.sampler.needs_losses:
-            raise ConfigError(
-                f"sampler: {type(self.sampler).__name__} draws regions by their loss, "
-                "which only a head with a single stage offers"
-            )
-
-
-@config
-class CascadeRoIHeadConfig(RoIHeadConfig):
-    """Stages of box refinement, each with a mask head of its own where there is a ``mask_head``."""
+    Args:
+        stages: The stages; each trains on the boxes that the one before has refined.
+        mask_extractor: Cuts out what mask heads see of a region; goes with a ``mask_head``.
+        mask_head: Predicts masks, one head per stage.
+    """
 
     stages: tuple[CascadeStage, ...]
-    extractor: RegionExtractor = RoIExtractor()
     mask_extractor: RegionExtractor | None = None
     mask_head: MaskHeadConfig | None = None
-    select: Select = Select(min_score=0.05, suppression=NMS(max_iou=0.5), max_detections=100)
 
     def __post_init__(self) -> None:
         if not self.stages:
@@ -85,10 +52,17 @@ class CascadeRoIHeadConfig(RoIHeadConfig):
     ) -> CascadeRoIHead:
         return CascadeRoIHead(self, in_channels, strides, num_classes)
 
+    def build_mask_head(self, number: int, in_channels: int, num_classes: int) -> RegionMaskHead:
+        """The mask head of a stage."""
+        assert self.mask_head is not None
+        return self.mask_head.build(in_channels, num_classes)
 
-class CascadeRoIHead(RoIHead):
+
+class CascadeRoIHead(StagedRoIHead):
     """Children ``bbox_roi_extractor``, ``bbox_head``, ``mask_roi_extractor``, ``mask_head``, lists
     with one entry per stage."""
+
+    config: CascadeRoIHeadConfig
 
     def __init__(
         self,
@@ -97,9 +71,7 @@ class CascadeRoIHead(RoIHead):
         strides: Sequence[int],
         num_classes: int,
     ) -> None:
-        super().__init__()
-        self.config = config
-        self.num_classes = num_classes
+        super().__init__(config, config.stages, num_classes)
         self.bbox_roi_extractor = ModuleList[RegionPooling](
             config.extractor.build(in_channels, strides) for _ in config.stages
         )
@@ -108,150 +80,49 @@ class CascadeRoIHead(RoIHead):
             stage.box_head.build(channels, size, num_classes) for stage in config.stages
         )
         self.mask_roi_extractor = ModuleList[RegionPooling]()
-        self.mask_head = ModuleList[MaskHead]()
-        if config.mask_head is not None and config.mask_extractor is not None:
-            for _ in config.stages:
+        self.mask_head = ModuleList[RegionMaskHead]()
+        if config.mask_extractor is not None:
+            for number in range(len(config.stages)):
                 extractor = config.mask_extractor.build(in_channels, strides)
                 self.mask_roi_extractor.append(extractor)
-                self.mask_head.append(config.mask_head.build(extractor.out_channels, num_classes))
+                head = config.build_mask_head(number, extractor.out_channels, num_classes)
+                self.mask_head.append(head)
 
-    def class_parameters(self) -> dict[str, ClassRows]:
-        return stage_class_parameters(self.bbox_head, self.mask_head)
+    def box_head(self, number: int) -> RegionBoxHead:
+        return self.bbox_head[number]
 
-    # ------------------------------------------------------------------------------ training
+    def pool(self, maps: ImageMaps, number: int, rois: Tensor) -> Tensor:
+        return self.bbox_roi_extractor[number](maps.levels, rois)
 
-    def loss(
+    def losses_of_stage(self, number: int, losses: Losses) -> Losses:
+        return losses.weighted(self.stages[number].loss_weight).prefixed(f"s{number}.")
+
+    def branch_losses(
         self,
-        features: Sequence[Tensor],
-        proposals: Sequence[Detections],
+        maps: ImageMaps,
+        number: int,
+        regions: StageRegions,
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
     ) -> Losses:
-        losses = Losses()
-        boxes = [image.boxes for image in proposals]
-        for number, stage in enumerate(self.config.stages):
-            head = self.bbox_head[number]
-            sampled = draw_regions(boxes, targets, stage.assigner, stage.sampler, self.num_classes)
-            logits, deltas = head(self.pool(features, number, sampled_rois(sampled)))
-            own = box_losses(head, logits, deltas, sampled, targets)
-            if self.mask_head:
-                mask_head = self.mask_head[number]
-                pooled = self.mask_roi_extractor[number](features, positive_rois(sampled))
-                own |= mask_losses(mask_head, mask_head(pooled), sampled, targets)
-            losses |= own.weighted(stage.loss_weight).prefixed(f"s{number}.")
-            boxes = refined_boxes(head, logits, deltas, sampled, infos)
-        return losses
+        if not self.mask_head:
+            return Losses()
+        (logits,) = self.mask_logits(maps, positive_rois(regions.sampled), [number])
+        return mask_losses(self.mask_head[number], logits, regions.sampled, targets)
 
-    # ----------------------------------------------------------------------------- inference
-
-    def predict(
-        self,
-        features: Sequence[Tensor],
-        proposals: Sequence[Detections],
-        infos: Sequence[ImageInfo],
-    ) -> list[Detections]:
-        """With RoI masks where there are mask heads."""
-        candidates = self.decode(features, proposals, infos, self.config.select.min_score)
-        detections = [self.config.select(image) for image in candidates]
-        return self.add_masks(features, detections) if self.mask_head else detections
-
-    def predict_views(
-        self, views: Sequence[View], proposals: Sequence[Detections]
-    ) -> list[Detections]:
-        decode = partial(self.decode, min_score=EVERY_SCORE)
-        add_masks = self.add_masks if self.mask_head else None
-        return predict_averaged(views, proposals, decode, self.config.select, add_masks)
-
-    def decode(
-        self,
-        features: Sequence[Tensor],
-        proposals: Sequence[Detections],
-        infos: Sequence[ImageInfo],
-        min_score: float,
-    ) -> list[Candidates]:
-        """Boxes of each image that score enough, before suppression."""
-
-        def pool(number: int, rois: Tensor) -> Tensor:
-            return self.pool(features, number, rois)
-
-        return cascade_candidates(self.bbox_head, pool, proposals, infos, min_score)
-
-    def add_masks(
-        self, features: Sequence[Tensor], detections: Sequence[Detections]
-    ) -> list[Detections]:
-        """The same detections, with masks inside their boxes: the mean of those of all stages."""
-        assert self.config.mask_head is not None
+    def look_closer(self, maps: ImageMaps, detections: Sequence[Detections]) -> list[Detections]:
+        """With RoI masks where there are mask heads: the mean of those of all stages."""
+        if self.config.mask_head is None:
+            return list(detections)
         rois = rois_of([image.boxes for image in detections])
         labels = torch.cat([image.labels for image in detections])
-        probabilities = [
-            mask_probabilities(head(extractor(features, rois)), labels)
-            for head, extractor in zip(self.mask_head, self.mask_roi_extractor)
-        ]
-        mean = torch.stack(probabilities).mean(0)
+        logits = self.mask_logits(maps, rois, range(len(self.stages)))
+        mean = torch.stack([mask_probabilities(stage, labels) for stage in logits]).mean(0)
         return with_masks(detections, mean, self.config.mask_head.threshold)
 
-    def pool(self, features: Sequence[Tensor], number: int, rois: Tensor) -> Tensor:
-        """What the box head of a stage sees of RoIs (R, 5)."""
-        return self.bbox_roi_extractor[number](features, rois)
-
-
-# ------------------------------------------------------------------------- what cascades share
-
-
-def stage_class_parameters(
-    box_heads: Iterable[RegionBoxHead], mask_heads: Iterable[RegionMaskHead]
-) -> dict[str, ClassRows]:
-    """``class_parameters`` of the lists ``bbox_head`` and ``mask_head``."""
-    rows: dict[str, ClassRows] = {}
-    for number, head in enumerate(box_heads):
-        rows |= prefixed(f"bbox_head.{number}", head.class_parameters())
-    for number, mask_head in enumerate(mask_heads):
-        rows |= prefixed(f"mask_head.{number}", mask_head.class_parameters())
-    return rows
-
-
-@torch.no_grad()
-def refined_boxes(
-    head: RegionBoxHead,
-    logits: Tensor,
-    deltas: Tensor,
-    sampled: Sequence[SampledRegions],
-    infos: Sequence[ImageInfo],
-) -> list[Tensor]:
-    """What the next stage takes for proposals: the regions of this one, refined.
-
-    The targets' own boxes are left out: each stage adds them itself.
-    """
-    counts = [len(regions.boxes) for regions in sampled]
-    boxes = []
-    for own_logits, own_deltas, regions, info in zip(
-        logits.split(counts), deltas.split(counts), sampled, infos
-    ):
-        refined = head.refine(own_logits, own_deltas, regions.boxes, regions.labels, info)
-        boxes.append(refined[~regions.is_target])
-    return boxes
-
-
-def cascade_candidates(
-    heads: ModuleList[RegionBoxHead],
-    pool: Callable[[int, Tensor], Tensor],
-    proposals: Sequence[Detections],
-    infos: Sequence[ImageInfo],
-    min_score: float,
-) -> list[Candidates]:
-    """The last stage's boxes, with scores from the mean of all stages' logits.
-
-    ``pool(number, rois)`` is what the box head of stage ``number`` sees of RoIs (R, 5).
-    """
-    boxes = [image.boxes for image in proposals]
-    counts = [len(image) for image in boxes]
-    logits, deltas = heads[0](pool(0, rois_of(boxes)))
-    total = logits
-    for number in range(1, len(heads)):
-        columns = zip(logits.split(counts), deltas.split(counts), boxes, infos)
-        boxes = [heads[number - 1].refine(a, b, own, None, info) for a, b, own, info in columns]
-        logits, deltas = heads[number](pool(number, rois_of(boxes)))
-        total = total + logits
-    mean = total / len(heads)
-    columns = zip(mean.split(counts), deltas.split(counts), boxes, infos)
-    return [heads[-1].decode(a, b, own, info, min_score) for a, b, own, info in columns]
+    def mask_logits(self, maps: ImageMaps, rois: Tensor, numbers: Sequence[int]) -> list[Tensor]:
+        """Mask logits (R, C, m, m) of RoIs (R, 5) by the stages of ``numbers``."""
+        return [
+            self.mask_head[number](self.mask_roi_extractor[number](maps.levels, rois))
+            for number in numbers
+        ]

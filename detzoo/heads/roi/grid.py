@@ -13,8 +13,8 @@ from detzoo.heads.roi.base import RegionBoxHeadConfig, RegionExtractor
 from detzoo.heads.roi.classifier import RegionClassifierConfig
 from detzoo.heads.roi.extractor import RoIExtractor
 from detzoo.heads.roi.grid_head import GridHeadConfig
-from detzoo.heads.roi.one_stage import OneStageRoIHead, OneStageRoIHeadConfig
-from detzoo.heads.roi.regions import SampledRegions
+from detzoo.heads.roi.single_stage import OneStageRoIHead, OneStageRoIHeadConfig
+from detzoo.heads.roi.staged import ImageMaps, StageRegions
 from detzoo.ops.boxes import clip_boxes
 from detzoo.ops.roi_align import rois_of
 from detzoo.postprocess.nms import NMS
@@ -26,8 +26,14 @@ from detzoo.structures import Detections, ImageInfo, Losses, Targets
 class GridRoIHeadConfig(OneStageRoIHeadConfig):
     """Classes of regions, and the boxes of those detected.
 
-    The grid head trains on ``max_regions`` positive regions, whose centre and size are changed by
-    up to ``jitter`` times their size: as they come, they are too good.
+    Args:
+        box_head: Classifies regions.
+        grid_extractor: Cuts out what the grid head sees of a region.
+        grid_head: Finds the boxes of regions.
+        jitter: By how much of their size regions are moved and scaled before the grid head trains
+            on them: as they come, they are too good.
+        max_regions: Most positive regions of a batch that the grid head trains on.
+        select: Makes detections of regions, before they get the boxes of their grids.
     """
 
     box_head: RegionBoxHeadConfig = RegionClassifierConfig()
@@ -36,10 +42,6 @@ class GridRoIHeadConfig(OneStageRoIHeadConfig):
     jitter: float = 0.15
     max_regions: int = 192
     select: Select = Select(min_score=0.03, suppression=NMS(max_iou=0.3), max_detections=100)
-
-    @property
-    def predicts_masks(self) -> bool:
-        return False
 
     def build(
         self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int
@@ -59,71 +61,41 @@ class GridRoIHead(OneStageRoIHead):
         strides: Sequence[int],
         num_classes: int,
     ) -> None:
-        super().__init__(config, in_channels, strides, num_classes)
+        super().__init__(config, config.stage, in_channels, strides, num_classes)
         self.grid_roi_extractor = config.grid_extractor.build(in_channels, strides)
         self.grid_head = config.grid_head.build(
             self.grid_roi_extractor.out_channels, config.grid_extractor.output_size
         )
 
-    # ------------------------------------------------------------------------------ training
-
-    def loss(
+    def branch_losses(
         self,
-        features: Sequence[Tensor],
-        proposals: Sequence[Detections],
+        maps: ImageMaps,
+        number: int,
+        regions: StageRegions,
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
     ) -> Losses:
-        sampled, losses = self.train_boxes(features, proposals, targets)
-        return losses | self._grid_loss(features, sampled, targets, infos)
-
-    def _grid_loss(
-        self,
-        features: Sequence[Tensor],
-        sampled: Sequence[SampledRegions],
-        targets: Sequence[Targets],
-        infos: Sequence[ImageInfo],
-    ) -> Losses:
-        rois = rois_of(
-            [
-                jittered(regions.boxes[regions.is_positive], self.config.jitter, info.size)
-                for regions, info in zip(sampled, infos)
-            ]
-        )
-        wanted = torch.cat(
-            [
-                regions.target_boxes(target)[regions.is_positive]
-                for regions, target in zip(sampled, targets)
-            ]
-        )
+        jitter, boxes, wanted = self.config.jitter, [], []
+        for own, target, info in zip(regions.sampled, targets, infos):
+            boxes.append(jittered(own.boxes[own.is_positive], jitter, info.size))
+            wanted.append(own.target_boxes(target)[own.is_positive])
+        rois = rois_of(boxes)
         some = torch.randperm(len(rois), device=rois.device)[: self.config.max_regions]
-        heatmaps = self.grid_head(self.grid_roi_extractor(features, rois[some]))
-        return self.grid_head.loss(heatmaps, rois[some, 1:], wanted[some])
+        heatmaps = self.grid_head(self.grid_roi_extractor(maps.levels, rois[some]))
+        return self.grid_head.loss(heatmaps, rois[some, 1:], torch.cat(wanted)[some])
 
-    # ----------------------------------------------------------------------------- inference
-
-    def predict(
-        self,
-        features: Sequence[Tensor],
-        proposals: Sequence[Detections],
-        infos: Sequence[ImageInfo],
-    ) -> list[Detections]:
-        """Regions that are detected get the box of their grid, which may reach off the image."""
-        detections = self.detect(features, proposals, infos)
+    def look_closer(self, maps: ImageMaps, detections: Sequence[Detections]) -> list[Detections]:
+        """With the boxes of their grids, which may reach off the image."""
         rois = rois_of([image.boxes for image in detections])
-        heatmaps, _ = self.grid_head(self.grid_roi_extractor(features, rois))
-        boxes = self.grid_head.boxes(heatmaps, rois[:, 1:])
-        counts = [len(image) for image in detections]
-        return [
-            dataclasses.replace(image, boxes=own)
-            for image, own in zip(detections, boxes.split(counts))
-        ]
+        heatmaps, _ = self.grid_head(self.grid_roi_extractor(maps.levels, rois))
+        boxes = self.grid_head.boxes(heatmaps, rois[:, 1:]).split([len(d) for d in detections])
+        return [dataclasses.replace(image, boxes=own) for image, own in zip(detections, boxes)]
 
 
 def jittered(boxes: Tensor, amplitude: float, size: tuple[int, int]) -> Tensor:
     """Boxes (R, 4) moved and scaled at random, by up to ``amplitude`` of their size, and cut at the
     last pixels of an image of ``size`` (height, width)."""
     shift, growth = ((torch.rand_like(boxes) * 2 - 1) * amplitude).chunk(2, 1)
-    centre, extent = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
-    centre, half = centre + extent * shift, extent * (1 + growth) / 2
-    return clip_boxes(torch.cat([centre - half, centre + half], 1), (size[0] - 1, size[1] - 1))
+    center, extent = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
+    center, half = center + extent * shift, extent * (1 + growth) / 2
+    return clip_boxes(torch.cat([center - half, center + half], 1), (size[0] - 1, size[1] - 1))

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from detzoo.config import ConfigError, config
-from detzoo.heads.base import RoIHead, RoIHeadConfig, View
+from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
-from detzoo.heads.roi.base import RegionBoxHead, RegionExtractor, RegionMaskHead, RegionPooling
-from detzoo.heads.roi.cascade import (
-    CascadeStage,
-    cascade_candidates,
-    refined_boxes,
-    stage_class_parameters,
-)
+from detzoo.heads.roi.base import RegionExtractor, RegionMaskHead
+from detzoo.heads.roi.cascade import CascadeRoIHead, CascadeRoIHeadConfig
 from detzoo.heads.roi.extractor import RoIExtractor
 from detzoo.heads.roi.mask_head import (
     MASK_CLASS_ROWS,
@@ -25,55 +19,32 @@ from detzoo.heads.roi.mask_head import (
     mask_convs,
     mask_loss,
     mask_predictor,
-    mask_probabilities,
 )
-from detzoo.heads.roi.regions import (
-    box_losses,
-    draw_regions,
-    mask_losses,
-    positive_rois,
-    sampled_rois,
-    with_masks,
-)
-from detzoo.heads.roi.semantic_head import SemanticHead, SemanticHeadConfig
-from detzoo.heads.roi.views import EVERY_SCORE, predict_averaged
+from detzoo.heads.roi.semantic_head import SemanticHeadConfig
+from detzoo.heads.roi.staged import ImageMaps, StageRegions
 from detzoo.layers.conv_norm_act import ConvModule
-from detzoo.layers.module_list import ModuleList
-from detzoo.ops.roi_align import rois_of
 from detzoo.postprocess.nms import NMS
 from detzoo.postprocess.select import Select
-from detzoo.structures import (
-    Candidates,
-    Detections,
-    ImageInfo,
-    Losses,
-    Targets,
-    stack_semantic_maps,
-)
+from detzoo.structures import ImageInfo, Losses, Targets, stack_semantic_maps
 
 
 @config
-class HTCRoIHeadConfig(RoIHeadConfig):
+class HTCRoIHeadConfig(CascadeRoIHeadConfig):
     """A cascade of boxes and masks that also learns what every pixel shows.
 
-    With a ``semantic_head`` its features are added to those of each region.
+    Args:
+        mask_extractor: Cuts out what mask heads see of a region.
+        mask_head: Predicts masks, one head per stage.
+        semantic_head: Says what every pixel shows; its features are added to those of each region.
+        semantic_extractor: Cuts a region out of the semantic features.
+        select: Makes detections of the last stage's boxes.
     """
 
-    stages: tuple[CascadeStage, ...]
-    extractor: RegionExtractor = RoIExtractor()
     mask_extractor: RegionExtractor = RoIExtractor(output_size=14)
     mask_head: MaskHeadConfig = MaskHeadConfig()
     semantic_head: SemanticHeadConfig | None = None
     semantic_extractor: RoIExtractor = RoIExtractor(output_size=14, num_levels=1)
     select: Select = Select(min_score=0.001, suppression=NMS(max_iou=0.5), max_detections=100)
-
-    def __post_init__(self) -> None:
-        if not self.stages:
-            raise ConfigError("stages: there must be at least one")
-
-    @property
-    def predicts_masks(self) -> bool:
-        return True
 
     @property
     def needs_semantic_maps(self) -> bool:
@@ -83,6 +54,9 @@ class HTCRoIHeadConfig(RoIHeadConfig):
         self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int
     ) -> HTCRoIHead:
         return HTCRoIHead(self, in_channels, strides, num_classes)
+
+    def build_mask_head(self, number: int, in_channels: int, num_classes: int) -> HTCMaskHead:
+        return HTCMaskHead(self.mask_head, in_channels, num_classes, is_first=number == 0)
 
 
 class HTCMaskHead(RegionMaskHead):
@@ -128,9 +102,10 @@ class HTCMaskHead(RegionMaskHead):
         return Losses(loss_mask=self.loss_weight * mask_loss(logits, labels, targets))
 
 
-class HTCRoIHead(RoIHead):
-    """Children ``bbox_roi_extractor``, ``bbox_head``, ``mask_roi_extractor``, ``mask_head``, lists
-    with one entry per stage, ``semantic_roi_extractor`` and ``semantic_head``."""
+class HTCRoIHead(CascadeRoIHead):
+    """Children ``semantic_head`` and ``semantic_roi_extractor``, besides the cascade's."""
+
+    config: HTCRoIHeadConfig
 
     def __init__(
         self,
@@ -139,27 +114,8 @@ class HTCRoIHead(RoIHead):
         strides: Sequence[int],
         num_classes: int,
     ) -> None:
-        super().__init__()
-        self.config = config
-        self.num_classes = num_classes
-        self.bbox_roi_extractor = ModuleList[RegionPooling]()
-        self.bbox_head = ModuleList[RegionBoxHead]()
-        self.mask_roi_extractor = ModuleList[RegionPooling]()
-        self.mask_head = ModuleList[HTCMaskHead]()
-        for number, stage in enumerate(config.stages):
-            extractor = config.extractor.build(in_channels, strides)
-            self.bbox_roi_extractor.append(extractor)
-            channels, size = extractor.out_channels, config.extractor.output_size
-            self.bbox_head.append(stage.box_head.build(channels, size, num_classes))
-            extractor = config.mask_extractor.build(in_channels, strides)
-            self.mask_roi_extractor.append(extractor)
-            self.mask_head.append(
-                HTCMaskHead(
-                    config.mask_head, extractor.out_channels, num_classes, is_first=number == 0
-                )
-            )
-        self.semantic_head: SemanticHead | None = None
-        self.semantic_roi_extractor = None
+        super().__init__(config, in_channels, strides, num_classes)
+        self.semantic_head = self.semantic_roi_extractor = None
         if config.semantic_head is not None:
             semantic = config.semantic_head
             self.semantic_head = semantic.build(in_channels)
@@ -167,128 +123,51 @@ class HTCRoIHead(RoIHead):
                 [semantic.channels], [strides[semantic.fusion_level]]
             )
 
-    def class_parameters(self) -> dict[str, ClassRows]:
-        return stage_class_parameters(self.bbox_head, self.mask_head)
+    def look_at(self, features: Sequence[Tensor]) -> ImageMaps:
+        if self.semantic_head is None:
+            return ImageMaps(features)
+        logits, semantic = self.semantic_head(features)
+        return ImageMaps(features, semantic, logits)
 
-    # ------------------------------------------------------------------------------ training
+    def pool(self, maps: ImageMaps, number: int, rois: Tensor) -> Tensor:
+        return self._with_semantic(super().pool(maps, number, rois), maps, rois)
 
-    def loss(
-        self,
-        features: Sequence[Tensor],
-        proposals: Sequence[Detections],
-        targets: Sequence[Targets],
-        infos: Sequence[ImageInfo],
-    ) -> Losses:
-        losses = Losses()
-        semantic = None
-        if self.semantic_head is not None:
-            logits, semantic = self.semantic_head(features)
-            maps = stack_semantic_maps(targets)
-            losses["loss_semantic_seg"] = self.semantic_head.loss(logits, maps)
-        boxes = [image.boxes for image in proposals]
-        for number, stage in enumerate(self.config.stages):
-            draw = (targets, stage.assigner, stage.sampler, self.num_classes)
-            head = self.bbox_head[number]
-            sampled = draw_regions(boxes, *draw)
-            logits, deltas = head(self.pool(features, semantic, number, sampled_rois(sampled)))
-            own = box_losses(head, logits, deltas, sampled, targets)
-            # Masks train on the boxes that this stage has just refined.
-            boxes = refined_boxes(head, logits, deltas, sampled, infos)
-            sampled = draw_regions(boxes, *draw)
-            pooled = self.pool_for_masks(features, semantic, number, positive_rois(sampled))
-            mask_logits = self.mask_head[number].predict(self._encode(pooled, number)[-1])
-            own |= mask_losses(self.mask_head[number], mask_logits, sampled, targets)
-            losses |= own.weighted(stage.loss_weight).prefixed(f"s{number}.")
-        return losses
-
-    def _encode(self, pooled: Tensor, last: int) -> list[Tensor]:
-        """What the mask heads up to stage ``last`` make of regions, each with the one before."""
-        encoded: list[Tensor] = []
-        for number in range(last + 1):
-            head = self.mask_head[number]
-            encoded.append(head.encode(pooled, encoded[-1] if encoded else None))
-        return encoded
-
-    # ----------------------------------------------------------------------------- inference
-
-    def predict(
-        self,
-        features: Sequence[Tensor],
-        proposals: Sequence[Detections],
-        infos: Sequence[ImageInfo],
-    ) -> list[Detections]:
-        """With RoI masks."""
-        semantic = self.semantic_features(features)
-        candidates = self.decode(features, semantic, proposals, infos, self.config.select.min_score)
-        detections = [self.config.select(image) for image in candidates]
-        return self.add_masks(features, semantic, detections)
-
-    def predict_views(
-        self, views: Sequence[View], proposals: Sequence[Detections]
-    ) -> list[Detections]:
-        def decode(
-            features: Sequence[Tensor], own: Sequence[Detections], infos: Sequence[ImageInfo]
-        ) -> list[Candidates]:
-            return self.decode(features, self.semantic_features(features), own, infos, EVERY_SCORE)
-
-        def add_masks(
-            features: Sequence[Tensor], detections: Sequence[Detections]
-        ) -> list[Detections]:
-            return self.add_masks(features, self.semantic_features(features), detections)
-
-        return predict_averaged(views, proposals, decode, self.config.select, add_masks)
-
-    def semantic_features(self, features: Sequence[Tensor]) -> Tensor | None:
-        """What the semantic head makes of a pyramid, where there is one."""
-        return None if self.semantic_head is None else self.semantic_head(features)[1]
-
-    def decode(
-        self,
-        features: Sequence[Tensor],
-        semantic: Tensor | None,
-        proposals: Sequence[Detections],
-        infos: Sequence[ImageInfo],
-        min_score: float,
-    ) -> list[Candidates]:
-        """Boxes of each image that score enough, before suppression."""
-
-        def pool(number: int, rois: Tensor) -> Tensor:
-            return self.pool(features, semantic, number, rois)
-
-        return cascade_candidates(self.bbox_head, pool, proposals, infos, min_score)
-
-    def add_masks(
-        self,
-        features: Sequence[Tensor],
-        semantic: Tensor | None,
-        detections: Sequence[Detections],
-    ) -> list[Detections]:
-        """The same detections, with masks inside their boxes: the mean of those of all stages."""
-        rois = rois_of([image.boxes for image in detections])
-        labels = torch.cat([image.labels for image in detections])
-        last = len(self.mask_head) - 1
-        encoded = self._encode(self.pool_for_masks(features, semantic, last, rois), last)
-        probabilities = [
-            mask_probabilities(head.predict(x), labels) for head, x in zip(self.mask_head, encoded)
-        ]
-        mean = torch.stack(probabilities).mean(0)
-        return with_masks(detections, mean, self.config.mask_head.threshold)
-
-    def pool(
-        self, features: Sequence[Tensor], semantic: Tensor | None, number: int, rois: Tensor
-    ) -> Tensor:
-        """What the box head of a stage sees of RoIs (R, 5)."""
-        return self._fuse(self.bbox_roi_extractor[number](features, rois), semantic, rois)
-
-    def pool_for_masks(
-        self, features: Sequence[Tensor], semantic: Tensor | None, number: int, rois: Tensor
-    ) -> Tensor:
-        """What the mask head of a stage sees of RoIs (R, 5)."""
-        return self._fuse(self.mask_roi_extractor[number](features, rois), semantic, rois)
-
-    def _fuse(self, pooled: Tensor, semantic: Tensor | None, rois: Tensor) -> Tensor:
+    def _with_semantic(self, pooled: Tensor, maps: ImageMaps, rois: Tensor) -> Tensor:
         """Regions (R, C, h, w) plus the same regions of the semantic features."""
         if self.semantic_roi_extractor is None:
             return pooled
-        added = self.semantic_roi_extractor([semantic], rois)
+        added = self.semantic_roi_extractor([maps.semantic], rois)
         return pooled + F.adaptive_avg_pool2d(added, pooled.shape[2])
+
+    def image_losses(self, maps: ImageMaps, targets: Sequence[Targets]) -> Losses:
+        if self.semantic_head is None:
+            return Losses()
+        wanted = stack_semantic_maps(targets)
+        return Losses(loss_semantic_seg=self.semantic_head.loss(maps.semantic_logits, wanted))
+
+    def branch_losses(
+        self,
+        maps: ImageMaps,
+        number: int,
+        regions: StageRegions,
+        targets: Sequence[Targets],
+        infos: Sequence[ImageInfo],
+    ) -> Losses:
+        """Masks train on the boxes that this stage has just refined."""
+        labelled = self.label(number, self.refined(number, regions, infos), targets)
+        regions = dataclasses.replace(regions, sampled=self.draw(maps, number, labelled))
+        return super().branch_losses(maps, number, regions, targets, infos)
+
+    def mask_logits(self, maps: ImageMaps, rois: Tensor, numbers: Sequence[int]) -> list[Tensor]:
+        """Each mask head takes what the one before has made of a region, as the last sees it."""
+        last = numbers[-1]
+        pooled = self._with_semantic(self.mask_roi_extractor[last](maps.levels, rois), maps, rois)
+        logits = []
+        encoded = None
+        for number in range(last + 1):
+            head = self.mask_head[number]
+            assert isinstance(head, HTCMaskHead)
+            encoded = head.encode(pooled, encoded)
+            if number in numbers:
+                logits.append(head.predict(encoded))
+        return logits

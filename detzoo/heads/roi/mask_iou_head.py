@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
+from detzoo.heads.roi.base import RegionHead
 from detzoo.heads.roi.regions import SampledRegions
 from detzoo.ops.distributed import average_over_processes, num_processes
 from detzoo.structures import Losses, Targets
@@ -34,7 +35,7 @@ class MaskIoUHeadConfig:
         return MaskIoUHead(self, in_channels, region_size, num_classes)
 
 
-class MaskIoUHead(nn.Module):
+class MaskIoUHead(RegionHead):
     """Children ``convs``, ``fcs``, ``fc_mask_iou``."""
 
     def __init__(

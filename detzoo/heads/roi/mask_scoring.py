@@ -9,20 +9,26 @@ import torch
 from torch import Tensor
 
 from detzoo.config import config
-from detzoo.heads.class_rows import ClassRows, prefixed
 from detzoo.heads.roi.base import RegionExtractor
 from detzoo.heads.roi.extractor import RoIExtractor
 from detzoo.heads.roi.mask_head import MaskHeadConfig, own_masks
 from detzoo.heads.roi.mask_iou_head import MaskIoUHeadConfig
-from detzoo.heads.roi.one_stage import OneStageRoIHead, OneStageRoIHeadConfig
 from detzoo.heads.roi.regions import mask_targets, positive_labels, positive_rois, with_masks
+from detzoo.heads.roi.single_stage import OneStageRoIHead, OneStageRoIHeadConfig
+from detzoo.heads.roi.staged import ImageMaps, StageRegions
 from detzoo.ops.roi_align import rois_of
 from detzoo.structures import Detections, ImageInfo, Losses, Targets
 
 
 @config
 class MaskScoringRoIHeadConfig(OneStageRoIHeadConfig):
-    """Boxes and masks of regions; a third head rates the masks."""
+    """Boxes and masks of regions; a third head rates the masks.
+
+    Args:
+        mask_extractor: Cuts out what the other two heads see of a region.
+        mask_head: Predicts masks.
+        mask_iou_head: Rates the masks.
+    """
 
     mask_extractor: RegionExtractor = RoIExtractor(output_size=14)
     mask_head: MaskHeadConfig = MaskHeadConfig()
@@ -50,7 +56,7 @@ class MaskScoringRoIHead(OneStageRoIHead):
         strides: Sequence[int],
         num_classes: int,
     ) -> None:
-        super().__init__(config, in_channels, strides, num_classes)
+        super().__init__(config, config.stage, in_channels, strides, num_classes)
         self.mask_roi_extractor = config.mask_extractor.build(in_channels, strides)
         channels = self.mask_roi_extractor.out_channels
         self.mask_head = config.mask_head.build(channels, num_classes)
@@ -58,53 +64,34 @@ class MaskScoringRoIHead(OneStageRoIHead):
             channels, config.mask_extractor.output_size, num_classes
         )
 
-    def class_parameters(self) -> dict[str, ClassRows]:
-        return {
-            **super().class_parameters(),
-            **prefixed("mask_head", self.mask_head.class_parameters()),
-            **prefixed("mask_iou_head", self.mask_iou_head.class_parameters()),
-        }
-
-    def loss(
+    def branch_losses(
         self,
-        features: Sequence[Tensor],
-        proposals: Sequence[Detections],
+        maps: ImageMaps,
+        number: int,
+        regions: StageRegions,
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
     ) -> Losses:
-        sampled, losses = self.train_boxes(features, proposals, targets)
-        regions = self.mask_roi_extractor(features, positive_rois(sampled))
-        mask_logits = self.mask_head(regions)
+        sampled = regions.sampled
+        seen = self.mask_roi_extractor(maps.levels, positive_rois(sampled))
+        mask_logits = self.mask_head(seen)
         labels = positive_labels(sampled)
         wanted = mask_targets(sampled, targets, mask_logits.shape[-1])
         own = own_masks(mask_logits, labels)
-        ious = _of_class(self.mask_iou_head(regions, own), labels)
-        losses |= self.mask_head.loss(mask_logits, labels, wanted)
+        ious = _of_class(self.mask_iou_head(seen, own), labels)
+        losses = self.mask_head.loss(mask_logits, labels, wanted)
         return losses | self.mask_iou_head.loss(ious, own, wanted, sampled, targets)
 
-    def predict(
-        self,
-        features: Sequence[Tensor],
-        proposals: Sequence[Detections],
-        infos: Sequence[ImageInfo],
-    ) -> list[Detections]:
-        """With RoI masks and their scores."""
-        return self.add_masks(features, self.detect(features, proposals, infos))
-
-    def add_masks(
-        self, features: Sequence[Tensor], detections: Sequence[Detections]
-    ) -> list[Detections]:
-        """The same detections, with masks inside their boxes, rated by box score times IoU."""
-        rois = rois_of([image.boxes for image in detections])
-        regions = self.mask_roi_extractor(features, rois)
+    def look_closer(self, maps: ImageMaps, detections: Sequence[Detections]) -> list[Detections]:
+        """With RoI masks, rated by box score times IoU."""
+        seen = self.mask_roi_extractor(maps.levels, rois_of([image.boxes for image in detections]))
         labels = torch.cat([image.labels for image in detections])
-        own = own_masks(self.mask_head(regions), labels)
-        ious = _of_class(self.mask_iou_head(regions, own), labels).float()
+        own = own_masks(self.mask_head(seen), labels)
+        ious = _of_class(self.mask_iou_head(seen, own), labels).float()
         masked = with_masks(detections, own.float().sigmoid(), self.mask_head.config.threshold)
-        counts = [len(image) for image in detections]
         return [
             dataclasses.replace(image, mask_scores=image.scores * iou)
-            for image, iou in zip(masked, ious.split(counts))
+            for image, iou in zip(masked, ious.split([len(image) for image in detections]))
         ]
 
 

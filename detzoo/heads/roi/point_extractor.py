@@ -13,7 +13,7 @@ from detzoo.ops.points import cell_centers, sample_in_rois
 
 @config
 class PointExtractor(RegionExtractor):
-    """The finest map at the centre of every cell of the region, whatever the region's size."""
+    """The finest map at the center of every cell of the region, whatever the region's size."""
 
     def build(self, in_channels: Sequence[int], strides: Sequence[int]) -> PointSampling:
         return PointSampling(self, in_channels, strides)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
+from detzoo.heads.roi.base import RegionHead
 from detzoo.heads.roi.mask_head import own_masks
 from detzoo.ops.distributed import average_over_processes, num_processes
 from detzoo.ops.points import sample_points
@@ -38,7 +39,7 @@ class PointHeadConfig:
         return PointHead(self, in_channels, num_classes)
 
 
-class PointHead(nn.Module):
+class PointHead(RegionHead):
     """Children ``fcs``, ``fc_logits``."""
 
     def __init__(self, config: PointHeadConfig, in_channels: int, num_classes: int) -> None:

@@ -9,10 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from detzoo.config import config
-from detzoo.heads.class_rows import ClassRows, prefixed
 from detzoo.heads.roi.coarse_mask_head import CoarseMaskHeadConfig
 from detzoo.heads.roi.mask_head import own_masks
-from detzoo.heads.roi.one_stage import OneStageRoIHead, OneStageRoIHeadConfig
 from detzoo.heads.roi.point_extractor import PointExtractor
 from detzoo.heads.roi.point_head import PointHeadConfig
 from detzoo.heads.roi.regions import (
@@ -22,6 +20,8 @@ from detzoo.heads.roi.regions import (
     positive_rois,
     with_masks,
 )
+from detzoo.heads.roi.single_stage import OneStageRoIHead, OneStageRoIHeadConfig
+from detzoo.heads.roi.staged import ImageMaps, StageRegions
 from detzoo.ops.points import cell_centers, sample_in_rois, sample_points
 from detzoo.ops.roi_align import rois_of
 from detzoo.structures import Detections, ImageInfo, Losses, Targets
@@ -29,7 +29,13 @@ from detzoo.structures import Detections, ImageInfo, Losses, Targets
 
 @config
 class PointRendRoIHeadConfig(OneStageRoIHeadConfig):
-    """Boxes, coarse masks, and points of masks on the finest map."""
+    """Boxes, coarse masks, and points of masks on the finest map.
+
+    Args:
+        mask_extractor: Cuts out what the mask head sees of a region.
+        mask_head: Predicts coarse masks.
+        point_head: Decides the points at which coarse masks are uncertain.
+    """
 
     mask_extractor: PointExtractor = PointExtractor(output_size=14)
     mask_head: CoarseMaskHeadConfig = CoarseMaskHeadConfig()
@@ -57,7 +63,7 @@ class PointRendRoIHead(OneStageRoIHead):
         strides: Sequence[int],
         num_classes: int,
     ) -> None:
-        super().__init__(config, in_channels, strides, num_classes)
+        super().__init__(config, config.stage, in_channels, strides, num_classes)
         self.stride = strides[0]
         self.mask_roi_extractor = config.mask_extractor.build(in_channels, strides)
         channels = self.mask_roi_extractor.out_channels
@@ -66,62 +72,39 @@ class PointRendRoIHead(OneStageRoIHead):
         )
         self.point_head = config.point_head.build(channels, num_classes)
 
-    def class_parameters(self) -> dict[str, ClassRows]:
-        return {
-            **super().class_parameters(),
-            **prefixed("mask_head", self.mask_head.class_parameters()),
-            **prefixed("point_head", self.point_head.class_parameters()),
-        }
-
-    # ------------------------------------------------------------------------------ training
-
-    def loss(
+    def branch_losses(
         self,
-        features: Sequence[Tensor],
-        proposals: Sequence[Detections],
+        maps: ImageMaps,
+        number: int,
+        regions: StageRegions,
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
     ) -> Losses:
-        sampled, losses = self.train_boxes(features, proposals, targets)
+        sampled = regions.sampled
         rois, labels = positive_rois(sampled), positive_labels(sampled)
-        coarse = self.mask_head(self.mask_roi_extractor(features, rois))
+        coarse = self.mask_head(self.mask_roi_extractor(maps.levels, rois))
         points = self.point_head.draw_points(coarse, labels)
-        point_logits = self.decide_points(features, rois, coarse, points)
+        point_logits = self.decide_points(maps, rois, coarse, points)
         wanted = point_targets(sampled, targets, points)
-        losses |= mask_losses(self.mask_head, coarse, sampled, targets)
+        losses = mask_losses(self.mask_head, coarse, sampled, targets)
         return losses | self.point_head.loss(point_logits, labels, wanted)
 
     def decide_points(
-        self, features: Sequence[Tensor], rois: Tensor, coarse: Tensor, points: Tensor
+        self, maps: ImageMaps, rois: Tensor, coarse: Tensor, points: Tensor
     ) -> Tensor:
         """Logits (R, K, P) of points (R, P, 2) in RoIs (R, 5) with coarse masks (R, K, m, m)."""
-        fine = sample_in_rois(features[0], self.stride, rois, points)
+        fine = sample_in_rois(maps.levels[0], self.stride, rois, points)
         return self.point_head(fine, sample_points(coarse, points.to(coarse.dtype)))
 
-    # ----------------------------------------------------------------------------- inference
-
-    def predict(
-        self,
-        features: Sequence[Tensor],
-        proposals: Sequence[Detections],
-        infos: Sequence[ImageInfo],
-    ) -> list[Detections]:
+    def look_closer(self, maps: ImageMaps, detections: Sequence[Detections]) -> list[Detections]:
         """With RoI masks."""
-        return self.add_masks(features, self.detect(features, proposals, infos))
-
-    def add_masks(
-        self, features: Sequence[Tensor], detections: Sequence[Detections]
-    ) -> list[Detections]:
-        """The same detections, with masks inside their boxes."""
         rois = rois_of([image.boxes for image in detections])
         labels = torch.cat([image.labels for image in detections])
-        coarse = self.mask_head(self.mask_roi_extractor(features, rois))
-        masks = self._subdivide(features, rois, coarse, labels)
+        coarse = self.mask_head(self.mask_roi_extractor(maps.levels, rois))
+        masks = self._subdivide(maps, rois, coarse, labels)
         return with_masks(detections, masks.float().sigmoid(), self.config.mask_head.threshold)
 
-    def _subdivide(
-        self, features: Sequence[Tensor], rois: Tensor, coarse: Tensor, labels: Tensor
-    ) -> Tensor:
+    def _subdivide(self, maps: ImageMaps, rois: Tensor, coarse: Tensor, labels: Tensor) -> Tensor:
         """Coarse masks (R, K, m, m) -> logits of the labels' masks, 2^subdivisions as large."""
         config = self.config.point_head
         masks = own_masks(coarse, labels)
@@ -135,7 +118,7 @@ class PointRendRoIHead(OneStageRoIHead):
             count = min(config.points_per_subdivision, size**2)
             index = masks.flatten(1).abs().topk(count, 1, largest=False).indices
             points = cell_centers(size, rois.device)[index]
-            logits = own_masks(self.decide_points(features, rois, coarse, points), labels)
+            logits = own_masks(self.decide_points(maps, rois, coarse, points), labels)
             masks = masks.flatten(1).scatter(1, index, logits).view_as(masks)
         return masks
 

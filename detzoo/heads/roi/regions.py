@@ -8,16 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from detzoo.assigners.base import Assigner
-from detzoo.heads.roi.base import RegionBoxHead, RegionMaskHead
+from detzoo.heads.roi.base import RegionMaskHead
 from detzoo.ops.distributed import average_over_processes
 from detzoo.ops.roi_align import rois_of
-from detzoo.samplers.base import Sampler, Sampling
+from detzoo.samplers.base import Sampling
 from detzoo.structures import (
     Assignment,
-    Candidates,
     Detections,
-    ImageInfo,
     Losses,
     RoIMasks,
     Targets,
@@ -97,25 +94,6 @@ def label_regions(
     return LabelledRegions(boxes, labels, assignment, num_targets)
 
 
-@torch.no_grad()
-def draw_regions(
-    proposals: Sequence[Tensor],
-    targets: Sequence[Targets],
-    assigner: Assigner,
-    sampler: Sampler,
-    num_classes: int,
-) -> list[SampledRegions]:
-    """Regions of each image to train on, drawn without looking at their losses."""
-    sampled = []
-    for boxes, target in zip(proposals, targets):
-        assignment = assigner.assign(boxes, target)
-        labelled = label_regions(
-            boxes, target, assignment, num_classes, adds_targets=sampler.adds_targets
-        )
-        sampled.append(labelled.drawn(sampler.sample(labelled.assignment)))
-    return sampled
-
-
 def sampled_rois(sampled: Sequence[SampledRegions]) -> Tensor:
     """The regions of a batch as RoIs (R, 5)."""
     return rois_of([regions.boxes for regions in sampled])
@@ -130,20 +108,6 @@ def num_regions(labels: Tensor) -> Tensor:
 def positive_rois(sampled: Sequence[SampledRegions]) -> Tensor:
     """The positive regions of a batch as RoIs (R, 5)."""
     return rois_of([regions.boxes[regions.is_positive] for regions in sampled])
-
-
-def box_losses(
-    head: RegionBoxHead,
-    logits: Tensor,
-    deltas: Tensor,
-    sampled: Sequence[SampledRegions],
-    targets: Sequence[Targets],
-) -> Losses:
-    """Losses of a batch's regions, whose predictions come one image after the other."""
-    boxes = torch.cat([regions.boxes for regions in sampled])
-    labels = torch.cat([regions.labels for regions in sampled])
-    wanted = torch.cat([one.target_boxes(target) for one, target in zip(sampled, targets)])
-    return head.loss(logits, deltas, boxes, labels, wanted)
 
 
 def mask_losses(
@@ -173,20 +137,6 @@ def mask_targets(
         index = regions.target_index[regions.is_positive]
         wanted.append(target.masks.crop_and_resize(boxes, index, size))
     return torch.cat(wanted)
-
-
-def box_candidates(
-    head: RegionBoxHead,
-    logits: Tensor,
-    deltas: Tensor,
-    proposals: Sequence[Detections],
-    infos: Sequence[ImageInfo],
-    min_score: float,
-) -> list[Candidates]:
-    """Boxes of each image, before suppression; predictions come one image after the other."""
-    counts = [len(image) for image in proposals]
-    columns = zip(logits.split(counts), deltas.split(counts), proposals, infos)
-    return [head.decode(a, b, regions.boxes, info, min_score) for a, b, regions, info in columns]
 
 
 def with_masks(

@@ -30,7 +30,7 @@ def test_centernet_averages_over_a_view_and_its_mirror_image() -> None:
         (CenterMaps(heat, size, offset), (plain,)),
         (CenterMaps(other, size * 2, offset * 0), (mirrored,)),
     ]
-    (candidates,) = head.decode_views(views)
+    (candidates,) = head.decode_augmented(views)
     assert candidates.labels.tolist() == [1]
     torch.testing.assert_close(
         candidates.scores, (torch.tensor([2.0]).sigmoid() + torch.tensor([0.0]).sigmoid()) / 2

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 
 import pytest
 import torch
@@ -14,11 +13,11 @@ from detzoo.heads.roi.cascade import (
     CascadeRoIHead,
     CascadeRoIHeadConfig,
     CascadeStage,
-    refined_boxes,
 )
 from detzoo.heads.roi.extractor import RoIExtractor
 from detzoo.heads.roi.mask_head import MaskHeadConfig, mask_probabilities
-from detzoo.heads.roi.regions import SampledRegions, draw_regions
+from detzoo.heads.roi.regions import SampledRegions
+from detzoo.heads.roi.staged import ImageMaps, StageRegions
 from detzoo.ops.roi_align import rois_of
 from detzoo.samplers.ohem import OHEMSampler
 from detzoo.samplers.random import RandomSampler
@@ -32,6 +31,7 @@ from tests.heads.roi.test_standard import (
     NEAR_FIRST,
     NONE,
     STRIDES,
+    draw,
     features,
     proposals,
     targets,
@@ -67,8 +67,7 @@ def build(config: CascadeRoIHeadConfig) -> CascadeRoIHead:
 
 def test_targets_are_marked_among_the_regions() -> None:
     given = [proposals(FAR, NEAR_FIRST).boxes, proposals(FAR).boxes]
-    config = settings().stages[0]
-    first, second = draw_regions(given, [targets(), NONE], config.assigner, SAMPLER, CLASSES)
+    first, second = draw(build(settings()), given, targets(), NONE)
     assert first.boxes.tolist() == [*BOXES.tolist(), NEAR_FIRST, FAR]
     assert first.is_target.tolist() == [True, True, False, False]
     assert first.is_positive.tolist() == [True, True, True, False]
@@ -86,7 +85,7 @@ def sampled(boxes: list[list[float]], labels: list[int], is_target: list[bool]) 
 
 
 def test_refinement_leaves_the_targets_out() -> None:
-    head = BoxHeadConfig(class_agnostic_boxes=True).build(4, 3, CLASSES)
+    head = build(settings())
     regions = [
         sampled([[0.0, 0, 20, 20], [10, 10, 30, 30]], [1, CLASSES], [True, False]),
         sampled([], [], []),
@@ -94,7 +93,9 @@ def test_refinement_leaves_the_targets_out() -> None:
     ]
     deltas = torch.zeros(3, 1, 4)
     deltas[1:, 0, 0] = 5.0  # half of a width to the right
-    found = refined_boxes(head, torch.zeros(3, CLASSES + 1), deltas, regions, [INFO] * 3)
+    logits = torch.zeros(3, CLASSES + 1)
+    predicted = StageRegions([], regions, torch.zeros(3, 4, 3, 3), logits, deltas)
+    found = head.refined(0, predicted, [INFO] * 3)
     assert found[0].tolist() == [[20, 10, 40, 30]]
     assert found[1].shape == (0, 4)
     assert found[2].tolist() == [[50, 40, 64, 60]]  # cut at the image
@@ -113,14 +114,8 @@ def test_background_is_refined_as_its_likeliest_class() -> None:
 
 def test_each_stage_trains_on_the_boxes_of_the_one_before() -> None:
     head = build(settings(masks=True))
-    maps, given, wanted = (
-        features(2),
-        [proposals(FAR, NEAR_FIRST), proposals(FAR)],
-        [
-            targets(masks=True),
-            targets(masks=True),
-        ],
-    )
+    maps = features(2)
+    given, wanted = [proposals(FAR, NEAR_FIRST), proposals(FAR)], [targets(masks=True)] * 2
     losses = head.loss(maps, given, wanted, [INFO, INFO])
     assert set(losses) == {
         f"s{n}.{name}" for n in range(3) for name in ("loss_cls", "loss_bbox", "loss_mask")
@@ -128,14 +123,16 @@ def test_each_stage_trains_on_the_boxes_of_the_one_before() -> None:
     assert set(losses.metrics) == {f"s{n}.acc" for n in range(3)}
     boxes = [image.boxes for image in given]
     for number, config in enumerate(head.config.stages):
-        drawn = draw_regions(boxes, wanted, config.assigner, config.sampler, CLASSES)
+        drawn = draw(head, boxes, *wanted)
         own = head.bbox_head[number]
         rois = rois_of([regions.boxes for regions in drawn])
         logits, deltas = own(head.bbox_roi_extractor[number](maps, rois))
         labels = torch.cat([regions.labels for regions in drawn])
         expected = config.loss_weight * torch.nn.functional.cross_entropy(logits, labels)
         torch.testing.assert_close(losses[f"s{number}.loss_cls"], expected)
-        boxes = refined_boxes(own, logits, deltas, drawn, [INFO, INFO])
+        moved = own.refine(logits, deltas, rois[:, 1:], labels, INFO).detach()
+        refined = moved.split([len(image.boxes) for image in drawn])
+        boxes = [own[~image.is_target] for own, image in zip(refined, drawn)]
 
 
 @torch.no_grad()
@@ -152,7 +149,7 @@ def test_detections_are_of_the_mean_logits_and_the_last_boxes() -> None:
         boxes = head.bbox_head[number].refine(logits, deltas, boxes, None, INFO)
     assert isinstance(total, Tensor)
     scores = (total / 3).softmax(1)[:, :-1]
-    (found,) = head.decode(maps, [proposals(NEAR_FIRST, FAR)], [INFO], min_score=-1.0)
+    (found,) = head.decode(ImageMaps(maps), [proposals(NEAR_FIRST, FAR)], [INFO], min_score=-1.0)
     torch.testing.assert_close(found.scores, scores.flatten())
     torch.testing.assert_close(found.boxes, boxes.repeat_interleave(CLASSES, 0))
 
@@ -161,7 +158,7 @@ def test_detections_are_of_the_mean_logits_and_the_last_boxes() -> None:
 def test_masks_are_the_mean_of_all_stages() -> None:
     head = build(settings(masks=True)).eval()
     maps, labels = features(), torch.tensor([1, 2])
-    (found,) = head.add_masks(maps, [Detections(BOXES, torch.ones(2), labels)])
+    (found,) = head.look_closer(ImageMaps(maps), [Detections(BOXES, torch.ones(2), labels)])
     grids = [
         mask_probabilities(mask_head(pool(maps, rois_of([BOXES]))), labels)
         for mask_head, pool in zip(head.mask_head, head.mask_roi_extractor)
@@ -185,7 +182,7 @@ def test_stages_keep_to_their_image() -> None:
     small = ImageInfo.of((30, 40))
     with torch.no_grad():
         given = [proposals([20.0, 40.0, 60.0, 60.0])] * 2
-        large, cut = head.decode(features(2), given, [INFO, small], min_score=-1.0)
+        large, cut = head.decode(ImageMaps(features(2)), given, [INFO, small], min_score=-1.0)
     assert (cut.boxes[:, 2:] <= torch.tensor([40.0, 30.0])).all()
     assert (large.boxes[:, 3] > 30).all()
 
@@ -195,9 +192,6 @@ def test_settings_that_cannot_be() -> None:
         CascadeRoIHeadConfig(stages=())
     with pytest.raises(ConfigError, match=r"mask_extractor: goes with a mask_head"):
         CascadeRoIHeadConfig(stages=(stage(),), mask_head=MaskHeadConfig())
-    hard = OHEMSampler(num=64, positive_fraction=0.5)
-    with pytest.raises(ConfigError, match=re.escape("sampler: OHEMSampler draws")):
-        dataclasses.replace(stage(), sampler=hard)
 
 
 def test_stages_differ_in_what_they_correct() -> None:
@@ -212,3 +206,23 @@ def test_stages_differ_in_what_they_correct() -> None:
     logits = torch.zeros(1, CLASSES + 1)
     shifts = [own.refine(logits, deltas, regions, None, INFO)[0] for own in head.bbox_head]
     assert [round(((box[0] + box[2]) / 2 - 30).item(), 4) for box in shifts] == [2, 1]
+
+
+def test_every_stage_can_train_on_what_is_hardest_for_it() -> None:
+    hard = dataclasses.replace(stage(), sampler=OHEMSampler(num=4, positive_fraction=0.5))
+    head = build(CascadeRoIHeadConfig(stages=(hard, hard), extractor=EXTRACTOR))
+    low = torch.rand((30, 2), generator=torch.Generator().manual_seed(0)) * 40
+    boxes = torch.cat([torch.cat([low, low + 20], 1), BOXES + 1])
+    maps = ImageMaps(features())
+    for number, own in enumerate(head.bbox_head):
+        (labelled,) = head.label(number, [boxes], [targets()])
+        (found,) = head.draw(maps, number, [labelled])
+        logits, _ = own(head.pool(maps, number, rois_of([labelled.boxes])))
+        losses = own.classification_losses(logits, labelled.labels)
+        wanted = losses[labelled.labels == CLASSES].topk(2).values
+        drawn = found.labels == CLASSES
+        logits, _ = own(head.pool(maps, number, rois_of([found.boxes[drawn]])))
+        torch.testing.assert_close(
+            own.classification_losses(logits, found.labels[drawn]).sort(descending=True).values,
+            wanted,
+        )

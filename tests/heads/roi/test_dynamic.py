@@ -13,7 +13,6 @@ from detzoo.heads.roi.dynamic import DynamicRoIHead, DynamicRoIHeadConfig
 from detzoo.heads.roi.regions import LabelledRegions
 from detzoo.heads.roi.standard import StandardRoIHeadConfig
 from detzoo.losses.boxes import L1Loss, SmoothL1Loss
-from detzoo.samplers.ohem import OHEMSampler
 from detzoo.samplers.random import RandomSampler
 from detzoo.structures import Assignment
 from tests.heads.roi.test_cascade import EXTRACTOR
@@ -132,5 +131,3 @@ def test_settings_that_cannot_be() -> None:
         build(box_head=BoxHeadConfig(box_loss=L1Loss()))
     with pytest.raises(ConfigError, match="update_interval: 0 is not at least 1"):
         build(update_interval=0)
-    with pytest.raises(ConfigError, match="sampler: OHEMSampler draws"):
-        build(sampler=OHEMSampler(num=64, positive_fraction=0.5))

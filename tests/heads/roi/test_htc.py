@@ -8,11 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from detzoo.config import ConfigError
-from detzoo.heads.roi.cascade import refined_boxes
 from detzoo.heads.roi.htc import HTCMaskHead, HTCRoIHead, HTCRoIHeadConfig
 from detzoo.heads.roi.mask_head import MaskHeadConfig
-from detzoo.heads.roi.regions import draw_regions, positive_rois, sampled_rois
+from detzoo.heads.roi.regions import positive_rois, sampled_rois
 from detzoo.heads.roi.semantic_head import SemanticHead, SemanticHeadConfig
+from detzoo.heads.roi.staged import ImageMaps
 from detzoo.structures import UNLABELED, Detections, RoIMasks, Targets
 from tests.heads.roi.test_cascade import EXTRACTOR, stage
 from tests.heads.roi.test_standard import (
@@ -23,6 +23,7 @@ from tests.heads.roi.test_standard import (
     INFO,
     NEAR_FIRST,
     STRIDES,
+    draw,
     features,
     proposals,
     targets,
@@ -87,37 +88,39 @@ def test_mask_heads_take_what_the_one_before_made() -> None:
 
 def test_semantic_features_are_added_to_those_of_regions() -> None:
     head = build()
-    maps, rois = features(), torch.tensor([[0.0, 4, 4, 24, 24]])
-    _, semantic = head.semantic_head(maps)  # type: ignore[misc]
+    levels, rois = features(), torch.tensor([[0.0, 4, 4, 24, 24]])
+    maps = head.look_at(levels)
     assert head.semantic_roi_extractor is not None
-    added = head.semantic_roi_extractor([semantic], rois)
-    plain = head.bbox_roi_extractor[0](maps, rois)
+    added = head.semantic_roi_extractor([maps.semantic], rois)
+    plain = head.bbox_roi_extractor[0](levels, rois)
     # From 6x6 cells to the 3x3 of the box head.
     wanted = plain + F.avg_pool2d(added, 2)
-    torch.testing.assert_close(head.pool(maps, semantic, 0, rois), wanted)
-    masks = head.mask_roi_extractor[0](maps, rois) + added
-    torch.testing.assert_close(head.pool_for_masks(maps, semantic, 0, rois), masks)
+    torch.testing.assert_close(head.pool(maps, 0, rois), wanted)
+    encoded = head.mask_head[0].encode(head.mask_roi_extractor[0](levels, rois) + added, None)
+    (logits,) = head.mask_logits(maps, rois, [0])
+    torch.testing.assert_close(logits, head.mask_head[0].predict(encoded))
 
 
 @pytest.mark.parametrize("semantic", [True, False])
 def test_masks_train_on_the_boxes_just_refined(semantic: bool) -> None:
     head = build(semantic)
-    maps, wanted = features(), [with_map(targets(masks=True))]
+    levels, wanted = features(), [with_map(targets(masks=True))]
+    maps = ImageMaps(levels)
     given = proposals(NEAR_FIRST, FAR)
-    losses = head.loss(maps, [given], wanted, [INFO])
+    losses = head.loss(levels, [given], wanted, [INFO])
     names = {f"s{n}.{k}" for n in (0, 1) for k in ("loss_cls", "loss_bbox", "loss_mask")}
     assert set(losses) == names | ({"loss_semantic_seg"} if semantic else set())
     if semantic:
         return
     boxes = [given.boxes]
     for number, config in enumerate(head.config.stages):
-        draw = (wanted, config.assigner, config.sampler, CLASSES)
-        drawn = draw_regions(boxes, *draw)
+        drawn = draw(head, boxes, *wanted)
         own = head.bbox_head[number]
-        logits, deltas = own(head.pool(maps, None, number, sampled_rois(drawn)))
-        boxes = refined_boxes(own, logits, deltas, drawn, [INFO])
-        drawn = draw_regions(boxes, *draw)
-        pooled = head.pool_for_masks(maps, None, number, positive_rois(drawn))
+        logits, deltas = own(head.pool(maps, number, sampled_rois(drawn)))
+        refined = own.refine(logits, deltas, drawn[0].boxes, drawn[0].labels, INFO)
+        boxes = [refined[~drawn[0].is_target].detach()]
+        drawn = draw(head, boxes, *wanted)
+        pooled = head.mask_roi_extractor[number](levels, positive_rois(drawn))
         encoded: Tensor | None = None
         for mask_head in list(head.mask_head)[: number + 1]:
             encoded = mask_head.encode(pooled, encoded)
@@ -138,9 +141,9 @@ def test_masks_train_on_the_boxes_just_refined(semantic: bool) -> None:
 def test_masks_are_the_mean_of_all_stages() -> None:
     head = build(semantic=False).eval()
     maps, labels = features(), torch.tensor([1, 2])
-    (found,) = head.add_masks(maps, None, [Detections(BOXES, torch.ones(2), labels)])
+    (found,) = head.look_closer(ImageMaps(maps), [Detections(BOXES, torch.ones(2), labels)])
     rois = torch.cat([torch.zeros(2, 1), BOXES], 1)
-    pooled = head.pool_for_masks(maps, None, 1, rois)
+    pooled = head.mask_roi_extractor[1](maps, rois)
     encoded = head.mask_head[0].encode(pooled, None)
     grids = [head.mask_head[0].predict(encoded)]
     grids.append(head.mask_head[1].predict(head.mask_head[1].encode(pooled, encoded)))

@@ -9,6 +9,7 @@ from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.roi.point_head import PointHeadConfig
 from detzoo.heads.roi.point_rend import PointRendRoIHead, PointRendRoIHeadConfig, point_targets
 from detzoo.heads.roi.regions import SampledRegions
+from detzoo.heads.roi.staged import ImageMaps
 from detzoo.structures import BitmapMasks, Detections, RoIMasks, Targets
 from tests.detectors.models import narrow
 
@@ -98,7 +99,7 @@ def test_masks_are_refined_where_they_are_uncertain(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(head.mask_head, "forward", coarse)
     monkeypatch.setattr(head, "decide_points", decide)
     empty = Detections.empty()
-    found, none = head.add_masks(maps(), [detections, empty])
+    found, none = head.look_closer(ImageMaps(maps()), [detections, empty])
     assert isinstance(found.masks, RoIMasks)
     assert found.masks.probabilities.shape == (2, 224, 224)
     assert len(none) == 0
@@ -119,7 +120,7 @@ def test_only_the_most_uncertain_points_change(monkeypatch: pytest.MonkeyPatch) 
     coarse = torch.full((1, CLASSES, 7, 7), -9.0)
     coarse[0, 2, :, 0] = 1.0
     rois = torch.tensor([[0.0, 4, 4, 100, 90]])
-    (mask,) = head._subdivide(maps(), rois, coarse, torch.tensor([2]))
+    (mask,) = head._subdivide(ImageMaps(maps()), rois, coarse, torch.tensor([2]))
     # Twice the size, the first column has 1, the second -1.5, the third -6.5.
     assert (mask[:, 0] == 5.0).all()
     torch.testing.assert_close(mask[0, 1:4], torch.tensor([-1.5, -6.5, -9.0]))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -11,6 +12,8 @@ from torch import Tensor
 from detzoo.heads.roi.box_head import BoxHead, BoxHeadConfig
 from detzoo.heads.roi.extractor import RoIExtractor
 from detzoo.heads.roi.mask_head import MaskHeadConfig, mask_probabilities
+from detzoo.heads.roi.regions import SampledRegions
+from detzoo.heads.roi.staged import ImageMaps, StagedRoIHead
 from detzoo.heads.roi.standard import StandardRoIHead, StandardRoIHeadConfig
 from detzoo.losses.boxes import GIoULoss, L1Loss
 from detzoo.losses.classification import SigmoidCrossEntropy, SoftmaxCrossEntropy
@@ -61,8 +64,14 @@ NONE = Targets.of(torch.zeros(0, 4), torch.zeros(0).long())
 NEAR_FIRST, FAR = [6.0, 4.0, 24.0, 24.0], [40.0, 0.0, 50.0, 10.0]
 
 
+def draw(head: StagedRoIHead, boxes: Sequence[Tensor], *wanted: Targets) -> list[SampledRegions]:
+    """What the first stage trains on."""
+    maps = ImageMaps(features(len(boxes)))
+    return head.draw(maps, 0, head.label(0, boxes, wanted))
+
+
 def test_regions_to_train_on() -> None:
-    found = build(settings()).sample(features(), 0, proposals(FAR, NEAR_FIRST).boxes, targets())
+    (found,) = draw(build(settings()), [proposals(FAR, NEAR_FIRST).boxes], targets())
     # Positives first: both targets themselves, and the proposal near the first.
     assert found.boxes.tolist() == [*BOXES.tolist(), NEAR_FIRST, FAR]
     assert found.labels.tolist() == [2, 0, 2, CLASSES]
@@ -72,16 +81,16 @@ def test_regions_to_train_on() -> None:
 def test_targets_need_not_be_among_the_regions() -> None:
     sampler = RandomSampler(num=8, positive_fraction=0.5)
     head = build(settings(sampler=sampler))
-    found = head.sample(features(), 0, proposals(FAR, NEAR_FIRST).boxes, targets())
+    (found,) = draw(head, [proposals(FAR, NEAR_FIRST).boxes], targets())
     assert found.boxes.tolist() == [NEAR_FIRST, FAR]
 
 
 def test_regions_of_an_image_without_targets() -> None:
     head = build(settings())
-    found = head.sample(features(), 0, proposals(FAR, NEAR_FIRST).boxes, NONE)
+    (found,) = draw(head, [proposals(FAR, NEAR_FIRST).boxes], NONE)
     assert found.labels.tolist() == [CLASSES, CLASSES]
-    assert len(head.sample(features(), 0, torch.zeros(0, 4), NONE).boxes) == 0
-    assert len(head.sample(features(), 0, torch.zeros(0, 4), targets()).boxes) == 2
+    assert len(draw(head, [torch.zeros(0, 4)], NONE)[0].boxes) == 0
+    assert len(draw(head, [torch.zeros(0, 4)], targets())[0].boxes) == 2
 
 
 def test_ohem_trains_on_the_regions_with_the_highest_loss() -> None:
@@ -91,8 +100,9 @@ def test_ohem_trains_on_the_regions_with_the_highest_loss() -> None:
     low = torch.rand((30, 2), generator=generator) * 40
     boxes = torch.cat([low, low + 4 + 16 * torch.rand((30, 2), generator=generator)], 1)
     boxes = torch.cat([boxes, BOXES, BOXES + 1])
-    maps = features(2)
-    found = head.sample(maps, 1, boxes, targets())
+    maps = ImageMaps(features(2))
+    none = torch.zeros(0, 4)
+    _, found = head.draw(maps, 0, head.label(0, [none, boxes], [NONE, targets()]))
     # One region at a time, on the second image's features.
     overlap = head.config.assigner.assign(boxes, targets())
     losses: dict[bool, list[tuple[float, int]]] = {True: [], False: []}
@@ -100,7 +110,7 @@ def test_ohem_trains_on_the_regions_with_the_highest_loss() -> None:
         index = int(overlap.target_index[number])
         label = int(targets().labels[index]) if index >= 0 else CLASSES
         roi = torch.tensor([[1.0, *box.tolist()]])
-        logits, _ = head.bbox_head(head.pool(maps, roi))
+        logits, _ = head.bbox_head(head.pool(maps, 0, roi))
         loss = F.cross_entropy(logits, torch.tensor([label])).item()
         losses[index >= 0].append((loss, number))
     assert len(losses[True]) > 2

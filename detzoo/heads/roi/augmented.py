@@ -1,0 +1,44 @@
+"""What a RoI head predicts for the same regions in several augmentations of an image, averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from detzoo.structures import Candidates, Detections, ImageInfo, RoIMasks
+
+# Decoding with this least score gives a box for every region and class, in the same order for
+# every augmentation.
+EVERY_SCORE = -1.0
+
+
+def average_candidates(seen: Sequence[Candidates], infos: Sequence[ImageInfo]) -> Candidates:
+    """The same candidates of one image in each augmentation -> their mean, in original pixels."""
+    boxes = [info.to_original(one.boxes) for one, info in zip(seen, infos)]
+    scores = [one.scores for one in seen]
+    first = seen[0]
+    return Candidates(
+        torch.stack(boxes).mean(0), torch.stack(scores).mean(0), first.labels, first.group
+    )
+
+
+def average_detections(seen: Sequence[Detections], infos: Sequence[ImageInfo]) -> Detections:
+    """The same detections of one image in each augmentation -> their mean, in original pixels.
+
+    Masks are pasted.
+    """
+    first = seen[0]
+    boxes = torch.stack([info.to_original(one.boxes) for one, info in zip(seen, infos)]).mean(0)
+    masks = mask_scores = None
+    if first.masks is not None:
+        upright = []
+        for one, info in zip(seen, infos):
+            assert isinstance(one.masks, RoIMasks), "RoI heads predict masks inside boxes"
+            upright.append(one.masks.flipped(info.flip))
+        mean = torch.stack([grids.probabilities for grids in upright]).mean(0)
+        masks = RoIMasks(mean, upright[0].threshold).paste(boxes, infos[0].original_size)
+    if first.mask_scores is not None:
+        mask_scores = torch.stack([one.mask_scores for one in seen if one.mask_scores is not None])
+        mask_scores = mask_scores.mean(0)
+    return Detections(boxes, first.scores, first.labels, masks, mask_scores)

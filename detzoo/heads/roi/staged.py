@@ -1,0 +1,306 @@
+"""What RoI heads share: boxes in stages, and branches that look closer at what is detected."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from detzoo.assigners.base import Assigner
+from detzoo.assigners.max_iou import MaxIoUAssigner
+from detzoo.config import config
+from detzoo.heads.base import AugmentedFeatures, RoIHead, RoIHeadConfig
+from detzoo.heads.class_rows import ClassRows, prefixed
+from detzoo.heads.roi.augmented import EVERY_SCORE, average_candidates, average_detections
+from detzoo.heads.roi.base import (
+    RegionBoxHead,
+    RegionBoxHeadConfig,
+    RegionExtractor,
+    RegionHead,
+)
+from detzoo.heads.roi.extractor import RoIExtractor
+from detzoo.heads.roi.regions import LabelledRegions, SampledRegions, label_regions, sampled_rois
+from detzoo.ops.roi_align import rois_of
+from detzoo.postprocess.nms import NMS
+from detzoo.postprocess.select import Select
+from detzoo.samplers.base import Sampler
+from detzoo.samplers.random import RandomSampler
+from detzoo.structures import Assignment, Candidates, Detections, ImageInfo, Losses, Targets
+
+
+@config
+class CascadeStage:
+    """One stage of boxes, and which regions it trains on.
+
+    Args:
+        box_head: Classifies regions and refines their boxes.
+        assigner: Says which target each region is trained on.
+        sampler: Draws the regions that are trained on.
+        loss_weight: Factor of all of the stage's losses, those of its mask too.
+    """
+
+    box_head: RegionBoxHeadConfig
+    assigner: Assigner = MaxIoUAssigner(
+        positive_iou=0.5, negative_iou=0.5, min_positive_iou=0.5, match_low_quality=False
+    )
+    sampler: Sampler = RandomSampler(num=512, positive_fraction=0.25, adds_targets=True)
+    loss_weight: float = 1.0
+
+
+@config
+class StagedRoIHeadConfig(RoIHeadConfig):
+    """A head that refines proposals in one or several stages.
+
+    Args:
+        extractor: Cuts out what box heads see of a region.
+        select: Makes detections of the last stage's boxes.
+    """
+
+    extractor: RegionExtractor = RoIExtractor()
+    select: Select = Select(min_score=0.05, suppression=NMS(max_iou=0.5), max_detections=100)
+
+
+@dataclass(frozen=True)
+class ImageMaps:
+    """What regions of a batch are cut out of: the pyramid's ``levels``, fine to coarse.
+
+    A head that says of every pixel what it shows adds ``semantic`` features (B, C, H, W) and
+    ``semantic_logits`` (B, K, H, W).
+    """
+
+    levels: Sequence[Tensor]
+    semantic: Tensor | None = None
+    semantic_logits: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class StageRegions:
+    """What a stage trains on: regions of each image, before and after they were ``sampled``.
+
+    Of those sampled, image after image: their features ``pooled`` (R, C, h, w), class ``logits``
+    (R, K) and box code ``deltas`` (R, ...).
+    """
+
+    labelled: list[LabelledRegions]
+    sampled: list[SampledRegions]
+    pooled: Tensor
+    logits: Tensor
+    deltas: Tensor
+
+    def examples(self, targets: Sequence[Targets]) -> tuple[Tensor, Tensor, Tensor]:
+        """Boxes (R, 4), labels (R,) and target boxes (R, 4) of the regions sampled."""
+        wanted = [one.target_boxes(own) for one, own in zip(self.sampled, targets)]
+        boxes, labels = zip(*((image.boxes, image.labels) for image in self.sampled))
+        return torch.cat(boxes), torch.cat(labels), torch.cat(wanted)
+
+
+class StagedRoIHead(RoIHead):
+    """Each stage classifies regions and refines them for the next; those of the last are detected.
+    Branches then predict something of each detection, such as its mask.
+
+    A family says where its box heads are (``box_head``, ``pool``) and overrides the steps in which
+    it differs. A branch is a pair of methods: ``branch_losses`` and ``look_closer``.
+    """
+
+    config: StagedRoIHeadConfig
+
+    def __init__(
+        self, config: StagedRoIHeadConfig, stages: Sequence[CascadeStage], num_classes: int
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.stages = tuple(stages)
+        self.num_classes = num_classes
+
+    @abstractmethod
+    def box_head(self, number: int) -> RegionBoxHead:
+        """The box head of a stage."""
+
+    @abstractmethod
+    def pool(self, maps: ImageMaps, number: int, rois: Tensor) -> Tensor:
+        """What the box head of a stage sees of RoIs (R, 5)."""
+
+    def look_at(self, features: Sequence[Tensor]) -> ImageMaps:
+        """What regions are cut out of."""
+        return ImageMaps(features)
+
+    def class_parameters(self) -> dict[str, ClassRows]:
+        rows: dict[str, ClassRows] = {}
+        for name, module in self.named_modules():
+            if isinstance(module, RegionHead):
+                rows |= prefixed(name, module.class_parameters())
+        return rows
+
+    # ------------------------------------------------------------------------------ training
+
+    def loss(
+        self,
+        features: Sequence[Tensor],
+        proposals: Sequence[Detections],
+        targets: Sequence[Targets],
+        infos: Sequence[ImageInfo],
+    ) -> Losses:
+        maps = self.look_at(features)
+        losses = self.image_losses(maps, targets)
+        boxes = [image.boxes for image in proposals]
+        for number in range(len(self.stages)):
+            labelled = self.label(number, boxes, targets)
+            sampled = self.draw(maps, number, labelled)
+            pooled = self.pool(maps, number, sampled_rois(sampled))
+            logits, deltas = self.box_head(number)(pooled)
+            regions = StageRegions(labelled, sampled, pooled, logits, deltas)
+            own = self.box_losses(number, regions, targets)
+            own |= self.branch_losses(maps, number, regions, targets, infos)
+            losses |= self.losses_of_stage(number, own)
+            if number + 1 < len(self.stages):
+                boxes = self.refined(number, regions, infos)
+        return losses
+
+    def image_losses(self, maps: ImageMaps, targets: Sequence[Targets]) -> Losses:
+        """Losses of whole images, before any region."""
+        return Losses()
+
+    def branch_losses(
+        self,
+        maps: ImageMaps,
+        number: int,
+        regions: StageRegions,
+        targets: Sequence[Targets],
+        infos: Sequence[ImageInfo],
+    ) -> Losses:
+        """Losses of what branches predict of a stage's regions."""
+        return Losses()
+
+    def losses_of_stage(self, number: int, losses: Losses) -> Losses:
+        """A stage's losses as they count in the total, under the names they are logged by."""
+        return losses
+
+    @torch.no_grad()
+    def label(
+        self, number: int, boxes: Sequence[Tensor], targets: Sequence[Targets]
+    ) -> list[LabelledRegions]:
+        """The boxes (P, 4) of each image with what a stage could train them on."""
+        adds_targets = self.stages[number].sampler.adds_targets
+        return [
+            label_regions(
+                own,
+                target,
+                self.assign(number, own, target),
+                self.num_classes,
+                adds_targets=adds_targets,
+            )
+            for own, target in zip(boxes, targets)
+        ]
+
+    def assign(self, number: int, boxes: Tensor, targets: Targets) -> Assignment:
+        """The target of each box (P, 4) of one image in a stage."""
+        return self.stages[number].assigner.assign(boxes, targets)
+
+    @torch.no_grad()
+    def draw(
+        self, maps: ImageMaps, number: int, labelled: Sequence[LabelledRegions]
+    ) -> list[SampledRegions]:
+        """The regions of each image that a stage trains on."""
+        sampler, sampled = self.stages[number].sampler, []
+        for image, regions in enumerate(labelled):
+            losses = None
+            if sampler.needs_losses:
+                boxes = regions.boxes
+                rois = torch.cat([boxes.new_full((len(boxes), 1), float(image)), boxes], 1)
+                head = self.box_head(number)
+                logits, _ = head(self.pool(maps, number, rois))
+                losses = head.classification_losses(logits, regions.labels)
+            sampled.append(regions.drawn(sampler.sample(regions.assignment, losses)))
+        return sampled
+
+    def box_losses(self, number: int, regions: StageRegions, targets: Sequence[Targets]) -> Losses:
+        """Losses of a stage's classes and boxes."""
+        head = self.box_head(number)
+        return head.loss(regions.logits, regions.deltas, *regions.examples(targets))
+
+    @torch.no_grad()
+    def refined(
+        self, number: int, regions: StageRegions, infos: Sequence[ImageInfo]
+    ) -> list[Tensor]:
+        """What the next stage takes for proposals: the regions of this one, refined.
+
+        The targets' own boxes are left out: each stage adds them itself.
+        """
+        counts = [len(image.boxes) for image in regions.sampled]
+        columns = zip(
+            regions.logits.split(counts), regions.deltas.split(counts), regions.sampled, infos
+        )
+        head = self.box_head(number)
+        return [
+            head.refine(logits, deltas, image.boxes, image.labels, info)[~image.is_target]
+            for logits, deltas, image, info in columns
+        ]
+
+    # ----------------------------------------------------------------------------- inference
+
+    def predict(
+        self,
+        features: Sequence[Tensor],
+        proposals: Sequence[Detections],
+        infos: Sequence[ImageInfo],
+    ) -> list[Detections]:
+        maps, select = self.look_at(features), self.config.select
+        candidates = self.decode(maps, proposals, infos, select.min_score)
+        return self.look_closer(maps, [select(image) for image in candidates])
+
+    def predict_augmented(
+        self, augmented: Sequence[AugmentedFeatures], proposals: Sequence[Detections]
+    ) -> list[Detections]:
+        """Averages over the augmentations what is predicted of each proposal, and after suppression
+        what branches predict of each detection."""
+        select = self.config.select
+        seen = [(self.look_at(features), infos) for features, infos in augmented]
+        infos_of_images = list(zip(*(infos for _, infos in seen)))
+        decoded = [
+            self.decode(maps, _to_input(proposals, infos), infos, EVERY_SCORE)
+            for maps, infos in seen
+        ]
+        detections = []
+        for same, infos in zip(zip(*decoded), infos_of_images):
+            mean = average_candidates(same, infos)
+            detections.append(select(mean[mean.scores > select.min_score]))
+        closer = [self.look_closer(maps, _to_input(detections, infos)) for maps, infos in seen]
+        return [
+            average_detections(same, infos) for same, infos in zip(zip(*closer), infos_of_images)
+        ]
+
+    def decode(
+        self,
+        maps: ImageMaps,
+        proposals: Sequence[Detections],
+        infos: Sequence[ImageInfo],
+        min_score: float,
+    ) -> list[Candidates]:
+        """Boxes of each image that score enough, before suppression.
+
+        They are the last stage's; their scores come from the mean of all stages' logits.
+        """
+        boxes = [image.boxes for image in proposals]
+        counts = [len(own) for own in boxes]
+        all_logits = []
+        for number in range(len(self.stages)):
+            head = self.box_head(number)
+            logits, deltas = head(self.pool(maps, number, rois_of(boxes)))
+            all_logits.append(logits)
+            if number + 1 < len(self.stages):
+                columns = zip(logits.split(counts), deltas.split(counts), boxes, infos)
+                boxes = [head.refine(a, b, own, None, info) for a, b, own, info in columns]
+        mean = torch.stack(all_logits).mean(0)
+        columns = zip(mean.split(counts), deltas.split(counts), boxes, infos)
+        return [head.decode(a, b, own, info, min_score) for a, b, own, info in columns]
+
+    def look_closer(self, maps: ImageMaps, detections: Sequence[Detections]) -> list[Detections]:
+        """The same detections of each image, with what branches predict of their boxes."""
+        return list(detections)
+
+
+def _to_input(regions: Sequence[Detections], infos: Sequence[ImageInfo]) -> list[Detections]:
+    return [image.to_input(info) for image, info in zip(regions, infos)]
