@@ -40,6 +40,8 @@ class DataConfig:
     repeats: int = 1
     # Whether training leaves out images without objects.
     skip_empty: bool = True
+    # Images with a side under so many pixels are left out of training.
+    min_image_size: int = 32
     # Objects with a side under so many pixels are ignored in training.
     min_object_size: float = 0.0
     # Images with a class that is in fewer than this part of them are repeated (LVIS's sampling).

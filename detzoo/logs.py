@@ -18,6 +18,11 @@ Axis = Literal["epoch", "iteration"]
 # What names a record rather than measuring something.
 _PLACE = frozenset({"kind", "mode", "iteration", "iter", "epoch"})
 
+# A loss that ends above the one, or above the other times where it began, has run away: it falls in
+# a training that learns, and the losses of detectors begin between 1 and some thousands.
+_LARGEST_LOSS = 1e5
+_LARGEST_RISE = 20.0
+
 
 @dataclass(frozen=True)
 class LogRecord:
@@ -81,6 +86,23 @@ def read_log(path: Path) -> RunLog:
     name = file.parent.name if file.name == "metrics.jsonl" else file.name.removesuffix(".log.json")
     records = _ours(rows) if is_ours else _theirs(rows)
     return RunLog(name or file.stem, str(file), tuple(records))
+
+
+def divergence(log: RunLog) -> str | None:
+    """What became of the loss, in words, where it has run away; None where it has not."""
+    losses = [
+        record.values["loss"]
+        for record in log.records
+        if record.kind == "train" and "loss" in record.values
+    ]
+    if not losses or not losses[-1] > min(_LARGEST_LOSS, _LARGEST_RISE * losses[0]):
+        return None
+    return (
+        f"the loss is {losses[-1]:.3g} in the end, where it was {losses[0]:.3g} in the beginning: "
+        "this training has diverged, and its weights are of no use. Start anew with a lower "
+        "learning rate (--set optimizer.lr=...), a longer warm-up, or clipped gradients "
+        "(--set max_gradient_norm=35)"
+    )
 
 
 def epoch_times(log: RunLog) -> EpochTimes:

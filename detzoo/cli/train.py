@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +16,7 @@ from detzoo.cli.common import (
     Fuse,
     Imports,
     Settings,
+    apply_setting,
     find_experiment,
     is_first_process,
     latest_folder,
@@ -23,6 +24,7 @@ from detzoo.cli.common import (
     open_split,
     print_dataset,
 )
+from detzoo.cli.run_options import FILE, RunOptions, read_options, to_json, version_changes
 from detzoo.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -30,23 +32,27 @@ if TYPE_CHECKING:
     from detzoo.data.dataset import DetectionDataset
     from detzoo.detectors.base import Detector
     from detzoo.experiment import Experiment
-    from detzoo.train.loop import TrainingResult
+    from detzoo.train.callbacks import Callback
+    from detzoo.train.trainer import TrainingResult
     from detzoo.train.validation import EarlyStopping
 
 RUNS = Path("runs")
 
 
 def train(
+    context: typer.Context,
     name: Annotated[
-        str,
+        str | None,
         typer.Argument(
             help="A model of the zoo (see [bold]detzoo models[/]), or the configuration of a "
-            "checkpoint, an experiment.json or a config file of MMDetection 2.x."
+            "checkpoint, an experiment.json or a config file of MMDetection 2.x.",
+            show_default=False,
         ),
-    ],
+    ] = None,
     data: Annotated[
-        Path, typer.Option(help="Folder of a data set (COCO, Roboflow or VOC), or a COCO JSON.")
-    ],
+        Path | None,
+        typer.Option(help="Folder of a data set (COCO, Roboflow or VOC), or a COCO JSON."),
+    ] = None,
     images: Annotated[
         Path | None, typer.Option(help="Image folder, where --data is an annotation file.")
     ] = None,
@@ -110,10 +116,33 @@ def train(
         Path | None, typer.Option(help="Folder of the run. Default: a new runs/NAME-<n>.")
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in --out, or with the latest one.")
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with the run in --out, or with the latest of NAME; other options are as "
+            "they were, unless they are given anew.",
+        ),
     ] = False,
     checkpoint_steps: Annotated[
         int | None, typer.Option(min=1, help="Also save last.pt every so many steps.")
+    ] = None,
+    loggers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--logger",
+            metavar="NAME",
+            help="Also log to wandb or mlflow; repeat for both.",
+            show_default=False,
+        ),
+    ] = None,
+    callbacks: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--callback",
+            metavar="MODULE:CLASS",
+            help="Add a callback of your own; repeat as needed.",
+            show_default=False,
+        ),
     ] = None,
     fuse: Fuse = True,
     device: Device = None,
@@ -121,7 +150,7 @@ def train(
     """Train a model on your data.
 
     Class names come from the data. Writes last.pt (to resume), best.pt (to detect with),
-    experiment.json, metrics.jsonl and metrics.csv into the folder of the run.
+    experiment.json, metrics.jsonl, metrics.csv and log.txt into the folder of the run.
 
     Examples:
 
@@ -132,38 +161,36 @@ def train(
 
       detzoo train mask_rcnn_r50_fpn_1x_coco --data my_data --weights runs/x-1/best.pt
 
+      detzoo train --resume --out runs/x-1
+
       torchrun --nproc-per-node 4 -m detzoo train faster_rcnn_r50_fpn_1x_coco --data my_data
       --out runs/four
     """
-    from detzoo.data.proposals import read_proposals
     from detzoo.devices import resolve_device
     from detzoo.train.loop import train as run
 
-    experiment = find_experiment(name, settings)
-    experiment = _with_options(experiment, epochs, batch_size, workers, precision, seed)
     if weights is not None and (from_scratch or resume):
         raise ConfigError(
             f"--weights {weights}: with --{'resume' if resume else 'from-scratch'} there are no "
             "weights to start from. Leave one of the two out."
         )
-    if from_scratch:
-        experiment = replace(
-            experiment, model=experiment.model.from_scratch(), initial_weights=None
-        )
-    chosen_device = resolve_device(device)
-    stopping = _parse_early_stopping(early_stopping)
+    given = RunOptions.of(context.params)
+    resume = resume or _is_restarted(out)
     run_dir = _run_folder(name, out, resume)
+    if resume:
+        options, experiment, notes = _resumed(run_dir, given, _typed(context))
+    else:
+        options, notes = given, []
+        experiment = _first_experiment(given)
+    chosen_device = resolve_device(options.device)
+    stopping = _parse_early_stopping(options.early_stopping)
+    added = _callbacks(options, notes)
 
-    train_data = _open_training_data(data, images, split, classes)
-    if proposals is not None:
-        train_data = replace(train_data, proposals=read_proposals(proposals, train_data))
-    if semantic_maps is not None:
-        train_data = train_data.with_semantic_maps(semantic_maps)
-    val_data = _open_validation_data(data, val, val_images, split, val_split, train_data)
-    if val_proposals is not None and val_data is not None:
-        val_data = replace(val_data, proposals=read_proposals(val_proposals, val_data))
+    train_data = _open_training_data(options)
+    validation = _validation_source(options)
+    val_data = _open_validation_data(options, validation, train_data)
     experiment = replace(experiment, class_names=train_data.class_names)
-    model = _initial_model(experiment, weights, resume)
+    model = _initial_model(experiment, None if resume else options.weights, resume)
 
     result = run(
         experiment,
@@ -173,65 +200,42 @@ def train(
         run_dir,
         device=chosen_device,
         resume=resume,
-        scale_learning_rate=lr_scaling,
+        scale_learning_rate=options.lr_scaling,
         early_stopping=stopping,
-        checkpoint_steps=checkpoint_steps,
-        fused=fuse,
+        checkpoint_steps=options.checkpoint_steps,
+        fused=options.fuse,
+        callbacks=added,
         resume_command=_resume_command(run_dir),
     )
+    if result.stop_signal is not None:
+        raise typer.Exit(128 + result.stop_signal)
     if is_first_process():
-        _print_result(result, data)
-    if result.interrupted:
-        raise typer.Exit(130)
+        _print_result(result, options, validation)
 
 
-def _with_options(
-    experiment: Experiment,
-    epochs: int | None,
-    batch_size: int | None,
-    workers: int | None,
-    precision: str | None,
-    seed: int | None,
-) -> Experiment:
-    """The options that are short names of settings."""
-    if epochs is not None:
-        if not experiment.schedule.counts_epochs:
-            raise ConfigError(
-                f"--epochs {epochs}: this model's schedule counts iterations; give "
-                "--set schedule.length=N, or a model that counts epochs."
-            )
-        experiment = experiment.stretched_to(epochs)
-    data = experiment.data
-    if batch_size is not None:
-        data = replace(data, images_per_device=batch_size)
-    if workers is not None:
-        data = replace(data, workers=workers)
-    experiment = replace(experiment, data=data)
-    if precision is not None:
-        from detzoo.devices import check_precision
-
-        experiment = replace(experiment, precision=check_precision(precision))
-    return experiment if seed is None else replace(experiment, seed=seed)
+# ------------------------------------------------------------------------------- what is asked
 
 
-def _parse_early_stopping(text: str | None) -> EarlyStopping | None:
-    from detzoo.train.validation import EarlyStopping
-
-    if text is None:
-        return None
-    metric, _, patience = text.rpartition(",")
-    if not patience.isdigit() or int(patience) < 1:
-        raise ConfigError(
-            f"--early-stopping {text}: write a metric and a number of evaluations: bbox/AP50,3"
-        )
-    return EarlyStopping(metric=metric or None, patience=int(patience))
+def _typed(context: typer.Context) -> set[str]:
+    """The names of the parameters that are on the command line."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
 
 
-def _run_folder(name: str, out: Path | None, resume: bool) -> Path:
+def _is_restarted(out: Path | None) -> bool:
+    """Whether ``torchrun --max-restarts`` has started this process again, after a checkpoint."""
+    restarts = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+    return restarts > 0 and out is not None and (out / "last.pt").is_file()
+
+
+def _run_folder(name: str | None, out: Path | None, resume: bool) -> Path:
     """Where the run is, or is to be."""
-    stem = Path(name).stem
     if out is None and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ConfigError("--out: with several processes, give the folder that they share")
+    if out is None and name is None:
+        what = "--resume: which run? Give its folder with --out" if resume else "NAME: which model?"
+        raise ConfigError(f"{what}, or the name of a model (detzoo models)")
+    stem = Path(name or "").stem
     if resume:
         folder = out or latest_folder(RUNS, stem)
         if folder is None or not (folder / "last.pt").is_file():
@@ -249,48 +253,171 @@ def _run_folder(name: str, out: Path | None, resume: bool) -> Path:
     return folder
 
 
-def _open_training_data(
-    data: Path, images: Path | None, split: str, classes: str | None
-) -> DetectionDataset:
-    names = None if classes is None else [part.strip() for part in classes.split(",")]
-    dataset = open_split(data, split, images, class_names=names)
+def _first_experiment(options: RunOptions) -> Experiment:
+    if options.name is None:
+        raise ConfigError("NAME: which model? detzoo models lists those of the zoo")
+    experiment = _with_options(find_experiment(options.name, options.settings), options)
+    if options.from_scratch:
+        model = experiment.model.from_scratch()
+        experiment = replace(experiment, model=model, initial_weights=None)
+    return experiment
+
+
+def _resumed(
+    run_dir: Path, given: RunOptions, typed: set[str]
+) -> tuple[RunOptions, Experiment, list[str]]:
+    """What the run in ``run_dir`` goes on with: as it was, but for what was typed anew.
+
+    Also says what is other than it was.
+    """
+    from detzoo.checkpoints.catalog import import_modules
+
+    kept = read_options(run_dir)
+    if kept is None:
+        if given.name is None or given.data is None:
+            raise ConfigError(
+                f"--resume: {run_dir} does not say what it was started with ({FILE}), as runs of "
+                "older versions do not. Give the whole command that started it, and --resume."
+            )
+        return given, _first_experiment(given), []
+    if "name" in typed and given.name != kept.name:
+        raise ConfigError(
+            f"{given.name}: the run in {run_dir} is one of {kept.name}. Leave the name out to "
+            "go on with it, or give another --out for a run of this model."
+        )
+    options, new, notes = kept.changed_by(given, typed)
+    import_modules(options.imports)
+    experiment = find_experiment(str(run_dir / "experiment.json"))
+    for setting in new.settings:
+        experiment = apply_setting(experiment, setting)
+    return options, _with_options(experiment, new), notes + version_changes(run_dir)
+
+
+def _with_options(experiment: Experiment, options: RunOptions) -> Experiment:
+    """The options that are short names of settings."""
+    if options.epochs is not None:
+        if not experiment.schedule.counts_epochs:
+            raise ConfigError(
+                f"--epochs {options.epochs}: this model's schedule counts iterations; give "
+                "--set schedule.length=N, or a model that counts epochs."
+            )
+        experiment = experiment.stretched_to(options.epochs)
+    data = experiment.data
+    if options.batch_size is not None:
+        data = replace(data, images_per_device=options.batch_size)
+    if options.workers is not None:
+        data = replace(data, workers=options.workers)
+    experiment = replace(experiment, data=data)
+    if options.precision is not None:
+        from detzoo.devices import check_precision
+
+        experiment = replace(experiment, precision=check_precision(options.precision))
+    return experiment if options.seed is None else replace(experiment, seed=options.seed)
+
+
+def _callbacks(options: RunOptions, notes: Sequence[str]) -> list[Callback]:
+    """Those that were asked for, after the one that keeps the options."""
+    from detzoo.train.callbacks.files import RunFile
+    from detzoo.train.callbacks.named import make_callback, make_loggers
+
+    own = [make_callback(name) for name in options.callbacks]
+    return [RunFile(FILE, to_json(options), notes), *make_loggers(options.loggers), *own]
+
+
+def _parse_early_stopping(text: str | None) -> EarlyStopping | None:
+    from detzoo.train.validation import EarlyStopping
+
+    if text is None:
+        return None
+    metric, _, patience = text.rpartition(",")
+    if not patience.isdigit() or int(patience) < 1:
+        raise ConfigError(
+            f"--early-stopping {text}: write a metric and a number of evaluations: bbox/AP50,3"
+        )
+    return EarlyStopping(metric=metric or None, patience=int(patience))
+
+
+# ------------------------------------------------------------------------------------- its data
+
+
+def _open_training_data(options: RunOptions) -> DetectionDataset:
+    from detzoo.data.proposals import read_proposals
+
+    if options.data is None:
+        raise ConfigError("--data: give the folder of a data set, or a COCO JSON file")
+    names = None
+    if options.classes is not None:
+        names = [part.strip() for part in options.classes.split(",")]
+    data = open_split(Path(options.data), options.split, _path(options.images), class_names=names)
     if is_first_process():
-        print_dataset("train", dataset)
-    return dataset
+        print_dataset("train", data)
+    if options.proposals is not None:
+        data = replace(data, proposals=read_proposals(Path(options.proposals), data))
+    if options.semantic_maps is not None:
+        data = data.with_semantic_maps(options.semantic_maps)
+    return data
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where the data to evaluate on is: ``split`` of a folder, or a file and its ``images``."""
+
+    path: Path
+    images: Path | None
+    split: str
+
+
+def _validation_source(options: RunOptions) -> _Source | None:
+    """That of ``--val``, or a split of ``--data`` where it has one."""
+    from detzoo.data.locate import available_splits
+
+    assert options.data is not None
+    # What is trained on is no test: after trainval, that is the split called test.
+    own = ("test",) if options.split == "trainval" else ("val",)
+    path, split = _path(options.val), options.val_split
+    if path is None and Path(options.data).is_dir():
+        there = available_splits(options.data)
+        split = split or next((name for name in own if name in there), None)
+        path = Path(options.data) if split is not None else None
+    if path is None:
+        return None
+    if split is None:
+        there = available_splits(path) if path.is_dir() else ()
+        split = next((name for name in ("val", "test", "train") if name in there), "val")
+    return _Source(path, _path(options.val_images), split)
 
 
 def _open_validation_data(
-    data: Path,
-    val: Path | None,
-    val_images: Path | None,
-    train_split: str,
-    split: str | None,
-    train_data: DetectionDataset,
+    options: RunOptions, source: _Source | None, train_data: DetectionDataset
 ) -> DetectionDataset | None:
-    from detzoo.data.locate import available_splits
+    from detzoo.data.proposals import read_proposals
 
-    # What is trained on is no test: after trainval, that is the split called test.
-    own = ("test",) if train_split == "trainval" else ("val",)
-    if val is None and data.is_dir():
-        there = available_splits(data)
-        split = split or next((name for name in own if name in there), None)
-        val = data if split is not None else None
-    if val is None:
+    if source is None:
         if is_first_process():
             print("val    none: nothing is evaluated, and only last.pt is written (give --val)")
         return None
-    if split is None:
-        there = available_splits(val) if val.is_dir() else ()
-        split = next((name for name in ("val", "test", "train") if name in there), "val")
-    dataset = open_split(
-        val, split, val_images, class_names=train_data.class_names, allow_absent=True
+    data = open_split(
+        source.path,
+        source.split,
+        source.images,
+        class_names=train_data.class_names,
+        allow_absent=True,
     )
     if is_first_process():
-        print_dataset("val  ", dataset)
-    return dataset
+        print_dataset("val  ", data)
+    if options.val_proposals is not None:
+        data = replace(data, proposals=read_proposals(Path(options.val_proposals), data))
+    return data
 
 
-def _initial_model(experiment: Experiment, weights: Path | None, resume: bool) -> Detector:
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)
+
+
+# ------------------------------------------------------------------------------------ its start
+
+
+def _initial_model(experiment: Experiment, weights: str | None, resume: bool) -> Detector:
     """The detector with the weights that training starts from."""
     import torch
 
@@ -302,7 +429,7 @@ def _initial_model(experiment: Experiment, weights: Path | None, resume: bool) -
     from detzoo.inference.loading import find_published
 
     pretrained = experiment.model.backbone.pretrained_name
-    source: Path | None = weights
+    source = _path(weights)
     names: tuple[str, ...] | None = None
     if resume or weights is not None:
         pretrained = None
@@ -357,32 +484,50 @@ def _print_names(what: str, names: tuple[str, ...]) -> None:
         print(f"{what}: {', '.join(names[:8])}{more}")
 
 
+# -------------------------------------------------------------------------------------- its end
+
+
 def _resume_command(run_dir: Path) -> str:
     """What the user types to go on."""
     command = ["detzoo"]
     if "LOCAL_WORLD_SIZE" in os.environ:
         processes = os.environ["LOCAL_WORLD_SIZE"]
         command = ["torchrun", "--nproc-per-node", processes, "-m", "detzoo"]
-    replaced = ("--out", "--weights", "--resume")
-    arguments = iter(sys.argv[1:])
-    for argument in arguments:
-        option, equals, _ = argument.partition("=")
-        if option not in replaced:
-            command.append(argument)
-        elif option != "--resume" and not equals:
-            next(arguments, None)  # its value
-    return shlex.join([*command, "--out", str(run_dir), "--resume"])
+    return shlex.join([*command, "train", "--resume", "--out", str(run_dir)])
 
 
-def _print_result(result: TrainingResult, data: Path) -> None:
+def _print_result(result: TrainingResult, options: RunOptions, source: _Source | None) -> None:
+    """What came of it, and what can be done with it."""
     from rich.console import Console
 
+    from detzoo.logs import divergence, read_log
+
     console = Console(highlight=False)
-    if result.interrupted:
-        return
     if result.metrics is not None:
         console.print(result.metrics.table())
+    fault = divergence(read_log(result.run_dir))
+    if fault is not None:
+        console.print(f"finished, but {fault}", soft_wrap=True, markup=False)
+        raise typer.Exit(1)
     best = result.run_dir / ("best.pt" if (result.run_dir / "best.pt").exists() else "last.pt")
-    console.print(f"done: {best}", soft_wrap=True)
-    console.print(f"  detzoo test {best} --data {data}", soft_wrap=True)
-    console.print(f"  detzoo predict {best} IMAGES --out predictions", soft_wrap=True)
+    imports = [part for module in options.imports for part in ("--import", module)]
+    predict = ["detzoo", "predict", str(best), "IMAGES", "--out", "predictions", *imports]
+    lines = [f"done: {best}"]
+    if source is not None:
+        lines.append(f"  {shlex.join([*_test_command(best, options, source), *imports])}")
+    for line in [*lines, f"  {shlex.join(predict)}"]:
+        console.print(line, soft_wrap=True, markup=False)
+
+
+def _test_command(best: Path, options: RunOptions, source: _Source) -> Sequence[str]:
+    """What repeats the run's own evaluation."""
+    command = ["detzoo", "test", str(best), "--data", str(source.path)]
+    if source.images is not None:
+        command += ["--images", str(source.images)]
+    if source.path.is_dir() and source.split != "val":
+        command += ["--split", source.split]
+    if options.val_proposals is not None:
+        command += ["--proposals", options.val_proposals]
+    if options.device is not None:
+        command += ["--device", options.device]
+    return command if options.fuse else [*command, "--no-fuse"]

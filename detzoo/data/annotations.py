@@ -245,6 +245,32 @@ def usable_for_training(boxes: Tensor, areas: Tensor, sizes: Tensor) -> Tensor:
     return meets & (areas > 0) & (width >= 1) & (height >= 1)
 
 
+def reasons_to_ignore(
+    objects: Annotations, sizes: Tensor, min_object_size: float = 0
+) -> dict[str, Tensor]:
+    """Which of N objects are not learned from, by reason: (N,) bool each, an object in one at most.
+
+    ``sizes`` (I, 2) are the heights and widths of the images; see :func:`usable_for_training`.
+    """
+    x, y, width, height = objects.boxes.unbind(1)
+    image_height, image_width = sizes[objects.image_index].unbind(1)
+    outside = (x >= image_width) | (x + width <= 0) | (y >= image_height) | (y + height <= 0)
+    reasons = {
+        "crowds (iscrowd)": objects.is_crowd,
+        "marked as difficult or ignore": objects.is_ignored,
+        "under a pixel wide or high": (width < 1) | (height < 1),
+        "outside the image": outside,
+        "area 0": objects.areas <= 0,
+        f"under {min_object_size:g} pixels wide or high": (width < min_object_size)
+        | (height < min_object_size),
+    }
+    seen = torch.zeros(len(objects), dtype=torch.bool)
+    for reason, mask in reasons.items():
+        reasons[reason] = mask & ~seen
+        seen |= mask
+    return reasons
+
+
 def take_ragged(offsets: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
     """For rows of varying length: the element positions of the rows ``index``, and new offsets."""
     starts = offsets[index]

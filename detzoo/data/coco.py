@@ -53,7 +53,8 @@ def read_coco(
     image_ids, file_names, sizes = _images(content["images"], Path(image_dir), file)
     if not image_ids:
         raise DataError(f"{file}: lists no images.")
-    objects = _Objects(file, image_ids, sizes, category_ids)
+    no_areas = _have_no_areas(content["annotations"])
+    objects = _Objects(file, image_ids, sizes, category_ids, no_areas)
     annotations = Annotations.build(len(image_ids), objects.parse(content["annotations"]))
     numeric = all(type(identity) is int for identity in image_ids)
     dataset = DetectionDataset(
@@ -65,6 +66,7 @@ def read_coco(
         file_names=Strings.of(file_names),
         sizes=torch.tensor(sizes, dtype=torch.int64),
         annotations=annotations,
+        notes=("all areas in the file are 0: computed from masks or boxes",) if no_areas else (),
         federation=federation_of(content, category_ids, file) if federated else None,
     )
     if class_names is None:
@@ -151,13 +153,27 @@ def _images(
     return ids, names, sizes
 
 
+def _have_no_areas(entries: list[Json]) -> bool:
+    """Whether some tool has written 0 for the area of every object."""
+    return len(entries) > 0 and all(
+        isinstance(entry, dict) and type(entry.get("area")) in (int, float) and entry["area"] == 0
+        for entry in entries
+    )
+
+
 class _Objects:
     """Parses annotations against the images and categories of their file."""
 
     def __init__(
-        self, file: Path, image_ids: list[int | str], sizes: list[Size], category_ids: list[int]
+        self,
+        file: Path,
+        image_ids: list[int | str],
+        sizes: list[Size],
+        category_ids: list[int],
+        no_areas: bool,
     ) -> None:
         self.file = file
+        self.no_areas = no_areas
         self.sizes = sizes
         self.image_of = {identity: i for i, identity in enumerate(image_ids)}
         self.label_of = {number: label for label, number in enumerate(category_ids)}
@@ -186,7 +202,7 @@ class _Objects:
         image = self.image_of[image_id]
         box = _box(_field(entry, "bbox", where), where)
         polygons, code = _segmentation(entry.get("segmentation"), self.sizes[image], where)
-        area = entry.get("area")
+        area = None if self.no_areas else entry.get("area")
         if area is None:
             area = _area(box, polygons, code, self.sizes[image])
         elif type(area) not in (int, float) or not math.isfinite(area):

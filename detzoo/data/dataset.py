@@ -16,7 +16,12 @@ import torch
 from faster_coco_eval.core import mask as rle
 from torch import Tensor
 
-from detzoo.data.annotations import Annotations, Strings, usable_for_training
+from detzoo.data.annotations import (
+    Annotations,
+    Strings,
+    reasons_to_ignore,
+    usable_for_training,
+)
 from detzoo.data.images import image_size, read_grey, read_image
 from detzoo.data.lvis import Federation
 from detzoo.data.proposals import Proposals
@@ -136,12 +141,13 @@ class DetectionDataset:
         """Without images whose shorter side is under ``min_size`` pixels, and without empty ones.
 
         As in MMDetection, an image counts as empty when it has no annotation at all: one that
-        shows only a crowd stays. What was left out is added to ``notes``. Objects of which a side
-        is under ``min_object_size`` pixels become ignored ones.
+        shows only a crowd stays. Objects of which a side is under ``min_object_size`` pixels become
+        ignored ones. What is left out and which objects are ignored is added to ``notes``. Raises
+        :class:`DataError` with the reasons where no image or no object is left to learn from.
         """
         small = self.sizes.min(1).values < min_size
         empty = self.annotations.offsets.diff() == 0
-        notes = list(self.notes)
+        notes = []
         keep = ~small
         if small.any():
             notes.append(f"{_count(small)} narrower than {min_size} pixels left out of training")
@@ -149,16 +155,18 @@ class DetectionDataset:
             keep &= ~empty
             if (empty & ~small).any():
                 notes.append(f"{_count(empty & ~small)} without objects left out of training")
-        unusable = ~self._usable() & ~self.annotations.is_ignored & ~self.annotations.is_crowd
-        if unusable.any():
-            notes.append(
-                f"{_count(unusable, 'box', 'boxes')} under a pixel or outside the image "
-                "left out of training"
-            )
         kept = self.take(keep.nonzero()[:, 0])
+        reasons = reasons_to_ignore(kept.annotations, kept.sizes, min_object_size)
+        notes += [
+            f"{_count(mask, 'object', 'objects')} ignored in training: {reason}"
+            for reason, mask in reasons.items()
+            if mask.any()
+        ]
+        if sum(int(mask.sum()) for mask in reasons.values()) == len(kept.annotations):
+            raise DataError(self._nothing_to_learn(kept, notes, min_size))
         tiny = (kept.annotations.boxes[:, 2:] < min_object_size).any(1)
         annotations = replace(kept.annotations, is_ignored=kept.annotations.is_ignored | tiny)
-        return replace(kept, annotations=annotations, notes=tuple(notes))
+        return replace(kept, annotations=annotations, notes=(*self.notes, *notes))
 
     def select_classes(
         self, names: Sequence[str], *, drop_others: bool = False, allow_absent: bool = False
@@ -291,9 +299,19 @@ class DetectionDataset:
 
     # -------------------------------------------------------------------------------- internals
 
-    def _usable(self) -> Tensor:
-        sizes = self.sizes[self.annotations.image_index]
-        return usable_for_training(self.annotations.boxes, self.annotations.areas, sizes)
+    def _nothing_to_learn(self, kept: DetectionDataset, notes: list[str], min_size: int) -> str:
+        """Why no image, or no object in those that are ``kept``, is left."""
+        text = f"{self.source}: there is no {'object' if len(kept) else 'image'} to train on"
+        text += f": {'; '.join(notes) or 'none of its images has one'}."
+        if (self.sizes.min(1).values < min_size).any():
+            text += f" Smaller images are taken with --set data.min_image_size=N (now {min_size})."
+        boxes = self.annotations.boxes
+        if len(boxes) and float(boxes.min()) >= 0 and float(boxes.max()) <= 1:
+            text += (
+                " All numbers of its boxes lie between 0 and 1, as normalized coordinates do: "
+                "multiply them by the width and height of their images."
+            )
+        return text
 
     def _masks(self, i: int, objects: list[int], form: MaskForm) -> TargetMasks:
         self.require_masks()

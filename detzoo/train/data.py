@@ -14,10 +14,15 @@ from detzoo.train.distributed import Processes
 
 
 def usable_data(experiment: Experiment, data: DetectionDataset) -> DetectionDataset:
-    """The images of ``data`` that ``experiment`` trains on."""
+    """The images of ``data`` that ``experiment`` trains on.
+
+    Raises :class:`DataError` with the reasons where nothing is left to learn from.
+    """
     data = data.with_channels(experiment.model.input_pixels.channels)
     return data.for_training(
-        skip_empty=experiment.data.skip_empty, min_object_size=experiment.data.min_object_size
+        skip_empty=experiment.data.skip_empty,
+        min_size=experiment.data.min_image_size,
+        min_object_size=experiment.data.min_object_size,
     )
 
 

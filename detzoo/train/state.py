@@ -42,8 +42,6 @@ class Position:
     best: dict[str, float] = field(default_factory=dict)
     # Evaluations since the best one.
     stale_evaluations: int = 0
-    # That of the very first batch, which the last ones are compared with.
-    first_loss: float | None = None
     # What the recipe's learning rates were multiplied by; None in older files.
     lr_scale: float | None = None
 

@@ -33,18 +33,13 @@ from detzoo.train.state import Learner, Position, load_last, locked, seed_step
 from detzoo.train.validation import Validation
 from detzoo.train.watch import Interrupt, Watch
 
-# A training whose loss ends above the one, or above the other times its first value, has diverged.
-_LARGEST_LOSS = 1e5
-_LARGEST_RISE = 20.0
-
 
 @dataclass(frozen=True)
 class TrainingResult:
     """What a run came to. ``metrics`` is the last evaluation, if there was one.
 
     ``best`` has the values, by name, of the weights in ``best.pt``. ``stop_signal`` is the one that
-    stopped it (Ctrl-C is SIGINT); ``last.pt`` holds where. ``divergence`` says so in words where
-    the loss has run away.
+    stopped it (Ctrl-C is SIGINT); ``last.pt`` holds where.
     """
 
     run_dir: Path
@@ -52,7 +47,6 @@ class TrainingResult:
     metrics: Metrics | None
     best: dict[str, float]
     stop_signal: signal.Signals | None = None
-    divergence: str | None = None
 
     @property
     def interrupted(self) -> bool:
@@ -120,8 +114,6 @@ class Trainer:
         # Where it is.
         self.position = Position(steps_per_epoch=steps_per_epoch, lr_scale=plan.lr_scale)
         self.metrics: Metrics | None = None
-        self._first_loss: Tensor | None = None  # until it can be read without waiting for it
-        self._loss = math.nan
         self._means, self._stopwatch = Averages(), Stopwatch()
         self._interrupt = Interrupt(self.say)
         self._is_stopping, self._is_final = False, False
@@ -179,7 +171,6 @@ class Trainer:
                 self.metrics,
                 self.position.best,
                 signal.Signals(received) if received else None,
-                self._divergence(),
             )
 
     def _enter_folder(self) -> None:
@@ -249,8 +240,6 @@ class Trainer:
                 self._watch.observe(loss, logged, batch, step, self._interrupt.requested)
                 scaler.scale(loss / len(batches)).backward()
             self.log({**logged, "loss": loss})
-            if step == 0 and number == 1:
-                self._first_loss = loss.detach()
         received = self._watch.check()
         scaler.unscale_(self.optimizer)
         for callback in self.callbacks:
@@ -311,9 +300,6 @@ class Trainer:
         record |= {"epoch": self.position.epoch, "lr": self.optimizer.param_groups[0]["lr"]}
         record |= self._means.drain() | self._stopwatch.drain()
         record["memory_gb"] = memory_in_use(self.processes.device)
-        self._loss = record["loss"]
-        if self._first_loss is not None:
-            self.position.first_loss, self._first_loss = self._first_loss.item(), None
         for callback in self.callbacks:
             callback.on_log(self, record)
 
@@ -327,15 +313,3 @@ class Trainer:
             is_best = self.position.note(self.metrics.values, self.metric)
             for callback in self.callbacks:
                 callback.on_evaluation(self, self.metrics, is_best)
-
-    def _divergence(self) -> str | None:
-        """What became of the loss, if it has run away."""
-        first, last = self.position.first_loss, self._loss
-        if not last > _LARGEST_LOSS and not (first is not None and last > _LARGEST_RISE * first):
-            return None
-        return (
-            f"the loss is {last:.3g} after step {self.position.iteration}, and was {first:.3g} in "
-            "the beginning: this training has diverged, and its weights are of no use. Start anew "
-            "with a lower learning rate (--set optimizer.lr=...), a longer warm-up, or clipped "
-            "gradients (--set max_gradient_norm=35)"
-        )

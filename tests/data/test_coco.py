@@ -72,7 +72,11 @@ def test_crowds_ignored_and_unusable_boxes(tmp_path: Path) -> None:
     assert [training.image_id(i) for i in range(len(training))] == [1, 2]
     assert training.notes == (
         "1 image without objects left out of training",
-        "4 boxes under a pixel or outside the image left out of training",
+        "1 object ignored in training: crowds (iscrowd)",
+        "1 object ignored in training: marked as difficult or ignore",
+        "2 objects ignored in training: under a pixel wide or high",
+        "1 object ignored in training: outside the image",
+        "1 object ignored in training: area 0",
     )
     assert len(data.for_training(skip_empty=False)) == 3
 

@@ -114,5 +114,5 @@ def test_zero_size_boxes_of_real_data_are_counted_and_left_out() -> None:
     assert train.class_names == ("Platelets", "RBC", "WBC")
     assert (len(train), len(train.annotations)) == (205, 2805)
     training = train.for_training()
-    assert training.notes == ("1 box under a pixel or outside the image left out of training",)
+    assert training.notes == ("1 object ignored in training: under a pixel wide or high",)
     assert sum(len(training.targets(i)) for i in range(205)) == 2804

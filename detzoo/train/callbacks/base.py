@@ -89,5 +89,4 @@ class RecordWriter(Callback, ABC):
         self.write(record)
 
     def on_evaluation(self, trainer: Trainer, metrics: Metrics, is_best: bool) -> None:
-        place = {"kind": "val", "iteration": trainer.position.iteration}
-        self.write({**place, **metrics.values})
+        self.write({"kind": "val", "iteration": trainer.position.iteration, **metrics.values})

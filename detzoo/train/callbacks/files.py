@@ -9,7 +9,7 @@ import json
 import math
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +65,20 @@ class MetricsFiles(RecordWriter):
         writer.writeheader()
         writer.writerows(self._records)
         _replace_text(self._csv, text.getvalue())
+
+
+class RunFile(Callback):
+    """Writes ``content`` into the file ``name`` of the run's folder; says ``notes`` on it."""
+
+    first_process_only = True
+
+    def __init__(self, name: str, content: Any, notes: Sequence[str] = ()) -> None:
+        self._name, self._content, self._notes = name, content, notes
+
+    def on_start(self, trainer: Trainer) -> None:
+        write_json(trainer.run_dir / self._name, self._content)
+        for note in self._notes:
+            trainer.say(f"resuming with a change: {note}")
 
 
 class TextLog(Callback):

@@ -1,0 +1,134 @@
+"""The options of a run: kept in its folder, so that going on with it needs no other."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import platform
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from detzoo.errors import ConfigError
+
+FILE = "run.json"
+
+_PATHS = ("data", "images", "val", "val_images", "weights")
+_PATHS += ("proposals", "val_proposals", "semantic_maps")
+_LISTS = ("settings", "imports", "loggers", "callbacks")
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What ``detzoo train`` was asked for, but for the folder; its options by their names.
+
+    Paths are absolute, so that a run can be resumed from anywhere.
+    """
+
+    name: str | None = None
+    data: str | None = None
+    images: str | None = None
+    split: str = "train"
+    val: str | None = None
+    val_images: str | None = None
+    val_split: str | None = None
+    proposals: str | None = None
+    val_proposals: str | None = None
+    semantic_maps: str | None = None
+    classes: str | None = None
+    weights: str | None = None
+    from_scratch: bool = False
+    settings: tuple[str, ...] = ()
+    imports: tuple[str, ...] = ()
+    epochs: int | None = None
+    batch_size: int | None = None
+    workers: int | None = None
+    precision: str | None = None
+    lr_scaling: bool = True
+    early_stopping: str | None = None
+    seed: int | None = None
+    checkpoint_steps: int | None = None
+    loggers: tuple[str, ...] = ()
+    callbacks: tuple[str, ...] = ()
+    fuse: bool = True
+    device: str | None = None
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, Any]) -> RunOptions:
+        """From the parameters of the command, whatever else is among them."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        values = {name: value for name, value in parameters.items() if name in known}
+        for name in _PATHS:
+            if values[name] is not None:
+                values[name] = str(Path(values[name]).absolute())
+        for name in _LISTS:
+            values[name] = tuple(values[name] or ())
+        if values["name"] is not None and Path(values["name"]).is_file():
+            values["name"] = str(Path(values["name"]).absolute())
+        return cls(**values)
+
+    def changed_by(
+        self, given: RunOptions, explicit: Collection[str]
+    ) -> tuple[RunOptions, RunOptions, list[str]]:
+        """These options with those of ``given`` that were typed, the ``explicit`` ones.
+
+        Also those alone that differ, and each of them in words. Settings, modules, loggers and
+        callbacks add to the ones that are there.
+        """
+        new: dict[str, Any] = {}
+        added: dict[str, Any] = {}
+        notes = []
+        for field in dataclasses.fields(self):
+            old, value = getattr(self, field.name), getattr(given, field.name)
+            if field.name not in explicit or value == old:
+                continue
+            if isinstance(value, tuple):
+                more = tuple(item for item in value if item not in old)
+                if more:
+                    added[field.name], new[field.name] = more, (*old, *more)
+                continue
+            added[field.name] = new[field.name] = value
+            notes.append(f"--{field.name.replace('_', '-')}: {value}, where it was {old}")
+        return dataclasses.replace(self, **new), RunOptions(**added), notes
+
+
+def read_options(run_dir: Path) -> RunOptions | None:
+    """Those of a run, None where it keeps none. Raises :class:`ConfigError` for a file that is
+    damaged."""
+    file = run_dir / FILE
+    if not file.is_file():
+        return None
+    try:
+        kept = json.loads(file.read_text())["options"]
+        return RunOptions(**{k: tuple(v) if isinstance(v, list) else v for k, v in kept.items()})
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"{file}: is no file of detzoo train ({error}). Remove it, and resume with the whole "
+            "command that started the run."
+        ) from None
+
+
+def to_json(options: RunOptions) -> dict[str, Any]:
+    """What the run's file holds."""
+    return {"options": dataclasses.asdict(options), "versions": versions()}
+
+
+def version_changes(run_dir: Path) -> list[str]:
+    """What runs here in another version than when the run was last started, in words."""
+    kept = json.loads((run_dir / FILE).read_text()).get("versions", {})
+    return [
+        f"{name} is {now} now, and was {kept[name]}"
+        for name, now in versions().items()
+        if kept.get(name, now) != now
+    ]
+
+
+def versions() -> dict[str, str]:
+    """Of all that decides what a run computes."""
+    from importlib.metadata import version
+
+    import detzoo
+
+    packages = {name: version(name) for name in ("torch", "torchvision", "numpy")}
+    return {"detzoo": detzoo.__version__, **packages, "Python": platform.python_version()}
