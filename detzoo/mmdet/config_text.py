@@ -14,11 +14,12 @@ import re
 from typing import Any
 
 from detzoo.errors import ConfigError
-from detzoo.mmdet.read_config import merge_settings
+from detzoo.mmdet.read_config import merge_settings, require_shallow
 
 _PATH_LINE = re.compile(r"^[^\s'\"#=(),\[\]{}]+\.py[ \t]*$", re.MULTILINE)
 # More than a hundred times what the largest configuration of the zoo holds.
 _MAX_VALUES = 2_000_000
+_MAX_BITS = 64  # of an integer
 
 _OPERATORS = {
     ast.Add: operator.add,
@@ -37,23 +38,28 @@ def parse_config(text: str, source: str) -> dict[str, Any]:
     starts = [0, *(match.end() for match in _PATH_LINE.finditer(text))]
     ends = [*(match.start() for match in _PATH_LINE.finditer(text)), len(text)]
     config: dict[str, Any] = {}
+    reader = _Reader(source)
     for start, end in zip(starts, ends):
-        reader = _Reader(source, text.count("\n", 0, start))
+        own = reader.read(text[start:end], text.count("\n", 0, start))
+        require_shallow(own, source)
         # Bases come before the files that change them.
-        config = merge_settings(config, reader.read(text[start:end]), source)
+        config = merge_settings(config, own, source)
     config.pop("_base_", None)
     return config
 
 
 class _Reader:
-    """Evaluates one file. ``line`` is how many lines of the text come before it."""
+    """Evaluates files, one after another, and counts what they write: names can double it."""
 
-    def __init__(self, source: str, line: int) -> None:
-        self.source, self.line = source, line
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.line = 0
         self.names: dict[str, Any] = {}
         self.count = 0
 
-    def read(self, text: str) -> dict[str, Any]:
+    def read(self, text: str, line: int) -> dict[str, Any]:
+        """The variables of one file, before which come ``line`` lines of others."""
+        self.line, self.names = line, {}
         try:
             statements = ast.parse(text).body
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -62,22 +68,34 @@ class _Reader:
                 f"{self.source}: the configuration inside cannot be read: line {line}: {error}"
             ) from None
         for statement in statements:
-            match statement:
-                case ast.Assign(targets=[ast.Name(id=name)], value=value):
-                    try:
-                        self.names[name] = self.value(value)
-                    except (TypeError, ValueError, ArithmeticError, RecursionError) as error:
-                        self.refuse(statement, f"{name}: {error}")
-                case ast.Expr(value=ast.Constant()):
-                    pass  # a comment in the form of text
-                case _:
-                    self.refuse(statement, f"{ast.unparse(statement).splitlines()[0][:60]!r}")
+            try:
+                self.execute(statement)
+            except ConfigError:
+                raise
+            except (TypeError, ValueError, ArithmeticError, RecursionError) as error:
+                self.refuse(statement, str(error))
         return self.names
 
+    def execute(self, statement: ast.stmt) -> None:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                self.names[name] = self.value(value)
+            case ast.Expr(value=ast.Constant()):
+                pass  # a comment in the form of text
+            case _:
+                self.refuse(statement, f"{ast.unparse(statement).splitlines()[0][:60]!r}")
+
     def value(self, node: ast.expr) -> Any:
+        """What an expression writes."""
         self.count += 1
         if self.count > _MAX_VALUES:
             self.refuse(node, "too many values")
+        value = self.evaluate(node)
+        if isinstance(value, int) and value.bit_length() > _MAX_BITS:
+            self.refuse(node, "too large a number")
+        return value
+
+    def evaluate(self, node: ast.expr) -> Any:
         match node:
             case ast.Constant(value=value) if not isinstance(value, bytes | complex):
                 return value
