@@ -68,22 +68,19 @@ class _Reader:
                 f"{self.source}: the configuration inside cannot be read: line {line}: {error}"
             ) from None
         for statement in statements:
-            try:
-                self.execute(statement)
-            except ConfigError:
-                raise
-            except (TypeError, ValueError, ArithmeticError, RecursionError) as error:
-                self.refuse(statement, str(error))
+            match statement:
+                case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                    try:
+                        self.names[name] = self.value(value)
+                    except ConfigError:
+                        raise
+                    except (TypeError, ValueError, ArithmeticError, RecursionError) as error:
+                        self.refuse(statement, f"{name}: {error}")
+                case ast.Expr(value=ast.Constant()):
+                    pass  # a comment in the form of text
+                case _:
+                    self.refuse(statement, _shown(statement))
         return self.names
-
-    def execute(self, statement: ast.stmt) -> None:
-        match statement:
-            case ast.Assign(targets=[ast.Name(id=name)], value=value):
-                self.names[name] = self.value(value)
-            case ast.Expr(value=ast.Constant()):
-                pass  # a comment in the form of text
-            case _:
-                self.refuse(statement, f"{ast.unparse(statement).splitlines()[0][:60]!r}")
 
     def value(self, node: ast.expr) -> Any:
         """What an expression writes."""
@@ -128,7 +125,7 @@ class _Reader:
             case ast.Name(id="inf" | "nan" as name):
                 return float(name)
             case _:
-                return self.refuse(node, f"{ast.unparse(node)[:60]!r}")
+                return self.refuse(node, _shown(node))
 
     def mapping(self, keys: list[ast.expr | None], values: list[ast.expr]) -> dict[Any, Any]:
         """A dict of pairs; a key of None unpacks the value."""
@@ -140,7 +137,7 @@ class _Reader:
             elif isinstance(item, dict):
                 found.update(item)
             else:
-                self.refuse(value, f"{ast.unparse(value)[:60]!r} is no dict")
+                self.refuse(value, f"{_shown(value)} is no dict")
         return found
 
     def combine(self, node: ast.expr, op: ast.operator, left: Any, right: Any) -> Any:
@@ -154,7 +151,7 @@ class _Reader:
                 self.refuse(node, "too long a list")
             return type(left)(self.copy(item) for _ in range(right) for item in left)
         elif not all(numbers):
-            self.refuse(node, f"{ast.unparse(node)[:60]!r}")
+            self.refuse(node, _shown(node))
         return _OPERATORS[type(op)](left, right)
 
     def copy(self, value: Any) -> Any:
@@ -175,3 +172,11 @@ class _Reader:
             "It is read without being executed. Give the model's name or its config file instead, "
             "and this file as --weights."
         )
+
+
+def _shown(node: ast.AST) -> str:
+    """The beginning of what ``node`` was read from."""
+    try:
+        return repr(ast.unparse(node).splitlines()[0][:60])
+    except RecursionError:
+        return "something nested deeply"

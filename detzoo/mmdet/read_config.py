@@ -106,7 +106,7 @@ def _line_in(path: Path, error: BaseException) -> int | None:
 def require_shallow(value: Any, source: str, path: str = "", depth: int = 0) -> None:
     """Raises :class:`ConfigError` for settings nested 50 deep: they may hold themselves."""
     if depth > 50:
-        raise ConfigError(f"{source}: {path[:60]}...: settings are nested too deeply")
+        raise ConfigError(f"{source}: {path:.60}: settings are nested too deeply")
     if isinstance(value, Mapping):
         for key, item in value.items():
             require_shallow(item, source, f"{path}.{key}" if path else str(key), depth + 1)
