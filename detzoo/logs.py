@@ -158,7 +158,8 @@ def _ours(rows: _Rows, file: Path) -> Iterator[LogRecord]:
     epoch: Any = 0.0
     for number, row in rows.items():
         epoch = row.get("epoch", epoch)  # evaluations follow the training record of their step
-        kind, iteration = row.get("kind"), row.get("iteration")
+        kind: Any = row.get("kind")
+        iteration: Any = row.get("iteration")
         if kind not in ("train", "val") or not _is_place(epoch) or not _is_place(iteration):
             raise _misplaced(file, number)
         yield LogRecord(kind, float(epoch), int(iteration), _values(row))
@@ -166,7 +167,7 @@ def _ours(rows: _Rows, file: Path) -> Iterator[LogRecord]:
 
 def _theirs(rows: _Rows, file: Path) -> Iterator[LogRecord]:
     """V2 counts iterations within the epoch, and epochs from 1 while they last."""
-    places = [row.get("iter") for row in rows.values() if row.get("mode") == "train"]
+    places: list[Any] = [row.get("iter") for row in rows.values() if row.get("mode") == "train"]
     length = max((int(place) for place in places if _is_place(place)), default=0)
     for number, row in rows.items():
         mode, epoch, iteration = row.get("mode"), row.get("epoch"), row.get("iter")

@@ -8,7 +8,7 @@ import queue
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -134,9 +134,8 @@ def _fetch(address: str, file: IO[bytes], partial: Path, report: Report) -> None
             return
         file.truncate(0)
         fresh_tries += is_fresh
-        if fresh_tries == 2:  # Once more: it may have been the way.
-            break
-    raise _Failure(fault, temporary=False)
+        if fresh_tries == 2 or attempt == TRIES - 1:  # Once more: it may have been the way.
+            raise _Failure(fault, temporary=False)
 
 
 def _fault_of(partial: Path) -> str | None:
@@ -191,7 +190,7 @@ def _transfer(address: str, file: IO[bytes], report: Report) -> None:
             raise _Failure(why, temporary=failure.temporary) from None
 
 
-def _stream(address: str, start: int) -> Iterator[_Answer | bytes]:
+def _stream(address: str, start: int) -> Generator[_Answer | bytes, None, None]:
     """What a server answers to a request for a file from byte ``start`` on: its head, then blocks.
 
     Raises :class:`_Failure` where ``LEAST`` bytes take longer than ``TIMEOUT``. A socket's own
