@@ -26,6 +26,8 @@ def read_json(path: str | Path) -> Any:
         ) from None
     except (UnicodeDecodeError, RecursionError) as error:
         raise DataError(f"{path}: is not a JSON text file ({type(error).__name__}).") from None
+    except ValueError as error:  # a number of thousands of digits, a null byte in the path
+        raise DataError(f"{path}: cannot be read ({error}).") from None
 
 
 def write_json(path: str | Path, content: Any) -> None:

@@ -6,7 +6,7 @@ import json
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -76,15 +76,15 @@ def read_log(path: Path) -> RunLog:
     """
     file = path / "metrics.jsonl" if path.is_dir() else path
     rows = _read_rows(file)
-    is_ours = any("kind" in row for row in rows)
-    is_theirs = any("mode" in row for row in rows)
+    is_ours = any("kind" in row for row in rows.values())
+    is_theirs = any("mode" in row for row in rows.values())
     if not is_ours and not is_theirs:
         raise DataError(
             f"{file}: is no log of a training: neither detzoo's metrics.jsonl nor MMDetection's "
             ".log.json."
         )
     name = file.parent.name if file.name == "metrics.jsonl" else file.name.removesuffix(".log.json")
-    records = _ours(rows) if is_ours else _theirs(rows)
+    records = (_ours if is_ours else _theirs)(rows, file)
     return RunLog(name or file.stem, str(file), tuple(records))
 
 
@@ -110,7 +110,7 @@ def epoch_times(log: RunLog) -> EpochTimes:
     by_epoch: dict[int, list[float]] = defaultdict(list)
     for record in log.records:
         seconds = record.values.get("step_time", record.values.get("time"))
-        if record.kind == "train" and seconds is not None:
+        if record.kind == "train" and seconds is not None and math.isfinite(seconds):
             by_epoch[max(1, math.ceil(record.epoch))].append(seconds)
     if not by_epoch:
         raise DataError(f"{log.source}: says nothing of the time of a step.")
@@ -147,14 +147,15 @@ def draw_curves(logs: Sequence[RunLog], keys: Sequence[str], axis: Axis, out: Pa
         raise DataError(f"{out}: cannot be written: {error}. Give a .png, .svg or .pdf.") from None
 
 
-def _read_rows(file: Path) -> list[dict[str, Any]]:
+def _read_rows(file: Path) -> dict[int, dict[str, Any]]:
+    """The records by the number of their line."""
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8").rstrip().split("\n")
     except FileNotFoundError:
         raise DataError(f"{file}: no such file; give a log, or the folder of a run.") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise DataError(f"{file}: cannot be read as text ({error}).") from None
-    rows = []
+    rows = {}
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -164,39 +165,67 @@ def _read_rows(file: Path) -> list[dict[str, Any]]:
             if number == len(lines):  # a run that was killed while it wrote
                 break
             raise DataError(f"{file}: line {number} is not valid JSON: {error.msg}.") from None
+        except (ValueError, RecursionError) as error:  # thousands of digits, or of brackets
+            raise DataError(f"{file}: line {number} cannot be read: {error}.") from None
         if not isinstance(row, dict):
             raise DataError(f"{file}: line {number} is not a record.")
-        rows.append(row)
+        rows[number] = row
     return rows
 
 
-def _ours(rows: Sequence[Mapping[str, Any]]) -> list[LogRecord]:
-    records = []
-    epoch = 0.0
-    for row in rows:
+_Rows = Mapping[int, Mapping[str, Any]]
+
+
+def _ours(rows: _Rows, file: Path) -> Iterator[LogRecord]:
+    epoch: Any = 0.0
+    for number, row in rows.items():
         epoch = row.get("epoch", epoch)  # evaluations follow the training record of their step
-        records.append(LogRecord(row["kind"], float(epoch), row["iteration"], _values(row)))
-    return records
+        kind: Any = row.get("kind")
+        iteration: Any = row.get("iteration")
+        if kind not in ("train", "val") or not _is_place(epoch) or not _is_place(iteration):
+            raise _misplaced(file, number)
+        yield LogRecord(kind, float(epoch), int(iteration), _values(row))
 
 
-def _theirs(rows: Sequence[Mapping[str, Any]]) -> list[LogRecord]:
+def _theirs(rows: _Rows, file: Path) -> Iterator[LogRecord]:
     """V2 counts iterations within the epoch, and epochs from 1 while they last."""
-    train = [row for row in rows if row.get("mode") == "train"]
-    length = max((int(row["iter"]) for row in train), default=0)
-    records = []
-    for row in rows:
-        if row.get("mode") == "train":
-            done = (row["epoch"] - 1) * length + row["iter"]
-            records.append(LogRecord("train", done / max(length, 1), done, _values(row)))
-        elif row.get("mode") == "val":
-            done = row["epoch"] * length
-            records.append(LogRecord("val", float(row["epoch"]), done, _values(row)))
-    return records
+    places: list[Any] = [row.get("iter") for row in rows.values() if row.get("mode") == "train"]
+    length = max((int(place) for place in places if _is_place(place)), default=0)
+    for number, row in rows.items():
+        mode, epoch, iteration = row.get("mode"), row.get("epoch"), row.get("iter")
+        if mode not in ("train", "val") or epoch is None:
+            continue
+        if not _is_place(epoch) or (mode == "train" and not _is_place(iteration)):
+            raise _misplaced(file, number)
+        if mode == "train":
+            done = int((epoch - 1) * length + iteration)
+            yield LogRecord("train", done / max(length, 1), done, _values(row))
+        else:
+            yield LogRecord("val", float(epoch), int(epoch * length), _values(row))
+
+
+def _is_place(value: Any) -> bool:
+    """Whether ``value`` counts epochs or iterations."""
+    return type(value) in (int, float) and 0 <= value < 2**53
+
+
+def _misplaced(file: Path, number: int) -> DataError:
+    return DataError(
+        f"{file}: line {number} does not say what kind of record it is, or its place (epoch and "
+        "iteration) is no number."
+    )
 
 
 def _values(row: Mapping[str, Any]) -> dict[str, float]:
     return {
-        key: float(value)
+        key: _as_float(value)
         for key, value in row.items()
         if key not in _PLACE and type(value) in (int, float)
     }
+
+
+def _as_float(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # hundreds of digits
+        return math.inf if value > 0 else -math.inf

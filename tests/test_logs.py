@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,51 @@ def test_what_is_wrong_is_named(tmp_path: Path) -> None:
     broken.write_text('{"kind": "train"\n{"kind": "val"}\n')
     with pytest.raises(DataError, match=r"broken\.jsonl: line 1 is not valid JSON"):
         read_log(broken)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"kind": "other", "iteration": 1},
+        {"kind": "train", "epoch": 1.0},
+        {"kind": "train", "iteration": None},
+        {"kind": "train", "iteration": "5"},
+        {"kind": "train", "iteration": -1},
+        {"kind": "train", "iteration": math.nan},
+        {"kind": "train", "iteration": 10**400},
+        {"kind": "train", "iteration": 1, "epoch": [1]},
+        {"kind": "train", "iteration": 1, "epoch": math.inf},
+        {"mode": "train", "epoch": 1},
+        {"mode": "train", "epoch": "1", "iter": 50},
+        {"mode": "val", "epoch": {}, "iter": 50},
+    ],
+)
+def test_records_without_a_place(tmp_path: Path, row: dict[str, object]) -> None:
+    first = OURS[0] if "kind" in row else THEIRS[1]
+    with pytest.raises(DataError, match=r"log\.json: line 2 does not say what kind"):
+        read_log(write(tmp_path / "log.json", [first, row]))
+
+
+def test_odd_values_are_kept(tmp_path: Path) -> None:
+    row = {**OURS[0], "loss": math.nan, "huge": 10**400, "step_time": math.inf, "list": [1]}
+    log = read_log(write(tmp_path / "log.json", [row, OURS[1], {"mode": "train"}][:2]))
+    assert math.isnan(log.records[0].values["loss"])
+    assert log.records[0].values["huge"] == math.inf
+    assert "list" not in log.keys
+    assert epoch_times(log).mean == 0.4  # of the finite ones
+
+
+def test_lines_of_v2_without_an_epoch_are_left_out(tmp_path: Path) -> None:
+    """As its own tools/analysis_tools/analyze_logs.py does."""
+    log = read_log(write(tmp_path / "x.log.json", [*THEIRS, {"mode": "val", "seed": 1}]))
+    assert len(log.records) == 4
+
+
+@pytest.mark.parametrize("line", ['{"kind": ' + "9" * 5000 + "}", "[" * 100_000])
+def test_lines_that_no_reader_takes(tmp_path: Path, line: str) -> None:
+    (tmp_path / "log.json").write_text(f"{line}\n{json.dumps(OURS[0])}\n")
+    with pytest.raises(DataError, match=r"log\.json: line 1 cannot be read"):
+        read_log(tmp_path / "log.json")
 
 
 def test_a_line_that_was_not_finished_is_left_out(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import io
 import os
 import platform
 import sys
@@ -63,6 +64,9 @@ def main() -> None:
 
 def run() -> None:
     """Runs the command line. What a user can cause ends in one paragraph and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")  # names of files need not be Unicode
     try:
         app()
     except UserError as error:

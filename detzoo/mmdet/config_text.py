@@ -14,11 +14,12 @@ import re
 from typing import Any
 
 from detzoo.errors import ConfigError
-from detzoo.mmdet.read_config import merge_settings
+from detzoo.mmdet.read_config import merge_settings, require_shallow
 
 _PATH_LINE = re.compile(r"^[^\s'\"#=(),\[\]{}]+\.py[ \t]*$", re.MULTILINE)
 # More than a hundred times what the largest configuration of the zoo holds.
 _MAX_VALUES = 2_000_000
+_MAX_BITS = 64  # of an integer
 
 _OPERATORS = {
     ast.Add: operator.add,
@@ -37,23 +38,28 @@ def parse_config(text: str, source: str) -> dict[str, Any]:
     starts = [0, *(match.end() for match in _PATH_LINE.finditer(text))]
     ends = [*(match.start() for match in _PATH_LINE.finditer(text)), len(text)]
     config: dict[str, Any] = {}
+    reader = _Reader(source)
     for start, end in zip(starts, ends):
-        reader = _Reader(source, text.count("\n", 0, start))
+        own = reader.read(text[start:end], text.count("\n", 0, start))
+        require_shallow(own, source)
         # Bases come before the files that change them.
-        config = merge_settings(config, reader.read(text[start:end]), source)
+        config = merge_settings(config, own, source)
     config.pop("_base_", None)
     return config
 
 
 class _Reader:
-    """Evaluates one file. ``line`` is how many lines of the text come before it."""
+    """Evaluates files, one after another, and counts what they write: names can double it."""
 
-    def __init__(self, source: str, line: int) -> None:
-        self.source, self.line = source, line
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.line = 0
         self.names: dict[str, Any] = {}
         self.count = 0
 
-    def read(self, text: str) -> dict[str, Any]:
+    def read(self, text: str, line: int) -> dict[str, Any]:
+        """The variables of one file, before which come ``line`` lines of others."""
+        self.line, self.names = line, {}
         try:
             statements = ast.parse(text).body
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -66,18 +72,27 @@ class _Reader:
                 case ast.Assign(targets=[ast.Name(id=name)], value=value):
                     try:
                         self.names[name] = self.value(value)
+                    except ConfigError:
+                        raise
                     except (TypeError, ValueError, ArithmeticError, RecursionError) as error:
                         self.refuse(statement, f"{name}: {error}")
                 case ast.Expr(value=ast.Constant()):
                     pass  # a comment in the form of text
                 case _:
-                    self.refuse(statement, f"{ast.unparse(statement).splitlines()[0][:60]!r}")
+                    self.refuse(statement, _shown(statement))
         return self.names
 
     def value(self, node: ast.expr) -> Any:
+        """What an expression writes."""
         self.count += 1
         if self.count > _MAX_VALUES:
             self.refuse(node, "too many values")
+        value = self.evaluate(node)
+        if isinstance(value, int) and value.bit_length() > _MAX_BITS:
+            self.refuse(node, "too large a number")
+        return value
+
+    def evaluate(self, node: ast.expr) -> Any:
         match node:
             case ast.Constant(value=value) if not isinstance(value, bytes | complex):
                 return value
@@ -110,7 +125,7 @@ class _Reader:
             case ast.Name(id="inf" | "nan" as name):
                 return float(name)
             case _:
-                return self.refuse(node, f"{ast.unparse(node)[:60]!r}")
+                return self.refuse(node, _shown(node))
 
     def mapping(self, keys: list[ast.expr | None], values: list[ast.expr]) -> dict[Any, Any]:
         """A dict of pairs; a key of None unpacks the value."""
@@ -122,7 +137,7 @@ class _Reader:
             elif isinstance(item, dict):
                 found.update(item)
             else:
-                self.refuse(value, f"{ast.unparse(value)[:60]!r} is no dict")
+                self.refuse(value, f"{_shown(value)} is no dict")
         return found
 
     def combine(self, node: ast.expr, op: ast.operator, left: Any, right: Any) -> Any:
@@ -136,7 +151,7 @@ class _Reader:
                 self.refuse(node, "too long a list")
             return type(left)(self.copy(item) for _ in range(right) for item in left)
         elif not all(numbers):
-            self.refuse(node, f"{ast.unparse(node)[:60]!r}")
+            self.refuse(node, _shown(node))
         return _OPERATORS[type(op)](left, right)
 
     def copy(self, value: Any) -> Any:
@@ -157,3 +172,11 @@ class _Reader:
             "It is read without being executed. Give the model's name or its config file instead, "
             "and this file as --weights."
         )
+
+
+def _shown(node: ast.AST) -> str:
+    """The beginning of what ``node`` was read from."""
+    try:
+        return repr(ast.unparse(node).splitlines()[0][:60])
+    except RecursionError:
+        return "something nested deeply"

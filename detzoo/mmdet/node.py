@@ -67,6 +67,9 @@ class Node:
     """One dictionary at ``path``. Plain values come as tuples where V2 has lists."""
 
     def __init__(self, data: Mapping[str, Any], path: str, reading: Reading) -> None:
+        odd = next((key for key in data if not isinstance(key, str)), None)
+        if odd is not None:
+            raise reading.error(path, f"has the key {odd!r:.60}; the names of settings are text")
         self.left = dict(data)
         self.taken: set[str] = set()
         self.path = path

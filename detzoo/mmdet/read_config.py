@@ -26,7 +26,18 @@ def read_config(path: str | Path) -> dict[str, Any]:
     their number, ``{{ fileBasename }}`` and its like, and ``{{ _base_.name }}``. Raises
     :class:`ConfigError` naming the file, and the line where there is one.
     """
-    return _read(Path(path).resolve(), ())
+    return _read(_resolved(Path(path), None), ())
+
+
+def _resolved(path: Path, reader: Path | None) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError, ValueError) as error:  # links that go round, a null byte
+        raise ConfigError(f"{path}: is no path of a file{_asked(reader)} ({error})") from None
+
+
+def _asked(reader: Path | None) -> str:
+    return f" (a _base_ of {reader})" if reader is not None else ""
 
 
 def _read(path: Path, readers: tuple[Path, ...]) -> dict[str, Any]:
@@ -35,9 +46,12 @@ def _read(path: Path, readers: tuple[Path, ...]) -> dict[str, Any]:
         raise ConfigError(f"{path}: is its own base ({chain}). Remove one of these _base_ lines.")
     own = _execute(path, readers)
     bases = own.pop("_base_", [])
+    names = [bases] if isinstance(bases, str) else bases
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"{path}: _base_: {bases!r:.60} is no file name, nor a list of them")
     base: dict[str, Any] = {}
-    for name in [bases] if isinstance(bases, str) else bases:
-        inherited = _read((path.parent / name).resolve(), (*readers, path))
+    for name in names:
+        inherited = _read(_resolved(path.parent / name, path), (*readers, path))
         twice = sorted(base.keys() & inherited.keys())
         if twice:
             raise ConfigError(f"{path}: two of its _base_ files define {', '.join(twice)}.")
@@ -46,13 +60,13 @@ def _read(path: Path, readers: tuple[Path, ...]) -> dict[str, Any]:
 
 
 def _execute(path: Path, readers: tuple[Path, ...]) -> dict[str, Any]:
+    asked = _asked(readers[-1] if readers else None)
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        asked = f" (a _base_ of {readers[-1]})" if readers else ""
         raise ConfigError(f"{path}: no such configuration file{asked}; check the path") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read as text ({error})") from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: cannot be read as text{asked} ({error})") from None
     for name, value in (
         ("fileDirname", path.parent.as_posix()),
         ("fileBasename", path.name),
@@ -67,10 +81,12 @@ def _execute(path: Path, readers: tuple[Path, ...]) -> dict[str, Any]:
     except SyntaxError as error:
         raise ConfigError(f"{path}: line {error.lineno}: {error.msg}") from None
     # A configuration is a program of the user's: whatever it raises is the user's to mend.
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         line = _line_in(path, error)
         raise ConfigError(f"{path}: line {line}: {type(error).__name__}: {error}") from None
-    return {name: value for name, value in names.items() if _is_setting(name, value)}
+    settings = {name: value for name, value in names.items() if _is_setting(name, value)}
+    require_shallow(settings, str(path))
+    return settings
 
 
 def _is_setting(name: str, value: Any) -> bool:
@@ -78,13 +94,25 @@ def _is_setting(name: str, value: Any) -> bool:
     return not name.startswith("__") and not isinstance(value, code)
 
 
-def _line_in(path: Path, error: Exception) -> int | None:
+def _line_in(path: Path, error: BaseException) -> int | None:
     line, trace = None, error.__traceback__
     while trace is not None:
         if trace.tb_frame.f_code.co_filename == str(path):
             line = trace.tb_lineno
         trace = trace.tb_next
     return line
+
+
+def require_shallow(value: Any, source: str, path: str = "", depth: int = 0) -> None:
+    """Raises :class:`ConfigError` for settings nested 50 deep: they may hold themselves."""
+    if depth > 50:
+        raise ConfigError(f"{source}: {path:.60}: settings are nested too deeply")
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            require_shallow(item, source, f"{path}.{key}" if path else str(key), depth + 1)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            require_shallow(item, source, path, depth + 1)
 
 
 def _fill_in(value: Any, base: Mapping[str, Any], path: Path) -> Any:
@@ -145,7 +173,7 @@ def _merge_elements(
 
 
 def _names_elements(change: Mapping[str, Any]) -> bool:
-    return all(str(key).isdigit() for key in change)
+    return all(re.fullmatch(r"[0-9]{1,9}", str(key)) for key in change)
 
 
 def _without_mark(value: Mapping[str, Any]) -> dict[str, Any]:

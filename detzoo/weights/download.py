@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import os
+import queue
 import tempfile
+import threading
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+import requests
+import urllib3
+from filelock import FileLock
+from urllib3.exceptions import IncompleteRead, ProtocolError, ReadTimeoutError
+
 import detzoo
 from detzoo.errors import CheckpointError
-from detzoo.weights.files import has_digits, hash_digits, reason
-
-try:
-    import fcntl
-except ImportError:  # Not a Unix system.
-    fcntl = None  # type: ignore[assignment]
+from detzoo.weights.files import has_digits, hash_digits, read_file, reason
 
 TRIES = 5  # at each address
-TIMEOUT = 20.0  # seconds without a byte
+TIMEOUT = 20.0  # seconds in which LEAST bytes must come
+LEAST = 1 << 14
+MOST = 1 << 34  # bytes: no file of weights is larger
 PAUSE = 1.0  # seconds before the second try, doubled before each further one
 
 # Told the bytes that are there, and those there will be, if known.
@@ -42,12 +44,23 @@ class _Failure(Exception):
         self.temporary = temporary
 
 
+@dataclass(frozen=True)
+class _Answer:
+    """How a server's answer begins. ``length``: the bytes that follow, if it says so."""
+
+    status: int
+    reason: str
+    headers: Mapping[str, str]
+    length: int | None
+
+
 def download(addresses: Sequence[str], target: Path) -> None:
     """Writes to ``target`` what the first of ``addresses`` gives that has it.
 
-    The file takes its name only when it is whole and, where the name ends in digits of its hash,
-    when they are right. Then an interrupted download is resumed too, from whichever address: the
-    digits vouch for the result. A second process waits for the first and takes its file.
+    The file takes its name only when it is whole and verified: by the digits of its hash where its
+    name ends in them, otherwise by opening it. With digits an interrupted download is resumed too,
+    from whichever address, since they vouch for the result. A second process waits for the first
+    and takes its file.
 
     Raises :class:`DownloadError` when no address has it, :class:`CheckpointError` when it cannot be
     written.
@@ -55,7 +68,7 @@ def download(addresses: Sequence[str], target: Path) -> None:
     failures = []
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _partial(target) as (partial, file):
+        with _partial(target) as partial, open(partial, "a+b") as file:
             if target.is_file():  # Another process was faster.
                 return
             if hash_digits(target.name) is None:
@@ -63,7 +76,7 @@ def download(addresses: Sequence[str], target: Path) -> None:
             with _progress_bar(target.name) as report:
                 for address in addresses:
                     try:
-                        _fetch(address, file, partial, target.name, report)
+                        _fetch(address, file, partial, report)
                     except _Failure as failure:
                         failures.append(f"{address}: {failure}")
                         continue
@@ -79,48 +92,31 @@ def download(addresses: Sequence[str], target: Path) -> None:
 
 
 @contextlib.contextmanager
-def _partial(target: Path) -> Iterator[tuple[Path, IO[bytes]]]:
+def _partial(target: Path) -> Iterator[Path]:
     """The file that ``target`` is downloaded to, and which no other process writes meanwhile."""
-    partial = target.with_name(f".{target.name}.part")
-    file = _lock(partial)
-    if file is None:
-        # No locks here: a file of this process alone, which is not resumed.
-        with tempfile.NamedTemporaryFile(
-            dir=target.parent, prefix=partial.name, delete=False
-        ) as own:
-            try:
-                yield Path(own.name), own
-            finally:
-                Path(own.name).unlink(missing_ok=True)
+    partial = target.with_name(f".part.{target.name}")
+    lock = FileLock(target.with_name(f".lock.{target.name}"))
+    try:
+        lock.acquire()
+    except (OSError, NotImplementedError):  # Some network file systems have no locks.
+        # A file of this process alone, which is not resumed.
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".part.") as folder:
+            yield Path(folder, target.name)
         return
-    with file:
-        yield partial, file
+    try:
+        yield partial
         # Left for the next try, unless there is nothing in it.
-        if target.is_file() or os.fstat(file.fileno()).st_size == 0:
+        if target.is_file() or partial.stat().st_size == 0:
             partial.unlink(missing_ok=True)
+        # Who waits for the lock of a file that is there does not need it any more.
+        if target.is_file():
+            Path(lock.lock_file).unlink(missing_ok=True)
+    finally:
+        lock.release()
 
 
-def _lock(path: Path) -> IO[bytes] | None:
-    """``path``, open and locked until it is closed. None where files cannot be locked."""
-    if fcntl is None:
-        return None
-    while True:
-        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX)
-        except OSError:  # Some network file systems.
-            file.close()
-            return None
-        # Whoever had it may have renamed or removed it meanwhile.
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                return file
-        file.close()
-
-
-def _fetch(address: str, file: IO[bytes], partial: Path, name: str, report: Report) -> None:
+def _fetch(address: str, file: IO[bytes], partial: Path, report: Report) -> None:
     """The whole file from ``address``, verified. Raises :class:`_Failure` after all tries."""
-    digits = hash_digits(name)
     fresh_tries = 0
     for attempt in range(TRIES):
         if attempt:
@@ -133,73 +129,135 @@ def _fetch(address: str, file: IO[bytes], partial: Path, name: str, report: Repo
                 raise
             continue
         file.flush()
-        if digits is None or has_digits(partial, digits):
+        fault = _fault_of(partial)
+        if fault is None:
             return
         file.truncate(0)
         fresh_tries += is_fresh
-        if fresh_tries == 2:
-            break
-    raise _Failure(f"its content does not have the hash {digits} of its name", temporary=False)
+        if fresh_tries == 2 or attempt == TRIES - 1:  # Once more: it may have been the way.
+            raise _Failure(fault, temporary=False)
+
+
+def _fault_of(partial: Path) -> str | None:
+    """What is wrong with the content of a whole file, if anything is."""
+    digits = hash_digits(partial.name)
+    if digits is not None:
+        right = has_digits(partial, digits)
+        return None if right else f"its content does not have the hash {digits} of its name"
+    try:
+        read_file(partial)
+    except CheckpointError as error:
+        return f"what it gives is not a file of weights{str(error).removeprefix(str(partial))}"
+    return None
 
 
 def _transfer(address: str, file: IO[bytes], report: Report) -> None:
     """Appends to ``file`` what it lacks. Raises :class:`_Failure` where that stops early."""
     done = file.seek(0, os.SEEK_END)
-    headers = {"User-Agent": f"detzoo/{detzoo.__version__}", "Accept-Encoding": "identity"}
-    if done:
-        headers["Range"] = f"bytes={done}-"
-    with _asked(urllib.request.Request(address, headers=headers), file, done) as response:
-        if response is None:
-            return
-        length = response.headers.get("Content-Length")
-        if response.status != 206:
-            done = 0
-        elif not response.headers.get("Content-Range", "").startswith(f"bytes {done}-"):
-            file.truncate(0)
+    stream = _stream(address, done)
+    with contextlib.closing(stream):
+        answer = next(stream)
+        assert isinstance(answer, _Answer)
+        content_range = answer.headers.get("Content-Range", "")
+        if answer.status == 416 and content_range == f"bytes */{done}":
+            return  # These are all.
+        if answer.status == 416 or (
+            answer.status == 206 and not content_range.startswith(f"bytes {done}-")
+        ):
+            file.truncate(0)  # Perhaps the rest of another file.
             raise _Failure("it answers with another part than the asked one", temporary=True)
-        file.seek(done)
-        file.truncate()
-        size = None if length is None else done + int(length)
-        while True:
-            report(done, size)
-            try:
-                block = response.read1(1 << 18)
-            except (OSError, http.client.HTTPException) as error:
-                why = f"stopped after {done} bytes ({reason(error)})"
-                raise _Failure(why, temporary=True) from None
-            if not block:
-                break
-            file.write(block)
-            done += len(block)
-    if size is not None and done < size:
-        raise _Failure(f"stopped after {done} of {size} bytes", temporary=True)
+        if answer.status not in (200, 203, 206):
+            temporary = answer.status in (408, 429) or answer.status >= 500
+            raise _Failure(f"HTTP {answer.status} {answer.reason}", temporary=temporary)
+        if answer.headers.get("Content-Encoding", "identity") != "identity":
+            raise _Failure("it sends the file packed, which was not asked for", temporary=False)
+        if answer.status != 206:
+            done = 0
+            file.truncate(0)
+        size = None if answer.length is None else done + answer.length
+        report(done, size)
+        try:
+            for block in stream:
+                assert isinstance(block, bytes)
+                file.write(block)
+                done += len(block)
+                report(done, size)
+                if done > MOST:
+                    raise _Failure("sends more than any file of weights holds", temporary=False)
+        except _Failure as failure:
+            of_all = "" if size is None else f" of {size}"
+            why = f"stopped after {done}{of_all} bytes ({failure})"
+            raise _Failure(why, temporary=failure.temporary) from None
 
 
-@contextlib.contextmanager
-def _asked(
-    request: urllib.request.Request, file: IO[bytes], done: int
-) -> Iterator[http.client.HTTPResponse | None]:
-    """The answer to ``request``, or None when it says that the ``done`` bytes are all there are."""
+def _stream(address: str, start: int) -> Generator[_Answer | bytes, None, None]:
+    """What a server answers to a request for a file from byte ``start`` on: its head, then blocks.
+
+    Raises :class:`_Failure` where ``LEAST`` bytes take longer than ``TIMEOUT``. A socket's own
+    timeout begins anew with every byte, so another thread receives and this one watches the clock.
+    """
+    received: queue.Queue[_Answer | bytes | _Failure] = queue.Queue(maxsize=16)
+    abandoned = threading.Event()
+    arguments = (address, start, received, abandoned)
+    threading.Thread(target=_receive, args=arguments, daemon=True).start()
+    count = 0
+    deadline = time.monotonic() + TIMEOUT
     try:
-        response = urllib.request.urlopen(request, timeout=TIMEOUT)
-    except urllib.error.HTTPError as error:
-        with error:
-            length = error.headers.get("Content-Range", "").removeprefix("bytes */")
-        if error.code == 416 and length == str(done):
-            yield None
-            return
-        if error.code == 416:
-            file.truncate(0)  # More than there is: the rest of another file.
-        temporary = error.code in (408, 416, 429) or error.code >= 500
-        raise _Failure(f"HTTP {error.code} {error.reason}", temporary=temporary) from None
-    except urllib.error.URLError as error:
-        # The host is not there, or does not take connections: asking again seldom helps.
-        why = error.reason if isinstance(error.reason, str) else reason(error.reason)
-        raise _Failure(why, temporary=False) from None
-    except (OSError, http.client.HTTPException) as error:
-        raise _Failure(reason(error), temporary=True) from None
-    with response:
-        yield response
+        while True:
+            item = received.get(timeout=max(0, deadline - time.monotonic()))
+            if isinstance(item, _Failure):
+                raise item
+            if item == b"":
+                return
+            yield item
+            count += LEAST if isinstance(item, _Answer) else len(item)
+            if count >= LEAST:
+                count = 0
+                deadline = time.monotonic() + TIMEOUT
+    except queue.Empty:
+        raise _Failure(f"too slow: hardly a byte in {TIMEOUT:.0f} s", temporary=True) from None
+    finally:
+        abandoned.set()
+        with contextlib.suppress(queue.Empty):
+            while True:  # Nobody waits for room in it.
+                received.get_nowait()
+
+
+def _receive(
+    address: str,
+    start: int,
+    received: queue.Queue[_Answer | bytes | _Failure],
+    abandoned: threading.Event,
+) -> None:
+    """Puts into ``received`` an answer, its blocks, and an empty one or a failure at the end."""
+    headers = {"User-Agent": f"detzoo/{detzoo.__version__}", "Accept-Encoding": "identity"}
+    if start:
+        headers["Range"] = f"bytes={start}-"
+    try:
+        with requests.get(address, headers=headers, stream=True, timeout=TIMEOUT) as response:
+            raw: urllib3.HTTPResponse = response.raw
+            head = _Answer(
+                response.status_code, response.reason, response.headers, raw.length_remaining
+            )
+            received.put(head)
+            while not abandoned.is_set() and (block := raw.read1(1 << 18)):
+                received.put(block)
+        received.put(b"")
+    # What is raised is for the server to choose: headers, redirects and chunks can all be nonsense.
+    except Exception as error:
+        received.put(_failure(error))
+
+
+def _failure(error: Exception) -> _Failure:
+    """Only an answer that broke off is worth asking for again: its host is there."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, IncompleteRead):
+            return _Failure("the connection broke off", temporary=True)
+        if isinstance(cause, ProtocolError | ReadTimeoutError):
+            return _Failure(reason(error), temporary=True)
+        cause = cause.__context__
+    return _Failure(reason(error), temporary=False)
 
 
 @contextlib.contextmanager

@@ -13,7 +13,6 @@ import urllib.parse
 from pathlib import Path
 
 from detzoo.errors import CheckpointError, ConfigError
-from detzoo.weights.download import DownloadError, download
 from detzoo.weights.places import Published, cache_directory, find_local_file, weight_directories
 
 
@@ -30,6 +29,8 @@ def find_published_file(file: Published, purpose: str, alternative: str) -> Path
     addresses = _addresses(file)
     why = ""
     if addresses:
+        from detzoo.weights.download import DownloadError, download
+
         try:
             download(addresses, target)
             return target

@@ -125,6 +125,14 @@ def test_what_its_first_versions_saved() -> None:
         ("a.py\nx = 1\nconfigs/b.py\n\nx = print", "line 5: 'print'"),
         ("x = " + "(" * 500 + ")" * 500, "cannot be read"),
         ("x = '\0'", "cannot be read"),
+        ("x = " + "9" * 400, "line 1: too large a number"),
+        ("x = " + "9" * 5000, "cannot be read"),
+        ("x = 3\n" + "x = x * x\n" * 60, "too large a number"),
+        ("x = 'ab'\n" + "x = x + x\n" * 60, "too many values"),
+        ("x = [1]\n" + "x = x + x\n" * 60, "too many values"),
+        ("a.py\nx = [1]\n" + "x = x + x\n" * 17 + "b.py\nx = [1]\n" + "x = x + x\n" * 20, "many"),
+        ("x = " + "-" * 5000 + "1", "cannot be read"),
+        ("-" * 900 + "f", "configuration inside"),
     ],
 )
 def test_nothing_is_executed(text: str, message: str) -> None:
@@ -132,6 +140,12 @@ def test_nothing_is_executed(text: str, message: str) -> None:
         parse_config(text, "x.pth")
     assert str(error.value).startswith("x.pth: the configuration inside ")
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["x = 1\n" + "x = dict(x=x)\n" * 60, "x = " + "[" * 60 + "]" * 60])
+def test_settings_that_are_nested_deeply(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"x\.pth: x.*: settings are nested too deeply"):
+        parse_config(text, "x.pth")
 
 
 def test_values_that_multiply_are_counted() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from detzoo.errors import ConfigError
+from detzoo.mmdet.node import Node, Reading
 from detzoo.mmdet.read_config import read_config
 
 
@@ -90,3 +91,33 @@ def test_code_is_no_setting(tmp_path: Path) -> None:
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         read(tmp_path, base="depth = 50", other="depth = 101", own=text)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("_base_ = 5", "_base_: 5 is no file name"),
+        ("_base_ = ['base.py', None]", "is no file name, nor a list"),
+        ("_base_ = dict(a=1)", "is no file name, nor a list"),
+        ("_base_ = 'a\\0b.py'", "is no path of a file|cannot be read"),
+        ("_base_ = 'x' * 5000", "cannot be read|is no path"),
+        ("_base_ = '.'", "cannot be read"),
+        ("import sys\nsys.exit(0)", "line 2: SystemExit: 0"),
+        ("x = []\nx.append(x)", "x: settings are nested too deeply"),
+        ("x = {}\nx['y'] = x", r"x\.y.*settings are nested too deeply"),
+        ("_base_ = 'base.py'\na = {'\u00b2': 3}", "settings by name are to change"),
+        ("_base_ = 'base.py'\na = {'" + "9" * 5000 + "': 3}", "settings by name are to change"),
+    ],
+)
+def test_odd_values_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        read(tmp_path, base="a = [1, 2]", own=text)
+    assert "own.py" in str(caught.value)
+
+
+def test_names_of_settings_are_text(tmp_path: Path) -> None:
+    """Of those that mean something: other variables of a file are its author's own."""
+    path = write(tmp_path, own="model = dict(type='RetinaNet', backbone={3: 4})\nmine = {1: 2}")
+    assert read_config(path)["mine"] == {1: 2}
+    with pytest.raises(ConfigError, match=r"own\.py: .*has the key 3; the names of settings"):
+        Node(read_config(path)["model"]["backbone"], "model.backbone", Reading(str(path), {}))

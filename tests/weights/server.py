@@ -1,8 +1,10 @@
-"""A server of one file that can misbehave in the ways that servers do."""
+"""A server of one file of weights that can misbehave in the ways that servers do."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,7 +12,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-CONTENT = bytes(range(256)) * 400  # 102,400 bytes
+import torch
+
+
+def _weights() -> bytes:
+    file = io.BytesIO()
+    torch.save({"a": torch.arange(25_000.0)}, file)
+    return file.getvalue()
+
+
+CONTENT = _weights()  # about 100 kB
 DIGITS = hashlib.sha256(CONTENT).hexdigest()[:8]
 NAME = f"weights-{DIGITS}.pth"
 
@@ -80,6 +91,35 @@ def corrupt(handler: Handler) -> None:
 def page(handler: Handler) -> None:
     """What parked domains answer to everything."""
     serve(handler, b"<html>for sale</html>")
+
+
+def empty(handler: Handler) -> None:
+    handler.start(200, 0)
+
+
+def lie(*lines: bytes, body: bytes = CONTENT) -> Callable[[Handler], None]:
+    """Writes these lines as the head of the answer, then ``body``."""
+
+    def behave(handler: Handler) -> None:
+        with contextlib.suppress(OSError):  # the client need not listen to the end
+            handler.wfile.write(b"".join(line + b"\r\n" for line in lines) + b"\r\n" + body)
+        handler.close_connection = True
+
+    return behave
+
+
+def drip(begin: bytes, drop: bytes, pause: float, count: int) -> Callable[[Handler], None]:
+    """Writes ``begin``, then a ``drop`` after every ``pause``."""
+
+    def behave(handler: Handler) -> None:
+        with contextlib.suppress(OSError):
+            handler.wfile.write(begin)
+            for _ in range(count):
+                time.sleep(pause)
+                handler.wfile.write(drop)
+        handler.close_connection = True
+
+    return behave
 
 
 def refuse(status: int) -> Callable[[Handler], None]:

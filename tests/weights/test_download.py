@@ -5,8 +5,10 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -70,7 +72,7 @@ def test_a_stalled_download_is_resumed(server: Server, tmp_path: Path) -> None:
 
 def test_a_stalled_server_is_given_up(server: Server, tmp_path: Path) -> None:
     server.behaviours = [behave.stall(0.4)] * module.TRIES
-    with pytest.raises(DownloadError, match=r"stopped after 5000 bytes"):
+    with pytest.raises(DownloadError, match=rf"stopped after 5000 of {len(CONTENT)} bytes"):
         fetch(server, tmp_path / NAME)
     assert len(server.requests) == module.TRIES
 
@@ -92,9 +94,9 @@ def test_a_part_that_was_not_asked_for(server: Server, tmp_path: Path) -> None:
 def test_a_later_run_goes_on_at_another_address(tmp_path: Path) -> None:
     with running() as first:
         first.behaviours = [behave.truncate(100)] * module.TRIES
-        with pytest.raises(DownloadError, match=r"stopped after 500 of 102400 bytes"):
+        with pytest.raises(DownloadError, match=rf"stopped after 500 of {len(CONTENT)} bytes"):
             fetch(first, tmp_path / NAME)
-    assert files(tmp_path) == [f".{NAME}.part"]
+    assert files(tmp_path) == [f".lock.{NAME}", f".part.{NAME}"]
     with running() as second:
         fetch(second, tmp_path / NAME)
     assert second.requests == [(f"/{NAME}", "bytes=500-")]
@@ -103,7 +105,7 @@ def test_a_later_run_goes_on_at_another_address(tmp_path: Path) -> None:
 
 
 def test_a_whole_part_needs_no_further_byte(server: Server, tmp_path: Path) -> None:
-    (tmp_path / f".{NAME}.part").write_bytes(CONTENT)
+    (tmp_path / f".part.{NAME}").write_bytes(CONTENT)
     fetch(server, tmp_path / NAME)
     assert (tmp_path / NAME).read_bytes() == CONTENT
     assert len(server.requests) == 1
@@ -111,18 +113,28 @@ def test_a_whole_part_needs_no_further_byte(server: Server, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("left", [b"rubbish", CONTENT + b"more"])
 def test_a_wrong_part_is_thrown_away(server: Server, tmp_path: Path, left: bytes) -> None:
-    (tmp_path / f".{NAME}.part").write_bytes(left)
+    (tmp_path / f".part.{NAME}").write_bytes(left)
     fetch(server, tmp_path / NAME)
     assert (tmp_path / NAME).read_bytes() == CONTENT
 
 
 def test_without_digits_nothing_is_resumed_between_runs(server: Server, tmp_path: Path) -> None:
     """What another address left could be another file."""
-    (tmp_path / ".pvt_tiny.pth.part").write_bytes(b"rubbish")
+    (tmp_path / ".part.pvt_tiny.pth").write_bytes(b"rubbish")
     server.behaviours = [behave.truncate(1000)]
     fetch(server, tmp_path / "pvt_tiny.pth", "pvt_tiny.pth")
     assert [part for _, part in server.requests] == [None, "bytes=1000-"]
     assert (tmp_path / "pvt_tiny.pth").read_bytes() == CONTENT
+
+
+def test_without_digits_the_content_vouches_for_itself(server: Server, tmp_path: Path) -> None:
+    server.behaviours = [behave.page] * 9
+    with pytest.raises(DownloadError, match="what it gives is not a file of weights: cannot be"):
+        fetch(server, tmp_path / "pvt_tiny.pth", "pvt_tiny.pth")
+    server.behaviours = [behave.empty] * 9
+    with pytest.raises(DownloadError, match="not a file of weights"):
+        fetch(server, tmp_path / "pvt_tiny.pth", "pvt_tiny.pth")
+    assert files(tmp_path) == [".lock.pvt_tiny.pth"]
 
 
 @pytest.mark.parametrize("answer", [behave.corrupt, behave.page])
@@ -130,8 +142,97 @@ def test_wrong_content_never_gets_the_name(server: Server, tmp_path: Path, answe
     server.behaviours = [answer] * 9
     with pytest.raises(DownloadError, match="does not have the hash"):
         fetch(server, tmp_path / NAME)
-    assert files(tmp_path) == []
+    assert files(tmp_path) == [f".lock.{NAME}"]
     assert len(server.requests) == 2  # Once more: it may have been the way.
+
+
+OK = b"HTTP/1.1 200 OK"
+LENGTH = b"Content-Length: %d" % len(CONTENT)
+CHUNKED = b"Transfer-Encoding: chunked"
+FOUND = b"HTTP/1.1 302 Found"
+LIES = {
+    "no status": [b"hello"],
+    "status in words": [b"HTTP/1.1 fine OK", LENGTH],
+    "status that is none": [b"HTTP/1.1 999 Odd", LENGTH],
+    "no content": [b"HTTP/1.1 204 No Content"],
+    "not modified": [b"HTTP/1.1 304 Not Modified"],
+    "another part": [b"HTTP/1.1 206 Partial Content", b"Content-Range: bytes 7-9/10", LENGTH],
+    "part of nothing": [b"HTTP/1.1 206 Partial Content", LENGTH],
+    "no such part": [b"HTTP/1.1 416 No", b"Content-Range: bytes */77"],
+    "endless preface": [b"HTTP/1.1 100 Continue", b""] * 5000,
+    "headers without end": [OK, *(b"X-%d: x" % i for i in range(500))],
+    "header without end": [OK, b"X: " + b"x" * 100_000],
+    "length too large": [OK, b"Content-Length: " + b"9" * 30],
+    "lengths that differ": [OK, b"Content-Length: 5, 6"],
+    "chunks that are none": [OK, CHUNKED],
+    "packed": [OK, b"Content-Encoding: gzip", LENGTH],
+    "redirect to nowhere": [FOUND],
+    "redirect to itself": [FOUND, b"Location: /x"],
+    "redirect to a file": [FOUND, b"Location: file:///etc/passwd"],
+    "redirect to no host": [FOUND, b"Location: http:///x"],
+    "redirect to half a host": [FOUND, b"Location: http://[::1/x"],
+    "redirect to no port": [FOUND, b"Location: http://127.0.0.1:99999999/x"],
+    "redirect to a long label": [FOUND, b"Location: http://" + b"a" * 70 + b"/x"],
+    "redirect to an odd host": [FOUND, b"Location: http://a..b\xff\x01/x"],
+}
+
+
+@pytest.mark.parametrize("lines", LIES.values(), ids=LIES)
+@pytest.mark.parametrize("name", [NAME, "pvt_tiny.pth"])
+def test_answers_that_lie(server: Server, tmp_path: Path, lines: list[bytes], name: str) -> None:
+    server.behaviours = [behave.lie(*lines)] * 99
+    with pytest.raises(DownloadError, match=rf"{name}: \S"):
+        fetch(server, tmp_path / name, name)
+    assert not (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [OK],
+        [OK, b"Content-Length: many"],
+        [OK, b"Content-Length: -5"],
+        [OK, b"Content-Length: " + b"9" * 5000],
+        [OK, LENGTH, LENGTH],
+        [OK, b"rubbish", b"\xff\xfe: \xff"],
+        [b"HTTP/1.0 200"],
+        [b"HTTP/1.1 203 Other", LENGTH],
+        [b"HTTP/1.1 100 Continue", b"", OK, LENGTH],
+    ],
+)
+def test_odd_answers_that_give_the_file(server: Server, tmp_path: Path, lines: list[bytes]) -> None:
+    server.behaviours = [behave.lie(*lines)]
+    fetch(server, tmp_path / NAME)
+    assert (tmp_path / NAME).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("begin", "drop"),
+    [
+        (b"\r\n".join([OK, LENGTH, b"", b""]), b"x"),
+        (b"\r\n".join([OK, CHUNKED, b"", b""]), b"1\r\nx\r\n"),
+        (OK + b"\r\n", b"X: x\r\n"),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    ],
+    ids=["body", "chunks", "headers", "preface"],
+)
+def test_a_server_that_drips_is_given_up(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begin: bytes, drop: bytes
+) -> None:
+    """Every drop comes before the socket's own timeout."""
+    monkeypatch.setattr(module, "TRIES", 2)
+    server.behaviours = [behave.drip(begin, drop, 0.05, 12)] * 2
+    with pytest.raises(DownloadError, match="too slow: hardly a byte in 0 s"):
+        fetch(server, tmp_path / NAME)
+
+
+def test_a_server_that_never_ends(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST", 300_000)
+    server.behaviours = [behave.lie(OK, body=CONTENT * 9)] * 9
+    with pytest.raises(DownloadError, match="sends more than any file"):
+        fetch(server, tmp_path / NAME)
 
 
 def test_corrupt_once(server: Server, tmp_path: Path) -> None:
@@ -145,7 +246,7 @@ def test_what_is_refused_is_not_asked_again(server: Server, tmp_path: Path) -> N
     with pytest.raises(DownloadError, match=r"127\.0\.0\.1.*: HTTP 404 Not Found"):
         fetch(server, tmp_path / NAME)
     assert len(server.requests) == 1
-    assert files(tmp_path) == []
+    assert files(tmp_path) == [f".lock.{NAME}"]
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
@@ -201,7 +302,7 @@ def test_without_locks(server: Server, tmp_path: Path, monkeypatch: pytest.Monke
     def no_locks(*_: object) -> None:
         raise OSError("no locks on this file system")
 
-    monkeypatch.setattr(module.fcntl, "flock", no_locks)
+    monkeypatch.setattr(module.FileLock, "acquire", no_locks)
     server.behaviours = [behave.truncate(1000)]
     fetch(server, tmp_path / NAME)
     assert (tmp_path / NAME).read_bytes() == CONTENT
@@ -234,10 +335,13 @@ def test_an_interruption_leaves_what_there_is(
 ) -> None:
     server.behaviours = [behave.truncate(1000)]
     with monkeypatch.context() as patch:
-        patch.setattr(module.time, "sleep", lambda _: signal.raise_signal(signal.SIGINT))
+        interrupting = SimpleNamespace(
+            sleep=lambda _: signal.raise_signal(signal.SIGINT), monotonic=time.monotonic
+        )
+        patch.setattr(module, "time", interrupting)
         with pytest.raises(KeyboardInterrupt):
             fetch(server, tmp_path / NAME)
-    assert files(tmp_path) == [f".{NAME}.part"]
+    assert files(tmp_path) == [f".lock.{NAME}", f".part.{NAME}"]
     fetch(server, tmp_path / NAME)
     assert server.requests[-1][1] == "bytes=1000-"
     assert (tmp_path / NAME).read_bytes() == CONTENT
