@@ -12,6 +12,7 @@ from detzoo.evaluate.coco import (
     COCO_AREAS,
     EVERY_AREA,
     Kind,
+    MissingMasks,
     Table,
     average,
     precision_and_recall,
@@ -31,7 +32,8 @@ class LvisEvaluator(Evaluator):
     Of each image the 300 best detections count, of all classes together. Those of a class that the
     image neither shows nor is known to lack are left out, and those of a class of which it is known
     to show more than is annotated are never wrong. ``APr``, ``APc`` and ``APf`` are of the rare,
-    common and frequent classes. The area of a detected mask is its own, not that of its box.
+    common and frequent classes. The area of a detected mask is its own, not that of its box. For
+    ``missing_masks`` see :class:`detzoo.evaluate.coco.CocoEvaluator`.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class LvisEvaluator(Evaluator):
         class_names: Sequence[str],
         *,
         kinds: Sequence[Kind] = ("bbox",),
+        missing_masks: MissingMasks = "ignore",
     ) -> None:
         if ground_truth.federation is None:
             raise DataError(
@@ -53,7 +56,9 @@ class LvisEvaluator(Evaluator):
         frequency = np.array(ground_truth.federation.frequency)[self.scored]
         self.groups = {f"AP{letter}": frequency == letter for letter in "rcf"}
         self.looked_for = self._looked_for()
-        self.truth = {kind: Table.of_ground_truth(ground_truth, kind) for kind in self.kinds}
+        self.truth = {
+            kind: Table.of_ground_truth(ground_truth, kind, missing_masks) for kind in self.kinds
+        }
 
     def score(self, results: Sequence[ImageResult]) -> Metrics:
         best = [result[_best(result)] for result in results]

@@ -230,7 +230,7 @@ def test_errors():
     truth = _one_object_each("cat", "dog")
     with pytest.raises(DataError, match=r"none of its classes \(cat, dog\).*\(car\)"):
         CocoEvaluator(truth, ("car",))
-    with pytest.raises(DataError, match=r"annotations\[0\] has no segmentation"):
+    with pytest.raises(DataError, match=r"no object has a segmentation"):
         CocoEvaluator(truth, ("cat",), kinds=("segm",))
     with pytest.raises(DataError, match="has no image 'c'"):
         CocoEvaluator(truth, ("cat",)).score([ImageResult.of("c", Detections.empty())])

@@ -16,12 +16,14 @@ def owners(
     grid: int,
     scale_range: tuple[float, float],
     centre_fraction: float,
+    is_missing: Tensor | None = None,
 ) -> Tensor:
     """The object of each cell of a ``grid`` over the input -> (grid, grid), -1 where there is none.
 
     Objects are ``boxes`` (N, 4) and ``bitmaps`` (N, H, W). Those with a square root of the box's
     area within ``scale_range`` have the cells that the middle of the mask, enlarged to
     ``centre_fraction`` of the box, touches: at most 3x3. Of several the last one has a cell.
+    The middle of an object whose mask ``is_missing`` (N,) is that of its box.
     """
     if len(boxes) == 0:
         return torch.full((grid, grid), -1, device=boxes.device)
@@ -29,11 +31,15 @@ def owners(
     scale = sides.prod(1).sqrt()
     fits = (scale >= scale_range[0]) & (scale <= scale_range[1])
     inside = bitmaps > 0
-    fits &= inside.flatten(1).any(1)
+    has_pixels = inside.flatten(1).any(1)
+    fits &= has_pixels if is_missing is None else has_pixels | is_missing
     number = torch.arange(grid, device=boxes.device)
     touched = []
     for axis, of in zip((1, 0), input_size):  # rows, then columns
         centre = _centre_of_mass(inside, axis)
+        if is_missing is not None:
+            middle_of_box = boxes[:, axis] + 0.5 * sides[:, axis]
+            centre = torch.where(is_missing, middle_of_box, centre)
         reach = 0.5 * sides[:, axis] * centre_fraction
         middle, low, high = (
             torch.div(place / of, 1.0 / grid, rounding_mode="trunc")[:, None]

@@ -142,10 +142,11 @@ class SparseRoIHead(nn.Module):
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
     ) -> Tensor:
-        """Of the queries that have a target, ``index`` (B, Q)."""
+        """Of the queries that have a target with a mask; ``index`` (B, Q) are those of targets."""
+        index = torch.stack([target.index_of_masks(own) for target, own in zip(targets, index)])
         rows = [
             # How many are matched is known beforehand, so that nothing waits for the device.
-            one.topk(min(len(target), len(one))).indices
+            one.topk(min(target.num_masks, len(one))).indices
             for one, target in zip((index >= 0).int(), targets)
         ]
         num_matched = sum(map(len, rows))
@@ -159,7 +160,7 @@ class SparseRoIHead(nn.Module):
         for row, boxes, own, target, info in zip(rows, chosen, index, targets, infos):
             assert target.masks is not None, "a mask head trains on targets with masks"
             number = own[row]
-            if len(target) == 0:
+            if target.num_masks == 0:
                 labels.append(torch.zeros_like(number))
                 wanted.append(boxes.new_zeros((len(row), *logits.shape[2:])))
                 continue

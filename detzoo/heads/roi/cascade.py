@@ -28,6 +28,7 @@ from detzoo.heads.roi.regions import (
     draw_regions,
     mask_losses,
     positive_rois,
+    regions_with_masks,
     sampled_rois,
     with_masks,
 )
@@ -136,8 +137,9 @@ class CascadeRoIHead(RoIHead):
             own = box_losses(head, logits, deltas, sampled, targets)
             if self.mask_head:
                 mask_head = self.mask_head[number]
-                pooled = self.mask_roi_extractor[number](features, positive_rois(sampled))
-                own |= mask_losses(mask_head, mask_head(pooled), sampled, targets)
+                masked = regions_with_masks(sampled, targets)
+                pooled = self.mask_roi_extractor[number](features, positive_rois(masked))
+                own |= mask_losses(mask_head, mask_head(pooled), masked, targets)
             losses |= stage_losses(number, own, stage.loss_weight)
             boxes = refined_boxes(head, logits, deltas, sampled, infos)
         return losses

@@ -33,6 +33,7 @@ from detzoo.heads.roi.regions import (
     draw_regions,
     mask_losses,
     positive_rois,
+    regions_with_masks,
     sampled_rois,
     with_masks,
 )
@@ -188,7 +189,7 @@ class HTCRoIHead(RoIHead):
             own = box_losses(head, logits, deltas, sampled, targets)
             # Masks train on the boxes that this stage has just refined.
             boxes = refined_boxes(head, logits, deltas, sampled, infos)
-            sampled = draw_regions(boxes, *draw)
+            sampled = regions_with_masks(draw_regions(boxes, *draw), targets)
             pooled = self.pool_for_masks(features, semantic, number, positive_rois(sampled))
             mask_logits = self.mask_head[number].predict(self._encode(pooled, number)[-1])
             own |= mask_losses(self.mask_head[number], mask_logits, sampled, targets)

@@ -15,7 +15,13 @@ from detzoo.heads.roi.extractor import RoIExtractor
 from detzoo.heads.roi.mask_head import MaskHeadConfig, own_masks
 from detzoo.heads.roi.mask_iou_head import MaskIoUHeadConfig
 from detzoo.heads.roi.one_stage import OneStageRoIHead, OneStageRoIHeadConfig
-from detzoo.heads.roi.regions import mask_targets, positive_labels, positive_rois, with_masks
+from detzoo.heads.roi.regions import (
+    mask_targets,
+    positive_labels,
+    positive_rois,
+    regions_with_masks,
+    with_masks,
+)
 from detzoo.ops.roi_align import rois_of
 from detzoo.structures import Detections, ImageInfo, Targets
 
@@ -73,6 +79,7 @@ class MaskScoringRoIHead(OneStageRoIHead):
         infos: Sequence[ImageInfo],
     ) -> dict[str, Tensor]:
         sampled, losses = self.train_boxes(features, proposals, targets)
+        sampled = regions_with_masks(sampled, targets)
         regions = self.mask_roi_extractor(features, positive_rois(sampled))
         mask_logits = self.mask_head(regions)
         labels = positive_labels(sampled)

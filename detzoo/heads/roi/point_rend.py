@@ -20,6 +20,7 @@ from detzoo.heads.roi.regions import (
     mask_losses,
     positive_labels,
     positive_rois,
+    regions_with_masks,
     with_masks,
 )
 from detzoo.ops.points import cell_centres, sample_in_rois, sample_points
@@ -83,6 +84,7 @@ class PointRendRoIHead(OneStageRoIHead):
         infos: Sequence[ImageInfo],
     ) -> dict[str, Tensor]:
         sampled, losses = self.train_boxes(features, proposals, targets)
+        sampled = regions_with_masks(sampled, targets)
         rois, labels = positive_rois(sampled), positive_labels(sampled)
         coarse = self.mask_head(self.mask_roi_extractor(features, rois))
         points = self.point_head.draw_points(coarse, labels)

@@ -26,6 +26,7 @@ from detzoo.heads.roi.regions import (
     label_regions,
     mask_losses,
     positive_rois,
+    regions_with_masks,
     sampled_rois,
     with_masks,
 )
@@ -159,6 +160,7 @@ class StandardRoIHead(RoIHead):
         targets: Sequence[Targets],
     ) -> dict[str, Tensor]:
         assert self.mask_head is not None
+        sampled = regions_with_masks(sampled, targets)
         if self.mask_roi_extractor is None:
             regions = pooled[torch.cat([image.is_positive for image in sampled])]
         else:
