@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -74,6 +74,14 @@ Fuse = Annotated[
     bool,
     typer.Option(
         "--fuse/--no-fuse", help="Detect with a copy whose layers are fused: faster on a CPU."
+    ),
+]
+MissingMasks = Annotated[
+    Literal["ignore", "empty"],
+    typer.Option(
+        "--missing-masks",
+        help="Objects without a mask, in mask metrics: ignore them and what overlaps their boxes, "
+        "or count them as empty masks, as pycocotools does.",
     ),
 ]
 JsonFile = Annotated[
@@ -146,8 +154,14 @@ def print_dataset(purpose: str, dataset: DetectionDataset) -> None:
     objects = len(dataset.annotations)
     text = f"{len(dataset)} images, {objects} objects of {names}{more}  ({dataset.source})"
     console.print(f"[bold]{purpose}[/]  {escape(text)}", soft_wrap=True)
-    for note in dataset.notes:
+    for note in (*dataset.notes, *note_on_masks(dataset.num_without_mask)):
         console.print(f"  {escape(note)}", soft_wrap=True)
+
+
+def note_on_masks(count: int) -> list[str]:
+    """What is said of ``count`` objects without a mask among others that have one."""
+    objects = "1 object has" if count == 1 else f"{count} objects have"
+    return [f"{objects} no mask: boxes alone count there"] if count else []
 
 
 def wide_console() -> Console:

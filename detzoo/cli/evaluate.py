@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 
+from detzoo.cli.common import MissingMasks, note_on_masks
 from detzoo.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def evaluate(
             "--type", help="bbox or segm. Default: boxes, and masks if the detections have them."
         ),
     ] = None,
+    missing_masks: MissingMasks = "ignore",
     per_class: Annotated[bool, typer.Option("--per-class", help="Add a table per class.")] = False,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Also write the metrics to this file.")
@@ -63,6 +65,7 @@ def evaluate(
         kinds=_kinds(kind, results, ground_truth.has_masks),
         max_detections=numbers,
         areas=ranges,
+        missing_masks=missing_masks,
     )
     metrics = evaluator.score(results)
     if json_file is not None:
@@ -73,6 +76,8 @@ def evaluate(
         f"{found} detections in {len(results)} of {len(ground_truth.image_ids)} images, "
         f"{len(ground_truth)} annotations"
     )
+    for note in note_on_masks(ground_truth.num_without_mask):
+        console.print(f"  {note}")
     console.print(metrics.table(per_class=per_class))
 
 

@@ -13,6 +13,7 @@ from detzoo.cli.common import (
     Fuse,
     Imports,
     JsonFile,
+    MissingMasks,
     Precision,
     TtaFlip,
     TtaScales,
@@ -60,6 +61,7 @@ def measure(
             "suits the data."
         ),
     ] = None,
+    missing_masks: MissingMasks = "ignore",
     per_class: Annotated[bool, typer.Option("--per-class", help="Add a table by class.")] = False,
     json_file: JsonFile = None,
     proposals: Annotated[
@@ -141,6 +143,7 @@ def measure(
         predicts_masks=experiment.model.predicts_masks,
         is_class_agnostic=experiment.model.is_class_agnostic,
         metric=metric or experiment.data.metric,  # type: ignore[arg-type]
+        missing_masks=missing_masks,
     )
     with Progress(transient=True) as progress:
         task = progress.add_task("detecting", total=len(dataset))

@@ -109,6 +109,11 @@ class Segmentations:
     rle: Tensor
     rle_offsets: Tensor
 
+    @property
+    def is_there(self) -> Tensor:
+        """(N,) which objects have a mask."""
+        return (self.polygon_offsets.diff() > 0) | (self.rle_offsets.diff() > 0)
+
     def polygons(self, n: int) -> tuple[np.ndarray, ...]:
         """The polygons of object ``n``, each (k, 2), float64."""
         first, last = self.polygon_offsets[n : n + 2].tolist()

@@ -16,7 +16,7 @@ from detzoo.data.annotations import Annotation, Annotations, Strings
 from detzoo.data.dataset import DetectionDataset
 from detzoo.data.images import read_grey
 from detzoo.errors import DataError
-from detzoo.structures.masks import encode_rle
+from detzoo.structures.segmentation import encode_rle
 
 # The classes that have instances, in the order of their ids and of the published checkpoints.
 CLASS_IDS = {

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from faster_coco_eval.core import mask as rle
 
 from detzoo.data.annotations import Annotation, Annotations, Strings
 from detzoo.data.dataset import DetectionDataset, check_class_names
@@ -17,6 +16,7 @@ from detzoo.data.images import image_size
 from detzoo.data.lvis import as_coco, federation_of, is_federated
 from detzoo.errors import DataError
 from detzoo.files import read_json
+from detzoo.structures.segmentation import read_segmentation
 
 Json = Any  # whatever a file may hold: nothing about it is trusted
 Size = tuple[int, int]
@@ -201,10 +201,11 @@ class _Objects:
             )
         image = self.image_of[image_id]
         box = _box(_field(entry, "bbox", where), where)
-        polygons, code = _segmentation(entry.get("segmentation"), self.sizes[image], where)
+        size = self.sizes[image]
+        mask = read_segmentation(entry.get("segmentation"), size, where)
         area = None if self.no_areas else entry.get("area")
         if area is None:
-            area = _area(box, polygons, code, self.sizes[image])
+            area = box[2] * box[3] if mask.is_missing else mask.area(size)
         elif type(area) not in (int, float) or not math.isfinite(area):
             raise DataError(f"{where}: its area {area!r} is not a number.")
         return Annotation(
@@ -215,8 +216,8 @@ class _Objects:
             area=area,
             is_crowd=_flag(entry, "iscrowd", where),
             is_ignored=_flag(entry, "ignore", where),
-            polygons=polygons,
-            rle=code,
+            polygons=mask.polygons,
+            rle=mask.code,
         )
 
 
@@ -243,68 +244,6 @@ def _box(value: Json, where: str) -> tuple[float, float, float, float]:
             raise DataError(f"{where}: its bbox {value!r} holds {number!r}, which is not a number.")
     x, y, width, height = value
     return x, y, width, height
-
-
-def _segmentation(value: Json, size: Size, where: str) -> tuple[tuple[Sequence[float], ...], bytes]:
-    """Polygons and run-length code; neither for an object without a mask."""
-    if value is None:
-        return (), b""
-    if isinstance(value, dict):
-        return (), _code(value, size, where)
-    if not isinstance(value, list):
-        raise DataError(f"{where}: its segmentation is neither polygons nor a run-length code.")
-    for polygon in value:
-        if not isinstance(polygon, list) or len(polygon) % 2:
-            raise DataError(
-                f"{where}: a polygon in its segmentation is not a list of x, y, x, y, ..."
-            )
-        if not _are_numbers(polygon):
-            raise DataError(f"{where}: a polygon in its segmentation holds what is no number.")
-    # Under three points there is no area, and the COCO tools take four numbers for a box.
-    return tuple(polygon for polygon in value if len(polygon) >= 6), b""
-
-
-def _are_numbers(values: list[Json]) -> bool:
-    """Whether all are finite numbers. Quick: a data set has tens of millions of them."""
-    try:
-        return math.isfinite(sum(values))
-    except (TypeError, OverflowError):
-        return False
-
-
-def _code(value: dict[str, Json], size: Size, where: str) -> bytes:
-    counts = _field(value, "counts", f"{where}: its segmentation")
-    declared = value.get("size")
-    if declared != list(size):
-        raise DataError(
-            f"{where}: its mask is for an image of (height, width) {declared!r}, but the image has "
-            f"{list(size)}."
-        )
-    if isinstance(counts, list):
-        good = all(type(item) is int and item >= 0 for item in counts)
-        if not good or sum(counts) != size[0] * size[1]:
-            raise DataError(f"{where}: the run lengths of its mask do not add up to the image.")
-        code: bytes = rle.frPyObjects({"size": list(size), "counts": counts}, *size)["counts"]
-        return code
-    if not isinstance(counts, str) or not counts.isascii():
-        raise DataError(
-            f"{where}: the counts of its mask are neither a list nor a run-length code."
-        )
-    return counts.encode("ascii")
-
-
-def _area(
-    box: tuple[float, float, float, float],
-    polygons: tuple[Sequence[float], ...],
-    code: bytes,
-    size: Size,
-) -> float:
-    """Of the mask, or of the box where there is none: what the COCO tools would have written."""
-    if code:
-        return float(rle.area({"size": list(size), "counts": code}))
-    if polygons:
-        return float(rle.area(rle.merge(rle.frPyObjects([list(p) for p in polygons], *size))))
-    return box[2] * box[3]
 
 
 def _some(ids: list[int]) -> str:

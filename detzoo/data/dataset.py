@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from faster_coco_eval.core import mask as rle
 from torch import Tensor
 
 from detzoo.data.annotations import (
@@ -22,13 +21,14 @@ from detzoo.data.annotations import (
     reasons_to_ignore,
     usable_for_training,
 )
-from detzoo.data.images import image_size, read_grey, read_image
+from detzoo.data.images import header_of, image_size, read_grey, read_image
 from detzoo.data.lvis import Federation
 from detzoo.data.proposals import Proposals
 from detzoo.data.sample import Sample
 from detzoo.errors import DataError
 from detzoo.structures import BitmapMasks, ImageInfo, PolygonMasks, TargetMasks, Targets
-from detzoo.structures.masks import decode_rle, rasterize
+from detzoo.structures.masks import rasterize
+from detzoo.structures.segmentation import decode_rle
 
 MaskForm = Literal["none", "bitmap", "polygon"]
 
@@ -65,6 +65,12 @@ class DetectionDataset:
     @property
     def has_masks(self) -> bool:
         return self.annotations.segmentations is not None
+
+    @property
+    def num_without_mask(self) -> int:
+        """How many objects, crowds aside, have no mask although others have."""
+        stored = self.annotations.segmentations
+        return 0 if stored is None else int((~stored.is_there & ~self.annotations.is_crowd).sum())
 
     @property
     def aspect_ratios(self) -> np.ndarray:
@@ -328,7 +334,8 @@ class DetectionDataset:
                 bitmap[:] = decode_rle(code, (height, width))
             elif parts:
                 bitmap[:] = rasterize(parts, (height, width))
-        return BitmapMasks(torch.from_numpy(bitmaps))
+        missing = ~stored.is_there[objects]
+        return BitmapMasks(torch.from_numpy(bitmaps), missing if missing.any() else None)
 
     def _semantic_file(self, folder: str | os.PathLike[str], i: int) -> Path:
         return Path(folder, self.file_names[i]).with_suffix(".png")
@@ -352,15 +359,14 @@ class DetectionDataset:
         polygons = [points.reshape(-1).tolist() for points in stored.polygons(n)]
         if polygons:
             return polygons
-        if not code:  # an object without a mask: the COCO tools want one, if an empty one
-            code = rle.encode(np.zeros(size, np.uint8, order="F"))["counts"]
-        return {"size": size, "counts": code.decode("ascii")}
+        return {"size": size, "counts": code.decode("ascii")} if code else []
 
     def _check_size(self, i: int, size: tuple[int, int]) -> None:
         declared = tuple(self.sizes[i].tolist())
         if size == declared:
             return
-        turned = " It is rotated by its EXIF tag." if size == declared[::-1] else ""
+        is_turned = size == declared[::-1] and header_of(self.path(i))[1] >= 5
+        turned = " It is rotated by its EXIF tag." if is_turned else ""
         raise DataError(
             f"{self.path(i)}: the image is {size[1]} x {size[0]} pixels (width x height), but "
             f"{self.source} declares {declared[1]} x {declared[0]}, so its boxes may be misplaced."

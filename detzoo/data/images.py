@@ -11,13 +11,20 @@ import numpy as np
 
 from detzoo.errors import DataError
 
-# What a data set's folder may hold; OpenCV decodes them all.
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".jp2")
+# What OpenCV decodes. It goes by the content: a file of another name is read as well.
+EXTENSIONS = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
+    *(".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".jp2", ".gif", ".avif"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".ras", ".sr"),
+)
 
 _EXIF_ORIENTATION = 0x0112
+_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _FLAGS = {1: cv2.IMREAD_GRAYSCALE, 3: cv2.IMREAD_COLOR}
 _AS_STORED = cv2.IMREAD_UNCHANGED
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+# Markers of a JPEG: where the pixels start; those that have no length.
+_START_OF_SCAN, _BARE_MARKERS = 0xDA, (0x01, *range(0xD0, 0xD9))
 
 
 def read_image(path: str | os.PathLike[str], channels: int = 3) -> np.ndarray:
@@ -26,13 +33,13 @@ def read_image(path: str | os.PathLike[str], channels: int = 3) -> np.ndarray:
     One channel is the image in gray, (H, W, 1). More than three are those of the file, as they are
     stored: BGR and alpha of a PNG, the bands of a TIFF.
 
-    EXIF rotation is applied. Gray images become three equal channels, palettes and CMYK become
-    BGR, of 16 bits the upper eight remain, and an alpha channel is dropped: transparent pixels
-    show the color that is stored under them. Raises :class:`DataError` for a file that is
-    missing, empty, cut off or no image.
+    EXIF rotation is applied, see :func:`exif_orientation`. Gray images become three equal channels,
+    palettes and CMYK become BGR, of 16 bits the upper eight remain, and an alpha channel is
+    dropped: transparent pixels show the color that is stored under them. Raises
+    :class:`DataError` for a file that is missing, empty, cut off or no image.
     """
     data = _read_bytes(path)
-    if data.startswith(_JPEG_START) and _JPEG_END not in data:
+    if data.startswith(_JPEG_START) and data.find(_JPEG_END, _first_scan(data)) < 0:
         # Decoders before OpenCV 5 fill what is missing with gray and say nothing.
         raise DataError(
             f"{path}: the image is cut off (no end marker). Copy it again or remove it."
@@ -43,6 +50,9 @@ def read_image(path: str | os.PathLike[str], channels: int = 3) -> np.ndarray:
         image = None
     if image is not None and image.ndim == 2:
         image = image[..., None]
+    if image is not None and channels not in _FLAGS and not data.startswith(_TIFF_STARTS):
+        # OpenCV leaves those as they lie in the file, but for TIFF.
+        image = upright(image, header_of(path)[1])
     if image is not None and image.shape[2] != channels:
         raise DataError(
             f"{path}: has {image.shape[2]} channels, and the model looks at {channels} (as many "
@@ -69,6 +79,16 @@ def read_grey(path: str | os.PathLike[str]) -> np.ndarray:
 
 def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     """(height, width) of :func:`read_image`'s result; of a JPEG or PNG only the header is read."""
+    size, orientation = header_of(path)
+    if size is None:
+        height, width = read_image(path).shape[:2]
+        return height, width
+    height, width = size
+    return (width, height) if orientation >= 5 else (height, width)
+
+
+def header_of(path: str | os.PathLike[str]) -> tuple[tuple[int, int] | None, int]:
+    """Of a JPEG or PNG the (height, width) as stored, else None; and the EXIF orientation."""
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -76,14 +96,58 @@ def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
             # Pillow warns of large images, which are not decoded here.
             warnings.simplefilter("ignore")
             with Image.open(path) as header:
-                kind, (width, height) = header.format, header.size
-                turned = header.getexif().get(_EXIF_ORIENTATION, 1) >= 5
+                width, height = header.size
+                orientation = exif_orientation(header.info.get("exif", b""))
+                size = (height, width) if header.format in ("JPEG", "PNG") else None
+                return size, orientation
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError):
-        kind = None
-    if kind not in ("JPEG", "PNG"):
-        height, width = read_image(path).shape[:2]
-        return height, width
-    return (width, height) if turned else (height, width)
+        return None, 1
+
+
+def exif_orientation(exif: bytes) -> int:
+    """The orientation, 1 (upright) to 8, in a block of EXIF, as OpenCV understands it.
+
+    It is the first two bytes of the tag's value, whatever the type of that; 1 where there is no
+    tag, or one that says anything else. What XMP says of it does not count.
+    """
+    tiff = exif.removeprefix(b"Exif\0\0")
+    order = "big" if tiff.startswith(b"MM") else "little"
+
+    def number(start: int, length: int) -> int:
+        return int.from_bytes(tiff[start : start + length], order)  # type: ignore[arg-type]
+
+    directory = number(4, 4)
+    for k in range(number(directory, 2)):
+        entry = directory + 2 + 12 * k
+        if number(entry, 2) == _EXIF_ORIENTATION:
+            value = number(entry + 8, 2)
+            return value if 1 <= value <= 8 else 1
+    return 1
+
+
+def upright(image: np.ndarray, orientation: int) -> np.ndarray:
+    """An image (H, W, C) that is stored in an EXIF ``orientation``, turned and mirrored back."""
+    if orientation >= 5:
+        image = image.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        image = image[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        image = image[::-1]
+    return np.ascontiguousarray(image)
+
+
+def _first_scan(data: bytes) -> int:
+    """Where the pixels of a JPEG start: a thumbnail before them has an end of its own."""
+    place = 2
+    while place + 4 <= len(data) and data[place] == 0xFF and data[place + 1] != _START_OF_SCAN:
+        marker = data[place + 1]
+        if marker == 0xFF:  # padding
+            place += 1
+        elif marker in _BARE_MARKERS:
+            place += 2
+        else:
+            place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+    return place
 
 
 def _read_bytes(path: str | os.PathLike[str]) -> bytes:

@@ -13,7 +13,7 @@ from detzoo.evaluate.evaluator import Evaluator
 from detzoo.evaluate.ground_truth import GroundTruth, ImageId
 from detzoo.evaluate.metrics import Metrics
 from detzoo.evaluate.results import ImageResult
-from detzoo.structures.masks import decode_rle
+from detzoo.structures.segmentation import decode_rle
 
 # As the scripts compute them: .6000000000000001 is above .6.
 THRESHOLDS = np.arange(0.5, 1.0, 0.05)

@@ -8,15 +8,18 @@ from typing import Any, Literal
 
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
+from faster_coco_eval.core import mask as rle
 
 from detzoo.errors import DataError
 from detzoo.evaluate.evaluator import Evaluator
 from detzoo.evaluate.ground_truth import GroundTruth
 from detzoo.evaluate.metrics import Metrics
 from detzoo.evaluate.results import ImageResult
-from detzoo.evaluate.run_lengths import read_run_lengths
+from detzoo.structures.segmentation import read_segmentation
 
 Kind = Literal["bbox", "segm"]
+# What mask metrics make of objects without a mask, see :class:`CocoEvaluator`.
+MissingMasks = Literal["ignore", "empty"]
 
 # The library needs a Python object per detection, so classes are evaluated in groups with about
 # this many detections.
@@ -50,6 +53,11 @@ class CocoEvaluator(Evaluator):
     the largest of ``max_detections`` per image and class. Like the official tools, this counts
     annotations marked ``ignore`` (only ``iscrowd`` excuses detections), and for masks uses the area
     of the detected mask rather than its box.
+
+    Objects without a mask are ignored by mask metrics: they need not be found, and detections that
+    overlap them by their boxes count neither as right nor as wrong. With ``missing_masks`` "empty"
+    they have masks without pixels, which no detection can match, as in pycocotools. If all objects
+    have masks, the two are the same.
     """
 
     def __init__(
@@ -60,6 +68,7 @@ class CocoEvaluator(Evaluator):
         kinds: Sequence[Kind] = ("bbox",),
         max_detections: Sequence[int] = (1, 10, 100),
         areas: Sequence[AreaRange] = COCO_AREAS,
+        missing_masks: MissingMasks = "ignore",
     ) -> None:
         self.ground_truth = ground_truth
         self.kinds = tuple(kinds)
@@ -68,7 +77,9 @@ class CocoEvaluator(Evaluator):
         self.labels_of_detector = ground_truth.labels_of(class_names)
         self.scored = ground_truth.shared_labels(class_names)
         self.left_out = tuple(n for n in ground_truth.class_names if n not in set(class_names))
-        self.truth = {kind: Table.of_ground_truth(ground_truth, kind) for kind in self.kinds}
+        self.truth = {
+            kind: Table.of_ground_truth(ground_truth, kind, missing_masks) for kind in self.kinds
+        }
 
     def score(self, results: Sequence[ImageResult]) -> Metrics:
         return Metrics.merge([self._score(kind, results) for kind in self.kinds])
@@ -100,7 +111,7 @@ def precision_and_recall(
     ``labels``, area and number of detections; -1 where there is no ground truth."""
     tables = []
     for group in _groups(labels, found.label):
-        evaluation = COCOeval_faster(
+        evaluation = _Evaluation(
             truth.select(group), found.select(group), kind, lvis_style=truth.is_federated
         )
         evaluation.params.catIds = [label + 1 for label in group]
@@ -114,6 +125,25 @@ def precision_and_recall(
         np.concatenate([precision for precision, _ in tables], 2),
         np.concatenate([recall for _, recall in tables], 1),
     )
+
+
+class _Evaluation(COCOeval_faster):
+    """Compares objects that are to be ignored for want of a mask by their boxes."""
+
+    def computeIoU(self, imgId: int, catId: int) -> Any:
+        overlaps = super().computeIoU(imgId, catId)
+        objects, found = (
+            data.get_instances([imgId], [catId], True)[0][0]
+            for data in (self.gt_dataset, self.dt_dataset)
+        )
+        columns = [k for k, one in enumerate(objects) if "crowd_box" in one]
+        if columns and len(found):
+            # In the order, and as many, as the library compares.
+            order = np.argsort([-one["score"] for one in found], kind="stable")
+            boxes = [found[i]["bbox"] for i in order[: self.params.maxDets[-1]]]
+            own = [objects[k]["bbox"] for k in columns]
+            overlaps[:, columns] = rle.iou(boxes, own, [objects[k]["crowd_box"] for k in columns])
+        return overlaps
 
 
 def _groups(labels: Sequence[int], found_labels: np.ndarray) -> Iterator[list[int]]:
@@ -146,6 +176,8 @@ class Table:
     score: np.ndarray
     is_crowd: np.ndarray
     segmentations: list[Any]
+    # (N,) objects that are to be ignored since they have no mask.
+    is_unmasked: np.ndarray | Literal[False] = False
     frequency: tuple[str, ...] = ()
     # (N,) which rows to use.
     is_kept: np.ndarray | Literal[True] = True
@@ -155,11 +187,20 @@ class Table:
         return bool(self.frequency)
 
     @classmethod
-    def of_ground_truth(cls, truth: GroundTruth, kind: Kind) -> Table:
+    def of_ground_truth(
+        cls, truth: GroundTruth, kind: Kind, missing_masks: MissingMasks = "ignore"
+    ) -> Table:
         """The annotations; ``score`` is not used."""
         segmentations: list[Any] = [None] * len(truth)
+        is_unmasked: np.ndarray | Literal[False] = False
         if kind == "segm":
-            segmentations = _ground_truth_masks(truth)
+            if len(truth) and not truth.has_masks:
+                raise DataError(
+                    f"{truth.source}: no object has a segmentation, which mask metrics need; add "
+                    "it, or score boxes (--type bbox)"
+                )
+            segmentations, is_missing = _ground_truth_masks(truth)
+            is_unmasked = is_missing & (missing_masks == "ignore")
         return cls(
             _images(truth),
             truth.image,
@@ -169,6 +210,7 @@ class Table:
             np.zeros(len(truth)),
             truth.is_crowd,
             segmentations,
+            is_unmasked,
             () if truth.federation is None else truth.federation.frequency,
         )
 
@@ -210,13 +252,15 @@ class Table:
             self.boxes[kept].tolist(),
             self.area[kept].tolist(),
             self.score[kept].tolist(),
-            self.is_crowd[kept].astype(int).tolist(),
+            (self.is_crowd | self.is_unmasked)[kept].astype(int).tolist(),
         )
         keys = ("id", "image_id", "category_id", "bbox", "area", "score", "iscrowd")
         annotations: list[dict[str, Any]] = [dict(zip(keys, row)) for row in zip(*columns)]
         for annotation, i in zip(annotations, kept.tolist()):
             if self.segmentations[i] is not None:
                 annotation["segmentation"] = self.segmentations[i]
+            if self.is_unmasked is not False and self.is_unmasked[i]:
+                annotation["crowd_box"] = int(self.is_crowd[i])
         data = COCO()
         data.dataset = {
             "images": self.images,
@@ -244,18 +288,17 @@ def _images(truth: GroundTruth) -> list[dict[str, Any]]:
     return images
 
 
-def _ground_truth_masks(truth: GroundTruth) -> list[dict[str, Any]]:
+def _ground_truth_masks(truth: GroundTruth) -> tuple[list[dict[str, Any]], np.ndarray]:
+    """Run lengths, and (N,) which objects have no mask; those have one without a pixel."""
     masks = []
-    sizes = [tuple(truth.image_sizes[i].tolist()) for i in truth.image]
-    for i, (segmentation, size) in enumerate(zip(truth.segmentations, sizes)):
-        if segmentation is None:
-            raise DataError(
-                f"{truth.source}: annotations[{i}] has no segmentation, which mask metrics need; "
-                "add it, or evaluate boxes (--type bbox)"
-            )
-        place = f"{truth.source}: annotations[{i}]"
-        masks += read_run_lengths([segmentation], [place], size).to_coco()
-    return masks
+    is_missing = np.zeros(len(truth), bool)
+    sizes = truth.image_sizes.tolist()
+    for i, (segmentation, image) in enumerate(zip(truth.segmentations, truth.image.tolist())):
+        size = sizes[image][0], sizes[image][1]
+        mask = read_segmentation(segmentation, size, f"{truth.source}: annotations[{i}]")
+        is_missing[i] = mask.is_missing
+        masks.append({"size": list(size), "counts": mask.encode(size).decode("ascii")})
+    return masks, is_missing
 
 
 def _scores(result: ImageResult, kind: Kind) -> np.ndarray:

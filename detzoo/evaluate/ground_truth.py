@@ -12,6 +12,7 @@ import numpy as np
 
 from detzoo.errors import DataError
 from detzoo.files import read_json
+from detzoo.structures.segmentation import is_missing, read_segmentation
 
 if TYPE_CHECKING:
     from detzoo.data.dataset import DetectionDataset
@@ -71,8 +72,8 @@ class GroundTruth:
     def from_coco(cls, data: Mapping[str, Any], source: str = "ground truth") -> GroundTruth:
         """From a data set in COCO format: ``images``, ``annotations``, ``categories``.
 
-        ``area`` defaults to that of the box, ``iscrowd`` to 0. Raises :class:`DataError` naming
-        ``source`` and the invalid entry.
+        ``area`` defaults to that of the mask, or of the box if there is none, ``iscrowd`` to 0.
+        Raises :class:`DataError` naming ``source`` and the invalid entry.
         """
         images = _entries(data, "images", source)
         categories = _entries(data, "categories", source)
@@ -91,14 +92,15 @@ class GroundTruth:
                     f"{source}: two categories are called {name!r}; classes are matched by name, "
                     "so rename or merge them"
                 )
+        sizes = np.array([_size(i, source) for i in images], np.int64).reshape(-1, 2)
         rows = [
-            _row(annotation, f"annotations[{i}]", image_index, label_of, source)
+            _row(annotation, f"annotations[{i}]", image_index, sizes, label_of, source)
             for i, annotation in enumerate(annotations)
         ]
         image, label, boxes, area, crowd, ignored = zip(*rows) if rows else ((),) * 6
         return cls(
             image_ids=tuple(image_index),
-            image_sizes=np.array([_size(i, source) for i in images], np.int64).reshape(-1, 2),
+            image_sizes=sizes,
             class_names=tuple(names),
             category_ids=tuple(label_of),
             image=np.array(image, np.int64),
@@ -107,7 +109,10 @@ class GroundTruth:
             area=np.array(area, np.float64),
             is_crowd=np.array(crowd, bool),
             is_ignored=np.array(ignored, bool),
-            segmentations=tuple(a.get("segmentation") or None for a in annotations),
+            segmentations=tuple(
+                None if is_missing(a.get("segmentation")) else a["segmentation"]
+                for a in annotations
+            ),
             source=source,
             paths=tuple(str(image.get("file_name", "")) for image in images),
             federation=_federation(images, categories, label_of, source),
@@ -118,8 +123,16 @@ class GroundTruth:
 
     @property
     def has_masks(self) -> bool:
-        """Whether there are annotations, and all have masks."""
-        return len(self) > 0 and all(mask is not None for mask in self.segmentations)
+        """Whether there is an annotation with a mask."""
+        return any(mask is not None for mask in self.segmentations)
+
+    @property
+    def num_without_mask(self) -> int:
+        """How many objects, crowds aside, have no mask although others have."""
+        if not self.has_masks:
+            return 0
+        pairs = zip(self.segmentations, self.is_crowd.tolist())
+        return sum(mask is None and not crowd for mask, crowd in pairs)
 
     def image_indices(self, image_ids: Sequence[ImageId]) -> np.ndarray:
         """(I,) the position of each image. Raises :class:`DataError` for an unknown image."""
@@ -233,6 +246,7 @@ def _row(
     annotation: Mapping[str, Any],
     where: str,
     image_index: Mapping[ImageId, int],
+    sizes: np.ndarray,
     label_of: Mapping[int, int],
     source: str,
 ) -> tuple[int, int, list[float], float, bool, bool]:
@@ -254,14 +268,28 @@ def _row(
             f"{source}: {where} has the bbox {annotation['bbox']!r}; it must be four numbers: "
             "x, y, width, height"
         )
-    area = numbers([annotation.get("area", box[2] * box[3])], 1)
+    stated = annotation.get("area")
+    if stated is None:
+        height, width = sizes[image_index[image_id]].tolist()
+        stated = _area(annotation, box, (height, width), f"{source}: {where}")
+    area = numbers([stated], 1)
     if area is None:
         raise DataError(
             f"{source}: {where} has the area {annotation['area']!r}; make it a number, or omit "
-            "it to use that of the box"
+            "it to use that of the mask or box"
         )
     crowd, ignored = bool(annotation.get("iscrowd", 0)), bool(annotation.get("ignore", 0))
     return image_index[image_id], label_of[category_id], box, area[0], crowd, ignored
+
+
+def _area(
+    annotation: Mapping[str, Any], box: list[float], size: tuple[int, int], where: str
+) -> float:
+    """Of the mask, or of the box where there is none or the image's ``size`` is not known."""
+    mask = annotation.get("segmentation")
+    if 0 in size or is_missing(mask):
+        return box[2] * box[3]
+    return read_segmentation(mask, size, where).area(size)
 
 
 def numbers(value: Any, count: int) -> list[float] | None:

@@ -12,6 +12,7 @@ from detzoo.evaluate.coco import (
     COCO_AREAS,
     EVERY_AREA,
     Kind,
+    MissingMasks,
     Table,
     average,
     precision_and_recall,
@@ -32,6 +33,7 @@ class LvisEvaluator(Evaluator):
     neither annotated in the image nor known to be absent are ignored, and those of a class that is
     not annotated exhaustively are never false positives. ``APr``, ``APc`` and ``APf`` average over
     rare, common and frequent classes. The area of a detected mask is its own, not that of its box.
+    For ``missing_masks`` see :class:`detzoo.evaluate.coco.CocoEvaluator`.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class LvisEvaluator(Evaluator):
         class_names: Sequence[str],
         *,
         kinds: Sequence[Kind] = ("bbox",),
+        missing_masks: MissingMasks = "ignore",
     ) -> None:
         if ground_truth.federation is None:
             raise DataError(
@@ -53,7 +56,9 @@ class LvisEvaluator(Evaluator):
         frequency = np.array(ground_truth.federation.frequency)[self.scored]
         self.groups = {f"AP{letter}": frequency == letter for letter in "rcf"}
         self.looked_for = self._looked_for()
-        self.truth = {kind: Table.of_ground_truth(ground_truth, kind) for kind in self.kinds}
+        self.truth = {
+            kind: Table.of_ground_truth(ground_truth, kind, missing_masks) for kind in self.kinds
+        }
 
     def score(self, results: Sequence[ImageResult]) -> Metrics:
         best = [result[_best(result)] for result in results]

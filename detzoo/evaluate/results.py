@@ -11,7 +11,7 @@ import numpy as np
 
 from detzoo.errors import DataError
 from detzoo.evaluate.ground_truth import GroundTruth, ImageId, numbers
-from detzoo.evaluate.run_lengths import RunLengths, read_run_lengths
+from detzoo.evaluate.run_lengths import RunLengths
 from detzoo.files import read_json, write_json
 from detzoo.structures import BitmapMasks, Detections
 
@@ -158,7 +158,7 @@ def read_results(path: str | Path, ground_truth: GroundTruth) -> list[ImageResul
         mine = [entries[i] for i in indices]
         masks = None
         if with_mask[0]:
-            masks = read_run_lengths(
+            masks = RunLengths.read(
                 [entry["segmentation"] for entry in mine],
                 [f"{path}: entry {i}" for i in indices],
                 tuple(size),

@@ -10,7 +10,7 @@ import torch.distributed as dist
 from detzoo.detectors.base import Detector
 from detzoo.devices import Precision, autocast
 from detzoo.evaluate.cityscapes import CityscapesEvaluator
-from detzoo.evaluate.coco import CocoEvaluator, Kind
+from detzoo.evaluate.coco import CocoEvaluator, Kind, MissingMasks
 from detzoo.evaluate.evaluator import Evaluator
 from detzoo.evaluate.ground_truth import GroundTruth
 from detzoo.evaluate.lvis import LvisEvaluator
@@ -31,12 +31,14 @@ def default_evaluators(
     predicts_masks: bool = False,
     is_class_agnostic: bool = False,
     metric: Metric | None = None,
+    missing_masks: MissingMasks = "ignore",
 ) -> list[Evaluator]:
     """The evaluators that suit a detector of ``class_names``.
 
     Proposal recall for a class-agnostic detector, else the ``metric``: by default COCO's, or LVIS's
     for federated data. Those two evaluate boxes, and masks if both detector and data have them;
-    Pascal VOC's evaluates boxes ("voc07" averages over 11 points), Cityscapes' masks.
+    Pascal VOC's evaluates boxes ("voc07" averages over 11 points), Cityscapes' masks. For
+    ``missing_masks`` see :class:`CocoEvaluator`.
     """
     if is_class_agnostic:
         return [ProposalEvaluator(ground_truth)]
@@ -50,8 +52,8 @@ def default_evaluators(
     if predicts_masks and ground_truth.has_masks:
         kinds = ("bbox", "segm")
     if metric == "lvis" or (metric is None and ground_truth.federation is not None):
-        return [LvisEvaluator(ground_truth, class_names, kinds=kinds)]
-    return [CocoEvaluator(ground_truth, class_names, kinds=kinds)]
+        return [LvisEvaluator(ground_truth, class_names, kinds=kinds, missing_masks=missing_masks)]
+    return [CocoEvaluator(ground_truth, class_names, kinds=kinds, missing_masks=missing_masks)]
 
 
 def evaluate(

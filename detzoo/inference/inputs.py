@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Union
 
 import numpy as np
 
-from detzoo.data.images import EXTENSIONS, read_image
+from detzoo.data.images import EXTENSIONS, exif_orientation, read_image, upright
 from detzoo.errors import DataError
 
 if TYPE_CHECKING:
@@ -62,8 +62,9 @@ def read_inputs(
     """(path, image) of every input in order; the path is empty for what is no file.
 
     Images are (H, W, 3) uint8 BGR. Arrays are taken as such, in BGR as OpenCV has them, or grey
-    (H, W); images of Pillow are converted. For other ``channels`` see
-    :func:`detzoo.data.images.read_image`. Raises :class:`DataError` for what is no image.
+    (H, W); images of Pillow become what :func:`detzoo.data.images.read_image` makes of their files,
+    EXIF rotation and 16 bits included. For other ``channels`` see there. Raises
+    :class:`DataError` for what is no image.
     """
     if isinstance(inputs, (str, os.PathLike, np.ndarray)) or _is_pillow(inputs):
         inputs = [inputs]
@@ -81,16 +82,7 @@ def _is_pillow(item: object) -> TypeIs[Image]:
 
 def _to_array(item: object, channels: int) -> np.ndarray:
     if _is_pillow(item):
-        mode = _PILLOW_MODES.get(channels)
-        if mode is None:
-            raise DataError(
-                f"an image of Pillow cannot have the {channels} channels that the model looks at: "
-                "give files or arrays."
-            )
-        item = np.asarray(item.convert(mode))
-        if channels >= 3:
-            item = np.concatenate([item[..., 2::-1], item[..., 3:]], axis=2)
-        return np.ascontiguousarray(item.reshape(*item.shape[:2], channels))
+        return _from_pillow(item, channels)
     if not isinstance(item, np.ndarray):
         raise DataError(
             f"a {type(item).__name__} is no image: give paths, numpy arrays or images of Pillow."
@@ -108,3 +100,30 @@ def _to_array(item: object, channels: int) -> np.ndarray:
             f"{channels}){color}."
         )
     return item
+
+
+def _from_pillow(item: Image, channels: int) -> np.ndarray:
+    """What :func:`read_image` makes of the file that ``item`` came from."""
+    mode = _PILLOW_MODES.get(channels)
+    if mode is None:
+        raise DataError(
+            f"an image of Pillow cannot have the {channels} channels that the model looks at: "
+            "give files or arrays."
+        )
+    if item.mode in ("I", "F"):
+        raise DataError(
+            f"an image of Pillow in the mode {item.mode!r} has no range that is known: scale its "
+            "values to 0 ... 255 and convert it to the mode 'L'."
+        )
+    try:
+        if item.mode.startswith("I;16"):
+            upper = (np.asarray(item) >> 8).astype(np.uint8)
+            pixels = upper[..., None].repeat(channels, axis=2)
+        else:
+            pixels = np.asarray(item.convert(mode))
+    except OSError as error:  # files are read when their pixels are asked for
+        raise DataError(f"an image of Pillow cannot be decoded: {error}.") from None
+    pixels = pixels.reshape(*pixels.shape[:2], channels)
+    if channels >= 3:
+        pixels = np.concatenate([pixels[..., 2::-1], pixels[..., 3:]], axis=2)
+    return upright(pixels, exif_orientation(item.info.get("exif", b"")))

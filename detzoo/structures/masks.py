@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import cv2
@@ -16,6 +16,7 @@ from torchvision.ops import roi_align
 from typing_extensions import Self
 
 from detzoo.ops.masks import paste_masks
+from detzoo.structures.segmentation import decode_rle
 
 Size = tuple[int, int]
 
@@ -34,9 +35,14 @@ class Masks(ABC):
 
 
 class TargetMasks(Masks):
-    """Ground truth masks of an image of ``size`` (height, width) that transforms can change."""
+    """Ground truth masks of an image of ``size`` (height, width) that transforms can change.
+
+    ``is_missing`` (N,) marks objects whose masks nobody drew: they are empty here, and teach none.
+    It is None where every object has one.
+    """
 
     size: Size
+    is_missing: Tensor | None
 
     @abstractmethod
     def resize(self, size: Size) -> Self:
@@ -68,6 +74,7 @@ class BitmapMasks(TargetMasks):
     """Masks as ``bitmaps`` (N, H, W), uint8 (or bool), 1 inside."""
 
     bitmaps: Tensor
+    is_missing: Tensor | None = None
 
     @property
     def size(self) -> Size:  # type: ignore[override]
@@ -77,21 +84,26 @@ class BitmapMasks(TargetMasks):
         return len(self.bitmaps)
 
     def __getitem__(self, index: Tensor | slice) -> BitmapMasks:
-        return BitmapMasks(self.bitmaps[index])
+        missing = self.is_missing
+        return BitmapMasks(self.bitmaps[index], None if missing is None else missing[index])
 
     def to(self, device: torch.device | str) -> BitmapMasks:
-        return BitmapMasks(self.bitmaps.to(device, non_blocking=True))
+        missing = self.is_missing
+        return BitmapMasks(
+            self.bitmaps.to(device, non_blocking=True),
+            None if missing is None else missing.to(device, non_blocking=True),
+        )
 
     def resize(self, size: Size) -> BitmapMasks:
         height, width = size
         resized = np.empty((len(self), height, width), np.uint8)
         for mask, out in zip(self.bitmaps.numpy(), resized):
             cv2.resize(mask, (width, height), dst=out, interpolation=cv2.INTER_NEAREST)
-        return BitmapMasks(torch.from_numpy(resized))
+        return replace(self, bitmaps=torch.from_numpy(resized))
 
     def flip(self, direction: Literal["horizontal", "vertical", "diagonal"]) -> BitmapMasks:
         axes = {"horizontal": (2,), "vertical": (1,), "diagonal": (1, 2)}[direction]
-        return BitmapMasks(self.bitmaps.flip(axes))
+        return replace(self, bitmaps=self.bitmaps.flip(axes))
 
     def crop(self, left: int, top: int, size: Size) -> BitmapMasks:
         height, width = size
@@ -100,7 +112,7 @@ class BitmapMasks(TargetMasks):
         window = self.bitmaps[:, y0 : max(top + height, 0), x0 : max(left + width, 0)]
         rows, columns = window.shape[1:]
         out[:, y0 - top : y0 - top + rows, x0 - left : x0 - left + columns] = window
-        return BitmapMasks(out)
+        return replace(self, bitmaps=out)
 
     def boxes(self) -> Tensor:
         occupied = self.bitmaps.bool()
@@ -123,10 +135,18 @@ class BitmapMasks(TargetMasks):
 
 @dataclass(frozen=True)
 class PolygonMasks(TargetMasks):
-    """Masks as polygons: of each object a tuple of (K, 2) arrays of x, y in pixels. On the CPU."""
+    """Masks as polygons: of each object a tuple of (K, 2) arrays of x, y in pixels. On the CPU.
+
+    An object without any has no mask.
+    """
 
     polygons: tuple[tuple[np.ndarray, ...], ...]
     size: Size
+
+    @property
+    def is_missing(self) -> Tensor | None:  # type: ignore[override]
+        missing = torch.tensor([not parts for parts in self.polygons], dtype=torch.bool)
+        return missing if missing.any() else None
 
     def __len__(self) -> int:
         return len(self.polygons)
@@ -182,7 +202,7 @@ class PolygonMasks(TargetMasks):
     def to_bitmaps(self) -> BitmapMasks:
         shape = (len(self), *self.size)
         bitmaps = np.array([rasterize(parts, self.size) for parts in self.polygons], np.uint8)
-        return BitmapMasks(torch.from_numpy(bitmaps.reshape(shape)))
+        return BitmapMasks(torch.from_numpy(bitmaps.reshape(shape)), self.is_missing)
 
     def _map(
         self, change: Callable[[np.ndarray], np.ndarray]
@@ -222,50 +242,6 @@ def rasterize(parts: Sequence[np.ndarray], size: Size) -> np.ndarray:
     if not flat:
         return np.zeros(size, np.uint8)
     return decode_rle(rle.merge(rle.frPyObjects(flat, *size))["counts"], size)
-
-
-def decode_rle(code: bytes, size: Size) -> np.ndarray:
-    """COCO's compressed run-length code -> (H, W) uint8. Several times as fast as the COCO tools.
-
-    The code is a sequence of numbers in groups of five bits, lowest first; 32 marks a group that
-    others follow, 16 in the last group a negative number. They are lengths of runs of 0 and 1 in
-    turns, column by column; from the fourth on, differences to the length two before.
-    """
-    height, width = size
-    groups = np.frombuffer(code, np.uint8).astype(np.int64) - 48
-    if len(groups) == 0:
-        return np.zeros(size, np.uint8)
-    is_last = groups & 32 == 0
-    first = np.flatnonzero(np.concatenate([[True], is_last[:-1]]))
-    place = np.arange(len(groups)) - np.repeat(first, np.diff(first, append=len(groups)))
-    numbers = np.add.reduceat((groups & 31) << (5 * place), first)
-    last = np.flatnonzero(is_last)
-    numbers[groups[last] & 16 != 0] -= 1 << (5 * (place[last] + 1))[groups[last] & 16 != 0]
-    numbers[1::2] = numbers[1::2].cumsum()
-    numbers[2::2] = numbers[2::2].cumsum()
-    ends = numbers.cumsum().tolist()
-    columns = np.zeros(height * width, np.uint8)
-    for start, end in zip(ends[0::2], ends[1::2]):
-        columns[start:end] = 1
-    return cv2.transpose(columns.reshape(width, height))
-
-
-def encode_rle(bitmap: np.ndarray) -> bytes:
-    """A mask (H, W) uint8 -> COCO's compressed run-length code; only columns with something count.
-
-    See :func:`decode_rle`.
-    """
-    height, width = bitmap.shape
-    left, _, columns, _ = cv2.boundingRect(bitmap)
-    pixels = np.zeros(height * columns + 2, bool)  # down the columns, empty before and after
-    pixels[1:-1] = bitmap[:, left : left + columns].T.reshape(-1)
-    changes = np.flatnonzero(pixels[1:] != pixels[:-1]) + left * height
-    runs = np.diff(changes, prepend=0, append=height * width).tolist()
-    if runs[-1] == 0:
-        runs.pop()
-    encoded = rle.frPyObjects({"size": [height, width], "counts": runs}, height, width)
-    code: bytes = encoded["counts"]
-    return code
 
 
 def _extents(columns: Tensor, rows: Tensor) -> Tensor:

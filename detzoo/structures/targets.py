@@ -19,7 +19,8 @@ class Targets:
     """N objects: ``boxes`` (N, 4) xyxy float32 in input pixels, ``labels`` (N,) int64.
 
     ``ignored_boxes`` (M, 4) mark regions (crowds, difficult objects) whose detections count
-    neither as right nor as wrong. ``masks`` has N entries where the data has masks.
+    neither as right nor as wrong. ``masks`` has N entries where the data has masks, and says which
+    of them are missing.
     ``semantic_map`` (H, W) uint8 is the class of every pixel, ``UNLABELED`` where there is none:
     HTC learns from it beside the objects.
     """
@@ -43,6 +44,20 @@ class Targets:
         return Targets(
             self.boxes[index], self.labels[index], self.ignored_boxes, masks, self.semantic_map
         )
+
+    @property
+    def num_masks(self) -> int:
+        """How many of the objects have a mask."""
+        missing = None if self.masks is None else self.masks.is_missing
+        return len(self) if missing is None else len(self) - int(missing.sum())
+
+    def index_of_masks(self, target_index: Tensor) -> Tensor:
+        """``target_index`` (K,) with -1 where that object has no mask to learn from."""
+        missing = None if self.masks is None else self.masks.is_missing
+        if missing is None or len(missing) == 0:
+            return target_index
+        has_none = missing.to(target_index.device)[target_index.clamp(min=0)]
+        return target_index.masked_fill(has_none, -1)
 
     def class_agnostic(self) -> Targets:
         """The same objects, all of class 0."""

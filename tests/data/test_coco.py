@@ -115,6 +115,9 @@ def test_masks_in_each_form(tmp_path: Path) -> None:
     expected = official.merge(official.frPyObjects([triangle, square], 40, 60))
     assert official.area(expected) == int(bitmaps.to_bitmaps().bitmaps[0].sum())
     assert bitmaps.to_bitmaps().bitmaps[1].sum() == 0
+    assert bitmaps.is_missing is not None
+    assert bitmaps.is_missing.tolist() == [False, True]
+    assert data.num_without_mask == 1
     assert torch.equal(polygons.to_bitmaps().bitmaps, bitmaps.to_bitmaps().bitmaps)
     for form in ("bitmap", "polygon"):  # run lengths have no polygons
         masks = data.targets(1, form).masks  # type: ignore[arg-type]
@@ -213,20 +216,22 @@ GOOD = annotation(1, 1, (1, 1, 9, 9))
         ({"area": "big"}, r"id 1: its area 'big' is not a number"),
         ({"area": float("inf")}, r"id 1: its area inf is not a number"),
         ({"iscrowd": 2}, r"id 1: its iscrowd 2 is neither 0 nor 1"),
-        ({"segmentation": "x"}, r"id 1: its segmentation is neither polygons nor a run-length"),
-        ({"segmentation": [[1, 2, 3]]}, r"id 1: a polygon in its segmentation is not a list"),
-        ({"segmentation": [[1, 2, 3, None, 5, 6]]}, r"id 1: a polygon .* what is no number"),
-        ({"segmentation": [[1, 2, 3, "4", 5, 6]]}, r"id 1: a polygon .* what is no number"),
+        ({"segmentation": "x"}, r"id 1: its segmentation cannot be read \(it is 'x'\)"),
+        ({"segmentation": [[1, 2, 3]]}, r"id 1: .*\[1, 2, 3\] is not a polygon of points x, y"),
+        ({"segmentation": [[1, 2, 3, None, 5, 6]]}, r"id 1: .* is not a polygon of points"),
+        ({"segmentation": [[1, 2, 3, "4", 5, 6]]}, r"id 1: .* is not a polygon of points"),
+        ({"segmentation": [[1, 2, 3, float("nan"), 5, 6]]}, r"id 1: .* is not a polygon of points"),
+        ({"segmentation": [[1, 2, 3, [4], 5, 6]]}, r"id 1: .* is not a polygon of points"),
+        ({"segmentation": [[1, 2, 3, 10**400, 5, 6]]}, r"id 1: .* is not a polygon of points"),
+        ({"segmentation": [1, 1, 9, 1, 9, 9]}, r"id 1: .*1 is not a polygon of points x, y"),
         (
-            {"segmentation": [[1, 2, 3, float("nan"), 5, 6]]},
-            r"id 1: a polygon .* what is no number",
+            {"segmentation": {"size": [60, 40], "counts": "1"}},
+            r"id 1: .*its size is \[60, 40\], but the image is 40 high and 60 wide",
         ),
-        ({"segmentation": [[1, 2, 3, [4], 5, 6]]}, r"id 1: a polygon .* what is no number"),
-        ({"segmentation": [[1, 2, 3, 10**400, 5, 6]]}, r"id 1: a polygon .* what is no number"),
-        ({"segmentation": {"size": [1, 1], "counts": "1"}}, r"id 1: its mask is for an image of"),
-        ({"segmentation": {"size": [40, 60], "counts": [7]}}, r"id 1: the run lengths .* add up"),
-        ({"segmentation": {"size": [40, 60], "counts": 7}}, r"id 1: the counts .* run-length code"),
-        ({"segmentation": {"size": [40, 60]}}, r"id 1: its segmentation: has no 'counts'"),
+        ({"segmentation": {"size": [40, 60], "counts": [7]}}, r"id 1: .*cover 7 pixels of 2400"),
+        ({"segmentation": {"size": [40, 60], "counts": ["7"]}}, r"id 1: .*counts are \['7'\]"),
+        ({"segmentation": {"size": [40, 60], "counts": 7}}, r"id 1: .*its counts are 7"),
+        ({"segmentation": {"size": [40, 60]}}, r"id 1: .*its counts are None"),
     ],
 )
 def test_bad_annotations(tmp_path: Path, bad: dict[str, Any], message: str) -> None:

@@ -108,3 +108,6 @@ def test_annotations_of_the_unrotated_image(data: DetectionDataset, tmp_path: Pa
     Image.fromarray(noise(40, 60)).save(tmp_path / "train" / "1.png", exif=exif)
     with pytest.raises(DataError, match=r"1\.png: the image is 40 x 60 .* rotated by its EXIF tag"):
         data.check_files()
+    Image.fromarray(noise(60, 40)).save(tmp_path / "train" / "1.png")  # no tag: sides swapped
+    with pytest.raises(DataError, match=r"1\.png: the image is 40 x 60 .*misplaced. Correct"):
+        data.check_files()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import io
+import struct
 from pathlib import Path
 
 import cv2
@@ -7,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from detzoo.data.images import image_size, read_image
+from detzoo.data.images import exif_orientation, image_size, read_image
 from detzoo.errors import DataError
+from detzoo.inference.inputs import read_inputs
 from tests.data.files import noise
 
 
@@ -114,3 +117,115 @@ def test_what_is_no_image_is_an_error(tmp_path: Path) -> None:
             read(tmp_path / "gone.jpg")
         with pytest.raises(DataError, match="is a folder"):
             read(tmp_path)
+
+
+def exif_block(order: str, kind: str, value: int) -> bytes:
+    """EXIF with nothing but the orientation, as a number of a ``kind`` of :mod:`struct`."""
+    mark = {"<": b"II", ">": b"MM"}[order]
+    number = struct.pack(order + kind, value).ljust(4, b"\0")
+    types = {"B": 1, "H": 3, "I": 4, "h": 8, "i": 9}
+    entry = struct.pack(f"{order}HHI", 0x0112, types[kind], 1) + number
+    return mark + struct.pack(f"{order}HIH", 42, 8, 1) + entry + bytes(4)
+
+
+ODD_ORIENTATIONS = [
+    *(("<", "H", value) for value in (0, 6, 9, 65535)),
+    *((">", "H", value) for value in (0, 6, 9, 65535)),
+    *(("<", "I", value) for value in (6, 9, 65537, 6 << 16)),
+    *((">", "I", value) for value in (6, 9, 65537, 6 << 16)),
+    *((order, "B", value) for order in "<>" for value in (6, 9)),
+    ("<", "h", 6),
+    (">", "i", 6),
+]
+
+
+@pytest.mark.parametrize(("order", "kind", "value"), ODD_ORIENTATIONS)
+def test_odd_orientations_are_what_opencv_makes_of_them(
+    tmp_path: Path, order: str, kind: str, value: int
+) -> None:
+    block = exif_block(order, kind, value)
+    for extension in ("jpg", "png", "webp"):
+        prefix = b"Exif\0\0" if extension == "jpg" else b""
+        path = save(tmp_path / f"a.{extension}", as_rgb(noise(24, 40)), exif=prefix + block)
+        height, width = read_image(path).shape[:2]
+        assert image_size(path) == (height, width)
+        assert (exif_orientation(block) >= 5) == ((height, width) == (40, 24))
+        ((_, found),) = read_inputs(Image.open(path))
+        assert found.shape[:2] == (height, width)
+
+
+def test_orientation_in_xmp_does_not_count(tmp_path: Path) -> None:
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    path = save(tmp_path / "a.jpg", as_rgb(noise(24, 40)), xmp=xmp)
+    assert read_image(path).shape == (24, 40, 3)
+    assert image_size(path) == (24, 40)
+    with Image.open(path) as opened:
+        assert opened.getexif().get(0x0112) == 6
+        ((_, found),) = read_inputs(opened)
+    assert found.shape == (24, 40, 3)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8, 9])
+def test_orientation_of_a_tiff(tmp_path: Path, orientation: int) -> None:
+    path = save(tmp_path / "a.tif", as_rgb(noise(24, 40)), tiffinfo={0x0112: orientation})
+    image = read_image(path)
+    assert image.shape == ((40, 24, 3) if orientation in (6, 8) else (24, 40, 3))
+    assert image_size(path) == image.shape[:2]
+    ((_, found),) = read_inputs(Image.open(path))
+    np.testing.assert_array_equal(found, image)
+
+
+def test_more_than_three_channels_are_upright_too(tmp_path: Path) -> None:
+    rgba = Image.fromarray(np.dstack([noise(24, 40), np.full((24, 40), 9, np.uint8)]), "RGBA")
+    path = save(tmp_path / "a.png", rgba, exif=exif_block("<", "H", 6))
+    image = read_image(path, 4)
+    assert image.shape == (40, 24, 4)
+    np.testing.assert_array_equal(image[..., :3], read_image(path))
+    assert image_size(path) == (40, 24)
+
+
+@pytest.mark.parametrize("part", [0.5, 0.9])
+def test_a_cut_photo_with_a_thumbnail_is_an_error(tmp_path: Path, part: float) -> None:
+    """The thumbnail in its EXIF has an end marker of its own."""
+    buffer = io.BytesIO()
+    as_rgb(noise(24, 40)).save(buffer, "JPEG")
+    thumbnail = b"Exif\0\0" + exif_block("<", "H", 1) + buffer.getvalue()
+    path = save(tmp_path / "whole.jpg", as_rgb(noise(400, 600)), exif=thumbnail)
+    data = path.read_bytes()
+    assert b"\xff\xd9" in data[: len(thumbnail) + 100]
+    assert read_image(path).shape == (400, 600, 3)
+    cut = tmp_path / "cut.jpg"
+    cut.write_bytes(data[: int(len(data) * part)])
+    with pytest.raises(DataError, match=r"cut\.jpg: the image is cut off \(no end marker\)"):
+        read_image(cut)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("mode", ["RGB", "L", "I;16", "RGBA", "P", "1", "CMYK"])
+def test_a_pillow_image_is_its_file(tmp_path: Path, mode: str, orientation: int) -> None:
+    if mode == "I;16":
+        image = Image.fromarray(noise(24, 40)[..., 0].astype(np.uint16) * 257)
+    else:
+        image = as_rgb(noise(24, 40)).convert(mode)
+    extension = "jpg" if mode == "CMYK" else "png"
+    exif = exif_block(">", "H", orientation)
+    path = save(tmp_path / f"a.{extension}", image, exif=exif)
+    ((_, of_file),) = read_inputs(path)
+    opened = Image.open(path)
+    assert opened.mode == mode
+    ((_, of_image),) = read_inputs(opened)
+    assert of_image.shape == of_file.shape
+    tolerance = 2 if mode == "CMYK" else 0
+    assert np.abs(of_image.astype(int) - of_file).max() <= tolerance
+
+
+def test_a_pillow_image_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="mode 'F' has no range that is known"):
+        list(read_inputs(Image.fromarray(np.zeros((4, 4), np.float32))))
+    path = save(tmp_path / "a.png", as_rgb(noise(100, 100)))
+    path.write_bytes(path.read_bytes()[:2000])
+    with (
+        Image.open(path) as opened,
+        pytest.raises(DataError, match="an image of Pillow cannot be decoded"),
+    ):
+        list(read_inputs(opened))

@@ -133,7 +133,7 @@ def test_no_detections(tmp_path, truth):
         ),
         (
             [{**ENTRY, "segmentation": {"size": [20, 30], "counts": "abc!"}}],
-            "has an invalid segmentation",
+            "its segmentation cannot be read",
         ),
         (
             [{**ENTRY, "segmentation": {"size": [20, 30], "counts": [3, 4]}}],
@@ -147,12 +147,12 @@ def test_no_detections(tmp_path, truth):
         ([{**ENTRY, "segmentation": {"size": [20, 30], "counts": "5PP"}}], "its counts are '5PP'"),
         ([{**ENTRY, "segmentation": {"size": [20, 30], "counts": "o" * 50 + "0"}}], "counts are"),
         ([{**ENTRY, "segmentation": {"size": [20, 30], "counts": "\u00e9"}}], "its counts are"),
-        ([{**ENTRY, "segmentation": {"size": [20, 30]}}], "has an invalid segmentation"),
+        ([{**ENTRY, "segmentation": {"size": [20, 30]}}], "its segmentation cannot be read"),
         ([{**ENTRY, "segmentation": {"size": 3, "counts": "0"}}], "its size is 3, but the image"),
-        ([{**ENTRY, "segmentation": 3}], "has an invalid segmentation"),
-        ([{**ENTRY, "segmentation": [["a", "b"]]}], "has an invalid segmentation"),
-        ([{**ENTRY, "segmentation": [[1, 2, 3]]}], "has an invalid segmentation"),
-        ([{**ENTRY, "segmentation": []}], "has an invalid segmentation"),
+        ([{**ENTRY, "segmentation": 3}], "its segmentation cannot be read"),
+        ([{**ENTRY, "segmentation": [["a", "b"]]}], "its segmentation cannot be read"),
+        ([{**ENTRY, "segmentation": [[1, 2, 3]]}], "its segmentation cannot be read"),
+        ([{**ENTRY, "segmentation": []}], "its segmentation cannot be read"),
     ],
 )
 def test_malformed_results(tmp_path, truth, entries, message):

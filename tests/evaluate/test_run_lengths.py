@@ -3,7 +3,7 @@ import pytest
 import torch
 from pycocotools import mask as official_rle
 
-from detzoo.evaluate.run_lengths import RunLengths, read_run_lengths
+from detzoo.evaluate.run_lengths import RunLengths
 from detzoo.structures import BitmapMasks
 
 
@@ -45,7 +45,7 @@ def test_reads_what_the_official_tool_writes():
     masks = _masks()
     expected = official_rle.encode(np.asfortranarray(masks.transpose(1, 2, 0)))
     stored = [{"size": [13, 17], "counts": mask["counts"].decode()} for mask in expected]
-    read = read_run_lengths(stored, [""] * len(stored), (13, 17))
+    read = RunLengths.read(stored, [""] * len(stored), (13, 17))
     assert read.to_coco() == stored
 
 
@@ -56,5 +56,5 @@ def test_long_run_lengths():
     for i, width in enumerate([900, 3, 200, 1, 40]):
         bitmap[0, 10 * i : 1900 - 300 * i, 1000 * i // 2 : 1000 * i // 2 + width] = 1
     encoded = RunLengths.of(BitmapMasks(bitmap))
-    assert read_run_lengths(encoded.to_coco(), [""], size) == encoded
+    assert RunLengths.read(encoded.to_coco(), [""], size) == encoded
     assert encoded.areas() == bitmap.sum().item()

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from detzoo.ops.masks import paste_masks
 from detzoo.structures import BitmapMasks, PolygonMasks, RoIMasks
-from detzoo.structures.masks import decode_rle, rasterize
+from detzoo.structures.masks import rasterize
+from detzoo.structures.segmentation import decode_rle
 
 # pycocotools has not caught up with numpy 2.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -69,7 +69,7 @@ class InstaBoost(Transform):
             paste(image, sample.image, move)
             for k in move.members:
                 bitmaps[k] = move.warp(bitmaps[k])
-        moved = BitmapMasks(torch.from_numpy(bitmaps))
+        moved = BitmapMasks(torch.from_numpy(bitmaps), targets.masks.is_missing)
         changed = [k for move in moves for k in move.members]
         boxes[changed] = moved.boxes()[changed]
         targets = replace(targets, boxes=boxes, masks=moved)

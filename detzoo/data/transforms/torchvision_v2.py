@@ -22,6 +22,8 @@ from detzoo.structures import BitmapMasks, Targets
 
 # The label of ignored boxes, which travel together with the others.
 _IGNORED = -1
+# Added to the label of an object without a mask.
+_NO_MASK = 1 << 32
 
 
 @config
@@ -54,6 +56,10 @@ class TorchvisionV2(Transform):
             bitmaps = targets.masks.to_bitmaps().bitmaps
             nothing = bitmaps.new_zeros((len(targets.ignored_boxes), *size))
             inputs["masks"] = tv_tensors.Mask(torch.cat([bitmaps, nothing]))
+            if targets.masks.is_missing is not None:
+                # With the label, since transforms that drop objects know of no other facts.
+                marked = targets.labels + _NO_MASK * targets.masks.is_missing
+                inputs["labels"][: len(marked)] = marked
         if targets.semantic_map is not None:
             # Shifted by one, so that what comes in from outside, 0, is unlabeled.
             inputs["semantic_map"] = tv_tensors.Mask(targets.semantic_map[None] + 1)
@@ -77,9 +83,11 @@ def _targets(outputs: dict[str, Tensor], size: tuple[int, int]) -> Targets:
     labels = outputs["labels"]
     keep = has_area(boxes)
     regular, ignored = keep & (labels != _IGNORED), keep & (labels == _IGNORED)
+    is_missing, labels = labels >= _NO_MASK, labels % _NO_MASK
     masks = None
     if "masks" in outputs:
-        masks = BitmapMasks(outputs["masks"].as_subclass(Tensor)[regular])
+        missing = is_missing[regular] if is_missing.any() else None
+        masks = BitmapMasks(outputs["masks"].as_subclass(Tensor)[regular], missing)
     semantic_map = None
     if "semantic_map" in outputs:
         semantic_map = outputs["semantic_map"].as_subclass(Tensor)[0] - 1

@@ -154,18 +154,26 @@ class MaskGridHead(nn.Module, ABC, Generic[MaskMaps]):
         cell_owners, shrunken = [], []
         for target in targets:
             assert target.masks is not None, "mask heads need targets with masks"
-            bitmaps = target.masks.to_bitmaps().bitmaps.to(target.boxes.device)
+            masks = target.masks.to_bitmaps().to(target.boxes.device)
+            bitmaps = masks.bitmaps
+            objects = (target.boxes, bitmaps, input_size)
+            rule = (config.center_fraction, masks.is_missing)
             cell_owners.append(
                 [
-                    owners(target.boxes, bitmaps, input_size, grid, scales, config.center_fraction)
+                    owners(*objects, grid, scales, *rule)
                     for grid, scales in zip(config.grids, config.scale_ranges)
                 ]
             )
             shrunken.append([shrink(bitmaps, s // 2, size) for s, size in zip(self.strides, sizes)])
         mask_losses: list[Tensor] = []
         cls_losses: list[Tensor] = []
-        num_positive = 0
-        for image, cells_of_levels in enumerate(positive_cells(cell_owners)):
+        # Cells of an object whose mask nobody drew learn its class alone.
+        mask_owners = [
+            [target.index_of_masks(level) for level in levels]
+            for target, levels in zip(targets, cell_owners)
+        ]
+        num_masks = 0
+        for image, cells_of_levels in enumerate(positive_cells(mask_owners)):
             for level, cells in enumerate(cells_of_levels):
                 owner = cell_owners[image][level].flatten()
                 wanted = shrunken[image][level][owner[cells]]
@@ -175,13 +183,15 @@ class MaskGridHead(nn.Module, ABC, Generic[MaskMaps]):
                 cls_losses.append(
                     self._cls_loss(predictions.cls_logits[level][image], owner, targets[image])
                 )
-                num_positive += len(cells)
-        device = mask_losses[0].device
-        count = average_over_processes(torch.full((), float(num_positive), device=device))
+                num_masks += len(cells)
+        num_positive = sum((level >= 0).sum() for levels in cell_owners for level in levels)
+        assert isinstance(num_positive, Tensor)
+        counts = torch.stack([torch.full_like(num_positive, num_masks), num_positive])
+        mask_count, positive_count = average_over_processes(counts.float())
         mask_loss = torch.cat(mask_losses).sum()
         return Losses(
-            loss_mask=mask_loss / count.clamp(min=1),
-            loss_cls=torch.stack(cls_losses).sum() / (count + 1),
+            loss_mask=mask_loss / mask_count.clamp(min=1),
+            loss_cls=torch.stack(cls_losses).sum() / (positive_count + 1),
         )
 
     def _cls_loss(self, logits: Tensor, owner: Tensor, targets: Targets) -> Tensor:

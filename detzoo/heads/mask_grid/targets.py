@@ -16,13 +16,14 @@ def owners(
     grid: int,
     scale_range: tuple[float, float],
     center_fraction: float,
+    is_missing: Tensor | None = None,
 ) -> Tensor:
     """The object of each cell of a ``grid`` over the input -> (grid, grid), -1 for none.
 
     Objects are ``boxes`` (N, 4) with ``bitmaps`` (N, H, W). An object whose square root of box area
     is within ``scale_range`` gets the cells touched by a region around its mask's center of mass,
     with ``center_fraction`` of the box's sides: at most 3x3 cells. If several claim a cell, the
-    last one gets it.
+    last one gets it. For an object whose mask ``is_missing`` (N,), the center is that of its box.
     """
     if len(boxes) == 0:
         return torch.full((grid, grid), -1, device=boxes.device)
@@ -30,11 +31,15 @@ def owners(
     scale = sides.prod(1).sqrt()
     fits = (scale >= scale_range[0]) & (scale <= scale_range[1])
     inside = bitmaps > 0
-    fits &= inside.flatten(1).any(1)
+    has_pixels = inside.flatten(1).any(1)
+    fits &= has_pixels if is_missing is None else has_pixels | is_missing
     number = torch.arange(grid, device=boxes.device)
     touched = []
     for axis, of in zip((1, 0), input_size):  # rows, then columns
         center = _center_of_mass(inside, axis)
+        if is_missing is not None:
+            box_center = boxes[:, axis] + 0.5 * sides[:, axis]
+            center = torch.where(is_missing, box_center, center)
         reach = 0.5 * sides[:, axis] * center_fraction
         middle, low, high = (
             torch.div(place / of, 1.0 / grid, rounding_mode="trunc")[:, None]

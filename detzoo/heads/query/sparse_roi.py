@@ -167,11 +167,12 @@ class SparseRoIHead(nn.Module):
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
     ) -> Tensor:
-        """The mask loss of one stage, for the queries whose target ``index`` (B, Q) is not
-        negative."""
+        """The mask loss of one stage, for the queries whose target has a mask; ``index`` (B, Q) is
+        negative for those without a target."""
+        index = torch.stack([target.index_of_masks(own) for target, own in zip(targets, index)])
         rows = [
             # The number of matches is known beforehand, so that the host need not wait.
-            one.topk(min(len(target), len(one))).indices
+            one.topk(min(target.num_masks, len(one))).indices
             for one, target in zip((index >= 0).int(), targets)
         ]
         num_matched = sum(map(len, rows))
@@ -185,7 +186,7 @@ class SparseRoIHead(nn.Module):
         for row, boxes, own, target, info in zip(rows, chosen, index, targets, infos):
             assert target.masks is not None, "mask heads need targets with masks"
             number = own[row]
-            if len(target) == 0:
+            if target.num_masks == 0:
                 labels.append(torch.zeros_like(number))
                 wanted.append(boxes.new_zeros((len(row), *logits.shape[2:])))
                 continue

@@ -10,7 +10,7 @@ from torch import Tensor
 from detzoo.config import ConfigError, config
 from detzoo.heads.roi.base import RegionBoxHead, RegionExtractor, RegionMaskHead, RegionPooling
 from detzoo.heads.roi.mask_head import MaskHeadConfig, mask_probabilities
-from detzoo.heads.roi.regions import mask_losses, positive_rois, with_masks
+from detzoo.heads.roi.regions import mask_losses, positive_rois, regions_with_masks, with_masks
 from detzoo.heads.roi.staged import (
     CascadeStage,
     ImageMaps,
@@ -107,8 +107,9 @@ class CascadeRoIHead(StagedRoIHead):
     ) -> Losses:
         if not self.mask_head:
             return Losses()
-        (logits,) = self.mask_logits(maps, positive_rois(regions.sampled), [number])
-        return mask_losses(self.mask_head[number], logits, regions.sampled, targets)
+        sampled = regions_with_masks(regions.sampled, targets)
+        (logits,) = self.mask_logits(maps, positive_rois(sampled), [number])
+        return mask_losses(self.mask_head[number], logits, sampled, targets)
 
     def look_closer(self, maps: ImageMaps, detections: Sequence[Detections]) -> list[Detections]:
         """With RoI masks where there are mask heads: the mean of those of all stages."""

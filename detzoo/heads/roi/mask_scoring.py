@@ -13,7 +13,13 @@ from detzoo.heads.roi.base import RegionExtractor
 from detzoo.heads.roi.extractor import RoIExtractor
 from detzoo.heads.roi.mask_head import MaskHeadConfig, own_masks
 from detzoo.heads.roi.mask_iou_head import MaskIoUHeadConfig
-from detzoo.heads.roi.regions import mask_targets, positive_labels, positive_rois, with_masks
+from detzoo.heads.roi.regions import (
+    mask_targets,
+    positive_labels,
+    positive_rois,
+    regions_with_masks,
+    with_masks,
+)
 from detzoo.heads.roi.single_stage import OneStageRoIHead, OneStageRoIHeadConfig
 from detzoo.heads.roi.staged import ImageMaps, StageRegions
 from detzoo.ops.roi_align import rois_of
@@ -72,7 +78,7 @@ class MaskScoringRoIHead(OneStageRoIHead):
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
     ) -> Losses:
-        sampled = regions.sampled
+        sampled = regions_with_masks(regions.sampled, targets)
         seen = self.mask_roi_extractor(maps.levels, positive_rois(sampled))
         mask_logits = self.mask_head(seen)
         labels = positive_labels(sampled)

@@ -18,6 +18,7 @@ from detzoo.heads.roi.regions import (
     mask_losses,
     positive_labels,
     positive_rois,
+    regions_with_masks,
     with_masks,
 )
 from detzoo.heads.roi.single_stage import OneStageRoIHead, OneStageRoIHeadConfig
@@ -80,7 +81,7 @@ class PointRendRoIHead(OneStageRoIHead):
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
     ) -> Losses:
-        sampled = regions.sampled
+        sampled = regions_with_masks(regions.sampled, targets)
         rois, labels = positive_rois(sampled), positive_labels(sampled)
         coarse = self.mask_head(self.mask_roi_extractor(maps.levels, rois))
         points = self.point_head.draw_points(coarse, labels)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -119,6 +119,16 @@ def mask_losses(
     """Losses of the masks that ``head`` predicts for a batch's positive regions."""
     wanted = mask_targets(sampled, targets, logits.shape[-1])
     return head.loss(logits, positive_labels(sampled), wanted)
+
+
+def regions_with_masks(
+    sampled: Sequence[SampledRegions], targets: Sequence[Targets]
+) -> list[SampledRegions]:
+    """The regions as a mask head learns from them: not from objects whose masks nobody drew."""
+    return [
+        replace(regions, target_index=target.index_of_masks(regions.target_index))
+        for regions, target in zip(sampled, targets)
+    ]
 
 
 def positive_labels(sampled: Sequence[SampledRegions]) -> Tensor:

@@ -14,7 +14,7 @@ from detzoo.assigners.max_iou import MaxIoUAssigner
 from detzoo.config import config
 from detzoo.heads.roi.base import RegionExtractor
 from detzoo.heads.roi.mask_head import MaskHeadConfig, mask_probabilities
-from detzoo.heads.roi.regions import mask_losses, positive_rois, with_masks
+from detzoo.heads.roi.regions import mask_losses, positive_rois, regions_with_masks, with_masks
 from detzoo.heads.roi.shared_stage import SharedStageConfig
 from detzoo.heads.roi.single_stage import OneStageRoIHead, OneStageRoIHeadConfig
 from detzoo.heads.roi.staged import ImageMaps, StageRegions
@@ -95,11 +95,12 @@ class StandardRoIHead(OneStageRoIHead):
     ) -> Losses:
         if self.mask_head is None:
             return Losses()
+        sampled = regions_with_masks(regions.sampled, targets)
         if self.mask_roi_extractor is None:
-            seen = regions.pooled[torch.cat([image.is_positive for image in regions.sampled])]
+            seen = regions.pooled[torch.cat([image.is_positive for image in sampled])]
         else:
-            seen = self.mask_roi_extractor(maps.levels, positive_rois(regions.sampled))
-        return mask_losses(self.mask_head, self.mask_head(seen), regions.sampled, targets)
+            seen = self.mask_roi_extractor(maps.levels, positive_rois(sampled))
+        return mask_losses(self.mask_head, self.mask_head(seen), sampled, targets)
 
     def look_closer(self, maps: ImageMaps, detections: Sequence[Detections]) -> list[Detections]:
         """With RoI masks where there is a mask head."""
