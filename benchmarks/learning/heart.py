@@ -42,5 +42,6 @@ def learn_by_heart(case: Case, folder: Path) -> dict[str, Any]:
 
 def is_known(row: dict[str, Any]) -> bool:
     """Whether the scenes were learned by heart, in time."""
-    aps = [row["box_ap50"], *([] if row["mask_ap50"] is None else [row["mask_ap50"]])]
-    return min(aps) > LEAST_AP50 and row["seconds"] <= MOST_SECONDS
+    result = row["heart"]
+    aps = [ap for ap in (result["box_ap50"], result["mask_ap50"]) if ap is not None]
+    return min(aps) > LEAST_AP50 and result["seconds"] <= MOST_SECONDS

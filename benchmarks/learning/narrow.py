@@ -69,7 +69,6 @@ EVERYWHERE = WIDTHS | set(AT_MOST) | {
     "groups",
     "initial_weights",
     "max_detections",
-    "num",
     "num_stages",
     "pretrained",
     "reference_batch",
@@ -185,7 +184,7 @@ def changes(before: Experiment, after: Experiment) -> list[str]:
         names = path.replace("[", ".").split(".")
         if names[-1] == "rules":
             rows.append("the backbone's rate is that of the rest")
-        elif not EVERYWHERE & set(names):
+        elif not EVERYWHERE & set(names) and (names[-1], new) != ("num", SAMPLED):
             rows.append(f"{_short(path)}: {_show(old)} -> {_show(new)}")
     size = after.data.test_transforms[0].sizes[0][0]  # type: ignore[attr-defined]
     if size != SIZE:
