@@ -141,7 +141,7 @@ class Experiment:
         return dataclasses.replace(self, schedule=self.schedule.stretched_to(length), final=final)
 
     def check_needs(self, data: DetectionDataset, *, training: bool) -> None:
-        """Raises :class:`DataError` if the data lacks proposals or semantic maps that are needed."""
+        """Raises :class:`DataError` if the data lacks proposals or semantic maps it needs."""
         if self.model.needs_proposals and data.proposals is None:
             raise DataError(
                 f"{data.source}: has no proposals, and this model only classifies given "
@@ -150,7 +150,7 @@ class Experiment:
             )
         if training and self.model.needs_semantic_maps and data.semantic_dir is None:
             raise DataError(
-                f"{data.source}: comes without semantic maps, and this model learns from them. Add "
+                f"{data.source}: has no semantic maps, and this model is trained on them. Add "
                 "--semantic-maps DIR: a folder with a gray PNG of classes for every image, such as "
                 "train2017 of COCO's stuffthingmaps."
             )

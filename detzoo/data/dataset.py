@@ -16,10 +16,9 @@ import torch
 from faster_coco_eval.core import mask as rle
 from torch import Tensor
 
-from detzoo.data.annotations import Annotations, Strings, usable_for_training
+from detzoo.data.annotations import Annotations, Proposals, Strings, usable_for_training
 from detzoo.data.images import image_size, read_grey, read_image
 from detzoo.data.lvis import Federation
-from detzoo.data.proposals import Proposals
 from detzoo.data.sample import Sample
 from detzoo.errors import DataError
 from detzoo.structures import BitmapMasks, ImageInfo, PolygonMasks, TargetMasks, Targets
