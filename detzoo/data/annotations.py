@@ -86,7 +86,7 @@ class LabelLists:
         positions, offsets = take_ragged(self.offsets, images)
         return LabelLists(self.labels[positions], offsets)
 
-    def relabelled(self, new_label: Tensor) -> LabelLists:
+    def relabeled(self, new_label: Tensor) -> LabelLists:
         """Label ``k`` becomes ``new_label[k]``, and goes where that is negative."""
         labels = new_label[self.labels]
         image = torch.repeat_interleave(torch.arange(len(self)), self.offsets.diff())
@@ -211,7 +211,7 @@ class Annotations:
         rows, offsets = take_ragged(self.offsets, images)
         return self._take_rows(rows, offsets)
 
-    def relabelled(self, new_label: Tensor) -> Annotations:
+    def relabeled(self, new_label: Tensor) -> Annotations:
         """Label ``k`` becomes ``new_label[k]``; where that is negative, the object is left out."""
         labels = new_label[self.labels]
         keep = labels >= 0
