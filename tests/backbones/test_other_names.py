@@ -13,7 +13,7 @@ from torch import Tensor
 from detzoo.backbones.mobilenet_v2 import MobileNetV2Config
 from detzoo.backbones.other_names import to_backbone_names
 from detzoo.backbones.resnet import ResNetConfig
-from detzoo.checkpoints.transfer import initialise_backbone
+from detzoo.checkpoints.transfer import initialize_backbone
 from detzoo.layers.norm import BatchNorm
 
 
@@ -214,7 +214,7 @@ def test_a_detectron_pickle_starts_a_backbone(tmp_path: Path) -> None:
     path.write_bytes(pickle.dumps(content, 2))
     config = ResNetConfig(depth=50, base_channels=4, pretrained=str(path))
     backbone = config.build()
-    report = initialise_backbone((backbone,), str(path))
+    report = initialize_backbone((backbone,), str(path))
     assert (report.missing, report.unexpected) == ((), ("fc1000_w",))
     loaded = backbone.state_dict()
     assert torch.equal(loaded["layer3.5.bn2.weight"], state["layer3.5.bn2.weight"])

@@ -21,7 +21,6 @@ UNDOCUMENTED = (
     "detzoo.heads.",
     "detzoo.losses.",
     "detzoo.detectors.",
-    "detzoo.",
 )
 
 
