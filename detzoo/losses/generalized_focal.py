@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from detzoo.config import config
+from detzoo.config import NonNegativeFloat, config
 from detzoo.losses.base import Loss
 from detzoo.losses.classification import ClassificationLoss
 from detzoo.losses.scoring import SigmoidScoring
@@ -14,19 +14,24 @@ from detzoo.losses.scoring import SigmoidScoring
 
 @config
 class QualityFocalLoss(SigmoidScoring, ClassificationLoss):
-    """Focal loss whose target is not 1 but how good the box is, summed over classes."""
+    """Focal loss whose target is not 1 but how good the box is, summed over classes.
 
-    beta: float = 2.0
+    Args:
+        beta: Exponent of the error; the larger, the less easy examples count.
+    """
+
+    beta: NonNegativeFloat = 2.0
 
     def per_example(self, logits: Tensor, labels: Tensor, /) -> Tensor:
-        return self._rated(logits, labels, torch.ones_like(logits[:, 0]))
+        return self.per_rated(logits, labels, torch.ones_like(logits[:, 0]))
 
     def rated(self, logits: Tensor, labels: Tensor, quality: Tensor) -> Tensor:
         """The loss of examples with ``quality`` (N,) in their own class (N,), times the loss's own
         weight."""
-        return self.weight * self._rated(logits, labels, quality)
+        return self.weight * self.per_rated(logits, labels, quality)
 
-    def _rated(self, logits: Tensor, labels: Tensor, quality: Tensor) -> Tensor:
+    def per_rated(self, logits: Tensor, labels: Tensor, quality: Tensor) -> Tensor:
+        """The same without the loss's own weight."""
         is_class = labels < logits.shape[1]
         own = logits.gather(1, labels.clamp(max=logits.shape[1] - 1)[:, None])[:, 0]
         exchange = self._loss(own, quality) - self._loss(own, torch.zeros_like(own))
@@ -40,13 +45,9 @@ class QualityFocalLoss(SigmoidScoring, ClassificationLoss):
 
 @config
 class DistributionFocalLoss(Loss):
-    """Cross entropy of a distribution over whole numbers, for a target between two of them.
+    """Cross entropy of a distribution over whole numbers, for a target between two of them."""
 
-    Args:
-        weight: Factor of the loss.
-    """
-
-    weight: float = 0.25
+    weight: NonNegativeFloat = 0.25
 
     def per_example(self, logits: Tensor, target: Tensor, /) -> Tensor:
         """Logits (..., n + 1) of 0 to n, target (...) from 0 to below n -> (...)."""

@@ -33,11 +33,8 @@ class HTCRoIHeadConfig(CascadeRoIHeadConfig):
     """A cascade of boxes and masks that also learns what every pixel shows.
 
     Args:
-        mask_extractor: Cuts out what mask heads see of a region.
-        mask_head: Predicts masks, one head per stage.
         semantic_head: Says what every pixel shows; its features are added to those of each region.
         semantic_extractor: Cuts a region out of the semantic features.
-        select: Makes detections of the last stage's boxes.
     """
 
     mask_extractor: RegionExtractor = RoIExtractor(output_size=14)
@@ -142,6 +139,7 @@ class HTCRoIHead(CascadeRoIHead):
     def image_losses(self, maps: ImageMaps, targets: Sequence[Targets]) -> Losses:
         if self.semantic_head is None:
             return Losses()
+        assert maps.semantic_logits is not None
         wanted = stack_semantic_maps(targets)
         return Losses(loss_semantic_seg=self.semantic_head.loss(maps.semantic_logits, wanted))
 

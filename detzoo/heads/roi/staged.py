@@ -11,7 +11,7 @@ from torch import Tensor
 
 from detzoo.assigners.base import Assigner
 from detzoo.assigners.max_iou import MaxIoUAssigner
-from detzoo.config import config
+from detzoo.config import NonNegativeFloat, config
 from detzoo.heads.base import AugmentedFeatures, RoIHead, RoIHeadConfig
 from detzoo.heads.class_rows import ClassRows, prefixed
 from detzoo.heads.roi.augmented import EVERY_SCORE, average_candidates, average_detections
@@ -47,7 +47,7 @@ class CascadeStage:
         positive_iou=0.5, negative_iou=0.5, min_positive_iou=0.5, match_low_quality=False
     )
     sampler: Sampler = RandomSampler(num=512, positive_fraction=0.25, adds_targets=True)
-    loss_weight: float = 1.0
+    loss_weight: NonNegativeFloat = 1.0
 
 
 @config

@@ -27,7 +27,6 @@ class StandardRoIHeadConfig(OneStageRoIHeadConfig):
     """One stage of box refinement, and masks where there is a ``mask_head``.
 
     Args:
-        assigner: Says which target each region is trained on.
         shared_stage: A stage of the backbone that runs on every region (C4 detectors).
         mask_extractor: Cuts out what the mask head sees; without it, what the box head sees.
         mask_head: Predicts masks.
