@@ -11,7 +11,7 @@ from torch import nn
 
 from detzoo.backbones.resnet import ResNetConfig
 from detzoo.detectors.base import Detector, DetectorConfig
-from detzoo.heads.roi.all_levels import AllLevelsExtractor
+from detzoo.heads.roi.all_levels import AllLevelsPoolingConfig
 from detzoo.heads.roi.mask_head import MaskHeadConfig
 from detzoo.heads.roi.semantic_head import SemanticHeadConfig
 from detzoo.necks.fpn import FPNConfig
@@ -58,7 +58,7 @@ MODELS: dict[str, DetectorConfig] = {
             neck=FPNCARAFEConfig(out_channels=16), mask_head=MaskHeadConfig(upsampling="carafe")
         ).model
     ),
-    "groie": small(mask_rcnn(extractor=AllLevelsExtractor(output_size=7)).model),
+    "groie": small(mask_rcnn(extractor=AllLevelsPoolingConfig(output_size=7)).model),
     "detectors": dataclasses.replace(
         models.narrow(cascade_rcnn().model),
         backbone=dataclasses.replace(BOTTLENECKS, returns_image=True),

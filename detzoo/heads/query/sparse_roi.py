@@ -15,7 +15,7 @@ from detzoo.heads.class_rows import ClassRows, prefixed
 from detzoo.heads.query.base import best_pairs
 from detzoo.heads.query.dynamic import DynamicMaskHeadConfig, InteractionHeadConfig
 from detzoo.heads.query.set_loss import QueryPredictions, SetLoss
-from detzoo.heads.roi.extractor import RoIExtractor
+from detzoo.heads.roi.extractor import PyramidRoIAlignConfig
 from detzoo.heads.roi.mask_head import MASK_CLASS_ROWS, mask_probabilities, own_masks
 from detzoo.losses.classification import FocalLoss
 from detzoo.ops.boxes import clip_boxes
@@ -32,10 +32,10 @@ class SparseRoIHeadConfig:
     """
 
     num_stages: int = 6
-    extractor: RoIExtractor = RoIExtractor(output_size=7, sampling_ratio=2)
+    extractor: PyramidRoIAlignConfig = PyramidRoIAlignConfig(output_size=7, sampling_ratio=2)
     box_head: InteractionHeadConfig = InteractionHeadConfig()
     coder: DeltaCoder = DeltaCoder(stds=(0.5, 0.5, 1.0, 1.0))
-    mask_extractor: RoIExtractor = RoIExtractor(output_size=14, sampling_ratio=2)
+    mask_extractor: PyramidRoIAlignConfig = PyramidRoIAlignConfig(output_size=14, sampling_ratio=2)
     mask_head: DynamicMaskHeadConfig = DynamicMaskHeadConfig()
     loss: SetLoss = SetLoss(
         assigner=HungarianAssigner(class_cost=FocalCost(weight=2.0), box_form="corners"),

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from detzoo.config import PositiveInt, config
-from detzoo.heads.roi.base import RegionExtractor, RegionPooling
+from detzoo.heads.roi.base import RegionPooling, RegionPoolingConfig
 from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.generalized_attention import GeneralizedAttention
 from detzoo.ops.roi_align import roi_align
 
 
 @config
-class AllLevelsExtractor(RegionExtractor):
+class AllLevelsPoolingConfig(RegionPoolingConfig):
     """RoIAlign from several maps, a 5x5 convolution, the sum, attention.
 
     Args:
@@ -34,7 +34,7 @@ class AllLevelsPooling(RegionPooling):
     """Children ``pre_module`` and ``post_module``."""
 
     def __init__(
-        self, config: AllLevelsExtractor, in_channels: Sequence[int], strides: Sequence[int]
+        self, config: AllLevelsPoolingConfig, in_channels: Sequence[int], strides: Sequence[int]
     ) -> None:
         super().__init__()
         self.config = config

@@ -13,7 +13,7 @@ from detzoo.structures import Candidates, ImageInfo, Losses
 
 
 @config
-class RegionExtractor(ABC):
+class RegionPoolingConfig(ABC):
     """How features of a region are cut out of a pyramid.
 
     Args:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from detzoo.config import ConfigError, NonEmpty, config
-from detzoo.heads.roi.base import RegionBoxHead, RegionExtractor, RegionMaskHead, RegionPooling
+from detzoo.heads.roi.base import RegionBoxHead, RegionMaskHead, RegionPooling, RegionPoolingConfig
 from detzoo.heads.roi.mask_head import MaskHeadConfig, mask_probabilities
 from detzoo.heads.roi.regions import mask_losses, positive_rois, with_masks
 from detzoo.heads.roi.staged import (
@@ -34,7 +34,7 @@ class CascadeRoIHeadConfig(StagedRoIHeadConfig):
     """
 
     stages: NonEmpty[CascadeStage]
-    mask_extractor: RegionExtractor | None = None
+    mask_extractor: RegionPoolingConfig | None = None
     mask_head: MaskHeadConfig | None = None
 
     def __post_init__(self) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from detzoo.config import PositiveFloat, PositiveInt, config
-from detzoo.heads.roi.base import RegionExtractor, RegionPooling
+from detzoo.heads.roi.base import RegionPooling, RegionPoolingConfig
 from detzoo.ops.deform_roi_pool import deform_roi_pool
 from detzoo.ops.roi_align import pyramid_level, roi_align
 
@@ -17,7 +17,7 @@ SHIFT_SCALE = 0.1  # of the predicted shifts, as a share of the region
 
 
 @config
-class DeformableRoIExtractor(RegionExtractor):
+class DeformablePoolingConfig(RegionPoolingConfig):
     """RoIAlign from the level that fits the region's size, twice: what it finds first says where
     each bin moves to.
 
@@ -37,7 +37,7 @@ class DeformablePooling(RegionPooling):
     """Children ``roi_layers``, one per level."""
 
     def __init__(
-        self, config: DeformableRoIExtractor, in_channels: Sequence[int], strides: Sequence[int]
+        self, config: DeformablePoolingConfig, in_channels: Sequence[int], strides: Sequence[int]
     ) -> None:
         super().__init__()
         self.config = config

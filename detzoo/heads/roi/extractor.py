@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from detzoo.config import NonNegativeInt, PositiveFloat, PositiveInt, config
-from detzoo.heads.roi.base import RegionExtractor, RegionPooling
+from detzoo.heads.roi.base import RegionPooling, RegionPoolingConfig
 from detzoo.ops.roi_align import pyramid_roi_align
 
 
 @config
-class RoIExtractor(RegionExtractor):
+class PyramidRoIAlignConfig(RegionPoolingConfig):
     """RoIAlign (https://arxiv.org/abs/1703.06870) from the level that fits the region's size.
 
     Args:
@@ -35,7 +35,7 @@ class PyramidRoIAlign(RegionPooling):
     """Nothing learns."""
 
     def __init__(
-        self, config: RoIExtractor, in_channels: Sequence[int], strides: Sequence[int]
+        self, config: PyramidRoIAlignConfig, in_channels: Sequence[int], strides: Sequence[int]
     ) -> None:
         super().__init__()
         self.config = config

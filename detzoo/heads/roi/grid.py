@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from detzoo.config import NonNegativeFloat, PositiveInt, config
-from detzoo.heads.roi.base import RegionBoxHeadConfig, RegionExtractor
+from detzoo.heads.roi.base import RegionBoxHeadConfig, RegionPoolingConfig
 from detzoo.heads.roi.classifier import RegionClassifierConfig
-from detzoo.heads.roi.extractor import RoIExtractor
+from detzoo.heads.roi.extractor import PyramidRoIAlignConfig
 from detzoo.heads.roi.grid_head import GridHeadConfig
 from detzoo.heads.roi.single_stage import OneStageRoIHead, OneStageRoIHeadConfig
 from detzoo.heads.roi.staged import ImageMaps, StageRegions
@@ -35,7 +35,7 @@ class GridRoIHeadConfig(OneStageRoIHeadConfig):
     """
 
     box_head: RegionBoxHeadConfig = RegionClassifierConfig()
-    grid_extractor: RegionExtractor = RoIExtractor(output_size=14)
+    grid_extractor: RegionPoolingConfig = PyramidRoIAlignConfig(output_size=14)
     grid_head: GridHeadConfig = GridHeadConfig()
     jitter: NonNegativeFloat = 0.15
     max_regions: PositiveInt = 192

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
-from detzoo.heads.roi.base import RegionExtractor, RegionMaskHead
+from detzoo.heads.roi.base import RegionMaskHead, RegionPoolingConfig
 from detzoo.heads.roi.cascade import CascadeRoIHead, CascadeRoIHeadConfig
-from detzoo.heads.roi.extractor import RoIExtractor
+from detzoo.heads.roi.extractor import PyramidRoIAlignConfig
 from detzoo.heads.roi.mask_head import (
     MASK_CLASS_ROWS,
     MaskHeadConfig,
@@ -37,10 +37,10 @@ class HTCRoIHeadConfig(CascadeRoIHeadConfig):
         semantic_extractor: Cuts a region out of the semantic features.
     """
 
-    mask_extractor: RegionExtractor = RoIExtractor(output_size=14)
+    mask_extractor: RegionPoolingConfig = PyramidRoIAlignConfig(output_size=14)
     mask_head: MaskHeadConfig = MaskHeadConfig()
     semantic_head: SemanticHeadConfig | None = None
-    semantic_extractor: RoIExtractor = RoIExtractor(output_size=14, num_levels=1)
+    semantic_extractor: PyramidRoIAlignConfig = PyramidRoIAlignConfig(output_size=14, num_levels=1)
     select: Select = Select(min_score=0.001, suppression=NMS(max_iou=0.5), max_detections=100)
 
     @property

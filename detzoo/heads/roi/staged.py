@@ -18,10 +18,10 @@ from detzoo.heads.roi.augmented import EVERY_SCORE, average_candidates, average_
 from detzoo.heads.roi.base import (
     RegionBoxHead,
     RegionBoxHeadConfig,
-    RegionExtractor,
     RegionHead,
+    RegionPoolingConfig,
 )
-from detzoo.heads.roi.extractor import RoIExtractor
+from detzoo.heads.roi.extractor import PyramidRoIAlignConfig
 from detzoo.heads.roi.regions import LabelledRegions, SampledRegions, label_regions, sampled_rois
 from detzoo.ops.roi_align import rois_of
 from detzoo.postprocess.nms import NMS
@@ -59,7 +59,7 @@ class StagedRoIHeadConfig(RoIHeadConfig):
         select: Makes detections of the last stage's boxes.
     """
 
-    extractor: RegionExtractor = RoIExtractor()
+    extractor: RegionPoolingConfig = PyramidRoIAlignConfig()
     select: Select = Select(min_score=0.05, suppression=NMS(max_iou=0.5), max_detections=100)
 
 
