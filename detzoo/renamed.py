@@ -10,9 +10,13 @@ from typing import Any
 
 # Old name of a class -> its name now.
 CLASSES: dict[str, str] = {
+    "AllLevelsExtractor": "AllLevelsPoolingConfig",
     "CentrePad": "CenterPad",
+    "DeformableRoIExtractor": "DeformablePoolingConfig",
+    "PointExtractor": "PointSamplingConfig",
     "RandomBatchSize": "RandomBatchResize",
     "RandomCentreCropPad": "RandomCenterCropPad",
+    "RoIExtractor": "PyramidRoIAlignConfig",
     "Views": "TTA",
 }
 

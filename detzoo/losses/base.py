@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor
 
-from detzoo.config import config
+from detzoo.config import NonNegativeFloat, config
 
 
 @config
@@ -17,7 +17,7 @@ class Loss(ABC):
         weight: Factor of the loss.
     """
 
-    weight: float = 1.0
+    weight: NonNegativeFloat = 1.0
 
     def __call__(
         self, predicted: Tensor, target: Tensor, /, weights: Tensor | None = None

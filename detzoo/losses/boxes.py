@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-from detzoo.config import ConfigError, config
+from detzoo.config import PositiveFloat, config
 from detzoo.losses.base import Loss
 from detzoo.ops.boxes import box_area, elementwise_iou, intersection
 
@@ -39,12 +39,13 @@ class L1Loss(BoxLoss):
 
 @config
 class SmoothL1Loss(BoxLoss):
-    """Quadratic below ``beta``, linear above (https://arxiv.org/abs/1504.08083)."""
+    """Quadratic for small differences, linear for others (https://arxiv.org/abs/1504.08083).
 
-    beta: float = 1.0
+    Args:
+        beta: Difference from which it is linear.
+    """
 
-    def __post_init__(self) -> None:
-        _check_beta(self.beta)
+    beta: PositiveFloat = 1.0
 
     @property
     def on_boxes(self) -> bool:
@@ -60,14 +61,16 @@ class BalancedL1Loss(BoxLoss):
 
     With ``beta`` 1 the gradient is ``alpha * log(1 + b * error)`` up to there, b such that it has
     then reached ``gamma``, where it stays. Other values of ``beta`` follow the published code.
+
+    Args:
+        alpha: How fast the gradient grows; less favors accurate boxes.
+        gamma: Largest gradient.
+        beta: Error from which the gradient stays.
     """
 
-    alpha: float = 0.5
-    gamma: float = 1.5
-    beta: float = 1.0
-
-    def __post_init__(self) -> None:
-        _check_beta(self.beta)
+    alpha: PositiveFloat = 0.5
+    gamma: PositiveFloat = 1.5
+    beta: PositiveFloat = 1.0
 
     @property
     def on_boxes(self) -> bool:
@@ -84,9 +87,13 @@ class BalancedL1Loss(BoxLoss):
 
 @config
 class IoULoss(BoxLoss):
-    """Negative logarithm of the IoU (https://arxiv.org/abs/1608.01471)."""
+    """Negative logarithm of the IoU (https://arxiv.org/abs/1608.01471).
 
-    eps: float = 1e-6
+    Args:
+        eps: Least IoU that counts.
+    """
+
+    eps: PositiveFloat = 1e-6
 
     def per_example(self, predicted: Tensor, target: Tensor, /) -> Tensor:
         return -elementwise_iou(predicted, target).clamp(min=self.eps).log()
@@ -94,27 +101,37 @@ class IoULoss(BoxLoss):
 
 @config
 class GIoULoss(BoxLoss):
-    """One minus the generalised IoU (https://arxiv.org/abs/1902.09630)."""
+    """One minus the generalized IoU (https://arxiv.org/abs/1902.09630).
 
-    eps: float = 1e-6
+    Args:
+        eps: Least area that is divided by.
+    """
+
+    eps: PositiveFloat = 1e-6
 
     def per_example(self, predicted: Tensor, target: Tensor, /) -> Tensor:
         common = intersection(predicted, target)
         union = (box_area(predicted) + box_area(target) - common).clamp(min=self.eps)
-        hull = _hull_size(predicted, target).prod(-1).clamp(min=self.eps)
-        return 1 - common / union + (hull - union) / hull
+        enclosing = _enclosing_size(predicted, target).prod(-1).clamp(min=self.eps)
+        return 1 - common / union + (enclosing - union) / enclosing
 
 
 @config
 class CIoULoss(BoxLoss):
-    """One minus the complete IoU: overlap, center distance, aspect ratio (https://arxiv.org/abs/2005.03572)."""
+    """One minus the complete IoU: overlap, center distance and aspect ratio.
 
-    eps: float = 1e-6
+    https://arxiv.org/abs/2005.03572
+
+    Args:
+        eps: Added to what is divided by.
+    """
+
+    eps: PositiveFloat = 1e-6
 
     def per_example(self, predicted: Tensor, target: Tensor, /) -> Tensor:
         common = intersection(predicted, target)
         iou = common / (box_area(predicted) + box_area(target) - common + self.eps)
-        diagonal = _hull_size(predicted, target).square().sum(-1) + self.eps
+        diagonal = _enclosing_size(predicted, target).square().sum(-1) + self.eps
         shift = predicted[..., :2] + predicted[..., 2:] - target[..., :2] - target[..., 2:]
         distance = shift.square().sum(-1) / 4 / diagonal
         angle = _aspect_angle(target, self.eps) - _aspect_angle(predicted, self.eps)
@@ -127,13 +144,15 @@ class CIoULoss(BoxLoss):
 
 @config
 class BoundedIoULoss(BoxLoss):
-    """Upper bound of the IoU in each coordinate by itself (https://arxiv.org/abs/1711.00164)."""
+    """Upper bound of the IoU in each coordinate by itself (https://arxiv.org/abs/1711.00164).
 
-    beta: float = 0.2
-    eps: float = 1e-3
+    Args:
+        beta: Loss from which it is linear instead of quadratic.
+        eps: Added to what is divided by.
+    """
 
-    def __post_init__(self) -> None:
-        _check_beta(self.beta)
+    beta: PositiveFloat = 0.2
+    eps: PositiveFloat = 1e-3
 
     def per_example(self, predicted: Tensor, target: Tensor, /) -> Tensor:
         center = (predicted[..., :2] + predicted[..., 2:]) / 2
@@ -151,19 +170,14 @@ class BoundedIoULoss(BoxLoss):
         return smooth_l1(torch.cat([center_loss, size_loss], -1), self.beta).sum(-1)
 
 
-def _check_beta(beta: float) -> None:
-    if beta <= 0:
-        raise ConfigError(f"beta: {beta} is not above 0")
-
-
 def smooth_l1(difference: Tensor, beta: float | Tensor) -> Tensor:
     """Quadratic below ``beta``, linear above, number by number."""
     size = difference.abs()
     return torch.where(size < beta, size.square() * (0.5 / beta), size - 0.5 * beta)
 
 
-def _hull_size(a: Tensor, b: Tensor) -> Tensor:
-    """Width and height (..., 2) of the smallest box around both."""
+def _enclosing_size(a: Tensor, b: Tensor) -> Tensor:
+    """Width and height (..., 2) of the enclosing box."""
     low = torch.minimum(a[..., :2], b[..., :2])
     high = torch.maximum(a[..., 2:], b[..., 2:])
     return (high - low).clamp(min=0)

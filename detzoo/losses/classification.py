@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from detzoo.config import config
+from detzoo.config import NonNegativeFloat, UnitFloat, config
 from detzoo.losses.base import Loss
 from detzoo.losses.scoring import Scoring, SigmoidScoring
 from detzoo.structures import Losses
@@ -55,10 +55,15 @@ class SigmoidCrossEntropy(SigmoidScoring, ClassificationLoss):
 
 @config
 class FocalLoss(SigmoidScoring, ClassificationLoss):
-    """Focal loss, summed over classes (https://arxiv.org/abs/1708.02002)."""
+    """Focal loss, summed over classes (https://arxiv.org/abs/1708.02002).
 
-    gamma: float = 2.0
-    alpha: float = 0.25
+    Args:
+        gamma: Exponent of the error; the larger, the less easy examples count.
+        alpha: Weight of an example's own class; that of the others is one minus it.
+    """
+
+    gamma: NonNegativeFloat = 2.0
+    alpha: UnitFloat = 0.25
 
     def per_example(self, logits: Tensor, labels: Tensor, /) -> Tensor:
         # Almost every answer is "no": compute that for all, then exchange one logit per object.

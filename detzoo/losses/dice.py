@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from detzoo.config import ConfigError, config
+from detzoo.config import PositiveFloat, config
 from detzoo.losses.base import Loss
 
 
 @config
 class DiceLoss(Loss):
-    """One minus twice what two masks have in common, over what they have together, in squares."""
+    """One minus twice what two masks have in common, over what they have together, in squares.
 
-    eps: float = 1e-3
+    Args:
+        eps: Added to the squares of each mask.
+    """
 
-    def __post_init__(self) -> None:
-        if self.eps <= 0:
-            raise ConfigError(f"eps: {self.eps} is not above 0")
+    eps: PositiveFloat = 1e-3
 
     def per_example(self, predicted: Tensor, target: Tensor, /) -> Tensor:
         """Probabilities (N, ...) and targets (N, ...) of 0 and 1 -> (N,)."""

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from detzoo.config import config
+from detzoo.config import NonNegativeFloat, config
 from detzoo.losses.base import Loss
 from detzoo.losses.quality import QualityLoss
 
@@ -19,7 +19,7 @@ class QualityFocalLoss(QualityLoss):
         beta: Exponent of the error; the larger, the less easy examples count.
     """
 
-    beta: float = 2.0
+    beta: NonNegativeFloat = 2.0
 
     def per_rated(self, logits: Tensor, labels: Tensor, quality: Tensor) -> Tensor:
         is_class = labels < logits.shape[1]
@@ -35,13 +35,9 @@ class QualityFocalLoss(QualityLoss):
 
 @config
 class DistributionFocalLoss(Loss):
-    """Cross entropy of a distribution over whole numbers, for a target between two of them.
+    """Cross entropy of a distribution over whole numbers, for a target between two of them."""
 
-    Args:
-        weight: Factor of the loss.
-    """
-
-    weight: float = 0.25
+    weight: NonNegativeFloat = 0.25
 
     def per_example(self, logits: Tensor, target: Tensor, /) -> Tensor:
         """Logits (..., n + 1) of 0 to n, target (...) from 0 to below n -> (...)."""

@@ -1,4 +1,4 @@
-"""Gradient harmonising: examples whose gradient is a common one count less.
+"""Gradient harmonizing: examples whose gradient is a common one count less.
 
 https://arxiv.org/abs/1811.05181. The size of gradients is counted in bins, as a running mean over
 training, in buffers that published checkpoints hold.
@@ -6,23 +6,31 @@ training, in buffers that published checkpoints hold.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detzoo.config import ConfigError, config
+from detzoo.config import NonNegativeFloat, PositiveFloat, PositiveInt, Range, config
+
+# Strictly between 0 and 1.
+Momentum = Annotated[float, Range(0, 1, above=True, below=True)]
 
 
 @config
 class HarmonizedClassificationConfig:
-    """Binary cross entropy per class. ``momentum`` keeps that part of the old counts."""
+    """Binary cross entropy per class.
 
-    weight: float = 1.0
-    bins: int = 30
-    momentum: float = 0.75
+    Args:
+        weight: Factor of the loss.
+        bins: Number of bins that sizes of gradients are counted in.
+        momentum: Fraction of the old counts that is kept in each step.
+    """
 
-    def __post_init__(self) -> None:
-        _check(self.bins, self.momentum)
+    weight: NonNegativeFloat = 1.0
+    bins: PositiveInt = 30
+    momentum: Momentum = 0.75
 
     def build(self) -> HarmonizedClassification:
         return HarmonizedClassification(self)
@@ -30,15 +38,19 @@ class HarmonizedClassificationConfig:
 
 @config
 class HarmonizedRegressionConfig:
-    """A smooth L1 loss that is quadratic around zero, on the scale of ``mu``."""
+    """A smooth L1 loss that is quadratic around zero.
 
-    weight: float = 10.0
-    bins: int = 10
-    momentum: float = 0.7
-    mu: float = 0.02
+    Args:
+        weight: Factor of the loss.
+        bins: Number of bins that sizes of gradients are counted in.
+        momentum: Fraction of the old counts that is kept in each step.
+        mu: Scale of the differences for which it is quadratic.
+    """
 
-    def __post_init__(self) -> None:
-        _check(self.bins, self.momentum)
+    weight: NonNegativeFloat = 10.0
+    bins: PositiveInt = 10
+    momentum: Momentum = 0.7
+    mu: PositiveFloat = 0.02
 
     def build(self) -> HarmonizedRegression:
         return HarmonizedRegression(self)
@@ -113,10 +125,3 @@ def harmonize(
     counts.copy_(torch.where(occupied, momentum * counts + (1 - momentum) * found, counts))
     share = torch.where(occupied, 1 / counts, 0.0) / occupied.sum().clamp(min=1)
     return share[bin_index] * present
-
-
-def _check(bins: int, momentum: float) -> None:
-    if bins < 1:
-        raise ConfigError(f"bins: {bins} is not at least 1")
-    if not 0 < momentum < 1:
-        raise ConfigError(f"momentum: {momentum} is not between 0 and 1")

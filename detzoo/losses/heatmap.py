@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from detzoo.config import config
+from detzoo.config import NonNegativeFloat, config
 from detzoo.losses.base import Loss
 
 EPS = 1e-12
@@ -14,12 +14,13 @@ EPS = 1e-12
 class GaussianFocalLoss(Loss):
     """Focal loss that expects less of a "no" the closer a cell is to a keypoint.
 
-    ``alpha`` is how much answers count less that are right already, ``gamma`` how fast negatives
-    count more with the distance from a keypoint.
+    Args:
+        alpha: Exponent of the error; the larger, the less easy answers count.
+        gamma: Exponent with which negatives count more the farther they are from a keypoint.
     """
 
-    alpha: float = 2.0
-    gamma: float = 4.0
+    alpha: NonNegativeFloat = 2.0
+    gamma: NonNegativeFloat = 4.0
 
     def per_example(self, logits: Tensor, target: Tensor, /) -> Tensor:
         """Logits and target (B, C, H, W), which is one at keypoints -> (B,)."""

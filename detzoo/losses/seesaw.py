@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detzoo.config import config
+from detzoo.config import NonNegativeFloat, config
 from detzoo.losses.scoring import Scoring
 from detzoo.ops.distributed import average_over_processes, num_processes
 from detzoo.structures import Losses
@@ -16,14 +16,18 @@ from detzoo.structures import Losses
 class SeesawLossConfig:
     """Softmax over the classes, and apart from it a softmax over object and background.
 
-    A rare class is punished less for the objects of a class that is frequent, by the ratio of their
-    numbers to the power ``mitigation``, and more for those that it is taken for, by the ratio of
-    the probabilities to the power ``compensation``.
+    A rare class is punished less for the objects of a class that is frequent, and more for those
+    that it is taken for.
+
+    Args:
+        weight: Factor of the loss.
+        mitigation: Exponent of the ratio of two classes' numbers of objects.
+        compensation: Exponent of the ratio of two classes' probabilities.
     """
 
-    weight: float = 1.0
-    mitigation: float = 0.8
-    compensation: float = 2.0
+    weight: NonNegativeFloat = 1.0
+    mitigation: NonNegativeFloat = 0.8
+    compensation: NonNegativeFloat = 2.0
 
     def build(self, num_classes: int) -> SeesawLoss:
         return SeesawLoss(self, num_classes)

@@ -11,7 +11,7 @@ from detzoo.detectors.two_stage import TwoStageConfig
 from detzoo.experiment import DataConfig, Experiment
 from detzoo.heads.dense.rpn import RPNHeadConfig
 from detzoo.heads.roi.box_head import BoxHeadConfig
-from detzoo.heads.roi.extractor import RoIExtractor
+from detzoo.heads.roi.extractor import PyramidRoIAlignConfig
 from detzoo.heads.roi.mask_head import MaskHeadConfig
 from detzoo.heads.roi.standard import StandardRoIHeadConfig
 from detzoo.layers.norm import BatchNorm
@@ -35,7 +35,7 @@ def experiment(class_names: tuple[str, ...], *, epochs: int, size: int = 160) ->
         ),
     )
     # Shapes are a quarter of the size of COCO's objects, and so are the scales of the levels.
-    regions = RoIExtractor(finest_scale=14.0)
+    regions = PyramidRoIAlignConfig(finest_scale=14.0)
     roi_head = StandardRoIHeadConfig(
         extractor=regions,
         box_head=BoxHeadConfig(fc_channels=256),

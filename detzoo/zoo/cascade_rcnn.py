@@ -15,7 +15,7 @@ from detzoo.heads.base import RoIHeadConfig
 from detzoo.heads.dense.rpn import RPNHeadConfig
 from detzoo.heads.roi.box_head import BoxHeadConfig
 from detzoo.heads.roi.cascade import CascadeRoIHeadConfig, CascadeStage
-from detzoo.heads.roi.extractor import RoIExtractor
+from detzoo.heads.roi.extractor import PyramidRoIAlignConfig
 from detzoo.heads.roi.mask_head import MaskHeadConfig
 from detzoo.losses.boxes import SmoothL1Loss
 from detzoo.necks.base import NeckConfig
@@ -65,7 +65,7 @@ def cascade_mask_rcnn(
     """The same with a mask head per stage."""
     roi_head = CascadeRoIHeadConfig(
         stages=stages or cascade_stages(),
-        mask_extractor=RoIExtractor(output_size=14),
+        mask_extractor=PyramidRoIAlignConfig(output_size=14),
         mask_head=mask_head,
         select=select,
     )

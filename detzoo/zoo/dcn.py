@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from detzoo.backbones.resnet import ResNetConfig
-from detzoo.heads.roi.deformable_extractor import DeformableRoIExtractor
+from detzoo.heads.roi.deformable_extractor import DeformablePoolingConfig
 from detzoo.layers.convolution import Deformable
 from detzoo.zoo.cascade_rcnn import cascade_mask_rcnn, cascade_rcnn
 from detzoo.zoo.entry import Entry, Family
@@ -80,7 +80,7 @@ ENTRIES = (
     ),
     Entry(
         "faster_rcnn_r50_fpn_dpool_1x_coco",
-        faster_rcnn(extractor=DeformableRoIExtractor()),
+        faster_rcnn(extractor=DeformablePoolingConfig()),
         box_ap=38.9,
         memory_gb=5.0,
         inference_ms=58.14,

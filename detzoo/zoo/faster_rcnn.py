@@ -11,9 +11,9 @@ from detzoo.backbones.base import BackboneConfig
 from detzoo.detectors.two_stage import TwoStageConfig
 from detzoo.experiment import Experiment
 from detzoo.heads.dense.rpn import RPNHeadConfig
-from detzoo.heads.roi.base import RegionExtractor
+from detzoo.heads.roi.base import RegionPoolingConfig
 from detzoo.heads.roi.box_head import BoxHeadConfig
-from detzoo.heads.roi.extractor import RoIExtractor
+from detzoo.heads.roi.extractor import PyramidRoIAlignConfig
 from detzoo.heads.roi.shared_stage import SharedStageConfig
 from detzoo.heads.roi.standard import StandardRoIHeadConfig
 from detzoo.losses.boxes import BoundedIoULoss, CIoULoss, GIoULoss, IoULoss
@@ -51,7 +51,7 @@ def faster_rcnn(
     backbone: BackboneConfig = resnet(50),
     *,
     neck: NeckConfig = FPNConfig(),
-    extractor: RegionExtractor = RoIExtractor(),
+    extractor: RegionPoolingConfig = PyramidRoIAlignConfig(),
     box_head: BoxHeadConfig = BoxHeadConfig(),
     sampler: Sampler = SAMPLER,
     suppression: Suppression = NMS(max_iou=0.5),
@@ -84,7 +84,7 @@ def faster_rcnn_c4(**recipe: Unpack[Recipe]) -> Experiment:
     """Regions cut from the third stage, each seen by the fourth stage (Caffe ResNet-50)."""
     backbone = caffe_resnet(50)
     roi_head = StandardRoIHeadConfig(
-        extractor=RoIExtractor(output_size=14, num_levels=1),
+        extractor=PyramidRoIAlignConfig(output_size=14, num_levels=1),
         shared_stage=SharedStageConfig(resnet=backbone),
         box_head=BoxHeadConfig(num_shared_fcs=0),
         sampler=SAMPLER,
@@ -100,7 +100,7 @@ def faster_rcnn_dc5(**recipe: Unpack[Recipe]) -> Experiment:
     backbone = dataclasses.replace(
         caffe_resnet(50), strides=(1, 2, 2, 1), dilations=(1, 1, 1, 2), out_stages=(3,)
     )
-    roi_head = StandardRoIHeadConfig(extractor=RoIExtractor(num_levels=1), sampler=SAMPLER)
+    roi_head = StandardRoIHeadConfig(extractor=PyramidRoIAlignConfig(num_levels=1), sampler=SAMPLER)
     model = TwoStageConfig(
         backbone=backbone, rpn_head=single_level_rpn(border=0.0), roi_head=roi_head
     )

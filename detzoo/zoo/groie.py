@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from detzoo.heads.roi.all_levels import AllLevelsExtractor
+from detzoo.heads.roi.all_levels import AllLevelsPoolingConfig
 from detzoo.heads.roi.grid import GridRoIHeadConfig
 from detzoo.optim.schedules import epochs
 from detzoo.zoo.entry import Entry, Family
@@ -12,9 +12,9 @@ from detzoo.zoo.grid_rcnn import grid_rcnn
 from detzoo.zoo.mask_rcnn import mask_rcnn
 from detzoo.zoo.parts import resnet
 
-EXTRACTOR = AllLevelsExtractor()
+EXTRACTOR = AllLevelsPoolingConfig()
 GRID_HEAD = GridRoIHeadConfig(
-    extractor=EXTRACTOR, grid_extractor=AllLevelsExtractor(output_size=14)
+    extractor=EXTRACTOR, grid_extractor=AllLevelsPoolingConfig(output_size=14)
 )
 
 ENTRIES = (

@@ -16,7 +16,7 @@ from detzoo.experiment import DataConfig, Experiment
 from detzoo.heads.dense.retina import RetinaHeadConfig
 from detzoo.heads.dense.rpn import RPNHeadConfig
 from detzoo.heads.roi.box_head import BoxHeadConfig
-from detzoo.heads.roi.extractor import RoIExtractor
+from detzoo.heads.roi.extractor import PyramidRoIAlignConfig
 from detzoo.heads.roi.mask_head import MaskHeadConfig
 from detzoo.heads.roi.standard import StandardRoIHeadConfig
 from detzoo.necks.fpn import FPNConfig
@@ -68,7 +68,7 @@ def mask_rcnn() -> Experiment:
     """Mask R-CNN with FPN levels P2-P6."""
     roi_head = StandardRoIHeadConfig(
         box_head=BoxHeadConfig(fc_channels=512),
-        mask_extractor=RoIExtractor(output_size=14),
+        mask_extractor=PyramidRoIAlignConfig(output_size=14),
         mask_head=MaskHeadConfig(num_convs=2, channels=CHANNELS),
         assigner=MaxIoUAssigner(positive_iou=0.5, negative_iou=0.5, min_positive_iou=0.5),
         sampler=SAMPLER,

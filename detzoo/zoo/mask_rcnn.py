@@ -11,9 +11,9 @@ from detzoo.backbones.base import BackboneConfig
 from detzoo.detectors.two_stage import TwoStageConfig
 from detzoo.experiment import Experiment
 from detzoo.heads.dense.rpn import RPNHeadConfig
-from detzoo.heads.roi.base import RegionExtractor
+from detzoo.heads.roi.base import RegionPoolingConfig
 from detzoo.heads.roi.box_head import BoxHeadConfig
-from detzoo.heads.roi.extractor import RoIExtractor
+from detzoo.heads.roi.extractor import PyramidRoIAlignConfig
 from detzoo.heads.roi.mask_head import MaskHeadConfig
 from detzoo.heads.roi.shared_stage import SharedStageConfig
 from detzoo.heads.roi.standard import StandardRoIHeadConfig
@@ -45,7 +45,7 @@ def mask_rcnn(
     backbone: BackboneConfig = resnet(50),
     *,
     neck: NeckConfig = FPNConfig(),
-    extractor: RegionExtractor = RoIExtractor(),
+    extractor: RegionPoolingConfig = PyramidRoIAlignConfig(),
     rpn_box_loss: BoxLoss = L1Loss(),
     box_head: BoxHeadConfig = BoxHeadConfig(),
     mask_head: MaskHeadConfig = MaskHeadConfig(),
@@ -79,7 +79,7 @@ def mask_rcnn_c4(**recipe: Unpack[Recipe]) -> Experiment:
     """
     backbone = caffe_resnet(50)
     roi_head = StandardRoIHeadConfig(
-        extractor=RoIExtractor(output_size=14, num_levels=1),
+        extractor=PyramidRoIAlignConfig(output_size=14, num_levels=1),
         shared_stage=SharedStageConfig(resnet=dataclasses.replace(backbone, pretrained=None)),
         box_head=BoxHeadConfig(num_shared_fcs=0),
         mask_head=MaskHeadConfig(num_convs=0),
@@ -96,7 +96,7 @@ def mask_rcnn_v1(**recipe: Unpack[Recipe]) -> Experiment:
     """The settings of MMDetection 1.x: unaligned RoIAlign, smooth L1 losses."""
     return mask_rcnn(
         caffe_resnet(50),
-        extractor=RoIExtractor(sampling_ratio=2, aligned=False),
+        extractor=PyramidRoIAlignConfig(sampling_ratio=2, aligned=False),
         rpn_box_loss=SmoothL1Loss(beta=1 / 9),
         box_head=BoxHeadConfig(box_loss=SmoothL1Loss(beta=1.0)),
         **recipe,

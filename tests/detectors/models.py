@@ -15,7 +15,7 @@ from detzoo.detectors.two_stage import TwoStageConfig
 from detzoo.heads.dense.retina import RetinaHeadConfig
 from detzoo.heads.dense.rpn import RPNHeadConfig
 from detzoo.heads.roi.box_head import BoxHeadConfig
-from detzoo.heads.roi.extractor import RoIExtractor
+from detzoo.heads.roi.extractor import PyramidRoIAlignConfig
 from detzoo.heads.roi.mask_head import MaskHeadConfig
 from detzoo.heads.roi.standard import StandardRoIHeadConfig
 from detzoo.losses.boxes import BoundedIoULoss, CIoULoss, GIoULoss
@@ -72,7 +72,7 @@ def faster_rcnn(box_head: BoxHeadConfig | None = None, **roi_head: object) -> Tw
 def mask_rcnn(box_head: BoxHeadConfig | None = None) -> TwoStageConfig:
     return faster_rcnn(
         box_head,
-        mask_extractor=RoIExtractor(output_size=14),
+        mask_extractor=PyramidRoIAlignConfig(output_size=14),
         mask_head=MaskHeadConfig(channels=16),
     )
 

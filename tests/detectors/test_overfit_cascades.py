@@ -12,7 +12,7 @@ from detzoo.heads.base import RoIHeadConfig
 from detzoo.heads.roi.box_head import BoxHeadConfig
 from detzoo.heads.roi.cascade import CascadeRoIHeadConfig, CascadeStage
 from detzoo.heads.roi.dynamic import DynamicRoIHead, DynamicRoIHeadConfig
-from detzoo.heads.roi.extractor import RoIExtractor
+from detzoo.heads.roi.extractor import PyramidRoIAlignConfig
 from detzoo.heads.roi.htc import HTCRoIHeadConfig
 from detzoo.heads.roi.mask_head import MaskHeadConfig
 from detzoo.heads.roi.semantic_head import SemanticHeadConfig
@@ -45,14 +45,14 @@ def stages(box_head: BoxHeadConfig) -> tuple[CascadeStage, ...]:
 HEADS: dict[str, RoIHeadConfig] = {
     "seesaw cascade": CascadeRoIHeadConfig(
         stages=stages(SEESAW),
-        mask_extractor=RoIExtractor(output_size=7),
+        mask_extractor=PyramidRoIAlignConfig(output_size=7),
         mask_head=MASKS,
         select=SELECT,
     ),
     "htc": HTCRoIHeadConfig(
         stages=stages(BOX_HEAD),
-        mask_extractor=RoIExtractor(output_size=7),
-        semantic_extractor=RoIExtractor(output_size=7, num_levels=1),
+        mask_extractor=PyramidRoIAlignConfig(output_size=7),
+        semantic_extractor=PyramidRoIAlignConfig(output_size=7, num_levels=1),
         mask_head=MASKS,
         semantic_head=SemanticHeadConfig(num_classes=4, num_convs=1, channels=64),
         select=SELECT,

@@ -25,7 +25,7 @@ from detzoo.heads.roi.box_head import BoxHeadConfig
 from detzoo.heads.roi.cascade import CascadeRoIHeadConfig, CascadeStage
 from detzoo.heads.roi.classifier import RegionClassifierConfig
 from detzoo.heads.roi.coarse_mask_head import CoarseMaskHeadConfig
-from detzoo.heads.roi.extractor import RoIExtractor
+from detzoo.heads.roi.extractor import PyramidRoIAlignConfig
 from detzoo.heads.roi.grid import GridRoIHeadConfig
 from detzoo.heads.roi.grid_head import GridHeadConfig
 from detzoo.heads.roi.htc import HTCRoIHeadConfig
@@ -111,7 +111,7 @@ MODELS = {
     "two-stage": lambda: tiny_mask_rcnn().build_model(),
     "cascade": lambda: two_stage(
         CascadeRoIHeadConfig(
-            stages=STAGES, mask_extractor=RoIExtractor(output_size=14), mask_head=MASKS
+            stages=STAGES, mask_extractor=PyramidRoIAlignConfig(output_size=14), mask_head=MASKS
         )
     ),
     "htc": lambda: two_stage(

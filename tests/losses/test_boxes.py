@@ -37,18 +37,18 @@ def smooth(difference: float, beta: float) -> float:
     return size * size / (2 * beta) if size < beta else size - beta / 2
 
 
-def hull(a: Box, b: Box) -> Box:
+def enclosing(a: Box, b: Box) -> Box:
     return [min(a[0], b[0]), min(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3])]
 
 
 def slow_giou(a: Box, b: Box) -> float:
-    around = reference.area(hull(a, b))
+    around = reference.area(enclosing(a, b))
     union = reference.area(a) + reference.area(b) - reference.common_area(a, b)
     return 1 - (reference.iou(a, b) - (around - union) / around)
 
 
 def slow_ciou(a: Box, b: Box) -> float:
-    iou, around = reference.iou(a, b), hull(a, b)
+    iou, around = reference.iou(a, b), enclosing(a, b)
     diagonal = (around[2] - around[0]) ** 2 + (around[3] - around[1]) ** 2
     distance = ((a[0] + a[2] - b[0] - b[2]) / 2) ** 2 + ((a[1] + a[3] - b[1] - b[3]) / 2) ** 2
     angle = math.atan((b[2] - b[0]) / (b[3] - b[1])) - math.atan((a[2] - a[0]) / (a[3] - a[1]))
@@ -149,7 +149,7 @@ def test_values_by_hand() -> None:
     assert IoULoss().per_example(predicted, apart).item() == pytest.approx(-math.log(1e-6))
     assert GIoULoss().per_example(predicted, half).item() == pytest.approx(0.5)
     assert GIoULoss().per_example(predicted, apart).item() == pytest.approx(1 + 1 / 3)
-    # No overlap; centres 20 apart in a hull of 30 x 10.
+    # No overlap; centers 20 apart in an enclosing box of 30 x 10.
     assert CIoULoss().per_example(predicted, apart).item() == pytest.approx(1 + 400 / 1000)
     deltas = torch.tensor([[0.5, -2.0, 0.0, 1.0]])
     zeros = torch.zeros(1, 4)
@@ -210,7 +210,7 @@ def test_which_losses_compare_boxes() -> None:
 
 @pytest.mark.parametrize("loss", [SmoothL1Loss, BoundedIoULoss])
 def test_smooth_losses_want_a_bend(loss: type[SmoothL1Loss] | type[BoundedIoULoss]) -> None:
-    with pytest.raises(ConfigError, match="beta: 0 is not above 0"):
+    with pytest.raises(ConfigError, match="beta: 0 is not greater than 0"):
         loss(beta=0)
 
 

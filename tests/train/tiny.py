@@ -21,7 +21,7 @@ from detzoo.experiment import DataConfig, Experiment
 from detzoo.heads.dense.retina import RetinaHeadConfig
 from detzoo.heads.dense.rpn import RPNHeadConfig
 from detzoo.heads.roi.box_head import BoxHeadConfig
-from detzoo.heads.roi.extractor import RoIExtractor
+from detzoo.heads.roi.extractor import PyramidRoIAlignConfig
 from detzoo.heads.roi.mask_head import MaskHeadConfig
 from detzoo.heads.roi.standard import StandardRoIHeadConfig
 from detzoo.layers.norm import BatchNorm
@@ -84,11 +84,11 @@ def tiny_two_stage(*, masks: bool = False) -> TwoStageConfig:
             sampler=RandomSampler(num=2 * num, positive_fraction=0.5),
         ),
         roi_head=StandardRoIHeadConfig(
-            extractor=RoIExtractor(output_size=3, num_levels=2),
+            extractor=PyramidRoIAlignConfig(output_size=3, num_levels=2),
             box_head=BoxHeadConfig(fc_channels=16),
             sampler=RandomSampler(num=num, positive_fraction=0.25, adds_targets=True),
             mask_head=MaskHeadConfig(num_convs=1, channels=8) if masks else None,
-            mask_extractor=RoIExtractor(output_size=4, num_levels=2) if masks else None,
+            mask_extractor=PyramidRoIAlignConfig(output_size=4, num_levels=2) if masks else None,
         ),
     )
 

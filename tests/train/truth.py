@@ -26,7 +26,7 @@ from detzoo.experiment import DataConfig, Experiment
 from detzoo.heads.dense.retina import RetinaHeadConfig
 from detzoo.heads.dense.rpn import RPNHeadConfig
 from detzoo.heads.roi.box_head import BoxHeadConfig
-from detzoo.heads.roi.extractor import RoIExtractor
+from detzoo.heads.roi.extractor import PyramidRoIAlignConfig
 from detzoo.heads.roi.mask_head import MaskHeadConfig
 from detzoo.heads.roi.standard import StandardRoIHeadConfig
 from detzoo.layers.conv_norm_act import ConvModule
@@ -227,7 +227,7 @@ def retinanet(norm: Norm | None, backbone: BackboneConfig) -> SingleStageConfig:
 
 def mask_rcnn(norm: Norm | None, backbone: BackboneConfig) -> TwoStageConfig:
     few = Select(min_score=0.0, pre_nms=100, suppression=NMS(max_iou=0.7), max_detections=40)
-    regions = RoIExtractor(output_size=4, num_levels=2, finest_scale=32.0)
+    regions = PyramidRoIAlignConfig(output_size=4, num_levels=2, finest_scale=32.0)
     return TwoStageConfig(
         backbone=backbone,
         neck=FPNConfig(out_channels=16, num_outputs=2, norm=norm),

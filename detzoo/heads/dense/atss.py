@@ -27,8 +27,10 @@ from detzoo.structures import DensePredictions, Losses
 
 
 @config
-class ATSSLayersConfig(DenseHeadConfig):
-    """The layers of ATSS: two towers shared by all levels.
+class ATSSHeadConfig(DenseHeadConfig):
+    """ATSS: predicts classes, a box and centerness for every anchor.
+
+    Two towers of convolutions are shared by all levels.
 
     Args:
         num_convs: Convolutions in each tower.
@@ -38,25 +40,32 @@ class ATSSLayersConfig(DenseHeadConfig):
 
     priors: PriorGrid = AnchorGrid(scales=(8.0,), ratios=(1.0,))
     coder: BoxCoder = DeltaCoder(stds=(0.1, 0.1, 0.2, 0.2))
+    assigner: PriorAssigner = ATSSAssigner()
     classification_loss: ClassificationLoss = FocalLoss()
+    box_loss: BoxLoss = GIoULoss(weight=2.0)
     select: Select = Select(min_score=0.05, pre_nms=1000, suppression=NMS(max_iou=0.6))
     num_convs: NonNegativeInt = 4
     channels: Channels = 256
     norm: Norm = GroupNorm()
 
+    def build(
+        self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int
+    ) -> ATSSHead:
+        return ATSSHead(self, in_channels, strides, num_classes)
 
-class ATSSLayers(DenseHead):
-    """The layers that ATSS and PAA, which differ in training, have in common.
+
+class ATSSHead(DenseHead):
+    """Weighs the box loss of each anchor by its centerness.
 
     Children ``cls_convs``, ``reg_convs``, ``atss_cls``, ``atss_reg``, ``atss_centerness`` and, per
     level, one of ``scales``.
     """
 
-    config: ATSSLayersConfig
+    config: ATSSHeadConfig
 
     def __init__(
         self,
-        config: ATSSLayersConfig,
+        config: ATSSHeadConfig,
         in_channels: Sequence[int],
         strides: Sequence[int],
         num_classes: int,
@@ -85,23 +94,6 @@ class ATSSLayers(DenseHead):
             groups=self.num_anchors, shared=self.config.classification_loss.num_outputs(0)
         )
         return {"atss_cls.weight": rows, "atss_cls.bias": rows}
-
-
-@config
-class ATSSHeadConfig(ATSSLayersConfig):
-    """ATSS: predicts classes, a box and centerness for every anchor."""
-
-    assigner: PriorAssigner = ATSSAssigner()
-    box_loss: BoxLoss = GIoULoss(weight=2.0)
-
-    def build(
-        self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int
-    ) -> ATSSHead:
-        return ATSSHead(self, in_channels, strides, num_classes)
-
-
-class ATSSHead(ATSSLayers):
-    """Weighs the box loss of each anchor by its centerness."""
 
     def losses(self, predictions: DensePredictions, targets: DenseTargets) -> Losses:
         return centerness_losses(

@@ -5,9 +5,11 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Generic
 
 import torch
 from torch import Tensor
+from typing_extensions import TypeVar
 
 from detzoo.assigners.base import PriorAssigner
 from detzoo.coders.base import BoxCoder
@@ -32,6 +34,9 @@ from detzoo.structures import (
     Priors,
     Targets,
 )
+
+# What a head predicts; guided anchoring adds to it.
+Predictions = TypeVar("Predictions", bound=DensePredictions, default=DensePredictions)
 
 
 @config
@@ -100,7 +105,7 @@ class DenseTargets:
     num_samples: Tensor
 
 
-class PriorHead(DetectionHead):
+class PriorHead(DetectionHead, Generic[Predictions]):
     """Predicts for every prior and decodes detections; each family adds its training.
 
     ``box_channels`` is the number of channels that encode a box.
@@ -130,7 +135,7 @@ class PriorHead(DetectionHead):
         )
         return DensePredictions(logits, codes, priors, quality[0][..., 0] if quality else None)
 
-    def decode(self, predictions: DensePredictions, infos: Sequence[ImageInfo]) -> list[Candidates]:
+    def decode(self, predictions: Predictions, infos: Sequence[ImageInfo]) -> list[Candidates]:
         """The boxes with the highest scores of each image and level."""
         out = []
         for image, info in enumerate(infos):
@@ -152,7 +157,7 @@ class PriorHead(DetectionHead):
     def select(self, candidates: Sequence[Candidates]) -> list[Detections]:
         return [self.config.select(image) for image in candidates]
 
-    def _best(self, logits: Tensor, predictions: DensePredictions) -> tuple[Tensor, Tensor, Tensor]:
+    def _best(self, logits: Tensor, predictions: Predictions) -> tuple[Tensor, Tensor, Tensor]:
         """Prior index, score and label of the candidates in one image, from its logits (P, K)."""
         select, scoring = self.config.select, self.config.scoring
         priors, scores, labels = [], [], []
@@ -170,7 +175,7 @@ class PriorHead(DetectionHead):
         return torch.cat(priors), torch.cat(scores), torch.cat(labels)
 
 
-class DenseHead(PriorHead):
+class DenseHead(PriorHead[Predictions]):
     """Trains on an assignment: ``loss`` is ``losses`` of ``assign``.
 
     A family overrides the steps in which it differs.
@@ -180,7 +185,7 @@ class DenseHead(PriorHead):
 
     def loss(
         self,
-        predictions: DensePredictions,
+        predictions: Predictions,
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
     ) -> Losses:
@@ -189,7 +194,7 @@ class DenseHead(PriorHead):
     @torch.no_grad()
     def assign(
         self,
-        predictions: DensePredictions,
+        predictions: Predictions,
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
     ) -> DenseTargets:
@@ -203,7 +208,7 @@ class DenseHead(PriorHead):
         )
 
     def assign_image(
-        self, predictions: DensePredictions, image: int, targets: Targets, info: ImageInfo
+        self, predictions: Predictions, image: int, targets: Targets, info: ImageInfo
     ) -> Assignment:
         """Assigns the targets of the image at index ``image`` to priors."""
         priors = predictions.priors
@@ -213,12 +218,12 @@ class DenseHead(PriorHead):
         """(P,) whether each prior may be trained on in this image."""
         return inside_image(priors, info, self.config.border)
 
-    def references(self, predictions: DensePredictions) -> Tensor:
+    def references(self, predictions: Predictions) -> Tensor:
         """The boxes that codes are relative to: (P, 4), or (B, P, 4) if they differ between
         images."""
         return predictions.priors.boxes
 
-    def losses(self, predictions: DensePredictions, targets: DenseTargets) -> Losses:
+    def losses(self, predictions: Predictions, targets: DenseTargets) -> Losses:
         """Classification and box loss, averaged over the samples."""
         classification, box = self.summed_losses(predictions, targets)
         return Losses(
@@ -227,7 +232,7 @@ class DenseHead(PriorHead):
         )
 
     def summed_losses(
-        self, predictions: DensePredictions, targets: DenseTargets
+        self, predictions: Predictions, targets: DenseTargets
     ) -> tuple[Tensor, Tensor]:
         """Classification and box loss, summed over the samples."""
         config = self.config

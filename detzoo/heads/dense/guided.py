@@ -75,7 +75,7 @@ class GuidedPredictions(DensePredictions):
     location_logits: Tensor
 
 
-class GuidedAnchorHead(DenseHead):
+class GuidedAnchorHead(DenseHead[GuidedPredictions]):
     """A head whose anchors differ between images; their shapes are trained by their own loss
     only."""
 
@@ -104,7 +104,7 @@ class GuidedAnchorHead(DenseHead):
 
     # ------------------------------------------------------------------------------ training
 
-    def loss(  # type: ignore[override]
+    def loss(
         self,
         predictions: GuidedPredictions,
         targets: Sequence[Targets],
@@ -115,7 +115,7 @@ class GuidedAnchorHead(DenseHead):
             loss_loc=self._location_loss(predictions, targets),
         )
 
-    def assign_image(  # type: ignore[override]
+    def assign_image(
         self, predictions: GuidedPredictions, image: int, targets: Targets, info: ImageInfo
     ) -> Assignment:
         squares = predictions.priors
@@ -123,7 +123,7 @@ class GuidedAnchorHead(DenseHead):
         guided = Priors(anchors, squares.stride, squares.level_sizes, squares.grids)
         return self.config.assigner.assign_priors(guided, targets, self.trainable(squares, info))
 
-    def references(self, predictions: GuidedPredictions) -> Tensor:  # type: ignore[override]
+    def references(self, predictions: GuidedPredictions) -> Tensor:
         return self.anchors(predictions).detach()
 
     def _shape_loss(

@@ -91,7 +91,7 @@ class GuidedRetinaHead(GuidedAnchorHead):
         rows = ClassRows(shared=self.config.classification_loss.num_outputs(0))
         return {"retina_cls.weight": rows, "retina_cls.bias": rows}
 
-    def decode(  # type: ignore[override]
+    def decode(
         self, predictions: GuidedPredictions, infos: Sequence[ImageInfo]
     ) -> list[Candidates]:
         """The anchors with the highest scores, each with all classes above the minimum score."""

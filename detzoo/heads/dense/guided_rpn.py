@@ -94,7 +94,7 @@ class GuidedRPNHead(GuidedAnchorHead, ProposalHead):
     def class_parameters(self) -> dict[str, ClassRows]:
         return {}
 
-    def loss(  # type: ignore[override]
+    def loss(
         self,
         predictions: GuidedPredictions,
         targets: Sequence[Targets],
@@ -114,7 +114,7 @@ class GuidedRPNHead(GuidedAnchorHead, ProposalHead):
         with torch.no_grad():
             return self.select(self.decode(predictions, infos))
 
-    def decode(  # type: ignore[override]
+    def decode(
         self, predictions: GuidedPredictions, infos: Sequence[ImageInfo]
     ) -> list[Candidates]:
         """The best anchors of each level, as candidates that suppress each other only within a

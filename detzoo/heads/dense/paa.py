@@ -16,7 +16,7 @@ from torch import Tensor
 from detzoo.assigners.base import PriorAssigner
 from detzoo.assigners.max_iou import MaxIoUAssigner
 from detzoo.config import NonNegativeFloat, PositiveInt, config
-from detzoo.heads.dense.atss import ATSSLayers, ATSSLayersConfig
+from detzoo.heads.dense.atss import ATSSHead, ATSSHeadConfig
 from detzoo.heads.dense.base import DenseTargets
 from detzoo.losses.boxes import BoxLoss, GIoULoss
 from detzoo.ops.boxes import elementwise_iou, pairwise_iou
@@ -30,7 +30,7 @@ MIN_VOTE_IOU = 0.01
 
 
 @config
-class PAAHeadConfig(ATSSLayersConfig):
+class PAAHeadConfig(ATSSHeadConfig):
     """PAA: of the anchors that ``assigner`` proposes for a target, those with the smallest losses
     are positive.
 
@@ -51,7 +51,7 @@ class PAAHeadConfig(ATSSLayersConfig):
         return PAAHead(self, in_channels, strides, num_classes)
 
 
-class PAAHead(ATSSLayers):
+class PAAHead(ATSSHead):
     """Scores boxes by the geometric mean of class score and predicted IoU, and refines them by
     voting."""
 

@@ -16,7 +16,7 @@ from detzoo.heads.class_rows import ClassRows, prefixed
 from detzoo.heads.query.base import best_pairs
 from detzoo.heads.query.dynamic import DynamicMaskHeadConfig, InteractionHeadConfig
 from detzoo.heads.query.set_loss import QueryPredictions, SetLoss
-from detzoo.heads.roi.extractor import RoIExtractor
+from detzoo.heads.roi.extractor import PyramidRoIAlignConfig
 from detzoo.heads.roi.mask_head import MASK_CLASS_ROWS, mask_probabilities, own_masks
 from detzoo.losses.classification import FocalLoss
 from detzoo.losses.dice import DiceLoss
@@ -28,11 +28,9 @@ from detzoo.structures import Detections, ImageInfo, Losses, RoIMasks, Targets
 
 @config
 class SparseRoIHeadConfig:
-    """Refines boxes in stages, each of which predicts, and is trained on, classes, boxes and masks.
+    """Refines boxes in stages.
 
-
-    Each stage predicts classes, boxes and, where there is a mask head, masks, and is trained on
-    all of them.
+    Each predicts, and is trained on, classes, boxes and, if there is a mask head, masks.
 
     Args:
         num_stages: Number of stages.
@@ -46,10 +44,12 @@ class SparseRoIHeadConfig:
     """
 
     num_stages: PositiveInt = 6
-    extractor: RoIExtractor = RoIExtractor(output_size=7, sampling_ratio=2)
+    extractor: PyramidRoIAlignConfig = PyramidRoIAlignConfig(output_size=7, sampling_ratio=2)
     box_head: InteractionHeadConfig = InteractionHeadConfig()
     coder: DeltaCoder = DeltaCoder(stds=(0.5, 0.5, 1.0, 1.0))
-    mask_extractor: RoIExtractor | None = RoIExtractor(output_size=14, sampling_ratio=2)
+    mask_extractor: PyramidRoIAlignConfig | None = PyramidRoIAlignConfig(
+        output_size=14, sampling_ratio=2
+    )
     mask_head: DynamicMaskHeadConfig | None = DynamicMaskHeadConfig()
     loss: SetLoss = SetLoss(
         assigner=HungarianAssigner(class_cost=FocalCost(weight=2.0), box_form="corners"),

@@ -7,22 +7,24 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from detzoo.config import config
-from detzoo.heads.roi.base import RegionExtractor, RegionPooling
+from detzoo.config import PositiveInt, config
+from detzoo.heads.roi.base import RegionPooling, RegionPoolingConfig
 from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.generalized_attention import GeneralizedAttention
 from detzoo.ops.roi_align import roi_align
 
 
 @config
-class AllLevelsExtractor(RegionExtractor):
-    """RoIAlign from each of the first ``num_levels`` maps, a 5x5 convolution, the sum, attention.
+class AllLevelsPoolingConfig(RegionPoolingConfig):
+    """RoIAlign from several maps, a 5x5 convolution, the sum, attention.
 
-    ``sampling_ratio`` is the number of samples per bin and axis.
+    Args:
+        sampling_ratio: Samples per bin and axis.
+        num_levels: Number of maps, from the finest on.
     """
 
-    sampling_ratio: int = 2
-    num_levels: int = 4
+    sampling_ratio: PositiveInt = 2
+    num_levels: PositiveInt = 4
 
     def build(self, in_channels: Sequence[int], strides: Sequence[int]) -> AllLevelsPooling:
         return AllLevelsPooling(self, in_channels, strides)
@@ -32,7 +34,7 @@ class AllLevelsPooling(RegionPooling):
     """Children ``pre_module`` and ``post_module``."""
 
     def __init__(
-        self, config: AllLevelsExtractor, in_channels: Sequence[int], strides: Sequence[int]
+        self, config: AllLevelsPoolingConfig, in_channels: Sequence[int], strides: Sequence[int]
     ) -> None:
         super().__init__()
         self.config = config

@@ -7,20 +7,20 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from detzoo.config import config
+from detzoo.config import PositiveInt, config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.structures import Candidates, ImageInfo, Losses
 
 
 @config
-class RegionExtractor(ABC):
+class RegionPoolingConfig(ABC):
     """How features of a region are cut out of a pyramid.
 
     Args:
         output_size: Height and width of a region's features.
     """
 
-    output_size: int = 7
+    output_size: PositiveInt = 7
 
     @abstractmethod
     def build(self, in_channels: Sequence[int], strides: Sequence[int]) -> RegionPooling:

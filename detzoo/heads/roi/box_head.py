@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detzoo.coders.delta import DeltaCoder
-from detzoo.config import config
+from detzoo.config import Channels, NonNegativeInt, config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.roi.base import RegionBoxHead, RegionBoxHeadConfig
 from detzoo.heads.roi.layers import hidden_layers
@@ -27,17 +27,27 @@ from detzoo.structures import Candidates, ImageInfo, Losses
 class BoxHeadConfig(RegionBoxHeadConfig):
     """3x3 convolutions, fully connected layers, then one layer each for classes and boxes.
 
-    Without fully connected layers the features are averaged over the region first.
-    ``class_agnostic_boxes`` refines a region in one way, whatever its class.
-    ``normalized_classifier`` compares directions only: :class:`NormalizedLinear`.
+    Args:
+        num_shared_convs: Number of 3x3 convolutions.
+        conv_channels: Output channels of each convolution.
+        convolution: Kind of the convolutions.
+        norm: Norm after each convolution; None: a bias.
+        num_shared_fcs: Number of fully connected layers; 0: features are averaged over the region.
+        fc_channels: Outputs of each fully connected layer.
+        class_agnostic_boxes: Whether a region is refined in one way, whatever its class.
+        normalized_classifier: Whether the classifier compares directions only
+            (:class:`NormalizedLinear`).
+        coder: Encodes refined boxes relative to their regions.
+        classification_loss: Loss of the classes.
+        box_loss: Loss of the refined boxes.
     """
 
-    num_shared_convs: int = 0
-    conv_channels: int = 256
+    num_shared_convs: NonNegativeInt = 0
+    conv_channels: Channels = 256
     convolution: Convolution = PlainConvolution()
     norm: Norm | None = None
-    num_shared_fcs: int = 2
-    fc_channels: int = 1024
+    num_shared_fcs: NonNegativeInt = 2
+    fc_channels: Channels = 1024
     class_agnostic_boxes: bool = False
     normalized_classifier: bool = False
     coder: DeltaCoder = DeltaCoder(stds=(0.1, 0.1, 0.2, 0.2))

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from detzoo.config import ConfigError, config
-from detzoo.heads.roi.base import RegionBoxHead, RegionExtractor, RegionMaskHead, RegionPooling
+from detzoo.config import ConfigError, NonEmpty, config
+from detzoo.heads.roi.base import RegionBoxHead, RegionMaskHead, RegionPooling, RegionPoolingConfig
 from detzoo.heads.roi.mask_head import MaskHeadConfig, mask_probabilities
 from detzoo.heads.roi.regions import mask_losses, positive_rois, regions_with_masks, with_masks
 from detzoo.heads.roi.staged import (
@@ -33,13 +33,11 @@ class CascadeRoIHeadConfig(StagedRoIHeadConfig):
         mask_head: Predicts masks, one head per stage.
     """
 
-    stages: tuple[CascadeStage, ...]
-    mask_extractor: RegionExtractor | None = None
+    stages: NonEmpty[CascadeStage]
+    mask_extractor: RegionPoolingConfig | None = None
     mask_head: MaskHeadConfig | None = None
 
     def __post_init__(self) -> None:
-        if not self.stages:
-            raise ConfigError("stages: there must be at least one")
         if (self.mask_head is None) != (self.mask_extractor is None):
             raise ConfigError("mask_extractor: goes with a mask_head; give both or neither")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detzoo.config import config
+from detzoo.config import Channels, NonNegativeInt, config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.roi.base import RegionBoxHead, RegionBoxHeadConfig
 from detzoo.heads.roi.layers import hidden_layers
@@ -16,10 +16,16 @@ from detzoo.structures import Candidates, ImageInfo, Losses
 
 @config
 class RegionClassifierConfig(RegionBoxHeadConfig):
-    """Fully connected layers, then one for classes."""
+    """Fully connected layers, then one for classes.
 
-    num_fcs: int = 2
-    fc_channels: int = 1024
+    Args:
+        num_fcs: Number of fully connected layers before the last.
+        fc_channels: Outputs of each of them.
+        classification_loss: Loss of the classes.
+    """
+
+    num_fcs: NonNegativeInt = 2
+    fc_channels: Channels = 1024
     classification_loss: ClassificationLoss = SoftmaxCrossEntropy()
 
     def build(self, in_channels: int, region_size: int, num_classes: int) -> RegionClassifier:

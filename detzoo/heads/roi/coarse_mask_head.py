@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detzoo.config import config
+from detzoo.config import Channels, NonNegativeFloat, NonNegativeInt, UnitFloat, config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.roi.base import RegionMaskHead
 from detzoo.heads.roi.mask_head import mask_loss
@@ -15,14 +15,21 @@ from detzoo.structures import Losses
 
 @config
 class CoarseMaskHeadConfig:
-    """A convolution to half the size, then fully connected layers."""
+    """A convolution to half the size, then fully connected layers.
 
-    channels: int = 256
-    num_fcs: int = 2
-    fc_channels: int = 1024
-    loss_weight: float = 1.0
-    # Probability from which a pixel belongs to the object.
-    threshold: float = 0.5
+    Args:
+        channels: Output channels of the convolution.
+        num_fcs: Number of fully connected layers before the last.
+        fc_channels: Outputs of each of them.
+        loss_weight: Factor of the mask loss.
+        threshold: Probability from which a pixel belongs to the object.
+    """
+
+    channels: Channels = 256
+    num_fcs: NonNegativeInt = 2
+    fc_channels: Channels = 1024
+    loss_weight: NonNegativeFloat = 1.0
+    threshold: UnitFloat = 0.5
 
     def build(self, in_channels: int, region_size: int, num_classes: int) -> CoarseMaskHead:
         """The module for regions of (in_channels, region_size, region_size)."""

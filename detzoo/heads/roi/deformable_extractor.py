@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from detzoo.config import config
-from detzoo.heads.roi.base import RegionExtractor, RegionPooling
+from detzoo.config import PositiveFloat, PositiveInt, config
+from detzoo.heads.roi.base import RegionPooling, RegionPoolingConfig
 from detzoo.ops.deform_roi_pool import deform_roi_pool
 from detzoo.ops.roi_align import pyramid_level, roi_align
 
@@ -17,16 +17,17 @@ SHIFT_SCALE = 0.1  # of the predicted shifts, as a share of the region
 
 
 @config
-class DeformableRoIExtractor(RegionExtractor):
+class DeformablePoolingConfig(RegionPoolingConfig):
     """RoIAlign from the level that fits the region's size, twice: what it finds first says where
     each bin moves to.
 
-    Uses the first ``num_levels`` maps; a region up to twice ``finest_scale`` pixels comes from the
-    first.
+    Args:
+        num_levels: Number of maps, from the finest on.
+        finest_scale: Regions up to twice this size in pixels come from the finest map.
     """
 
-    num_levels: int = 4
-    finest_scale: float = 56.0
+    num_levels: PositiveInt = 4
+    finest_scale: PositiveFloat = 56.0
 
     def build(self, in_channels: Sequence[int], strides: Sequence[int]) -> DeformablePooling:
         return DeformablePooling(self, in_channels, strides)
@@ -36,7 +37,7 @@ class DeformablePooling(RegionPooling):
     """Children ``roi_layers``, one per level."""
 
     def __init__(
-        self, config: DeformableRoIExtractor, in_channels: Sequence[int], strides: Sequence[int]
+        self, config: DeformablePoolingConfig, in_channels: Sequence[int], strides: Sequence[int]
     ) -> None:
         super().__init__()
         self.config = config

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from detzoo.assigners.max_iou import MaxIoUAssigner
-from detzoo.config import ConfigError, config
+from detzoo.config import ConfigError, PositiveFloat, PositiveInt, UnitFloat, config
 from detzoo.heads.roi.box_head import BoxHead, BoxHeadConfig
 from detzoo.heads.roi.regions import LabelledRegions, num_regions
 from detzoo.heads.roi.single_stage import OneStageRoIHead
@@ -46,21 +46,18 @@ class DynamicRoIHeadConfig(StagedRoIHeadConfig):
 
     box_head: BoxHeadConfig = BoxHeadConfig(box_loss=SmoothL1Loss())
     sampler: Sampler = RandomSampler(num=512, positive_fraction=0.25, adds_targets=True)
-    first_iou: float = 0.5
-    min_iou: float = 0.4
-    max_beta: float = 1.0
-    iou_rank: int = 75
-    error_rank: int = 10
-    update_interval: int = 100
+    first_iou: UnitFloat = 0.5
+    min_iou: UnitFloat = 0.4
+    max_beta: PositiveFloat = 1.0
+    iou_rank: PositiveInt = 75
+    error_rank: PositiveInt = 10
+    update_interval: PositiveInt = 100
 
     def __post_init__(self) -> None:
         if type(self.box_head.box_loss) is not SmoothL1Loss:
             raise ConfigError(
                 "box_head.box_loss: its beta changes in training, so it must be SmoothL1Loss"
             )
-        for name in ("iou_rank", "error_rank", "update_interval"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}: {getattr(self, name)} is not at least 1")
 
     @property
     def stage(self) -> CascadeStage:

@@ -6,23 +6,26 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from detzoo.config import config
-from detzoo.heads.roi.base import RegionExtractor, RegionPooling
+from detzoo.config import NonNegativeInt, PositiveFloat, PositiveInt, config
+from detzoo.heads.roi.base import RegionPooling, RegionPoolingConfig
 from detzoo.ops.roi_align import pyramid_roi_align
 
 
 @config
-class RoIExtractor(RegionExtractor):
+class PyramidRoIAlignConfig(RegionPoolingConfig):
     """RoIAlign (https://arxiv.org/abs/1703.06870) from the level that fits the region's size.
 
-    Uses the first ``num_levels`` maps; a region up to twice ``finest_scale`` pixels comes from the
-    first. ``sampling_ratio`` 0 takes as many samples as a bin has cells.
+    Args:
+        sampling_ratio: Samples per bin and axis; 0: as many as the bin has cells.
+        aligned: Whether the centers of pixels lie half a pixel from their corners.
+        num_levels: Number of maps, from the finest on.
+        finest_scale: Regions up to twice this size in pixels come from the finest map.
     """
 
-    sampling_ratio: int = 0
+    sampling_ratio: NonNegativeInt = 0
     aligned: bool = True
-    num_levels: int = 4
-    finest_scale: float = 56.0
+    num_levels: PositiveInt = 4
+    finest_scale: PositiveFloat = 56.0
 
     def build(self, in_channels: Sequence[int], strides: Sequence[int]) -> PyramidRoIAlign:
         return PyramidRoIAlign(self, in_channels, strides)
@@ -32,7 +35,7 @@ class PyramidRoIAlign(RegionPooling):
     """Nothing learns."""
 
     def __init__(
-        self, config: RoIExtractor, in_channels: Sequence[int], strides: Sequence[int]
+        self, config: PyramidRoIAlignConfig, in_channels: Sequence[int], strides: Sequence[int]
     ) -> None:
         super().__init__()
         self.config = config

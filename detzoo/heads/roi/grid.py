@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from detzoo.config import config
-from detzoo.heads.roi.base import RegionBoxHeadConfig, RegionExtractor
+from detzoo.config import NonNegativeFloat, PositiveInt, config
+from detzoo.heads.roi.base import RegionBoxHeadConfig, RegionPoolingConfig
 from detzoo.heads.roi.classifier import RegionClassifierConfig
-from detzoo.heads.roi.extractor import RoIExtractor
+from detzoo.heads.roi.extractor import PyramidRoIAlignConfig
 from detzoo.heads.roi.grid_head import GridHeadConfig
 from detzoo.heads.roi.single_stage import OneStageRoIHead, OneStageRoIHeadConfig
 from detzoo.heads.roi.staged import ImageMaps, StageRegions
@@ -27,20 +27,18 @@ class GridRoIHeadConfig(OneStageRoIHeadConfig):
     """Classes of regions, and the boxes of those detected.
 
     Args:
-        box_head: Classifies regions.
         grid_extractor: Cuts out what the grid head sees of a region.
         grid_head: Finds the boxes of regions.
         jitter: By how much of their size regions are moved and scaled before the grid head trains
             on them: as they come, they are too good.
         max_regions: Most positive regions of a batch that the grid head trains on.
-        select: Makes detections of regions, before they get the boxes of their grids.
     """
 
     box_head: RegionBoxHeadConfig = RegionClassifierConfig()
-    grid_extractor: RegionExtractor = RoIExtractor(output_size=14)
+    grid_extractor: RegionPoolingConfig = PyramidRoIAlignConfig(output_size=14)
     grid_head: GridHeadConfig = GridHeadConfig()
-    jitter: float = 0.15
-    max_regions: int = 192
+    jitter: NonNegativeFloat = 0.15
+    max_regions: PositiveInt = 192
     select: Select = Select(min_score=0.03, suppression=NMS(max_iou=0.3), max_detections=100)
 
     def build(

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detzoo.config import ConfigError, config
+from detzoo.config import Channels, NonNegativeFloat, NonNegativeInt, PositiveInt, Range, config
 from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.module_list import ModuleList
 from detzoo.layers.norm import GroupNorm, Norm
@@ -26,19 +27,21 @@ Transitions = ModuleList[ModuleList[nn.Sequential]]
 class GridHeadConfig:
     """``grid_size`` x ``grid_size`` points of a box, each found in a heatmap of its own.
 
-    In training a point is within ``radius`` cells of its place in the heatmap.
+    Args:
+        grid_size: Points along each side of a box.
+        num_convs: Number of 3x3 convolutions; the first halves the size.
+        point_channels: Channels of each point.
+        norm: Norm after each convolution.
+        loss_weight: Factor of the loss.
+        radius: Cells of the heatmap around a point's place that count as the point in training.
     """
 
-    grid_size: int = 3
-    num_convs: int = 8
-    point_channels: int = 64
+    grid_size: Annotated[int, Range(2)] = 3
+    num_convs: PositiveInt = 8
+    point_channels: Channels = 64
     norm: Norm = GroupNorm(groups=36)
-    loss_weight: float = 15.0
-    radius: int = 1
-
-    def __post_init__(self) -> None:
-        if self.grid_size < 2:
-            raise ConfigError(f"grid_size: {self.grid_size} is not at least 2")
+    loss_weight: NonNegativeFloat = 15.0
+    radius: NonNegativeInt = 1
 
     def build(self, in_channels: int, region_size: int) -> GridHead:
         """The module for regions of (in_channels, region_size, region_size)."""

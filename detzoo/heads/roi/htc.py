@@ -10,9 +10,9 @@ from torch import Tensor
 
 from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
-from detzoo.heads.roi.base import RegionExtractor, RegionMaskHead
+from detzoo.heads.roi.base import RegionMaskHead, RegionPoolingConfig
 from detzoo.heads.roi.cascade import CascadeRoIHead, CascadeRoIHeadConfig
-from detzoo.heads.roi.extractor import RoIExtractor
+from detzoo.heads.roi.extractor import PyramidRoIAlignConfig
 from detzoo.heads.roi.mask_head import (
     MASK_CLASS_ROWS,
     MaskHeadConfig,
@@ -33,17 +33,14 @@ class HTCRoIHeadConfig(CascadeRoIHeadConfig):
     """A cascade of boxes and masks that also learns what every pixel shows.
 
     Args:
-        mask_extractor: Cuts out what mask heads see of a region.
-        mask_head: Predicts masks, one head per stage.
         semantic_head: Says what every pixel shows; its features are added to those of each region.
         semantic_extractor: Cuts a region out of the semantic features.
-        select: Makes detections of the last stage's boxes.
     """
 
-    mask_extractor: RegionExtractor = RoIExtractor(output_size=14)
+    mask_extractor: RegionPoolingConfig = PyramidRoIAlignConfig(output_size=14)
     mask_head: MaskHeadConfig = MaskHeadConfig()
     semantic_head: SemanticHeadConfig | None = None
-    semantic_extractor: RoIExtractor = RoIExtractor(output_size=14, num_levels=1)
+    semantic_extractor: PyramidRoIAlignConfig = PyramidRoIAlignConfig(output_size=14, num_levels=1)
     select: Select = Select(min_score=0.001, suppression=NMS(max_iou=0.5), max_detections=100)
 
     @property
@@ -142,6 +139,7 @@ class HTCRoIHead(CascadeRoIHead):
     def image_losses(self, maps: ImageMaps, targets: Sequence[Targets]) -> Losses:
         if self.semantic_head is None:
             return Losses()
+        assert maps.semantic_logits is not None
         wanted = stack_semantic_maps(targets)
         return Losses(loss_semantic_seg=self.semantic_head.loss(maps.semantic_logits, wanted))
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detzoo.config import config
+from detzoo.config import Channels, NonNegativeFloat, NonNegativeInt, UnitFloat, config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.roi.base import RegionMaskHead
 from detzoo.layers.carafe import CARAFE
@@ -25,18 +25,26 @@ from detzoo.structures import Losses
 class MaskHeadConfig:
     """Convolutions, an upsampling to twice the size, and one mask per class.
 
-    ``normalized_predictor`` compares directions only: :class:`NormalizedConv2d`.
+    Args:
+        num_convs: Number of 3x3 convolutions.
+        channels: Output channels of each convolution, and of the upsampling.
+        convolution: Kind of the convolutions.
+        norm: Norm after each convolution; None: a bias.
+        upsampling: How masks get twice the region's size: a transposed convolution, or CARAFE.
+        normalized_predictor: Whether the last layer compares directions only
+            (:class:`NormalizedConv2d`).
+        loss_weight: Factor of the mask loss.
+        threshold: Probability from which a pixel belongs to the object.
     """
 
-    num_convs: int = 4
-    channels: int = 256
+    num_convs: NonNegativeInt = 4
+    channels: Channels = 256
     convolution: Convolution = PlainConvolution()
     norm: Norm | None = None
     upsampling: Literal["deconvolution", "carafe"] = "deconvolution"
     normalized_predictor: bool = False
-    loss_weight: float = 1.0
-    # Probability from which a pixel belongs to the object.
-    threshold: float = 0.5
+    loss_weight: NonNegativeFloat = 1.0
+    threshold: UnitFloat = 0.5
 
     def build(self, in_channels: int, num_classes: int) -> MaskHead:
         """The module for regions of ``in_channels``."""

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detzoo.config import config
+from detzoo.config import Channels, NonNegativeFloat, NonNegativeInt, PositiveInt, config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.roi.base import RegionHead
 from detzoo.heads.roi.regions import SampledRegions
@@ -20,14 +20,20 @@ from detzoo.structures import Losses, Targets
 class MaskIoUHeadConfig:
     """Convolutions, the last with stride 2, and fully connected layers, on region and mask.
 
-    In training a pixel belongs to the predicted mask from ``logit_threshold`` on.
+    Args:
+        num_convs: Number of 3x3 convolutions.
+        channels: Output channels of each convolution.
+        num_fcs: Number of fully connected layers before the last.
+        fc_channels: Outputs of each of them.
+        loss_weight: Factor of the loss.
+        logit_threshold: Logit from which a pixel belongs to the predicted mask in training.
     """
 
-    num_convs: int = 4
-    channels: int = 256
-    num_fcs: int = 2
-    fc_channels: int = 1024
-    loss_weight: float = 0.5
+    num_convs: PositiveInt = 4
+    channels: Channels = 256
+    num_fcs: NonNegativeInt = 2
+    fc_channels: Channels = 1024
+    loss_weight: NonNegativeFloat = 0.5
     logit_threshold: float = 0.5
 
     def build(self, in_channels: int, region_size: int, num_classes: int) -> MaskIoUHead:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from detzoo.config import config
-from detzoo.heads.roi.base import RegionExtractor
-from detzoo.heads.roi.extractor import RoIExtractor
+from detzoo.heads.roi.base import RegionPoolingConfig
+from detzoo.heads.roi.extractor import PyramidRoIAlignConfig
 from detzoo.heads.roi.mask_head import MaskHeadConfig, own_masks
 from detzoo.heads.roi.mask_iou_head import MaskIoUHeadConfig
 from detzoo.heads.roi.regions import (
@@ -36,7 +36,7 @@ class MaskScoringRoIHeadConfig(OneStageRoIHeadConfig):
         mask_iou_head: Rates the masks.
     """
 
-    mask_extractor: RegionExtractor = RoIExtractor(output_size=14)
+    mask_extractor: RegionPoolingConfig = PyramidRoIAlignConfig(output_size=14)
     mask_head: MaskHeadConfig = MaskHeadConfig()
     mask_iou_head: MaskIoUHeadConfig = MaskIoUHeadConfig()
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from detzoo.config import config
-from detzoo.heads.roi.base import RegionExtractor, RegionPooling
+from detzoo.heads.roi.base import RegionPooling, RegionPoolingConfig
 from detzoo.ops.points import cell_centers, sample_in_rois
 
 
 @config
-class PointExtractor(RegionExtractor):
+class PointSamplingConfig(RegionPoolingConfig):
     """The finest map at the center of every cell of the region, whatever the region's size."""
 
     def build(self, in_channels: Sequence[int], strides: Sequence[int]) -> PointSampling:
@@ -23,7 +23,7 @@ class PointSampling(RegionPooling):
     """Nothing learns."""
 
     def __init__(
-        self, config: PointExtractor, in_channels: Sequence[int], strides: Sequence[int]
+        self, config: PointSamplingConfig, in_channels: Sequence[int], strides: Sequence[int]
     ) -> None:
         super().__init__()
         self.output_size = config.output_size

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detzoo.config import config
+from detzoo.config import Channels, NonNegativeFloat, NonNegativeInt, PositiveInt, UnitFloat, config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.roi.base import RegionHead
 from detzoo.heads.roi.mask_head import own_masks
@@ -19,20 +19,29 @@ from detzoo.structures import Losses
 class PointHeadConfig:
     """Layers that see one point: its features, and again in every layer its coarse mask logits.
 
-    Training looks at ``num_points`` of a region: out of ``oversampling`` times as many drawn at
-    random, the most uncertain make up ``uncertain_part``; the rest is random. In evaluation the
-    coarse mask doubles its size ``num_subdivisions`` times, and each time the most uncertain
-    ``points_per_subdivision`` are decided anew.
+    In training a part of the points are the most uncertain of many drawn at random; the others are
+    random. In evaluation the coarse mask doubles its size step by step, and each time the most
+    uncertain points are decided anew.
+
+    Args:
+        num_fcs: Number of layers before the last.
+        channels: Outputs of each of them.
+        loss_weight: Factor of the loss.
+        num_points: Points of a region that are trained on.
+        oversampling: How many times as many are drawn, to find the most uncertain.
+        uncertain_part: Fraction of the points that are the most uncertain.
+        num_subdivisions: How many times the mask doubles its size in evaluation.
+        points_per_subdivision: Points that are decided anew each time.
     """
 
-    num_fcs: int = 3
-    channels: int = 256
-    loss_weight: float = 1.0
-    num_points: int = 196
-    oversampling: int = 3
-    uncertain_part: float = 0.75
-    num_subdivisions: int = 5
-    points_per_subdivision: int = 784
+    num_fcs: NonNegativeInt = 3
+    channels: Channels = 256
+    loss_weight: NonNegativeFloat = 1.0
+    num_points: PositiveInt = 196
+    oversampling: PositiveInt = 3
+    uncertain_part: UnitFloat = 0.75
+    num_subdivisions: NonNegativeInt = 5
+    points_per_subdivision: PositiveInt = 784
 
     def build(self, in_channels: int, num_classes: int) -> PointHead:
         """The module for points of ``in_channels``."""

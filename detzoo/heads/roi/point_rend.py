@@ -11,7 +11,7 @@ from torch import Tensor
 from detzoo.config import config
 from detzoo.heads.roi.coarse_mask_head import CoarseMaskHeadConfig
 from detzoo.heads.roi.mask_head import own_masks
-from detzoo.heads.roi.point_extractor import PointExtractor
+from detzoo.heads.roi.point_extractor import PointSamplingConfig
 from detzoo.heads.roi.point_head import PointHeadConfig
 from detzoo.heads.roi.regions import (
     SampledRegions,
@@ -38,7 +38,7 @@ class PointRendRoIHeadConfig(OneStageRoIHeadConfig):
         point_head: Decides the points at which coarse masks are uncertain.
     """
 
-    mask_extractor: PointExtractor = PointExtractor(output_size=14)
+    mask_extractor: PointSamplingConfig = PointSamplingConfig(output_size=14)
     mask_head: CoarseMaskHeadConfig = CoarseMaskHeadConfig()
     point_head: PointHeadConfig = PointHeadConfig()
 

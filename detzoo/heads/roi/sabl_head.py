@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detzoo.coders.buckets import BucketCoder
-from detzoo.config import ConfigError, config
+from detzoo.config import Channels, ConfigError, NonNegativeFloat, config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.roi.base import RegionBoxHead, RegionBoxHeadConfig
 from detzoo.heads.roi.layers import hidden_layers
@@ -23,13 +23,20 @@ NUM_CONVS = 2  # before the axes part
 
 @config
 class SABLHeadConfig(RegionBoxHeadConfig):
-    """One fully connected layer for classes; sides in buckets, in one way for all classes."""
+    """One fully connected layer for classes; sides in buckets, in one way for all classes.
 
-    fc_channels: int = 1024
+    Args:
+        fc_channels: Outputs of the fully connected layer.
+        coder: Encodes the sides of a box as buckets and offsets within them.
+        classification_loss: Loss of the classes.
+        bucket_loss_weight: Factor of the loss of the buckets.
+        box_loss: Loss of the offsets within the buckets.
+    """
+
+    fc_channels: Channels = 1024
     coder: BucketCoder = BucketCoder()
     classification_loss: ClassificationLoss = SoftmaxCrossEntropy()
-    bucket_loss_weight: float = 1.0
-    # Of the offsets within the buckets.
+    bucket_loss_weight: NonNegativeFloat = 1.0
     box_loss: BoxLoss = SmoothL1Loss(beta=0.1)
 
     def build(self, in_channels: int, region_size: int, num_classes: int) -> SABLHead:

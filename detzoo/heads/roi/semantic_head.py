@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detzoo.config import config
+from detzoo.config import Channels, NonNegativeFloat, NonNegativeInt, PositiveInt, config
 from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.ops.distributed import average_over_processes
 from detzoo.structures.targets import UNLABELED
@@ -17,14 +17,19 @@ from detzoo.structures.targets import UNLABELED
 class SemanticHeadConfig:
     """All levels, brought to the size of level ``fusion_level`` and added, then convolutions.
 
-    ``num_classes`` counts the classes of the semantic maps, things and stuff.
+    Args:
+        num_classes: Number of classes of the semantic maps, things and stuff.
+        fusion_level: Level whose size all maps are brought to; 0 is the finest.
+        num_convs: Number of 3x3 convolutions.
+        channels: Output channels of each convolution.
+        loss_weight: Factor of the loss.
     """
 
-    num_classes: int = 183
-    fusion_level: int = 1
-    num_convs: int = 4
-    channels: int = 256
-    loss_weight: float = 0.2
+    num_classes: PositiveInt = 183
+    fusion_level: NonNegativeInt = 1
+    num_convs: PositiveInt = 4
+    channels: Channels = 256
+    loss_weight: NonNegativeFloat = 0.2
 
     def build(self, in_channels: Sequence[int]) -> SemanticHead:
         """The module for maps of ``in_channels``."""

@@ -7,15 +7,20 @@ import dataclasses
 from torch import Tensor, nn
 
 from detzoo.backbones.resnet import ResNetConfig, build_stage, stage_channels
-from detzoo.config import config
+from detzoo.config import NonNegativeInt, config
 
 
 @config
 class SharedStageConfig:
-    """Stage ``index`` (from 0) of ``resnet`` on top of regions, shared by box and mask head."""
+    """A stage of a ResNet that runs on every region, shared by box and mask head.
+
+    Args:
+        resnet: The ResNet.
+        index: Number of its stage, from 0.
+    """
 
     resnet: ResNetConfig
-    index: int = 3
+    index: NonNegativeInt = 3
 
     def from_scratch(self) -> SharedStageConfig:
         return dataclasses.replace(self, resnet=self.resnet.from_scratch())

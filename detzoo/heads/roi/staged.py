@@ -11,17 +11,17 @@ from torch import Tensor
 
 from detzoo.assigners.base import Assigner
 from detzoo.assigners.max_iou import MaxIoUAssigner
-from detzoo.config import config
+from detzoo.config import NonNegativeFloat, config
 from detzoo.heads.base import AugmentedFeatures, RoIHead, RoIHeadConfig
 from detzoo.heads.class_rows import ClassRows, prefixed
 from detzoo.heads.roi.augmented import EVERY_SCORE, average_candidates, average_detections
 from detzoo.heads.roi.base import (
     RegionBoxHead,
     RegionBoxHeadConfig,
-    RegionExtractor,
     RegionHead,
+    RegionPoolingConfig,
 )
-from detzoo.heads.roi.extractor import RoIExtractor
+from detzoo.heads.roi.extractor import PyramidRoIAlignConfig
 from detzoo.heads.roi.regions import LabelledRegions, SampledRegions, label_regions, sampled_rois
 from detzoo.ops.roi_align import rois_of
 from detzoo.postprocess.nms import NMS
@@ -47,7 +47,7 @@ class CascadeStage:
         positive_iou=0.5, negative_iou=0.5, min_positive_iou=0.5, match_low_quality=False
     )
     sampler: Sampler = RandomSampler(num=512, positive_fraction=0.25, adds_targets=True)
-    loss_weight: float = 1.0
+    loss_weight: NonNegativeFloat = 1.0
 
 
 @config
@@ -59,7 +59,7 @@ class StagedRoIHeadConfig(RoIHeadConfig):
         select: Makes detections of the last stage's boxes.
     """
 
-    extractor: RegionExtractor = RoIExtractor()
+    extractor: RegionPoolingConfig = PyramidRoIAlignConfig()
     select: Select = Select(min_score=0.05, suppression=NMS(max_iou=0.5), max_detections=100)
 
 

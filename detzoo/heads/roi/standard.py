@@ -12,7 +12,7 @@ from typing_extensions import Self
 from detzoo.assigners.base import Assigner
 from detzoo.assigners.max_iou import MaxIoUAssigner
 from detzoo.config import config
-from detzoo.heads.roi.base import RegionExtractor
+from detzoo.heads.roi.base import RegionPoolingConfig
 from detzoo.heads.roi.mask_head import MaskHeadConfig, mask_probabilities
 from detzoo.heads.roi.regions import mask_losses, positive_rois, regions_with_masks, with_masks
 from detzoo.heads.roi.shared_stage import SharedStageConfig
@@ -27,7 +27,6 @@ class StandardRoIHeadConfig(OneStageRoIHeadConfig):
     """One stage of box refinement, and masks where there is a ``mask_head``.
 
     Args:
-        assigner: Says which target each region is trained on.
         shared_stage: A stage of the backbone that runs on every region (C4 detectors).
         mask_extractor: Cuts out what the mask head sees; without it, what the box head sees.
         mask_head: Predicts masks.
@@ -37,7 +36,7 @@ class StandardRoIHeadConfig(OneStageRoIHeadConfig):
         positive_iou=0.5, negative_iou=0.5, min_positive_iou=0.5, match_low_quality=False
     )
     shared_stage: SharedStageConfig | None = None
-    mask_extractor: RegionExtractor | None = None
+    mask_extractor: RegionPoolingConfig | None = None
     mask_head: MaskHeadConfig | None = None
 
     @property

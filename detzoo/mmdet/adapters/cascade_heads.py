@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from detzoo.detectors.two_stage import TwoStageConfig
-from detzoo.heads.roi.all_levels import AllLevelsExtractor
+from detzoo.heads.roi.all_levels import AllLevelsPoolingConfig
 from detzoo.heads.roi.cascade import CascadeRoIHeadConfig, CascadeStage
 from detzoo.heads.roi.dynamic import DynamicRoIHeadConfig
 from detzoo.heads.roi.htc import HTCRoIHeadConfig
@@ -215,7 +215,7 @@ def dynamic_roi_head(node: Node, known: HeadContext) -> DynamicRoIHeadConfig:
 
 
 @adapts("roi_extractor", "GenericRoIExtractor")
-def all_levels_extractor(node: Node, known: HeadContext) -> AllLevelsExtractor:
+def all_levels_extractor(node: Node, known: HeadContext) -> AllLevelsPoolingConfig:
     """V2's GenericRoIExtractor as GRoIE has it."""
     node.expect("aggregation", "sum", "how the levels come together")
     layer = node.child("roi_layer")
@@ -245,7 +245,7 @@ def all_levels_extractor(node: Node, known: HeadContext) -> AllLevelsExtractor:
         ("kv_stride", 2),
     ):
         after.expect(key, value, "the attention of GRoIE")
-    return AllLevelsExtractor(
+    return AllLevelsPoolingConfig(
         output_size=layer.take("output_size"),
         sampling_ratio=layer.take("sampling_ratio"),
         num_levels=len(strides),

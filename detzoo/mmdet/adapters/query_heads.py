@@ -21,7 +21,7 @@ from detzoo.heads.query.dynamic import DynamicMaskHeadConfig, InteractionHeadCon
 from detzoo.heads.query.learned_proposals import LearnedProposalsConfig
 from detzoo.heads.query.set_loss import SetLoss
 from detzoo.heads.query.sparse_roi import SparseRoIHeadConfig
-from detzoo.heads.roi.extractor import RoIExtractor
+from detzoo.heads.roi.extractor import PyramidRoIAlignConfig
 from detzoo.layers.positional_encoding import SinePositions
 from detzoo.losses.dice import DiceLoss
 from detzoo.mmdet.adapters.detectors import trunk_of
@@ -317,13 +317,13 @@ def _same(node: Node, key: str, count: int, stages: Sequence[Node], read: Callab
 
 def _masks(
     node: Node, known: HeadContext, test: Node, num_stages: int
-) -> tuple[RoIExtractor | None, DynamicMaskHeadConfig | None]:
+) -> tuple[PyramidRoIAlignConfig | None, DynamicMaskHeadConfig | None]:
     """``mask_roi_extractor`` and ``mask_head``, None where there are no masks."""
     if not node.has("mask_head"):
         node.take("mask_head", None)
         node.expect("mask_roi_extractor", None, "as there is no mask_head")
         return None, None
-    extractor: RoIExtractor = node.part("mask_roi_extractor", "roi_extractor", known)
+    extractor: PyramidRoIAlignConfig = node.part("mask_roi_extractor", "roi_extractor", known)
     size, threshold = extractor.output_size, float(test.take("mask_thr_binary"))
     heads = node.children("mask_head")
     return extractor, _same(

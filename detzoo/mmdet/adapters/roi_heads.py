@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from detzoo.backbones.resnet import ResNetConfig, stage_channels
 from detzoo.heads.roi.box_head import BoxHeadConfig
-from detzoo.heads.roi.deformable_extractor import DeformableRoIExtractor
-from detzoo.heads.roi.extractor import RoIExtractor
+from detzoo.heads.roi.deformable_extractor import DeformablePoolingConfig
+from detzoo.heads.roi.extractor import PyramidRoIAlignConfig
 from detzoo.heads.roi.mask_head import MaskHeadConfig
 from detzoo.heads.roi.shared_stage import SharedStageConfig
 from detzoo.heads.roi.standard import StandardRoIHeadConfig
@@ -27,14 +27,16 @@ from detzoo.mmdet.registry import adapts
 
 
 @adapts("roi_extractor", "SingleRoIExtractor")
-def roi_extractor(node: Node, known: HeadContext) -> RoIExtractor | DeformableRoIExtractor:
+def roi_extractor(
+    node: Node, known: HeadContext
+) -> PyramidRoIAlignConfig | DeformablePoolingConfig:
     layer = node.child("roi_layer")
     if layer.type == "DeformRoIPoolPack":
         return _deformable_extractor(node, layer, known)
     layer.expect("type", "RoIAlign", "as regions are cut out by RoIAlign")
     layer.expect("pool_mode", "avg", "as RoIAlign averages its samples")
     strides = _strides(node, known)
-    return RoIExtractor(
+    return PyramidRoIAlignConfig(
         output_size=layer.take("output_size"),
         sampling_ratio=layer.take("sampling_ratio", 0),
         aligned=layer.take("aligned", True),
@@ -54,12 +56,12 @@ def _strides(node: Node, known: HeadContext) -> tuple[int, ...]:
     return strides
 
 
-def _deformable_extractor(node: Node, layer: Node, known: HeadContext) -> DeformableRoIExtractor:
+def _deformable_extractor(node: Node, layer: Node, known: HeadContext) -> DeformablePoolingConfig:
     known.features.expect_channels(layer, "output_channels")
     for key, value in (("deform_fc_channels", 1024), ("sampling_ratio", 0), ("gamma", 0.1)):
         layer.expect(key, value, "the setting of the zoo's deformable pooling")
     strides = _strides(node, known)
-    return DeformableRoIExtractor(
+    return DeformablePoolingConfig(
         output_size=layer.take("output_size"),
         num_levels=len(strides),
         finest_scale=float(node.take("finest_scale", 56)),

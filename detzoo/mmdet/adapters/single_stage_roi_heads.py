@@ -11,7 +11,7 @@ from detzoo.heads.roi.grid import GridRoIHeadConfig
 from detzoo.heads.roi.grid_head import GridHeadConfig
 from detzoo.heads.roi.mask_iou_head import MaskIoUHeadConfig
 from detzoo.heads.roi.mask_scoring import MaskScoringRoIHeadConfig
-from detzoo.heads.roi.point_extractor import PointExtractor
+from detzoo.heads.roi.point_extractor import PointSamplingConfig
 from detzoo.heads.roi.point_head import PointHeadConfig
 from detzoo.heads.roi.point_rend import PointRendRoIHeadConfig
 from detzoo.heads.roi.sabl_head import NUM_CONVS, SABLHeadConfig
@@ -116,7 +116,7 @@ def point_rend_roi_head(node: Node, known: HeadContext) -> PointRendRoIHeadConfi
     )
 
 
-def _point_extractor(node: Node, known: HeadContext) -> PointExtractor:
+def _point_extractor(node: Node, known: HeadContext) -> PointSamplingConfig:
     node.expect("type", "GenericRoIExtractor", "how coarse masks see a region")
     node.expect("aggregation", "concat", "which one level makes no difference to", default="sum")
     node.expect("featmap_strides", known.features.strides[:1], "the stride of the finest map")
@@ -124,7 +124,7 @@ def _point_extractor(node: Node, known: HeadContext) -> PointExtractor:
     known.features.expect_channels(node, "out_channels")
     layer = node.child("roi_layer")
     layer.expect("type", "SimpleRoIAlign", "how coarse masks see a region")
-    return PointExtractor(output_size=layer.take("output_size"))
+    return PointSamplingConfig(output_size=layer.take("output_size"))
 
 
 def _coarse_mask_head(node: Node, regions: Regions, threshold: float) -> CoarseMaskHeadConfig:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from torchvision.ops import roi_align
 
-from detzoo.heads.roi.all_levels import AllLevelsExtractor, AllLevelsPooling
+from detzoo.heads.roi.all_levels import AllLevelsPooling, AllLevelsPoolingConfig
 from tests.heads.roi.test_standard import features
 
 CHANNELS, STRIDES = (24, 24, 24), (4, 8, 16)
@@ -11,7 +11,7 @@ CHANNELS, STRIDES = (24, 24, 24), (4, 8, 16)
 
 def build() -> AllLevelsPooling:
     torch.manual_seed(0)
-    pooling = AllLevelsExtractor(output_size=4, num_levels=2).build(CHANNELS, STRIDES)
+    pooling = AllLevelsPoolingConfig(output_size=4, num_levels=2).build(CHANNELS, STRIDES)
     torch.nn.init.ones_(pooling.post_module.gamma)
     return pooling
 

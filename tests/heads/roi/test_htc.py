@@ -155,5 +155,5 @@ def test_masks_are_the_mean_of_all_stages() -> None:
 def test_settings() -> None:
     assert build().config.needs_semantic_maps
     assert not build(semantic=False).config.needs_semantic_maps
-    with pytest.raises(ConfigError, match="stages: there must be at least one"):
+    with pytest.raises(ConfigError, match="at least 1 element"):
         HTCRoIHeadConfig(stages=())

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from detzoo.heads.roi.box_head import BoxHead, BoxHeadConfig
-from detzoo.heads.roi.extractor import RoIExtractor
+from detzoo.heads.roi.extractor import PyramidRoIAlignConfig
 from detzoo.heads.roi.mask_head import MaskHeadConfig, mask_probabilities
 from detzoo.heads.roi.regions import SampledRegions
 from detzoo.heads.roi.staged import ImageMaps, StagedRoIHead
@@ -34,9 +34,9 @@ def features(images: int = 1) -> list[Tensor]:
 
 def settings(masks: bool = False, **fields: object) -> StandardRoIHeadConfig:
     base = StandardRoIHeadConfig(
-        extractor=RoIExtractor(output_size=3, num_levels=2, finest_scale=14.0),
+        extractor=PyramidRoIAlignConfig(output_size=3, num_levels=2, finest_scale=14.0),
         box_head=BoxHeadConfig(fc_channels=8),
-        mask_extractor=RoIExtractor(output_size=4, num_levels=2, finest_scale=14.0),
+        mask_extractor=PyramidRoIAlignConfig(output_size=4, num_levels=2, finest_scale=14.0),
         mask_head=MaskHeadConfig(num_convs=1, channels=8) if masks else None,
         sampler=RandomSampler(num=8, positive_fraction=0.5, adds_targets=True),
     )
