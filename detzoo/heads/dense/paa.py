@@ -167,9 +167,13 @@ class PAAHead(ATSSLayers):
 
 
 def vote(detections: Detections, candidates: Candidates) -> Detections:
-    """Moves each box to the average of the candidates of its class that overlap it."""
+    """Moves each box to the average of the candidates of its class that overlap it.
+
+    A box without area overlaps nothing, not even itself, and stays where it is.
+    """
     iou = pairwise_iou(detections.boxes, candidates.boxes)  # (D, K)
     votes = torch.exp(-(1 - iou).square() / VOTE_SOFTNESS) * candidates.scores
     votes = votes * (iou > MIN_VOTE_IOU) * (detections.labels[:, None] == candidates.labels)
-    boxes = votes @ candidates.boxes / votes.sum(1, keepdim=True)
-    return dataclasses.replace(detections, boxes=boxes)
+    total = votes.sum(1, keepdim=True)
+    average = votes @ candidates.boxes / total
+    return dataclasses.replace(detections, boxes=torch.where(total > 0, average, detections.boxes))
