@@ -22,6 +22,7 @@ from detzoo.backbones.resnet import BLOCKS, EXPANSION
 from detzoo.backbones.staged import StagedBackbone, StagedConfig
 from detzoo.config import config
 from detzoo.layers.conv_norm_act import conv_norm_act
+from detzoo.layers.convolution import Deformable, PlainConvolution
 
 SCALES = 4
 BASE_WIDTH = 26  # channels of each scale in the first stage, of 64 planes
@@ -30,9 +31,15 @@ BASE_CHANNELS = 64
 
 @config
 class Res2NetConfig(StagedConfig):
-    """Res2Net with four scales of width 26 ("v1d")."""
+    """Res2Net with four scales of width 26 ("v1d").
+
+    Args:
+        depth: Number of layers.
+        deformable: Kind of the 3x3 convolutions from the second stage on; None: as elsewhere.
+    """
 
     depth: Literal[50, 101, 152] = 101
+    deformable: Deformable | None = None
 
     @property
     def architecture(self) -> str:
@@ -56,12 +63,13 @@ class Res2NetBlock(ResidualBlock):
         self.width = planes * BASE_WIDTH // BASE_CHANNELS
         within, out_channels = self.width * SCALES, planes * EXPANSION
         super().__init__(layers.norm, {1: within, 3: out_channels})
-        kind = layers.convolution
-        self.conv1 = conv1x1(kind, in_channels, within)
+        self.conv1 = conv1x1(layers.convolution, in_channels, within)
         parts = range(SCALES - 1)
-        self.convs = nn.ModuleList(conv3x3(kind, self.width, self.width, stride) for _ in parts)
+        self.convs = nn.ModuleList(
+            conv3x3(layers.spatial, self.width, self.width, stride) for _ in parts
+        )
         self.bns = nn.ModuleList(layers.norm.build(self.width) for _ in parts)
-        self.conv3 = conv1x1(kind, within, out_channels)
+        self.conv3 = conv1x1(layers.convolution, within, out_channels)
         self.cascades = not first
         self.pool: nn.Module = nn.AvgPool2d(3, stride, 1) if stride > 1 else nn.Identity()
         self.downsample = nn.Identity()
@@ -93,10 +101,11 @@ class Res2Net(StagedBackbone):
     def __init__(self, config: Res2NetConfig) -> None:
         super().__init__()
         self.stem = DeepStem(BASE_CHANNELS, config.norm)
-        layers = BlockLayers(norm=config.norm)
         channels = BASE_CHANNELS
         stages, widths = [], []
         for index, num_blocks in enumerate(BLOCKS[config.depth]):
+            deformable = config.deformable if index > 0 else None
+            layers = BlockLayers(norm=config.norm, spatial=deformable or PlainConvolution())
             planes = BASE_CHANNELS * 2**index
             stride = 1 if index == 0 else 2
             blocks = [Res2NetBlock(channels, planes, stride=stride, first=True, layers=layers)]

@@ -11,6 +11,7 @@ from detzoo.backbones.regnet import VARIANTS, RegNetConfig
 from detzoo.backbones.res2net import BASE_WIDTH, SCALES, Res2NetConfig
 from detzoo.backbones.resnest import ResNeStConfig
 from detzoo.backbones.resnet import ResNetConfig
+from detzoo.layers.convolution import Deformable
 from detzoo.layers.norm import BatchNorm
 from detzoo.layers.switchable import AdaptivelyStandardized, SwitchableAtrous
 from detzoo.mmdet.adapters.backbones import deformable_of, resnet, starting_from
@@ -48,6 +49,14 @@ def _staged(node: Node, *facts: tuple[str, Any]) -> dict[str, Any]:
     }
 
 
+def _deformable(node: Node) -> Deformable | None:
+    """``dcn`` of a backbone that has it in no stage, or in all from the second on."""
+    dcn = deformable_of(node)
+    if dcn.get("deformable_stages", (1, 2, 3)) != (1, 2, 3):
+        raise node.error("stage_with_dcn", "is not every stage from the second on")
+    return dcn.get("deformable")
+
+
 @adapts("backbone", "RegNet")
 def regnet(node: Node) -> RegNetConfig:
     arch = node.take("arch")
@@ -63,10 +72,7 @@ def regnet(node: Node) -> RegNetConfig:
         ("deep_stem", False),
         ("avg_down", False),
     )
-    dcn = deformable_of(node)
-    if dcn.pop("deformable_stages", (1, 2, 3)) != (1, 2, 3):
-        raise node.error("stage_with_dcn", "is not every stage from the second on")
-    backbone = RegNetConfig(variant=variant, **stages, **dcn)
+    backbone = RegNetConfig(variant=variant, **stages, deformable=_deformable(node))
     return starting_from(backbone, pretrained_of(node))
 
 
@@ -80,9 +86,8 @@ def res2net(node: Node) -> Res2NetConfig:
         ("style", "pytorch"),
         ("deep_stem", True),
         ("avg_down", True),
-        ("dcn", None),
     )
-    backbone = Res2NetConfig(depth=node.take("depth"), **stages)
+    backbone = Res2NetConfig(depth=node.take("depth"), **stages, deformable=_deformable(node))
     return starting_from(backbone, pretrained_of(node))
 
 
