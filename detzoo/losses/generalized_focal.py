@@ -7,21 +7,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from detzoo.config import config
-from detzoo.losses.classification import ClassificationLoss
-from detzoo.losses.scoring import SigmoidScoring
+from detzoo.losses.quality import QualityLoss
 
 
 @config
-class QualityFocalLoss(SigmoidScoring, ClassificationLoss):
-    """Focal loss whose target is not 1 but how good the box is, summed over classes."""
+class QualityFocalLoss(QualityLoss):
+    """Focal loss whose target is not 1 but how good the box is, summed over classes.
+
+    Args:
+        beta: Exponent of the error; the larger, the less easy examples count.
+    """
 
     beta: float = 2.0
 
-    def per_example(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return self.per_rated(logits, labels, torch.ones_like(logits[:, 0]))
-
     def per_rated(self, logits: Tensor, labels: Tensor, quality: Tensor) -> Tensor:
-        """The unweighted loss of examples with ``quality`` (N,) in their own class -> (N,)."""
         is_class = labels < logits.shape[1]
         own = logits.gather(1, labels.clamp(max=logits.shape[1] - 1)[:, None])[:, 0]
         exchange = self._loss(own, quality) - self._loss(own, torch.zeros_like(own))

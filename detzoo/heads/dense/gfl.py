@@ -22,6 +22,7 @@ from detzoo.layers.norm import GroupNorm, Norm
 from detzoo.layers.scale import Scale
 from detzoo.losses.boxes import BoxLoss, GIoULoss
 from detzoo.losses.generalized_focal import DistributionFocalLoss, QualityFocalLoss
+from detzoo.losses.quality import QualityLoss
 from detzoo.ops.boxes import elementwise_iou
 from detzoo.ops.distributed import average_over_processes
 from detzoo.postprocess.nms import NMS
@@ -38,7 +39,7 @@ class GFLHeadConfig(DenseHeadConfig):
     priors: PriorGrid = AnchorGrid(scales=(8.0,), ratios=(1.0,))
     assigner: PriorAssigner = ATSSAssigner()
     coder: BoxCoder = DistanceCoder()
-    classification_loss: QualityFocalLoss = QualityFocalLoss()
+    classification_loss: QualityLoss = QualityFocalLoss()
     box_loss: BoxLoss = GIoULoss(weight=2.0)
     distribution_loss: DistributionFocalLoss = DistributionFocalLoss()
     select: Select = Select(min_score=0.05, pre_nms=1000, suppression=NMS(max_iou=0.6))
