@@ -23,7 +23,7 @@ class SparseConfig(DetectorConfig):
 
     @property
     def predicts_masks(self) -> bool:
-        return True
+        return self.roi_head.mask_head is not None
 
     def build(self, num_classes: int) -> Sparse:
         return Sparse(self, num_classes)

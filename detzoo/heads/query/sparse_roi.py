@@ -1,4 +1,5 @@
-"""QueryInst's RoI head: queries that refine their boxes stage by stage (https://arxiv.org/abs/2105.01928)."""
+"""Queries that refine their boxes stage by stage (Sparse R-CNN, https://arxiv.org/abs/2011.12450),
+and with masks (QueryInst, https://arxiv.org/abs/2105.01928)."""
 
 from __future__ import annotations
 
@@ -18,6 +19,7 @@ from detzoo.heads.query.set_loss import QueryPredictions, SetLoss
 from detzoo.heads.roi.extractor import RoIExtractor
 from detzoo.heads.roi.mask_head import MASK_CLASS_ROWS, mask_probabilities, own_masks
 from detzoo.losses.classification import FocalLoss
+from detzoo.losses.dice import DiceLoss
 from detzoo.ops.boxes import clip_boxes
 from detzoo.ops.distributed import average_over_processes
 from detzoo.ops.roi_align import rois_of
@@ -28,15 +30,26 @@ from detzoo.structures import Detections, ImageInfo, RoIMasks, Targets
 class SparseRoIHeadConfig:
     """``num_stages`` times: look at the regions, move their boxes.
 
-    Each stage predicts classes, boxes and masks, and is trained on all three.
+    Each stage predicts classes, boxes and, where there is a mask head, masks, and is trained on
+    all of them.
+
+    Args:
+        num_stages: How often boxes are refined.
+        extractor: How the features of a box are taken.
+        box_head: What a stage predicts classes and boxes with.
+        coder: How a stage moves its boxes.
+        mask_extractor: How the features for a mask are taken; None where there are no masks.
+        mask_head: What a stage predicts masks with; None for boxes alone.
+        loss: How predictions are matched with objects and compared.
+        max_detections: Detections kept per image.
     """
 
     num_stages: int = 6
     extractor: RoIExtractor = RoIExtractor(output_size=7, sampling_ratio=2)
     box_head: InteractionHeadConfig = InteractionHeadConfig()
     coder: DeltaCoder = DeltaCoder(stds=(0.5, 0.5, 1.0, 1.0))
-    mask_extractor: RoIExtractor = RoIExtractor(output_size=14, sampling_ratio=2)
-    mask_head: DynamicMaskHeadConfig = DynamicMaskHeadConfig()
+    mask_extractor: RoIExtractor | None = RoIExtractor(output_size=14, sampling_ratio=2)
+    mask_head: DynamicMaskHeadConfig | None = DynamicMaskHeadConfig()
     loss: SetLoss = SetLoss(
         assigner=HungarianAssigner(class_cost=FocalCost(weight=2.0), box_form="corners"),
         classification_loss=FocalLoss(weight=2.0),
@@ -47,6 +60,8 @@ class SparseRoIHeadConfig:
         for name in ("num_stages", "max_detections"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}: {getattr(self, name)} is not at least 1")
+        if (self.mask_head is None) != (self.mask_extractor is None):
+            raise ConfigError("mask_extractor: give both it and mask_head, or neither")
 
     def build(
         self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int
@@ -64,7 +79,7 @@ class _Stages:
 
 
 class SparseRoIHead(nn.Module):
-    """Children ``bbox_head`` and ``mask_head``, one of each per stage."""
+    """Children ``bbox_head`` and, with masks, ``mask_head``, one of each per stage."""
 
     def __init__(
         self,
@@ -82,17 +97,19 @@ class SparseRoIHead(nn.Module):
         self.bbox_head = nn.ModuleList(
             config.box_head.build(channels, region_size, outputs) for _ in stages
         )
-        self.mask_roi_extractor = config.mask_extractor.build(in_channels, strides)
-        self.mask_head = nn.ModuleList(
-            config.mask_head.build(channels, num_classes) for _ in stages
-        )
+        if config.mask_extractor is not None and config.mask_head is not None:
+            self.mask_roi_extractor = config.mask_extractor.build(in_channels, strides)
+            self.mask_head = nn.ModuleList(
+                config.mask_head.build(channels, num_classes) for _ in stages
+            )
 
     def class_parameters(self) -> dict[str, ClassRows]:
         classes = ClassRows(shared=self.config.loss.classification_loss.num_outputs(0))
         rows: dict[str, ClassRows] = {}
         for stage in range(self.config.num_stages):
             rows |= {f"bbox_head.{stage}.fc_cls.{leaf}": classes for leaf in ("weight", "bias")}
-            rows |= prefixed(f"mask_head.{stage}", MASK_CLASS_ROWS)
+            if self.config.mask_head is not None:
+                rows |= prefixed(f"mask_head.{stage}", MASK_CLASS_ROWS)
         return rows
 
     def forward(self, features: Sequence[Tensor], boxes: Tensor, queries: Tensor) -> _Stages:
@@ -128,13 +145,21 @@ class SparseRoIHead(nn.Module):
         losses: dict[str, Tensor] = {}
         for stage in range(self.config.num_stages):
             losses |= {f"stage{stage}_{name}": values[stage] for name, values in by_name.items()}
-            losses[f"stage{stage}_loss_mask"] = self._mask_loss(
-                stage, features, stages, index[stage], targets, infos
-            )
+            if self.config.mask_head is not None:
+                losses[f"stage{stage}_loss_mask"] = self._mask_loss(
+                    self.config.mask_head.loss,
+                    stage,
+                    features,
+                    stages,
+                    index[stage],
+                    targets,
+                    infos,
+                )
         return losses
 
     def _mask_loss(
         self,
+        loss: DiceLoss,
         stage: int,
         features: Sequence[Tensor],
         stages: _Stages,
@@ -167,7 +192,6 @@ class SparseRoIHead(nn.Module):
             inside = clip_boxes(boxes, info.padded_size)
             wanted.append(target.masks.crop_and_resize(inside, number, logits.shape[3]))
         own_logits = own_masks(logits, torch.cat(labels)).float()
-        loss = self.config.mask_head.loss
         per_mask = loss.per_mask(own_logits.sigmoid(), torch.cat(wanted))
         total = (per_mask * float(num_matched > 0)).sum()
         count = torch.full((), float(num_matched), device=total.device)
@@ -185,16 +209,23 @@ class SparseRoIHead(nn.Module):
         """The best pairs of query and class, with RoI masks. Boxes may reach beyond the image."""
         stages = self(features, boxes, queries)
         boxes = stages.predictions.boxes[-1]
-        regions = self.mask_roi_extractor(features, rois_of(list(boxes)))
-        masks = self.mask_head[-1](stages.mask_queries[-1].flatten(0, 1), regions)
         scores = self.config.loss.classification_loss.scores(stages.predictions.logits[-1].float())
-        detections = []
-        for own_boxes, own_scores, own_logits in zip(boxes, scores, masks.chunk(len(boxes))):
-            query, best, labels = best_pairs(own_scores, self.config.max_detections)
-            probabilities = mask_probabilities(own_logits[query], labels)
-            roi_masks = RoIMasks(probabilities, self.config.mask_head.threshold)
-            detections.append(Detections(own_boxes[query], best, labels, roi_masks))
-        return detections
+        chosen = [best_pairs(own, self.config.max_detections) for own in scores]
+        detections = [
+            Detections(own[query], best, labels)
+            for own, (query, best, labels) in zip(boxes, chosen)
+        ]
+        if self.config.mask_head is None:
+            return detections
+        regions = self.mask_roi_extractor(features, rois_of(list(boxes)))
+        logits = self.mask_head[-1](stages.mask_queries[-1].flatten(0, 1), regions)
+        threshold = self.config.mask_head.threshold
+        return [
+            dataclasses.replace(
+                found, masks=RoIMasks(mask_probabilities(own[query], found.labels), threshold)
+            )
+            for found, own, (query, _, _) in zip(detections, logits.chunk(len(boxes)), chosen)
+        ]
 
 
 def _accuracy(logits: Tensor, index: Tensor, table: TargetTable) -> Tensor:

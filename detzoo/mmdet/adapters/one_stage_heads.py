@@ -61,8 +61,8 @@ def fcos_head(node: Node, known: HeadContext) -> FCOSHeadConfig:
     bias = node.take("conv_bias", "auto")
     deformable = node.take("dcn_on_last_conv", False)
     return FCOSHeadConfig(
-        **_towers(node),
-        norm=_norm(node),
+        **towers_of(node),
+        norm=required_norm_of(node),
         conv_bias=False if bias == "auto" else bias,
         last_convolution=Deformable(modulated=True) if deformable else PlainConvolution(),
         normalized_distances=node.take("norm_on_bbox", False),
@@ -102,7 +102,7 @@ def fovea_head(node: Node, known: HeadContext) -> foveabox.FoveaHeadConfig:
         raise node.error("base_edge_list", f"{edges} are not in one ratio to strides {strides}")
     ranges = node.take("scale_ranges", ((8, 32), (16, 64), (32, 128), (64, 256), (128, 512)))
     return foveabox.FoveaHeadConfig(
-        **_towers(node),
+        **towers_of(node),
         norm=norm_of(node, default=None),
         aligned=node.take("with_deform", False),
         priors=PointGrid(size=sizes.pop()),
@@ -131,8 +131,8 @@ def autoassign_head(node: Node, known: HeadContext) -> auto.AutoAssignHeadConfig
     if known.test is None:
         raise node.error("type", "has no settings in model.test_cfg")
     return auto.AutoAssignHeadConfig(
-        **_towers(node),
-        norm=_norm(node),
+        **towers_of(node),
+        norm=required_norm_of(node),
         box_loss=node.part("loss_bbox", "box_loss"),
         select=detection_select(known.test),
     )
@@ -152,7 +152,7 @@ def reppoints_head(node: Node, known: HeadContext) -> points.RepPointsHeadConfig
     for stage in (first, second):
         expect_plain_training(stage)
         stage.expect("allowed_border", -1, "as V2 does not look at it")
-    towers = _towers(node)
+    towers = towers_of(node)
     node.expect("point_feat_channels", towers["channels"], "feat_channels", default=256)
     return points.RepPointsHeadConfig(
         **towers,
@@ -196,9 +196,9 @@ def gfl_head(node: Node, known: HeadContext) -> GFLHeadConfig:
     quality.expect("use_sigmoid", True, "as classes are asked for one by one")
     distribution.expect("type", "DistributionFocalLoss", "what this head is about")
     return GFLHeadConfig(
-        **_towers(node),
-        **_anchors(node, known),
-        norm=_norm(node),
+        **towers_of(node),
+        **anchors_of(node, known),
+        norm=required_norm_of(node),
         max_distance=node.take("reg_max", 16),
         classification_loss=QualityFocalLoss(
             beta=float(quality.take("beta", 2.0)), weight=float(quality.take("loss_weight", 1.0))
@@ -217,11 +217,11 @@ def fsaf_head(node: Node, known: HeadContext) -> FSAFHeadConfig:
     losses = node.child("loss_cls"), node.child("loss_bbox")
     for loss in losses:
         loss.expect("reduction", "none", "as losses are compared first", default="mean")
-    anchors = _anchors(node, known)
+    anchors = anchors_of(node, known)
     if anchors.pop("border") is not None:
         raise node.error("type", "takes anchors beyond the image as well: allowed_border is -1")
     return FSAFHeadConfig(
-        **_towers(node),
+        **towers_of(node),
         **anchors,
         coder=node.part("bbox_coder", "coder"),
         classification_loss=losses[0].adapt("classification_loss"),
@@ -235,7 +235,7 @@ def yolof_head(node: Node, known: HeadContext) -> YOLOFHeadConfig:
     node.expect("num_cls_convs", 2, "as in all of the zoo")
     if norm_of(node, default=BatchNorm()) != BatchNorm():
         raise node.error("norm_cfg", "is not batch norm")
-    anchors = _anchors(node, known)
+    anchors = anchors_of(node, known)
     if anchors.pop("border") is not None:
         raise node.error("type", "takes anchors beyond the image as well: allowed_border is -1")
     return YOLOFHeadConfig(
@@ -261,7 +261,7 @@ def free_anchor_head(node: Node, known: HeadContext) -> free.FreeAnchorHeadConfi
     train, test = require_settings(node, known)
     _expect_unused(train)
     return free.FreeAnchorHeadConfig(
-        **_towers(node),
+        **towers_of(node),
         priors=node.part("anchor_generator", "priors", known.features.strides),
         coder=node.part("bbox_coder", "coder"),
         box_loss=node.part("loss_bbox", "box_loss"),
@@ -279,11 +279,11 @@ def retina_head(node: Node, known: HeadContext) -> RetinaHeadConfig | Harmonized
     classification.expect("type", "GHMC", "as loss_bbox is GHMR")
     classification.expect("use_sigmoid", True, "as classes are asked for one by one")
     box.expect("type", "GHMR", "as loss_cls is GHMC")
-    anchors = _anchors(node, known)
+    anchors = anchors_of(node, known)
     if anchors.pop("border") is not None:
         raise node.error("type", "takes anchors beyond the image as well: allowed_border is -1")
     return HarmonizedRetinaHeadConfig(
-        **_towers(node),
+        **towers_of(node),
         **anchors,
         coder=node.part("bbox_coder", "coder"),
         classification_loss=HarmonizedClassificationConfig(
@@ -305,16 +305,16 @@ def _atss_layers(node: Node, known: HeadContext) -> dict[str, Any]:
     node.expect("reg_decoded_bbox", True, "as boxes are compared, not codes")
     node.expect("pred_kernel_size", 3, "as in all of the zoo")
     return {
-        **_towers(node),
-        **_anchors(node, known),
-        "norm": _norm(node),
+        **towers_of(node),
+        **anchors_of(node, known),
+        "norm": required_norm_of(node),
         "coder": node.part("bbox_coder", "coder"),
         "classification_loss": node.part("loss_cls", "classification_loss"),
         "box_loss": node.part("loss_bbox", "box_loss"),
     }
 
 
-def _anchors(node: Node, known: HeadContext) -> dict[str, Any]:
+def anchors_of(node: Node, known: HeadContext) -> dict[str, Any]:
     """Anchors, their assignment, and the choice of detections."""
     known.features.expect_channels(node)
     known.expect_classes(node)
@@ -328,14 +328,16 @@ def _anchors(node: Node, known: HeadContext) -> dict[str, Any]:
     }
 
 
-def _towers(node: Node) -> dict[str, Any]:
+def towers_of(node: Node) -> dict[str, Any]:
+    """Length and width of the towers."""
     return {
         "num_convs": node.take("stacked_convs", 4),
         "channels": node.take("feat_channels", 256),
     }
 
 
-def _norm(node: Node) -> Norm:
+def required_norm_of(node: Node) -> Norm:
+    """The norm of a head that is never without one."""
     norm = norm_of(node, default=GroupNorm())
     if norm is None:
         raise node.error("norm_cfg", "is None; this head is not in the zoo without norms")

@@ -21,6 +21,7 @@ from detzoo.heads.query.dynamic import DynamicMaskHeadConfig, InteractionHeadCon
 from detzoo.heads.query.learned_proposals import LearnedProposalsConfig
 from detzoo.heads.query.set_loss import SetLoss
 from detzoo.heads.query.sparse_roi import SparseRoIHeadConfig
+from detzoo.heads.roi.extractor import RoIExtractor
 from detzoo.layers.positional_encoding import SinePositions
 from detzoo.losses.dice import DiceLoss
 from detzoo.mmdet.adapters.detectors import trunk_of
@@ -253,7 +254,8 @@ def focal_cost(node: Node) -> ClassCost:
 
 
 @adapts("detector", "QueryInst")
-def query_inst(node: Node, num_classes: int, pixels: Pixels) -> SparseConfig:
+def sparse(node: Node, num_classes: int, pixels: Pixels) -> SparseConfig:
+    """Learned proposals that a sparse head refines; QueryInst's has masks."""
     trunk, features = trunk_of(node, pixels)
     train, test = node.child("train_cfg"), node.child("test_cfg")
     for settings in (train, test):
@@ -281,25 +283,22 @@ def _sparse_roi_head(
     node.expect("stage_loss_weights", (1,) * num_stages, reason)
     known.features.expect_channels(node, "proposal_feature_channel")
     extractor = node.part("bbox_roi_extractor", "roi_extractor", known)
-    mask_extractor = node.part("mask_roi_extractor", "roi_extractor", known)
-    threshold = float(test.take("mask_thr_binary"))
-    size, mask_size = extractor.output_size, mask_extractor.output_size
+    size = extractor.output_size
     boxes = node.children("bbox_head"), lambda stage: _interaction_head(stage, known, size)
-    masks = (
-        node.children("mask_head"),
-        lambda stage: _dynamic_mask_head(stage, known, mask_size, threshold),
-    )
     box_head, losses, coder = _same(node, "bbox_head", num_stages, *boxes)
-    assigner = _same(node, "train_cfg", num_stages, train, lambda s: _training(s, 2 * mask_size))
+    mask_extractor, mask_head = _masks(node, known, test, num_stages)
+    if mask_extractor is not None:
+        for settings in train:
+            settings.expect("mask_size", 2 * mask_extractor.output_size, "the size of the masks")
     return SparseRoIHeadConfig(
         num_stages=num_stages,
         extractor=extractor,
         box_head=box_head,
         coder=coder,
         mask_extractor=mask_extractor,
-        mask_head=_same(node, "mask_head", num_stages, *masks),
+        mask_head=mask_head,
         loss=SetLoss(
-            assigner=assigner,
+            assigner=_same(node, "train_cfg", num_stages, train, _training),
             classification_loss=losses[0],
             box_loss=losses[1],
             iou_loss=losses[2],
@@ -316,11 +315,30 @@ def _same(node: Node, key: str, count: int, stages: Sequence[Node], read: Callab
     return read_stages[0]
 
 
-def _training(node: Node, mask_size: int) -> HungarianAssigner:
+def _masks(
+    node: Node, known: HeadContext, test: Node, num_stages: int
+) -> tuple[RoIExtractor | None, DynamicMaskHeadConfig | None]:
+    """``mask_roi_extractor`` and ``mask_head``, None where there are no masks."""
+    if not node.has("mask_head"):
+        node.take("mask_head", None)
+        node.expect("mask_roi_extractor", None, "as there is no mask_head")
+        return None, None
+    extractor: RoIExtractor = node.part("mask_roi_extractor", "roi_extractor", known)
+    size, threshold = extractor.output_size, float(test.take("mask_thr_binary"))
+    heads = node.children("mask_head")
+    return extractor, _same(
+        node,
+        "mask_head",
+        num_stages,
+        heads,
+        lambda stage: _dynamic_mask_head(stage, known, size, threshold),
+    )
+
+
+def _training(node: Node) -> HungarianAssigner:
     assigner: HungarianAssigner = node.part("assigner", "assigner")
     node.part("sampler", "sampler")
     node.expect("pos_weight", 1, "as objects and background weigh the same")
-    node.expect("mask_size", mask_size, "the size of the head's masks")
     return assigner
 
 
