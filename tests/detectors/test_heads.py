@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from detzoo import zoo
+from detzoo.checkpoints.catalog import config_classes, own_modules
 from detzoo.detectors.proposal_only import ProposalOnlyConfig
 from detzoo.detectors.set_prediction import SetPredictionConfig
 from detzoo.detectors.single_stage import SingleStageConfig
@@ -27,6 +28,7 @@ from tests.detectors.test_edge_cases import TARGETS, assert_every_parameter_lear
 from tests.detectors.waiting import Waiting
 from tests.detectors.zoo_models import (
     NUM_CLASSES,
+    PARTS,
     build,
     certain,
     images,
@@ -50,6 +52,14 @@ def has_threshold(config: Any) -> bool:
 
 ONE_PER_HEAD = zoo_models.one_per_head()
 ENTRIES = params(ONE_PER_HEAD)
+
+
+def test_no_head_is_left_out() -> None:
+    """Every class of a head or neck that can be built is that of an entry."""
+    can_be_built = config_classes()
+    ours = {n for n, home in own_modules().items() if home.startswith(PARTS) and n in can_be_built}
+    there = set(zoo_models.traits(tuple(entry.experiment.model for entry in ONE_PER_HEAD)))
+    assert ours <= there
 
 
 @pytest.mark.parametrize("case", TARGETS)

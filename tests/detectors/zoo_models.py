@@ -27,6 +27,7 @@ from detzoo.zoo.entry import Entry
 from tests.detectors import models
 
 NUM_CLASSES = len(CLASSES)
+PARTS = ("detzoo.heads.", "detzoo.necks.")
 # What every neck and backbone of the zoo can divide.
 DIVISOR = 128
 # Detectors for images of one size, changed to the size of these.
@@ -41,28 +42,30 @@ def one_per_head() -> tuple[Entry, ...]:
     known: set[str] = set()
     chosen = []
     for entry in sorted(zoo.entries(), key=lambda entry: entry.parameters or math.inf):
-        traits = set(_traits(entry.experiment.model))
-        if traits - known:
+        own = set(traits(entry.experiment.model))
+        if own - known:
             chosen.append(entry)
-            known |= traits
+            known |= own
     return tuple(chosen)
 
 
-def _traits(value: Any) -> Iterator[str]:
-    """The classes of heads and necks within, and which of their fields are on, off or absent."""
+def traits(value: Any) -> Iterator[str]:
+    """The classes of heads and necks within, and of their parts; switches on, off or absent."""
     if isinstance(value, tuple):
         for item in value:
-            yield from _traits(item)
+            yield from traits(item)
     if not dataclasses.is_dataclass(value):
         return
-    counts = type(value).__module__.startswith(("detzoo.heads.", "detzoo.necks."))
+    counts = type(value).__module__.startswith(PARTS)
     if counts:
         yield type(value).__name__
     for field in dataclasses.fields(value):
         part = getattr(value, field.name)
-        yield from _traits(part)
+        yield from traits(part)
         if counts and (part is None or isinstance(part, bool | str)):
             yield f"{type(value).__name__}.{field.name}={part}"
+        elif counts and type(part).__module__.startswith(PARTS):
+            yield f"{type(value).__name__}.{field.name}={type(part).__name__}"
 
 
 def build(entry: Entry) -> Detector:
