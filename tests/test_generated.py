@@ -24,13 +24,14 @@ def generate() -> ModuleType:
 
 def test_page_of_the_zoo() -> None:
     written = (ROOT / "docs" / "zoo.md").read_text()
-    assert written == generate().page(), "run `python docs/generate.py`"
+    assert written == generate().page(), "docs/zoo.md is stale: run `python docs/generate.py`"
 
 
 def test_list_of_the_zoo() -> None:
     counted = {entry.name: entry.parameters for entry in zoo.entries()}
     written = (ROOT / "detzoo" / "zoo" / "models.json").read_text()
-    assert written == generate().listing(counted), "run `python docs/generate.py`"
+    stale = "detzoo/zoo/models.json is stale: run `python docs/generate.py`"
+    assert written == generate().listing(counted), stale
 
 
 def test_page_of_benchmarks() -> None:

@@ -1,4 +1,4 @@
-"""Detectors without priors: unusual ground truth and unusual predictions."""
+"""Detectors without priors: neighbours, missing masks, names of losses."""
 
 from __future__ import annotations
 
@@ -24,9 +24,8 @@ from detzoo.layers.fusion import fuse
 from detzoo.layers.norm import GroupNorm
 from detzoo.necks.channel_mapper import ChannelMapperConfig
 from detzoo.necks.fpn import FPNConfig
-from detzoo.structures import BitmapMasks
 from tests.detectors import models
-from tests.detectors.test_edge_cases import ORDINARY, TARGETS, assert_every_parameter_learns
+from tests.detectors.test_edge_cases import ORDINARY, TARGETS
 
 DEFORMABLE = DeformableTransformerConfig(
     channels=16,
@@ -112,38 +111,6 @@ def certain(model: Detector) -> Detector:
     return model.eval()
 
 
-@pytest.mark.parametrize("case", TARGETS)
-@pytest.mark.parametrize("name", MODELS)
-def test_training(name: str, case: str) -> None:
-    model = build(name)
-    losses = model(models.images(), TARGETS[case])
-    assert_every_parameter_learns(model, losses)
-    for statistic in model.buffers():
-        assert statistic.isfinite().all()
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_inference(name: str) -> None:
-    model = certain(build(name))
-    images = models.images(3)
-    with torch.inference_mode():
-        found = model(images)
-    assert len(found) == 3
-    for detections, info in zip(found, images.infos):
-        assert len(detections)
-        assert (detections.scores.diff() <= 0).all()
-        assert ((detections.labels >= 0) & (detections.labels < models.CLASSES)).all()
-        assert (detections.masks is not None) is model.config.predicts_masks
-        original = detections.to_original(info)
-        assert (original.boxes >= 0).all()
-        assert (original.boxes[:, 2:] <= torch.tensor([info.size[1], info.size[0]])).all()
-        if model.config.predicts_masks:
-            assert isinstance(original.masks, BitmapMasks)
-            assert original.masks.bitmaps.shape == (len(detections), *info.original_size)
-        if "solo" in name:
-            assert torch.equal(original.boxes, original.masks.boxes())
-
-
 @pytest.mark.parametrize("name", MODELS)
 def test_images_do_not_depend_on_their_neighbors(name: str) -> None:
     """The same detections alone and in a batch; padding is the batch's in both."""
@@ -161,35 +128,11 @@ def test_images_do_not_depend_on_their_neighbors(name: str) -> None:
             torch.testing.assert_close(alone.scores, together[number].scores, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["deformable_detr-two_stage", "queryinst", "solo"])
-def test_autocast(name: str) -> None:
-    model = build(name)
-    with torch.autocast("cpu", torch.bfloat16):
-        losses = model(models.images(), TARGETS["one image without objects"])
-    assert all(value.dtype == torch.float32 for value in losses.values())
-    assert_every_parameter_learns(model, losses)
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        for detections in certain(model)(models.images()):
-            assert detections.boxes.dtype == detections.scores.dtype == torch.float32
-
-
 @pytest.mark.parametrize("name", ["queryinst", "solo"])
 def test_mask_heads_want_masks(name: str) -> None:
     bare = [dataclasses.replace(target, masks=None) for target in TARGETS["ordinary"]]
     with pytest.raises(AssertionError, match="trains on targets with masks"):
         build(name)(models.images(), bare)
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_rows_of_classes(name: str) -> None:
-    """Every parameter whose size depends on the classes is among ``class_parameters``."""
-    three, five = (MODELS[name].build(count) for count in (3, 5))
-    shapes = {key: value.shape for key, value in five.state_dict().items()}
-    differ = {key for key, value in three.state_dict().items() if value.shape != shapes[key]}
-    rows = three.class_parameters()
-    assert differ == set(rows)
-    for key in differ:
-        assert three.state_dict()[key].shape[0] == rows[key].count(3)
 
 
 def test_later_decoder_layers_are_named_as_in_v2() -> None:

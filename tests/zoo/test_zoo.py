@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from detzoo import zoo
 from detzoo.checkpoints.catalog import config_classes
@@ -12,6 +13,7 @@ from detzoo.config import check, from_dict, to_dict
 from detzoo.errors import UserError
 from detzoo.zoo.entry import Entry
 from tests.meta import on_meta
+from tests.mmdet.published import published_configs
 from tests.shared import shared
 
 # Two configurations for other hardware.
@@ -40,7 +42,9 @@ def test_entry(entry: Entry) -> None:
     with on_meta():
         model = experiment.build_model()
     assert model.config == experiment.model
-    assert entry.parameters == sum(parameter.numel() for parameter in model.parameters())
+    counted = sum(parameter.numel() for parameter in model.parameters())
+    refresh = "python docs/generate.py" + ("" if entry.parameters is None else " --all")
+    assert entry.parameters == counted, f"detzoo/zoo/models.json is stale: run `{refresh}`"
     assert experiment.model.from_scratch().backbone.pretrained is None
 
 
@@ -96,11 +100,35 @@ def published() -> dict[str, dict]:  # type: ignore[type-arg]
     """The records of our families, by name."""
     path: Path = shared("zoo_facts.json")
     models = json.loads(path.read_text())["models"]
+    recorded = {key.split("/")[0] for key in models}
     records = {}
     for key, record in models.items():
         folder, name = key.split("/")
         if folder in FAMILIES and not LEFT_OUT.match(name):
             records[name] = record
+    for folder in set(FAMILIES) - recorded:
+        records |= of_the_wheel(folder)
+    return records
+
+
+def of_the_wheel(folder: str) -> dict[str, dict]:  # type: ignore[type-arg]
+    """Configurations of a folder of MMDetection's wheel, with what its metafile says of them."""
+    files = published_configs() / folder
+    records: dict[str, dict] = {path.stem: {} for path in files.glob("*.py")}  # type: ignore[type-arg]
+    for model in yaml.safe_load((files / "metafile.yml").read_text())["Models"]:
+        facts = model["Metadata"]
+        times = facts.get("inference time (ms/im)", [{}])
+        records[model["Name"]] = {
+            "metrics": {
+                f"{result['Dataset']} {metric}": value
+                for result in model["Results"]
+                for metric, value in result["Metrics"].items()
+            },
+            "training_memory_gb": facts.get("Training Memory (GB)"),
+            "inference_ms_v100": times[0].get("value"),
+            "weights_url": model["Weights"],
+            "weights_file": model["Weights"].split("/")[-1],
+        }
     return records
 
 
