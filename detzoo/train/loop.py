@@ -78,6 +78,8 @@ def train(
             log_interval=log_interval,
             resume_command=resume_command,
         )
+        if early_stopping is not None and trainer.validation is not None:
+            trainer.validation.require_defined_metric()
         return trainer.run()
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from detzoo.config import ConfigError
 from detzoo.data.dataset import DetectionDataset
+from detzoo.data.loader import dead_workers_explained
 from detzoo.detectors.base import Detector
 from detzoo.devices import autocast
 from detzoo.errors import CheckpointError
@@ -105,11 +106,16 @@ class Trainer:
         self._watch = Watch(processes, run_dir, self.model)
         if not self.learner.scaler.is_enabled():  # which skips steps by itself
             self._watch.guard(self.optimizer)
-        self._validation = None
+        self.validation = None
         if val_data is not None:
-            self._validation = Validation(
+            self.validation = Validation(
                 experiment, val_data, processes, metric, self.callbacks, fused
             )
+            if self.validation.is_undefined:
+                self._notes.append(
+                    f"{self.metric} is undefined on {val_data.source}, where there is nothing to "
+                    "find: no evaluation is better than another, so best.pt is not written"
+                )
 
         # Where it is.
         self.position = Position(steps_per_epoch=steps_per_epoch, lr_scale=plan.lr_scale)
@@ -127,8 +133,8 @@ class Trainer:
     @property
     def metric(self) -> str:
         """The name of the metric that decides which evaluation is the best."""
-        assert self._validation is not None, "nothing is evaluated"
-        return self._validation.metric
+        assert self.validation is not None, "nothing is evaluated"
+        return self.validation.metric
 
     def log(self, values: Mapping[str, Tensor]) -> None:
         """Adds scalars to the averages of the next record; every process must log the same ones."""
@@ -148,6 +154,7 @@ class Trainer:
     def run(self) -> TrainingResult:
         """Trains to the end, or until it is stopped."""
         with contextlib.ExitStack() as stack:
+            stack.enter_context(dead_workers_explained())
             stack.callback(self._loader.close)
             if self.processes.is_first:
                 stack.enter_context(locked(self.run_dir))
@@ -155,7 +162,7 @@ class Trainer:
             for callback in self.callbacks:
                 callback.on_start(self)
                 stack.push(functools.partial(self._leave, callback))
-            for note in [*self._notes, *self._undefined_metric()]:
+            for note in self._notes:
                 self.say(note)
             stack.enter_context(self._interrupt)
             received = self._train()
@@ -186,16 +193,6 @@ class Trainer:
                 f"{last}: there is a run already. Go on with it (--resume), or give another folder."
             )
         self.processes.wait()  # until all have seen the folder as it was
-
-    def _undefined_metric(self) -> list[str]:
-        """A note where no evaluation can be better than another."""
-        if self._validation is None or not self._validation.is_undefined:
-            return []
-        assert self.val_data is not None
-        return [
-            f"{self.metric} is undefined on {self.val_data.source}: there is nothing to find. No "
-            "evaluation is better than another, so best.pt is not written"
-        ]
 
     def _leave(
         self,
@@ -305,11 +302,11 @@ class Trainer:
 
     def _evaluate(self) -> None:
         """Evaluates the weights as they are, averaged where an average is kept."""
-        if self._validation is None:
+        if self.validation is None:
             return
         with self._stopwatch.stopped(), self.learner.averaged_weights():
             self.processes.share(self.model.buffers())  # the first one's statistics
-            self.metrics = self._validation.run(self.model)
+            self.metrics = self.validation.run(self.model)
             is_best = self.position.note(self.metrics.values, self.metric)
             for callback in self.callbacks:
                 callback.on_evaluation(self, self.metrics, is_best)
