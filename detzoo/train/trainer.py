@@ -78,10 +78,9 @@ class Trainer:
         checkpoint_steps: int | None = None,
         fused: bool = True,
         log_interval: int = 20,
-        resume_command: str = "",
     ) -> None:
         self.experiment, self.run_dir, self.processes = experiment, run_dir, processes
-        self.resumed, self._resume_command = resume, resume_command
+        self.resumed = resume
         self.callbacks = [c for c in callbacks if processes.is_first or not c.first_process_only]
 
         # What it learns from, and when it does what.
@@ -106,6 +105,8 @@ class Trainer:
         self._watch = Watch(processes, run_dir, self.model)
         if not self.learner.scaler.is_enabled():  # which skips steps by itself
             self._watch.guard(self.optimizer)
+
+        # What it is evaluated on.
         self.validation = None
         if val_data is not None:
             self.validation = Validation(
@@ -122,7 +123,8 @@ class Trainer:
         self.metrics: Metrics | None = None
         self._means, self._stopwatch = Averages(), Stopwatch()
         self._interrupt = Interrupt(self.say)
-        self._is_stopping, self._is_final = False, False
+        self._is_final, self._is_stopping = False, False
+        self._signal = 0  # the number of the one that asked to stop
 
     # ------------------------------------------------------------------------- for callbacks
 
@@ -165,20 +167,12 @@ class Trainer:
             for note in self._notes:
                 self.say(note)
             stack.enter_context(self._interrupt)
-            received = self._train()
-            last = self.run_dir / "last.pt"
-            if received:
-                done, steps = self.position.iteration, self.plan.steps
-                self.say(f"stopped after step {done} of {steps}; {last} holds all")
-                if self._resume_command:
-                    self.say(f"go on with: {self._resume_command}")
-            return TrainingResult(
-                self.run_dir,
-                self.position.iteration,
-                self.metrics,
-                self.position.best,
-                signal.Signals(received) if received else None,
-            )
+            self._train()
+            done, last = self.position.iteration, self.run_dir / "last.pt"
+            if self._signal:
+                self.say(f"stopped after step {done} of {self.plan.steps}; {last} holds all")
+            stop_signal = signal.Signals(self._signal) if self._signal else None
+            return TrainingResult(self.run_dir, done, self.metrics, self.position.best, stop_signal)
 
     def _enter_folder(self) -> None:
         """Finds the place to go on from, or that there is none."""
@@ -203,24 +197,26 @@ class Trainer:
     ) -> None:
         callback.on_end(self, error)
 
-    def _train(self) -> int:
-        """All steps that are left. Returns the signal that stopped it, or 0."""
+    def _train(self) -> None:
+        """All steps that are left, or those until it is stopped."""
         batches = grouped_batches(
             self._loader,
             self.experiment.accumulate,
             self.plan.steps_per_epoch,
             self.position.iteration,
         )
-        received = 0
-        while self.position.iteration < self.plan.steps and not (self._is_stopping or received):
+        while self.position.iteration < self.plan.steps and not self._ends:
             with self._stopwatch.data():
                 group = next(batches)
-            received = self._step(group)
-            received = self._after_step(received)
-        return received
+            self._step(group)
+            self._after_step()
 
-    def _step(self, batches: Sequence[Batch]) -> int:
-        """One step of the optimizer. Returns the signal to stop for, or 0."""
+    @property
+    def _ends(self) -> bool:
+        return self._is_stopping or self._signal != 0
+
+    def _step(self, batches: Sequence[Batch]) -> None:
+        """One step of the optimizer."""
         step, scaler = self.position.iteration, self.learner.scaler
         if not self._is_final and self.plan.is_final(step):
             self._is_final = True
@@ -237,7 +233,7 @@ class Trainer:
                 self._watch.observe(loss, losses, batch, step, self._interrupt.requested)
                 scaler.scale(loss / len(batches)).backward()
             self.log({**losses, "loss": loss})
-        received = self._watch.check()
+        self._signal = self._watch.check()
         scaler.unscale_(self.optimizer)
         for callback in self.callbacks:
             callback.on_backward(self)
@@ -251,7 +247,6 @@ class Trainer:
         self.optimizer.zero_grad()
         if self.learner.average is not None:
             self.learner.average.update(self.model)
-        return received
 
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
         """The model's losses, and those of callbacks."""
@@ -271,25 +266,23 @@ class Trainer:
                 losses = {**losses, **more}
         return losses
 
-    def _after_step(self, received: int) -> int:
-        """What is due. Returns the signal to stop for, or 0."""
+    def _after_step(self) -> None:
+        """What is due."""
         self.position.iteration += 1
         self._stopwatch.steps += 1
         for callback in self.callbacks:
             callback.on_step(self)
         done = self.position.iteration
         evaluates, saves = self.plan.evaluates_after(done), self.plan.saves_after(done)
-        ends = bool(received) or self._is_stopping
-        if not (evaluates or saves or ends or self.plan.logs_after(done)):
-            return received
-        received = max(received, self._watch.check(everything=True))
+        if not (evaluates or saves or self._ends or self.plan.logs_after(done)):
+            return
+        self._signal = max(self._signal, self._watch.check(everything=True))
         self._record()
         if evaluates:
             self._evaluate()
-        if saves or received or self._is_stopping:
+        if saves or self._ends:
             for callback in self.callbacks:
                 callback.on_save(self)
-        return received
 
     def _record(self) -> None:
         """Passes on the averages since the last time."""
