@@ -18,10 +18,11 @@ Axis = Literal["epoch", "iteration"]
 # What names a record rather than measuring something.
 _PLACE = frozenset({"kind", "mode", "iteration", "iter", "epoch"})
 
-# A loss that ends above the one, or above the other times where it began, has run away: it falls in
-# a training that learns, and the losses of detectors begin between 1 and some thousands.
-_LARGEST_LOSS = 1e5
+# A loss that ends above so many times its first value has run away, unless it is small; and so has
+# one that is above all that the losses of detectors begin with.
 _LARGEST_RISE = 20.0
+_SMALL_LOSS = 100.0
+_LARGEST_LOSS = 1e5
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,10 @@ def divergence(log: RunLog) -> str | None:
         for record in log.records
         if record.kind == "train" and "loss" in record.values
     ]
-    if not losses or not losses[-1] > min(_LARGEST_LOSS, _LARGEST_RISE * losses[0]):
+    if not losses:
+        return None
+    bound = min(_LARGEST_LOSS, max(_SMALL_LOSS, _LARGEST_RISE * losses[0]))
+    if losses[-1] <= bound:
         return None
     return (
         f"the loss is {losses[-1]:.3g} in the end, where it was {losses[0]:.3g} in the beginning: "

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from detzoo.errors import DataError
-from detzoo.logs import draw_curves, epoch_times, read_log
+from detzoo.logs import divergence, draw_curves, epoch_times, read_log
 
 OURS = [
     {"kind": "train", "iteration": 5, "epoch": 0.5, "loss": 3.0, "step_time": 0.2},
@@ -130,3 +130,26 @@ def test_a_line_that_was_not_finished_is_left_out(tmp_path: Path) -> None:
     path = write(tmp_path / "metrics.jsonl", OURS)
     path.write_text(path.read_text() + '{"kind": "tr')
     assert len(read_log(path).records) == 4
+
+
+@pytest.mark.parametrize(
+    ("losses", "ran_away"),
+    [
+        ([3.0, 2.0], False),
+        ([3.0, 2e14], True),
+        ([2e14, 1e14], True),
+        ([0.01, 2.0], False),  # worse than at the start, but still a loss
+        ([900.0, 5000.0], False),
+        ([3.0, 101.0], True),
+        ([3.0, None, 2e14], True),
+        ([None], False),
+        ([], False),
+    ],
+)
+def test_a_loss_that_ran_away(tmp_path: Path, losses: list[float | None], ran_away: bool) -> None:
+    rows = [{"kind": "train", "iteration": i, "loss": loss} for i, loss in enumerate(losses, 1)]
+    log = read_log(write(tmp_path / "metrics.jsonl", [*rows, {"kind": "val", "iteration": 9}]))
+    text = divergence(log)
+    assert (text is not None) is ran_away
+    if text is not None:
+        assert "this training has diverged" in text

@@ -205,9 +205,10 @@ def train(
         checkpoint_steps=options.checkpoint_steps,
         fused=options.fuse,
         callbacks=added,
-        resume_command=_resume_command(run_dir),
     )
     if result.stop_signal is not None:
+        if is_first_process():
+            print(f"go on with: {_resume_command(run_dir)}")
         raise typer.Exit(128 + result.stop_signal)
     if is_first_process():
         _print_result(result, options, validation)
@@ -224,8 +225,9 @@ def _typed(context: typer.Context) -> set[str]:
 
 def _is_restarted(out: Path | None) -> bool:
     """Whether ``torchrun --max-restarts`` has started this process again, after a checkpoint."""
-    restarts = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
-    return restarts > 0 and out is not None and (out / "last.pt").is_file()
+    from detzoo.train.distributed import restarts
+
+    return restarts() > 0 and out is not None and (out / "last.pt").is_file()
 
 
 def _run_folder(name: str | None, out: Path | None, resume: bool) -> Path:

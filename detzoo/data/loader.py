@@ -7,6 +7,7 @@ batches that it would have seen.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import signal
 from collections.abc import Iterator, Sequence
@@ -99,13 +100,14 @@ class Loader:
         self._order.epoch, self._order.start = epoch, start
 
     def __iter__(self) -> Iterator[Batch]:
-        """Raises a worker's :class:`UserError` as it was raised there."""
+        """Raises a worker's :class:`UserError` as it was raised there, or that a worker has died."""
         failure = None
-        for item in self._loader:
-            if isinstance(item, _Failure):
-                failure = item
-                break
-            yield item
+        with dead_workers_explained():
+            for item in self._loader:
+                if isinstance(item, _Failure):
+                    failure = item
+                    break
+                yield item
         if failure is not None:
             self.close()
             raise failure.kind(failure.message)
@@ -129,6 +131,25 @@ class Loader:
             persistent_workers=self._workers > 0,
             pin_memory=torch.cuda.is_available(),
         )
+
+
+@contextlib.contextmanager
+def dead_workers_explained() -> Iterator[None]:
+    """Turns what torch raises when a worker dies into a :class:`DataError`.
+
+    It looks after its workers from a signal handler, so this may happen at any moment.
+    """
+    try:
+        yield
+    except (RuntimeError, ConnectionError) as error:
+        if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
+            raise
+        reason = str(error).splitlines()[0].rstrip(". ")
+        raise DataError(
+            f"a process that loads images has died ({reason}): the system may have run out of "
+            "memory, or of shared memory (/dev/shm). Use fewer --workers. A training goes on from "
+            "its last checkpoint with --resume."
+        ) from error
 
 
 def collate(samples: Sequence[Sample], *, with_targets: bool = True) -> Batch:
@@ -295,7 +316,9 @@ def _as_is(item: object) -> object:
 
 
 def _start_worker(worker: int) -> None:
-    # There are many workers: OpenCV's own threads would compete for the CPU cores. And Ctrl-C is
-    # left to the main process, which finishes its step first.
+    # There are many workers: OpenCV's own threads would compete for the CPU cores. And Ctrl-C, or a
+    # scheduler's SIGTERM to all processes of a job, is left to the main process, which finishes its
+    # step first. A second SIGTERM is that process's own, for a worker that hangs.
     cv2.setNumThreads(0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))

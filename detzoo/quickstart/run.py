@@ -54,7 +54,9 @@ def run(
     console.print("[bold]2. Training a small Mask R-CNN[/]")
     recipe = experiment(train_data.class_names, epochs=epochs)
     torch.manual_seed(recipe.seed)
-    train(recipe, recipe.build_model(), train_data, None, folder / "run", device=device)
+    result = train(recipe, recipe.build_model(), train_data, None, folder / "run", device=device)
+    if result.stop_signal is not None:
+        raise SystemExit(128 + result.stop_signal)
     checkpoint = folder / "detector.pt"
     shutil.copyfile(folder / "run" / "last.pt", checkpoint)
 

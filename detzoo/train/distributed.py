@@ -93,7 +93,7 @@ def join_processes(device: torch.device | str) -> Iterator[Processes]:
         yield Processes(0, 1, device)
         return
     store, rank, count = _meeting_place()
-    here = dist.PrefixStore(f"run {next(_MEETINGS)}", store)
+    here = dist.PrefixStore(f"start {restarts()} run {next(_MEETINGS)}", store)
     backend = "nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, store=here, rank=rank, world_size=count)
     try:
@@ -107,6 +107,14 @@ def join_processes(device: torch.device | str) -> Iterator[Processes]:
         ) from error
     finally:
         dist.destroy_process_group()
+
+
+def restarts() -> int:
+    """How often ``torchrun --max-restarts`` has started the processes again.
+
+    Its store outlives them, with the addresses of those that are gone.
+    """
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
 
 
 # Runs that this program has joined: every process of a group has joined as many.

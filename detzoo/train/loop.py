@@ -37,7 +37,6 @@ def train(
     fused: bool = True,
     log_interval: int = 20,
     callbacks: Sequence[Callback] = (),
-    resume_command: str = "",
     quiet: bool = False,
 ) -> TrainingResult:
     """Trains ``model`` (initialized by the caller, on any device) as ``experiment`` says.
@@ -76,8 +75,9 @@ def train(
             checkpoint_steps=checkpoint_steps,
             fused=fused,
             log_interval=log_interval,
-            resume_command=resume_command,
         )
+        if early_stopping is not None and trainer.validation is not None:
+            trainer.validation.require_defined_metric()
         return trainer.run()
 
 

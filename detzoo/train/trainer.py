@@ -18,6 +18,7 @@ from torch import Tensor
 
 from detzoo.config import ConfigError
 from detzoo.data.dataset import DetectionDataset
+from detzoo.data.loader import dead_workers_explained
 from detzoo.detectors.base import Detector
 from detzoo.devices import autocast
 from detzoo.errors import CheckpointError
@@ -77,10 +78,9 @@ class Trainer:
         checkpoint_steps: int | None = None,
         fused: bool = True,
         log_interval: int = 20,
-        resume_command: str = "",
     ) -> None:
         self.experiment, self.run_dir, self.processes = experiment, run_dir, processes
-        self.resumed, self._resume_command = resume, resume_command
+        self.resumed = resume
         self.callbacks = [c for c in callbacks if processes.is_first or not c.first_process_only]
 
         # What it learns from, and when it does what.
@@ -105,18 +105,26 @@ class Trainer:
         self._watch = Watch(processes, run_dir, self.model)
         if not self.learner.scaler.is_enabled():  # which skips steps by itself
             self._watch.guard(self.optimizer)
-        self._validation = None
+
+        # What it is evaluated on.
+        self.validation = None
         if val_data is not None:
-            self._validation = Validation(
+            self.validation = Validation(
                 experiment, val_data, processes, metric, self.callbacks, fused
             )
+            if self.validation.is_undefined:
+                self._notes.append(
+                    f"{self.metric} is undefined on {val_data.source}, where there is nothing to "
+                    "find: no evaluation is better than another, so best.pt is not written"
+                )
 
         # Where it is.
         self.position = Position(steps_per_epoch=steps_per_epoch, lr_scale=plan.lr_scale)
         self.metrics: Metrics | None = None
         self._means, self._stopwatch = Averages(), Stopwatch()
         self._interrupt = Interrupt(self.say)
-        self._is_stopping, self._is_final = False, False
+        self._is_final, self._is_stopping = False, False
+        self._signal = 0  # the number of the one that asked to stop
 
     # ------------------------------------------------------------------------- for callbacks
 
@@ -127,8 +135,8 @@ class Trainer:
     @property
     def metric(self) -> str:
         """The name of the metric that decides which evaluation is the best."""
-        assert self._validation is not None, "nothing is evaluated"
-        return self._validation.metric
+        assert self.validation is not None, "nothing is evaluated"
+        return self.validation.metric
 
     def log(self, values: Mapping[str, Tensor]) -> None:
         """Adds scalars to the averages of the next record; every process must log the same ones."""
@@ -148,6 +156,7 @@ class Trainer:
     def run(self) -> TrainingResult:
         """Trains to the end, or until it is stopped."""
         with contextlib.ExitStack() as stack:
+            stack.enter_context(dead_workers_explained())
             stack.callback(self._loader.close)
             if self.processes.is_first:
                 stack.enter_context(locked(self.run_dir))
@@ -155,23 +164,15 @@ class Trainer:
             for callback in self.callbacks:
                 callback.on_start(self)
                 stack.push(functools.partial(self._leave, callback))
-            for note in [*self._notes, *self._undefined_metric()]:
+            for note in self._notes:
                 self.say(note)
             stack.enter_context(self._interrupt)
-            received = self._train()
-            last = self.run_dir / "last.pt"
-            if received:
-                done, steps = self.position.iteration, self.plan.steps
-                self.say(f"stopped after step {done} of {steps}; {last} holds all")
-                if self._resume_command:
-                    self.say(f"go on with: {self._resume_command}")
-            return TrainingResult(
-                self.run_dir,
-                self.position.iteration,
-                self.metrics,
-                self.position.best,
-                signal.Signals(received) if received else None,
-            )
+            self._train()
+            done, last = self.position.iteration, self.run_dir / "last.pt"
+            if self._signal:
+                self.say(f"stopped after step {done} of {self.plan.steps}; {last} holds all")
+            stop_signal = signal.Signals(self._signal) if self._signal else None
+            return TrainingResult(self.run_dir, done, self.metrics, self.position.best, stop_signal)
 
     def _enter_folder(self) -> None:
         """Finds the place to go on from, or that there is none."""
@@ -187,16 +188,6 @@ class Trainer:
             )
         self.processes.wait()  # until all have seen the folder as it was
 
-    def _undefined_metric(self) -> list[str]:
-        """A note where no evaluation can be better than another."""
-        if self._validation is None or not self._validation.is_undefined:
-            return []
-        assert self.val_data is not None
-        return [
-            f"{self.metric} is undefined on {self.val_data.source}: there is nothing to find. No "
-            "evaluation is better than another, so best.pt is not written"
-        ]
-
     def _leave(
         self,
         callback: Callback,
@@ -206,24 +197,26 @@ class Trainer:
     ) -> None:
         callback.on_end(self, error)
 
-    def _train(self) -> int:
-        """All steps that are left. Returns the signal that stopped it, or 0."""
+    def _train(self) -> None:
+        """All steps that are left, or those until it is stopped."""
         batches = grouped_batches(
             self._loader,
             self.experiment.accumulate,
             self.plan.steps_per_epoch,
             self.position.iteration,
         )
-        received = 0
-        while self.position.iteration < self.plan.steps and not (self._is_stopping or received):
+        while self.position.iteration < self.plan.steps and not self._ends:
             with self._stopwatch.data():
                 group = next(batches)
-            received = self._step(group)
-            received = self._after_step(received)
-        return received
+            self._step(group)
+            self._after_step()
 
-    def _step(self, batches: Sequence[Batch]) -> int:
-        """One step of the optimizer. Returns the signal to stop for, or 0."""
+    @property
+    def _ends(self) -> bool:
+        return self._is_stopping or self._signal != 0
+
+    def _step(self, batches: Sequence[Batch]) -> None:
+        """One step of the optimizer."""
         step, scaler = self.position.iteration, self.learner.scaler
         if not self._is_final and self.plan.is_final(step):
             self._is_final = True
@@ -240,7 +233,7 @@ class Trainer:
                 self._watch.observe(loss, logged, batch, step, self._interrupt.requested)
                 scaler.scale(loss / len(batches)).backward()
             self.log({**logged, "loss": loss})
-        received = self._watch.check()
+        self._signal = self._watch.check()
         scaler.unscale_(self.optimizer)
         for callback in self.callbacks:
             callback.on_backward(self)
@@ -254,7 +247,6 @@ class Trainer:
         self.optimizer.zero_grad()
         if self.learner.average is not None:
             self.learner.average.update(self.model)
-        return received
 
     def _losses(self, batch: Batch) -> Losses:
         """The model's losses, and those of callbacks."""
@@ -274,25 +266,23 @@ class Trainer:
                 losses |= more
         return losses
 
-    def _after_step(self, received: int) -> int:
-        """What is due. Returns the signal to stop for, or 0."""
+    def _after_step(self) -> None:
+        """What is due."""
         self.position.iteration += 1
         self._stopwatch.steps += 1
         for callback in self.callbacks:
             callback.on_step(self)
         done = self.position.iteration
         evaluates, saves = self.plan.evaluates_after(done), self.plan.saves_after(done)
-        ends = bool(received) or self._is_stopping
-        if not (evaluates or saves or ends or self.plan.logs_after(done)):
-            return received
-        received = max(received, self._watch.check(everything=True))
+        if not (evaluates or saves or self._ends or self.plan.logs_after(done)):
+            return
+        self._signal = max(self._signal, self._watch.check(everything=True))
         self._record()
         if evaluates:
             self._evaluate()
-        if saves or received or self._is_stopping:
+        if saves or self._ends:
             for callback in self.callbacks:
                 callback.on_save(self)
-        return received
 
     def _record(self) -> None:
         """Passes on the averages since the last time."""
@@ -305,11 +295,11 @@ class Trainer:
 
     def _evaluate(self) -> None:
         """Evaluates the weights as they are, averaged where an average is kept."""
-        if self._validation is None:
+        if self.validation is None:
             return
         with self._stopwatch.stopped(), self.learner.averaged_weights():
             self.processes.share(self.model.buffers())  # the first one's statistics
-            self.metrics = self._validation.run(self.model)
+            self.metrics = self.validation.run(self.model)
             is_best = self.position.note(self.metrics.values, self.metric)
             for callback in self.callbacks:
                 callback.on_evaluation(self, self.metrics, is_best)

@@ -60,6 +60,7 @@ class Validation:
     ) -> None:
         experiment.check_needs(data, training=False)
         data = data.with_channels(experiment.model.input_pixels.channels)
+        self._source = data.source
         self._precision = experiment.precision
         self._fused = fused
         self._views = [
@@ -95,6 +96,14 @@ class Validation:
             )
         # Finding nothing scores 0 where there is something to find.
         self.is_undefined = math.isnan(of_nothing[self.metric])
+
+    def require_defined_metric(self) -> None:
+        """Raises :class:`ConfigError` where the metric cannot get better."""
+        if self.is_undefined:
+            raise ConfigError(
+                f"early_stopping: {self.metric} is undefined on {self._source}, where there is "
+                "nothing to find, so it cannot get better. Give other data to evaluate on (--val)."
+            )
 
     def run(self, model: Detector) -> Metrics:
         """The metrics of the model as it is now; every process gets those of all the data."""

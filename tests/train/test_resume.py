@@ -108,24 +108,19 @@ def interrupting(data: DetectionDataset, calls: int) -> DetectionDataset:
 
 
 @pytest.mark.usefixtures("foreground")
-def test_ctrl_c_finishes_the_step_and_says_how_to_go_on(
+def test_ctrl_c_finishes_the_step_and_keeps_all(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     experiment = tiny_experiment(optimizer=AdamW(lr=0.001))
     data = make_data(tmp_path / "data")
     whole = train(experiment, build(experiment), data, data, tmp_path / "whole")
     assert not whole.interrupted
-    result = train(
-        experiment,
-        build(experiment),
-        interrupting(data, calls=4),
-        data,
-        tmp_path / "run",
-        resume_command="detzoo train --resume",
-    )
+    stopped = interrupting(data, calls=4)
+    result = train(experiment, build(experiment), stopped, data, tmp_path / "run")
     assert result.interrupted
     assert result.iterations == 2
-    assert "go on with: detzoo train --resume" in capsys.readouterr().out
+    last = tmp_path / "run" / "last.pt"
+    assert f"stopped after step 2 of 8; {last} holds all" in capsys.readouterr().out
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     train(experiment, build(experiment), data, data, tmp_path / "run", resume=True)
     for name in ("last.pt", "best.pt"):

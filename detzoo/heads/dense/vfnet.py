@@ -19,7 +19,7 @@ from detzoo.coders.distance import DistanceCoder
 from detzoo.config import Channels, NonNegativeInt, config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseHead, DenseHeadConfig, DenseTargets
-from detzoo.heads.dense.towers import expect_rarely, initialize_convs, tower
+from detzoo.heads.dense.towers import set_prior_probability, initialize_convs, tower
 from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.convolution import Convolution, PlainConvolution
 from detzoo.layers.norm import GroupNorm, Norm
@@ -108,7 +108,7 @@ class VFNetHead(DenseHead):
         initialize_convs(self)
         for conv in (self.vfnet_reg_refine_dconv, self.vfnet_cls_dconv):
             nn.init.kaiming_uniform_(conv.weight, nonlinearity="relu")
-        expect_rarely(self.vfnet_cls)
+        set_prior_probability(self.vfnet_cls)
 
     def forward_level(self, x: Tensor, level: int) -> tuple[Tensor, Tensor]:
         for_classes, for_boxes = self.cls_convs(x), self.reg_convs(x)

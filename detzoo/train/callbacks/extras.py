@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import math
+from collections.abc import Iterator
 from typing import Any
 
-from detzoo.errors import ConfigError
+from detzoo.errors import ConfigError, UserError
 from detzoo.train.callbacks.base import Record
 
 
@@ -22,6 +24,18 @@ def require(module: str) -> Any:
             f"pip install 'detzoo[{module}]'"
         )
     return importlib.import_module(module)
+
+
+@contextlib.contextmanager
+def refusals_of(module: str, error: type[Exception]) -> Iterator[None]:
+    """Turns an ``error`` of another project's logger into one of a user."""
+    try:
+        yield
+    except error as refusal:
+        raise UserError(
+            f"--logger {module}: {refusal}. Correct that, or leave the logger out; --resume goes "
+            "on from the last checkpoint."
+        ) from refusal
 
 
 def scalars(record: Record) -> dict[str, float]:

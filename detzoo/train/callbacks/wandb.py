@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from detzoo.config import to_dict
 from detzoo.train.callbacks.base import Record, RecordWriter
-from detzoo.train.callbacks.extras import require, scalars
+from detzoo.train.callbacks.extras import refusals_of, require, scalars
 
 if TYPE_CHECKING:
     from detzoo.train.trainer import Trainer
@@ -25,14 +25,15 @@ class WandbLogger(RecordWriter):
     def on_start(self, trainer: Trainer) -> None:
         kept = trainer.run_dir / "wandb_id.txt"
         known = kept.read_text().strip() if trainer.resumed and kept.is_file() else None
-        self._run = self._wandb.init(
-            project=os.environ.get("WANDB_PROJECT", "detzoo"),
-            name=trainer.run_dir.name,
-            dir=str(trainer.run_dir),
-            config=to_dict(trainer.experiment),
-            id=known,
-            resume="allow",
-        )
+        with refusals_of("wandb", self._wandb.Error):
+            self._run = self._wandb.init(
+                project=os.environ.get("WANDB_PROJECT", "detzoo"),
+                name=trainer.run_dir.name,
+                dir=str(trainer.run_dir),
+                config=to_dict(trainer.experiment),
+                id=known,
+                resume="allow",
+            )
         kept.write_text(self._run.id)
 
     def write(self, record: Record) -> None:

@@ -1,0 +1,179 @@
+"""What stops a run from outside: signals, the death of a process, another program."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+from torch.utils.data import get_worker_info
+
+from detzoo.checkpoints import checkpoint
+from detzoo.config import to_dict
+from detzoo.data.dataset import DetectionDataset
+from detzoo.errors import ConfigError, DataError
+from detzoo.train.callbacks import Callback
+from detzoo.train.loop import train
+from detzoo.train.state import locked
+from detzoo.train.trainer import Trainer
+from tests.train.test_distributed import ROOT, run_processes
+from tests.train.tiny import build, make_data, tiny_experiment
+
+
+@dataclasses.dataclass
+class Send(Callback):
+    """Sends signals to its own process after a step."""
+
+    signals: tuple[int, ...]
+    after: int = 3
+
+    def on_step(self, trainer: Trainer) -> None:
+        if trainer.position.iteration == self.after:
+            for number in self.signals:
+                os.kill(os.getpid(), number)
+
+
+@pytest.fixture
+def sigterm() -> Iterator[None]:
+    """SIGTERM ends this process, as it does unless somebody handles it."""
+    previous = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGTERM, previous)
+
+
+@pytest.mark.usefixtures("sigterm")
+def test_sigterm_finishes_the_step_and_keeps_all(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """However often a scheduler sends it."""
+    experiment, data = tiny_experiment(), make_data(tmp_path / "data")
+    result = train(
+        experiment,
+        build(experiment),
+        data,
+        data,
+        tmp_path / "run",
+        callbacks=[Send((signal.SIGTERM, signal.SIGTERM))],
+    )
+    assert (result.stop_signal, result.iterations) == (signal.SIGTERM, 4)
+    saved = checkpoint.read(tmp_path / "run" / "last.pt").training
+    assert saved is not None
+    assert saved["position"]["iteration"] == 4
+    shown = capsys.readouterr().out
+    assert shown.count("asked to stop (SIGTERM)") == 1
+    assert "stopped after step 4 of 8" in shown
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+class Dying(DetectionDataset):
+    """Its worker is killed when it reads an image, as by a system without memory."""
+
+    def sample(self, i: int, masks: Any = "none") -> Any:
+        assert get_worker_info() is not None
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_loader_worker_that_dies(tmp_path: Path) -> None:
+    experiment, data = tiny_experiment(), make_data(tmp_path / "data")
+    experiment = dataclasses.replace(
+        experiment, data=dataclasses.replace(experiment.data, workers=1)
+    )
+    fields = {field.name: getattr(data, field.name) for field in dataclasses.fields(data)}
+    started = time.monotonic()
+    with pytest.raises(DataError, match=r"a process that loads images has died .*--workers"):
+        train(experiment, build(experiment), Dying(**fields), None, tmp_path / "run", quiet=True)
+    assert time.monotonic() - started < 30
+
+
+def test_a_folder_that_another_program_trains_into(tmp_path: Path) -> None:
+    experiment, data = tiny_experiment(), make_data(tmp_path / "data")
+    run = tmp_path / "run"
+    with locked(run), pytest.raises(ConfigError, match="another program is training into"):
+        train(experiment, build(experiment), data, None, run, quiet=True)
+    assert not (run / "last.pt").exists()
+    train(experiment, build(experiment), data, None, run, quiet=True)
+    with locked(run), pytest.raises(ConfigError, match="another program is training into"):
+        train(experiment, build(experiment), data, None, run, quiet=True, resume=True)
+
+
+def test_the_lock_dies_with_its_process(tmp_path: Path) -> None:
+    """Though that has forked workers, which outlive it for some seconds."""
+    code = (
+        "import filelock, os, sys, time; lock = filelock.FileLock(sys.argv[1]); lock.acquire(); "
+        "child = os.fork(); print(child or '', flush=True); time.sleep(60)"
+    )
+    file = tmp_path / ".lock"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, file], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    child = next(int(line) for line in process.stdout if line.strip())
+    try:
+        with pytest.raises(ConfigError), locked(tmp_path):
+            pass
+        process.kill()
+        process.wait()
+        os.kill(child, 0)  # still there
+        with FileLock(file).acquire(blocking=False):
+            pass
+    finally:
+        os.kill(child, signal.SIGKILL)
+        process.stdout.close()
+
+
+@pytest.mark.slow
+@pytest.mark.ci
+def test_a_process_of_the_group_that_dies(tmp_path: Path) -> None:
+    make_data(tmp_path / "data", images=40)
+    run = tmp_path / "run"
+    processes = run_processes(2, ["retinanet", tmp_path / "data", run])
+    first, second = processes
+    while not (run / "metrics.jsonl").exists() or not (run / "metrics.jsonl").read_text():
+        assert first.poll() is None, first.communicate()
+        time.sleep(0.01)
+    second.kill()
+    second.communicate()
+    _, errors = first.communicate(timeout=60)
+    assert "process 0 of 2: another process of this training has ended" in errors
+    assert checkpoint.read(run / "last.pt").training is not None
+
+
+@pytest.mark.slow
+@pytest.mark.ci
+def test_torchrun_starts_a_run_again_where_it_was(tmp_path: Path) -> None:
+    """A process is killed once; the group is restarted by the same command, and goes on."""
+    make_data(tmp_path / "data" / "train")
+    (tmp_path / "kill_once.py").write_text(
+        "import os, signal\n"
+        "from detzoo.train.callbacks import Callback\n"
+        "class KillOnce(Callback):\n"
+        "    def on_step(self, trainer):\n"
+        "        first = os.environ['TORCHELASTIC_RESTART_COUNT'] == '0'\n"
+        "        if first and trainer.processes.rank == 1 and trainer.position.iteration == 3:\n"
+        "            os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    (tmp_path / "tiny.json").write_text(json.dumps(to_dict(tiny_experiment())))
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    command += ["--max-restarts", "1", "-m", "detzoo", "train", "tiny.json", "--out", "run"]
+    command += ["--data", "data/train/annotations.json", "--images", "data/train"]
+    command += ["--batch-size", "1", "--checkpoint-steps", "1", "--device", "cpu"]
+    command += ["--callback", "kill_once:KillOnce"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240
+    )
+    assert done.returncode == 0, done.stderr
+    log = (tmp_path / "run" / "log.txt").read_text()
+    assert "resuming after step" in log
+    saved = checkpoint.read(tmp_path / "run" / "last.pt").training
+    assert saved is not None
+    assert saved["position"]["iteration"] == 8
