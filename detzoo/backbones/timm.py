@@ -18,8 +18,7 @@ from detzoo.backbones.base import Backbone, BackboneConfig
 from detzoo.config import config
 from detzoo.errors import CheckpointError, ConfigError
 from detzoo.structures.pixels import Pixels
-from detzoo.weights.files import SUFFIXES
-from detzoo.weights.places import weight_directories
+from detzoo.weights.places import SUFFIXES, weight_directories
 
 # Weights of timm are called so: ``timm://resnet50.a1_in1k``.
 SCHEME = "timm://"

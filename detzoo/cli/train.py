@@ -16,11 +16,14 @@ from detzoo.cli.common import (
     Fuse,
     Imports,
     Settings,
+    check_data,
+    check_source,
     find_experiment,
     is_first_process,
     latest_folder,
     next_folder,
     open_split,
+    plain_console,
     print_dataset,
 )
 from detzoo.errors import ConfigError
@@ -135,6 +138,8 @@ def train(
       torchrun --nproc-per-node 4 -m detzoo train faster_rcnn_r50_fpn_1x_coco --data my_data
       --out runs/four
     """
+    check_source(name, weights)
+    check_data(data, images, val, val_images)
     from detzoo.data.proposals import read_proposals
     from detzoo.devices import resolve_device
     from detzoo.train.loop import train as run
@@ -335,10 +340,9 @@ def _initial_model(experiment: Experiment, weights: Path | None, resume: bool) -
 
 
 def _print_transfer(transfer: ClassTransfer, source: str) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
+    console = plain_console()
     if not transfer.copied:
         console.print(f"{source} names no class of the data: all start fresh")
     table = Table("class", "starts", title=f"from {source}", title_justify="left")
@@ -375,9 +379,7 @@ def _resume_command(run_dir: Path) -> str:
 
 
 def _print_result(result: TrainingResult, data: Path) -> None:
-    from rich.console import Console
-
-    console = Console(highlight=False)
+    console = plain_console()
     if result.interrupted:
         return
     if result.metrics is not None:

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from detzoo.data.batches import (
     Key,
-    batches_in_order,
+    batches_by_size,
     copies_for_rare_classes,
     grouped_batches,
 )
@@ -55,11 +55,11 @@ def build_loader(
     ``masks`` in that form), ``repeats`` passes over the data per epoch, images with classes that
     are in fewer than the part ``oversample_threshold`` of them more often, the same number of
     batches for every process. Together, the processes' batches of a step are the batch that one
-    process would have with ``world_size`` times as many images. In evaluation: every image once
-    and in order, without targets. Both carry at most ``max_proposals`` of the data's proposals.
-    From the epoch ``final_epoch`` on, ``final_transforms`` are used instead of ``transforms``.
-    Raises :class:`DataError` for an empty data set, a batch larger than the data, or masks that
-    are not there.
+    process would have with ``world_size`` times as many images. In evaluation: every image once,
+    in batches of one size, without targets. Both carry at most ``max_proposals`` of the data's
+    proposals. From the epoch ``final_epoch`` on, ``final_transforms`` are used instead of
+    ``transforms``. Raises :class:`DataError` for an empty data set, a batch larger than the data,
+    or masks that are not there.
     """
     if len(dataset) == 0:
         raise DataError(f"{dataset.source}: there is no image to {_purpose(training)} on.")
@@ -221,6 +221,7 @@ class _Order(Sampler[list[Key]]):
         world_size: int,
         copies: np.ndarray | None,
     ) -> None:
+        self.sizes = dataset.sizes.numpy()
         self.is_wide = dataset.aspect_ratios > 1
         self.images_per_device = images_per_device
         self.training = training
@@ -240,9 +241,7 @@ class _Order(Sampler[list[Key]]):
 
     def _batches(self) -> list[list[Key]]:
         if not self.training:
-            return batches_in_order(
-                len(self.is_wide), self.images_per_device, self.rank, self.world_size
-            )
+            return batches_by_size(self.sizes, self.images_per_device, self.rank, self.world_size)
         return grouped_batches(
             self.is_wide,
             self.images_per_device,

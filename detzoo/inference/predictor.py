@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from detzoo.data.loader import collate
 from detzoo.data.sample import Sample, apply
 from detzoo.detectors.base import Detector
 from detzoo.devices import Precision, autocast
-from detzoo.errors import ConfigError
+from detzoo.errors import ConfigError, DataError
 from detzoo.experiment import Experiment
 from detzoo.inference.inputs import ImageLike, read_inputs
 from detzoo.inference.result import Result
@@ -64,6 +64,7 @@ class Predictor:
         min_score: float = 0.3,
         tile: int | None = None,
         tile_overlap: float = 0.2,
+        on_error: Callable[[DataError], None] | None = None,
     ) -> Iterator[Result]:
         """Results of all inputs, in order, as they are ready.
 
@@ -71,7 +72,7 @@ class Predictor:
         as OpenCV reads them) or images of Pillow: one, or any iterable of them. Images that have
         the same shape as network input share batches of up to ``batch_size``. ``tile`` searches
         images larger than so many pixels in overlapping tiles of that size. Raises
-        :class:`DataError` for what is no image.
+        :class:`DataError` for what is no image, or hands that to ``on_error`` and goes on.
         """
         if batch_size < 1:
             raise ConfigError(f"batch_size: {batch_size} is not at least 1")
@@ -84,7 +85,7 @@ class Predictor:
                 "this model looks only at regions that are given, and images come without: use it "
                 "with detzoo test --proposals FILE, or take a model that proposes its own"
             )
-        images = read_inputs(inputs, self.experiment.model.input_pixels.channels)
+        images = read_inputs(inputs, self.experiment.model.input_pixels.channels, on_error)
         # Enough images to find some of the same shape among them, few enough to hold at once.
         while window := list(itertools.islice(images, 4 * batch_size if batch_size > 1 else 1)):
             arrays = [image for _, image in window]
