@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from detzoo.errors import DataError
+from detzoo.errors import ConfigError, DataError
 
 
 def read_json(path: str | Path) -> Any:
@@ -28,6 +28,19 @@ def read_json(path: str | Path) -> Any:
         raise DataError(f"{path}: is not a JSON text file ({type(error).__name__}).") from None
     except ValueError as error:  # a number of thousands of digits, a null byte in the path
         raise DataError(f"{path}: cannot be read ({error}).") from None
+
+
+def check_output(path: str | Path, option: str) -> None:
+    """Raises :class:`ConfigError` where a file could not be written, before the work it is of."""
+    target = Path(path)
+    if target.is_dir():
+        raise ConfigError(f"{option} {path}: is a folder. Give a file in it.")
+    if not target.parent.is_dir():
+        raise ConfigError(
+            f"{option} {path}: there is no folder {target.parent}. Make it, or give another place."
+        )
+    if not os.access(target.parent, os.W_OK):
+        raise ConfigError(f"{option} {path}: {target.parent} is not yours to write in.")
 
 
 def write_json(path: str | Path, content: Any) -> None:

@@ -14,9 +14,8 @@ from detzoo.backbones.base import BackboneConfig
 from detzoo.backbones.timm import SCHEME, timm_pixels
 from detzoo.errors import CheckpointError, ConfigError
 from detzoo.structures.pixels import Pixels
-from detzoo.weights.files import SUFFIXES
 from detzoo.weights.locate import find_published_file
-from detzoo.weights.places import OPENMMLAB, Published
+from detzoo.weights.places import OPENMMLAB, SUFFIXES, Published
 
 TORCHVISION = Pixels()
 # Caffe weights published by MSRA and converted by Detectron2: BGR, mean only.

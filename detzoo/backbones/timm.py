@@ -18,8 +18,7 @@ from detzoo.backbones.base import Backbone, BackboneConfig
 from detzoo.config import NonNegativeInt, config
 from detzoo.errors import CheckpointError, ConfigError
 from detzoo.structures.pixels import Pixels
-from detzoo.weights.files import SUFFIXES
-from detzoo.weights.places import weight_directories
+from detzoo.weights.places import SUFFIXES, weight_directories
 
 # Prefix of timm's weights: ``timm://resnet50.a1_in1k``.
 SCHEME = "timm://"

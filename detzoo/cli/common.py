@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from detzoo.errors import ConfigError
+from detzoo.errors import CheckpointError, ConfigError, DataError
+from detzoo.weights.places import SUFFIXES
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -143,12 +144,34 @@ def open_split(path: Path, wanted: str, images: Path | None, **selection: Any) -
     return open_dataset(path, wanted, images=images and images.resolve(), **selection)
 
 
+def check_source(*sources: str | Path | None) -> None:
+    """Raises :class:`CheckpointError` for a file that is not there, before anything heavy."""
+    for path in (os.fspath(source) for source in sources if source is not None):
+        is_file = os.sep in path or Path(path).suffix in (*SUFFIXES, ".py", ".json")
+        if is_file and not Path(path).exists():
+            raise CheckpointError(f"{path}: no such file. Check the path.")
+
+
+def check_data(*paths: Path | None) -> None:
+    """Raises :class:`DataError` for data that are not there, before anything heavy."""
+    for path in paths:
+        if path is not None and not path.exists():
+            raise DataError(f"{path}: no such file or folder. Check the path.")
+
+
+def plain_console() -> Console:
+    """A console that prints names of files and classes as they are."""
+    from rich.console import Console
+
+    return Console(highlight=False, markup=False, emoji=False)
+
+
 def print_dataset(purpose: str, dataset: DetectionDataset) -> None:
     """One line on what was opened, and one for each note on what was left out."""
     from rich.console import Console
     from rich.markup import escape
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     names = ", ".join(dataset.class_names[:8])
     more = f" and {len(dataset.class_names) - 8} more" if len(dataset.class_names) > 8 else ""
     objects = len(dataset.annotations)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from detzoo.cli.common import Imports, JsonFile, Settings, find_experiment
+from detzoo.cli.common import Imports, JsonFile, Settings, find_experiment, plain_console
 
 
 def complexity(
@@ -29,7 +29,6 @@ def complexity(
 
       detzoo complexity yolox_s_8x8_300e_coco --size 640 640
     """
-    from rich.console import Console
     from rich.table import Table
 
     from detzoo.benchmark.complexity import measure_complexity
@@ -48,7 +47,7 @@ def complexity(
     parameters = sum(part.parameters for part in parts)
     flops = sum(part.flops for part in parts)
     table.add_row("all", f"{parameters / 1e6:.2f}", f"{flops / 1e9:.1f}")
-    console = Console(highlight=False)
+    console = plain_console()
     console.print(f"{name} at {height}x{width}")
     console.print(table)
     if json_file is not None:

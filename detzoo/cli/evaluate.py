@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 
-from detzoo.cli.common import MissingMasks, note_on_masks
+from detzoo.cli.common import MissingMasks, check_data, note_on_masks
 from detzoo.errors import ConfigError
+from detzoo.files import check_output, write_json
 
 if TYPE_CHECKING:
     from detzoo.evaluate import AreaRange, ImageResult
@@ -50,9 +51,12 @@ def evaluate(
 
       detzoo evaluate masks.json instances.json --type segm --per-class --json metrics.json
     """
+    if json_file is not None:
+        check_output(json_file, "--json")
+    check_data(detections, annotations)
+
     # Imported here so that `detzoo --help` is instant.
     from detzoo.evaluate import CocoEvaluator, read_ground_truth, read_results
-    from detzoo.files import write_json
 
     numbers, ranges = _parse_numbers(max_detections), _parse_areas(areas)
     if kind not in (None, "bbox", "segm"):
@@ -68,9 +72,7 @@ def evaluate(
         missing_masks=missing_masks,
     )
     metrics = evaluator.score(results)
-    if json_file is not None:
-        write_json(json_file, metrics.to_json())
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     found = sum(len(result) for result in results)
     console.print(
         f"{found} detections in {len(results)} of {len(ground_truth.image_ids)} images, "
@@ -79,6 +81,8 @@ def evaluate(
     for note in note_on_masks(ground_truth.num_without_mask):
         console.print(f"  {note}")
     console.print(metrics.table(per_class=per_class))
+    if json_file is not None:
+        write_json(json_file, metrics.to_json())
 
 
 def _kinds(

@@ -58,6 +58,9 @@ def main() -> None:
     # Read when torch is imported. Threads that wait for each other actively make a step on the CPU
     # eight times slower as soon as another process, such as a loader's worker, wants a core.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A name that the terminal cannot show must not end the work.
+        sys.stdout.reconfigure(errors="backslashreplace")
     _keep_freed_memory()
     run()
 

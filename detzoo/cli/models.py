@@ -27,7 +27,9 @@ def models(
         str | None,
         typer.Option(help="Only backbones whose description contains this: r50, resnext."),
     ] = None,
-    min_ap: Annotated[float | None, typer.Option(help="At least this published box AP.")] = None,
+    min_ap: Annotated[
+        float | None, typer.Option(help="At least this published box AP of COCO.")
+    ] = None,
     min_mask_ap: Annotated[
         float | None, typer.Option(help="At least this published mask AP.")
     ] = None,
@@ -53,9 +55,10 @@ def models(
 ) -> None:
     """List the models of the zoo with their published figures.
 
-    Box and mask AP are in percent on the validation set (AP50 for Pascal VOC), AR is the recall of
-    1000 proposals, memory is in GB per GPU during training, and time in milliseconds per image on a
-    V100. An asterisk marks weights that are on this machine.
+    Box and mask AP are in percent on the validation set (box AP50 for Pascal VOC, which does not
+    compare with COCO's AP), AR is the recall of 1000 proposals, memory is in GB per GPU during
+    training, and time in milliseconds per image on a V100. An asterisk marks weights that are on
+    this machine.
 
     Examples:
 
@@ -78,7 +81,7 @@ def models(
         lambda row: (
             backbone is None or backbone.lower() in f"{row['name']} {row['backbone']}".lower()
         ),
-        lambda row: _at_least(row["box_ap"] or row["box_ap50"], min_ap),
+        lambda row: _at_least(row["box_ap"], min_ap),
         lambda row: _at_least(row["mask_ap"], min_mask_ap),
         lambda row: _at_most(row["memory_gb"], max_memory),
         lambda row: _at_most(row["inference_ms"], max_time),
@@ -121,7 +124,7 @@ def _at_most(value: float | None, bound: float | None) -> bool:
 def _print_table(rows: list[Row]) -> None:
     from rich.table import Table
 
-    numbers = ("box AP", "mask AP", "AR 1000", "memory GB", "ms", "M params")
+    numbers = ("box AP", "box AP50", "mask AP", "AR 1000", "memory GB", "ms", "M params")
     table = Table("name", "backbone", *numbers, "weights", box=None)
     for column in table.columns[2:-1]:
         column.justify = "right"
@@ -132,7 +135,8 @@ def _print_table(rows: list[Row]) -> None:
             table.add_section()
         last = row["family"]
         figures = (
-            row["box_ap"] or row["box_ap50"],
+            row["box_ap"],
+            row["box_ap50"],
             row["mask_ap"],
             row["ar1000"],
             row["memory_gb"],

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import json
+import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,7 +21,9 @@ from detzoo.cli.common import (
     Precision,
     TtaFlip,
     TtaScales,
+    check_source,
     next_folder,
+    plain_console,
     with_views,
 )
 from detzoo.errors import ConfigError, DataError
@@ -26,6 +32,9 @@ if TYPE_CHECKING:
     import numpy as np
 
     from detzoo.inference.result import Result
+
+# How a file of JSON lines ends.
+_LINES = ".jsonl"
 
 
 def predict(
@@ -74,41 +83,76 @@ def predict(
 
       detzoo predict runs/x-1/best.pt aerial.tif --tile 1024 --min-score 0.5
     """
-    from rich.console import Console
+    from detzoo.files import check_output, write_json
+    from detzoo.inference.inputs import find_files, is_video, left_out
+
+    check_source(source, weights)
+    console = plain_console()
+    files = []
+    for item in inputs:
+        found_files = find_files(item)
+        files += found_files
+        others = left_out(item, found_files)
+        if others:
+            console.print(f"{item}: left out {others}", soft_wrap=True)
+    folder = out if out is not None else next_folder(Path("runs"), "predict")
+    targets = _target_names(files, folder)
+    if json_file is not None:
+        check_output(json_file, "--json")
 
     from detzoo.devices import check_precision
-    from detzoo.files import write_json
-    from detzoo.inference.inputs import find_files, is_video
     from detzoo.inference.loading import load
     from detzoo.inference.predictor import Predictor
 
-    files = [file for item in inputs for file in find_files(item)]
-    folder = out if out is not None else next_folder(Path("runs"), "predict")
-    targets = _target_names(files, folder)
     chosen = None if precision is None else check_precision(precision)
     predictor = load(source, weights, device, chosen, fused=fuse)
     experiment = with_views(predictor.experiment, tta_scales, tta_flip)
     predictor = Predictor(experiment, predictor.model, predictor.precision, fused=fuse)
     _make_folder(folder)
 
-    console = Console(highlight=False)
+    failures: list[DataError] = []
     find = functools.partial(predictor.predict, min_score=min_score, tile=tile)
     found: dict[Path, Any] = {}
     images = [file for file in files if not is_video(file)]
-    for file, result in zip(
-        images,
-        find(images, batch_size=batch_size),
-    ):
-        _write_picture(targets[file], result.draw())
-        found[file] = result.to_json()
-        console.print(f"{file}  {_summary(result.names)}", soft_wrap=True)
-    for file in files:
-        if is_video(file):
-            found[file] = _predict_video(find, file, targets[file])
-            console.print(f"{file}  {len(found[file]['frames'])} frames", soft_wrap=True)
-    if json_file is not None:
-        write_json(json_file, [found[file] for file in files])
+    with _open_lines(json_file) as lines:
+
+        def keep(file: Path, content: dict[str, Any], summary: str) -> None:
+            found[file] = content
+            print(json.dumps(content), file=lines, flush=True)
+            console.print(f"{file}  {summary}", soft_wrap=True)
+
+        for result in find(images, batch_size=batch_size, on_error=failures.append):
+            file = Path(result.path)
+            _write_picture(targets[file], result.draw())
+            keep(file, result.to_json(), _summary(result.names))
+        for file in filter(is_video, files):
+            try:
+                content = _predict_video(find, file, targets[file])
+            except DataError as error:
+                failures.append(error)
+            else:
+                keep(file, content, f"{len(content['frames'])} frames")
+    if failures and not found:
+        with contextlib.suppress(OSError):  # there was something in it
+            folder.rmdir()
+        more = f" ({len(failures) - 1} more cannot be read either.)" if len(failures) > 1 else ""
+        raise DataError(f"{failures[0]}{more}")
+    if json_file is not None and json_file.suffix != _LINES:
+        write_json(json_file, [found[file] for file in files if file in found])
     console.print(f"pictures in {folder}", soft_wrap=True)
+    if failures:
+        for failure in failures:
+            print(f"left out: {failure}", file=sys.stderr)
+        print(f"{len(failures)} of {len(files)} inputs were left out", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+@contextlib.contextmanager
+def _open_lines(json_file: Path | None) -> Iterator[IO[str]]:
+    """A file beside ``json_file`` that holds each result, as a line, as soon as it is there."""
+    path = Path(os.devnull) if json_file is None else json_file.with_suffix(_LINES)
+    with open(path, "w", encoding="utf-8") as lines:
+        yield lines
 
 
 def _target_names(files: list[Path], folder: Path) -> dict[Path, Path]:
@@ -147,8 +191,13 @@ def _make_folder(folder: Path) -> None:
 def _write_picture(path: Path, picture: np.ndarray) -> None:
     import cv2
 
-    if not cv2.imwrite(str(path), picture):
-        raise DataError(f"{path}: cannot be written. Is the disk full, or the folder protected?")
+    _, data = cv2.imencode(path.suffix, picture)
+    try:
+        path.write_bytes(data.tobytes())  # OpenCV crashes at a name that is not UTF-8
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be written ({error.strerror}). Free space, or give another folder."
+        ) from None
 
 
 def _summary(names: list[str]) -> str:
@@ -162,6 +211,9 @@ def _predict_video(
     """Writes the film with the detections drawn; returns them frame by frame."""
     import cv2
 
+    for path in (file, target):
+        if not _is_utf8(path):
+            raise DataError(f"{path}: OpenCV opens no video whose path is not UTF-8. Rename it.")
     capture = cv2.VideoCapture(str(file))
     try:
         frames = _frames(capture)
@@ -191,6 +243,14 @@ def _predict_video(
         "width": width,
         "frames": content,
     }
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _frames(capture: Any) -> Iterator[np.ndarray]:

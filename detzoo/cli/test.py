@@ -17,11 +17,14 @@ from detzoo.cli.common import (
     Precision,
     TtaFlip,
     TtaScales,
+    check_data,
+    check_source,
     open_split,
     print_dataset,
     with_views,
 )
 from detzoo.errors import CheckpointError, ConfigError
+from detzoo.files import check_output, write_json
 
 if TYPE_CHECKING:
     from detzoo.data.dataset import DetectionDataset
@@ -95,6 +98,18 @@ def measure(
 
       detzoo test rpn_r50_fpn_1x_coco --data coco --save-proposals proposals.json
     """
+    if metric is not None and metric not in METRICS:
+        raise ConfigError(f"--metric {metric}: is not one of {', '.join(METRICS)}")
+    check_source(source, weights)
+    check_data(data, images, proposals)
+    for option, path in (
+        ("--json", json_file),
+        ("--save-proposals", save_proposals),
+        ("--save-detections", save_detections),
+    ):
+        if path is not None:
+            check_output(path, option)
+
     from rich.console import Console
     from rich.progress import Progress
 
@@ -103,11 +118,8 @@ def measure(
     from detzoo.devices import check_precision
     from detzoo.evaluate import default_evaluators, detect, score, write_results
     from detzoo.evaluate.ground_truth import GroundTruth
-    from detzoo.files import write_json
     from detzoo.inference.loading import load
 
-    if metric is not None and metric not in METRICS:
-        raise ConfigError(f"--metric {metric}: is not one of {', '.join(METRICS)}")
     chosen = None if precision is None else check_precision(precision)
     dataset = open_split(data, split, images)
     predictor = load(source, weights, device, chosen, fused=fuse)
@@ -159,9 +171,9 @@ def measure(
         write_results(save_detections, results, ground_truth.category_ids_of(predictor.class_names))
     if save_proposals is not None:
         write_proposals(save_proposals, {one.image_id: one.to_proposals() for one in results})
+    Console(highlight=False, emoji=False).print(metrics.table(per_class=per_class))
     if json_file is not None:
         write_json(json_file, metrics.to_json())
-    Console(highlight=False).print(metrics.table(per_class=per_class))
 
 
 def _match_classes(

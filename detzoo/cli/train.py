@@ -17,11 +17,14 @@ from detzoo.cli.common import (
     Imports,
     Settings,
     apply_setting,
+    check_data,
+    check_source,
     find_experiment,
     is_first_process,
     latest_folder,
     next_folder,
     open_split,
+    plain_console,
     print_dataset,
 )
 from detzoo.cli.run_options import FILE, RunOptions, read_options, to_json, version_changes
@@ -166,6 +169,8 @@ def train(
       torchrun --nproc-per-node 4 -m detzoo train faster_rcnn_r50_fpn_1x_coco --data my_data
       --out runs/four
     """
+    check_source(name, weights)
+    check_data(data, images, val, val_images)
     from detzoo.devices import resolve_device
     from detzoo.train.loop import train as run
 
@@ -464,10 +469,9 @@ def _initial_model(experiment: Experiment, weights: str | None, resume: bool) ->
 
 
 def _print_transfer(transfer: ClassTransfer, source: str) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
+    console = plain_console()
     if not transfer.copied:
         console.print(f"{source} names no class of the data: all start fresh")
     table = Table("class", "starts", title=f"from {source}", title_justify="left")
@@ -500,11 +504,9 @@ def _resume_command(run_dir: Path) -> str:
 
 def _print_result(result: TrainingResult, options: RunOptions, source: _Source | None) -> None:
     """What came of it, and what can be done with it."""
-    from rich.console import Console
-
     from detzoo.logs import divergence, read_log
 
-    console = Console(highlight=False)
+    console = plain_console()
     if result.metrics is not None:
         console.print(result.metrics.table())
     fault = divergence(read_log(result.run_dir))

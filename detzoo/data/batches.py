@@ -16,12 +16,22 @@ class Key:
     repeat: int = 0
 
 
-def batches_in_order(
-    num_images: int, batch: int, rank: int = 0, world_size: int = 1
+def batches_by_size(
+    sizes: np.ndarray, batch: int, rank: int = 0, world_size: int = 1
 ) -> list[list[Key]]:
-    """All images once, in order; process ``rank`` gets every ``world_size``-th of them."""
-    keys = [Key(index, 0) for index in range(rank, num_images, world_size)]
-    return [keys[start : start + batch] for start in range(0, len(keys), batch)]
+    """Every image once; process ``rank`` takes every ``world_size``-th of them.
+
+    Images share a batch only where their ``sizes`` (I, 2) are the same: what a detector finds in
+    one that is padded for the sake of another depends on it. A batch comes as soon as it is full.
+    """
+    waiting: dict[tuple[int, ...], list[Key]] = {}
+    batches = []
+    for index in range(rank, len(sizes), world_size):
+        group = waiting.setdefault(tuple(sizes[index]), [])
+        group.append(Key(index, 0))
+        if len(group) == batch:
+            batches.append(waiting.pop(tuple(sizes[index])))
+    return batches + list(waiting.values())
 
 
 def grouped_batches(

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from detzoo.data.batches import (
     Key,
-    batches_in_order,
+    batches_by_size,
     copies_for_rare_classes,
     grouped_batches,
 )
@@ -57,8 +57,8 @@ def build_loader(
     images with a class that is in less than the fraction ``oversample_threshold`` of them are
     repeated, and the same number of batches in every process; together, the batches of a step are
     the batch of one process with ``world_size`` times as many images. In evaluation, every image
-    comes once and in order, without targets. Both have at most ``max_proposals`` of the data's
-    proposals. From epoch ``final_epoch`` on, ``final_transforms`` replace ``transforms``.
+    comes once, in batches of one size, without targets. Both have at most ``max_proposals`` of the
+    data's proposals. From epoch ``final_epoch`` on, ``final_transforms`` replace ``transforms``.
 
     Raises :class:`DataError` for an empty data set, a batch larger than the data, or missing masks.
     """
@@ -100,7 +100,7 @@ class Loader:
         self._order.epoch, self._order.start = epoch, start
 
     def __iter__(self) -> Iterator[Batch]:
-        """Raises a worker's :class:`UserError` as it was raised there, or that a worker has died."""
+        """Raises a worker's :class:`UserError` as it was there, or that a worker has died."""
         failure = None
         with dead_workers_explained():
             for item in self._loader:
@@ -242,6 +242,7 @@ class _Order(Sampler[list[Key]]):
         world_size: int,
         copies: np.ndarray | None,
     ) -> None:
+        self.sizes = dataset.sizes.numpy()
         self.is_landscape = dataset.aspect_ratios > 1
         self.images_per_device = images_per_device
         self.training = training
@@ -261,9 +262,7 @@ class _Order(Sampler[list[Key]]):
 
     def _batches(self) -> list[list[Key]]:
         if not self.training:
-            return batches_in_order(
-                len(self.is_landscape), self.images_per_device, self.rank, self.world_size
-            )
+            return batches_by_size(self.sizes, self.images_per_device, self.rank, self.world_size)
         return grouped_batches(
             self.is_landscape,
             self.images_per_device,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Union
 
@@ -48,6 +48,24 @@ def find_files(item: str | os.PathLike[str]) -> list[Path]:
     raise DataError(f"{path}: no such image file or folder.")
 
 
+def left_out(item: str | os.PathLike[str], files: Sequence[Path]) -> str:
+    """What of a folder or pattern is not among its ``files``, in words; empty where all is."""
+    path = Path(item)
+    names = [] if path.is_file() else glob.glob(str(item), recursive=True)
+    others = sorted({*path.iterdir()} if path.is_dir() else {Path(name) for name in names})
+    others = [other for other in others if other not in files and not other.name.startswith(".")]
+    folders = [other for other in others if other.is_dir()]
+    videos = [other for other in others if is_video(other)]
+    rest = [other for other in others if other not in folders and other not in videos]
+    kinds = sorted({other.suffix.lower() or "no extension" for other in rest})
+    counted = (
+        (len(folders), "sub-folder" if len(folders) == 1 else "sub-folders"),
+        (len(videos), "video" if len(videos) == 1 else "videos"),
+        (len(rest), f"of no kind that OpenCV reads ({', '.join(kinds)})"),
+    )
+    return ", ".join(f"{count} {what}" for count, what in counted if count)
+
+
 def is_image(path: Path) -> bool:
     return path.suffix.lower() in EXTENSIONS
 
@@ -57,23 +75,33 @@ def is_video(path: Path) -> bool:
 
 
 def read_inputs(
-    inputs: ImageLike | Iterable[ImageLike], channels: int = 3
+    inputs: ImageLike | Iterable[ImageLike],
+    channels: int = 3,
+    on_error: Callable[[DataError], None] | None = None,
 ) -> Iterator[tuple[str, np.ndarray]]:
     """(path, image) of every input in order; the path is empty for what is no file.
 
     Images are (H, W, 3) uint8 BGR. Arrays are taken as such, in BGR as OpenCV has them, or grey
     (H, W); images of Pillow become what :func:`detzoo.data.images.read_image` makes of their files,
     EXIF rotation and 16 bits included. For other ``channels`` see there. Raises
-    :class:`DataError` for what is no image.
+    :class:`DataError` for what is no image, or hands it to ``on_error`` and goes on.
     """
     if isinstance(inputs, (str, os.PathLike, np.ndarray)) or _is_pillow(inputs):
         inputs = [inputs]
     for item in inputs:
-        if isinstance(item, (str, os.PathLike)):
-            for file in find_files(item):
-                yield str(file), read_image(file, channels)
-        else:
-            yield "", _to_array(item, channels)
+        sources = find_files(item) if isinstance(item, (str, os.PathLike)) else [item]
+        for source in sources:
+            try:
+                if isinstance(source, Path):
+                    pair = str(source), read_image(source, channels)
+                else:
+                    pair = "", _to_array(source, channels)
+            except DataError as error:
+                if on_error is None:
+                    raise
+                on_error(error)
+                continue
+            yield pair
 
 
 def _is_pillow(item: object) -> TypeIs[Image]:

@@ -21,9 +21,8 @@ from detzoo.experiment import Experiment
 from detzoo.files import read_json
 from detzoo.inference.predictor import Predictor
 from detzoo.layers.fusion import fuse
-from detzoo.weights.files import SUFFIXES
 from detzoo.weights.locate import find_published_file
-from detzoo.weights.places import OPENMMLAB, Published
+from detzoo.weights.places import OPENMMLAB, SUFFIXES, Published
 from detzoo.zoo.entry import Entry
 
 

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from detzoo.data.loader import collate
 from detzoo.data.sample import Sample, apply
 from detzoo.detectors.base import Detector
 from detzoo.devices import Precision, autocast
-from detzoo.errors import ConfigError
+from detzoo.errors import ConfigError, DataError
 from detzoo.experiment import Experiment
 from detzoo.inference.inputs import ImageLike, read_inputs
 from detzoo.inference.result import Result
-from detzoo.inference.tiles import merge_tiles, place_tiles
+from detzoo.inference.tiles import fits_in_a_tile, merge_tiles, place_tiles
 from detzoo.layers.fusion import fuse
 from detzoo.structures import Detections, ImageInfo, Targets
+
+# Which boxes (N, 4), in pixels of the image, count -> (N,) bool.
+Wanted = Callable[[Tensor], Tensor]
 
 
 class Predictor:
@@ -64,14 +68,16 @@ class Predictor:
         min_score: float = 0.3,
         tile: int | None = None,
         tile_overlap: float = 0.2,
+        on_error: Callable[[DataError], None] | None = None,
     ) -> Iterator[Result]:
         """Results of all inputs, in order, as they are ready.
 
         Inputs are paths of images, folders, patterns such as ``"photos/*.jpg"``, numpy arrays (BGR
         as OpenCV reads them) or images of Pillow: one, or any iterable of them. Images that have
         the same shape as network input share batches of up to ``batch_size``. ``tile`` searches
-        images larger than so many pixels in overlapping tiles of that size. Raises
-        :class:`DataError` for what is no image.
+        images larger than so many pixels in overlapping tiles of that size, and looks at them whole
+        for objects that fit into none. Raises
+        :class:`DataError` for what is no image, or hands that to ``on_error`` and goes on.
         """
         if batch_size < 1:
             raise ConfigError(f"batch_size: {batch_size} is not at least 1")
@@ -84,7 +90,7 @@ class Predictor:
                 "this model looks only at regions that are given, and images come without: use it "
                 "with detzoo test --proposals FILE, or take a model that proposes its own"
             )
-        images = read_inputs(inputs, self.experiment.model.input_pixels.channels)
+        images = read_inputs(inputs, self.experiment.model.input_pixels.channels, on_error)
         # Enough images to find some of the same shape among them, few enough to hold at once.
         while window := list(itertools.islice(images, 4 * batch_size if batch_size > 1 else 1)):
             arrays = [image for _, image in window]
@@ -99,7 +105,11 @@ class Predictor:
                 yield Result(detections, self.class_names, image, path)
 
     def _detect(
-        self, images: Sequence[np.ndarray], batch_size: int, min_score: float
+        self,
+        images: Sequence[np.ndarray],
+        batch_size: int,
+        min_score: float,
+        is_wanted: Wanted | None = None,
     ) -> list[Detections]:
         """Detections of each image (H, W, 3) uint8 BGR in its own pixels, on the CPU."""
         samples = [self._prepare(image) for image in images]
@@ -110,7 +120,8 @@ class Predictor:
         for indices in by_shape.values():
             for start in range(0, len(indices), batch_size):
                 chosen = indices[start : start + batch_size]
-                found.update(zip(chosen, self._run([samples[i] for i in chosen], min_score)))
+                detections = self._run([samples[i] for i in chosen], min_score, is_wanted)
+                found.update(zip(chosen, detections))
         return [found[index] for index in range(len(images))]
 
     def _prepare(self, image: np.ndarray) -> list[Sample]:
@@ -123,17 +134,27 @@ class Predictor:
         return [apply(view, sample, np.random.default_rng(0)) for view in self._views]
 
     @torch.inference_mode()
-    def _run(self, samples: Sequence[Sequence[Sample]], min_score: float) -> list[Detections]:
+    def _run(
+        self,
+        samples: Sequence[Sequence[Sample]],
+        min_score: float,
+        is_wanted: Wanted | None,
+    ) -> list[Detections]:
         """Detections of each image, given by its views, in its own pixels."""
         views = [self.model.preprocess(collate(view, with_targets=False)) for view in zip(*samples)]
         images = views[0]
         with autocast(self.device, self.precision):
             if len(views) > 1:
                 merged = self.model.detect_augmented(views)
-                return [image[image.scores >= min_score].to("cpu") for image in merged]
+                merged = [_select(one, one.boxes, min_score, is_wanted) for one in merged]
+                return [one.to("cpu") for one in merged]
             detections = self.model(images)
-        confident = [image[image.scores >= min_score] for image in detections]
-        return [image.to_original(info).to("cpu") for image, info in zip(confident, images.infos)]
+        # Before masks are made as large as the image.
+        selected = [
+            _select(image, info.to_original(image.boxes), min_score, is_wanted)
+            for image, info in zip(detections, images.infos)
+        ]
+        return [one.to_original(info).to("cpu") for one, info in zip(selected, images.infos)]
 
     def _detect_tiled(
         self, image: np.ndarray, tile: int, overlap: float, batch_size: int, min_score: float
@@ -141,4 +162,20 @@ class Predictor:
         size = image.shape[0], image.shape[1]
         tiles = place_tiles(size, tile, overlap)
         parts = [image[top:bottom, left:right] for left, top, right, bottom in tiles]
-        return merge_tiles(self._detect(parts, batch_size, min_score), tiles, size)
+        found = self._detect(parts, batch_size, min_score)
+        if len(tiles) == 1:
+            return found[0]
+
+        def is_large(boxes: Tensor) -> Tensor:
+            return ~fits_in_a_tile(boxes, tiles, size)
+
+        (overview,) = self._detect([image], 1, min_score, is_large)
+        return merge_tiles(found, tiles, size, overview)
+
+
+def _select(
+    image: Detections, boxes: Tensor, min_score: float, is_wanted: Wanted | None
+) -> Detections:
+    """The detections that score enough and are wanted; ``boxes`` (N, 4) in pixels of the image."""
+    keep = image.scores >= min_score
+    return image[keep if is_wanted is None else keep & is_wanted(boxes)]

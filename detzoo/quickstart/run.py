@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import time
 from pathlib import Path
 
@@ -120,6 +121,9 @@ def _print_end(
     console.print(f"  pictures  {folder / 'pictures'}", soft_wrap=True)
     console.print(f"  detector  {checkpoint}", soft_wrap=True)
     console.print("\n[bold]With your own data[/] (a folder in COCO, Roboflow or VOC layout):")
+    program = Path(sys.prefix, "bin", "activate")
+    if shutil.which("detzoo") is None and program.is_file():
+        console.print(f"  source {program}", soft_wrap=True)
     for line in (
         "detzoo models",
         "detzoo train faster_rcnn_r50_fpn_1x_coco --data MY_DATA",

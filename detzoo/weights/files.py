@@ -17,7 +17,6 @@ from detzoo.errors import CheckpointError
 from detzoo.weights.archive import is_archive, verify_archive
 from detzoo.weights.pickles import load_pickle, load_torch
 
-SUFFIXES = (".pth", ".pt", ".pyth", ".pkl", ".safetensors", ".npz")
 # Under which key the tensors lie: torch's habit, Detectron2's and PVT's, pycls's, Detectron's.
 _WRAPPERS = ("state_dict", "model", "model_state", "blobs")
 # Published files end in the first digits of their own hash.

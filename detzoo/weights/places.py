@@ -12,6 +12,8 @@ OPENMMLAB = (
     "https://download.openmmlab.com/mmdetection/v2.0",
     "https://open-mmlab.s3.ap-northeast-2.amazonaws.com/mmdetection/v2.0",
 )
+# How files of weights end.
+SUFFIXES = (".pth", ".pt", ".pyth", ".pkl", ".safetensors", ".npz")
 
 
 @dataclass(frozen=True)

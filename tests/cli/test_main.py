@@ -116,6 +116,16 @@ def test_models_filtered(detzoo: Run) -> None:
     assert set(names(detzoo, "--backbone", "resnext101")) == {n for n in entries if "_x101" in n}
 
 
+def test_min_ap_is_of_coco_alone(detzoo: Run) -> None:
+    """The AP50 of Pascal VOC, around 80, is no AP of COCO."""
+    rows = json.loads(detzoo("models", "--min-ap", 45, "--json").out)
+    assert len(rows) > 10
+    assert all(row["box_ap"] >= 45 for row in rows)
+    shown = detzoo("models", "ssd300_voc0712").out
+    assert "box AP50" in shown
+    assert "76.5" in shown
+
+
 def test_models_that_are_none(detzoo: Run) -> None:
     assert_refused(detzoo("models", "no_such_model"), "no model matches")
     assert_refused(detzoo("models", "--family", "yolov9"), "yolov9", "retinanet")

@@ -1,13 +1,20 @@
 from __future__ import annotations
 
+import io
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 
+from detzoo.checkpoints.checkpoint import Checkpoint, save
 from detzoo.quickstart.scenes import CLASSES
-from tests.cli.conftest import Run, assert_refused
+from tests.cli.conftest import FIT, Run, assert_refused
+from tests.tiny import tiny_retinanet
 
 FAST = ("--device", "cpu", "--min-score", 0.0)
 
@@ -103,3 +110,139 @@ def test_a_folder_that_cannot_be_made(detzoo: Run, retinanet: Path, scenes: Path
     Path("file").touch()
     outcome = detzoo("predict", retinanet, scenes / "val", "--out", "file/o", *FAST)
     assert_refused(outcome, "--out file/o")
+
+
+def photo(path: Path, seed: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 255, (40, 60, 3), np.uint8)
+    path.write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
+    return path
+
+
+def test_one_broken_picture_does_not_lose_the_others(detzoo: Run, retinanet: Path) -> None:
+    photo(Path("in/a.png"))
+    Path("in/b.png").write_bytes(photo(Path("in/c.png")).read_bytes()[:900])
+    outcome = detzoo("predict", retinanet, "in", "--out", "o", "--json", "f.json", *FAST)
+    assert outcome.code == 1
+    assert "left out: in/b.png: cannot be decoded" in outcome.error
+    assert "1 of 3 inputs were left out" in outcome.error
+    found = json.loads(Path("f.json").read_text())
+    assert [entry["image"] for entry in found] == ["in/a.png", "in/c.png"]
+    lines = [json.loads(line) for line in Path("f.jsonl").read_text().splitlines()]
+    assert lines == found
+    assert sorted(file.name for file in Path("o").iterdir()) == ["a.jpg", "c.jpg"]
+
+
+def test_results_are_there_as_soon_as_they_are_found(
+    detzoo: Run, retinanet: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk, or anything else that ends the work, does not lose what came before."""
+    for name in "abc":
+        photo(Path(f"in/{name}.png"))
+    write = Path.write_bytes
+
+    def full_disk(path: Path, data: bytes) -> int:
+        if path.name == "c.jpg":
+            raise OSError(28, "No space left on device")
+        return write(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full_disk)
+    outcome = detzoo("predict", retinanet, "in", "--out", "o", "--json", "f.json", *FAST)
+    assert_refused(outcome, "c.jpg: cannot be written (No space left on device)")
+    lines = Path("f.jsonl").read_text().splitlines()
+    assert [json.loads(line)["image"] for line in lines] == ["in/a.png", "in/b.png"]
+
+
+NAMES = [
+    "[edited].png",
+    "a[/x].png",
+    ":car:.png",
+    os.fsdecode("\u6d4b\u8bd5".encode("gbk") + b".png"),
+]
+
+
+def test_names_of_all_kinds(detzoo: Run, retinanet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in NAMES:
+        photo(Path("in[") / name.replace("/", "\u2215"))
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), "ascii", "backslashreplace"))
+    outcome = detzoo("predict", retinanet, "in[", "--out", "o", "--json", "f.json", *FAST)
+    assert outcome.code == 0, outcome
+    found = json.loads(Path("f.json").read_text())
+    assert sorted(Path(entry["image"]).name for entry in found) == sorted(
+        name.replace("/", "\u2215") for name in NAMES
+    )
+    stems = sorted(Path(name.replace("/", "\u2215")).stem for name in NAMES)
+    assert sorted(file.stem for file in Path("o").iterdir()) == stems
+    sys.stdout.flush()
+    printed = sys.stdout.buffer.getvalue().decode("ascii")  # type: ignore[attr-defined]
+    assert "in[/[edited].png" in printed
+    assert "in[/:car:.png" in printed
+    assert r"in[/a[\u2215x].png" in printed
+
+
+def test_class_names_are_printed_as_they_are(detzoo: Run, tmp_path: Path) -> None:
+    experiment = tiny_retinanet(("light [red]", "[/dog]"), FIT)
+    weights = experiment.build_model().state_dict()
+    weights["bbox_head.retina_cls.bias"].fill_(2.0)  # sees both everywhere
+    checkpoint = tmp_path / "x.pt"
+    save(checkpoint, Checkpoint(experiment, weights))
+    photo(Path("a.png"))
+    outcome = detzoo("predict", checkpoint, "a.png", "--out", "o", *FAST)
+    assert outcome.code == 0, outcome
+    assert "light [red]" in outcome.out
+    assert "[/dog]" in outcome.out
+
+
+def test_a_folder_says_what_it_leaves_out(detzoo: Run, retinanet: Path) -> None:
+    for name in ("a.png", "b.jfif", "c.ppm", "deep/d.png"):
+        photo(Path("in") / name)
+    for name in ("x.heic", "film.mp4", ".hidden"):
+        Path("in", name).touch()
+    outcome = detzoo("predict", retinanet, "in", "--out", "o", *FAST)
+    assert outcome.code == 0, outcome
+    assert (
+        "in: left out 1 sub-folder, 1 video, 1 of no kind that OpenCV reads (.heic)" in outcome.out
+    )
+    assert sorted(file.name for file in Path("o").iterdir()) == ["a.jpg", "b.jpg", "c.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("predict", "{checkpoint}", "in", "--json", "nodir/x.json"),
+            "--json nodir/x.json: there is no",
+        ),
+        (
+            ("test", "{checkpoint}", "--data", "in", "--json", "nodir/x"),
+            "--json nodir/x: there is no",
+        ),
+        (("test", "{checkpoint}", "--data", "in", "--save-detections", "in"), "in: is a folder"),
+        (("evaluate", "a.json", "b.json", "--json", "nodir/x"), "--json nodir/x: there is no"),
+        (("predict", "{checkpoint}", "nowhere.jpg"), "nowhere.jpg: no such image"),
+        (("predict", "none.pt", "in"), "none.pt: no such file"),
+        (("test", "none.pt", "--data", "in"), "none.pt: no such file"),
+        (("test", "{checkpoint}", "--data", "nowhere"), "nowhere: no such file or folder"),
+        (("train", "retinanet_r50_fpn_1x_coco", "--data", "nowhere"), "nowhere: no such file"),
+    ],
+)
+def test_wrong_paths_are_refused_before_anything_heavy(
+    retinanet: Path, tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    photo(tmp_path / "in" / "a.png")
+    words = [word.format(checkpoint=retinanet) for word in arguments]
+    program = (
+        f"import sys; sys.argv = ['detzoo', *{words!r}]\n"
+        "from detzoo.cli.main import main\n"
+        "try: main()\n"
+        "finally: print('torch' in sys.modules)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stdout == "False\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]

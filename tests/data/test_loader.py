@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from detzoo.config import config
-from detzoo.data.batches import Key, batches_in_order, grouped_batches
+from detzoo.data.batches import Key, batches_by_size, grouped_batches
 from detzoo.data.coco import read_coco
 from detzoo.data.dataset import DetectionDataset
 from detzoo.data.loader import Loader, build_loader, collate
@@ -113,12 +113,19 @@ def test_repeats_are_told_apart() -> None:
     assert len(keys) == 12
 
 
-def test_evaluation_takes_every_image_once_and_in_order() -> None:
-    batches = batches_in_order(5, 2)
-    assert [[key.index for key in batch] for batch in batches] == [[0, 1], [2, 3], [4]]
-    ranks = [batches_in_order(5, 2, rank, 2) for rank in range(2)]
-    shared = sorted(key.index for part in ranks for batch in part for key in batch)
-    assert shared == [0, 1, 2, 3, 4]
+def test_evaluation_takes_every_image_once_and_only_those_of_one_size_together() -> None:
+    wide, high = (40, 60), (60, 40)
+    sizes = np.array([wide, high, high, wide, wide])
+
+    def indices(*arguments: int) -> list[list[int]]:
+        batches = batches_by_size(sizes, *arguments)
+        return [[key.index for key in batch] for batch in batches]
+
+    assert indices(1) == [[0], [1], [2], [3], [4]]
+    assert indices(2) == [[1, 2], [0, 3], [4]]
+    assert indices(8) == [[0, 3, 4], [1, 2]]
+    assert indices(2, 0, 2) == [[0, 4], [2]]
+    assert indices(2, 1, 2) == [[1], [3]]
 
 
 # ---------------------------------------------------------------------------------------- batches
@@ -261,7 +268,8 @@ def test_impossible_loaders(data: DetectionDataset) -> None:
     with pytest.raises(DataError, match=r"a batch of 12 images is larger than the data.* has 11"):
         build_loader(data, (), images_per_device=6, training=True, world_size=2)
     assert len(build_loader(data, (), images_per_device=12, training=True, repeats=2)) == 3
-    assert len(build_loader(data, (), images_per_device=12, training=False)) == 1
+    sizes = len(set(map(tuple, data.sizes.tolist())))
+    assert len(build_loader(data, (), images_per_device=12, training=False)) == sizes
     for training in (True, False):
         with pytest.raises(DataError, match=r"train\.json: there is no image to (train|evaluate)"):
             build_loader(data.take([]), (), images_per_device=1, training=training)

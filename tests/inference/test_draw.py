@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import torch
+
+from detzoo.inference.draw import PALETTE, draw
+from detzoo.structures import Detections
+
+# How people without one kind of cone see linear RGB (Machado, Oliveira and Fernandes, 2009).
+VISIONS = {
+    "full": np.eye(3),
+    "no long": np.array([[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]]),
+    "no medium": np.array([[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]]),
+    "no short": np.array([[1.256, -0.077, -0.179], [-0.078, 0.931, 0.148], [0.005, 0.691, 0.304]]),
+}
+TO_XYZ = np.array([[0.4125, 0.3576, 0.1804], [0.2127, 0.7152, 0.0722], [0.0193, 0.1192, 0.9503]])
+
+
+def rgb(color: str) -> np.ndarray:
+    return np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)])
+
+
+def lab(colors: np.ndarray, vision: np.ndarray) -> np.ndarray:
+    """CIELAB of sRGB colors (N, 3) of 0 ... 255 as they are seen."""
+    part = colors / 255
+    linear = np.where(part <= 0.04045, part / 12.92, ((part + 0.055) / 1.055) ** 2.4)
+    seen = (linear @ vision.T).clip(0, 1) @ TO_XYZ.T / [0.9505, 1, 1.089]
+    f = np.where(seen > 0.008856, np.cbrt(seen), 7.787 * seen + 16 / 116)
+    x, y, z = f.T
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], 1)
+
+
+def test_colors_are_told_apart_by_everybody() -> None:
+    colors = np.array([rgb(color) for color in PALETTE])
+    assert len(colors) == 16
+    for name, vision in VISIONS.items():
+        seen = lab(colors, vision)
+        for a, b in itertools.combinations(range(len(colors)), 2):
+            assert np.linalg.norm(seen[a] - seen[b]) > 15, (name, PALETTE[a], PALETTE[b])
+
+
+def drawn(*boxes: tuple[float, float, float, float], size: int = 300) -> np.ndarray:
+    """Objects of class 0, 1, ... on gray."""
+    count = len(boxes)
+    found = Detections(torch.tensor(boxes), torch.full((count,), 0.9), torch.arange(count))
+    image = np.full((size, size, 3), 128, np.uint8)
+    return draw(image, found, [f"class {k}" for k in range(count)])
+
+
+def area(picture: np.ndarray, label: int) -> int:
+    """Pixels in the color of a class: its box, and its label without the letters."""
+    return int((picture[..., ::-1] == rgb(PALETTE[label])).all(2).sum())
+
+
+def test_labels_at_the_edges_are_whole() -> None:
+    whole = area(drawn((100.0, 100.0, 140.0, 140.0)), 0)
+    for x, y in ((100, 1), (258, 100), (1, 258), (258, 1)):
+        picture = drawn((float(x), float(y), x + 40.0, y + 40.0))
+        # The label may lie on the box, whose lines it then hides.
+        assert area(picture, 0) > whole - 100
+
+
+def test_labels_do_not_cover_each_other() -> None:
+    place = (100.0, 100.0, 200.0, 200.0)
+    far = (100.0, 220.0, 200.0, 290.0)
+    apart = area(drawn(place, far), 0)
+    beside = area(drawn(place, (102.0, 103.0, 203.0, 202.0)), 0)
+    # The other label hides a part of a line of the box, where it would hide 400 pixels of label.
+    assert beside > apart - 150
