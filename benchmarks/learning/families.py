@@ -158,7 +158,7 @@ CASES: tuple[Case, ...] = (
         "detectors_htc_r50_1x_coco",
         CASCADE_MASKS,
         steps=240,
-        settings=FEW_IN_STAGES,
+        settings=ALL_ANCHORS | FEW_IN_STAGES,
     ),
     Case("point_rend", "point_rend_r50_caffe_fpn_mstrain_1x_coco", MASKS),
     Case("dcn", "faster_rcnn_r50_fpn_dconv_c3-c5_1x_coco", BOXES),
@@ -178,7 +178,7 @@ CASES: tuple[Case, ...] = (
     Case("cityscapes", "mask_rcnn_r50_fpn_1x_cityscapes", MASKS, steps=240),
     Case("light", "mask_rcnn_mobilenetv2_fpn", MASKS, lr=1e-3),
     # Beside the one of their family: other backbones, necks and heads.
-    Case("c4", "mask_rcnn_r50_caffe_c4_1x_coco", MASKS),
+    Case("c4", "mask_rcnn_r50_caffe_c4_1x_coco", MASKS, settings=ALL_ANCHORS),
     Case("dc5", "faster_rcnn_r50_caffe_dc5_1x_coco", BOXES, settings=ALL_ANCHORS),
     Case("pvtv2", "retinanet_pvtv2-b0_fpn_1x_coco", ANCHORS, lr=1e-3, batch=8, steps=240),
     Case("yolo_mobilenet", "yolov3_mobilenetv2_mstrain-416_300e_coco", YOLO, batch=8, steps=240),

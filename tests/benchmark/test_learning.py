@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.learning.families import CASES
+from benchmarks.learning.families import CASES, QUERIES
+from benchmarks.learning.general import is_learned
 from benchmarks.learning.heart import by_heart, is_known, learn_by_heart
 from benchmarks.learning.narrow import changes, narrow_experiment
 from detzoo import zoo
@@ -32,7 +33,9 @@ KINDS = (
 @pytest.mark.parametrize("name", [pytest.param(name, marks=ON_CI) for name in KINDS])
 def test_by_heart(name: str, tmp_path: Path) -> None:
     result = learn_by_heart(BY_NAME[name], tmp_path)
-    assert is_known(result), {key: result[key] for key in ("box_ap50", "mask_ap50", "seconds")}
+    assert is_known({"heart": result}), {
+        key: result[key] for key in ("box_ap50", "mask_ap50", "seconds")
+    }
 
 
 def test_every_family_has_a_case() -> None:
@@ -56,3 +59,31 @@ def test_changes_name_what_is_special() -> None:
     assert changes(original, narrow) == []
     faster = dataclasses.replace(narrow, optimizer=dataclasses.replace(narrow.optimizer, lr=0.5))
     assert changes(original, faster) == ["optimizer.lr: 0.01 -> 0.5"]
+
+
+@pytest.mark.parametrize(
+    ("box_ap50", "mask_ap50", "head", "expected"),
+    [
+        (0.5, None, "regions", True),
+        (0.49, None, "regions", False),
+        (0.8, 0.49, "regions, masks", False),
+        (0.1, None, QUERIES, True),
+    ],
+)
+def test_bar_in_general(
+    box_ap50: float, mask_ap50: float | None, head: str, expected: bool
+) -> None:
+    result = {"box_ap50": box_ap50, "mask_ap50": mask_ap50}
+    assert is_learned({"head": head, "general": result}) is expected
+
+
+def test_only_a_number_of_samples_of_its_own_is_a_change() -> None:
+    assert "sampler.num: 512 -> 32" in changes(
+        zoo.find(BY_NAME["groie"].entry).experiment, by_heart(BY_NAME["groie"])
+    )
+
+
+def test_no_anchor_is_left_out_of_a_single_level() -> None:
+    """Untrained anchors keep a score of one half, and would be all that is proposed."""
+    for name in ("c4", "dc5"):
+        assert by_heart(BY_NAME[name]).model.rpn_head.border is None  # type: ignore[attr-defined]
