@@ -204,7 +204,7 @@ def test_env_finds_an_operator_that_computes_wrong(
     monkeypatch.setattr(torchvision.ops, "deform_conv2d", lambda *a: right(*a) + 1)
     outcome = detzoo("env")
     assert outcome.code == 1
-    assert "fails: gives" in outcome.out
+    assert "fails: returns" in outcome.out
 
 
 def test_every_check_can_fail() -> None:

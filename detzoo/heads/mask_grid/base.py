@@ -153,7 +153,7 @@ class MaskGridHead(nn.Module, ABC, Generic[MaskMaps]):
         input_size = (sizes[0][0] * self.strides[0] // 2, sizes[0][1] * self.strides[0] // 2)
         cell_owners, shrunken = [], []
         for target in targets:
-            assert target.masks is not None, "mask heads need targets with masks"
+            assert target.masks is not None, "a mask head trains on targets with masks"
             masks = target.masks.to_bitmaps().to(target.boxes.device)
             bitmaps = masks.bitmaps
             objects = (target.boxes, bitmaps, input_size)

@@ -184,7 +184,7 @@ class SparseRoIHead(nn.Module):
         logits = self.mask_head[stage](queries, self.mask_roi_extractor(features, rois_of(chosen)))
         labels, wanted = [], []
         for row, boxes, own, target, info in zip(rows, chosen, index, targets, infos):
-            assert target.masks is not None, "mask heads need targets with masks"
+            assert target.masks is not None, "a mask head trains on targets with masks"
             number = own[row]
             if target.num_masks == 0:
                 labels.append(torch.zeros_like(number))
