@@ -8,32 +8,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from detzoo.detectors.base import DetectorConfig
 from detzoo.structures import BitmapMasks, PolygonMasks, TargetMasks, Targets
 from tests.detectors import models
-from tests.detectors.test_cascades import MODELS as CASCADES
-from tests.detectors.test_guided_and_refined import MODELS as REFINED
-from tests.detectors.test_sets_and_masks import MODELS as SETS
+from tests.detectors.zoo_models import build, images, one_per_head, with_maps
 
-FAMILIES: dict[str, DetectorConfig] = {
-    "mask_rcnn": models.mask_rcnn(),
-    "mask_rcnn-c4": models.MODELS["mask_rcnn-c4"],
-    "cascade": CASCADES["cascade masks"],
-    "htc": CASCADES["htc without maps"],
-    "mask scoring": REFINED["mask scoring"],
-    "point_rend": REFINED["point_rend"],
-    "queryinst": SETS["queryinst"],
-    "solo": SETS["solo"],
-    "decoupled_solo": SETS["decoupled_solo"],
-}
+FAMILIES = {e.name: e for e in one_per_head() if e.experiment.model.predicts_masks}
 BOXES = ((4.0, 4.0, 60.0, 70.0), (50.0, 20.0, 110.0, 90.0))
 
 
 def losses(name: str, *targets: Targets) -> dict[str, Tensor]:
     torch.manual_seed(0)
-    model = FAMILIES[name].build(models.CLASSES).train()
+    model = build(FAMILIES[name])
+    maps = with_maps(targets)
     torch.manual_seed(1)  # of sampled regions and points
-    found: dict[str, Tensor] = model(models.images(len(targets)), targets)
+    found: dict[str, Tensor] = model(images(len(targets)), maps)
     return found
 
 
@@ -71,7 +59,7 @@ def test_no_mask_at_all(name: str) -> None:
         if is_of_masks(key):
             assert value.item() == 0
             assert value.grad_fn is not None
-    classes = [value for key, value in found.items() if key.endswith("loss_cls")]
+    classes = [value for key, value in found.items() if "loss_cls" in key]
     assert classes
     assert all(value > 0 for value in classes)
 
