@@ -29,7 +29,7 @@ class Parent:
     """Summary.
 
     Args:
-        kept: The parent's words.
+        kept: The ``parent``'s words: see :meth:`~detzoo.config.find`.
         changed: The parent's words.
     """
 
@@ -58,7 +58,7 @@ class Child(Parent):
 
 def test_docs_of_fields_come_from_the_class_and_its_parents() -> None:
     assert field_docs(Child) == {
-        "kept": "The parent's words.",
+        "kept": "The `parent`'s words: see `detzoo.config.find`.",
         "changed": "The child's words, which go on.",
         "own": "One: two.",
     }
@@ -124,7 +124,7 @@ def test_a_part(detzoo: Run) -> None:
 def test_several_parts_and_one_of_them(detzoo: Run) -> None:
     found = lines(detzoo("config", R50, "--explain", "data.train_transforms").out)
     assert found[0] == "data.train_transforms = (Resize, Flip, Pad)"
-    assert "default none: it must be given" in found
+    assert "default none; required" in found
     assert any(line.startswith("[1] Flip ") for line in found)
     found = lines(detzoo("config", R50, "--explain", "data.train_transforms[1]").out)
     assert found[0] == "data.train_transforms[1] = Flip"
