@@ -59,8 +59,8 @@ def require_importable(value: Any) -> None:
         if module == "__main__" or "<locals>" in path:
             raise ConfigError(
                 f"{cls.__qualname__}: is defined in {'a function' if '<' in path else 'a script'}, "
-                "where no other program can import it, so a checkpoint with it could not be opened. "
-                "Put it into a module of its own."
+                "where no other program can import it, so a checkpoint with it could not be "
+                "opened. Put it into a module of its own."
             )
 
 
