@@ -1,11 +1,10 @@
-"""The config classes that a saved file may name. Nothing else is ever built from a file.
+"""The config classes that saved files may refer to. Nothing else is ever built from a file.
 
 detzoo's own classes have short names, which do not change when a class moves to another module.
-Those of others are written ``package.module:Class``, and found where the module is imported
-already: by the program itself, by ``import_modules``, or on a command line by ``--import
-package.module``. A package that is installed can publish modules as entry points of the group
-``detzoo.configs``; one of these is imported when a file names it. Opening a file imports nothing
-else.
+Third-party classes are ``package.module:Class``, and are found if the module is imported already:
+by the program itself, by ``import_modules``, or by ``--import package.module`` on the command line.
+An installed package can publish modules as entry points of the group ``detzoo.configs``, which are
+imported when a file refers to them. Opening a file imports nothing else.
 """
 
 from __future__ import annotations
@@ -29,14 +28,14 @@ _DEFINITION = re.compile(r"^@config\n(?:@\S+\n)*class (\w+)", re.MULTILINE)
 
 
 def config_classes() -> Mapping[str, type]:
-    """The config classes that can be built, by the names that they have in files."""
+    """The config classes that can be built, by their names in files."""
     return _CATALOG
 
 
 def import_modules(names: Iterable[str]) -> None:
-    """Imports modules whose config classes files may name, from the current folder too.
+    """Imports modules whose config classes files may refer to; also from the current folder.
 
-    Raises :class:`ConfigError` for one that is not there.
+    Raises :class:`ConfigError` for a module that does not exist.
     """
     here = os.getcwd()
     if here not in sys.path:
@@ -53,21 +52,21 @@ def import_modules(names: Iterable[str]) -> None:
 
 
 def require_importable(value: Any) -> None:
-    """Raises :class:`ConfigError` for a configuration with a class that no other program finds."""
+    """Raises :class:`ConfigError` if ``value`` has a class that no other program can import."""
     for cls in _classes_in(value):
         name = type_name(cls)
         module, _, path = name.rpartition(":")
         if module == "__main__" or "<locals>" in path:
             raise ConfigError(
                 f"{cls.__qualname__}: is defined in {'a function' if '<' in path else 'a script'}, "
-                "where no other program finds it, so a checkpoint with it could not be opened. "
-                "Put it into a module of its own."
+                "where no other program can import it, so a checkpoint with it could not be "
+                "opened. Put it into a module of its own."
             )
 
 
 @functools.cache
 def own_modules() -> Mapping[str, str]:
-    """The modules of detzoo's own config classes, abstract ones too, by class. Imports nothing."""
+    """The modules of detzoo's own config classes, abstract ones too, by name. Imports nothing."""
     package = Path(detzoo.__file__).parent
     found: dict[str, str] = {}
     for path in sorted(package.rglob("*.py")):
@@ -80,7 +79,7 @@ def own_modules() -> Mapping[str, str]:
 
 
 class _Catalog(Mapping[str, type]):
-    """Imports a class when it is asked for."""
+    """Imports classes on access."""
 
     def __getitem__(self, name: str) -> type:
         cls = _foreign(name) if ":" in name else _own(name)
@@ -116,7 +115,7 @@ def _foreign(name: str) -> type:
     found: Any = sys.modules[module]
     for part in path.split("."):
         found = getattr(found, part, None)
-    # The name that it has itself: not what a module has imported from elsewhere.
+    # Only under its own name, not where a module has imported it.
     if not (is_config(found) and type_name(found) == name):
         raise UnknownTypeError(name, f": {module} has no such config class")
     return found
@@ -124,7 +123,7 @@ def _foreign(name: str) -> type:
 
 @functools.cache
 def _published() -> frozenset[str]:
-    """Modules that installed packages publish for files to name."""
+    """The modules that installed packages publish for files to refer to."""
     return frozenset(point.value for point in entry_points(group=ENTRY_POINTS))
 
 

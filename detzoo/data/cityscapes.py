@@ -1,4 +1,4 @@
-"""Reading Cityscapes (https://arxiv.org/abs/1604.01685) from its maps of instance ids."""
+"""Reads Cityscapes (https://arxiv.org/abs/1604.01685) from its maps of instance ids."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ CLASS_IDS = {
 }
 CITYSCAPES_CLASSES = tuple(CLASS_IDS)
 
-# An instance's pixels hold 1000 times its class, plus its number. Below are classes themselves:
-# of those with instances, groups that nobody could tell apart.
+# The pixels of an instance have 1000 times its class plus its number. Lower values are classes
+# themselves: for classes with instances, groups of indistinguishable objects.
 IDS_PER_CLASS = 1000
 
 _MAP_SUFFIX, _IMAGE_SUFFIX = "_gtFine_instanceIds.png", "_leftImg8bit.png"
@@ -46,11 +46,12 @@ def read_cityscapes(
     drop_others: bool = False,
     allow_absent: bool = False,
 ) -> DetectionDataset:
-    """The split of ``root/gtFine``, with images in ``root/leftImg8bit``; they need not be there.
+    """Reads a split of ``root/gtFine``; the images in ``root/leftImg8bit`` need not exist.
 
-    Groups (``car group``) become crowds. Ids of images are their names without what all share:
-    ``aachen_000000_000019``. ``class_names`` as in :meth:`DetectionDataset.select_classes`. Raises
-    :class:`DataError` where there is no map of instances, or one that cannot be.
+    Groups (``car group``) become crowds. Image ids are file names without the suffix that all
+    share: ``aachen_000000_000019``. ``class_names`` are those of
+    :meth:`DetectionDataset.select_classes`. Raises :class:`DataError` if there is no map of
+    instances, or an invalid one.
     """
     folder = Path(root) / "gtFine" / split
     maps = sorted(folder.glob(f"*/*{_MAP_SUFFIX}"))
@@ -98,7 +99,7 @@ def read_instance_map(path: str | os.PathLike[str]) -> np.ndarray:
 
 
 def instance_map_of(image: str | os.PathLike[str]) -> Path:
-    """Where the map of instances belongs to an image of Cityscapes. Raises :class:`DataError`."""
+    """The map of instances of a Cityscapes image. Raises :class:`DataError`."""
     path = Path(image)
     parts = list(path.parts)
     if "leftImg8bit" not in parts or not path.name.endswith(_IMAGE_SUFFIX):
@@ -122,7 +123,7 @@ class _Instance:
 
 
 def _parse(path: Path) -> tuple[tuple[int, int], list[_Instance]]:
-    """Size and instances of one map."""
+    """The size and instances of one map."""
     ids = read_instance_map(path)
     label_of = {number: label for label, number in enumerate(CLASS_IDS.values())}
     counts = np.bincount(ids.reshape(-1).clip(0))

@@ -1,4 +1,4 @@
-"""Opening a data set from its folder: which layout is it, and which splits does it have?"""
+"""Opens data sets by the layout of their folder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from detzoo.errors import DataError
 PathLike = str | os.PathLike[str]
 SPLITS = ("train", "val", "test")
 
-# What people call the splits.
+# Common names of the splits.
 _ALIASES = {
     "train": ("train", "training"),
     "val": ("val", "valid", "validation"),
@@ -30,18 +30,18 @@ _YEARS = ("", "2017", "2014")
 _LAYOUTS = """\
   COCO:      annotations/instances_{split}2017.json (or instances_{split}.json, {split}.json)
              with the images in {split}2017/, {split}/, images/{split}/ or images/
-  COCO:      {split}/_annotations.coco.json with the images beside it (Roboflow)
+  COCO:      {split}/_annotations.coco.json with the images next to it (Roboflow)
   LVIS:      annotations/lvis_v1_{split}.json (or lvis_v0.5_...) with COCO's train2017/, val2017/
   Pascal VOC: Annotations/*.xml, ImageSets/Main/{split}.txt and JPEGImages/, in the folder itself,
              one level down, or in VOCdevkit/VOC2012; several years make one data set
   Cityscapes: gtFine/{split}/<city>/*_instanceIds.png (or annotations/instancesonly_filtered_gtFine_
              {split}.json) and leftImg8bit/{split}/<city>/
-  WIDER FACE: WIDER_{split}/Annotations/*.xml, {split}.txt beside or in it, images by event"""
+  WIDER FACE: WIDER_{split}/Annotations/*.xml, {split}.txt next to or in it, images by event"""
 
 
 @dataclass(frozen=True)
 class _Source:
-    """Where one split lies: an annotation file, a list or a root, and the folder of its images."""
+    """The location of one split: an annotation file, a list or a root, and the image folder."""
 
     kind: Literal["coco", "voc", "cityscapes", "wider_face"]
     annotations: Path
@@ -59,12 +59,13 @@ def open_dataset(
     drop_others: bool = False,
     allow_absent: bool = False,
 ) -> DetectionDataset:
-    """The ``split`` of the data set at ``path``, with all its image files checked to exist.
+    """Opens the ``split`` of the data set at ``path`` and checks that all image files exist.
 
-    ``path`` is a folder of a known layout, or a COCO JSON file. ``annotations`` (a COCO file) and
-    ``images`` (a folder), absolute or below ``path``, say explicitly where things are.
-    ``class_names``, ``drop_others`` and ``allow_absent`` as in
-    :meth:`DetectionDataset.select_classes`. Raises :class:`DataError`, saying what was looked for.
+    ``path`` is a folder with a known layout, or a COCO JSON file. ``annotations`` (a COCO file) and
+    ``images`` (a folder), absolute or relative to ``path``, override what the layout says.
+    ``class_names``, ``drop_others`` and ``allow_absent`` are those of
+    :meth:`DetectionDataset.select_classes`. Raises :class:`DataError`, which tells what was looked
+    for.
     """
     sources = _locate(Path(path), split, annotations, images)
     dataset = union([_read(source) for source in sources])
@@ -87,7 +88,7 @@ def _read(source: _Source) -> DetectionDataset:
 
 
 def available_splits(path: PathLike) -> tuple[str, ...]:
-    """Those of "train", "val" and "test" that the folder at ``path`` has."""
+    """The splits among "train", "val" and "test" that the folder at ``path`` has."""
     return tuple(split for split in SPLITS if _find(Path(path), split))
 
 
@@ -105,15 +106,13 @@ def _locate(
     found = _find(path, split)
     if not found:
         raise DataError(
-            f"{path}: holds no {split!r} split of a layout that is known. Looked for\n"
+            f"{path}: has no {split!r} split in a known layout. Looked for\n"
             f"{_LAYOUTS.replace('{split}', split)}\n{_what_there_is(path)}"
-            "Put the files so, or name the annotation file and the image folder."
+            "Arrange the files like this, or name the annotation file and the image folder."
         )
     if len(found) > 1 and not all(is_challenge(source.annotations) for source in found):
         listed = ", ".join(str(source.annotations) for source in found)
-        raise DataError(
-            f"{path}: holds several data sets ({listed}). Give the path of one of them."
-        )
+        raise DataError(f"{path}: has several data sets ({listed}). Give the path of one of them.")
     if images is not None:
         found = [replace(source, images=path / images) for source in found]
     for source in found:
@@ -123,7 +122,7 @@ def _locate(
 
 
 def _find(path: Path, split: str) -> list[_Source]:
-    """The sources of a split: none, one, or several: years of VOC, or nothing decides."""
+    """The sources of a split: none, one, or several (years of VOC, or ambiguous)."""
     for name in _ALIASES.get(split, (split,)):
         for find in (_find_coco, _find_lvis, _find_cityscapes, _find_wider_face):
             source = find(path, name)
@@ -180,7 +179,7 @@ def _find_wider_face(path: Path, name: str) -> _Source | None:
 
 
 def _images_of(file: Path) -> Path:
-    """The image folder that belongs to a COCO file, by its name and place."""
+    """The image folder of a COCO file, by the name and location of the file."""
     stem = file.stem.removeprefix("instances_")
     root = file.parent.parent if file.parent.name == "annotations" else file.parent
     if stem.startswith("lvis_v"):
@@ -217,7 +216,7 @@ def _is_voc(folder: Path) -> bool:
 
 
 def _voc_below(path: Path) -> list[Path]:
-    """The VOC folders one level down, or in ``VOCdevkit``."""
+    """VOC folders one level down, or in ``VOCdevkit``."""
     if not path.is_dir():
         return []
     folders = [*sorted(path.iterdir())]

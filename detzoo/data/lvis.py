@@ -1,8 +1,8 @@
-"""What is special about the annotations of LVIS (https://arxiv.org/abs/1908.03195).
+"""The federated annotations of LVIS (https://arxiv.org/abs/1908.03195).
 
-Its images are not annotated for every class. Of each image the file lists, besides the classes of
-its objects, those that were looked for and are not there, and those of which there are more than
-are annotated. Nothing is known of the others.
+Images are not annotated for every class. Besides the classes of its objects, the file lists for
+each image those that are verified to be absent and those that are not annotated exhaustively.
+Nothing is known about the others.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from detzoo.errors import DataError
 
 Json = Any
 
-# In the annotation files of both versions; published models have the name spelt right.
-_MISSPELT = {"speaker_(stero_equipment)": "speaker_(stereo_equipment)"}
+# In the annotation files of both versions; published models use the correct spelling.
+_MISSPELLED = {"speaker_(stero_equipment)": "speaker_(stereo_equipment)"}
 
 
 @dataclass(frozen=True)
 class Federation:
-    """What the annotators of each image looked for.
+    """The classes for which each image is annotated.
 
-    ``absent`` are the classes known not to be in an image, ``partial`` those of which not all
-    objects are annotated. ``frequency`` of each class in training: "r"are, "c"ommon, "f"requent.
+    ``absent`` are the classes known not to be in an image, ``partial`` those that are not annotated
+    exhaustively. ``frequency`` of each class in training: "r"are, "c"ommon, "f"requent.
     """
 
     absent: LabelLists
@@ -39,7 +39,7 @@ class Federation:
         return Federation(self.absent.take(images), self.partial.take(images), self.frequency)
 
     def relabeled(self, new_label: Tensor, num_classes: int) -> Federation:
-        """Label ``k`` becomes ``new_label[k]``; a negative one goes. New classes are frequent."""
+        """Replaces label ``k`` by ``new_label[k]``; negative: removed. New classes are frequent."""
         frequency = ["f"] * num_classes
         for old, new in zip(self.frequency, new_label.tolist()):
             if new >= 0:
@@ -50,7 +50,7 @@ class Federation:
 
 
 def is_federated(content: dict[str, Json]) -> bool:
-    """Whether a file in COCO's format is one of LVIS."""
+    """Whether a file in COCO's format has LVIS annotations."""
     images = content.get("images")
     return isinstance(images, list) and any(
         isinstance(entry, dict) and "neg_category_ids" in entry for entry in images
@@ -58,10 +58,10 @@ def is_federated(content: dict[str, Json]) -> bool:
 
 
 def as_coco(content: dict[str, Json], image_dir: Path) -> dict[str, Json]:
-    """The content with class names as in published models, and with file names.
+    """Adds file names, and corrects class names to those of published models.
 
-    Images are COCO's: a file lies at the end of its ``coco_url`` (``train2017/000000391895.jpg``)
-    below ``image_dir``, or directly in it, as the first one does.
+    Images are those of COCO: files are at the end of their ``coco_url``
+    (``train2017/000000391895.jpg``) below ``image_dir``, or directly in it if the first one is.
     """
     images = [
         {**entry, "file_name": _file_name(entry)} if isinstance(entry, dict) else entry
@@ -79,7 +79,7 @@ def as_coco(content: dict[str, Json], image_dir: Path) -> dict[str, Json]:
 
 
 def federation_of(content: dict[str, Json], category_ids: Sequence[int], file: Path) -> Federation:
-    """Raises :class:`DataError` for a category that is not there, or has no known frequency."""
+    """Raises :class:`DataError` for a missing category, or one without a known frequency."""
     label_of = {number: label for label, number in enumerate(category_ids)}
 
     def labels(key: str) -> LabelLists:
@@ -108,11 +108,11 @@ def federation_of(content: dict[str, Json], category_ids: Sequence[int], file: P
 
 
 def _spelt_right(name: Json) -> Json:
-    return _MISSPELT.get(name, name) if isinstance(name, str) else name
+    return _MISSPELLED.get(name, name) if isinstance(name, str) else name
 
 
 def _file_name(entry: dict[str, Json]) -> str | None:
-    """``train2017/000000391895.jpg`` from the address, or else COCO's twelve digits."""
+    """``train2017/000000391895.jpg`` from the URL, otherwise COCO's twelve digits."""
     url = entry.get("coco_url")
     if isinstance(url, str) and url.count("/") >= 2:
         return "/".join(url.rsplit("/", 2)[1:])

@@ -1,4 +1,4 @@
-"""Reading annotations in Pascal VOC's XML format."""
+"""Reads annotations in Pascal VOC's XML format."""
 
 from __future__ import annotations
 
@@ -34,14 +34,13 @@ def read_voc(
     drop_others: bool = False,
     allow_absent: bool = False,
 ) -> DetectionDataset:
-    """The images that ``root/ImageSets/Main/{split}.txt`` lists, with their XML annotations.
+    """Reads the images listed in ``root/ImageSets/Main/{split}.txt``, with their XML annotations.
 
-    Coordinates count from one, both corners belong to the box; as in MMDetection, one is taken
-    off every coordinate. Objects marked difficult become ignored boxes. The classes are the twenty
-    of the challenges, in their order, in a folder called VOC20xx, and otherwise the names in all
-    XML files (so that every split has the same ones), sorted. Where ``class_names`` are
-    given, one that no object has is an error unless ``allow_absent``. Raises :class:`DataError`,
-    naming the file and the object.
+    Coordinates are 1-based and include both corners; as in MMDetection, 1 is subtracted from all of
+    them. Difficult objects become ignored boxes. In a folder called VOC20xx, the classes are the
+    twenty of the challenges, in their order; otherwise, the sorted names in all XML files, so that
+    all splits have the same. A name in ``class_names`` that no object has is an error unless
+    ``allow_absent``. Raises :class:`DataError`, which names the file and the object.
     """
     folder = Path(root)
     listing = folder / "ImageSets" / "Main" / f"{split}.txt"
@@ -90,7 +89,7 @@ class _Object:
 
 @dataclass(frozen=True)
 class VocImage:
-    """What an XML file says of an image, and of its objects."""
+    """The image and the objects of an XML file."""
 
     folder: str | None
     file_name: str | None
@@ -101,7 +100,7 @@ class VocImage:
 def image_names(listing: Path) -> list[str]:
     """The lines of a list of images."""
     try:
-        # A line may go on with a flag, as in the lists of a single class.
+        # A flag may follow, as in the lists of a single class.
         names = [
             line.split()[0] for line in listing.read_text("utf-8").splitlines() if line.split()
         ]
@@ -132,12 +131,12 @@ def _root(file: Path) -> ET.Element:
 
 
 def parse_image(file: Path) -> VocImage:
-    """What one XML file says."""
+    """Parses one XML file."""
     root = _root(file)
     size = None
     if root.find("size") is not None:
         width, height = _size_number(root, "width", file), _size_number(root, "height", file)
-        # Some annotation tools write zeros for a size that they do not know.
+        # Some annotation tools write zeros for an unknown size.
         size = (height, width) if height > 0 and width > 0 else None
     objects = []
     for k, element in enumerate(root.findall("object")):
@@ -177,12 +176,12 @@ def _class_names_in(file: Path) -> set[str]:
 
 
 def is_challenge(folder: Path) -> bool:
-    """Whether this is one of the VOC challenges, by its name."""
+    """Whether a folder is one of the VOC challenges, by its name."""
     return re.fullmatch(r"VOC20\d\d", folder.resolve().name) is not None
 
 
 def _image_files(folder: Path, names: list[str], parsed: list[VocImage]) -> list[str]:
-    """The file of each image: its name with an image's extension, or what its XML says."""
+    """The file of each image: its name with the extension of an image, or the one in its XML."""
     try:
         present = {entry.name for entry in os.scandir(folder)}
     except OSError:

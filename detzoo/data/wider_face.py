@@ -1,4 +1,4 @@
-"""Reading WIDER FACE (http://shuoyang1213.me/WIDERFACE) with annotations in Pascal VOC's XML."""
+"""Reads WIDER FACE (http://shuoyang1213.me/WIDERFACE) with annotations in Pascal VOC's XML."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ def read_wider_face(
     drop_others: bool = False,
     allow_absent: bool = False,
 ) -> DetectionDataset:
-    """The images that ``listing`` (``val.txt``) names, annotated in ``root/Annotations/*.xml``.
+    """Reads the images in ``listing`` (``val.txt``), annotated in ``root/Annotations/*.xml``.
 
-    ``root`` is ``WIDER_train`` or ``WIDER_val``; images lie in a folder per event below it, or
-    below ``root/images``. Coordinates as in :func:`read_voc`. The official easy, medium and hard
-    subsets are given by files that these annotations do not hold, so there is one set of faces,
-    which MMDetection scores by VOC's AP at IoU .5. Raises :class:`DataError`.
+    ``root`` is ``WIDER_train`` or ``WIDER_val``, with images in a folder per event in it or in
+    ``root/images``. Coordinates are those of :func:`read_voc`. These annotations do not include the
+    official easy, medium and hard subsets, so there is one set of faces, which MMDetection
+    evaluates by VOC's AP at an IoU of 0.5. Raises :class:`DataError`.
     """
     listing, folder = Path(listing), Path(root)
-    # The lists that come with the data name the event, too: 0--Parade/0_Parade_marchingband_1_20.
+    # The lists of the data set have the event as well: 0--Parade/0_Parade_marchingband_1_20.
     names = [Path(name).name.removesuffix(".jpg") for name in image_names(listing)]
     parsed = []
     for name in names:

@@ -113,7 +113,7 @@ def test_nothing_fits(tmp_path: Path) -> None:
 def test_several_data_sets_are_not_guessed_between(tmp_path: Path) -> None:
     for name in ("VOC2007", "mine"):
         write_voc(tmp_path / name, {"a": voc_object("cat", (1, 1, 9, 9))}, {"train": ["a"]})
-    with pytest.raises(DataError, match=r"holds several data sets \(.*VOC2007, .*mine\)"):
+    with pytest.raises(DataError, match=r"has several data sets \(.*VOC2007, .*mine\)"):
         open_dataset(tmp_path)
     assert len(open_dataset(tmp_path / "VOC2007")) == 1
 

@@ -69,7 +69,7 @@ def test_views_of_a_recipe() -> None:
     assert TTA(flips=("vertical",)).pipelines((pad,)) == ((pad,), (pad, upside_down))
     with pytest.raises(ConfigError, match="does not resize images"):
         TTA(scales=((30, 20),)).pipelines((pad,))
-    with pytest.raises(ConfigError, match="are not sizes"):
+    with pytest.raises(ConfigError, match=r"scales\[0\]\[0\]: 0 is not at least 1"):
         TTA(scales=((0, 20),))
 
 
