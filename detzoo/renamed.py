@@ -10,10 +10,21 @@ from typing import Any
 
 # Old name of a class -> its name now.
 CLASSES: dict[str, str] = {
+    "Adam": "AdamConfig",
+    "AdamW": "AdamWConfig",
+    "AdaptivelyStandardized": "AdaptiveConvConfig",
+    "BatchNorm": "BatchNormConfig",
     "CentrePad": "CenterPad",
+    "Deformable": "DeformConvConfig",
+    "EMA": "EMAConfig",
+    "GroupNorm": "GroupNormConfig",
+    "PlainConvolution": "PlainConvConfig",
     "RandomBatchSize": "RandomBatchResize",
     "RandomCentreCropPad": "RandomCenterCropPad",
+    "SGD": "SGDConfig",
+    "SwitchableAtrous": "SwitchableAtrousConvConfig",
     "Views": "TTA",
+    "WeightStandardized": "WeightStandardizedConvConfig",
 }
 
 # (class, as it is called now; old name of its field) -> the field's name now. Subclasses inherit.

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from detzoo.config import ConfigError, config
 from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.module_list import ModuleList
-from detzoo.layers.norm import GroupNorm, Norm
+from detzoo.layers.norm import GroupNormConfig, NormConfig
 from detzoo.ops.distributed import average_over_processes, num_processes
 
 Transitions = ModuleList[ModuleList[nn.Sequential]]
@@ -31,7 +31,7 @@ class GridHeadConfig:
     grid_size: int = 3
     num_convs: int = 8
     point_channels: int = 64
-    norm: Norm = GroupNorm(groups=36)
+    norm: NormConfig = GroupNormConfig(groups=36)
     loss_weight: float = 15.0
     radius: int = 1
 
