@@ -310,7 +310,7 @@ def find(value: Any, path: str) -> Setting:
             found = dataclasses.replace(found, value=value, annotation=annotation)
         else:
             _require_field(value, step, done)
-            owner = type(value)
+            owner: Any = type(value)
             field = next(f for f in dataclasses.fields(value) if f.name == step)
             value, done = getattr(value, step), _join(done, step)
             found = Setting(value, _hints(owner)[step], owner, field)
@@ -477,9 +477,9 @@ def _require_element(value: Any, index: int, path: str) -> None:
 
 
 def _require_field(value: Any, name: str, path: str) -> None:
-    cls: Any = type(value)
-    if not dataclasses.is_dataclass(cls):
+    if not dataclasses.is_dataclass(value):
         raise ConfigError(f"{path}: {value!r} has no fields, so no {name!r}")
+    cls: Any = type(value)
     if name not in _hints(cls):
         raise ConfigError(_no_such_field(cls, name, path))
 

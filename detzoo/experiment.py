@@ -1,11 +1,19 @@
-"""What one named entry describes: a detector, its data handling and its training recipe."""
+"""Experiments: a detector, its data handling and its training recipe."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import Annotated, Literal
 
-from detzoo.config import ConfigError, config
+from detzoo.config import (
+    ConfigError,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Range,
+    config,
+)
 from detzoo.data.batch_resize import RandomBatchResize
 from detzoo.data.dataset import DetectionDataset
 from detzoo.data.sample import Transform
@@ -13,114 +21,119 @@ from detzoo.data.tta import TTA
 from detzoo.detectors.base import Detector, DetectorConfig
 from detzoo.devices import Precision
 from detzoo.errors import DataError
-from detzoo.optim.ema import EMA
-from detzoo.optim.optimizers import SGD, OptimizerConfig
+from detzoo.optim.ema import EMAConfig
+from detzoo.optim.optimizers import OptimizerConfig, SGDConfig
 from detzoo.optim.schedules import Schedule
 
 # COCO's, Pascal VOC's with the area under the curve or with eleven points, ...
 Metric = Literal["coco", "lvis", "voc", "voc07", "cityscapes"]
 
 
-def check_positive(value: object, *names: str) -> None:
-    """Raises :class:`ConfigError` for a field that is not at least 1."""
-    for name in names:
-        if getattr(value, name) < 1:
-            raise ConfigError(f"{name}: {getattr(value, name)} is not at least 1")
-
-
 @config
 class DataConfig:
-    """How images reach the detector. The data set itself is given where a run starts."""
+    """How images are loaded, transformed and evaluated. The data set itself is given at run time.
+
+    Args:
+        train_transforms: Transforms of training images, in order.
+        test_transforms: Transforms of images in evaluation and inference, in order.
+        images_per_device: Batch size per device (per process).
+        workers: Number of worker processes that load images, per device; 0: the process itself.
+        repeats: Passes over the data that count as one epoch.
+        skip_empty: Whether training leaves out images without objects.
+        min_object_size: Objects with a shorter side, in pixels, are ignored in training.
+        oversample_threshold: Images with a class that is in a smaller fraction of the images are
+            repeated (repeat factor sampling, LVIS); None: none are.
+        tta: Test-time augmentation.
+        train_proposals: How many proposals per image from a file are used in training; None: all.
+        test_proposals: How many proposals per image from a file are used in testing; None: all.
+        masks: Whether training loads masks, and how they are kept: as bitmaps or as polygons.
+        batch_resize: Multi-scale training by resizing batches; None: batches are not resized.
+        metric: The metrics, which decide which checkpoint is best; None: those of LVIS if the data
+            has its annotations, otherwise COCO's.
+    """
 
     train_transforms: tuple[Transform, ...]
     test_transforms: tuple[Transform, ...]
-    images_per_device: int = 2
-    workers: int = 2
-    # Passes over the data that count as one epoch.
-    repeats: int = 1
-    # Whether training leaves out images without objects.
+    images_per_device: PositiveInt = 2
+    workers: NonNegativeInt = 2
+    repeats: PositiveInt = 1
     skip_empty: bool = True
-    # Objects with a side under so many pixels are ignored in training.
-    min_object_size: float = 0.0
-    # Images with a class that is in fewer than this part of them are repeated (LVIS's sampling).
-    oversample_threshold: float | None = None
-    # What a detector looks at: mirrored and scaled images beside the image itself.
+    min_object_size: NonNegativeFloat = 0.0
+    oversample_threshold: Annotated[float, Range(0, 1, above=True, below=True)] | None = None
     tta: TTA = TTA()
-    # At most so many proposals per image, where they come from a file; None: all.
-    train_proposals: int | None = None
-    test_proposals: int | None = None
-    # Whether training loads masks, and in which form: bitmaps, or polygons kept as such.
+    train_proposals: PositiveInt | None = None
+    test_proposals: PositiveInt | None = None
     masks: Literal["none", "bitmap", "polygon"] = "none"
-    # Scales whole batches to changing sizes in training.
     batch_resize: RandomBatchResize | None = None
-    # What is measured, and decides which checkpoint is best; None: what suits the data, COCO's
-    # metrics, or those of LVIS where it is annotated like that.
     metric: Metric | None = None
-
-    def __post_init__(self) -> None:
-        check_positive(self, "images_per_device", "repeats")
-        if self.oversample_threshold is not None and not 0 < self.oversample_threshold < 1:
-            raise ConfigError(
-                f"oversample_threshold: {self.oversample_threshold} is not a part of the images, "
-                "between 0 and 1"
-            )
-        for name in ("train_proposals", "test_proposals"):
-            if getattr(self, name) is not None:
-                check_positive(self, name)
 
 
 @config
 class FinalEpochs:
-    """What changes for the last ``epochs`` of a recipe: images are transformed by ``transforms``,
-    heads that have an additional loss for them use it, evaluation comes ``evaluate_every`` epochs.
+    """What changes for the last epochs of training; heads may add a loss in them as well.
+
+    Args:
+        epochs: Number of final epochs.
+        transforms: Transforms of training images, in place of ``train_transforms``.
+        evaluate_every: Epochs between evaluations.
     """
 
-    epochs: int
+    epochs: PositiveInt
     transforms: tuple[Transform, ...]
-    evaluate_every: int = 1
-
-    def __post_init__(self) -> None:
-        check_positive(self, "epochs", "evaluate_every")
+    evaluate_every: PositiveInt = 1
 
 
 @config
 class Experiment:
-    """One configuration, whole: nothing else is needed to train it on a data set."""
+    """All that is needed to train and evaluate a detector, given a data set.
+
+    Args:
+        model: The detector.
+        class_names: Names of the classes, in the order of the labels.
+        data: How images are loaded, transformed and evaluated.
+        optimizer: The optimizer, with the learning rate and the weight decay.
+        schedule: Length of training, and the learning rate over it.
+        reference_batch: Images per step over all devices at which the learning rate holds as given.
+        precision: Precision of training: float32, or mixed with bfloat16 or float16.
+        loss_scale: Fixed loss scale in fp16; None: dynamic.
+        max_gradient_norm: Gradients are clipped to this norm; None: no clipping.
+        accumulate: Batches whose gradients are accumulated for each step.
+        ema: Exponential moving average of the weights; None: none.
+        final: What changes for the last epochs; None: nothing.
+        evaluate_every: Epochs (or iterations, if the schedule counts them) between evaluations.
+        checkpoint_every: Epochs (or iterations) between checkpoints.
+        initial_weights: Zoo entry whose published weights training starts from; None: none.
+        seed: Seed of all randomness in training.
+    """
 
     model: DetectorConfig
     class_names: tuple[str, ...]
     data: DataConfig
-    optimizer: OptimizerConfig = SGD(lr=0.02)
+    optimizer: OptimizerConfig = SGDConfig(lr=0.02)
     schedule: Schedule = Schedule()
-    # Images per step over all devices for which the learning rate was chosen.
-    reference_batch: int = 16
+    reference_batch: PositiveInt = 16
     precision: Precision = "fp32"
-    # Fixed scale of the loss in fp16; None adapts it.
-    loss_scale: float | None = None
-    max_gradient_norm: float | None = None
-    # Batches whose gradients are summed into one step.
-    accumulate: int = 1
-    ema: EMA | None = None
+    loss_scale: PositiveFloat | None = None
+    max_gradient_norm: PositiveFloat | None = None
+    accumulate: PositiveInt = 1
+    ema: EMAConfig | None = None
     final: FinalEpochs | None = None
-    # In units of the schedule: epochs, or iterations where it counts those.
-    evaluate_every: int = 1
-    checkpoint_every: int = 1
-    # Name of the zoo entry whose published weights training starts from.
+    evaluate_every: PositiveInt = 1
+    checkpoint_every: PositiveInt = 1
     initial_weights: str | None = None
-    seed: int = 0
+    seed: Annotated[int, Range(0, 2**32 - 1)] = 0
 
     def __post_init__(self) -> None:
-        check_positive(self, "reference_batch", "accumulate", "evaluate_every", "checkpoint_every")
         if self.final is not None and not self.schedule.counts_epochs:
             raise ConfigError("final: the schedule counts iterations, so there are no last epochs")
 
     @property
     def final_epoch(self) -> int | None:
-        """The first of the final epochs, counted from 0; None where the recipe has none."""
+        """The first of the final epochs, counted from 0; None if there are none."""
         return None if self.final is None else max(self.schedule.length - self.final.epochs, 0)
 
     def stretched_to(self, length: int) -> Experiment:
-        """The same course of training over another number of epochs (or iterations)."""
+        """The same recipe over another number of epochs (or iterations)."""
         final = self.final
         if final is not None:
             epochs = max(round(final.epochs * length / self.schedule.length), 1)
@@ -128,20 +141,20 @@ class Experiment:
         return dataclasses.replace(self, schedule=self.schedule.stretched_to(length), final=final)
 
     def check_needs(self, data: DetectionDataset, *, training: bool) -> None:
-        """Raises :class:`DataError` where the data lacks what the detector needs beside images."""
+        """Raises :class:`DataError` if the data lacks proposals or semantic maps it needs."""
         if self.model.needs_proposals and data.proposals is None:
             raise DataError(
-                f"{data.source}: comes without proposals, and this model looks only at regions "
-                "that are given. Add --proposals FILE: a .pkl of MMDetection, or what detzoo test "
+                f"{data.source}: has no proposals, and this model only classifies given "
+                "regions. Add --proposals FILE: a .pkl of MMDetection, or what detzoo test "
                 "with a region proposal network writes with --save-proposals FILE."
             )
         if training and self.model.needs_semantic_maps and data.semantic_dir is None:
             raise DataError(
-                f"{data.source}: comes without semantic maps, and this model learns from them. Add "
+                f"{data.source}: has no semantic maps, and this model is trained on them. Add "
                 "--semantic-maps DIR: a folder with a gray PNG of classes for every image, such as "
                 "train2017 of COCO's stuffthingmaps."
             )
 
     def build_model(self) -> Detector:
-        """The detector for these classes, freshly initialized."""
+        """The detector for these classes, newly initialized."""
         return self.model.build(len(self.class_names))

@@ -75,7 +75,7 @@ class NarrowBackboneConfig(BackboneConfig):
 
 
 def build_narrow(experiment: Experiment, seed: int = 0) -> Detector:
-    """The experiment's detector with the constants of ``ALWAYS``, initialised from ``seed``."""
+    """The experiment's detector with the constants of ``ALWAYS``, initialized from ``seed``."""
     torch.manual_seed(seed)
     with contextlib.ExitStack() as stack:
         for module, values in ALWAYS:

@@ -49,7 +49,7 @@ class MaxIoUAssigner(Assigner):
         return Assignment(index, iou)
 
     def match(self, overlap: Tensor) -> tuple[Tensor, Tensor]:
-        """Matches by IoU (N, P) of N > 0 targets with P boxes -> target index (P,), best IoU (P,)."""
+        """Matches N > 0 targets with P boxes by IoU (N, P) -> target index and best IoU (P,)."""
         iou, index = overlap.max(0)
         index = torch.where(
             iou >= self.positive_iou,

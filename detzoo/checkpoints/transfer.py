@@ -40,7 +40,7 @@ class BackboneReport:
 
 
 @torch.no_grad()
-def initialise(
+def initialize(
     model: Detector,
     weights: Mapping[str, Tensor],
     *,
@@ -84,7 +84,7 @@ def initialise(
     )
 
 
-def initialise_backbone(modules: PretrainedModules, pretrained: str) -> BackboneReport:
+def initialize_backbone(modules: PretrainedModules, pretrained: str) -> BackboneReport:
     """Loads the weights called ``pretrained`` into ``modules``: the backbone, and stages shared by
     the regions, whose names in the weights continue the backbone's.
 

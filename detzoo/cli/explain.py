@@ -8,7 +8,7 @@ import inspect
 import re
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal, Union
 
 from rich.console import Console
@@ -44,18 +44,18 @@ def explain(console: Console, experiment: Any, path: str) -> None:
             "default": "" if path.endswith("]") else default(setting.field),
         }
         _print_table(console, [(f"[dim]{name}[/]", escape(fact)) for name, fact in facts.items()])
+        console.print()
     if is_config(type(value)):
         _explain_class(console, value)
     elif holds_configs(value):
         rows = [(f"[bold]{escape(f'[{i}]')}[/]", brief(item)) for i, item in enumerate(value)]
-        console.print()
         _print_table(console, [(*row, escape(summary(type(v)))) for row, v in zip(rows, value)])
 
 
 def _explain_class(console: Console, value: Any) -> None:
     """The class of a part, and one line per field."""
     cls = type(value)
-    console.print(f"\n[bold]{type_name(cls)}[/]: {escape(summary(cls))}", soft_wrap=True)
+    console.print(f"[bold]{type_name(cls)}[/]: {escape(summary(cls))}", soft_wrap=True)
     docs = field_docs(cls)
     rows = []
     for field in dataclasses.fields(value):
@@ -64,7 +64,7 @@ def _explain_class(console: Console, value: Any) -> None:
     _print_table(console, rows)
 
 
-def _print_table(console: Console, rows: list[tuple[str, ...]]) -> None:
+def _print_table(console: Console, rows: Sequence[tuple[str, ...]]) -> None:
     """Without rows whose last cell is empty, where that is all they say."""
     table = Table.grid(padding=(0, 2))
     for row in rows:
@@ -80,7 +80,7 @@ def summary(cls: type) -> str:
     """The first paragraph of a class's documentation on one line."""
     text = inspect.cleandoc(cls.__dict__.get("__doc__") or "")
     # dataclasses write the signature where there is no documentation.
-    return "" if text.startswith(f"{cls.__name__}(") else " ".join(text.split("\n\n")[0].split())
+    return "" if text.startswith(f"{cls.__name__}(") else _plain(text.split("\n\n")[0])
 
 
 def field_docs(cls: type) -> dict[str, str]:
@@ -88,7 +88,12 @@ def field_docs(cls: type) -> dict[str, str]:
     found: dict[str, str] = {}
     for parent in reversed(cls.__mro__):
         found |= _arguments(inspect.cleandoc(parent.__dict__.get("__doc__") or ""))
-    return found
+    return {name: _plain(text) for name, text in found.items()}
+
+
+def _plain(text: str) -> str:
+    """Documentation on one line, without the markup of Sphinx."""
+    return " ".join(re.sub(r":\w+:`~?([\w.]+)`", r"`\1`", text).replace("``", "`").split())
 
 
 def _arguments(text: str) -> dict[str, str]:
@@ -110,7 +115,7 @@ def _arguments(text: str) -> dict[str, str]:
 def default(field: dataclasses.Field[Any]) -> str:
     if field.default is not dataclasses.MISSING:
         return brief(field.default)
-    return "none: it must be given"
+    return "none; required"
 
 
 def ranges(annotation: Any) -> Iterator[Any]:

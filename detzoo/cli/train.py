@@ -298,7 +298,7 @@ def _initial_model(experiment: Experiment, weights: Path | None, resume: bool) -
     from detzoo.backbones.pretrained import find_pretrained
     from detzoo.backbones.timm import SCHEME
     from detzoo.checkpoints import checkpoint
-    from detzoo.checkpoints.transfer import initialise, initialise_backbone
+    from detzoo.checkpoints.transfer import initialize, initialize_backbone
     from detzoo.inference.loading import find_published
 
     pretrained = experiment.model.backbone.pretrained_name
@@ -317,7 +317,7 @@ def _initial_model(experiment: Experiment, weights: Path | None, resume: bool) -
     torch.manual_seed(experiment.seed)
     model = experiment.build_model()
     if given is not None:
-        transfer = initialise(
+        transfer = initialize(
             model,
             given.tensors,
             from_names=given.class_names or names,
@@ -327,7 +327,7 @@ def _initial_model(experiment: Experiment, weights: Path | None, resume: bool) -
         if is_first_process() and model.class_parameters():
             _print_transfer(transfer, str(source))
     elif pretrained is not None:
-        report = initialise_backbone(model.pretrained_modules(), pretrained)
+        report = initialize_backbone(model.pretrained_modules(), pretrained)
         if is_first_process():
             _print_names("not in the pretrained weights", report.missing)
             _print_names("not used of the pretrained weights", report.unexpected)

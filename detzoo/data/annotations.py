@@ -1,4 +1,4 @@
-"""All annotations of a data set in a handful of flat arrays.
+"""All annotations and proposals of a data set in a handful of flat arrays.
 
 Loader workers share them: a forked worker reads the same pages (there are no reference counts to
 write next to the data), and a spawned one receives handles, because tensors pickle through shared
@@ -86,7 +86,7 @@ class LabelLists:
         positions, offsets = take_ragged(self.offsets, images)
         return LabelLists(self.labels[positions], offsets)
 
-    def relabelled(self, new_label: Tensor) -> LabelLists:
+    def relabeled(self, new_label: Tensor) -> LabelLists:
         """Label ``k`` becomes ``new_label[k]``, and goes where that is negative."""
         labels = new_label[self.labels]
         image = torch.repeat_interleave(torch.arange(len(self)), self.offsets.diff())
@@ -211,7 +211,7 @@ class Annotations:
         rows, offsets = take_ragged(self.offsets, images)
         return self._take_rows(rows, offsets)
 
-    def relabelled(self, new_label: Tensor) -> Annotations:
+    def relabeled(self, new_label: Tensor) -> Annotations:
         """Label ``k`` becomes ``new_label[k]``; where that is negative, the object is left out."""
         labels = new_label[self.labels]
         keep = labels >= 0
@@ -231,6 +231,38 @@ class Annotations:
             is_ignored=self.is_ignored[rows],
             segmentations=None if masks is None else masks.take(rows),
         )
+
+
+@dataclass(frozen=True)
+class Proposals:
+    """The proposals of I images in flat arrays, best first.
+
+    ``boxes`` (N, 5) float32 are x1, y1, x2, y2 in original pixels and a score; those of image i are
+    the rows from ``offsets[i]`` to ``offsets[i + 1]``.
+    """
+
+    boxes: Tensor
+    offsets: Tensor
+
+    @classmethod
+    def of(cls, arrays: Sequence[np.ndarray]) -> Proposals:
+        """From (K, 5) arrays, one per image."""
+        counts = torch.tensor([0, *(len(array) for array in arrays)], dtype=torch.int64)
+        boxes = np.concatenate([np.zeros((0, 5), np.float32), *arrays]).astype(np.float32)
+        return cls(torch.from_numpy(boxes), counts.cumsum(0))
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, image: int) -> Tensor:
+        """(K, 5) of one image."""
+        start, end = self.offsets[image : image + 2].tolist()
+        return self.boxes[start:end]
+
+    def take(self, images: Tensor) -> Proposals:
+        """The proposals of ``images`` (J,), in that order."""
+        rows, offsets = take_ragged(self.offsets, images)
+        return Proposals(self.boxes[rows], offsets)
 
 
 def usable_for_training(boxes: Tensor, areas: Tensor, sizes: Tensor) -> Tensor:

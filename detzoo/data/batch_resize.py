@@ -1,4 +1,4 @@
-"""Training on images of changing size: whole batches are scaled on the device."""
+"""Multi-scale training by resizing whole batches on the device (YOLOX)."""
 
 from __future__ import annotations
 
@@ -9,30 +9,31 @@ from dataclasses import replace
 import numpy as np
 import torch.nn.functional as F
 
-from detzoo.config import ConfigError, config
+from detzoo.config import Interval, PositiveInt, config
 from detzoo.structures import ImageBatch, ImageInfo, Targets
 
 
 @config
 class RandomBatchResize:
-    """The longer side of the batch becomes ``divisor`` times a number of the range ``multiples``,
-    another one every ``every`` steps; the first of these keep the size that the transforms made.
+    """Resizes batches to random sizes in training, which change every few steps.
 
-    The size follows from the seed and the step alone, so that all processes have the same.
+    The size depends on the seed and the step alone, so that it is the same in all processes. The
+    first size is the one that the transforms produce.
+
+    Args:
+        multiples: Range of the batch's longer side, in units of ``divisor``.
+        divisor: Unit of the longer side, in pixels.
+        every: Number of steps between changes of the size.
     """
 
-    multiples: tuple[int, int]
-    divisor: int = 32
-    every: int = 10
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.multiples[0] <= self.multiples[1]:
-            raise ConfigError(f"multiples: {self.multiples!r} is not a range of at least one")
+    multiples: Interval[PositiveInt]
+    divisor: PositiveInt = 32
+    every: PositiveInt = 10
 
     def resize(
         self, images: ImageBatch, targets: Sequence[Targets], *, seed: int, step: int
     ) -> tuple[ImageBatch, tuple[Targets, ...]]:
-        """The batch of ``step`` (counted from 0) in the size that it is trained in."""
+        """Resizes the batch of ``step``, counted from 0."""
         period = step // self.every
         old = images.pixels.shape[2], images.pixels.shape[3]
         rng = np.random.default_rng((seed, period))

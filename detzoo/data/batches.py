@@ -1,4 +1,4 @@
-"""Which images make which batch: pure functions of the epoch and the process."""
+"""The order of images and batches, as pure functions of the epoch and the process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Key:
-    """One appearance of an image: its ``index``, in pass ``repeat`` over the data of ``epoch``."""
+    """One occurrence of image ``index``: in pass ``repeat`` over the data in ``epoch``."""
 
     index: int
     epoch: int
@@ -19,13 +19,13 @@ class Key:
 def batches_in_order(
     num_images: int, batch: int, rank: int = 0, world_size: int = 1
 ) -> list[list[Key]]:
-    """Every image once; process ``rank`` takes every ``world_size``-th of them."""
+    """All images once, in order; process ``rank`` gets every ``world_size``-th of them."""
     keys = [Key(index, 0) for index in range(rank, num_images, world_size)]
     return [keys[start : start + batch] for start in range(0, len(keys), batch)]
 
 
 def grouped_batches(
-    is_wide: np.ndarray,
+    is_landscape: np.ndarray,
     batch: int,
     *,
     seed: int,
@@ -34,21 +34,21 @@ def grouped_batches(
     world_size: int = 1,
     copies: np.ndarray | None = None,
 ) -> list[list[Key]]:
-    """Shuffled batches of images that are all wide, or all not.
+    """Shuffled batches whose images are all in landscape or all in portrait format.
 
-    ``is_wide`` (I,) bool; ``copies`` (I,) how often each image appears in an epoch. Each of the
-    two groups is filled up to whole batches of all processes with images of its own, as
-    MMDetection's sampler does; process ``rank`` takes its part of each.
+    ``is_landscape`` (I,) bool; ``copies`` (I,) is how often each image occurs in an epoch. Either
+    group is filled up to whole batches of all processes with images of its own, as MMDetection's
+    sampler does; process ``rank`` gets its part of each batch.
     """
-    # No image has the index I, so that this generator is not that of any image's transforms.
-    rng = np.random.default_rng((seed, epoch, len(is_wide)))
+    # No image has the index I, so this generator differs from those of the images' transforms.
+    rng = np.random.default_rng((seed, epoch, len(is_landscape)))
     whole = batch * world_size
-    copies = np.ones(len(is_wide), np.int64) if copies is None else copies
+    copies = np.ones(len(is_landscape), np.int64) if copies is None else copies
     passes = np.arange(copies.max(initial=0))
     repeat, index = np.nonzero(passes[:, None] < copies)
     rows = []
     for group in (False, True):
-        members = np.flatnonzero(is_wide[index] == group)
+        members = np.flatnonzero(is_landscape[index] == group)
         if len(members) == 0:
             continue
         shuffled = rng.permutation(members)
@@ -61,13 +61,13 @@ def grouped_batches(
 def copies_for_rare_classes(
     image: np.ndarray, label: np.ndarray, num_images: int, threshold: float
 ) -> np.ndarray:
-    """How often each image appears in an epoch so that rare classes are seen more often -> (I,).
+    """Repeat factor sampling: how often each image occurs in an epoch -> (I,).
 
-    ``image`` and ``label`` (N,) of all objects. A class in the part f of the images is repeated by
-    ``max(1, sqrt(threshold / f))``, an image like the rarest of its classes, rounded up. LVIS,
-    https://arxiv.org/abs/1908.03195.
+    ``image`` and ``label`` (N,) are those of all objects. A class in a fraction f of the images has
+    the factor ``max(1, sqrt(threshold / f))``, an image the largest of its classes, rounded up.
+    LVIS, https://arxiv.org/abs/1908.03195.
     """
-    pairs = np.unique(np.stack([image, label]), axis=1)  # of an image and a class that it shows
+    pairs = np.unique(np.stack([image, label]), axis=1)  # (image, class)
     frequency = np.bincount(pairs[1]) / num_images
     wanted = np.sqrt(threshold / frequency[pairs[1]])
     repeats = np.ones(num_images)

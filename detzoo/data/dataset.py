@@ -16,10 +16,9 @@ import torch
 from faster_coco_eval.core import mask as rle
 from torch import Tensor
 
-from detzoo.data.annotations import Annotations, Strings, usable_for_training
+from detzoo.data.annotations import Annotations, Proposals, Strings, usable_for_training
 from detzoo.data.images import image_size, read_grey, read_image
 from detzoo.data.lvis import Federation
-from detzoo.data.proposals import Proposals
 from detzoo.data.sample import Sample
 from detzoo.errors import DataError
 from detzoo.structures import BitmapMasks, ImageInfo, PolygonMasks, TargetMasks, Targets
@@ -30,14 +29,14 @@ MaskForm = Literal["none", "bitmap", "polygon"]
 
 @dataclass(frozen=True)
 class DetectionDataset:
-    """I images and their objects, as the readers in ``coco.py`` and ``voc.py`` produce them.
+    """I images and their objects, as the readers in ``coco.py`` and ``voc.py`` return them.
 
-    ``sizes`` (I, 2) are the heights and widths that ``source``, the annotation file, declares.
-    ``category_ids`` are the file's, in the order of ``class_names``. ``image_ids`` is a tensor
-    (I,) where the ids are numbers. ``notes`` are sentences about what was left out, for people.
-    ``federation`` is there where images are not annotated for every class (LVIS). ``proposals`` are
-    regions from a file, ``semantic_dir`` a folder of semantic maps, for models that need them.
-    Images are read with that many ``channels``.
+    ``sizes`` (I, 2) are the heights and widths declared by ``source``, the annotation file.
+    ``category_ids`` are those of the file, in the order of ``class_names``. ``image_ids`` is a
+    tensor (I,) if the ids are numbers. ``notes`` tell the user what was left out. ``federation`` is
+    given if images are not annotated for every class (LVIS). ``proposals`` come from a file,
+    ``semantic_dir`` is a folder of semantic maps, for models that need them. Images are read with
+    ``channels`` channels.
     """
 
     source: str
@@ -63,7 +62,7 @@ class DetectionDataset:
 
     @property
     def aspect_ratios(self) -> np.ndarray:
-        """(I,) width over height."""
+        """Width over height of each image: (I,)."""
         height, width = self.sizes.double().unbind(1)
         return (width / height).numpy()
 
@@ -75,17 +74,17 @@ class DetectionDataset:
         return os.path.join(self.image_dir, self.file_names[i])
 
     def info(self, i: int) -> ImageInfo:
-        """What is known of image ``i`` without opening it."""
+        """The info of image ``i``, without opening the file."""
         height, width = self.sizes[i].tolist()
         return ImageInfo.of((height, width), id=self.image_id(i), path=self.path(i))
 
     def sample(self, i: int, masks: MaskForm = "none") -> Sample:
-        """Image ``i`` with its training targets in original pixels.
+        """Reads image ``i`` with its training targets, in original pixels.
 
-        Crowds and difficult objects become ignored boxes; boxes that nothing can be learnt from
-        (see :func:`usable_for_training`) are left out. In the form "polygon", an image of which
-        some object has only a run-length mask comes with bitmaps. Raises :class:`DataError` where
-        the image or its semantic map cannot be read or has another size than declared.
+        Crowds and difficult objects become ignored boxes; unusable boxes (see
+        :func:`usable_for_training`) are left out. In the form "polygon", an image with any
+        run-length mask gets bitmaps instead. Raises :class:`DataError` if the image or its semantic
+        map cannot be read or does not have the declared size.
         """
         info = self.info(i)
         image = read_image(info.path, self.channels)
@@ -112,12 +111,12 @@ class DetectionDataset:
         )
 
     def with_channels(self, channels: int) -> DetectionDataset:
-        """The same data, its images read as :func:`~detzoo.data.images.read_image` reads so many
-        channels."""
+        """The same data with images of ``channels`` channels: see
+        :func:`~detzoo.data.images.read_image`."""
         return replace(self, channels=channels)
 
     def take(self, images: Sequence[int] | Tensor) -> DetectionDataset:
-        """The data set of these images alone, in this order."""
+        """The data set with only these images, in this order."""
         index = torch.as_tensor(images, dtype=torch.int64)
         ids = self.image_ids
         return replace(
@@ -133,11 +132,11 @@ class DetectionDataset:
     def for_training(
         self, *, skip_empty: bool = True, min_size: int = 32, min_object_size: float = 0
     ) -> DetectionDataset:
-        """Without images whose shorter side is under ``min_size`` pixels, and without empty ones.
+        """Leaves out images whose shorter side is under ``min_size`` pixels, and empty ones.
 
-        As in MMDetection, an image counts as empty when it has no annotation at all: one that
-        shows only a crowd stays. What was left out is added to ``notes``. Objects of which a side
-        is under ``min_object_size`` pixels become ignored ones.
+        As in MMDetection, an image is empty if it has no annotation at all: one with only a crowd
+        stays. ``notes`` tell what was left out. Objects with a side under ``min_object_size``
+        pixels become ignored ones.
         """
         small = self.sizes.min(1).values < min_size
         empty = self.annotations.offsets.diff() == 0
@@ -163,11 +162,11 @@ class DetectionDataset:
     def select_classes(
         self, names: Sequence[str], *, drop_others: bool = False, allow_absent: bool = False
     ) -> DetectionDataset:
-        """The same images labelled by ``names``, matched by name.
+        """The same images with the labels of ``names``; classes are matched by name.
 
-        Raises :class:`DataError` when ``names`` are not distinct, when the data holds a class
-        that is not among them (unless ``drop_others`` leaves its objects out), or when the data
-        does not know one of them (unless ``allow_absent``).
+        Raises :class:`DataError` if ``names`` are not distinct, if the data has a class that is not
+        among them (unless ``drop_others`` leaves out its objects), or if the data does not have one
+        of them (unless ``allow_absent``).
         """
         names = tuple(names)
         check_class_names(names, "the class names asked for")
@@ -182,16 +181,16 @@ class DetectionDataset:
             )
         if others and not drop_others:
             raise DataError(
-                f"{self.source}: holds the class {_listed(others)}, which is not among the classes "
-                f"asked for ({_listed(names)}). Add it to them, or say that other classes are to "
-                "be left out."
+                f"{self.source}: has the class {_listed(others)}, which is not among the classes "
+                f"asked for ({_listed(names)}). Add it to them, or ask for other classes to be "
+                "left out."
             )
         new_label = [names.index(name) if name in names else -1 for name in self.class_names]
         known = dict(zip(self.class_names, self.category_ids))
         unused = itertools.count(max(self.category_ids) + 1)
         ids = [known[name] if name in known else next(unused) for name in names]
         label_map = torch.tensor(new_label, dtype=torch.int64)
-        annotations = self.annotations.relabelled(label_map)
+        annotations = self.annotations.relabeled(label_map)
         federation = self.federation
         notes = self.notes
         if others:
@@ -202,12 +201,12 @@ class DetectionDataset:
             class_names=names,
             category_ids=tuple(ids),
             annotations=annotations,
-            federation=federation and federation.relabelled(label_map, len(names)),
+            federation=federation and federation.relabeled(label_map, len(names)),
             notes=notes,
         )
 
     def require_masks(self) -> None:
-        """Raises :class:`DataError` when no object has a mask."""
+        """Raises :class:`DataError` if no object has a mask."""
         if not self.has_masks:
             raise DataError(
                 f"{self.source}: has no masks, and the model needs them. Choose a model that only "
@@ -215,37 +214,37 @@ class DetectionDataset:
             )
 
     def with_semantic_maps(self, folder: str | os.PathLike[str]) -> DetectionDataset:
-        """The same data with the maps ``folder/<name of the image>.png`` (see ``semantic_dir``).
+        """The same data with the semantic maps ``folder/<name of the image>.png``.
 
-        Raises :class:`DataError` where one is missing.
+        Raises :class:`DataError` if one is missing.
         """
         for i in range(len(self)):
             file = self._semantic_file(folder, i)
             if not file.is_file():
                 raise DataError(
-                    f"{file}: no such file; the folder of semantic maps must hold one for every "
+                    f"{file}: no such file; the folder of semantic maps must have one for every "
                     f"image of {self.source}."
                 )
         return replace(self, semantic_dir=str(folder))
 
     def check_files(self, sizes: int = 500) -> None:
-        """Raises :class:`DataError` when images are missing or have another size than declared.
+        """Raises :class:`DataError` if images are missing or do not have the declared size.
 
-        Existence costs one listing per folder. The headers of at most ``sizes`` images, spread
-        evenly, are read: a wrong frame is rarely the fault of a single image.
+        Takes one listing per folder, and reads the headers of at most ``sizes`` images, evenly
+        spread: sizes are rarely wrong in a single image.
         """
         missing = self._missing_files()
         if missing:
             raise DataError(
                 f"{self.source}: {len(missing)} of its {len(self)} images are not in the folder "
-                f"{self.image_dir}, the first is {missing[0]!r}. Name the folder that holds them."
+                f"{self.image_dir}, the first is {missing[0]!r}. Give the folder that has them."
             )
         step = max(1, len(self) // max(sizes, 1))
         for i in range(0, len(self), step):
             self._check_size(i, image_size(self.path(i)))
 
     def to_coco(self) -> dict[str, Any]:
-        """The ground truth, whole, in COCO's format with the ids, boxes and areas of the file."""
+        """The ground truth in COCO's format, with the ids, boxes and areas of the file."""
         classes = zip(self.category_ids, self.class_names)
         categories: list[dict[str, Any]] = [{"id": id_, "name": name} for id_, name in classes]
         sizes = self.sizes.tolist()
@@ -322,8 +321,8 @@ class DetectionDataset:
         if classes.dtype != np.uint8 or classes.shape != tuple(self.sizes[i].tolist()):
             height, width = self.sizes[i].tolist()
             raise DataError(
-                f"{file}: is no semantic map of {self.path(i)}, which would be a gray image of 8 "
-                f"bits and {width} x {height} pixels (width x height)."
+                f"{file}: is not a semantic map of {self.path(i)}, which must be an 8-bit gray "
+                f"image of {width} x {height} pixels (width x height)."
             )
         return torch.from_numpy(classes)
 
@@ -334,7 +333,7 @@ class DetectionDataset:
         polygons = [points.reshape(-1).tolist() for points in stored.polygons(n)]
         if polygons:
             return polygons
-        if not code:  # an object without a mask: the COCO tools want one, if an empty one
+        if not code:  # the COCO tools need a mask, even if it is empty
             code = rle.encode(np.zeros(size, np.uint8, order="F"))["counts"]
         return {"size": size, "counts": code.decode("ascii")}
 
@@ -363,7 +362,7 @@ class DetectionDataset:
 
 
 def check_class_names(names: Sequence[str], where: str) -> None:
-    """Raises :class:`DataError`, beginning with ``where``, for no, blank or repeated names."""
+    """Raises :class:`DataError` for no, blank or repeated names; messages begin with ``where``."""
     if not names:
         raise DataError(f"{where}: there is no class at all.")
     seen = set()

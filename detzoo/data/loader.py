@@ -1,8 +1,8 @@
-"""From a data set to batches: order, workers, collation.
+"""The data loader: order, workers, collation.
 
-The order of images and everything random in their transforms follow from (seed, epoch, index)
-alone. So a run does not depend on the number of workers, and one that was interrupted goes on with
-exactly the batches that it would have seen.
+The order of images and the randomness of their transforms depend on (seed, epoch, index) alone. So
+a run does not depend on the number of workers, and an interrupted one resumes with exactly the
+batches that it would have seen.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from detzoo.data.sample import Sample, SkipSample, Transform, apply
 from detzoo.errors import DataError, UserError
 from detzoo.structures import Batch
 
-# After so many images in a row of which the transforms leave nothing, it is not bad luck.
+# Images in a row that the transforms may reject before that is an error.
 _MOST_SKIPS = 100
 
 
@@ -51,15 +51,15 @@ def build_loader(
 ) -> Loader:
     """Batches of ``dataset`` for process ``rank`` of ``world_size``.
 
-    In training: shuffled, each batch of images that are all wide or all high, with targets (and
-    ``masks`` in that form), ``repeats`` passes over the data per epoch, images with classes that
-    are in fewer than the part ``oversample_threshold`` of them more often, the same number of
-    batches for every process. Together, the processes' batches of a step are the batch that one
-    process would have with ``world_size`` times as many images. In evaluation: every image once
-    and in order, without targets. Both carry at most ``max_proposals`` of the data's proposals.
-    From the epoch ``final_epoch`` on, ``final_transforms`` are used instead of ``transforms``.
-    Raises :class:`DataError` for an empty data set, a batch larger than the data, or masks that
-    are not there.
+    In training, images are shuffled, batches are all landscape or all portrait, and there are
+    targets, with ``masks`` in that form. An epoch has ``repeats`` passes over the data, in which
+    images with a class that is in less than the fraction ``oversample_threshold`` of them are
+    repeated, and the same number of batches in every process; together, the batches of a step are
+    the batch of one process with ``world_size`` times as many images. In evaluation, every image
+    comes once and in order, without targets. Both have at most ``max_proposals`` of the data's
+    proposals. From epoch ``final_epoch`` on, ``final_transforms`` replace ``transforms``.
+
+    Raises :class:`DataError` for an empty data set, a batch larger than the data, or missing masks.
     """
     if len(dataset) == 0:
         raise DataError(f"{dataset.source}: there is no image to {_purpose(training)} on.")
@@ -91,15 +91,15 @@ class Loader:
         self._loader = self._open()
 
     def __len__(self) -> int:
-        """Batches in a whole epoch."""
+        """The number of batches in a whole epoch."""
         return self._order.epoch_length
 
     def set_epoch(self, epoch: int, start: int = 0) -> None:
-        """The next iteration yields the batches of ``epoch``, without the first ``start``."""
+        """Makes the next iteration yield the batches of ``epoch`` from number ``start`` on."""
         self._order.epoch, self._order.start = epoch, start
 
     def __iter__(self) -> Iterator[Batch]:
-        """Raises the :class:`UserError` that a worker met, as it was."""
+        """Raises a worker's :class:`UserError` as it was raised there."""
         failure = None
         for item in self._loader:
             if isinstance(item, _Failure):
@@ -111,10 +111,10 @@ class Loader:
             raise failure.kind(failure.message)
 
     def close(self) -> None:
-        """Ends the workers now; iterating again starts new ones.
+        """Stops the workers; iterating again starts new ones.
 
-        Without it they end when the loader is garbage. That takes seconds where the loader is part
-        of a cycle, such as the one of a caught exception and its frames.
+        Otherwise they stop when the loader is garbage-collected, which takes seconds if it is part
+        of a cycle, such as that of a caught exception and its frames.
         """
         self._loader = self._open()
 
@@ -132,7 +132,7 @@ class Loader:
 
 
 def collate(samples: Sequence[Sample], *, with_targets: bool = True) -> Batch:
-    """One batch as large as the largest padded sample, zero outside each image."""
+    """Collates samples into a batch of the size of the largest padded one, padded with zeros."""
     infos = tuple(sample.info for sample in samples)
     height = max(info.padded_size[0] for info in infos)
     width = max(info.padded_size[1] for info in infos)
@@ -147,7 +147,7 @@ def collate(samples: Sequence[Sample], *, with_targets: bool = True) -> Batch:
 
 @dataclass(frozen=True)
 class _Failure:
-    """A worker's error on its way to the main process, where torch would wrap it in a traceback."""
+    """A worker's error on its way to the main process; PyTorch would wrap it in a traceback."""
 
     kind: type[UserError]
     message: str
@@ -155,7 +155,7 @@ class _Failure:
 
 @dataclass(frozen=True)
 class _Source(Dataset["Batch | _Failure"]):
-    """Makes the batch of a list of keys, in a worker or in the main process."""
+    """Builds the batch of a list of keys, in a worker or in the main process."""
 
     dataset: DetectionDataset
     transforms: tuple[Transform, ...]
@@ -179,7 +179,7 @@ class _Source(Dataset["Batch | _Failure"]):
             return _Failure(type(error), str(error))
 
     def _sample(self, key: Key) -> tuple[Sample, int]:
-        """A sample, and which image it was made of."""
+        """A transformed sample, and the index of its image."""
         rng = np.random.default_rng((self.seed, key.epoch, key.index, key.repeat))
         index = key.index
         for _ in range(_MOST_SKIPS):
@@ -194,22 +194,22 @@ class _Source(Dataset["Batch | _Failure"]):
         )
 
     def _transforms(self, epoch: int) -> tuple[Transform, ...]:
-        # The key brings the epoch, so that workers need not be told.
+        # The epoch comes with the key, so that workers need not be told.
         is_final = self.final_epoch is not None and epoch >= self.final_epoch
         return self.final_transforms if is_final else self.transforms
 
     def _draw(self, rng: np.random.Generator) -> Sample:
-        """Any image of the data, for transforms that mix several."""
+        """A random image of the data, for transforms that combine several."""
         return self.dataset.sample(int(rng.integers(len(self.dataset))), self.masks)
 
     def _substitute(self, index: int, rng: np.random.Generator) -> int:
-        """Another image of the same orientation, so that it fits into its batch."""
-        is_wide = self.dataset.aspect_ratios > 1
-        return int(rng.choice(np.flatnonzero(is_wide == is_wide[index])))
+        """A random image of the same orientation, so that it fits into the batch."""
+        is_landscape = self.dataset.aspect_ratios > 1
+        return int(rng.choice(np.flatnonzero(is_landscape == is_landscape[index])))
 
 
 class _Order(Sampler[list[Key]]):
-    """Which images make which batch, for the current epoch of one process."""
+    """The batches of keys in the current epoch of one process."""
 
     def __init__(
         self,
@@ -221,7 +221,7 @@ class _Order(Sampler[list[Key]]):
         world_size: int,
         copies: np.ndarray | None,
     ) -> None:
-        self.is_wide = dataset.aspect_ratios > 1
+        self.is_landscape = dataset.aspect_ratios > 1
         self.images_per_device = images_per_device
         self.training = training
         self.seed = seed
@@ -241,10 +241,10 @@ class _Order(Sampler[list[Key]]):
     def _batches(self) -> list[list[Key]]:
         if not self.training:
             return batches_in_order(
-                len(self.is_wide), self.images_per_device, self.rank, self.world_size
+                len(self.is_landscape), self.images_per_device, self.rank, self.world_size
             )
         return grouped_batches(
-            self.is_wide,
+            self.is_landscape,
             self.images_per_device,
             seed=self.seed,
             epoch=self.epoch,
@@ -255,7 +255,7 @@ class _Order(Sampler[list[Key]]):
 
 
 def _copies(dataset: DetectionDataset, repeats: int, threshold: float | None) -> np.ndarray:
-    """(I,) how often each image appears in an epoch."""
+    """How often each image occurs in an epoch: (I,)."""
     copies = np.ones(len(dataset), np.int64)
     if threshold is not None:
         objects = dataset.annotations
@@ -280,7 +280,7 @@ def _purpose(training: bool) -> str:
 
 
 def _zeros(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
-    """In a worker it lies in shared memory, which saves a copy."""
+    """A tensor of zeros, in a worker in shared memory, which saves a copy."""
     if get_worker_info() is None:
         return torch.from_numpy(
             np.zeros(shape, np.float32 if dtype.is_floating_point else np.uint8)
@@ -295,7 +295,7 @@ def _as_is(item: object) -> object:
 
 
 def _start_worker(worker: int) -> None:
-    # A worker is one of many: OpenCV's own threads would fight over the processors. And Ctrl-C is
-    # the main process's business, which finishes its step first.
+    # There are many workers: OpenCV's own threads would compete for the CPU cores. And Ctrl-C is
+    # left to the main process, which finishes its step first.
     cv2.setNumThreads(0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -38,14 +38,14 @@ class Federation:
     def take(self, images: Tensor) -> Federation:
         return Federation(self.absent.take(images), self.partial.take(images), self.frequency)
 
-    def relabelled(self, new_label: Tensor, num_classes: int) -> Federation:
+    def relabeled(self, new_label: Tensor, num_classes: int) -> Federation:
         """Label ``k`` becomes ``new_label[k]``; a negative one goes. New classes are frequent."""
         frequency = ["f"] * num_classes
         for old, new in zip(self.frequency, new_label.tolist()):
             if new >= 0:
                 frequency[new] = old
         return Federation(
-            self.absent.relabelled(new_label), self.partial.relabelled(new_label), tuple(frequency)
+            self.absent.relabeled(new_label), self.partial.relabeled(new_label), tuple(frequency)
         )
 
 

@@ -1,65 +1,28 @@
-"""Regions of interest that come from a file, for detectors that do not propose their own."""
+"""Files of proposals, for detectors without a region proposal network."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from detzoo.data.annotations import take_ragged
+from detzoo.data.annotations import Proposals
+from detzoo.data.dataset import DetectionDataset
 from detzoo.errors import DataError
 from detzoo.files import read_json, write_json
 from detzoo.weights.pickles import load_pickle
 
-if TYPE_CHECKING:
-    from detzoo.data.dataset import DetectionDataset
-
 ImageId = int | str
 
 
-@dataclass(frozen=True)
-class Proposals:
-    """The regions of I images in flat arrays, best first: see :class:`Annotations`.
-
-    ``boxes`` (N, 5) float32: x1, y1, x2, y2 in original pixels, score. Those of image i are rows
-    ``offsets[i]`` to ``offsets[i + 1]``.
-    """
-
-    boxes: Tensor
-    offsets: Tensor
-
-    @classmethod
-    def of(cls, arrays: Sequence[np.ndarray]) -> Proposals:
-        """From (K, 5) arrays, one per image."""
-        counts = torch.tensor([0, *(len(array) for array in arrays)], dtype=torch.int64)
-        boxes = np.concatenate([np.zeros((0, 5), np.float32), *arrays]).astype(np.float32)
-        return cls(torch.from_numpy(boxes), counts.cumsum(0))
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    def __getitem__(self, image: int) -> Tensor:
-        """(K, 5) of one image."""
-        start, end = self.offsets[image : image + 2].tolist()
-        return self.boxes[start:end]
-
-    def take(self, images: Tensor) -> Proposals:
-        rows, offsets = take_ragged(self.offsets, images)
-        return Proposals(self.boxes[rows], offsets)
-
-
 def read_proposals(path: str | Path, dataset: DetectionDataset) -> Proposals:
-    """The proposals of a data set's images.
+    """Reads the proposals of a data set's images.
 
-    ``path`` is a file that :func:`write_proposals` wrote, whose images meet those of ``dataset`` by
-    id, or a ``.pkl`` of MMDetection: a list of (K, 4) or (K, 5) arrays in the order in which
-    the annotation file lists its images. So give the data set as it was read, before any image is
-    left out. Raises :class:`DataError` where images and proposals do not go together.
+    ``path`` is a file written by :func:`write_proposals`, matched with ``dataset`` by image id, or
+    a ``.pkl`` of MMDetection: a list of (K, 4) or (K, 5) arrays in the order of the images in the
+    annotation file. So ``dataset`` must be as it was read, before any image is left out. Raises
+    :class:`DataError` if images and proposals do not match.
     """
     file = Path(path)
     if file.suffix in (".pkl", ".pickle"):

@@ -1,4 +1,4 @@
-"""One image with its ground truth on the way through the transforms."""
+"""Samples and transforms: one image with its ground truth on the way to a batch."""
 
 from __future__ import annotations
 
@@ -14,49 +14,48 @@ from detzoo.structures import ImageInfo, Targets
 
 @dataclass(frozen=True)
 class Sample:
-    """``image`` (H, W, 3) BGR, uint8 (float32 after photometric transforms), with its targets.
-
-    Images of another number of channels have one there; OpenCV's functions drop it if it is one.
-    """
+    """An ``image`` (H, W, C), BGR uint8 or (after photometric transforms) float32, with targets."""
 
     image: np.ndarray
     targets: Targets
     info: ImageInfo
 
 
-# Another sample of the data set, as it is before all transforms.
+# Draws another sample of the data set, before any transform.
 Draw = Callable[[np.random.Generator], Sample]
 
 
 class SkipSample(Exception):
-    """Raised by a transform that cannot make anything of a sample: training takes another image."""
+    """Raised by a transform that rejects a sample: training uses another image instead."""
 
 
 @config
 class Transform(ABC):
-    """A step between file and batch: a value whose configuration is itself.
+    """Base class of transforms, which are their own configuration.
 
     A transform keeps image, targets and info consistent. All randomness comes from ``rng``.
     """
 
     @abstractmethod
-    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample: ...
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        """The transformed sample; ``sample`` is not changed."""
 
     def mix(self, sample: Sample, rng: np.random.Generator, draw: Draw) -> Sample:
-        """The same, for transforms that look at other samples too: see :class:`MixTransform`."""
+        """Like ``__call__``, with access to other samples: see :class:`MixTransform`."""
         return self(sample, rng)
 
 
 @config
 class MixTransform(Transform):
-    """A transform that makes one sample of several, drawing the others from the data set."""
+    """Base class of transforms that combine a sample with others, drawn from the data set."""
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """Where there is no data set, the image is mixed with itself."""
+        """Without a data set to draw from, the sample is combined with itself."""
         return self.mix(sample, rng, lambda _: sample)
 
     @abstractmethod
-    def mix(self, sample: Sample, rng: np.random.Generator, draw: Draw) -> Sample: ...
+    def mix(self, sample: Sample, rng: np.random.Generator, draw: Draw) -> Sample:
+        """Combines ``sample`` with others from ``draw``."""
 
 
 def apply(
@@ -65,9 +64,9 @@ def apply(
     rng: np.random.Generator,
     draw: Draw | None = None,
 ) -> Sample:
-    """The sample after all ``transforms``, in order; ``draw`` gives them others of its data set.
+    """Applies ``transforms`` in order. ``draw`` gives them other samples of the data set.
 
-    Where there is no data set, the sample is all there is to draw.
+    Without it, the untransformed sample itself is drawn.
     """
     original = sample
 
@@ -76,6 +75,6 @@ def apply(
 
     for transform in transforms:
         sample = transform.mix(sample, rng, draw or draw_original)
-        if sample.image.ndim == 2:
+        if sample.image.ndim == 2:  # OpenCV drops a single channel
             sample = replace(sample, image=sample.image[..., None])
     return sample

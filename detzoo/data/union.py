@@ -14,10 +14,9 @@ from detzoo.errors import DataError
 
 
 def union(datasets: Sequence[DetectionDataset]) -> DetectionDataset:
-    """The images of all, one data set after the other; objects are numbered anew.
+    """Concatenates data sets without masks, such as the years of Pascal VOC, with new object ids.
 
-    For data without masks, such as the years of Pascal VOC. Raises :class:`DataError` where the
-    classes differ, or an image id is in two of them.
+    Raises :class:`DataError` if their classes differ or they share an image id.
     """
     first = datasets[0]
     if len(datasets) == 1:

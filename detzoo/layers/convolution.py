@@ -1,7 +1,4 @@
-"""The kinds of convolution: plain, weight-standardized, deformable.
-
-A kind is a value that builds a module, always a subclass of ``nn.Conv2d``.
-"""
+"""Kinds of convolution: plain, weight-standardized, deformable, all subclasses of ``nn.Conv2d``."""
 
 from __future__ import annotations
 
@@ -13,16 +10,16 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detzoo.config import config
+from detzoo.config import Channels, config
 from detzoo.ops.deform_conv import deform_conv2d
 
 
 class StandardizedConv2d(nn.Conv2d, ABC):
-    """A convolution whose kernel is computed from its weight."""
+    """Base class of convolutions whose kernel is computed from their weight."""
 
     @abstractmethod
     def kernel(self) -> Tensor:
-        """(out, in / groups, h, w)."""
+        """The kernel (out, in / groups, h, w)."""
 
     def forward(self, x: Tensor) -> Tensor:
         place: tuple[Any, ...] = (self.stride, self.padding, self.dilation, self.groups)
@@ -30,7 +27,7 @@ class StandardizedConv2d(nn.Conv2d, ABC):
 
 
 class WeightStandardizedConv2d(StandardizedConv2d):
-    """Each filter is brought to mean 0 and deviation 1 first (https://arxiv.org/abs/1903.10520)."""
+    """Convolution with filters of mean 0 and standard deviation 1 (https://arxiv.org/abs/1903.10520)."""
 
     eps = 1e-5
 
@@ -41,11 +38,12 @@ class WeightStandardizedConv2d(StandardizedConv2d):
 
 
 class DeformConv2d(nn.Conv2d):
-    """Samples where ``conv_offset`` says (https://arxiv.org/abs/1703.06211).
+    """Deformable convolution (https://arxiv.org/abs/1703.06211).
 
-    Child ``conv_offset`` predicts, from the same input, per deformable group and kernel position a
-    shift (y, x) in cells; when ``modulated`` also a weight (https://arxiv.org/abs/1811.11168), its
-    channels after those of all shifts. Both start as if there were none.
+    Child ``conv_offset`` predicts the offset (y, x) of each deformable group and kernel position,
+    in cells, from the same input; if ``modulated``, also a mask
+    (https://arxiv.org/abs/1811.11168), in the channels after the offsets. It is initialized to
+    zero: no offsets.
     """
 
     def __init__(
@@ -79,7 +77,7 @@ class DeformConv2d(nn.Conv2d):
         return self.sample(x, self.weight, self.bias)
 
     def sample(self, x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
-        """The convolution with another kernel and bias: (B, in, H, W) -> (B, out, H', W')."""
+        """Convolves with the given kernel and bias: (B, in, H, W) -> (B, out, H', W')."""
         sampling = self.conv_offset(x)
         shifts = sampling[:, : self.num_shifts]
         weights = sampling[:, self.num_shifts :].sigmoid() if self.modulated else None
@@ -96,12 +94,13 @@ class DeformConv2d(nn.Conv2d):
 
 
 @config
-class Convolution(ABC):
-    """Which kind of convolution a layer is."""
+class ConvConfig(ABC):
+    """Base class of the kinds of convolution."""
 
     @abstractmethod
     def module(self) -> Callable[..., nn.Conv2d]:
-        """What makes the module, of the arguments of torch's convolution from channels to bias."""
+        """The callable that makes the module from the positional arguments of ``nn.Conv2d``, from
+        ``in_channels`` to ``bias``."""
 
     def build(
         self,
@@ -115,33 +114,38 @@ class Convolution(ABC):
         groups: int = 1,
         bias: bool = False,
     ) -> nn.Conv2d:
-        """The module, with freshly initialized parameters."""
+        """Builds the module, with newly initialized parameters."""
         return self.module()(
             in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias
         )
 
 
 @config
-class PlainConvolution(Convolution):
-    """What every framework calls a convolution."""
+class PlainConvConfig(ConvConfig):
+    """``nn.Conv2d``."""
 
     def module(self) -> type[nn.Conv2d]:
         return nn.Conv2d
 
 
 @config
-class WeightStandardized(Convolution):
-    """Standardised filters; goes with group norm."""
+class WeightStandardizedConvConfig(ConvConfig):
+    """Weight-standardized filters, for use with group normalization."""
 
     def module(self) -> type[nn.Conv2d]:
         return WeightStandardizedConv2d
 
 
 @config
-class Deformable(Convolution):
-    """Sampling positions are predicted, in ``groups`` sets that each serve part of the channels."""
+class DeformConvConfig(ConvConfig):
+    """Deformable convolution.
 
-    groups: int = 1
+    Args:
+        groups: Number of deformable groups: channels with the same offsets.
+        modulated: Whether sampled values are weighted by a predicted mask (version 2).
+    """
+
+    groups: Channels = 1
     modulated: bool = False
 
     def module(self) -> Callable[..., nn.Conv2d]:

@@ -1,4 +1,4 @@
-"""Normalization layers: torch's own, and batch norms that torch has not."""
+"""Normalization layers: PyTorch's own, and batch norms that PyTorch does not have."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 from typing_extensions import Self
 
-from detzoo.config import config
+from detzoo.config import Channels, PositiveFloat, UnitFloat, config
 from detzoo.ops.distributed import num_processes
 
 NormLayer: TypeAlias = nn.BatchNorm2d | nn.GroupNorm
 
 
 @config
-class Norm(ABC):
-    """Which normalization follows each convolution."""
+class NormConfig(ABC):
+    """Base class of the normalization layers that follow convolutions."""
 
     @property
     @abstractmethod
     def child_name(self) -> str:
-        """What published checkpoints call the layer: ``bn``, ``gn``."""
+        """The name of the layer in published checkpoints: ``bn``, ``gn``."""
 
     @abstractmethod
     def build(self, channels: int) -> NormLayer:
-        """The layer for maps of ``channels``, with a learned scale ``weight`` (C,)."""
+        """Builds the layer for maps with ``channels``, with a learned scale ``weight`` (C,)."""
 
     def from_scratch(self) -> Self:
         """The same norm for training without pretrained weights."""
@@ -36,19 +36,22 @@ class Norm(ABC):
 
 
 @config
-class BatchNorm(Norm):
+class BatchNormConfig(NormConfig):
     """Batch normalization (https://arxiv.org/abs/1502.03167).
 
-    ``fixed_statistics`` normalizes with the running statistics in training too;
-    ``trainable`` is whether weight and bias learn. ``synchronized`` takes the statistics of the
-    images of all processes.
+    Args:
+        trainable: Whether weight and bias are trained.
+        fixed_statistics: Whether training also normalizes with the running statistics.
+        synchronized: Whether statistics are computed over the images of all processes.
+        eps: Added to the variance.
+        momentum: Weight of the current batch in the running statistics.
     """
 
     trainable: bool = True
     fixed_statistics: bool = False
     synchronized: bool = False
-    eps: float = 1e-5
-    momentum: float = 0.1
+    eps: PositiveFloat = 1e-5
+    momentum: UnitFloat = 0.1
 
     @property
     def child_name(self) -> str:
@@ -68,11 +71,16 @@ class BatchNorm(Norm):
 
 
 @config
-class GroupNorm(Norm):
-    """Group normalization (https://arxiv.org/abs/1803.08494)."""
+class GroupNormConfig(NormConfig):
+    """Group normalization (https://arxiv.org/abs/1803.08494).
 
-    groups: int = 32
-    eps: float = 1e-5
+    Args:
+        groups: Number of groups that the channels are divided into.
+        eps: Added to the variance.
+    """
+
+    groups: Channels = 32
+    eps: PositiveFloat = 1e-5
 
     @property
     def child_name(self) -> str:
@@ -83,15 +91,15 @@ class GroupNorm(Norm):
 
 
 class SynchronizedBatchNorm2d(nn.BatchNorm2d):
-    """Batch norm over the images of all processes, on any device."""
+    """Batch normalization over the images of all processes, on any device."""
 
     def _check_input_dim(self, input: Tensor) -> None:
-        """Maps alone come here, and symbolic tracing cannot tell."""
+        """Skips the check: inputs are always maps, and symbolic tracing cannot follow it."""
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or num_processes() == 1:
             return super().forward(x)
-        # Processes may have maps of different size, so counts are summed like the values.
+        # Maps may differ in size between processes, so counts are summed like the values.
         values = x.float()
         count = torch.full_like(values[0, :1, 0, 0], values.numel() / values.shape[1])
         sums = torch.cat([values.sum((0, 2, 3)), values.square().sum((0, 2, 3)), count])
@@ -114,14 +122,14 @@ class SynchronizedBatchNorm2d(nn.BatchNorm2d):
 
 
 class FixedBatchNorm2d(nn.BatchNorm2d):
-    """Batch norm on running statistics that never change: always in evaluation mode."""
+    """Batch normalization that is always in evaluation mode: its running statistics are fixed."""
 
     def __init__(self, channels: int, eps: float, momentum: float) -> None:
         super().__init__(channels, eps, momentum)
         self.train()
 
     def _check_input_dim(self, input: Tensor) -> None:
-        """Maps alone come here, and symbolic tracing cannot tell."""
+        """Skips the check: inputs are always maps, and symbolic tracing cannot follow it."""
 
     def train(self, mode: bool = True) -> Self:
         return super().train(False)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from detzoo.config import ConfigError, config
 from detzoo.layers.activations import Activation
 from detzoo.layers.conv_norm_act import ConvModule
-from detzoo.layers.norm import Norm
+from detzoo.layers.norm import NormConfig
 from detzoo.layers.separable import SeparableConv
 from detzoo.necks.base import Neck, NeckConfig
 
@@ -36,7 +36,7 @@ class SSDNeckConfig(NeckConfig):
     paddings: tuple[int, ...] = (1, 1, 0, 0)
     last_kernel_size: int = 3
     l2_norm_scale: float | None = 20.0
-    separable_norm: Norm | None = None
+    separable_norm: NormConfig | None = None
 
     def __post_init__(self) -> None:
         for name in ("strides", "paddings"):

@@ -1,4 +1,4 @@
-"""Numbers that the processes of a distributed training share."""
+"""Collective operations of distributed training."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from torch import distributed as dist
 
 
 def num_processes() -> int:
-    """Processes that train together; 1 where training is not distributed."""
+    """The number of processes that train together (the world size); 1 if not distributed."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def average_over_processes(value: Tensor) -> Tensor:
-    """The mean of ``value`` over all processes, without a gradient; every process must call it.
+    """All-reduces ``value`` to its mean over all processes, without a gradient.
 
-    A loss that each process divides by the averaged normalizer has, averaged over the processes,
-    the gradient of one process with all the images.
+    A loss that is divided by the averaged normalizer has, averaged over the processes as DDP does,
+    the gradient of a single process with all images. Every process must call it.
     """
     value = value.detach()
     processes = num_processes()

@@ -40,7 +40,7 @@ class Step(Policy):
         gamma: Factor of the learning rate at each milestone.
     """
 
-    milestones: tuple[PositiveInt, ...] = (8, 11)
+    milestones: tuple[NonNegativeInt, ...] = (8, 11)
     gamma: NonNegativeFloat = 0.1
 
     def factor(self, progress: float, length: int, step: float) -> float:

@@ -43,7 +43,7 @@ class MaskSelect:
     def __call__(
         self, masks: Tensor, mask: Tensor, scores: Tensor, labels: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Selects among candidates with ``scores`` (K,), ``labels`` (K,) and the index ``mask`` (K,)
+        """Selects candidates with ``scores`` (K,), ``labels`` (K,) and the index ``mask`` (K,)
         of their mask in binary ``masks`` (M, h, w) -> indices and new scores of those kept."""
         scores, order = scores.sort(descending=True)
         scores, order = scores[: self.pre_nms], order[: self.pre_nms]

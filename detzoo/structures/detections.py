@@ -1,4 +1,4 @@
-"""What a detector found in one image."""
+"""Detections in one image, before and after the final selection."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ class Candidates:
         )
 
     def to_original(self, info: ImageInfo) -> Candidates:
-        """With boxes in the pixels of the image file."""
+        """The candidates in original pixels."""
         return replace(self, boxes=info.to_original(self.boxes))
 
     @classmethod
     def join(cls, parts: Sequence[Candidates]) -> Candidates:
-        """Those of several views of one image, all in original pixels."""
+        """Joins the candidates of several versions of one image, all in original pixels."""
         return cls(
             torch.cat([part.boxes for part in parts]),
             torch.cat([part.scores for part in parts]),
@@ -58,10 +58,10 @@ class Candidates:
 class Detections:
     """N objects (or proposals): ``boxes`` (N, 4) xyxy, ``scores`` (N,), ``labels`` (N,) int64.
 
-    Coordinates are input pixels as a detector returns them, original pixels after
-    :meth:`to_original`. Sorted by falling score. ``masks`` where the model predicts them, and
-    ``mask_scores`` (N,) where it rates them by themselves (Mask Scoring R-CNN); else ``scores``
-    count for masks too.
+    Coordinates are in input pixels as returned by a detector, in original pixels after
+    :meth:`to_original`. In descending order of score. ``masks`` if the model predicts them, and
+    ``mask_scores`` (N,) if it scores them separately (Mask Scoring R-CNN); otherwise ``scores`` are
+    those of the masks as well.
     """
 
     boxes: Tensor
@@ -97,7 +97,7 @@ class Detections:
         )
 
     def to_original(self, info: ImageInfo) -> Detections:
-        """In the pixels of the image file: unmoved, unflipped, unscaled, clipped; masks pasted."""
+        """The detections in original pixels: unflipped, unscaled, clipped, with masks pasted."""
         boxes = info.to_original(self.boxes)
         masks = self.masks
         if isinstance(masks, RoIMasks):
@@ -108,11 +108,11 @@ class Detections:
         return replace(self, boxes=boxes, masks=masks)
 
     def to_input(self, info: ImageInfo) -> Detections:
-        """Proposals in original pixels -> in those of the network input."""
+        """Proposals in original pixels -> in input pixels."""
         return replace(self, boxes=info.to_input(self.boxes))
 
     def to_supervision(self, class_names: Sequence[str] | None = None) -> supervision.Detections:
-        """As ``supervision.Detections``, with the names in ``data["class_name"]`` when given."""
+        """Converts to ``supervision.Detections``; ``class_names`` go to ``data["class_name"]``."""
         import supervision
 
         labels = self.labels.cpu().numpy()
@@ -132,7 +132,7 @@ class Detections:
 
     @classmethod
     def from_supervision(cls, other: supervision.Detections) -> Detections:
-        """From ``supervision.Detections``; a missing confidence is read as 1, a class as 0."""
+        """Converts from ``supervision.Detections``; a missing confidence becomes 1, a class 0."""
         count = len(other)
         scores = np.ones(count) if other.confidence is None else other.confidence
         labels = np.zeros(count) if other.class_id is None else other.class_id

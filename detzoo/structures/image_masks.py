@@ -1,4 +1,4 @@
-"""Masks that are predicted over the whole image."""
+"""Masks predicted over the whole image."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from detzoo.structures.images import ImageInfo, Size
 from detzoo.structures.masks import BitmapMasks, Masks
 
-# Masks that are drawn in full size at the same time.
+# How many masks are resized to full size at a time.
 AT_ONCE = 8
 
 
@@ -33,11 +33,11 @@ class ImageMasks(Masks):
         return ImageMasks(self.probabilities.to(device), self.size, self.threshold)
 
     def at_input(self, size: Size) -> BitmapMasks:
-        """The part of the input that shows the image, (height, width) from its top left corner."""
+        """Crops to the image, ``size`` (height, width) from the top left corner of the input."""
         return self._draw((0, 0), size, size)
 
     def to_original(self, info: ImageInfo) -> BitmapMasks:
-        """In the pixels of the image file."""
+        """The masks in original pixels."""
         height, width = (round(side) for side in info.scaled_size)
         left, top = (round(shift) for shift in info.offset)
         masks = self._draw((top, left), (height, width), info.original_size)
@@ -46,12 +46,12 @@ class ImageMasks(Masks):
     def _draw(self, corner: tuple[int, int], window: Size, size: Size) -> BitmapMasks:
         """The ``window`` of the input at ``corner`` (top, left), resized to ``size``."""
         top, left = corner
-        below, beside = top + window[0] - self.size[0], left + window[1] - self.size[1]
+        below, right = top + window[0] - self.size[0], left + window[1] - self.size[1]
         out = torch.empty((len(self), *size), dtype=torch.uint8, device=self.probabilities.device)
         for part, drawn in zip(self.probabilities.split(AT_ONCE), out.split(AT_ONCE)):
             maps = F.interpolate(part[:, None], self.size, mode="bilinear")
-            # A negative margin cuts off, a positive one is empty.
-            maps = F.pad(maps, (-left, beside, -top, below))
+            # Negative padding crops, positive padding is empty.
+            maps = F.pad(maps, (-left, right, -top, below))
             if size != window:
                 maps = F.interpolate(maps, size, mode="bilinear")
             drawn.copy_(maps[:, 0] > self.threshold)

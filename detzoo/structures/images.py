@@ -1,4 +1,4 @@
-"""Images and what is known about where they came from."""
+"""Images, and how the network input maps to their files."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Flip = Literal["none", "horizontal", "vertical", "diagonal"]
 
 @dataclass(frozen=True)
 class ImageInfo:
-    """One image's way from its file to the network input.
+    """How an image was transformed from its file to the network input.
 
-    The input holds the original image scaled by ``scale`` (x, y), mirrored by ``flip``, then moved
-    by ``offset`` (x, y) pixels: ``x_input = flip(x_original * scale_x) + offset_x``. ``size`` is
-    the part of the input that shows the image, ``padded_size`` that part with the recipe's own
-    padding. Sizes are (height, width).
+    The original image was scaled by ``scale`` (x, y), flipped by ``flip``, then shifted by
+    ``offset`` (x, y) pixels: ``x_input = flip(x_original * scale_x) + offset_x``. ``size`` is that
+    of the image in the input, ``padded_size`` with the recipe's own padding. Sizes are (height,
+    width).
     """
 
     id: int | str
@@ -38,7 +38,7 @@ class ImageInfo:
 
     @classmethod
     def of(cls, size: Size, *, id: int | str = 0, path: str = "") -> ImageInfo:
-        """The info of an image that nothing has happened to yet."""
+        """The info of an image that has not been transformed."""
         return cls(id=id, path=path, original_size=size, size=size, padded_size=size)
 
     def padded_to(self, divisor: int) -> ImageInfo:
@@ -48,30 +48,30 @@ class ImageInfo:
 
     @property
     def scaled_size(self) -> tuple[float, float]:
-        """(height, width) of the whole original image in the scale of the input."""
+        """The size (height, width) of the whole original image at the scale of the input."""
         (height, width), (x, y) = self.original_size, self.scale
         return height * y, width * x
 
     def to_input(self, boxes: Tensor) -> Tensor:
         """Boxes (K, 4) in original pixels -> in input pixels, clipped to the image."""
         scaled = boxes * boxes.new_tensor(self.scale).repeat(2)
-        mirrored = flip_boxes(scaled, self.scaled_size, self.flip)
-        return clip_boxes(mirrored + boxes.new_tensor(self.offset).repeat(2), self.size)
+        flipped = flip_boxes(scaled, self.scaled_size, self.flip)
+        return clip_boxes(flipped + boxes.new_tensor(self.offset).repeat(2), self.size)
 
     def to_original(self, boxes: Tensor) -> Tensor:
         """Boxes (K, 4) in input pixels -> in original pixels, clipped to the image."""
         scaled = boxes - boxes.new_tensor(self.offset).repeat(2)
-        upright = flip_boxes(scaled, self.scaled_size, self.flip)
-        return clip_boxes(upright / boxes.new_tensor(self.scale).repeat(2), self.original_size)
+        unflipped = flip_boxes(scaled, self.scaled_size, self.flip)
+        return clip_boxes(unflipped / boxes.new_tensor(self.scale).repeat(2), self.original_size)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What the loader hands over: raw pixels, and targets when there are any.
+    """A batch from the loader: raw pixels, and targets in training.
 
-    ``pixels`` is (B, H, W, 3) in BGR as decoded, uint8 (or float32 where a recipe computes in
-    float), zero outside each image. ``targets`` has one entry per image, or none at all.
-    ``proposals`` too: (K, 4) boxes in original pixels, best first, where they come from a file.
+    ``pixels`` are (B, H, W, 3) BGR as decoded, uint8 (float32 after photometric transforms), padded
+    with zeros. ``targets`` has one entry per image or is empty, as has ``proposals``: boxes (K, 4)
+    from a file in original pixels, best first.
     """
 
     pixels: Tensor
@@ -91,7 +91,7 @@ class Batch:
         )
 
     def pin_memory(self) -> Batch:
-        """Called by torch's loader, so that the copy to the device does not wait."""
+        """Called by PyTorch's loader, so that copies to the device are asynchronous."""
         return dataclasses.replace(self, pixels=self.pixels.pin_memory())
 
 
@@ -99,7 +99,7 @@ class Batch:
 class ImageBatch:
     """Network input: normalized ``pixels`` (B, 3, H, W), float32.
 
-    ``proposals`` (K, 4) of each image, in input pixels, where they come from a file; else none.
+    ``proposals`` are boxes (K, 4) of each image from a file, in input pixels; empty without a file.
     """
 
     pixels: Tensor

@@ -13,9 +13,9 @@ from torch import Tensor
 class Priors:
     """P anchors or points of all levels, fine to coarse.
 
-    ``boxes`` (P, 4) xyxy in input pixels (a point is a box of size zero), ``stride`` (P,) of each
-    prior's level in pixels, ``level_sizes`` the number of priors of each level, ``grids`` each
-    level's (height, width) in cells.
+    ``boxes`` (P, 4) xyxy in input pixels (a point is a box of size zero); ``stride`` (P,) of the
+    prior's level in pixels; ``level_sizes`` are the numbers of priors and ``grids`` the sizes
+    (height, width) in cells of the levels.
     """
 
     boxes: Tensor
@@ -28,14 +28,14 @@ class Priors:
 
     @functools.cached_property
     def level(self) -> Tensor:
-        """(P,) index of each prior's level."""
-        with torch.inference_mode(False):  # it is kept, and training may come later
+        """The index of each prior's level: (P,)."""
+        with torch.inference_mode(False):  # it is cached, and may be used in training
             sizes = torch.tensor(self.level_sizes)
             level = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
             return level.to(self.boxes.device)
 
     def best_of_levels(self, values: Tensor, limit: int | None) -> Tensor:
-        """Values (..., P) -> indices (..., K) of the ``limit`` highest of each level; None: all."""
+        """Indices (..., K) of the ``limit`` highest values (..., P) of each level; None: of all."""
         if limit is None:
             return torch.arange(len(self), device=values.device).expand(values.shape)
         best, start = [], 0
@@ -49,8 +49,8 @@ class Priors:
 class DensePredictions:
     """Outputs of a dense head for every prior of every level, concatenated along P.
 
-    ``cls_logits`` (B, P, C), ``box_deltas`` (B, P, D), ``quality_logits`` (B, P) where the head
-    rates its boxes (centerness, IoU).
+    ``cls_logits`` (B, P, C), ``box_deltas`` (B, P, D), ``quality_logits`` (B, P) if the head
+    predicts the quality of its boxes (centerness, IoU).
     """
 
     cls_logits: Tensor

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from detzoo.structures.masks import TargetMasks
 
-# What a semantic map holds where nothing is known.
+# The value of a semantic map where the class is not known.
 UNLABELED = 255
 
 
@@ -18,10 +18,9 @@ UNLABELED = 255
 class Targets:
     """N objects: ``boxes`` (N, 4) xyxy float32 in input pixels, ``labels`` (N,) int64.
 
-    ``ignored_boxes`` (M, 4) mark regions (crowds, difficult objects) whose detections count
-    neither as right nor as wrong. ``masks`` has N entries where the data has masks.
-    ``semantic_map`` (H, W) uint8 is the class of every pixel, ``UNLABELED`` where there is none:
-    HTC learns from it beside the objects.
+    ``ignored_boxes`` (M, 4) are regions (crowds, difficult objects) in which detections are neither
+    true nor false positives. ``masks`` has N entries if the data has masks. ``semantic_map`` (H, W)
+    uint8 is the class of every pixel or ``UNLABELED``, for heads with semantic segmentation (HTC).
     """
 
     boxes: Tensor
@@ -45,7 +44,7 @@ class Targets:
         )
 
     def class_agnostic(self) -> Targets:
-        """The same objects, all of class 0."""
+        """The same targets, all of class 0."""
         return replace(self, labels=torch.zeros_like(self.labels))
 
     def to(self, device: torch.device | str) -> Targets:
@@ -59,10 +58,10 @@ class Targets:
 
 
 def stack_semantic_maps(targets: Sequence[Targets]) -> Tensor:
-    """The maps of a batch -> (B, H, W) uint8, as large as the largest, the rest unlabeled."""
+    """Stacks the maps of a batch into (B, H, W) uint8, padded as unlabeled to the largest."""
     maps = [target.semantic_map for target in targets]
     known = [one for one in maps if one is not None]
-    assert len(known) == len(maps), "a semantic head trains on targets with semantic maps"
+    assert len(known) == len(maps), "a semantic head is trained on targets with semantic maps"
     height, width = (max(one.shape[axis] for one in known) for axis in (0, 1))
     stacked = known[0].new_full((len(known), height, width), UNLABELED)
     for row, one in zip(stacked, known):

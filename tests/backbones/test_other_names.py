@@ -13,13 +13,13 @@ from torch import Tensor
 from detzoo.backbones.mobilenet_v2 import MobileNetV2Config
 from detzoo.backbones.other_names import to_backbone_names
 from detzoo.backbones.resnet import ResNetConfig
-from detzoo.checkpoints.transfer import initialise_backbone
-from detzoo.layers.norm import BatchNorm
+from detzoo.checkpoints.transfer import initialize_backbone
+from detzoo.layers.norm import BatchNormConfig
 
 
 def resnet_state() -> dict[str, Tensor]:
     torch.manual_seed(0)
-    config = ResNetConfig(depth=50, base_channels=4, norm=BatchNorm(), frozen_stages=-1)
+    config = ResNetConfig(depth=50, base_channels=4, norm=BatchNormConfig(), frozen_stages=-1)
     state = config.build().state_dict()
     return {n: torch.rand_like(v) for n, v in state.items() if "num_batches" not in n}
 
@@ -214,7 +214,7 @@ def test_a_detectron_pickle_starts_a_backbone(tmp_path: Path) -> None:
     path.write_bytes(pickle.dumps(content, 2))
     config = ResNetConfig(depth=50, base_channels=4, pretrained=str(path))
     backbone = config.build()
-    report = initialise_backbone((backbone,), str(path))
+    report = initialize_backbone((backbone,), str(path))
     assert (report.missing, report.unexpected) == ((), ("fc1000_w",))
     loaded = backbone.state_dict()
     assert torch.equal(loaded["layer3.5.bn2.weight"], state["layer3.5.bn2.weight"])

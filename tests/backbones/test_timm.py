@@ -7,7 +7,7 @@ import torch
 
 from detzoo.backbones.pretrained import pixels_of
 from detzoo.backbones.timm import TimmBackbone, TimmConfig, timm_weights
-from detzoo.checkpoints.transfer import initialise_backbone
+from detzoo.checkpoints.transfer import initialize_backbone
 from detzoo.config import ConfigError
 from detzoo.detectors.single_stage import SingleStageConfig
 from detzoo.errors import CheckpointError
@@ -68,7 +68,7 @@ def test_weights_from_a_local_file(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     whole = timm.create_model(SMALL)
     torch.save(whole.state_dict(), tmp_path / f"{SMALL}.pth")
     backbone = TimmConfig(model=SMALL).build()
-    report = initialise_backbone((backbone,), f"timm://{SMALL}")
+    report = initialize_backbone((backbone,), f"timm://{SMALL}")
     assert report.missing == ()
     assert torch.equal(backbone.body.conv_stem.weight, whole.conv_stem.weight)
 

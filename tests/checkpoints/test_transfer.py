@@ -10,7 +10,7 @@ from torch import Tensor
 
 from detzoo.backbones.mobilenet_v2 import MobileNetV2Config
 from detzoo.backbones.resnet import ResNetConfig
-from detzoo.checkpoints.transfer import BackboneReport, initialise, initialise_backbone
+from detzoo.checkpoints.transfer import BackboneReport, initialize, initialize_backbone
 from detzoo.errors import CheckpointError
 from detzoo.experiment import Experiment
 from detzoo.heads.class_rows import ClassRows
@@ -63,7 +63,7 @@ def test_retinanet_rows_by_name() -> None:
     weights = numbered(tiny_retinanet(OLD))
     model = tiny_retinanet(NEW).build_model()
     fresh = {name: value.clone() for name, value in model.state_dict().items()}
-    transfer = initialise(model, weights, from_names=OLD, to_names=NEW)
+    transfer = initialize(model, weights, from_names=OLD, to_names=NEW)
     assert transfer.copied == ("cow", "ant")
     assert transfer.fresh == ("eel",)
     assert transfer.unused == ("bee", "doe")
@@ -82,7 +82,7 @@ def test_mask_rcnn_rows_by_name() -> None:
     weights = numbered(tiny_mask_rcnn(OLD))
     model = tiny_mask_rcnn(NEW).build_model()
     fresh = {name: value.clone() for name, value in model.state_dict().items()}
-    initialise(model, weights, from_names=OLD, to_names=NEW)
+    initialize(model, weights, from_names=OLD, to_names=NEW)
     state = model.state_dict()
     classifier, boxes = "roi_head.bbox_head.fc_cls.weight", "roi_head.bbox_head.fc_reg.bias"
     masks = "roi_head.mask_head.conv_logits.weight"
@@ -97,7 +97,7 @@ def test_mask_rcnn_rows_by_name() -> None:
 def test_no_shared_name_is_no_error() -> None:
     weights = numbered(tiny_mask_rcnn(("x", "y")))
     model = tiny_mask_rcnn(("a",)).build_model()
-    transfer = initialise(model, weights, from_names=("x", "y"), to_names=("a",))
+    transfer = initialize(model, weights, from_names=("x", "y"), to_names=("a",))
     assert transfer.copied == ()
     assert transfer.fresh == ("a",)
     name = "roi_head.bbox_head.fc_cls.bias"
@@ -107,14 +107,14 @@ def test_no_shared_name_is_no_error() -> None:
 def test_the_same_classes_copy_everything() -> None:
     weights = numbered(tiny_mask_rcnn(OLD))
     model = tiny_mask_rcnn(OLD).build_model()
-    initialise(model, weights, from_names=OLD, to_names=OLD)
+    initialize(model, weights, from_names=OLD, to_names=OLD)
     assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
 
 
 def test_another_model() -> None:
     model = tiny_mask_rcnn().build_model()
     with pytest.raises(CheckpointError, match=r"^x\.pt: its weights belong to another model"):
-        initialise(
+        initialize(
             model, numbered(tiny_retinanet()), from_names=OLD, to_names=("cat",), source="x.pt"
         )
 
@@ -123,7 +123,7 @@ def test_other_classes_than_the_names_say() -> None:
     model = tiny_retinanet().build_model()
     weights = numbered(tiny_retinanet(OLD))
     with pytest.raises(CheckpointError, match=r"retina_cls.* instead of .* for its 2 classes"):
-        initialise(model, weights, from_names=("cat", "dog"), to_names=("cat", "dog"))
+        initialize(model, weights, from_names=("cat", "dog"), to_names=("cat", "dog"))
 
 
 # --------------------------------------------------------------------------------- the backbone
@@ -140,7 +140,7 @@ def test_backbone_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     absent = weights.pop("layer2.0.conv1.weight")
     published(tmp_path, monkeypatch, {**weights, "fc.weight": torch.ones(1), "fc.bias": absent})
     backbone = BACKBONE.build()
-    report = initialise_backbone((backbone,), "torchvision://resnet18")
+    report = initialize_backbone((backbone,), "torchvision://resnet18")
     assert report.missing == ("layer2.0.conv1.weight",)
     assert report.unexpected == ("fc.weight", "fc.bias")
     state = backbone.state_dict()
@@ -159,7 +159,7 @@ def test_weights_of_another_backbone(
 ) -> None:
     published(tmp_path, monkeypatch, weights)
     with pytest.raises(CheckpointError, match=reason):
-        initialise_backbone((BACKBONE.build(),), "torchvision://resnet18")
+        initialize_backbone((BACKBONE.build(),), "torchvision://resnet18")
 
 
 def test_weights_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,7 +167,7 @@ def test_weights_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     with pytest.raises(CheckpointError) as caught:
-        initialise_backbone((BACKBONE.build(),), "torchvision://resnet18")
+        initialize_backbone((BACKBONE.build(),), "torchvision://resnet18")
     for text in ("resnet18-f37072fd.pth", str(tmp_path), str(tmp_path / "torch"), "--from-scratch"):
         assert text in str(caught.value)
 
@@ -177,7 +177,7 @@ def test_torchvision_names_are_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     weights = torchvision.models.resnet18().state_dict()
     published(tmp_path, monkeypatch, weights)
-    report = initialise_backbone((ResNetConfig(depth=18).build(),), "torchvision://resnet18")
+    report = initialize_backbone((ResNetConfig(depth=18).build(),), "torchvision://resnet18")
     assert report.missing == ()
     assert report.unexpected == ("fc.weight", "fc.bias")
 
@@ -189,7 +189,7 @@ def test_mobilenet_arrays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     np.savez(tmp_path / "mobilenet_v2_imagenet.npz", **arrays)
     monkeypatch.setenv("DETZOO_WEIGHTS", str(tmp_path))
     backbone = config.build()
-    report = initialise_backbone((backbone,), "mobilenet_v2_imagenet")
+    report = initialize_backbone((backbone,), "mobilenet_v2_imagenet")
     assert report.missing == report.unexpected == ()
     assert all(torch.equal(v, weights[name]) for name, v in backbone.state_dict().items())
 
@@ -199,7 +199,7 @@ def test_weights_of_unknown_classes_give_no_class_rows() -> None:
     trained = numbered(tiny_retinanet(OLD))
     model = tiny_retinanet(OLD).build_model()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    transfer = initialise(model, trained, from_names=None, to_names=OLD)
+    transfer = initialize(model, trained, from_names=None, to_names=OLD)
     assert transfer.copied == ()
     assert transfer.fresh == tuple(OLD)
     after = model.state_dict()
@@ -218,6 +218,6 @@ def test_shared_stage_starts_from_the_backbone_weights(
     config = ResNetConfig(depth=18)
     start = dataclasses.replace(config, strides=(1, 2, 2), dilations=(1, 1, 1), out_stages=(2,))
     backbone, shared = start.build(), SharedStageConfig(resnet=config).build(256)
-    report = initialise_backbone((backbone, shared), "torchvision://resnet18")
+    report = initialize_backbone((backbone, shared), "torchvision://resnet18")
     assert report == BackboneReport(missing=(), unexpected=())
     assert torch.equal(shared.layer4[0].conv1.weight, whole.layer4[0].conv1.weight)

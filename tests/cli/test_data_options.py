@@ -83,7 +83,7 @@ def test_proposals_that_are_missing(
     detzoo: Run, rpn: Path, fast_rcnn: Path, scenes: Path, retinanet: Path
 ) -> None:
     train = ("train", fast_rcnn, "--data", scenes, *FAST, "--from-scratch", "--out", "run")
-    assert_refused(detzoo(*train), "train.json", "comes without proposals", "--proposals FILE")
+    assert_refused(detzoo(*train), "train.json", "has no proposals", "--proposals FILE")
     detzoo("test", rpn, "--data", scenes, *FAST, "--save-proposals", "val.json")
     assert_refused(detzoo(*train, "--proposals", "val.json"), "val.json", "has no proposals for")
     detzoo(
@@ -91,7 +91,7 @@ def test_proposals_that_are_missing(
     )
     # Validation needs its own.
     outcome = detzoo(*train, "--proposals", "train.json")
-    assert_refused(outcome, "val.json", "comes without proposals")
+    assert_refused(outcome, "val.json", "has no proposals")
     outcome = detzoo("test", retinanet, "--data", scenes, *FAST, "--save-proposals", "x.json")
     assert_refused(outcome, "--save-proposals x.json", "detects objects of classes")
 
@@ -126,7 +126,7 @@ def htc(tmp_path: Path) -> Path:
 
 def test_semantic_maps(detzoo: Run, htc: Path, scenes: Path, tmp_path: Path) -> None:
     train = ("train", htc, "--data", scenes, *FAST, "--from-scratch", "--out", "run")
-    assert_refused(detzoo(*train), "comes without semantic maps", "--semantic-maps DIR")
+    assert_refused(detzoo(*train), "has no semantic maps", "--semantic-maps DIR")
     folder = tmp_path / "maps"
     folder.mkdir()
     assert_refused(detzoo(*train, "--semantic-maps", folder), "maps", "no such file")

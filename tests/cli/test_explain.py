@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-from typing import Any
+import typing
+from typing import Annotated, Any, Literal
 
 from detzoo.checkpoints.catalog import own_modules
 from detzoo.cli.explain import field_docs
-from detzoo.config import NonEmpty, PositiveInt, UnitFloat, config
+from detzoo.config import NonEmpty, PositiveInt, Range, UnitFloat, config
 from tests.cli.conftest import Run, assert_refused
 
 R50 = "retinanet_r50_fpn_1x_coco"
@@ -21,7 +22,6 @@ UNDOCUMENTED = (
     "detzoo.heads.",
     "detzoo.losses.",
     "detzoo.detectors.",
-    "detzoo.",
 )
 
 
@@ -30,7 +30,7 @@ class Parent:
     """Summary.
 
     Args:
-        kept: The parent's words.
+        kept: The ``parent``'s words: see :meth:`~detzoo.config.find`.
         changed: The parent's words.
     """
 
@@ -59,13 +59,13 @@ class Child(Parent):
 
 def test_docs_of_fields_come_from_the_class_and_its_parents() -> None:
     assert field_docs(Child) == {
-        "kept": "The parent's words.",
+        "kept": "The `parent`'s words: see `detzoo.config.find`.",
         "changed": "The child's words, which go on.",
         "own": "One: two.",
     }
 
 
-def config_fields() -> dict[str, tuple[type, set[str]]]:
+def config_fields() -> dict[str, tuple[Any, set[str]]]:
     """The classes of detzoo with the names of their fields, by ``module:Class``."""
     found = {}
     for name, module in own_modules().items():
@@ -87,6 +87,41 @@ def test_what_is_said_is_of_fields_that_are_there() -> None:
     for name, (cls, fields) in config_fields().items():
         wrong += [f"{name}.{field}" for field in sorted(set(field_docs(cls)) - fields)]
     assert not wrong, "in Args, but no field:\n" + "\n".join(wrong)
+
+
+# Numbers that may be anything, as long as they are finite.
+UNBOUNDED = {
+    "CenterPad.fill",
+    "DeltaCoder.means",
+    "Expand.fill",
+    "InstaBoost.rotation_range",
+    "Pixels.mean",
+    "Pixels.padding",
+    "RandomAffine.border",
+    "RandomCenterCropPad.fill",
+}
+
+
+def has_bare_number(annotation: Any) -> bool:
+    """Whether ``annotation`` has an int or a float whose range it does not say."""
+    if typing.get_origin(annotation) is Annotated:
+        has_range = any(isinstance(item, Range) for item in annotation.__metadata__)
+        return not has_range and has_bare_number(annotation.__origin__)
+    if typing.get_origin(annotation) is Literal:
+        return False
+    return annotation in (int, float) or any(map(has_bare_number, typing.get_args(annotation)))
+
+
+def test_every_number_says_its_range() -> None:
+    bare = set()
+    for name, (cls, _) in config_fields().items():
+        if name.startswith(UNDOCUMENTED):
+            continue
+        hints = typing.get_type_hints(cls, include_extras=True)
+        for field in dataclasses.fields(cls):
+            if has_bare_number(hints[field.name]):
+                bare.add(f"{cls.__name__}.{field.name}")
+    assert bare == UNBOUNDED
 
 
 # -------------------------------------------------------------------------------- the command
@@ -125,7 +160,7 @@ def test_a_part(detzoo: Run) -> None:
 def test_several_parts_and_one_of_them(detzoo: Run) -> None:
     found = lines(detzoo("config", R50, "--explain", "data.train_transforms").out)
     assert found[0] == "data.train_transforms = (Resize, Flip, Pad)"
-    assert "default none: it must be given" in found
+    assert "default none; required" in found
     assert any(line.startswith("[1] Flip ") for line in found)
     found = lines(detzoo("config", R50, "--explain", "data.train_transforms[1]").out)
     assert found[0] == "data.train_transforms[1] = Flip"

@@ -59,7 +59,7 @@ def test_subsets_and_new_labels() -> None:
     some = packed.of_images(torch.tensor([5, 0, 7]))
     expected = [item for image in (5, 0, 7) for item in objects if item.image == image]
     check_equal(some, expected)
-    kept = packed.relabelled(torch.tensor([2, -1, 0, -1, 1]))
+    kept = packed.relabeled(torch.tensor([2, -1, 0, -1, 1]))
     rows = sorted((o for o in objects if o.label in (0, 2, 4)), key=lambda item: item.image)
     assert kept.ids.tolist() == [item.id for item in rows]
     assert kept.labels.tolist() == [{0: 2, 2: 0, 4: 1}[item.label] for item in rows]

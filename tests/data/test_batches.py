@@ -35,18 +35,18 @@ def test_no_objects_at_all() -> None:
 
 
 def test_images_appear_so_often_and_processes_share_them() -> None:
-    is_wide = np.array([True, True, False, True, False, True])
+    is_landscape = np.array([True, True, False, True, False, True])
     copies = np.array([1, 3, 2, 1, 1, 2])
-    alone = grouped_batches(is_wide, 2, seed=3, epoch=1, copies=copies)
+    alone = grouped_batches(is_landscape, 2, seed=3, epoch=1, copies=copies)
     keys = [key for batch in alone for key in batch]
     counts = Counter(key.index for key in set(keys))
     assert counts == dict(enumerate(copies))
     for batch in alone:
-        assert len({bool(is_wide[key.index]) for key in batch}) == 1
-    assert alone == grouped_batches(is_wide, 2, seed=3, epoch=1, copies=copies)
-    assert alone != grouped_batches(is_wide, 2, seed=3, epoch=2, copies=copies)
+        assert len({bool(is_landscape[key.index]) for key in batch}) == 1
+    assert alone == grouped_batches(is_landscape, 2, seed=3, epoch=1, copies=copies)
+    assert alone != grouped_batches(is_landscape, 2, seed=3, epoch=2, copies=copies)
     parts = [
-        grouped_batches(is_wide, 1, seed=3, epoch=1, copies=copies, rank=rank, world_size=2)
+        grouped_batches(is_landscape, 1, seed=3, epoch=1, copies=copies, rank=rank, world_size=2)
         for rank in range(2)
     ]
     assert [[*a, *b] for a, b in zip(*parts)] == alone
@@ -69,7 +69,9 @@ def test_the_loader_repeats_and_resumes(tmp_path: Path) -> None:
 
 
 def test_thresholds_are_parts() -> None:
-    with pytest.raises(ConfigError, match=r"oversample_threshold: 1\.5 is not a part"):
+    with pytest.raises(
+        ConfigError, match=r"oversample_threshold: 1\.5 is not greater than 0 and less than 1"
+    ):
         DataConfig(train_transforms=(), test_transforms=(), oversample_threshold=1.5)
     with pytest.raises(ConfigError, match="train_proposals: 0 is not at least 1"):
         DataConfig(train_transforms=(), test_transforms=(), train_proposals=0)

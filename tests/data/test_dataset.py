@@ -36,7 +36,7 @@ def test_classes_are_matched_by_name(data: DetectionDataset) -> None:
 def test_classes_not_asked_for_are_an_error_unless_they_may_be_dropped(
     data: DetectionDataset,
 ) -> None:
-    with pytest.raises(DataError, match=r"train\.json: holds the class 'cat', which is not among"):
+    with pytest.raises(DataError, match=r"train\.json: has the class 'cat', which is not among"):
         data.select_classes(["dog"])
     dogs = data.select_classes(["dog"], drop_others=True)
     assert [len(dogs.targets(i)) for i in range(3)] == [1, 0, 1]

@@ -66,11 +66,11 @@ def appearances(batches: list[list[Key]]) -> dict[int, int]:
 
 
 def test_batches_are_of_one_orientation_and_hold_every_image() -> None:
-    is_wide = np.array([True] * 7 + [False] * 4)
-    batches = grouped_batches(is_wide, 3, seed=0, epoch=0)
+    is_landscape = np.array([True] * 7 + [False] * 4)
+    batches = grouped_batches(is_landscape, 3, seed=0, epoch=0)
     assert [len(batch) for batch in batches] == [3] * 5  # 7 and 4 filled up to 9 and 6
     for batch in batches:
-        assert len({bool(is_wide[key.index]) for key in batch}) == 1
+        assert len({bool(is_landscape[key.index]) for key in batch}) == 1
     counts = appearances(batches)
     assert sorted(counts) == list(range(11))
     assert sum(counts[i] for i in range(7)) == 9
@@ -78,20 +78,21 @@ def test_batches_are_of_one_orientation_and_hold_every_image() -> None:
 
 
 def test_order_depends_on_seed_and_epoch_alone() -> None:
-    is_wide = np.arange(50) % 3 > 0
-    first = grouped_batches(is_wide, 4, seed=1, epoch=2)
-    assert grouped_batches(is_wide, 4, seed=1, epoch=2) == first
-    assert grouped_batches(is_wide, 4, seed=2, epoch=2) != first
-    other = grouped_batches(is_wide, 4, seed=1, epoch=3)
+    is_landscape = np.arange(50) % 3 > 0
+    first = grouped_batches(is_landscape, 4, seed=1, epoch=2)
+    assert grouped_batches(is_landscape, 4, seed=1, epoch=2) == first
+    assert grouped_batches(is_landscape, 4, seed=2, epoch=2) != first
+    other = grouped_batches(is_landscape, 4, seed=1, epoch=3)
     order = [[key.index for key in batch] for batch in first]
     assert [[key.index for key in batch] for batch in other] != order
 
 
 def test_processes_share_the_batches_of_one_large_process() -> None:
-    is_wide = np.arange(23) % 3 > 0
-    whole = grouped_batches(is_wide, 6, seed=0, epoch=1)
+    is_landscape = np.arange(23) % 3 > 0
+    whole = grouped_batches(is_landscape, 6, seed=0, epoch=1)
     parts = [
-        grouped_batches(is_wide, 2, seed=0, epoch=1, rank=rank, world_size=3) for rank in range(3)
+        grouped_batches(is_landscape, 2, seed=0, epoch=1, rank=rank, world_size=3)
+        for rank in range(3)
     ]
     assert {len(part) for part in parts} == {len(whole)}
     for step, batch in enumerate(whole):

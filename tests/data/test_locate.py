@@ -85,7 +85,7 @@ def test_explicit_places(tmp_path: Path) -> None:
 def test_class_names_and_missing_images(tmp_path: Path) -> None:
     coco(tmp_path)
     assert open_dataset(tmp_path, class_names=["dog", "cat"]).targets(0).labels.tolist() == [1]
-    with pytest.raises(DataError, match="holds the class 'dog'"):
+    with pytest.raises(DataError, match="has the class 'dog'"):
         open_dataset(tmp_path, class_names=["cat"])
     assert len(open_dataset(tmp_path, class_names=["cat"], drop_others=True)) == 1
     (tmp_path / "train" / "1.png").rename(tmp_path / "train" / "2.png")

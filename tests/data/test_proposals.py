@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from detzoo.data.annotations import Proposals
 from detzoo.data.coco import read_coco
 from detzoo.data.dataset import DetectionDataset
 from detzoo.data.loader import build_loader
-from detzoo.data.proposals import Proposals, read_proposals, write_proposals
+from detzoo.data.proposals import read_proposals, write_proposals
 from detzoo.data.transforms import Flip, Pad, Resize
 from detzoo.errors import DataError
 from tests.data.files import annotation, write_coco

@@ -43,7 +43,7 @@ def test_every_split_has_the_classes_of_all(tmp_path: Path) -> None:
     assert len(val.for_training()) == 1
     # Lists of names that a split does not use in full are ordinary; others are not.
     assert read_voc(root, "val", ["dog", "cat"]).targets(0).labels.tolist() == [0]
-    with pytest.raises(DataError, match=r"holds the class 'cat'"):
+    with pytest.raises(DataError, match=r"has the class 'cat'"):
         read_voc(root, "val", ["dog"])
     with pytest.raises(DataError, match=r"has no class 'bat'"):
         read_voc(root, "val", ["dog", "cat", "bat"])

@@ -10,7 +10,7 @@ from torch import nn
 
 from detzoo.detectors.base import Detector, DetectorConfig
 from detzoo.heads.roi.grid_head import GridHeadConfig
-from detzoo.layers.norm import GroupNorm
+from detzoo.layers.norm import GroupNormConfig
 from detzoo.necks.nas_fpn import NASFPNConfig
 from detzoo.structures import RoIMasks
 from detzoo.zoo.grid_rcnn import grid_rcnn
@@ -31,7 +31,7 @@ def small(config: DetectorConfig) -> DetectorConfig:
 
 def small_grid_rcnn() -> DetectorConfig:
     config = small(grid_rcnn().model)
-    grid_head = GridHeadConfig(num_convs=1, point_channels=4, norm=GroupNorm(groups=9))
+    grid_head = GridHeadConfig(num_convs=1, point_channels=4, norm=GroupNormConfig(groups=9))
     roi_head = dataclasses.replace(config.roi_head, grid_head=grid_head, max_regions=3)
     return dataclasses.replace(config, roi_head=roi_head)
 
@@ -42,7 +42,7 @@ MODELS: dict[str, DetectorConfig] = {
     "point_rend": small(point_rend(resnet(50)).model),
     "sabl": small(sabl_faster_rcnn().model),
     "sabl cascade": small(sabl_cascade_rcnn().model),
-    "sabl retinanet": small(sabl_retinanet(norm=GroupNorm(groups=4)).model),
+    "sabl retinanet": small(sabl_retinanet(norm=GroupNormConfig(groups=4)).model),
     "libra": small(libra_faster_rcnn().model),
     "libra retinanet": small(libra_retinanet().model),
     "guided rpn": small(ga_rpn().model),

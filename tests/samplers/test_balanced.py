@@ -87,5 +87,5 @@ def test_negatives_by_the_number_of_positives(positives: int, negatives: int) ->
 def test_settings_that_cannot_be() -> None:
     with pytest.raises(ConfigError, match=re.escape("num_iou_bins: 0 is not at least 1")):
         BalancedSampler(num=5, positive_fraction=0.5, num_iou_bins=0)
-    with pytest.raises(ConfigError, match="max_negatives_per_positive: -1 is negative"):
+    with pytest.raises(ConfigError, match="max_negatives_per_positive: -1 is not at least 0"):
         RandomSampler(num=5, positive_fraction=0.5, max_negatives_per_positive=-1)

@@ -1,4 +1,4 @@
-"""Windows around a point inside the image that may reach beyond it (CornerNet)."""
+"""Crops and padding around a center, which may extend beyond the image (CornerNet)."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from detzoo.config import ConfigError, config
+from detzoo.config import NonEmpty, NonNegativeInt, PositiveFloat, PositiveInt, config
 from detzoo.data.sample import Sample, Transform
 from detzoo.data.transforms.geometry import has_area, move
 from detzoo.data.transforms.mosaic import paste
 from detzoo.ops.boxes import clip_boxes
 from detzoo.structures import Targets
 
-# Attempts at a window with an object before another size is tried.
+# How many windows are tried before another size is, if they show no object.
 _ATTEMPTS = 50
 
 
 @config
 class RandomCenterCropPad(Transform):
-    """A window of ``size`` (height, width) times one of ``ratios``, around a random point.
+    """Crops a random window, padded where it extends beyond the image.
 
-    The point keeps ``border`` pixels from the image's edges (less in a small image). Where the
-    window reaches beyond the image it is filled with the color ``fill`` (BGR). It shows the center
-    of at least one object, if there is any; objects stay whose center it shows, clipped to it.
-    CornerNet, https://arxiv.org/abs/1808.01244.
+    The window contains the center of at least one object, if there is any; objects whose center it
+    contains are kept, clipped to it. CornerNet, https://arxiv.org/abs/1808.01244.
+
+    Args:
+        size: Size (height, width) of the window.
+        ratios: Factors of the size, one of which is chosen at random.
+        border: Distance of the window's center from the edges of the image, less in small images.
+        fill: Color (BGR) of the padding.
     """
 
-    size: tuple[int, int]
-    ratios: tuple[float, ...] = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3)
-    border: int = 128
+    size: tuple[PositiveInt, PositiveInt]
+    ratios: NonEmpty[PositiveFloat] = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3)
+    border: NonNegativeInt = 128
     fill: tuple[float, float, float] = (0.0, 0.0, 0.0)
-
-    def __post_init__(self) -> None:
-        if not self.ratios or min(self.ratios) <= 0:
-            raise ConfigError(f"ratios: {self.ratios} is not one or more positive numbers")
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         height, width = sample.image.shape[:2]
@@ -51,7 +51,7 @@ class RandomCenterCropPad(Transform):
                     return window
 
     def _border(self, side: int) -> int:
-        """``border``, halved until two of them leave something of the image's ``side``."""
+        """``border``, halved until two of them are less than the image's ``side``."""
         border = self.border
         while 2 * border >= side:
             border //= 2
@@ -60,14 +60,16 @@ class RandomCenterCropPad(Transform):
 
 @config
 class CenterPad(Transform):
-    """Pads evenly around the image until the last bits of both sides are those of ``bits``, then
-    adds ``extra`` pixels: sides of 127 bits and one for a network that halves seven times.
+    """Pads an image on all sides to ``(side | bits) + extra`` pixels, for inference.
 
-    For inference. ``fill`` is the color (BGR) around the image.
+    Args:
+        bits: Binary digits that are set in the padded side: 127 pads to 128 k - 1 pixels.
+        extra: Pixels added to that.
+        fill: Color (BGR) of the padding.
     """
 
-    bits: int
-    extra: int = 0
+    bits: NonNegativeInt
+    extra: NonNegativeInt = 0
     fill: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
@@ -87,7 +89,7 @@ def _around(
     left, top = center[0] - size[1] // 2, center[1] - size[0] // 2
     canvas = _canvas(sample, size, fill)
     paste(canvas, sample.image, -left, -top)
-    # What the window shows of the image.
+    # The part of the image inside the window.
     shown = torch.tensor(
         [max(left, 0), max(top, 0), min(left + size[1], width), min(top + size[0], height)]
     )
@@ -102,7 +104,7 @@ def _around(
 
 
 def _canvas(sample: Sample, size: tuple[int, int], fill: tuple[float, ...]) -> np.ndarray:
-    """(height, width, 3) of one color; float32 where that has no whole values."""
+    """An image (height, width, 3) of one color; float32 if its values are not integers."""
     whole = all(math.modf(value)[0] == 0 for value in fill)
     canvas = np.empty((*size, 3), sample.image.dtype if whole else np.float32)
     canvas[:] = fill

@@ -1,4 +1,4 @@
-"""Random colors for images of any number of channels."""
+"""Color changes for images with any number of channels."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 
 
 def change_colors(image: np.ndarray, change: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """``image`` (H, W, C) with the BGR of its first three channels through ``change``.
+    """Applies ``change`` to the first three channels, BGR, of ``image`` (H, W, C).
 
-    Channels after these stay as they are. A gray image becomes the mean of what three equal
-    channels become.
+    Further channels are left as they are. A gray image becomes the mean of three equal channels
+    after the change.
     """
     if image.shape[2] == 3:
         return change(image)

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from detzoo.config import ConfigError, config
+from detzoo.config import ConfigError, PositiveFloat, config
 from detzoo.data.sample import Sample, SkipSample, Transform
 from detzoo.data.transforms.geometry import has_area, move
 from detzoo.ops.boxes import clip_boxes
@@ -16,27 +16,28 @@ from detzoo.structures.images import Size
 
 @config
 class Crop(Transform):
-    """Cuts a window out of the image, at a random place.
+    """Crops the image at a random position; objects outside the crop are removed.
 
-    ``size`` is by ``kind``: "absolute": (height, width) in pixels; "absolute_range": the least and
-    the greatest side, each side drawn between; "relative": parts of the height and the width;
-    "relative_range": the least such parts, drawn between them and one. Objects of which nothing
-    is left go; an image that then shows none is replaced by another unless ``allow_empty``.
+    Args:
+        size: Size (height, width) of the crop, as ``kind`` says.
+        kind: "absolute": pixels; "absolute_range": smallest and largest side, each side is random;
+            "relative": fractions of the image; "relative_range": smallest fractions, up to 1.
+        allow_empty: Whether a crop may contain no object; otherwise another image is used.
     """
 
-    size: tuple[float, float]
+    size: tuple[PositiveFloat, PositiveFloat]
     kind: Literal["absolute", "absolute_range", "relative", "relative_range"] = "absolute"
     allow_empty: bool = False
 
     def __post_init__(self) -> None:
-        if min(self.size) <= 0:
-            raise ConfigError(f"size: {self.size!r} is not above zero")
         if self.kind.startswith("relative") and max(self.size) > 1:
-            raise ConfigError(f"size: {self.size!r} is more than the image; it is in parts of it")
+            raise ConfigError(
+                f"size: {self.size!r} is larger than the image; give fractions up to 1"
+            )
         if self.kind.startswith("absolute") and any(side % 1 for side in self.size):
-            raise ConfigError(f"size: {self.size!r} is not in whole pixels")
+            raise ConfigError(f"size: {self.size!r} are not whole pixels")
         if self.kind == "absolute_range" and self.size[0] > self.size[1]:
-            raise ConfigError(f"size: the least side of {self.size!r} is above the greatest")
+            raise ConfigError(f"size: the smallest side of {self.size!r} is above the largest")
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         height, width = sample.image.shape[0], sample.image.shape[1]
@@ -53,7 +54,7 @@ class Crop(Transform):
         return Sample(moved.image, targets, moved.info)
 
     def _window(self, image: Size, rng: np.random.Generator) -> Size:
-        """The window's (height, width), at most the image's."""
+        """The size (height, width) of the crop, at most that of the image."""
         first, second = self.size
         height, width = image
         if self.kind == "absolute":

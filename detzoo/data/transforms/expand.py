@@ -1,30 +1,29 @@
-"""Making objects small: the image becomes part of a larger canvas."""
+"""Zooming out: the image becomes part of a larger canvas (SSD)."""
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 
-from detzoo.config import ConfigError, config
+from detzoo.config import Interval, Range, UnitFloat, config
 from detzoo.data.sample import Sample, Transform
 from detzoo.data.transforms.geometry import move
 
 
 @config
 class Expand(Transform):
-    """Puts the image somewhere on a canvas that is larger by a factor drawn from ``ratio_range``.
+    """Places the image at a random position on a larger canvas.
 
-    ``fill`` is the color of the canvas, in the image's channel order BGR.
+    Args:
+        fill: Color (BGR) of the canvas.
+        ratio_range: Range of the canvas's size, relative to the image's.
+        probability: Probability of the transform.
     """
 
     fill: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    ratio_range: tuple[float, float] = (1.0, 4.0)
-    probability: float = 0.5
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.ratio_range[0] <= self.ratio_range[1]:
-            raise ConfigError(f"ratio_range: {self.ratio_range!r} is not a range of at least one")
-        if not 0 <= self.probability <= 1:
-            raise ConfigError(f"probability: {self.probability} is not between 0 and 1")
+    ratio_range: Interval[Annotated[float, Range(1)]] = (1.0, 4.0)
+    probability: UnitFloat = 0.5
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         if rng.random() >= self.probability:
@@ -37,6 +36,6 @@ class Expand(Transform):
         color = np.resize(self.fill, channels) if channels >= 3 else np.mean(self.fill)
         shape = (int(height * ratio), int(width * ratio), channels)
         canvas = np.empty(shape, sample.image.dtype)
-        canvas[:] = color.astype(sample.image.dtype)  # an integer image takes whole values
+        canvas[:] = color.astype(sample.image.dtype)  # integer images need integer values
         canvas[top : top + height, left : left + width] = sample.image
         return move(sample, canvas, -left, -top)

@@ -1,4 +1,4 @@
-"""Leaving out objects too small to learn from."""
+"""Removal of objects that are too small."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ from dataclasses import replace
 
 import numpy as np
 
-from detzoo.config import config
+from detzoo.config import NonNegativeFloat, config
 from detzoo.data.sample import Sample, SkipSample, Transform
 
 
 @config
 class FilterBoxes(Transform):
-    """Keeps objects whose box is wider and higher than ``min_size`` (width, height), in pixels.
+    """Removes objects with small boxes.
 
-    An image that loses its last object is replaced by another one unless ``allow_empty``.
+    Args:
+        min_size: Boxes must be wider and taller than this (width, height) in pixels.
+        allow_empty: Whether an image may lose all objects; otherwise another image is used.
     """
 
-    min_size: tuple[float, float] = (1.0, 1.0)
+    min_size: tuple[NonNegativeFloat, NonNegativeFloat] = (1.0, 1.0)
     allow_empty: bool = False
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:

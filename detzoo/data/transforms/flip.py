@@ -1,4 +1,4 @@
-"""Mirroring images."""
+"""Flips."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from detzoo.config import ConfigError, config
+from detzoo.config import NonEmpty, UnitFloat, config
 from detzoo.data.sample import Sample, Transform
 from detzoo.data.transforms.semantic import flip_map
 from detzoo.ops.boxes import flip_boxes
@@ -18,7 +18,7 @@ from detzoo.structures.images import Flip as FlipState
 Direction = Literal["horizontal", "vertical", "diagonal"]
 
 _OPENCV_CODE = {"horizontal": 1, "vertical": 0, "diagonal": -1}
-# (mirrored left to right, mirrored upside down)
+# (flipped horizontally, flipped vertically)
 _AXES: dict[FlipState, tuple[bool, bool]] = {
     "none": (False, False),
     "horizontal": (True, False),
@@ -29,16 +29,15 @@ _AXES: dict[FlipState, tuple[bool, bool]] = {
 
 @config
 class Flip(Transform):
-    """Mirrors an image with ``probability``, in one of ``directions``, each as likely."""
+    """Flips an image at random.
 
-    probability: float = 0.5
-    directions: tuple[Direction, ...] = ("horizontal",)
+    Args:
+        probability: Probability of a flip.
+        directions: Directions, one of which is chosen at random.
+    """
 
-    def __post_init__(self) -> None:
-        if not 0 <= self.probability <= 1:
-            raise ConfigError(f"probability: {self.probability} is not between 0 and 1")
-        if not self.directions:
-            raise ConfigError("directions: there is none")
+    probability: UnitFloat = 0.5
+    directions: NonEmpty[Direction] = ("horizontal",)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         if rng.random() >= self.probability:
@@ -48,7 +47,7 @@ class Flip(Transform):
 
 
 def flip(sample: Sample, direction: Direction) -> Sample:
-    """The mirrored sample."""
+    """The flipped sample."""
     size = sample.image.shape[0], sample.image.shape[1]
     targets = sample.targets
     flipped = Targets(
@@ -63,7 +62,7 @@ def flip(sample: Sample, direction: Direction) -> Sample:
 
 
 def flipped_info(info: ImageInfo, direction: Direction) -> ImageInfo:
-    """How the mirrored image maps to the original: a flip of the scaled image, then an offset."""
+    """How the flipped image maps to the original: a flip of the scaled image, then an offset."""
     (height, width), (x, y) = info.size, info.offset
     now_x, now_y = _AXES[direction]
     if now_x:

@@ -1,4 +1,4 @@
-"""What several transforms do to a sample: move a window over it, and note where the image went."""
+"""Geometry that transforms share: windows, visible boxes, and what maps to the original image."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from detzoo.structures.images import Size
 
 
 def move(sample: Sample, image: np.ndarray, left: int, top: int) -> Sample:
-    """``sample`` seen through a window at (left, top) whose pixels are ``image``.
+    """Moves the targets of ``sample`` to a window at (left, top), whose pixels are ``image``.
 
-    The window may reach beyond the old image (negative ``left`` and ``top``). Boxes are moved
-    along, not clipped.
+    The window may extend beyond the old image (negative ``left`` and ``top``). Boxes are not
+    clipped.
     """
     size = image.shape[0], image.shape[1]
     targets = sample.targets
@@ -36,17 +36,17 @@ def move(sample: Sample, image: np.ndarray, left: int, top: int) -> Sample:
 
 
 def resized_info(info: ImageInfo, size: Size) -> ImageInfo:
-    """The image now has ``size``, without any padding."""
+    """The info of an image that now has ``size``, without padding."""
     return replace(info, size=size, padded_size=size)
 
 
 def has_area(boxes: Tensor) -> Tensor:
-    """Which boxes (N, 4) are wider and higher than zero -> (N,) bool."""
+    """Whether boxes (N, 4) have a width and a height greater than 0 -> (N,) bool."""
     return (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
 
 
 def keep_visible(targets: Targets, size: Size) -> Targets:
-    """Without objects that lie outside an image of ``size``; the others cut at its borders."""
+    """Removes objects outside an image of ``size`` and clips the others to it."""
     height, width = size
 
     def is_visible(boxes: Tensor) -> Tensor:

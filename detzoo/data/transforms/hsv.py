@@ -1,27 +1,31 @@
-"""Random hue, saturation and value, as YOLOX changes them."""
+"""Random hue, saturation and value (YOLOX)."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Annotated
 
 import cv2
 import numpy as np
 
-from detzoo.config import config
+from detzoo.config import Range, config
 from detzoo.data.sample import Sample, Transform
 from detzoo.data.transforms.colors import change_colors
 
 
 @config
 class RandomHSV(Transform):
-    """Adds to hue, saturation and value up to the given amounts, to each with probability 1/2.
+    """Changes hue, saturation and value, each with probability 1/2. The image stays uint8.
 
-    Hue is in OpenCV's 180 steps. The image stays uint8.
+    Args:
+        hue: Largest change of the hue, in OpenCV's 180 steps.
+        saturation: Largest change of the saturation, of 255.
+        value: Largest change of the value, of 255.
     """
 
-    hue: int = 5
-    saturation: int = 30
-    value: int = 30
+    hue: Annotated[int, Range(0, 180)] = 5
+    saturation: Annotated[int, Range(0, 255)] = 30
+    value: Annotated[int, Range(0, 255)] = 30
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         gains = rng.uniform(-1, 1, 3) * (self.hue, self.saturation, self.value)

@@ -1,4 +1,4 @@
-"""Moving objects a little within their image."""
+"""Instance copy-paste within the same image (InstaBoost, https://arxiv.org/abs/1908.07801)."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import cv2
 import numpy as np
 import torch
 
-from detzoo.config import ConfigError, config
+from detzoo.config import Interval, NonNegativeFloat, PositiveFloat, UnitFloat, config
 from detzoo.data.sample import Sample, Transform
 from detzoo.data.transforms.geometry import has_area
 from detzoo.errors import DataError
 from detzoo.structures import BitmapMasks
 
-# Objects nearer to each other than this many pixels move together.
+# Objects closer to each other than this many pixels move together.
 _TOUCHING = 5
-# Background is made up in windows of at most this many pixels a side: it is smooth anyway.
+# Background is inpainted at no more than this many pixels a side: it is smooth anyway.
 _INPAINTED_SIDE = 128
 # Width of the soft edge of a pasted object, in pixels.
 _EDGE = 1.5
@@ -24,31 +24,27 @@ _EDGE = 1.5
 
 @config
 class InstaBoost(Transform):
-    """Cuts objects out, fills the holes, and pastes the objects nearby, with ``probability``.
+    """Cuts out objects, fills the holes, and pastes the objects nearby.
 
-    Each group of objects that touch is shifted by up to ``max_shift`` of its width and height,
-    scaled by a factor in ``scale_range`` and turned by degrees in ``rotation_range``; its colors
-    change with ``color_probability``. Boxes and masks follow. Needs masks, which become bitmaps.
+    Objects that touch move together. Boxes and masks follow. Needs masks, which become bitmaps.
 
-    The idea and the ranges are those of InstaBoost, https://arxiv.org/abs/1908.07801, with places
-    drawn uniformly. Cutting and filling are our own and simpler than in the authors' code: edges
-    are blurred instead of matted, and holes are filled by OpenCV's inpainting (A. Telea 2004).
+    The idea and the ranges are those of InstaBoost, with positions sampled uniformly. Cutting and
+    filling are simpler than in the authors' code: edges are blurred instead of matted, and holes
+    are filled by OpenCV's inpainting (A. Telea 2004).
+
+    Args:
+        probability: Probability of the transform.
+        scale_range: Range of the factor by which objects are scaled.
+        max_shift: Largest shift in x and y, relative to the width and height of the objects.
+        rotation_range: Range of the angle by which objects are rotated, in degrees.
+        color_probability: Probability that brightness and contrast of the objects change.
     """
 
-    probability: float = 0.5
-    scale_range: tuple[float, float] = (0.8, 1.2)
-    max_shift: tuple[float, float] = (1 / 15, 1 / 15)
-    rotation_range: tuple[float, float] = (-1.0, 1.0)
-    color_probability: float = 0.5
-
-    def __post_init__(self) -> None:
-        for name in ("probability", "color_probability"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"{name}: {getattr(self, name)} is not between 0 and 1")
-        if not 0 < self.scale_range[0] <= self.scale_range[1]:
-            raise ConfigError(f"scale_range: {self.scale_range!r} is not a range above zero")
-        if min(self.max_shift) < 0:
-            raise ConfigError(f"max_shift: {self.max_shift!r} is below zero")
+    probability: UnitFloat = 0.5
+    scale_range: Interval[PositiveFloat] = (0.8, 1.2)
+    max_shift: tuple[NonNegativeFloat, NonNegativeFloat] = (1 / 15, 1 / 15)
+    rotation_range: Interval[float] = (-1.0, 1.0)
+    color_probability: UnitFloat = 0.5
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         targets = sample.targets
@@ -89,7 +85,7 @@ class InstaBoost(Transform):
 
 @dataclass(frozen=True)
 class Move:
-    """Where the objects ``members`` go: ``mask`` (H, W) bool is all of them, ``matrix`` (2, 3)."""
+    """The affine map ``matrix`` (2, 3) of objects ``members``, whose joint ``mask`` is (H, W)."""
 
     members: list[int]
     mask: np.ndarray
@@ -98,20 +94,20 @@ class Move:
     brightness: float
 
     def warp(self, mask: np.ndarray) -> np.ndarray:
-        """A mask (H, W) uint8 at its new place."""
+        """The mask (H, W) uint8 after the map."""
         size = mask.shape[1], mask.shape[0]
         return cv2.warpAffine(mask, self.matrix, size, flags=cv2.INTER_NEAREST)
 
 
 def touching(bitmaps: np.ndarray) -> list[list[int]]:
-    """Masks (N, H, W) -> the indices of those that move together. Empty ones do not move."""
+    """Groups masks (N, H, W) that move together, as indices; empty ones do not move."""
     if len(bitmaps) == 0:
         return []
     kernel = np.ones((_TOUCHING, _TOUCHING), np.uint8)
     _, component = cv2.connectedComponents(cv2.dilate(bitmaps.max(0), kernel))
     groups: dict[int, list[int]] = {}
     for k, bitmap in enumerate(bitmaps):
-        # A mask of several parts goes with the one that holds most of it.
+        # A mask in several parts belongs to the component that has most of it.
         counts = np.bincount(component[bitmap > 0])
         if len(counts):
             groups.setdefault(int(counts.argmax()), []).append(k)
@@ -119,7 +115,7 @@ def touching(bitmaps: np.ndarray) -> list[list[int]]:
 
 
 def fill_hole(image: np.ndarray, mask: np.ndarray) -> None:
-    """Replaces what ``mask`` (H, W) bool covers of ``image`` by what its surroundings suggest."""
+    """Inpaints ``mask`` (H, W) bool in ``image``, in place."""
     hole = cv2.dilate(mask.astype(np.uint8), np.ones((7, 7), np.uint8))
     x, y, width, height = cv2.boundingRect(hole)
     margin = max(width, height) // 8 + 4
@@ -127,11 +123,11 @@ def fill_hole(image: np.ndarray, mask: np.ndarray) -> None:
     columns = slice(max(x - margin, 0), x + width + margin)
     window, hole = image[rows, columns], hole[rows, columns]
     if hole.all():
-        return  # nothing is known of what is behind
+        return  # nothing of the background is known
     size = hole.shape[1], hole.shape[0]
     shrink = min(1.0, _INPAINTED_SIDE / max(size))
     small = max(int(size[0] * shrink), 2), max(int(size[1] * shrink), 2)
-    # Of a small pixel, any part in the hole makes it unknown.
+    # A small pixel is unknown if any part of it is in the hole.
     unknown = cv2.resize(hole.astype(np.float32), small, interpolation=cv2.INTER_AREA) > 0
     pixels = cv2.resize(window, small, interpolation=cv2.INTER_AREA)
     if unknown.all():
@@ -143,9 +139,9 @@ def fill_hole(image: np.ndarray, mask: np.ndarray) -> None:
 
 
 def paste(image: np.ndarray, source: np.ndarray, move: Move) -> None:
-    """Puts the objects of ``source`` at their new place in ``image``."""
+    """Pastes the moved objects of ``source`` into ``image``, in place."""
     size = image.shape[1], image.shape[0]
-    # Colors of the objects reach a little beyond their edge, where they are blended.
+    # The objects' colors extend a little beyond their edges, where they are blended.
     objects = source.astype(np.float32) * move.contrast + move.brightness
     objects = cv2.warpAffine(objects, move.matrix, size, borderMode=cv2.BORDER_REPLICATE)
     alpha = cv2.warpAffine(_soft(move.mask.astype(np.uint8)), move.matrix, size)
@@ -153,7 +149,7 @@ def paste(image: np.ndarray, source: np.ndarray, move: Move) -> None:
 
 
 def blend(image: np.ndarray, other: np.ndarray, alpha: np.ndarray) -> None:
-    """``image`` (H, W, 3) becomes ``other`` where ``alpha`` (H, W) is 1, in place."""
+    """Blends ``other`` into ``image`` (H, W, 3) by ``alpha`` (H, W), in place."""
     weight = alpha[..., None]
     mixed = image * (1 - weight) + other * weight
     image[:] = mixed.clip(0, 255).round() if image.dtype == np.uint8 else mixed

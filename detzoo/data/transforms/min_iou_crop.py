@@ -1,4 +1,4 @@
-"""The crops of SSD: windows that keep a minimum overlap with every object."""
+"""Random crops with a minimum IoU with every object (SSD)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from detzoo.config import ConfigError, config
+from detzoo.config import PositiveUnitFloat, UnitFloat, config
 from detzoo.data.sample import Sample, Transform
 from detzoo.data.transforms.geometry import move
 from detzoo.ops.boxes import clip_boxes, pairwise_iou
@@ -18,19 +18,19 @@ _ATTEMPTS = 50
 
 @config
 class MinIoUCrop(Transform):
-    """Draws a least IoU from ``min_ious``, from none at all, or leaves the image as it is.
+    """Crops a random window that has a minimum IoU with every box, or leaves the image as it is.
 
-    A window is at least ``min_size`` of the image wide and high, at most twice as long as wide,
-    overlaps every box (ignored ones too) by the least IoU, and holds the center of at least one.
-    Boxes stay whose center it holds, clipped to it. SSD, https://arxiv.org/abs/1512.02325.
+    The minimum is chosen at random. A window has an aspect ratio between 1/2 and 2 and contains the
+    center of at least one box; boxes whose center it contains are kept, clipped to it. SSD,
+    https://arxiv.org/abs/1512.02325.
+
+    Args:
+        min_ious: Choices of the minimum IoU, besides 0 and leaving the image as it is.
+        min_size: Smallest side of the window, relative to the image's.
     """
 
-    min_ious: tuple[float, ...] = (0.1, 0.3, 0.5, 0.7, 0.9)
-    min_size: float = 0.3
-
-    def __post_init__(self) -> None:
-        if not 0 < self.min_size <= 1:
-            raise ConfigError(f"min_size: {self.min_size} is not a part of the image")
+    min_ious: tuple[UnitFloat, ...] = (0.1, 0.3, 0.5, 0.7, 0.9)
+    min_size: PositiveUnitFloat = 0.3
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         targets = sample.targets
@@ -48,7 +48,7 @@ class MinIoUCrop(Transform):
     def _window(
         self, height: int, width: int, rng: np.random.Generator
     ) -> tuple[int, int, int, int] | None:
-        """A random window x1, y1, x2, y2, or None where the draw is of a shape not wanted."""
+        """A random window x1, y1, x2, y2; None if its aspect ratio is out of range."""
         new_width = rng.uniform(self.min_size * width, width)
         new_height = rng.uniform(self.min_size * height, height)
         if not 0.5 <= new_height / new_width <= 2:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Annotated
 
 import cv2
 import numpy as np
 import torch
 
-from detzoo.config import ConfigError, config
+from detzoo.config import Interval, PositiveFloat, PositiveInt, Range, config
 from detzoo.data.sample import Draw, MixTransform, Sample
 from detzoo.data.transforms.flip import flip
 from detzoo.data.transforms.geometry import keep_visible, move
@@ -16,26 +17,26 @@ from detzoo.data.transforms.mosaic import paste
 from detzoo.ops.boxes import clip_boxes
 from detzoo.structures import ImageInfo, Targets
 
-# How often another image is drawn until one shows an object.
+# How many images are drawn at most until one has an object.
 _ATTEMPTS = 15
 
 
 @config
 class MixUp(MixTransform):
-    """The mean of the image and another one, with the objects of both.
+    """Averages the image with another one and keeps the objects of both (YOLOX).
 
-    The other one fits into ``size`` (height, width), whose rest is filled with ``fill``; then it is
-    scaled by a factor drawn from ``scale_range``, mirrored half of the time, and of it a random
-    window as large as the image is taken, black where nothing is left.
+    The other image is resized to fit, padded, scaled, flipped with probability 1/2, and cropped or
+    padded with black to the size of the image.
+
+    Args:
+        size: Size (height, width) that the other image is fitted into.
+        scale_range: Range of the factor by which it is scaled then.
+        fill: Gray value of the padding.
     """
 
-    size: tuple[int, int] = (640, 640)
-    scale_range: tuple[float, float] = (0.5, 1.5)
-    fill: int = 114
-
-    def __post_init__(self) -> None:
-        if not 0 < self.scale_range[0] <= self.scale_range[1]:
-            raise ConfigError(f"scale_range: {self.scale_range!r} is not a range above zero")
+    size: tuple[PositiveInt, PositiveInt] = (640, 640)
+    scale_range: Interval[PositiveFloat] = (0.5, 1.5)
+    fill: Annotated[int, Range(0, 255)] = 114
 
     def mix(self, sample: Sample, rng: np.random.Generator, draw: Draw) -> Sample:
         other = draw(rng)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import cv2
 import numpy as np
 import torch
 
-from detzoo.config import config
+from detzoo.config import Interval, PositiveInt, Range, config
 from detzoo.data.sample import Draw, MixTransform, Sample
 from detzoo.data.transforms.geometry import keep_visible
 from detzoo.structures import ImageInfo, Targets
@@ -14,16 +16,20 @@ from detzoo.structures import ImageInfo, Targets
 
 @config
 class Mosaic(MixTransform):
-    """Puts four images around a random point of a canvas of twice ``size`` (height, width).
+    """Combines the image and three others around a random point of a canvas of twice the size.
 
-    The image is top left, three others of the data are around it. Each is scaled to fit into
-    ``size``, lies with a corner on the point, and is cut off at the canvas. The point is drawn from
-    ``center_range`` (in parts of ``size``); ``fill`` is the color of what no image covers.
+    Each image is resized to fit into the size, has one corner at the point, and is clipped to the
+    canvas; the first one is at the top left.
+
+    Args:
+        size: Size (height, width) that each image is fitted into.
+        center_range: Range of the point's position, relative to ``size``.
+        fill: Gray value where no image is.
     """
 
-    size: tuple[int, int] = (640, 640)
-    center_range: tuple[float, float] = (0.5, 1.5)
-    fill: int = 114
+    size: tuple[PositiveInt, PositiveInt] = (640, 640)
+    center_range: Interval[Annotated[float, Range(0, 2)]] = (0.5, 1.5)
+    fill: Annotated[int, Range(0, 255)] = 114
 
     def mix(self, sample: Sample, rng: np.random.Generator, draw: Draw) -> Sample:
         height, width = self.size
@@ -51,7 +57,7 @@ class Mosaic(MixTransform):
 
 
 def paste(canvas: np.ndarray, image: np.ndarray, left: int, top: int) -> None:
-    """Puts what fits of ``image`` onto ``canvas``, with its top left corner at (left, top)."""
+    """Pastes ``image`` into ``canvas`` with its top left corner at (left, top), clipped."""
     y0, x0 = max(top, 0), max(left, 0)
     y1 = min(top + image.shape[0], canvas.shape[0])
     x1 = min(left + image.shape[1], canvas.shape[1])

@@ -1,22 +1,22 @@
-"""A choice between ways of transforming an image."""
+"""A random choice of transforms."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from detzoo.config import ConfigError, config
+from detzoo.config import NonEmpty, config
 from detzoo.data.sample import Sample, Transform, apply
 
 
 @config
 class OneOf(Transform):
-    """Draws one of ``policies``, each as likely, and applies its transforms in order."""
+    """Applies one of several sequences of transforms, chosen at random.
 
-    policies: tuple[tuple[Transform, ...], ...]
+    Args:
+        policies: The sequences, all equally likely.
+    """
 
-    def __post_init__(self) -> None:
-        if not self.policies:
-            raise ConfigError("policies: there is none")
+    policies: NonEmpty[tuple[Transform, ...]]
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         policy = self.policies[rng.integers(len(self.policies))]

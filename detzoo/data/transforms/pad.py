@@ -1,4 +1,4 @@
-"""The size that an image takes up in a batch."""
+"""Padding of images in a batch."""
 
 from __future__ import annotations
 
@@ -6,26 +6,25 @@ from dataclasses import replace
 
 import numpy as np
 
-from detzoo.config import ConfigError, config
+from detzoo.config import PositiveInt, config
 from detzoo.data.sample import Sample, Transform
 
 
 @config
 class Pad(Transform):
-    """Pads right and bottom to ``size`` (height, width), to a ``square``, or else to multiples of
-    ``divisor``.
+    """Pads an image at the right and bottom.
 
-    It only notes the padded size; the pixels come with the batch, which has to copy them anyway.
-    An image larger than ``size`` keeps its own.
+    It only records the padded size; collation, which copies the pixels anyway, pads them.
+
+    Args:
+        divisor: The padded sides are multiples of this, unless ``size`` or ``square`` is given.
+        size: Padded size (height, width); larger images are not padded.
+        square: Whether to pad to a square instead.
     """
 
-    divisor: int = 32
-    size: tuple[int, int] | None = None
+    divisor: PositiveInt = 32
+    size: tuple[PositiveInt, PositiveInt] | None = None
     square: bool = False
-
-    def __post_init__(self) -> None:
-        if self.divisor < 1:
-            raise ConfigError(f"divisor: {self.divisor} is not above zero")
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         info = sample.info

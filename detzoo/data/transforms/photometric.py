@@ -1,13 +1,14 @@
-"""Random colors."""
+"""Photometric distortion (SSD)."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Annotated
 
 import cv2
 import numpy as np
 
-from detzoo.config import config
+from detzoo.config import Interval, NonNegativeFloat, Range, config
 from detzoo.data.sample import Sample, Transform
 from detzoo.data.transforms.colors import change_colors
 
@@ -16,15 +17,20 @@ from detzoo.data.transforms.colors import change_colors
 class PhotometricDistortion(Transform):
     """Changes brightness, contrast, saturation, hue and channel order, each with probability 1/2.
 
-    Contrast comes before or after the changes of saturation and hue. ``hue_delta`` is in degrees.
-    The image becomes float32 and is not clipped to 0-255, as the published models were trained.
-    SSD, https://arxiv.org/abs/1512.02325.
+    Contrast changes before or after saturation and hue. The image becomes float32 and is not
+    clipped to 0-255, as published models were trained. SSD, https://arxiv.org/abs/1512.02325.
+
+    Args:
+        brightness_delta: Largest change of the brightness, of 255.
+        contrast_range: Range of the factor of the contrast.
+        saturation_range: Range of the factor of the saturation.
+        hue_delta: Largest change of the hue, in degrees.
     """
 
-    brightness_delta: float = 32.0
-    contrast_range: tuple[float, float] = (0.5, 1.5)
-    saturation_range: tuple[float, float] = (0.5, 1.5)
-    hue_delta: float = 18.0
+    brightness_delta: NonNegativeFloat = 32.0
+    contrast_range: Interval[NonNegativeFloat] = (0.5, 1.5)
+    saturation_range: Interval[NonNegativeFloat] = (0.5, 1.5)
+    hue_delta: Annotated[float, Range(0, 360)] = 18.0
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         image = sample.image.astype(np.float32)

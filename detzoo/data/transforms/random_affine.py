@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Annotated
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
-from detzoo.config import ConfigError, config
+from detzoo.config import Interval, NonNegativeFloat, PositiveFloat, Range, config
 from detzoo.data.sample import Sample, Transform
 from detzoo.data.transforms.geometry import keep_visible
 from detzoo.structures import ImageInfo
@@ -17,24 +18,26 @@ from detzoo.structures import ImageInfo
 
 @config
 class RandomAffine(Transform):
-    """Rotates by up to ``max_degrees``, scales by a factor from ``scale_range``, shears each axis
-    by up to ``max_shear_degrees``, and moves by up to ``max_shift`` of the new image's sides.
+    """Scales, rotates, shears and shifts an image at random.
 
-    The new image is ``border`` (rows, columns) pixels larger on each side, smaller where that is
-    negative. Rotation and scaling leave the top left corner where it is. ``fill`` is the color of
-    what the image does not cover. A box becomes the smallest upright one around its corners.
+    Rotation and scaling are about the top left corner. A box becomes the enclosing box of its
+    transformed corners.
+
+    Args:
+        max_degrees: Largest angle of rotation, in degrees.
+        scale_range: Range of the scale factor.
+        max_shear_degrees: Largest angle of shear along each axis, in degrees.
+        max_shift: Largest shift, relative to the sides of the new image.
+        border: Pixels (rows, columns) added on each side of the image; negative: removed.
+        fill: Gray value outside the image.
     """
 
-    max_degrees: float = 10.0
-    scale_range: tuple[float, float] = (0.5, 1.5)
-    max_shear_degrees: float = 2.0
-    max_shift: float = 0.1
+    max_degrees: NonNegativeFloat = 10.0
+    scale_range: Interval[PositiveFloat] = (0.5, 1.5)
+    max_shear_degrees: Annotated[float, Range(0, 90, below=True)] = 2.0
+    max_shift: NonNegativeFloat = 0.1
     border: tuple[int, int] = (0, 0)
-    fill: int = 114
-
-    def __post_init__(self) -> None:
-        if not 0 < self.scale_range[0] <= self.scale_range[1]:
-            raise ConfigError(f"scale_range: {self.scale_range!r} is not a range above zero")
+    fill: Annotated[int, Range(0, 255)] = 114
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         height, width = (
@@ -70,7 +73,7 @@ class RandomAffine(Transform):
 
 
 def _around(boxes: Tensor, matrix: np.ndarray) -> Tensor:
-    """The upright boxes around those (N, 4) after the affine map ``matrix``."""
+    """The enclosing boxes of boxes (N, 4) after the affine map ``matrix``."""
     linear = boxes.new_tensor(matrix[:2, :2].tolist())
     shift = boxes.new_tensor(matrix[:2, 2].tolist())
     corners = boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].view(-1, 4, 2) @ linear.T + shift

@@ -1,4 +1,4 @@
-"""Scaling images, to one size or to random ones."""
+"""Resizing, to one size or to random sizes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from detzoo.config import ConfigError, config
+from detzoo.config import ConfigError, Interval, NonEmpty, PositiveFloat, PositiveInt, config
 from detzoo.data.sample import Sample, Transform
 from detzoo.data.transforms.geometry import resized_info
 from detzoo.data.transforms.semantic import resize_map
@@ -19,30 +19,26 @@ from detzoo.structures.images import Size
 
 @config
 class Resize(Transform):
-    """Scales an image to one of ``sizes`` (width, height).
+    """Resizes an image and clips boxes to it.
 
-    With ``keep_ratio`` a size bounds the longer and the shorter side, whichever way it is
-    written: the image becomes as large as fits. ``mode`` says how one of several sizes is chosen:
-    "value" takes one of them, "range" draws both sides between those of the two sizes given.
-    ``ratio_range`` multiplies the one size by a random factor. Boxes are clipped to the image.
+    Args:
+        sizes: Sizes (width, height), one of which is chosen at random.
+        keep_ratio: Whether the aspect ratio is kept: the image becomes as large as its longer and
+            shorter side fit the longer and shorter side of the size.
+        mode: "value" chooses one of the sizes, "range" each side between those of two sizes.
+        ratio_range: Range of a random factor of the only size; None: no factor.
     """
 
-    sizes: tuple[tuple[int, int], ...] = ((1333, 800),)
+    sizes: NonEmpty[tuple[PositiveInt, PositiveInt]] = ((1333, 800),)
     keep_ratio: bool = True
     mode: Literal["value", "range"] = "value"
-    ratio_range: tuple[float, float] | None = None
+    ratio_range: Interval[PositiveFloat] | None = None
 
     def __post_init__(self) -> None:
-        if not self.sizes or min(min(size) for size in self.sizes) < 1:
-            raise ConfigError(f"sizes: {self.sizes!r} are not sizes of at least one pixel")
         if self.mode == "range" and len(self.sizes) not in (1, 2):
             raise ConfigError(f"sizes: a range has two ends, not {len(self.sizes)}")
-        if self.ratio_range is not None:
-            low, high = self.ratio_range
-            if len(self.sizes) != 1:
-                raise ConfigError("ratio_range: needs a single size to multiply")
-            if not 0 < low <= high:
-                raise ConfigError(f"ratio_range: {self.ratio_range!r} is not a range above zero")
+        if self.ratio_range is not None and len(self.sizes) != 1:
+            raise ConfigError("ratio_range: needs a single size to multiply")
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         old = sample.image.shape[0], sample.image.shape[1]
@@ -67,7 +63,7 @@ class Resize(Transform):
         return Sample(image, resized, info)
 
     def _choose(self, rng: np.random.Generator) -> tuple[int, int]:
-        """A size (width, height) for one image."""
+        """The size (width, height) for one image."""
         first = self.sizes[0]
         if self.ratio_range is not None:
             ratio = rng.uniform(*self.ratio_range)

@@ -1,4 +1,4 @@
-"""Semantic maps on their way with the image: nearest values, and ``UNLABELED`` from outside."""
+"""Transforms of semantic maps: nearest values, and ``UNLABELED`` outside the image."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from detzoo.config import ConfigError, config
+from detzoo.config import PositiveInt, config
 from detzoo.data.sample import Sample, Transform
 from detzoo.structures import UNLABELED
 from detzoo.structures.images import Size
@@ -18,16 +18,15 @@ from detzoo.structures.images import Size
 
 @config
 class ShrinkSemanticMap(Transform):
-    """Pads the semantic map like the image, then keeps one of ``stride`` x ``stride`` pixels.
+    """Pads the semantic map like the image, then downsamples it to the output of the head.
 
-    The last transform: afterwards the map has the size of the head's output, not of the image.
+    Must be the last transform: afterwards the map does not have the size of the image.
+
+    Args:
+        stride: Factor of downsampling.
     """
 
-    stride: int = 8
-
-    def __post_init__(self) -> None:
-        if self.stride < 1:
-            raise ConfigError(f"stride: {self.stride} is not at least 1")
+    stride: PositiveInt = 8
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         padded = crop_map(sample.targets.semantic_map, 0, 0, sample.info.padded_size)
@@ -37,7 +36,7 @@ class ShrinkSemanticMap(Transform):
 
 
 def resize_map(classes: Tensor | None, size: Size) -> Tensor | None:
-    """The map (H, W) scaled to ``size`` (height, width)."""
+    """Resizes the map (H, W) to ``size`` (height, width)."""
     if classes is None:
         return None
     height, width = size
@@ -48,13 +47,13 @@ def resize_map(classes: Tensor | None, size: Size) -> Tensor | None:
 def flip_map(
     classes: Tensor | None, direction: Literal["horizontal", "vertical", "diagonal"]
 ) -> Tensor | None:
-    """The map (H, W) mirrored."""
+    """Flips the map (H, W)."""
     axes = {"horizontal": (1,), "vertical": (0,), "diagonal": (0, 1)}[direction]
     return None if classes is None else classes.flip(axes)
 
 
 def crop_map(classes: Tensor | None, left: int, top: int, size: Size) -> Tensor | None:
-    """The window of ``size`` at (left, top) of the map (H, W), which it may reach beyond."""
+    """Crops the map (H, W) to ``size`` at (left, top); the window may extend beyond the map."""
     if classes is None:
         return None
     height, width = size

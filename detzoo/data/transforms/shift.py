@@ -1,4 +1,4 @@
-"""Moving images by a few pixels (YOLOF, https://arxiv.org/abs/2103.09460)."""
+"""Random shifts (YOLOF, https://arxiv.org/abs/2103.09460)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from detzoo.config import ConfigError, config
+from detzoo.config import NonNegativeInt, UnitFloat, config
 from detzoo.data.sample import Sample, Transform
 from detzoo.data.transforms.geometry import move
 from detzoo.ops.boxes import clip_boxes
@@ -14,20 +14,18 @@ from detzoo.ops.boxes import clip_boxes
 
 @config
 class RandomShift(Transform):
-    """Moves an image with ``probability`` by up to ``max_shift`` pixels each way.
+    """Shifts an image at random; its size stays the same, and the gap is black.
 
-    Its size stays, what comes into view is black. Objects not wider and higher than a pixel then
-    go; an image that would lose all of them stays where it is.
+    Objects of which no more than a pixel's width or height is left are removed; an image that would
+    lose all of them is not shifted.
+
+    Args:
+        probability: Probability of a shift.
+        max_shift: Largest shift in each direction, in pixels.
     """
 
-    probability: float = 0.5
-    max_shift: int = 32
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.probability <= 1:
-            raise ConfigError(f"probability: {self.probability} is not between 0 and 1")
-        if self.max_shift < 0:
-            raise ConfigError(f"max_shift: {self.max_shift} is negative")
+    probability: UnitFloat = 0.5
+    max_shift: NonNegativeInt = 32
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         if rng.random() >= self.probability:

@@ -1,4 +1,4 @@
-"""Any transform of ``torchvision.transforms.v2``."""
+"""Transforms of ``torchvision.transforms.v2``."""
 
 from __future__ import annotations
 
@@ -20,18 +20,22 @@ from detzoo.errors import DataError
 from detzoo.ops.boxes import clip_boxes
 from detzoo.structures import BitmapMasks, Targets
 
-# The label of ignored boxes, which travel together with the others.
+# The label of ignored boxes, which are transformed together with the others.
 _IGNORED = -1
 
 
 @config
 class TorchvisionV2(Transform):
-    """The transform that ``call`` builds, such as ``"ColorJitter(brightness=0.4, hue=0.1)"``.
+    """Applies any transform of ``torchvision.transforms.v2``.
 
-    Arguments are plain values or, as in ``"RandomApply([GaussianBlur(5)], p=0.3)"``, other
-    transforms. It sees RGB, boxes (also the ignored ones) and masks as tv_tensors, and draws from
-    the sample's own generator. Objects whose box it makes empty or moves out of the image go.
-    What moves pixels is for training only: ``info.scale``, ``offset`` and ``flip`` do not follow.
+    It gets the image as RGB, all boxes and masks as tv_tensors, and random numbers from the
+    sample's own generator. Objects whose box becomes empty or leaves the image are removed.
+    Geometric transforms are for training only: ``info.scale``, ``offset`` and ``flip`` do not
+    follow them.
+
+    Args:
+        call: The transform as one writes it, "ColorJitter(brightness=0.4, hue=0.1)"; arguments are
+            plain values or transforms, as in "RandomApply([GaussianBlur(5)], p=0.3)".
     """
 
     call: str
@@ -55,7 +59,7 @@ class TorchvisionV2(Transform):
             nothing = bitmaps.new_zeros((len(targets.ignored_boxes), *size))
             inputs["masks"] = tv_tensors.Mask(torch.cat([bitmaps, nothing]))
         if targets.semantic_map is not None:
-            # Shifted by one, so that what comes in from outside, 0, is unlabeled.
+            # Shifted by one, so that the 0 of the area outside the image means unlabeled.
             inputs["semantic_map"] = tv_tensors.Mask(targets.semantic_map[None] + 1)
         transform = _build(self.call)
         with torch.random.fork_rng(devices=[]):
@@ -106,7 +110,7 @@ def _build(call: str) -> Callable[..., Any]:
 
 
 def _evaluate(node: ast.expr) -> Any:
-    """A literal, or a transform called with such: nothing else is ever executed."""
+    """Evaluates a literal, or a call of a transform with such arguments, and nothing else."""
     if isinstance(node, (ast.List, ast.Tuple)):
         items = [_evaluate(item) for item in node.elts]
         return items if isinstance(node, ast.List) else tuple(items)

@@ -12,7 +12,7 @@ from detzoo.config import config
 from detzoo.heads.roi.mask_head import Deconvolution
 from detzoo.layers.attention import FeedForward, ResidualAttention
 from detzoo.layers.conv_norm_act import ConvModule
-from detzoo.layers.norm import BatchNorm, Norm
+from detzoo.layers.norm import BatchNormConfig, NormConfig
 from detzoo.losses.dice import DiceLoss
 
 # Initial score of every class: rare objects must not start from even odds.
@@ -103,7 +103,7 @@ class DynamicMaskHeadConfig:
 
     dynamic_channels: int = 64
     num_convs: int = 4
-    norm: Norm = BatchNorm()
+    norm: NormConfig = BatchNormConfig()
     loss: DiceLoss = DiceLoss(weight=8.0, eps=1e-5)
     # Probability from which a pixel belongs to the object.
     threshold: float = 0.5

@@ -24,8 +24,8 @@ from detzoo.heads.dense.harmonized_retina import HarmonizedRetinaHeadConfig
 from detzoo.heads.dense.paa import PAAHeadConfig
 from detzoo.heads.dense.retina import RetinaHeadConfig
 from detzoo.heads.dense.yolof import YOLOFHeadConfig
-from detzoo.layers.convolution import Deformable, PlainConvolution
-from detzoo.layers.norm import BatchNorm, GroupNorm, Norm
+from detzoo.layers.convolution import DeformConvConfig, PlainConvConfig
+from detzoo.layers.norm import BatchNormConfig, GroupNormConfig, NormConfig
 from detzoo.losses.generalized_focal import DistributionFocalLoss, QualityFocalLoss
 from detzoo.losses.gradient_harmonized import (
     HarmonizedClassificationConfig,
@@ -62,7 +62,7 @@ def fcos_head(node: Node, known: HeadContext) -> FCOSHeadConfig:
         **_towers(node),
         norm=_norm(node),
         conv_bias=False if bias == "auto" else bias,
-        last_convolution=Deformable(modulated=True) if deformable else PlainConvolution(),
+        last_convolution=DeformConvConfig(modulated=True) if deformable else PlainConvConfig(),
         normalized_distances=node.take("norm_on_bbox", False),
         centerness_on_boxes=node.take("centerness_on_reg", False),
         assigner=_size_ranges(node),
@@ -223,7 +223,7 @@ def fsaf_head(node: Node, known: HeadContext) -> FSAFHeadConfig:
 def yolof_head(node: Node, known: HeadContext) -> YOLOFHeadConfig:
     node.expect("reg_decoded_bbox", True, "as boxes are compared, not codes", default=False)
     node.expect("num_cls_convs", 2, "as in all of the zoo")
-    if norm_of(node, default=BatchNorm()) != BatchNorm():
+    if norm_of(node, default=BatchNormConfig()) != BatchNormConfig():
         raise node.error("norm_cfg", "is not batch norm")
     anchors = _anchors(node, known)
     if anchors.pop("border") is not None:
@@ -323,8 +323,8 @@ def _towers(node: Node) -> dict[str, Any]:
     }
 
 
-def _norm(node: Node) -> Norm:
-    norm = norm_of(node, default=GroupNorm())
+def _norm(node: Node) -> NormConfig:
+    norm = norm_of(node, default=GroupNormConfig())
     if norm is None:
         raise node.error("norm_cfg", "is None; this head is not in the zoo without norms")
     return norm

@@ -11,8 +11,8 @@ from detzoo.backbones.regnet import VARIANTS, RegNetConfig
 from detzoo.backbones.res2net import BASE_WIDTH, SCALES, Res2NetConfig
 from detzoo.backbones.resnest import ResNeStConfig
 from detzoo.backbones.resnet import ResNetConfig
-from detzoo.layers.norm import BatchNorm
-from detzoo.layers.switchable import AdaptivelyStandardized, SwitchableAtrous
+from detzoo.layers.norm import BatchNormConfig
+from detzoo.layers.switchable import AdaptiveConvConfig, SwitchableAtrousConvConfig
 from detzoo.mmdet.adapters.backbones import deformable_of, resnet, starting_from
 from detzoo.mmdet.adapters.layers import norm_of, pretrained_of
 from detzoo.mmdet.known import Features
@@ -41,7 +41,7 @@ def _staged(node: Node, *facts: tuple[str, Any]) -> dict[str, Any]:
         "norm": norm_of(
             node,
             fixed_statistics=node.take("norm_eval", True),
-            default=BatchNorm(fixed_statistics=True),
+            default=BatchNormConfig(fixed_statistics=True),
         ),
         "checkpoint_activations": node.take("with_cp", False),
     }
@@ -124,7 +124,7 @@ def hrnet(node: Node) -> HRNetConfig:
     norm = norm_of(
         node,
         fixed_statistics=node.take("norm_eval", True),
-        default=BatchNorm(fixed_statistics=True),
+        default=BatchNormConfig(fixed_statistics=True),
     )
     return starting_from(HRNetConfig(width=width, norm=norm), pretrained_of(node))
 
@@ -197,15 +197,15 @@ def detectors_resnet(node: Node) -> ResNetConfig:
         sac.expect("type", "SAC", "the switchable convolution")
         sac.expect("use_deform", True, "as both fields of view are deformable", default=False)
         on = tuple(index for index, has in enumerate(stages) if has)
-        switchable = {"deformable": SwitchableAtrous(), "deformable_stages": on}
+        switchable = {"deformable": SwitchableAtrousConvConfig(), "deformable_stages": on}
     backbone = dataclasses.replace(resnet(node), returns_image=returns_image, **switchable)
-    if backbone.convolution != AdaptivelyStandardized():
+    if backbone.convolution != AdaptiveConvConfig():
         raise node.error("conv_cfg", "is not ConvAWS, the convolution of DetectoRS")
     return backbone
 
 
-def adaptively_standardized(node: Node) -> AdaptivelyStandardized:
-    return AdaptivelyStandardized()
+def adaptively_standardized(node: Node) -> AdaptiveConvConfig:
+    return AdaptiveConvConfig()
 
 
 def hrfpn(node: Node, features: Features) -> HRFPNConfig:

@@ -11,8 +11,8 @@ from detzoo.data.sample import Transform
 from detzoo.data.transforms import MixUp, Mosaic, RandomAffine, Resize
 from detzoo.experiment import FinalEpochs
 from detzoo.mmdet.node import Node
-from detzoo.optim.ema import EMA
-from detzoo.optim.optimizers import SGD, Adam, AdamW, ParameterRule
+from detzoo.optim.ema import EMAConfig
+from detzoo.optim.optimizers import AdamConfig, AdamWConfig, ParameterRule, SGDConfig
 from detzoo.optim.schedules import (
     Cosine,
     Policy,
@@ -24,20 +24,20 @@ from detzoo.optim.schedules import (
 )
 
 
-def sgd(node: Node) -> SGD:
-    return SGD(
+def sgd(node: Node) -> SGDConfig:
+    return SGDConfig(
         **_common(node),
         momentum=node.take("momentum", 0.0),
         nesterov=node.take("nesterov", False),
     )
 
 
-def adamw(node: Node) -> AdamW:
-    return AdamW(**_common(node), betas=node.take("betas", (0.9, 0.999)))
+def adamw(node: Node) -> AdamWConfig:
+    return AdamWConfig(**_common(node), betas=node.take("betas", (0.9, 0.999)))
 
 
-def adam(node: Node) -> Adam:
-    return Adam(**_common(node), betas=node.take("betas", (0.9, 0.999)))
+def adam(node: Node) -> AdamConfig:
+    return AdamConfig(**_common(node), betas=node.take("betas", (0.9, 0.999)))
 
 
 def _common(node: Node) -> dict[str, Any]:
@@ -265,4 +265,6 @@ def weight_average(node: Node, transforms: tuple[Transform, ...]) -> dict[str, A
     node.expect("resume_from", None, "as a run is resumed with --resume")
     node.expect("interval", 1, "as every step counts")
     node.expect("skip_buffers", False, "as running statistics are averaged too")
-    return {"ema": EMA(momentum=node.take("momentum", 2e-4), warmup=node.take("total_iter", 2000))}
+    return {
+        "ema": EMAConfig(momentum=node.take("momentum", 2e-4), warmup=node.take("total_iter", 2000))
+    }

@@ -124,6 +124,6 @@ def test_read_from_a_folder(tmp_path: Path) -> None:
     assert data.sample(0).targets.semantic_map is None
     cv2.imwrite(str(folder / "1.png"), classes[:20])
     with pytest.raises(
-        DataError, match=r"is no semantic map of .*1\.png, which would be .*60 x 40"
+        DataError, match=r"is not a semantic map of .*1\.png, which must be .*60 x 40"
     ):
         data.with_semantic_maps(folder).sample(0)
