@@ -100,7 +100,9 @@ class StandardRoIHead(OneStageRoIHead):
             seen = self.mask_roi_extractor(maps.levels, positive_rois(regions.sampled))
         return mask_losses(self.mask_head, self.mask_head(seen), regions.sampled, targets)
 
-    def look_closer(self, maps: ImageMaps, detections: Sequence[Detections]) -> list[Detections]:
+    def predict_branches(
+        self, maps: ImageMaps, detections: Sequence[Detections]
+    ) -> list[Detections]:
         """With RoI masks where there is a mask head."""
         if self.mask_head is None:
             return list(detections)
