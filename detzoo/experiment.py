@@ -21,8 +21,8 @@ from detzoo.data.tta import TTA
 from detzoo.detectors.base import Detector, DetectorConfig
 from detzoo.devices import Precision
 from detzoo.errors import DataError
-from detzoo.optim.ema import EMA
-from detzoo.optim.optimizers import SGD, OptimizerConfig
+from detzoo.optim.ema import EMAConfig
+from detzoo.optim.optimizers import OptimizerConfig, SGDConfig
 from detzoo.optim.schedules import Schedule
 
 # COCO's, Pascal VOC's with the area under the curve or with eleven points, ...
@@ -111,14 +111,14 @@ class Experiment:
     model: DetectorConfig
     class_names: tuple[str, ...]
     data: DataConfig
-    optimizer: OptimizerConfig = SGD(lr=0.02)
+    optimizer: OptimizerConfig = SGDConfig(lr=0.02)
     schedule: Schedule = Schedule()
     reference_batch: PositiveInt = 16
     precision: Precision = "fp32"
     loss_scale: PositiveFloat | None = None
     max_gradient_norm: PositiveFloat | None = None
     accumulate: PositiveInt = 1
-    ema: EMA | None = None
+    ema: EMAConfig | None = None
     final: FinalEpochs | None = None
     evaluate_every: PositiveInt = 1
     checkpoint_every: PositiveInt = 1

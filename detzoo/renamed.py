@@ -10,14 +10,25 @@ from typing import Any
 
 # Old name of a class -> its name now.
 CLASSES: dict[str, str] = {
+    "Adam": "AdamConfig",
+    "AdamW": "AdamWConfig",
+    "AdaptivelyStandardized": "AdaptiveConvConfig",
     "AllLevelsExtractor": "AllLevelsPoolingConfig",
+    "BatchNorm": "BatchNormConfig",
     "CentrePad": "CenterPad",
+    "Deformable": "DeformConvConfig",
     "DeformableRoIExtractor": "DeformablePoolingConfig",
+    "EMA": "EMAConfig",
+    "GroupNorm": "GroupNormConfig",
+    "PlainConvolution": "PlainConvConfig",
     "PointExtractor": "PointSamplingConfig",
     "RandomBatchSize": "RandomBatchResize",
     "RandomCentreCropPad": "RandomCenterCropPad",
     "RoIExtractor": "PyramidRoIAlignConfig",
+    "SGD": "SGDConfig",
+    "SwitchableAtrous": "SwitchableAtrousConvConfig",
     "Views": "TTA",
+    "WeightStandardized": "WeightStandardizedConvConfig",
 }
 
 # (class, as it is called now; old name of its field) -> the field's name now. Subclasses inherit.

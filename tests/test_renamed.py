@@ -21,12 +21,12 @@ from detzoo.config import ConfigError, from_dict, override
 from detzoo.data.batch_resize import RandomBatchResize
 from detzoo.data.transforms import CenterPad, Mosaic, RandomCenterCropPad
 from detzoo.data.tta import TTA
-from detzoo.layers.convolution import Deformable, WeightStandardized
-from detzoo.layers.norm import BatchNorm, GroupNorm
-from detzoo.layers.switchable import AdaptivelyStandardized, SwitchableAtrous
+from detzoo.layers.convolution import DeformConvConfig, WeightStandardizedConvConfig
+from detzoo.layers.norm import BatchNormConfig, GroupNormConfig
+from detzoo.layers.switchable import AdaptiveConvConfig, SwitchableAtrousConvConfig
 from detzoo.necks.fpn import FPNConfig
-from detzoo.optim.ema import EMA
-from detzoo.optim.optimizers import Adam, AdamW, ParameterRule
+from detzoo.optim.ema import EMAConfig
+from detzoo.optim.optimizers import AdamConfig, AdamWConfig, ParameterRule
 
 
 @pytest.fixture
@@ -49,18 +49,18 @@ def test_a_file_of_the_first_names() -> None:
     assert data.train_transforms[1] == RandomCenterCropPad(size=(64, 64), border=8)
     assert data.test_transforms[1] == CenterPad(bits=7)
     assert experiment.model.bbox_head.assigner.ignored_iof == 0.25
-    assert experiment.model.backbone.norm == BatchNorm(eps=0.001)
-    assert experiment.model.neck.norm == GroupNorm(groups=4)
-    assert experiment.model.neck.convolution == WeightStandardized()
-    assert experiment.ema == EMA(momentum=0.001)
+    assert experiment.model.backbone.norm == BatchNormConfig(eps=0.001)
+    assert experiment.model.neck.norm == GroupNormConfig(groups=4)
+    assert experiment.model.neck.convolution == WeightStandardizedConvConfig()
+    assert experiment.ema == EMAConfig(momentum=0.001)
     assert parts["sim_ota"] == SimOTAAssigner(center_radius=1.5)
     assert parts["hungarian"] == HungarianAssigner(class_cost=FocalCost(), box_form="center_size")
     assert parts["center_region"] == CenterRegionAssigner(min_iof=0.125)
-    assert parts["deformable"] == Deformable(modulated=True)
-    assert parts["adamw"] == AdamW(lr=0.5, rules=(ParameterRule(name="neck"),))
-    assert parts["adam"] == Adam(lr=0.25)
-    assert parts["switchable"] == SwitchableAtrous()
-    assert parts["adaptive"] == AdaptivelyStandardized()
+    assert parts["deformable"] == DeformConvConfig(modulated=True)
+    assert parts["adamw"] == AdamWConfig(lr=0.5, rules=(ParameterRule(name="neck"),))
+    assert parts["adam"] == AdamConfig(lr=0.25)
+    assert parts["switchable"] == SwitchableAtrousConvConfig()
+    assert parts["adaptive"] == AdaptiveConvConfig()
 
 
 def test_every_name_in_it_is_read_from_a_checkpoint_too(tmp_path: Path) -> None:

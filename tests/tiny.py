@@ -12,10 +12,10 @@ from detzoo.heads.dense.rpn import RPNHeadConfig
 from detzoo.heads.roi.box_head import BoxHeadConfig
 from detzoo.heads.roi.mask_head import MaskHeadConfig
 from detzoo.heads.roi.standard import StandardRoIHeadConfig
-from detzoo.layers.norm import BatchNorm
+from detzoo.layers.norm import BatchNormConfig
 from detzoo.necks.fpn import FPNConfig
 
-BACKBONE = ResNetConfig(depth=18, base_channels=4, frozen_stages=-1, norm=BatchNorm())
+BACKBONE = ResNetConfig(depth=18, base_channels=4, frozen_stages=-1, norm=BatchNormConfig())
 
 
 def tiny_retinanet(

@@ -15,8 +15,8 @@ from detzoo.backbones.resnet import ResNetConfig
 from detzoo.config import diff
 from detzoo.data.transforms import Flip, InstaBoost, Pad, Resize, ShrinkSemanticMap
 from detzoo.experiment import DataConfig, Experiment
-from detzoo.layers.norm import GroupNorm
-from detzoo.layers.switchable import AdaptivelyStandardized
+from detzoo.layers.norm import GroupNormConfig
+from detzoo.layers.switchable import AdaptiveConvConfig
 from detzoo.quickstart.scenes import CLASSES
 
 T = TypeVar("T")
@@ -149,7 +149,7 @@ def _by_type(value: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(value, ResNetConfig):
         # Bottlenecks only for what basic blocks cannot hold.
         is_plain = value.groups == 1 and value.deformable is None and value.context_ratio is None
-        is_plain &= not isinstance(value.convolution, AdaptivelyStandardized)
+        is_plain &= not isinstance(value.convolution, AdaptiveConvConfig)
         return {"depth": 18 if is_plain else 50, "base_channels": 16}
     if isinstance(value, HRNetConfig):
         return {"width": 8}
@@ -157,7 +157,7 @@ def _by_type(value: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
         return {"depth": 50}
     if isinstance(value, BackboneConfig) and "depth" in fields:
         return {"depth": 50}
-    if isinstance(value, GroupNorm):
+    if isinstance(value, GroupNormConfig):
         return {"groups": 8 if value.groups == 32 else value.groups // 4}
     kind = type(value).__name__
     if kind.endswith("Sampler"):

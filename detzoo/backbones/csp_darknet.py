@@ -13,7 +13,7 @@ from detzoo.config import PositiveFloat, config
 from detzoo.errors import ConfigError
 from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.csp import YOLOX_NORM, CSPLayer, spatial_conv
-from detzoo.layers.norm import Norm
+from detzoo.layers.norm import NormConfig
 
 # Channels and blocks of each stage at full size.
 STAGES = ((128, 3), (256, 9), (512, 9), (1024, 3))
@@ -35,7 +35,7 @@ class CSPDarknetConfig(BackboneConfig):
     depth_factor: PositiveFloat = 1.0
     width_factor: PositiveFloat = 1.0
     depthwise: bool = False
-    norm: Norm = YOLOX_NORM
+    norm: NormConfig = YOLOX_NORM
 
     def __post_init__(self) -> None:
         if int(STEM_CHANNELS * self.width_factor) < 1:
@@ -102,7 +102,7 @@ class Focus(nn.Module):
     """Space to depth: each 2x2 square of pixels becomes one cell of twelve channels; then a
     convolution."""
 
-    def __init__(self, out_channels: int, norm: Norm) -> None:
+    def __init__(self, out_channels: int, norm: NormConfig) -> None:
         super().__init__()
         self.conv = ConvModule(12, out_channels, 3, padding=1, norm=norm, activation="silu")
 
@@ -116,7 +116,7 @@ class Focus(nn.Module):
 class PyramidPooling(nn.Module):
     """Spatial pyramid pooling: max pooling with three window sizes, concatenated (YOLOv3-SPP)."""
 
-    def __init__(self, channels: int, norm: Norm) -> None:
+    def __init__(self, channels: int, norm: NormConfig) -> None:
         super().__init__()
         half = channels // 2
         self.conv1 = ConvModule(channels, half, 1, norm=norm, activation="silu")

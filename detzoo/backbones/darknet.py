@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from detzoo.backbones.base import Backbone, BackboneConfig
 from detzoo.config import config
 from detzoo.layers.conv_norm_act import ConvModule
-from detzoo.layers.norm import BatchNorm, Norm
+from detzoo.layers.norm import BatchNormConfig, NormConfig
 
 STEM_CHANNELS = 32
 # Channels and blocks of each stage.
@@ -25,7 +25,7 @@ class DarknetConfig(BackboneConfig):
         norm: Norm after each convolution.
     """
 
-    norm: Norm = BatchNorm(fixed_statistics=True)
+    norm: NormConfig = BatchNormConfig(fixed_statistics=True)
 
     @property
     def architecture(self) -> str:
@@ -70,7 +70,7 @@ class Darknet(Backbone):
 class DarknetBlock(nn.Module):
     """A 1x1 convolution to half the channels and a 3x3 one back, with a shortcut."""
 
-    def __init__(self, channels: int, norm: Norm) -> None:
+    def __init__(self, channels: int, norm: NormConfig) -> None:
         super().__init__()
         self.conv1 = _conv(channels, channels // 2, 1, 1, norm)
         self.conv2 = _conv(channels // 2, channels, 3, 1, norm)
@@ -79,7 +79,9 @@ class DarknetBlock(nn.Module):
         return x + self.conv2(self.conv1(x))
 
 
-def _conv(in_channels: int, out_channels: int, size: int, stride: int, norm: Norm) -> ConvModule:
+def _conv(
+    in_channels: int, out_channels: int, size: int, stride: int, norm: NormConfig
+) -> ConvModule:
     return ConvModule(
         in_channels,
         out_channels,

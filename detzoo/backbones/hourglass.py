@@ -11,7 +11,7 @@ from detzoo.backbones.base import Backbone, BackboneConfig
 from detzoo.backbones.residual import BasicBlock, BlockLayers, Blocks, ResidualBlock
 from detzoo.config import config
 from detzoo.layers.conv_norm_act import ConvModule
-from detzoo.layers.norm import BatchNorm, Norm
+from detzoo.layers.norm import BatchNormConfig, NormConfig
 
 NUM_STACKS = 2
 # Channels and blocks at each resolution of a stack, from fine to coarse.
@@ -27,7 +27,7 @@ class HourglassConfig(BackboneConfig):
         norm: Norm after each convolution.
     """
 
-    norm: Norm = BatchNorm()
+    norm: NormConfig = BatchNormConfig()
 
     @property
     def architecture(self) -> str:

@@ -21,14 +21,14 @@ from detzoo.backbones.residual import (
 from detzoo.config import Channels, config
 from detzoo.layers.activations import Activation
 from detzoo.layers.conv_norm_act import conv_norm_act
-from detzoo.layers.convolution import PlainConvolution
-from detzoo.layers.norm import BatchNorm, Norm, NormLayer
+from detzoo.layers.convolution import PlainConvConfig
+from detzoo.layers.norm import BatchNormConfig, NormConfig, NormLayer
 
 STEM_CHANNELS = 64
 BLOCKS = 4  # blocks per branch of a module, and in the first stage
 # Modules in the stages with two, three and four branches.
 MODULES = (1, 4, 3)
-PLAIN = PlainConvolution()
+PLAIN = PlainConvConfig()
 
 
 @config
@@ -41,7 +41,7 @@ class HRNetConfig(BackboneConfig):
     """
 
     width: Channels = 32
-    norm: Norm = BatchNorm(fixed_statistics=True)
+    norm: NormConfig = BatchNormConfig(fixed_statistics=True)
 
     @property
     def architecture(self) -> str:
@@ -135,7 +135,7 @@ class HRModule(nn.Module):
         return tuple(outputs)
 
 
-def _transition(before: Sequence[int], widths: Sequence[int], norm: Norm) -> nn.ModuleList:
+def _transition(before: Sequence[int], widths: Sequence[int], norm: NormConfig) -> nn.ModuleList:
     """Leads from branches with ``before`` channels to those with ``widths``, one more."""
     opened: list[nn.Module] = []
     for old, new in zip(before, widths):
@@ -146,7 +146,7 @@ def _transition(before: Sequence[int], widths: Sequence[int], norm: Norm) -> nn.
     return nn.ModuleList(opened)
 
 
-def _fusion(widths: Sequence[int], target: int, source: int, norm: Norm) -> nn.Module:
+def _fusion(widths: Sequence[int], target: int, source: int, norm: NormConfig) -> nn.Module:
     """Leads from branch ``source`` to ``target``: upward with a 1x1 convolution, downward with
     strided ones."""
     if source == target:
@@ -159,7 +159,7 @@ def _fusion(widths: Sequence[int], target: int, source: int, norm: Norm) -> nn.M
 
 
 def _conv_norm(
-    in_channels: int, out_channels: int, stride: int, norm: Norm, activation: Activation
+    in_channels: int, out_channels: int, stride: int, norm: NormConfig, activation: Activation
 ) -> ConvNorm:
     conv = conv3x3(PLAIN, in_channels, out_channels, stride)
     return ConvNorm(conv, norm.build(out_channels), activation)

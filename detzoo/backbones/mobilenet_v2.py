@@ -13,7 +13,7 @@ from detzoo.errors import ConfigError
 from detzoo.layers.activations import Activation
 from detzoo.layers.checkpoint import run_stage
 from detzoo.layers.conv_norm_act import ConvModule
-from detzoo.layers.norm import BatchNorm, Norm
+from detzoo.layers.norm import BatchNormConfig, NormConfig
 
 # Expansion, channels, blocks and stride of the first block of each stage.
 STAGES = (
@@ -46,7 +46,7 @@ class MobileNetV2Config(BackboneConfig):
 
     out_stages: tuple[NonNegativeInt, ...] = (1, 2, 4, 6)
     frozen_stages: int = -1
-    norm: Norm = BatchNorm()
+    norm: NormConfig = BatchNormConfig()
     activation: Activation = "relu6"
     initialization: Literal["kaiming", "truncated_normal"] = "kaiming"
     checkpoint_activations: bool = False
@@ -81,7 +81,7 @@ class InvertedResidual(nn.Module):
         *,
         stride: int,
         expansion: int,
-        norm: Norm,
+        norm: NormConfig,
         activation: Activation,
     ) -> None:
         super().__init__()

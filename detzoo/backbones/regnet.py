@@ -14,7 +14,7 @@ from detzoo.backbones.residual import BlockLayers, Blocks, Bottleneck, conv3x3
 from detzoo.backbones.staged import StagedBackbone, StagedConfig
 from detzoo.config import config
 from detzoo.layers.conv_norm_act import conv_norm_act
-from detzoo.layers.convolution import Convolution, Deformable, PlainConvolution
+from detzoo.layers.convolution import ConvConfig, DeformConvConfig, PlainConvConfig
 
 STEM_CHANNELS = 32
 DEFORMABLE_STAGES = (1, 2, 3)
@@ -73,7 +73,7 @@ class RegNetConfig(StagedConfig):
     """
 
     variant: Variant = "3.2gf"
-    deformable: Deformable | None = None
+    deformable: DeformConvConfig | None = None
 
     @property
     def architecture(self) -> str:
@@ -88,12 +88,12 @@ class RegNet(StagedBackbone):
 
     def __init__(self, config: RegNetConfig) -> None:
         super().__init__()
-        self.conv1 = conv3x3(PlainConvolution(), 3, STEM_CHANNELS, 2)
+        self.conv1 = conv3x3(PlainConvConfig(), 3, STEM_CHANNELS, 2)
         self.bn1 = config.norm.build(STEM_CHANNELS)
         channels = STEM_CHANNELS
         stages, widths = [], []
         for index, (width, groups, num_blocks) in enumerate(VARIANTS[config.variant].stages()):
-            spatial: Convolution = PlainConvolution()
+            spatial: ConvConfig = PlainConvConfig()
             if config.deformable is not None and index in DEFORMABLE_STAGES:
                 spatial = config.deformable
             layers = BlockLayers(norm=config.norm, spatial=spatial, zero_init=True)

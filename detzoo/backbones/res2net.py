@@ -22,7 +22,7 @@ from detzoo.backbones.resnet import BLOCKS, EXPANSION
 from detzoo.backbones.staged import StagedBackbone, StagedConfig
 from detzoo.config import config
 from detzoo.layers.conv_norm_act import conv_norm_act
-from detzoo.layers.convolution import Deformable, PlainConvolution
+from detzoo.layers.convolution import DeformConvConfig, PlainConvConfig
 
 SCALES = 4
 BASE_WIDTH = 26  # channels of each scale for 64 planes, as in the first stage
@@ -39,7 +39,7 @@ class Res2NetConfig(StagedConfig):
     """
 
     depth: Literal[50, 101, 152] = 101
-    deformable: Deformable | None = None
+    deformable: DeformConvConfig | None = None
 
     @property
     def architecture(self) -> str:
@@ -105,7 +105,7 @@ class Res2Net(StagedBackbone):
         stages, widths = [], []
         for index, num_blocks in enumerate(BLOCKS[config.depth]):
             deformable = config.deformable if index > 0 else None
-            layers = BlockLayers(norm=config.norm, spatial=deformable or PlainConvolution())
+            layers = BlockLayers(norm=config.norm, spatial=deformable or PlainConvConfig())
             planes = BASE_CHANNELS * 2**index
             stride = 1 if index == 0 else 2
             blocks = [Res2NetBlock(channels, planes, stride=stride, first=True, layers=layers)]

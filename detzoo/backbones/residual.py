@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from detzoo.layers.activations import Activation, activate
 from detzoo.layers.context_block import ContextBlock
 from detzoo.layers.conv_norm_act import conv_norm_act
-from detzoo.layers.convolution import Convolution, PlainConvolution
+from detzoo.layers.convolution import ConvConfig, PlainConvConfig
 from detzoo.layers.fusion import has_hooks
-from detzoo.layers.norm import BatchNorm, Norm, NormLayer
+from detzoo.layers.norm import BatchNormConfig, NormConfig, NormLayer
 
 Style = Literal["pytorch", "caffe"]
 
@@ -29,9 +29,9 @@ class BlockLayers:
     shortcut.
     """
 
-    norm: Norm = BatchNorm()
-    convolution: Convolution = PlainConvolution()
-    spatial: Convolution = PlainConvolution()
+    norm: NormConfig = BatchNormConfig()
+    convolution: ConvConfig = PlainConvConfig()
+    spatial: ConvConfig = PlainConvConfig()
     context_ratio: float | None = None
     zero_init: bool = False
 
@@ -42,7 +42,7 @@ class NumberedNorms(nn.Module):
     Each norm follows the child ``conv`` of the same number, unless a subclass says otherwise.
     """
 
-    def __init__(self, norm: Norm, channels: Mapping[int, int]) -> None:
+    def __init__(self, norm: NormConfig, channels: Mapping[int, int]) -> None:
         """``channels`` maps the number of each norm to its channels."""
         super().__init__()
         self.norm_numbers = tuple(channels)
@@ -177,8 +177,8 @@ class AverageShortcut(nn.Sequential):
 class DeepStem(nn.Sequential):
     """The stem of ResNet-C: three 3x3 convolutions, the first of stride 2, with norms and ReLUs."""
 
-    def __init__(self, channels: int, norm: Norm) -> None:
-        plain, half = PlainConvolution(), channels // 2
+    def __init__(self, channels: int, norm: NormConfig) -> None:
+        plain, half = PlainConvConfig(), channels // 2
         layers: list[nn.Module] = []
         for width_in, width, stride in ((3, half, 2), (half, half, 1), (half, channels, 1)):
             layers += [conv3x3(plain, width_in, width, stride), norm.build(width), nn.ReLU()]
@@ -225,13 +225,13 @@ def average_shortcut(
     return AverageShortcut(average, conv, layers.norm.build(out_channels))
 
 
-def conv1x1(kind: Convolution, in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
+def conv1x1(kind: ConvConfig, in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
     """A 1x1 convolution without bias."""
     return initialized(kind.build(in_channels, out_channels, 1, stride=stride))
 
 
 def conv3x3(
-    kind: Convolution,
+    kind: ConvConfig,
     in_channels: int,
     out_channels: int,
     stride: int = 1,

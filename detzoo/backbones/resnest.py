@@ -23,7 +23,7 @@ from detzoo.backbones.resnet import EXPANSION
 from detzoo.backbones.staged import StagedBackbone, StagedConfig
 from detzoo.config import Channels, config
 from detzoo.layers.conv_norm_act import conv_norm_act
-from detzoo.layers.norm import BatchNorm, Norm
+from detzoo.layers.norm import BatchNormConfig, NormConfig
 
 BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 200: (3, 24, 36, 3)}
 BASE_CHANNELS = 64
@@ -42,7 +42,7 @@ class ResNeStConfig(StagedConfig):
 
     depth: Literal[50, 101, 200] = 50
     stem_channels: Channels = 64
-    norm: Norm = BatchNorm(synchronized=True)
+    norm: NormConfig = BatchNormConfig(synchronized=True)
 
     @property
     def architecture(self) -> str:

@@ -23,8 +23,8 @@ from detzoo.backbones.staged import StagedBackbone, check_stages
 from detzoo.config import Channels, NonNegativeInt, PositiveFloat, PositiveInt, config
 from detzoo.errors import ConfigError
 from detzoo.layers.conv_norm_act import conv_norm_act
-from detzoo.layers.convolution import Convolution, PlainConvolution
-from detzoo.layers.norm import BatchNorm, Norm, NormLayer
+from detzoo.layers.convolution import ConvConfig, PlainConvConfig
+from detzoo.layers.norm import BatchNormConfig, NormConfig, NormLayer
 
 BLOCKS = {
     18: (2, 2, 2, 2),
@@ -73,9 +73,9 @@ class ResNetConfig(BackboneConfig):
     dilations: tuple[PositiveInt, ...] = (1, 1, 1, 1)
     out_stages: tuple[NonNegativeInt, ...] = (0, 1, 2, 3)
     frozen_stages: int = 1
-    norm: Norm = BatchNorm(fixed_statistics=True)
-    convolution: Convolution = PlainConvolution()
-    deformable: Convolution | None = None
+    norm: NormConfig = BatchNormConfig(fixed_statistics=True)
+    convolution: ConvConfig = PlainConvConfig()
+    deformable: ConvConfig | None = None
     deformable_stages: tuple[NonNegativeInt, ...] = (1, 2, 3)
     context_ratio: PositiveFloat | None = None
     zero_init: bool = True

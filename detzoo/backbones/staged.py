@@ -15,7 +15,7 @@ from detzoo.config import NonNegativeInt, config
 from detzoo.errors import ConfigError
 from detzoo.layers.checkpoint import run_stage
 from detzoo.layers.fusion import fuse_children, is_concrete
-from detzoo.layers.norm import BatchNorm, Norm
+from detzoo.layers.norm import BatchNormConfig, NormConfig
 
 
 @config
@@ -32,7 +32,7 @@ class StagedConfig(BackboneConfig):
 
     out_stages: tuple[NonNegativeInt, ...] = (0, 1, 2, 3)
     frozen_stages: int = 1
-    norm: Norm = BatchNorm(fixed_statistics=True)
+    norm: NormConfig = BatchNormConfig(fixed_statistics=True)
     checkpoint_activations: bool = False
 
     def __post_init__(self) -> None:

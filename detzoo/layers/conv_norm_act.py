@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from torch import Tensor, nn
 
 from detzoo.layers.activations import Activation, activate
-from detzoo.layers.convolution import Convolution, PlainConvolution
+from detzoo.layers.convolution import ConvConfig, PlainConvConfig
 from detzoo.layers.fusion import (
     CONVOLUTIONS,
     NORMS,
@@ -22,9 +22,9 @@ from detzoo.layers.fusion import (
     is_concrete,
     is_known,
 )
-from detzoo.layers.norm import Norm
+from detzoo.layers.norm import NormConfig
 
-PLAIN = PlainConvolution()
+PLAIN = PlainConvConfig()
 _MAKING_NEW_MAPS = (*CONVOLUTIONS, *NORMS, FusedConv2d, nn.GroupNorm)
 
 
@@ -90,8 +90,8 @@ class ConvModule(nn.Module):
         dilation: int = 1,
         groups: int = 1,
         bias: bool | None = None,
-        convolution: Convolution = PLAIN,
-        norm: Norm | None = None,
+        convolution: ConvConfig = PLAIN,
+        norm: NormConfig | None = None,
         activation: Activation = "relu",
     ) -> None:
         super().__init__()

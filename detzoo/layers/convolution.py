@@ -94,7 +94,7 @@ class DeformConv2d(nn.Conv2d):
 
 
 @config
-class Convolution(ABC):
+class ConvConfig(ABC):
     """Base class of the kinds of convolution."""
 
     @abstractmethod
@@ -121,7 +121,7 @@ class Convolution(ABC):
 
 
 @config
-class PlainConvolution(Convolution):
+class PlainConvConfig(ConvConfig):
     """``nn.Conv2d``."""
 
     def module(self) -> type[nn.Conv2d]:
@@ -129,7 +129,7 @@ class PlainConvolution(Convolution):
 
 
 @config
-class WeightStandardized(Convolution):
+class WeightStandardizedConvConfig(ConvConfig):
     """Weight-standardized filters, for use with group normalization."""
 
     def module(self) -> type[nn.Conv2d]:
@@ -137,7 +137,7 @@ class WeightStandardized(Convolution):
 
 
 @config
-class Deformable(Convolution):
+class DeformConvConfig(ConvConfig):
     """Deformable convolution.
 
     Args:

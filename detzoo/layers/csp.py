@@ -6,16 +6,18 @@ import torch
 from torch import Tensor, nn
 
 from detzoo.layers.conv_norm_act import ConvModule
-from detzoo.layers.norm import BatchNorm, Norm
+from detzoo.layers.norm import BatchNormConfig, NormConfig
 from detzoo.layers.separable import SeparableConv
 
-YOLOX_NORM = BatchNorm(eps=1e-3, momentum=0.03)
+YOLOX_NORM = BatchNormConfig(eps=1e-3, momentum=0.03)
 
 
 class CSPBlock(nn.Module):
     """A 1x1 and a 3x3 convolution, with a shortcut if ``has_shortcut``."""
 
-    def __init__(self, channels: int, *, has_shortcut: bool, depthwise: bool, norm: Norm) -> None:
+    def __init__(
+        self, channels: int, *, has_shortcut: bool, depthwise: bool, norm: NormConfig
+    ) -> None:
         super().__init__()
         self.has_shortcut = has_shortcut
         self.conv1 = ConvModule(channels, channels, 1, norm=norm, activation="silu")
@@ -37,7 +39,7 @@ class CSPLayer(nn.Module):
         num_blocks: int,
         has_shortcuts: bool,
         depthwise: bool,
-        norm: Norm = YOLOX_NORM,
+        norm: NormConfig = YOLOX_NORM,
     ) -> None:
         super().__init__()
         half = out_channels // 2
@@ -57,7 +59,7 @@ class CSPLayer(nn.Module):
 
 
 def spatial_conv(
-    in_channels: int, out_channels: int, stride: int, depthwise: bool, norm: Norm = YOLOX_NORM
+    in_channels: int, out_channels: int, stride: int, depthwise: bool, norm: NormConfig = YOLOX_NORM
 ) -> nn.Module:
     """A 3x3 convolution with norm and SiLU; if ``depthwise``, a separable one, as in YOLOX-Nano."""
     if depthwise:

@@ -18,7 +18,7 @@ NormLayer: TypeAlias = nn.BatchNorm2d | nn.GroupNorm
 
 
 @config
-class Norm(ABC):
+class NormConfig(ABC):
     """Base class of the normalization layers that follow convolutions."""
 
     @property
@@ -36,7 +36,7 @@ class Norm(ABC):
 
 
 @config
-class BatchNorm(Norm):
+class BatchNormConfig(NormConfig):
     """Batch normalization (https://arxiv.org/abs/1502.03167).
 
     Args:
@@ -71,7 +71,7 @@ class BatchNorm(Norm):
 
 
 @config
-class GroupNorm(Norm):
+class GroupNormConfig(NormConfig):
     """Group normalization (https://arxiv.org/abs/1803.08494).
 
     Args:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from detzoo.layers.activations import Activation
 from detzoo.layers.conv_norm_act import ConvModule
-from detzoo.layers.norm import Norm
+from detzoo.layers.norm import NormConfig
 
 
 class SeparableConv(nn.Module):
@@ -23,7 +23,7 @@ class SeparableConv(nn.Module):
         *,
         stride: int = 1,
         padding: int = 0,
-        norm: Norm,
+        norm: NormConfig,
         activation: Activation,
     ) -> None:
         super().__init__()

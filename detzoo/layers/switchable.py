@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detzoo.config import config
-from detzoo.layers.convolution import Convolution, StandardizedConv2d
+from detzoo.layers.convolution import ConvConfig, StandardizedConv2d
 from detzoo.ops.deform_conv import deform_conv2d
 
 SURROUNDINGS = 5  # size in cells of the average from which the switch is predicted
@@ -115,7 +115,7 @@ class SwitchableAtrousConv2d(AdaptiveConv2d):
 
 
 @config
-class AdaptivelyStandardized(Convolution):
+class AdaptiveConvConfig(ConvConfig):
     """Standardized filters, with a scale and a mean that keep pretrained filters unchanged."""
 
     def module(self) -> type[nn.Conv2d]:
@@ -123,7 +123,7 @@ class AdaptivelyStandardized(Convolution):
 
 
 @config
-class SwitchableAtrous(Convolution):
+class SwitchableAtrousConvConfig(ConvConfig):
     """3x3 convolutions of two dilations, one three times the other, mixed cell by cell."""
 
     def module(self) -> type[nn.Conv2d]:

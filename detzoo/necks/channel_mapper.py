@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from detzoo.config import Channels, PositiveInt, config
 from detzoo.errors import ConfigError
 from detzoo.layers.conv_norm_act import ConvModule
-from detzoo.layers.norm import GroupNorm, Norm
+from detzoo.layers.norm import GroupNormConfig, NormConfig
 from detzoo.necks.base import Neck, NeckConfig
 
 
@@ -27,7 +27,7 @@ class ChannelMapperConfig(NeckConfig):
 
     out_channels: Channels = 256
     num_outputs: PositiveInt = 4
-    norm: Norm = GroupNorm(groups=32)
+    norm: NormConfig = GroupNormConfig(groups=32)
 
     def build(self, in_channels: Sequence[int], in_strides: Sequence[int]) -> ChannelMapper:
         if self.num_outputs < len(in_channels):

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from detzoo.config import Channels, config
 from detzoo.layers.conv_norm_act import ConvModule
-from detzoo.layers.convolution import Convolution, PlainConvolution
-from detzoo.layers.norm import BatchNorm, Norm
+from detzoo.layers.convolution import ConvConfig, PlainConvConfig
+from detzoo.layers.norm import BatchNormConfig, NormConfig
 from detzoo.necks.base import Neck, NeckConfig
 
 
@@ -28,8 +28,8 @@ class CTResNetNeckConfig(NeckConfig):
     """
 
     channels: tuple[Channels, ...] = (256, 128, 64)
-    convolution: Convolution = PlainConvolution()
-    norm: Norm = BatchNorm()
+    convolution: ConvConfig = PlainConvConfig()
+    norm: NormConfig = BatchNormConfig()
 
     def build(self, in_channels: Sequence[int], in_strides: Sequence[int]) -> CTResNetNeck:
         return CTResNetNeck(self, in_channels, in_strides)
@@ -67,7 +67,7 @@ class CTResNetNeck(Neck):
 class Doubling(nn.Module):
     """Transposed 4x4 convolution (child ``conv``) to twice the resolution, norm (``bn``), ReLU."""
 
-    def __init__(self, channels: int, norm: Norm) -> None:
+    def __init__(self, channels: int, norm: NormConfig) -> None:
         super().__init__()
         self.conv = nn.ConvTranspose2d(channels, channels, 4, stride=2, padding=1, bias=False)
         self.bn = norm.build(channels)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from detzoo.config import Channels, PositiveInt, config
 from detzoo.layers.conv_norm_act import ConvModule
-from detzoo.layers.norm import BatchNorm
+from detzoo.layers.norm import BatchNormConfig
 from detzoo.necks.base import Neck, NeckConfig
 
 
@@ -41,9 +41,9 @@ class DilatedEncoder(Neck):
         super().__init__()
         channels = config.out_channels
         self.lateral_conv = LateBiasConv2d(in_channels[-1], channels, 1)
-        self.lateral_norm = BatchNorm().build(channels)
+        self.lateral_norm = BatchNormConfig().build(channels)
         self.fpn_conv = LateBiasConv2d(channels, channels, 3, padding=1)
-        self.fpn_norm = BatchNorm().build(channels)
+        self.fpn_norm = BatchNormConfig().build(channels)
         self.dilated_encoder_blocks = nn.Sequential(
             *(Block(channels, config.middle_channels, dilation) for dilation in config.dilations)
         )
@@ -80,7 +80,7 @@ class Block(nn.Module):
 
     def __init__(self, channels: int, middle: int, dilation: int) -> None:
         super().__init__()
-        norm = BatchNorm()
+        norm = BatchNormConfig()
         self.conv1 = ConvModule(channels, middle, 1, norm=norm)
         self.conv2 = ConvModule(middle, middle, 3, padding=dilation, dilation=dilation, norm=norm)
         self.conv3 = ConvModule(middle, channels, 1, norm=norm)

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from detzoo.config import Channels, NonNegativeInt, PositiveInt, config
 from detzoo.errors import ConfigError
 from detzoo.layers.conv_norm_act import ConvModule
-from detzoo.layers.convolution import Convolution, PlainConvolution
-from detzoo.layers.norm import Norm
+from detzoo.layers.convolution import ConvConfig, PlainConvConfig
+from detzoo.layers.norm import NormConfig
 from detzoo.necks.base import Neck, NeckConfig
 
 ExtraLevels = Literal["max_pool", "on_input", "on_output"]
@@ -42,8 +42,8 @@ class FPNConfig(NeckConfig):
     start_level: NonNegativeInt = 0
     extra_levels: ExtraLevels = "max_pool"
     relu_between_extras: bool = False
-    convolution: Convolution = PlainConvolution()
-    norm: Norm | None = None
+    convolution: ConvConfig = PlainConvConfig()
+    norm: NormConfig | None = None
     norm_on_lateral: bool = True
     initialization: Literal["xavier", "caffe2_xavier"] = "xavier"
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from detzoo.config import Channels, ConfigError, NonNegativeInt, PositiveFloat, PositiveInt, config
 from detzoo.layers.activations import Activation
 from detzoo.layers.conv_norm_act import ConvModule
-from detzoo.layers.norm import Norm
+from detzoo.layers.norm import NormConfig
 from detzoo.layers.separable import SeparableConv
 from detzoo.necks.base import Neck, NeckConfig
 
@@ -36,7 +36,7 @@ class SSDNeckConfig(NeckConfig):
     paddings: tuple[NonNegativeInt, ...] = (1, 1, 0, 0)
     last_kernel_size: PositiveInt = 3
     l2_norm_scale: PositiveFloat | None = 20.0
-    separable_norm: Norm | None = None
+    separable_norm: NormConfig | None = None
 
     def __post_init__(self) -> None:
         for name in ("strides", "paddings"):

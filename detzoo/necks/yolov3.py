@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from detzoo.config import Channels, ConfigError, config
 from detzoo.layers.conv_norm_act import ConvModule
-from detzoo.layers.norm import BatchNorm, Norm
+from detzoo.layers.norm import BatchNormConfig, NormConfig
 from detzoo.necks.base import Neck, NeckConfig
 
 
@@ -24,7 +24,7 @@ class YOLOv3NeckConfig(NeckConfig):
     """
 
     out_channels: tuple[Channels, ...] = (512, 256, 128)
-    norm: Norm = BatchNorm()
+    norm: NormConfig = BatchNormConfig()
 
     def build(self, in_channels: Sequence[int], in_strides: Sequence[int]) -> YOLOv3Neck:
         if len(self.out_channels) != len(in_channels):
@@ -67,7 +67,7 @@ class YOLOv3Neck(Neck):
         return tuple(outputs)
 
 
-def _detection_block(in_channels: int, channels: int, norm: Norm) -> nn.Module:
+def _detection_block(in_channels: int, channels: int, norm: NormConfig) -> nn.Module:
     """Five convolutions ``conv1`` to ``conv5``, alternately 1x1 and 3x3."""
     widths = (in_channels, channels, channels * 2, channels, channels * 2, channels)
     block = nn.Sequential()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from detzoo.config import Channels, NonNegativeInt, config
 from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.csp import YOLOX_NORM, CSPLayer, spatial_conv
-from detzoo.layers.norm import Norm
+from detzoo.layers.norm import NormConfig
 from detzoo.necks.base import Neck, NeckConfig
 
 
@@ -31,7 +31,7 @@ class YOLOXPAFPNConfig(NeckConfig):
     out_channels: Channels = 256
     num_blocks: NonNegativeInt = 3
     depthwise: bool = False
-    norm: Norm = YOLOX_NORM
+    norm: NormConfig = YOLOX_NORM
 
     def build(self, in_channels: Sequence[int], in_strides: Sequence[int]) -> YOLOXPAFPN:
         return YOLOXPAFPN(self, in_channels, in_strides)

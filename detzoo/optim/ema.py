@@ -11,7 +11,7 @@ from detzoo.config import NonNegativeInt, PositiveUnitFloat, config
 
 
 @config
-class EMA:
+class EMAConfig:
     """Exponential moving average (EMA) of the weights, which is evaluated and saved in their place.
 
     Args:
@@ -36,7 +36,7 @@ class EMA:
 class WeightAverage:
     """The average of a model's parameters and floating-point buffers, under their own names."""
 
-    def __init__(self, config: EMA, model: nn.Module) -> None:
+    def __init__(self, config: EMAConfig, model: nn.Module) -> None:
         self.config = config
         self.steps = 0
         self.average = {name: value.clone() for name, value in model.state_dict().items()}

@@ -121,7 +121,7 @@ class OptimizerConfig(ABC):
 
 
 @config
-class SGD(OptimizerConfig):
+class SGDConfig(OptimizerConfig):
     """Stochastic gradient descent with momentum; weight decay is added to the gradient.
 
     Args:
@@ -143,7 +143,7 @@ class SGD(OptimizerConfig):
 
 
 @config
-class AdamW(OptimizerConfig):
+class AdamWConfig(OptimizerConfig):
     """Adam with decoupled weight decay (https://arxiv.org/abs/1711.05101).
 
     Args:
@@ -157,7 +157,7 @@ class AdamW(OptimizerConfig):
 
 
 @config
-class Adam(OptimizerConfig):
+class AdamConfig(OptimizerConfig):
     """Adam (https://arxiv.org/abs/1412.6980); weight decay is added to the gradient.
 
     Args:

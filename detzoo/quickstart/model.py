@@ -14,9 +14,9 @@ from detzoo.heads.roi.box_head import BoxHeadConfig
 from detzoo.heads.roi.extractor import PyramidRoIAlignConfig
 from detzoo.heads.roi.mask_head import MaskHeadConfig
 from detzoo.heads.roi.standard import StandardRoIHeadConfig
-from detzoo.layers.norm import BatchNorm
+from detzoo.layers.norm import BatchNormConfig
 from detzoo.necks.fpn import FPNConfig
-from detzoo.optim.optimizers import AdamW
+from detzoo.optim.optimizers import AdamWConfig
 from detzoo.optim.schedules import Cosine, Schedule, Warmup
 from detzoo.postprocess.nms import NMS
 from detzoo.postprocess.select import Select
@@ -46,7 +46,7 @@ def experiment(class_names: tuple[str, ...], *, epochs: int, size: int = 160) ->
     )
     model = TwoStageConfig(
         backbone=ResNetConfig(
-            depth=18, base_channels=32, frozen_stages=-1, norm=BatchNorm(), pretrained=None
+            depth=18, base_channels=32, frozen_stages=-1, norm=BatchNormConfig(), pretrained=None
         ),
         neck=FPNConfig(out_channels=64),
         rpn_head=rpn,
@@ -64,7 +64,7 @@ def experiment(class_names: tuple[str, ...], *, epochs: int, size: int = 160) ->
         model=model,
         class_names=class_names,
         data=data,
-        optimizer=AdamW(lr=1e-3, weight_decay=0.01),
+        optimizer=AdamWConfig(lr=1e-3, weight_decay=0.01),
         schedule=Schedule(
             length=epochs, policy=Cosine(per_iteration=True), warmup=Warmup(iterations=50)
         ),

@@ -46,8 +46,9 @@ class Processes:
         if foreign and self.device.type == "cpu":
             raise DeviceError(
                 f"{foreign[0]}: torch's SyncBatchNorm refuses to train on a CPU in several "
-                "processes. Use detzoo's, which runs on any device (BatchNorm(synchronized=True), "
-                "or --set model.backbone.norm.synchronized=true), or a GPU."
+                "processes. Use detzoo's, which runs on any device "
+                "(BatchNormConfig(synchronized=True), or "
+                "--set model.backbone.norm.synchronized=true), or a GPU."
             )
         devices = [self.device] if self.device.type == "cuda" else None
         return DistributedDataParallel(model, device_ids=devices)

@@ -7,7 +7,7 @@ from detzoo.detectors.single_stage import SingleStageConfig
 from detzoo.experiment import Experiment
 from detzoo.heads.dense.atss import ATSSHeadConfig
 from detzoo.necks.fpn import FPNConfig
-from detzoo.optim.optimizers import SGD
+from detzoo.optim.optimizers import SGDConfig
 from detzoo.zoo.entry import Entry, Family
 from detzoo.zoo.parts import experiment, resnet
 
@@ -19,7 +19,7 @@ def atss(backbone: ResNetConfig = resnet(50)) -> Experiment:
         neck=FPNConfig(start_level=1, extra_levels="on_output"),
         bbox_head=ATSSHeadConfig(),
     )
-    return experiment(model, optimizer=SGD(lr=0.01))
+    return experiment(model, optimizer=SGDConfig(lr=0.01))
 
 
 ENTRIES = (

@@ -7,7 +7,7 @@ from detzoo.detectors.single_stage import SingleStageConfig
 from detzoo.experiment import Experiment
 from detzoo.heads.dense.autoassign import AutoAssignHeadConfig
 from detzoo.necks.fpn import FPNConfig
-from detzoo.optim.optimizers import SGD
+from detzoo.optim.optimizers import SGDConfig
 from detzoo.optim.schedules import Warmup, epochs
 from detzoo.zoo.entry import Entry, Family
 from detzoo.zoo.parts import caffe_resnet, experiment
@@ -28,7 +28,7 @@ def autoassign() -> Experiment:
     )
     return experiment(
         model,
-        optimizer=SGD(lr=0.01, norm_weight_decay_scale=0.0),
+        optimizer=SGDConfig(lr=0.01, norm_weight_decay_scale=0.0),
         schedule=epochs(12, warmup=Warmup(iterations=1000)),
     )
 

@@ -13,23 +13,23 @@ from detzoo.data.transforms import (
 from detzoo.detectors.single_stage import SingleStageConfig
 from detzoo.experiment import DataConfig, Experiment
 from detzoo.heads.heatmap.centernet import CenterNetHeadConfig
-from detzoo.layers.convolution import Convolution, Deformable, PlainConvolution
-from detzoo.layers.norm import BatchNorm
+from detzoo.layers.convolution import ConvConfig, DeformConvConfig, PlainConvConfig
+from detzoo.layers.norm import BatchNormConfig
 from detzoo.necks.ct_resnet import CTResNetNeckConfig
-from detzoo.optim.optimizers import SGD
+from detzoo.optim.optimizers import SGDConfig
 from detzoo.optim.schedules import Warmup, epochs
 from detzoo.zoo import classes
 from detzoo.zoo.entry import Entry, Family
 
 
-def centernet(convolution: Convolution = PlainConvolution()) -> Experiment:
+def centernet(convolution: ConvConfig = PlainConvConfig()) -> Experiment:
     """CenterNet on ResNet-18, at the size of the image."""
     return Experiment(
         model=SingleStageConfig(
             backbone=ResNetConfig(
                 depth=18,
                 pretrained="torchvision://{architecture}",
-                norm=BatchNorm(),
+                norm=BatchNormConfig(),
                 frozen_stages=-1,
             ),
             neck=CTResNetNeckConfig(convolution=convolution),
@@ -48,7 +48,7 @@ def centernet(convolution: Convolution = PlainConvolution()) -> Experiment:
             workers=4,
             repeats=5,
         ),
-        optimizer=SGD(lr=0.02),
+        optimizer=SGDConfig(lr=0.02),
         schedule=epochs(28, milestones=(18, 24), warmup=Warmup(iterations=1000)),
         reference_batch=128,
         max_gradient_norm=35.0,
@@ -65,7 +65,7 @@ ENTRIES = (
     ),
     Entry(
         "centernet_resnet18_dcnv2_140e_coco",
-        centernet(Deformable(modulated=True)),
+        centernet(DeformConvConfig(modulated=True)),
         box_ap=29.5,
         memory_gb=3.47,
         weights="centernet_resnet18_dcnv2_140e_coco_20210702_155131-c8cd631f.pth",

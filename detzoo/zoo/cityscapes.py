@@ -9,7 +9,7 @@ from detzoo.data.transforms import Pad, Resize
 from detzoo.experiment import Experiment
 from detzoo.heads.roi.box_head import BoxHeadConfig
 from detzoo.losses.boxes import SmoothL1Loss
-from detzoo.optim.optimizers import SGD
+from detzoo.optim.optimizers import SGDConfig
 from detzoo.optim.schedules import epochs
 from detzoo.zoo import classes
 from detzoo.zoo.entry import Entry, Family
@@ -28,7 +28,7 @@ RECIPE: Recipe = {
     "repeats": 8,
     "images_per_device": 1,
     "reference_batch": 8,
-    "optimizer": SGD(lr=0.01),
+    "optimizer": SGDConfig(lr=0.01),
     "schedule": epochs(8, milestones=(7,)),
 }
 

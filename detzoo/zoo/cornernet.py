@@ -15,7 +15,7 @@ from detzoo.detectors.single_stage import SingleStageConfig
 from detzoo.experiment import DataConfig, Experiment
 from detzoo.heads.heatmap.corner import CornerHeadConfig
 from detzoo.heads.heatmap.corner_base import CornerPairHeadConfig
-from detzoo.optim.optimizers import Adam
+from detzoo.optim.optimizers import AdamConfig
 from detzoo.optim.schedules import Warmup, epochs
 from detzoo.zoo import classes
 from detzoo.zoo.entry import Entry, Family
@@ -41,7 +41,7 @@ def hourglass(
             images_per_device=images_per_device,
             workers=3,
         ),
-        optimizer=Adam(lr=5e-4),
+        optimizer=AdamConfig(lr=5e-4),
         schedule=epochs(210, milestones=(milestone,), warmup=Warmup(ratio=1 / 3)),
         reference_batch=devices * images_per_device,
         max_gradient_norm=35.0,

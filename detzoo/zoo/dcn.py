@@ -6,7 +6,7 @@ import dataclasses
 
 from detzoo.backbones.resnet import ResNetConfig
 from detzoo.heads.roi.deformable_extractor import DeformablePoolingConfig
-from detzoo.layers.convolution import Deformable
+from detzoo.layers.convolution import DeformConvConfig
 from detzoo.zoo.cascade_rcnn import cascade_mask_rcnn, cascade_rcnn
 from detzoo.zoo.entry import Entry, Family
 from detzoo.zoo.faster_rcnn import faster_rcnn
@@ -16,7 +16,7 @@ from detzoo.zoo.parts import resnet, resnext
 
 def deformable(backbone: ResNetConfig) -> ResNetConfig:
     """The backbone with deformable convolutions from its second stage on ("c3-c5")."""
-    return dataclasses.replace(backbone, deformable=Deformable())
+    return dataclasses.replace(backbone, deformable=DeformConvConfig())
 
 
 ENTRIES = (

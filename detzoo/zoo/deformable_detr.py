@@ -9,7 +9,7 @@ from detzoo.detectors.set_prediction import SetPredictionConfig
 from detzoo.experiment import DataConfig, Experiment
 from detzoo.heads.query.deformable_detr import DeformableDETRHeadConfig
 from detzoo.necks.channel_mapper import ChannelMapperConfig
-from detzoo.optim.optimizers import AdamW, ParameterRule
+from detzoo.optim.optimizers import AdamWConfig, ParameterRule
 from detzoo.optim.schedules import epochs
 from detzoo.zoo import classes
 from detzoo.zoo.detr import SLOW_BACKBONE, detr_transforms
@@ -35,7 +35,7 @@ def deformable_detr(*, refines_boxes: bool = False, two_stage: bool = False) -> 
             test_transforms=(Resize(sizes=FULL), Pad(divisor=1)),
             skip_empty=False,
         ),
-        optimizer=AdamW(lr=2e-4, weight_decay=1e-4, rules=rules),
+        optimizer=AdamWConfig(lr=2e-4, weight_decay=1e-4, rules=rules),
         schedule=epochs(50, milestones=(40,), warmup=None),
         reference_batch=32,
         max_gradient_norm=0.1,

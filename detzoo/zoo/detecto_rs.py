@@ -7,7 +7,7 @@ import dataclasses
 from typing_extensions import TypedDict
 
 from detzoo.backbones.resnet import ResNetConfig
-from detzoo.layers.switchable import AdaptivelyStandardized, SwitchableAtrous
+from detzoo.layers.switchable import AdaptiveConvConfig, SwitchableAtrousConvConfig
 from detzoo.necks.rfp import RFPConfig
 from detzoo.zoo.cascade_rcnn import EPOCHS_20, cascade_rcnn
 from detzoo.zoo.entry import Entry, Family
@@ -17,12 +17,12 @@ from detzoo.zoo.parts import Depth, resnet
 
 def adaptive_resnet(depth: Depth = 50) -> ResNetConfig:
     """ResNet with standardised filters that pretrained ones survive."""
-    return dataclasses.replace(resnet(depth), convolution=AdaptivelyStandardized())
+    return dataclasses.replace(resnet(depth), convolution=AdaptiveConvConfig())
 
 
 def switchable_resnet(depth: Depth = 50) -> ResNetConfig:
     """The same, whose 3x3 convolutions choose between two dilations from the second stage on."""
-    return dataclasses.replace(adaptive_resnet(depth), deformable=SwitchableAtrous())
+    return dataclasses.replace(adaptive_resnet(depth), deformable=SwitchableAtrousConvConfig())
 
 
 class Recursive(TypedDict):

@@ -9,7 +9,7 @@ from detzoo.data.transforms import Crop, Flip, OneOf, Pad, Resize
 from detzoo.detectors.set_prediction import SetPredictionConfig
 from detzoo.experiment import DataConfig, Experiment
 from detzoo.heads.query.detr import DETRHeadConfig
-from detzoo.optim.optimizers import AdamW, ParameterRule
+from detzoo.optim.optimizers import AdamWConfig, ParameterRule
 from detzoo.optim.schedules import epochs
 from detzoo.zoo import classes
 from detzoo.zoo.entry import Entry, Family
@@ -47,7 +47,7 @@ def detr() -> Experiment:
             train_transforms=detr_transforms(1333),
             test_transforms=(Resize(sizes=FULL), Pad(divisor=1)),
         ),
-        optimizer=AdamW(lr=1e-4, weight_decay=1e-4, rules=(SLOW_BACKBONE,)),
+        optimizer=AdamWConfig(lr=1e-4, weight_decay=1e-4, rules=(SLOW_BACKBONE,)),
         schedule=epochs(150, milestones=(100,), warmup=None),
         max_gradient_norm=0.1,
     )

@@ -19,7 +19,7 @@ from detzoo.heads.roi.standard import StandardRoIHeadConfig
 from detzoo.losses.boxes import BoundedIoULoss, CIoULoss, GIoULoss, IoULoss
 from detzoo.necks.base import NeckConfig
 from detzoo.necks.fpn import FPNConfig
-from detzoo.optim.optimizers import AdamW
+from detzoo.optim.optimizers import AdamWConfig
 from detzoo.optim.schedules import epochs
 from detzoo.postprocess.nms import NMS, SoftNMS, Suppression
 from detzoo.postprocess.select import Select
@@ -289,7 +289,8 @@ ENTRIES = (
     Entry(
         "faster_rcnn_r50_fpn_tnr-pretrain_1x_coco",
         faster_rcnn(
-            TNR_RESNET, optimizer=AdamW(lr=0.0001, weight_decay=0.1, norm_weight_decay_scale=0.0)
+            TNR_RESNET,
+            optimizer=AdamWConfig(lr=0.0001, weight_decay=0.1, norm_weight_decay_scale=0.0),
         ),
         box_ap=40.2,
         memory_gb=4.0,

@@ -11,11 +11,11 @@ from detzoo.backbones.base import BackboneConfig
 from detzoo.detectors.single_stage import SingleStageConfig
 from detzoo.experiment import Experiment
 from detzoo.heads.dense.fcos import FCOSHeadConfig
-from detzoo.layers.convolution import Convolution, Deformable, PlainConvolution
+from detzoo.layers.convolution import ConvConfig, DeformConvConfig, PlainConvConfig
 from detzoo.losses.boxes import GIoULoss
 from detzoo.necks.base import NeckConfig
 from detzoo.necks.fpn import FPNConfig
-from detzoo.optim.optimizers import SGD
+from detzoo.optim.optimizers import SGDConfig
 from detzoo.optim.schedules import Schedule, Warmup, epochs
 from detzoo.postprocess.nms import NMS
 from detzoo.postprocess.select import Select
@@ -31,13 +31,13 @@ from detzoo.zoo.parts import (
 )
 
 FPN = FPNConfig(start_level=1, extra_levels="on_output", relu_between_extras=True)
-MODULATED = Deformable(modulated=True)
+MODULATED = DeformConvConfig(modulated=True)
 CENTRAL = SizeRangeAssigner(center_radius=1.5)
 
 
-def sgd(lr: float = 0.01) -> SGD:
+def sgd(lr: float = 0.01) -> SGDConfig:
     """Biases learn at twice the rate and do not decay."""
-    return SGD(lr=lr, bias_lr_scale=2.0, bias_weight_decay_scale=0.0)
+    return SGDConfig(lr=lr, bias_lr_scale=2.0, bias_weight_decay_scale=0.0)
 
 
 def constant_warmup(length: int) -> Schedule:
@@ -66,7 +66,7 @@ def fcos(
 
 def fcos_with_tricks(
     backbone: BackboneConfig,
-    head_convolution: Convolution = PlainConvolution(),
+    head_convolution: ConvConfig = PlainConvConfig(),
 ) -> Experiment:
     """The improvements of its authors' later code, trained without clipping of gradients."""
     head = FCOSHeadConfig(

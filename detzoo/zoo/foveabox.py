@@ -8,14 +8,14 @@ from detzoo.backbones.resnet import ResNetConfig
 from detzoo.detectors.single_stage import SingleStageConfig
 from detzoo.experiment import Experiment
 from detzoo.heads.dense.fovea import FoveaHeadConfig
-from detzoo.layers.norm import GroupNorm
+from detzoo.layers.norm import GroupNormConfig
 from detzoo.necks.fpn import FPNConfig
-from detzoo.optim.optimizers import SGD
+from detzoo.optim.optimizers import SGDConfig
 from detzoo.optim.schedules import epochs
 from detzoo.zoo.entry import Entry, Family
 from detzoo.zoo.parts import RANGE_640_800, Recipe, experiment, resnet
 
-ALIGNED = FoveaHeadConfig(aligned=True, norm=GroupNorm())
+ALIGNED = FoveaHeadConfig(aligned=True, norm=GroupNormConfig())
 
 
 def foveabox(
@@ -29,7 +29,7 @@ def foveabox(
         neck=FPNConfig(start_level=1, extra_levels="on_input"),
         bbox_head=head,
     )
-    recipe.setdefault("optimizer", SGD(lr=0.01))
+    recipe.setdefault("optimizer", SGDConfig(lr=0.01))
     recipe.setdefault("images_per_device", 4)
     recipe.setdefault("workers", 4)
     return experiment(model, **recipe)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from detzoo.backbones.resnet import ResNetConfig
-from detzoo.layers.norm import BatchNorm
+from detzoo.layers.norm import BatchNormConfig
 from detzoo.zoo.cascade_rcnn import cascade_mask_rcnn
 from detzoo.zoo.dcn import deformable
 from detzoo.zoo.entry import Entry, Family
@@ -20,7 +20,7 @@ def with_context(backbone: ResNetConfig, ratio: float) -> ResNetConfig:
 
 def synchronized(backbone: ResNetConfig) -> ResNetConfig:
     """The backbone with batch norms that learn the statistics of all processes."""
-    return dataclasses.replace(backbone, norm=BatchNorm(synchronized=True))
+    return dataclasses.replace(backbone, norm=BatchNormConfig(synchronized=True))
 
 
 ENTRIES = (

@@ -10,9 +10,9 @@ from detzoo.backbones.resnet import ResNetConfig
 from detzoo.detectors.single_stage import SingleStageConfig
 from detzoo.experiment import Experiment
 from detzoo.heads.dense.gfl import GFLHeadConfig
-from detzoo.layers.convolution import Deformable
+from detzoo.layers.convolution import DeformConvConfig
 from detzoo.necks.fpn import FPNConfig
-from detzoo.optim.optimizers import SGD
+from detzoo.optim.optimizers import SGDConfig
 from detzoo.optim.schedules import epochs
 from detzoo.zoo.entry import Entry, Family
 from detzoo.zoo.parts import Recipe, experiment, resnet, resnext
@@ -32,13 +32,13 @@ def gfl(backbone: ResNetConfig = resnet(50), **recipe: Unpack[Recipe]) -> Experi
         neck=FPNConfig(start_level=1, extra_levels="on_output"),
         bbox_head=GFLHeadConfig(),
     )
-    recipe.setdefault("optimizer", SGD(lr=0.01))
+    recipe.setdefault("optimizer", SGDConfig(lr=0.01))
     return experiment(model, **recipe)
 
 
 def deformable(backbone: ResNetConfig, stages: tuple[int, ...]) -> ResNetConfig:
     """The backbone with deformable convolutions in these stages, counted from 0."""
-    return dataclasses.replace(backbone, deformable=Deformable(), deformable_stages=stages)
+    return dataclasses.replace(backbone, deformable=DeformConvConfig(), deformable_stages=stages)
 
 
 ENTRIES = (

@@ -7,7 +7,7 @@ from detzoo.detectors.single_stage import SingleStageConfig
 from detzoo.experiment import Experiment
 from detzoo.heads.dense.harmonized_retina import HarmonizedRetinaHeadConfig
 from detzoo.necks.fpn import FPNConfig
-from detzoo.optim.optimizers import SGD
+from detzoo.optim.optimizers import SGDConfig
 from detzoo.zoo.entry import Entry, Family
 from detzoo.zoo.parts import experiment, resnet, resnext
 
@@ -19,7 +19,7 @@ def ghm(backbone: ResNetConfig = resnet(50)) -> Experiment:
         neck=FPNConfig(start_level=1, extra_levels="on_input"),
         bbox_head=HarmonizedRetinaHeadConfig(),
     )
-    return experiment(model, optimizer=SGD(lr=0.01), max_gradient_norm=35.0)
+    return experiment(model, optimizer=SGDConfig(lr=0.01), max_gradient_norm=35.0)
 
 
 ENTRIES = (

@@ -10,14 +10,14 @@ from detzoo.backbones.resnet import ResNetConfig
 from detzoo.experiment import Experiment
 from detzoo.heads.roi.box_head import BoxHeadConfig
 from detzoo.heads.roi.mask_head import MaskHeadConfig
-from detzoo.layers.norm import GroupNorm
+from detzoo.layers.norm import GroupNormConfig
 from detzoo.necks.fpn import FPNConfig
 from detzoo.optim.schedules import epochs
 from detzoo.zoo.entry import Entry, Family
 from detzoo.zoo.mask_rcnn import mask_rcnn
 from detzoo.zoo.parts import EPOCHS_36_CAFFE, Depth, Recipe
 
-GN = GroupNorm()
+GN = GroupNormConfig()
 NECK = FPNConfig(norm=GN)
 BOX_HEAD = BoxHeadConfig(num_shared_convs=4, num_shared_fcs=1, norm=GN)
 MASK_HEAD = MaskHeadConfig(norm=GN)

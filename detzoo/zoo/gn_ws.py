@@ -8,7 +8,7 @@ from typing_extensions import Unpack
 
 from detzoo.backbones.resnet import ResNetConfig
 from detzoo.experiment import Experiment
-from detzoo.layers.convolution import WeightStandardized
+from detzoo.layers.convolution import WeightStandardizedConvConfig
 from detzoo.optim.schedules import epochs
 from detzoo.zoo.entry import Entry, Family
 from detzoo.zoo.faster_rcnn import faster_rcnn
@@ -16,7 +16,7 @@ from detzoo.zoo.gn import BOX_HEAD, GN, MASK_HEAD, NECK
 from detzoo.zoo.mask_rcnn import mask_rcnn
 from detzoo.zoo.parts import Depth, Recipe
 
-WS = WeightStandardized()
+WS = WeightStandardizedConvConfig()
 WS_NECK = dataclasses.replace(NECK, convolution=WS)
 WS_BOX_HEAD = dataclasses.replace(BOX_HEAD, convolution=WS)
 WS_MASK_HEAD = dataclasses.replace(MASK_HEAD, convolution=WS)

@@ -16,7 +16,7 @@ from detzoo.heads.dense.guided_rpn import GuidedRPNHeadConfig
 from detzoo.heads.roi.box_head import BoxHeadConfig
 from detzoo.heads.roi.standard import StandardRoIHeadConfig
 from detzoo.necks.fpn import FPNConfig
-from detzoo.optim.optimizers import SGD
+from detzoo.optim.optimizers import SGDConfig
 from detzoo.optim.schedules import Warmup, epochs
 from detzoo.postprocess.nms import NMS
 from detzoo.postprocess.select import Select
@@ -66,7 +66,7 @@ def ga_retinanet(backbone: ResNetConfig = resnet(50), **recipe: Unpack[Recipe]) 
         neck=FPNConfig(start_level=1, extra_levels="on_input"),
         bbox_head=GuidedRetinaHeadConfig(),
     )
-    recipe.setdefault("optimizer", SGD(lr=0.01))
+    recipe.setdefault("optimizer", SGDConfig(lr=0.01))
     recipe.setdefault("max_gradient_norm", 35.0)
     return experiment(model, **recipe)
 

@@ -16,7 +16,7 @@ from detzoo.losses.boxes import BalancedL1Loss
 from detzoo.necks.bfp import BFPConfig
 from detzoo.necks.fpn import FPNConfig
 from detzoo.necks.sequence import NeckSequenceConfig
-from detzoo.optim.optimizers import SGD
+from detzoo.optim.optimizers import SGDConfig
 from detzoo.samplers.balanced import BalancedSampler
 from detzoo.samplers.random import RandomSampler
 from detzoo.zoo.entry import Entry, Family
@@ -47,7 +47,7 @@ def libra_retinanet(backbone: ResNetConfig = resnet(50), **recipe: Unpack[Recipe
         neck=NeckSequenceConfig(necks=(pyramid, BFPConfig(refine_level=1))),
         bbox_head=RetinaHeadConfig(box_loss=BalancedL1Loss(beta=0.11)),
     )
-    recipe.setdefault("optimizer", SGD(lr=0.01))
+    recipe.setdefault("optimizer", SGDConfig(lr=0.01))
     return experiment(model, **recipe)
 
 

@@ -20,7 +20,7 @@ from detzoo.heads.roi.extractor import PyramidRoIAlignConfig
 from detzoo.heads.roi.mask_head import MaskHeadConfig
 from detzoo.heads.roi.standard import StandardRoIHeadConfig
 from detzoo.necks.fpn import FPNConfig
-from detzoo.optim.optimizers import AdamW
+from detzoo.optim.optimizers import AdamWConfig
 from detzoo.optim.schedules import Cosine, Schedule, Warmup
 from detzoo.zoo import classes
 from detzoo.zoo.entry import Entry, Family
@@ -44,7 +44,7 @@ def light(model: DetectorConfig, *, with_masks: bool = False) -> Experiment:
             images_per_device=4,
             masks="polygon" if with_masks else "none",
         ),
-        optimizer=AdamW(lr=5e-4, weight_decay=0.05, norm_weight_decay_scale=0.0),
+        optimizer=AdamWConfig(lr=5e-4, weight_decay=0.05, norm_weight_decay_scale=0.0),
         schedule=Schedule(
             length=24, policy=Cosine(per_iteration=True), warmup=Warmup(iterations=200)
         ),

@@ -20,7 +20,7 @@ from detzoo.heads.roi.standard import StandardRoIHeadConfig
 from detzoo.losses.boxes import BoxLoss, L1Loss, SmoothL1Loss
 from detzoo.necks.base import NeckConfig
 from detzoo.necks.fpn import FPNConfig
-from detzoo.optim.optimizers import SGD
+from detzoo.optim.optimizers import SGDConfig
 from detzoo.optim.schedules import epochs
 from detzoo.postprocess.nms import NMS
 from detzoo.postprocess.select import Select
@@ -145,7 +145,7 @@ ENTRIES = (
         memory_gb=6.1,
         weights="mask_rcnn_r101_fpn_mstrain-poly_3x_coco_20210524_200244-5675c317.pth",
     ),
-    Entry("mask_rcnn_r50_caffe_c4_1x_coco", mask_rcnn_c4(optimizer=SGD(lr=0.01))),
+    Entry("mask_rcnn_r50_caffe_c4_1x_coco", mask_rcnn_c4(optimizer=SGDConfig(lr=0.01))),
     Entry(
         "mask_rcnn_r50_caffe_fpn_1x_coco",
         mask_rcnn(caffe_resnet(50)),

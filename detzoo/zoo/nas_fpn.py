@@ -8,11 +8,11 @@ from detzoo.data.transforms import Crop, Flip, Pad, Resize
 from detzoo.detectors.single_stage import SingleStageConfig
 from detzoo.experiment import DataConfig, Experiment
 from detzoo.heads.dense.retina_sep_norm import RetinaSepNormHeadConfig
-from detzoo.layers.norm import BatchNorm
+from detzoo.layers.norm import BatchNormConfig
 from detzoo.necks.base import NeckConfig
 from detzoo.necks.fpn import FPNConfig
 from detzoo.necks.nas_fpn import NASFPNConfig
-from detzoo.optim.optimizers import SGD
+from detzoo.optim.optimizers import SGDConfig
 from detzoo.optim.schedules import Warmup, epochs
 from detzoo.zoo import classes
 from detzoo.zoo.entry import Entry, Family
@@ -25,7 +25,7 @@ def retinanet_crop640(neck: NeckConfig, *, divisor: int) -> Experiment:
     In evaluation sides are padded to multiples of ``divisor``.
     """
     model = SingleStageConfig(
-        backbone=dataclasses.replace(resnet(50), norm=BatchNorm()),
+        backbone=dataclasses.replace(resnet(50), norm=BatchNormConfig()),
         neck=neck,
         bbox_head=RetinaSepNormHeadConfig(),
     )
@@ -44,7 +44,7 @@ def retinanet_crop640(neck: NeckConfig, *, divisor: int) -> Experiment:
         model=model,
         class_names=classes.COCO,
         data=data,
-        optimizer=SGD(lr=0.08, norm_weight_decay_scale=0.0),
+        optimizer=SGDConfig(lr=0.08, norm_weight_decay_scale=0.0),
         schedule=epochs(50, milestones=(30, 40), warmup=Warmup(iterations=1000, ratio=0.1)),
         reference_batch=64,
     )
@@ -54,7 +54,7 @@ FPN = FPNConfig(
     start_level=1,
     extra_levels="on_input",
     relu_between_extras=True,
-    norm=BatchNorm(),
+    norm=BatchNormConfig(),
     norm_on_lateral=False,
 )
 

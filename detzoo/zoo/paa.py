@@ -9,7 +9,7 @@ from detzoo.detectors.single_stage import SingleStageConfig
 from detzoo.experiment import Experiment
 from detzoo.heads.dense.paa import PAAHeadConfig
 from detzoo.necks.fpn import FPNConfig
-from detzoo.optim.optimizers import SGD
+from detzoo.optim.optimizers import SGDConfig
 from detzoo.optim.schedules import epochs
 from detzoo.zoo.entry import Entry, Family
 from detzoo.zoo.parts import EPOCHS_36_CAFFE, RANGE_640_800, Recipe, experiment, resnet
@@ -25,7 +25,7 @@ def paa(backbone: ResNetConfig = resnet(50), **recipe: Unpack[Recipe]) -> Experi
         neck=FPNConfig(start_level=1, extra_levels="on_output"),
         bbox_head=PAAHeadConfig(),
     )
-    recipe.setdefault("optimizer", SGD(lr=0.01))
+    recipe.setdefault("optimizer", SGDConfig(lr=0.01))
     return experiment(model, **recipe)
 
 

@@ -10,17 +10,17 @@ from detzoo.backbones.resnet import ResNetConfig
 from detzoo.data.transforms import Flip, Pad, Resize
 from detzoo.detectors.base import DetectorConfig
 from detzoo.experiment import DataConfig, Experiment
-from detzoo.layers.norm import BatchNorm
-from detzoo.optim.optimizers import SGD, OptimizerConfig
+from detzoo.layers.norm import BatchNormConfig
+from detzoo.optim.optimizers import OptimizerConfig, SGDConfig
 from detzoo.optim.schedules import Schedule, epochs, iterations
 from detzoo.zoo import classes
 
 Depth = Literal[18, 34, 50, 101, 152]
 
 # Statistics stay those of the pretrained weights; weight and bias learn.
-FIXED = BatchNorm(fixed_statistics=True)
+FIXED = BatchNormConfig(fixed_statistics=True)
 # Nothing learns.
-FROZEN = BatchNorm(fixed_statistics=True, trainable=False)
+FROZEN = BatchNormConfig(fixed_statistics=True, trainable=False)
 
 # Input sizes as (longer side at most, shorter side at most).
 FULL = ((1333, 800),)
@@ -154,7 +154,7 @@ def experiment(model: DetectorConfig, **recipe: Unpack[Recipe]) -> Experiment:
         model=model,
         class_names=recipe.get("class_names", classes.COCO),
         data=data,
-        optimizer=recipe.get("optimizer", SGD(lr=0.02)),
+        optimizer=recipe.get("optimizer", SGDConfig(lr=0.02)),
         schedule=recipe.get("schedule", epochs(12)),
         reference_batch=recipe.get("reference_batch", 16),
         precision=recipe.get("precision", "fp32"),

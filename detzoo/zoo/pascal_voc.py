@@ -6,7 +6,7 @@ import dataclasses
 
 from detzoo.data.transforms import Pad, Resize
 from detzoo.experiment import Experiment
-from detzoo.optim.optimizers import SGD
+from detzoo.optim.optimizers import SGDConfig
 from detzoo.optim.schedules import Warmup, epochs, iterations
 from detzoo.priors.ssd import SSDAnchors
 from detzoo.zoo import classes
@@ -23,7 +23,7 @@ RECIPE: Recipe = {
     "class_names": classes.VOC,
     "sizes": SIZE,
     "repeats": 3,
-    "optimizer": SGD(lr=0.01),
+    "optimizer": SGDConfig(lr=0.01),
     "schedule": epochs(4, milestones=(3,), warmup=None),
 }
 
@@ -72,7 +72,7 @@ def ssd_on_voc(size: Size, anchors: SSDAnchors) -> Experiment:
         class_names=classes.VOC,
         repeats=10,
         metric="voc07",
-        optimizer=SGD(lr=1e-3, weight_decay=5e-4),
+        optimizer=SGDConfig(lr=1e-3, weight_decay=5e-4),
         schedule=epochs(24, milestones=(16, 20)),
     )
 

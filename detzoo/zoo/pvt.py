@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 
 from detzoo.backbones.pvt import PVTConfig
-from detzoo.optim.optimizers import AdamW
+from detzoo.optim.optimizers import AdamWConfig
 from detzoo.zoo.entry import Entry, Family
 from detzoo.zoo.parts import Recipe
 from detzoo.zoo.retinanet import retinanet
 
-ADAMW = AdamW(lr=1e-4)
+ADAMW = AdamWConfig(lr=1e-4)
 BATCH_8: Recipe = {
-    "optimizer": AdamW(lr=1e-4 / 1.4),
+    "optimizer": AdamWConfig(lr=1e-4 / 1.4),
     "images_per_device": 1,
     "workers": 1,
     "reference_batch": 8,

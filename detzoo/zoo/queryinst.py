@@ -10,7 +10,7 @@ from detzoo.experiment import Experiment
 from detzoo.heads.query.learned_proposals import LearnedProposalsConfig
 from detzoo.heads.query.sparse_roi import SparseRoIHeadConfig
 from detzoo.necks.fpn import FPNConfig
-from detzoo.optim.optimizers import AdamW
+from detzoo.optim.optimizers import AdamWConfig
 from detzoo.optim.schedules import Schedule, Warmup, epochs
 from detzoo.zoo.detr import SLOW_BACKBONE, detr_transforms
 from detzoo.zoo.entry import Entry, Family
@@ -39,7 +39,7 @@ def queryinst(
         model,
         sizes=sizes,
         masks="bitmap",
-        optimizer=AdamW(lr=1e-4, weight_decay=1e-4, rules=(SLOW_BACKBONE,)),
+        optimizer=AdamWConfig(lr=1e-4, weight_decay=1e-4, rules=(SLOW_BACKBONE,)),
         schedule=schedule,
         max_gradient_norm=0.1,
     )

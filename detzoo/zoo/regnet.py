@@ -7,8 +7,8 @@ import dataclasses
 from detzoo.backbones.pretrained import TORCHVISION
 from detzoo.backbones.regnet import RegNetConfig, Variant
 from detzoo.experiment import Experiment
-from detzoo.layers.convolution import Deformable
-from detzoo.optim.optimizers import SGD
+from detzoo.layers.convolution import DeformConvConfig
+from detzoo.optim.optimizers import SGDConfig
 from detzoo.optim.schedules import epochs
 from detzoo.zoo.cascade_rcnn import cascade_mask_rcnn
 from detzoo.zoo.entry import Entry, Family
@@ -17,10 +17,10 @@ from detzoo.zoo.mask_rcnn import mask_rcnn
 from detzoo.zoo.parts import EPOCHS_36_CAFFE, RANGE_3X, SIX_SIZES
 from detzoo.zoo.retinanet import retinanet
 
-REGNET_SGD = SGD(lr=0.02, weight_decay=5e-5)
+REGNET_SGD = SGDConfig(lr=0.02, weight_decay=5e-5)
 
 
-def regnet(variant: Variant, deformable: Deformable | None = None) -> RegNetConfig:
+def regnet(variant: Variant, deformable: DeformConvConfig | None = None) -> RegNetConfig:
     """RegNetX from the weights of pycls."""
     return RegNetConfig(
         variant=variant, deformable=deformable, pretrained="open-mmlab://{architecture}"
@@ -156,7 +156,9 @@ ENTRIES = (
     ),
     Entry(
         "mask_rcnn_regnetx-3.2GF_fpn_mdconv_c3-c5_1x_coco",
-        mask_rcnn(regnet("3.2gf", deformable=Deformable(modulated=True)), optimizer=REGNET_SGD),
+        mask_rcnn(
+            regnet("3.2gf", deformable=DeformConvConfig(modulated=True)), optimizer=REGNET_SGD
+        ),
         box_ap=40.3,
         mask_ap=36.6,
         memory_gb=5.0,

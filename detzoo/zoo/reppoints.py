@@ -11,10 +11,10 @@ from detzoo.backbones.resnet import ResNetConfig
 from detzoo.detectors.single_stage import SingleStageConfig
 from detzoo.experiment import Experiment
 from detzoo.heads.dense.reppoints import RepPointsHeadConfig
-from detzoo.layers.convolution import Deformable
-from detzoo.layers.norm import GroupNorm, Norm
+from detzoo.layers.convolution import DeformConvConfig
+from detzoo.layers.norm import GroupNormConfig, NormConfig
 from detzoo.necks.fpn import FPNConfig
-from detzoo.optim.optimizers import SGD
+from detzoo.optim.optimizers import SGDConfig
 from detzoo.optim.schedules import epochs
 from detzoo.zoo.entry import Entry, Family
 from detzoo.zoo.parts import Recipe, experiment, resnet, resnext
@@ -29,7 +29,7 @@ GRID_BY_IOU = dataclasses.replace(
 def reppoints(
     backbone: ResNetConfig = resnet(50),
     head: RepPointsHeadConfig = RepPointsHeadConfig(),
-    norm: Norm | None = GroupNorm(),
+    norm: NormConfig | None = GroupNormConfig(),
     **recipe: Unpack[Recipe],
 ) -> Experiment:
     """RepPoints with levels P3-P7 and the same norm in neck and head."""
@@ -38,13 +38,13 @@ def reppoints(
         neck=FPNConfig(start_level=1, extra_levels="on_input", norm=norm),
         bbox_head=dataclasses.replace(head, norm=norm),
     )
-    recipe.setdefault("optimizer", SGD(lr=0.01))
+    recipe.setdefault("optimizer", SGDConfig(lr=0.01))
     return experiment(model, **recipe)
 
 
 def deformable(backbone: ResNetConfig) -> ResNetConfig:
     """The backbone with deformable convolutions from its second stage on."""
-    return dataclasses.replace(backbone, deformable=Deformable())
+    return dataclasses.replace(backbone, deformable=DeformConvConfig())
 
 
 ENTRIES = (

@@ -8,7 +8,7 @@ from typing import Literal
 from detzoo.backbones.resnest import ResNeStConfig
 from detzoo.heads.roi.box_head import BoxHeadConfig
 from detzoo.heads.roi.mask_head import MaskHeadConfig
-from detzoo.layers.norm import BatchNorm
+from detzoo.layers.norm import BatchNormConfig
 from detzoo.zoo.cascade_rcnn import BOX_HEAD as CASCADE_BOX_HEAD
 from detzoo.zoo.cascade_rcnn import cascade_mask_rcnn, cascade_rcnn, cascade_stages
 from detzoo.zoo.entry import Entry, Family
@@ -16,7 +16,7 @@ from detzoo.zoo.faster_rcnn import faster_rcnn
 from detzoo.zoo.mask_rcnn import mask_rcnn
 from detzoo.zoo.parts import RANGE_640_800, SIX_SIZES, Recipe
 
-SYNC_BN = BatchNorm(synchronized=True)
+SYNC_BN = BatchNormConfig(synchronized=True)
 BOX_HEAD = BoxHeadConfig(num_shared_convs=4, num_shared_fcs=1, norm=SYNC_BN)
 MASK_HEAD = MaskHeadConfig(norm=SYNC_BN)
 STAGES = cascade_stages(

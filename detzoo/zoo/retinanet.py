@@ -9,7 +9,7 @@ from detzoo.detectors.single_stage import SingleStageConfig
 from detzoo.experiment import Experiment
 from detzoo.heads.dense.retina import RetinaHeadConfig
 from detzoo.necks.fpn import FPNConfig
-from detzoo.optim.optimizers import SGD
+from detzoo.optim.optimizers import SGDConfig
 from detzoo.optim.schedules import epochs
 from detzoo.zoo.entry import Entry, Family
 from detzoo.zoo.parts import (
@@ -33,7 +33,7 @@ def retinanet(backbone: BackboneConfig = resnet(50), **recipe: Unpack[Recipe]) -
         neck=FPNConfig(start_level=1, extra_levels="on_input"),
         bbox_head=RetinaHeadConfig(),
     )
-    recipe.setdefault("optimizer", SGD(lr=0.01))
+    recipe.setdefault("optimizer", SGDConfig(lr=0.01))
     return experiment(model, **recipe)
 
 
@@ -76,7 +76,9 @@ ENTRIES = (
     ),
     Entry(
         "retinanet_r18_fpn_1x8_1x_coco",
-        retinanet(resnet(18), images_per_device=8, reference_batch=8, optimizer=SGD(lr=0.005)),
+        retinanet(
+            resnet(18), images_per_device=8, reference_batch=8, optimizer=SGDConfig(lr=0.005)
+        ),
         box_ap=31.7,
         memory_gb=5.0,
         weights="retinanet_r18_fpn_1x8_1x_coco_20220407_171255-4ea310d7.pth",

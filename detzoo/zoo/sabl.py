@@ -15,9 +15,9 @@ from detzoo.heads.dense.rpn import RPNHeadConfig
 from detzoo.heads.dense.sabl_retina import SABLRetinaHeadConfig
 from detzoo.heads.roi.sabl_head import SABLHeadConfig
 from detzoo.heads.roi.standard import StandardRoIHeadConfig
-from detzoo.layers.norm import GroupNorm, Norm
+from detzoo.layers.norm import GroupNormConfig, NormConfig
 from detzoo.necks.fpn import FPNConfig
-from detzoo.optim.optimizers import SGD
+from detzoo.optim.optimizers import SGDConfig
 from detzoo.optim.schedules import epochs
 from detzoo.zoo.cascade_rcnn import cascade_rcnn, cascade_stages
 from detzoo.zoo.entry import Entry, Family
@@ -45,7 +45,7 @@ def sabl_cascade_rcnn(backbone: ResNetConfig = resnet(50), **recipe: Unpack[Reci
 
 
 def sabl_retinanet(
-    backbone: ResNetConfig = resnet(50), *, norm: Norm | None = None, **recipe: Unpack[Recipe]
+    backbone: ResNetConfig = resnet(50), *, norm: NormConfig | None = None, **recipe: Unpack[Recipe]
 ) -> Experiment:
     """RetinaNet with one square per cell and sides in buckets."""
     model = SingleStageConfig(
@@ -53,7 +53,7 @@ def sabl_retinanet(
         neck=FPNConfig(start_level=1, extra_levels="on_input"),
         bbox_head=SABLRetinaHeadConfig(norm=norm),
     )
-    recipe.setdefault("optimizer", SGD(lr=0.01))
+    recipe.setdefault("optimizer", SGDConfig(lr=0.01))
     return experiment(model, **recipe)
 
 
@@ -90,7 +90,7 @@ ENTRIES = (
     ),
     Entry(
         "sabl_retinanet_r101_fpn_gn_1x_coco",
-        sabl_retinanet(resnet(101), norm=GroupNorm()),
+        sabl_retinanet(resnet(101), norm=GroupNormConfig()),
         box_ap=40.5,
         weights="sabl_retinanet_r101_fpn_gn_1x_coco-40a893e8.pth",
     ),
@@ -98,7 +98,7 @@ ENTRIES = (
         "sabl_retinanet_r101_fpn_gn_2x_ms_480_960_coco",
         sabl_retinanet(
             resnet(101),
-            norm=GroupNorm(),
+            norm=GroupNormConfig(),
             sizes=((1333, 480), (1333, 960)),
             size_mode="range",
             schedule=epochs(24),
@@ -110,7 +110,7 @@ ENTRIES = (
         "sabl_retinanet_r101_fpn_gn_2x_ms_640_800_coco",
         sabl_retinanet(
             resnet(101),
-            norm=GroupNorm(),
+            norm=GroupNormConfig(),
             sizes=RANGE_640_800,
             size_mode="range",
             schedule=epochs(24),
@@ -126,7 +126,7 @@ ENTRIES = (
     ),
     Entry(
         "sabl_retinanet_r50_fpn_gn_1x_coco",
-        sabl_retinanet(norm=GroupNorm()),
+        sabl_retinanet(norm=GroupNormConfig()),
         box_ap=38.8,
         weights="sabl_retinanet_r50_fpn_gn_1x_coco-e16dfcf1.pth",
     ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from detzoo.backbones.resnet import ResNetConfig
-from detzoo.optim.optimizers import SGD
+from detzoo.optim.optimizers import SGDConfig
 from detzoo.optim.schedules import Warmup, epochs
 from detzoo.zoo.entry import Entry, Family
 from detzoo.zoo.faster_rcnn import faster_rcnn
@@ -14,7 +14,7 @@ from detzoo.zoo.parts import Recipe
 RESNET = ResNetConfig(frozen_stages=-1, norm=GN, zero_init=False)
 # Six times as long as usual, and norms do not decay.
 EPOCHS_73: Recipe = {
-    "optimizer": SGD(lr=0.02, norm_weight_decay_scale=0.0),
+    "optimizer": SGDConfig(lr=0.02, norm_weight_decay_scale=0.0),
     "schedule": epochs(73, milestones=(65, 71), warmup=Warmup(ratio=0.1)),
 }
 

@@ -13,7 +13,7 @@ from detzoo.heads.mask_grid.base import MaskGridHeadConfig
 from detzoo.heads.mask_grid.decoupled import DecoupledSOLOHeadConfig, DecoupledSOLOLightHeadConfig
 from detzoo.heads.mask_grid.solo import SOLOHeadConfig
 from detzoo.necks.fpn import FPNConfig
-from detzoo.optim.optimizers import SGD
+from detzoo.optim.optimizers import SGDConfig
 from detzoo.optim.schedules import Warmup, epochs
 from detzoo.zoo.entry import Entry, Family
 from detzoo.zoo.parts import SIX_SIZES, Recipe, experiment, resnet
@@ -28,7 +28,7 @@ def solo(head: MaskGridHeadConfig, **recipe: Unpack[Recipe]) -> Experiment:
     """SOLO with FPN levels P2-P6, of which the first and the last change their size."""
     model = SOLOConfig(backbone=resnet(50), neck=FPNConfig(), mask_head=head)
     recipe.setdefault("masks", "bitmap")
-    recipe.setdefault("optimizer", SGD(lr=0.01))
+    recipe.setdefault("optimizer", SGDConfig(lr=0.01))
     return experiment(model, **recipe)
 
 

@@ -12,7 +12,7 @@ from detzoo.experiment import Experiment
 from detzoo.heads.query.learned_proposals import LearnedProposalsConfig
 from detzoo.heads.query.sparse_roi import SparseRoIHeadConfig
 from detzoo.necks.fpn import FPNConfig
-from detzoo.optim.optimizers import AdamW
+from detzoo.optim.optimizers import AdamWConfig
 from detzoo.optim.schedules import epochs
 from detzoo.zoo.detr import detr_transforms
 from detzoo.zoo.entry import Entry, Family
@@ -36,7 +36,7 @@ def sparse_rcnn(
             mask_extractor=None, mask_head=None, max_detections=num_proposals
         ),
     )
-    optimizer = AdamW(lr=2.5e-5, weight_decay=1e-4)
+    optimizer = AdamWConfig(lr=2.5e-5, weight_decay=1e-4)
     return experiment(model, optimizer=optimizer, max_gradient_norm=1.0, **recipe)
 
 

@@ -21,9 +21,9 @@ from detzoo.data.transforms import (
 from detzoo.detectors.single_stage import SingleStageConfig
 from detzoo.experiment import DataConfig, Experiment, Metric
 from detzoo.heads.dense.ssd import SSDHeadConfig
-from detzoo.layers.norm import BatchNorm
+from detzoo.layers.norm import BatchNormConfig
 from detzoo.necks.ssd import SSDNeckConfig
-from detzoo.optim.optimizers import SGD
+from detzoo.optim.optimizers import SGDConfig
 from detzoo.optim.schedules import Cosine, Schedule, Warmup, epochs
 from detzoo.priors.ssd import SSDAnchors
 from detzoo.zoo import classes
@@ -32,7 +32,7 @@ from detzoo.zoo.entry import Entry, Family
 # torchvision's mean colour, in the order of decoded images.
 MEAN_BGR = (103.53, 116.28, 123.675)
 WARMUP_FP16 = Warmup(iterations=1000, ratio=0.1)
-LITE_NORM = BatchNorm(eps=1e-3, momentum=0.03)
+LITE_NORM = BatchNormConfig(eps=1e-3, momentum=0.03)
 
 ANCHORS_300 = SSDAnchors(
     sizes=(21, 45, 99, 153, 207, 261, 315),
@@ -83,7 +83,7 @@ class Recipe(TypedDict, total=False):
     repeats: int
     min_object_size: float
     metric: Metric | None
-    optimizer: SGD
+    optimizer: SGDConfig
     schedule: Schedule
     reference_batch: int
     precision: Literal["fp32", "fp16"]
@@ -111,7 +111,7 @@ def ssd(
             min_object_size=recipe.get("min_object_size", 0.0),
             metric=recipe.get("metric"),
         ),
-        optimizer=recipe.get("optimizer", SGD(lr=2e-3, weight_decay=5e-4)),
+        optimizer=recipe.get("optimizer", SGDConfig(lr=2e-3, weight_decay=5e-4)),
         schedule=recipe.get("schedule", epochs(24)),
         reference_batch=recipe.get("reference_batch", 64),
         precision=recipe.get("precision", "fp32"),
@@ -144,7 +144,7 @@ def ssdlite() -> Experiment:
             workers=4,
             repeats=5,
         ),
-        optimizer=SGD(lr=0.015, weight_decay=4e-5),
+        optimizer=SGDConfig(lr=0.015, weight_decay=4e-5),
         schedule=Schedule(length=120, policy=Cosine(), warmup=Warmup()),
         reference_batch=192,
         evaluate_every=5,

@@ -12,15 +12,15 @@ from detzoo.backbones.resnet import ResNetConfig
 from detzoo.detectors.single_stage import SingleStageConfig
 from detzoo.experiment import Experiment
 from detzoo.heads.dense.vfnet import VFNetHeadConfig
-from detzoo.layers.convolution import Deformable
+from detzoo.layers.convolution import DeformConvConfig
 from detzoo.necks.fpn import FPNConfig
-from detzoo.optim.optimizers import SGD
+from detzoo.optim.optimizers import SGDConfig
 from detzoo.optim.schedules import Schedule, Warmup, epochs
 from detzoo.zoo.entry import Entry, Family
 from detzoo.zoo.parts import Recipe, experiment, resnet, resnext
 from detzoo.zoo.res2net import RES2NET
 
-MODULATED = Deformable(modulated=True)
+MODULATED = DeformConvConfig(modulated=True)
 
 
 def schedule(length: int) -> Schedule:
@@ -49,7 +49,7 @@ def vfnet(
         bbox_head=head,
     )
     recipe.setdefault("schedule", schedule(12))
-    optimizer = SGD(lr=0.01, bias_lr_scale=2.0, bias_weight_decay_scale=0.0)
+    optimizer = SGDConfig(lr=0.01, bias_lr_scale=2.0, bias_weight_decay_scale=0.0)
     return experiment(model, optimizer=optimizer, **recipe)
 
 

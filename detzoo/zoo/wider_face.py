@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from detzoo.data.transforms import Expand, Flip, MinIoUCrop, PhotometricDistortion, Resize
-from detzoo.optim.optimizers import SGD
+from detzoo.optim.optimizers import SGDConfig
 from detzoo.optim.schedules import Warmup, epochs
 from detzoo.zoo import classes
 from detzoo.zoo.entry import Entry, Family
@@ -26,7 +26,7 @@ ENTRIES = (
             repeats=2,
             min_object_size=17.0,
             metric="voc",
-            optimizer=SGD(lr=0.012, weight_decay=5e-4),
+            optimizer=SGDConfig(lr=0.012, weight_decay=5e-4),
             schedule=epochs(24, milestones=(16, 20), warmup=Warmup(iterations=1000)),
             reference_batch=60,
             max_gradient_norm=35.0,

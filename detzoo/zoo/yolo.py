@@ -19,7 +19,7 @@ from detzoo.detectors.single_stage import SingleStageConfig
 from detzoo.experiment import DataConfig, Experiment
 from detzoo.heads.dense.yolov3 import YOLOv3HeadConfig
 from detzoo.necks.yolov3 import YOLOv3NeckConfig
-from detzoo.optim.optimizers import SGD
+from detzoo.optim.optimizers import SGDConfig
 from detzoo.optim.schedules import Schedule, Warmup, epochs
 from detzoo.priors.yolo import YOLOAnchors
 from detzoo.zoo import classes
@@ -114,7 +114,7 @@ def _yolov3(
             workers=4,
             repeats=repeats,
         ),
-        optimizer=SGD(lr=lr, weight_decay=5e-4),
+        optimizer=SGDConfig(lr=lr, weight_decay=5e-4),
         schedule=schedule,
         reference_batch=8 * images_per_device,
         precision=precision,

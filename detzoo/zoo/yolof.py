@@ -12,7 +12,7 @@ from detzoo.detectors.single_stage import SingleStageConfig
 from detzoo.experiment import Experiment
 from detzoo.heads.dense.yolof import YOLOFHeadConfig
 from detzoo.necks.dilated_encoder import DilatedEncoderConfig
-from detzoo.optim.optimizers import SGD, ParameterRule
+from detzoo.optim.optimizers import ParameterRule, SGDConfig
 from detzoo.optim.schedules import Warmup, epochs, iterations
 from detzoo.zoo.entry import Entry, Family
 from detzoo.zoo.parts import FULL, Recipe, detectron_resnet, experiment
@@ -28,7 +28,7 @@ def yolof(**recipe: Unpack[Recipe]) -> Experiment:
         bbox_head=YOLOFHeadConfig(),
         pixels=CAFFE,
     )
-    optimizer = SGD(
+    optimizer = SGDConfig(
         lr=0.12,
         norm_weight_decay_scale=0.0,
         rules=(ParameterRule(name="backbone", lr_scale=1 / 3),),

@@ -19,8 +19,8 @@ from detzoo.detectors.single_stage import SingleStageConfig
 from detzoo.experiment import DataConfig, Experiment, FinalEpochs
 from detzoo.heads.dense.yolox import YOLOXHeadConfig
 from detzoo.necks.yolox_pafpn import YOLOXPAFPNConfig
-from detzoo.optim.ema import EMA
-from detzoo.optim.optimizers import SGD
+from detzoo.optim.ema import EMAConfig
+from detzoo.optim.optimizers import SGDConfig
 from detzoo.optim.schedules import Schedule, YOLOXCosine
 from detzoo.structures import Pixels
 from detzoo.zoo import classes
@@ -81,7 +81,7 @@ def _yolox(
             skip_empty=False,
             batch_resize=RandomBatchResize(multiples=multiples),
         ),
-        optimizer=SGD(
+        optimizer=SGDConfig(
             lr=0.01,
             weight_decay=5e-4,
             nesterov=True,
@@ -90,7 +90,7 @@ def _yolox(
         ),
         schedule=Schedule(length=300, policy=YOLOXCosine(), warmup=None),
         reference_batch=64,
-        ema=EMA(),
+        ema=EMAConfig(),
         # MMDetection switches one epoch before the fifteen of the schedule.
         final=FinalEpochs(epochs=16, transforms=PLAIN),
         evaluate_every=10,

@@ -16,7 +16,7 @@ from detzoo.backbones.residual import BasicBlock, BlockLayers, Blocks
 from detzoo.backbones.resnest import ResNeStConfig
 from detzoo.backbones.resnet import ResNetConfig
 from detzoo.layers.fusion import fuse
-from detzoo.layers.norm import BatchNorm
+from detzoo.layers.norm import BatchNormConfig
 from tests.parity.model import fill
 
 CONFIGS = (
@@ -48,7 +48,7 @@ def test_features_are_the_same(config: BackboneConfig, monkeypatch: pytest.Monke
 
 def row() -> tuple[Blocks, Tensor]:
     torch.manual_seed(0)
-    layers = BlockLayers(norm=BatchNorm())
+    layers = BlockLayers(norm=BatchNormConfig())
     blocks = Blocks(*(BasicBlock(16, 16, layers=layers) for _ in range(3)))
     x = torch.randn(1, 16, 8, 8).contiguous(memory_format=torch.channels_last)
     return blocks.eval(), x

@@ -10,7 +10,7 @@ from torchvision.models import mobilenet_v2 as torchvision_mobilenet_v2
 
 from detzoo.backbones.mobilenet_v2 import MobileNetV2Config
 from detzoo.config import ConfigError
-from detzoo.layers.norm import BatchNorm
+from detzoo.layers.norm import BatchNormConfig
 
 
 def test_equals_torchvision() -> None:
@@ -62,7 +62,7 @@ def test_from_scratch_freezes_nothing() -> None:
         pretrained="mobilenet_v2_imagenet",
         out_stages=(1, 7),
         frozen_stages=3,
-        norm=BatchNorm(fixed_statistics=True, trainable=False),
+        norm=BatchNormConfig(fixed_statistics=True, trainable=False),
     ).from_scratch()
     assert config.pretrained is None
     model = config.build().train()

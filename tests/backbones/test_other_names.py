@@ -14,12 +14,12 @@ from detzoo.backbones.mobilenet_v2 import MobileNetV2Config
 from detzoo.backbones.other_names import to_backbone_names
 from detzoo.backbones.resnet import ResNetConfig
 from detzoo.checkpoints.transfer import initialize_backbone
-from detzoo.layers.norm import BatchNorm
+from detzoo.layers.norm import BatchNormConfig
 
 
 def resnet_state() -> dict[str, Tensor]:
     torch.manual_seed(0)
-    config = ResNetConfig(depth=50, base_channels=4, norm=BatchNorm(), frozen_stages=-1)
+    config = ResNetConfig(depth=50, base_channels=4, norm=BatchNormConfig(), frozen_stages=-1)
     state = config.build().state_dict()
     return {n: torch.rand_like(v) for n, v in state.items() if "num_batches" not in n}
 

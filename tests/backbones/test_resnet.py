@@ -10,7 +10,7 @@ from torchvision.models import resnet as torchvision_resnet
 
 from detzoo.backbones.resnet import ResNet, ResNetConfig
 from detzoo.config import ConfigError
-from detzoo.layers.norm import BatchNorm
+from detzoo.layers.norm import BatchNormConfig
 
 TINY = ResNetConfig(depth=18, base_channels=4, frozen_stages=-1)
 TINY_BOTTLENECKS = dataclasses.replace(TINY, depth=50)
@@ -102,7 +102,7 @@ def test_dilation_keeps_the_resolution() -> None:
 @pytest.mark.parametrize("frozen", [-1, 0, 1, 4])
 def test_frozen_stages(frozen: int) -> None:
     """They have no gradients and stay in evaluation mode, the others learn."""
-    config = dataclasses.replace(TINY, frozen_stages=frozen, norm=BatchNorm())
+    config = dataclasses.replace(TINY, frozen_stages=frozen, norm=BatchNormConfig())
     model = config.build().train()
     still = ["conv1", "bn1", *(f"layer{n}" for n in range(1, frozen + 1))] if frozen >= 0 else []
     before = {name: buffer.clone() for name, buffer in model.named_buffers()}
@@ -143,7 +143,7 @@ def test_from_scratch_freezes_nothing() -> None:
         base_channels=4,
         pretrained="torchvision://resnet18",
         frozen_stages=2,
-        norm=BatchNorm(trainable=False, fixed_statistics=True),
+        norm=BatchNormConfig(trainable=False, fixed_statistics=True),
     ).from_scratch()
     assert config.pretrained is None
     model = config.build().train()
@@ -158,7 +158,7 @@ def test_recomputed_activations_give_the_same_step() -> None:
         for recompute in (False, True):
             torch.manual_seed(0)
             config = dataclasses.replace(
-                TINY, norm=BatchNorm(), frozen_stages=frozen, checkpoint_activations=recompute
+                TINY, norm=BatchNormConfig(), frozen_stages=frozen, checkpoint_activations=recompute
             )
             model: ResNet = config.build().train()
             outputs = model(x)

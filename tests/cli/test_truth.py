@@ -49,7 +49,7 @@ def test_each_epoch_does_what_was_logged(
     assert measured(run / "best.pt", data) == found[values.index(max(values))]
 
 
-AVERAGE = 'ema={"type": "EMA", "momentum": 0.1, "warmup": 4}'
+AVERAGE = 'ema={"type": "EMAConfig", "momentum": 0.1, "warmup": 4}'
 
 
 def keep_epochs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from detzoo import zoo
 from detzoo.detectors.single_stage import SingleStageConfig
-from detzoo.layers.norm import GroupNorm
+from detzoo.layers.norm import GroupNormConfig
 from tests.detectors import models
 
 NAMES = {
@@ -51,8 +51,8 @@ def narrow(value: Any, channels: int) -> Any:
     """The same configuration with few channels, convolutions and candidates."""
     if not dataclasses.is_dataclass(value):
         return value
-    if isinstance(value, GroupNorm):
-        return GroupNorm(groups=4)
+    if isinstance(value, GroupNormConfig):
+        return GroupNormConfig(groups=4)
     small = {"out_channels": channels, "channels": channels, "middle_channels": 8, "pre_nms": 200}
     small |= dict.fromkeys(("num_convs", "num_class_convs", "num_box_convs"), 1)
     fields = {f.name: narrow(getattr(value, f.name), channels) for f in dataclasses.fields(value)}

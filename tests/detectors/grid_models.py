@@ -11,7 +11,7 @@ from detzoo.heads.dense.yolox import YOLOXHeadConfig
 from detzoo.heads.heatmap.centernet import CenterNetHeadConfig
 from detzoo.heads.heatmap.centripetal import CentripetalHeadConfig
 from detzoo.heads.heatmap.corner import CornerHeadConfig
-from detzoo.layers.norm import BatchNorm
+from detzoo.layers.norm import BatchNormConfig
 from detzoo.necks.ct_resnet import CTResNetNeckConfig
 from detzoo.necks.ssd import SSDNeckConfig
 from detzoo.necks.yolov3 import YOLOv3NeckConfig
@@ -20,7 +20,7 @@ from detzoo.priors.ssd import SSDAnchors
 from detzoo.priors.yolo import YOLOAnchors
 from tests.detectors import models
 
-NORM = BatchNorm(fixed_statistics=True)
+NORM = BatchNormConfig(fixed_statistics=True)
 ANCHORS = SSDAnchors(
     sizes=(16, 32, 60, 90, 120), ratios=((2,), (2, 3), (2, 3), (2,)), strides=(8, 16, 32, 64)
 )

@@ -16,7 +16,7 @@ from detzoo.heads.query.detr import DETRHeadConfig, TransformerConfig
 from detzoo.heads.query.dynamic import DynamicMaskHeadConfig, InteractionHeadConfig
 from detzoo.heads.query.learned_proposals import LearnedProposalsConfig
 from detzoo.heads.query.sparse_roi import SparseRoIHeadConfig
-from detzoo.layers.norm import GroupNorm
+from detzoo.layers.norm import GroupNormConfig
 from detzoo.necks.fpn import FPNConfig
 from detzoo.ops.boxes import pairwise_iou
 from detzoo.structures import Losses
@@ -51,7 +51,7 @@ CONFIGS: dict[str, DetectorConfig] = {
             ),
             # Two pictures are too few for the statistics of a batch norm.
             mask_head=DynamicMaskHeadConfig(
-                dynamic_channels=16, num_convs=1, norm=GroupNorm(groups=4)
+                dynamic_channels=16, num_convs=1, norm=GroupNormConfig(groups=4)
             ),
         ),
     ),
@@ -59,7 +59,7 @@ CONFIGS: dict[str, DetectorConfig] = {
         backbone=BACKBONE,
         neck=dataclasses.replace(NECK, num_outputs=5),
         mask_head=SOLOHeadConfig(
-            num_convs=2, channels=32, norm=GroupNorm(groups=4), grids=(8, 6, 5, 4, 3)
+            num_convs=2, channels=32, norm=GroupNormConfig(groups=4), grids=(8, 6, 5, 4, 3)
         ),
     ),
 }

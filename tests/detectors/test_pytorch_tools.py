@@ -18,13 +18,13 @@ from torchvision.models.feature_extraction import create_feature_extractor
 from detzoo.detectors.base import Detector
 from detzoo.detectors.single_stage import SingleStage
 from detzoo.layers.fusion import fuse
-from detzoo.layers.norm import BatchNorm
+from detzoo.layers.norm import BatchNormConfig
 from tests.detectors import models
 
-FIXED, LEARNED = BatchNorm(fixed_statistics=True), BatchNorm()
+FIXED, LEARNED = BatchNormConfig(fixed_statistics=True), BatchNormConfig()
 
 
-def retinanet(norm: BatchNorm = LEARNED, frozen_stages: int = -1) -> Detector:
+def retinanet(norm: BatchNormConfig = LEARNED, frozen_stages: int = -1) -> Detector:
     torch.manual_seed(0)
     backbone = dataclasses.replace(models.BACKBONE, norm=norm, frozen_stages=frozen_stages)
     model = dataclasses.replace(models.retinanet(), backbone=backbone).build(models.CLASSES)
@@ -61,7 +61,7 @@ def assert_same(found: tuple[Tensor, ...], expected: tuple[Tensor, ...]) -> None
 @pytest.mark.parametrize("norm", [FIXED, LEARNED], ids=["fixed", "learned"])
 @pytest.mark.parametrize("frozen_stages", [-1, 1])
 @pytest.mark.parametrize("mode", ["training", "evaluation", "fused"])
-def test_every_layer_calls_its_hooks(norm: BatchNorm, frozen_stages: int, mode: str) -> None:
+def test_every_layer_calls_its_hooks(norm: BatchNormConfig, frozen_stages: int, mode: str) -> None:
     """Feature capture, observers, pruning and their kind."""
     model = retinanet(norm, frozen_stages).train(mode == "training")
     called = dict.fromkeys(
@@ -126,7 +126,7 @@ def test_operations_are_counted() -> None:
 
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("norm", [FIXED, LEARNED], ids=["fixed", "learned"])
-def test_features_by_symbolic_tracing(norm: BatchNorm, training: bool) -> None:
+def test_features_by_symbolic_tracing(norm: BatchNormConfig, training: bool) -> None:
     backbone = retinanet(norm).backbone.train(training)
     nodes = {"conv1": "stem", "layer2": "second", "layer3.0.bn1": "inside"}
     extractor = create_feature_extractor(copy.deepcopy(backbone), nodes)

@@ -21,7 +21,7 @@ from detzoo.heads.query.dynamic import DynamicMaskHeadConfig, InteractionHeadCon
 from detzoo.heads.query.learned_proposals import LearnedProposalsConfig
 from detzoo.heads.query.sparse_roi import SparseRoIHeadConfig
 from detzoo.layers.fusion import fuse
-from detzoo.layers.norm import GroupNorm
+from detzoo.layers.norm import GroupNormConfig
 from detzoo.necks.channel_mapper import ChannelMapperConfig
 from detzoo.necks.fpn import FPNConfig
 from tests.detectors import models
@@ -35,13 +35,18 @@ DEFORMABLE = DeformableTransformerConfig(
     decoder_layers=2,
     feedforward_channels=16,
 )
-GRIDS = {"num_convs": 1, "channels": 16, "norm": GroupNorm(groups=4), "grids": (8, 6, 5, 4, 3)}
+GRIDS = {
+    "num_convs": 1,
+    "channels": 16,
+    "norm": GroupNormConfig(groups=4),
+    "grids": (8, 6, 5, 4, 3),
+}
 
 
 def deformable_detr(*, refines_boxes: bool = False, two_stage: bool = False) -> DetectorConfig:
     return SetPredictionConfig(
         backbone=dataclasses.replace(models.BACKBONE, out_stages=(1, 2, 3)),
-        neck=ChannelMapperConfig(out_channels=16, norm=GroupNorm(groups=4)),
+        neck=ChannelMapperConfig(out_channels=16, norm=GroupNormConfig(groups=4)),
         bbox_head=DeformableDETRHeadConfig(
             num_queries=12,
             transformer=DEFORMABLE,

@@ -11,7 +11,7 @@ from detzoo.backbones.mobilenet_v2 import MobileNetV2Config
 from detzoo.detectors.base import DetectorConfig
 from detzoo.detectors.two_stage import TwoStage
 from detzoo.experiment import Experiment
-from detzoo.layers.norm import BatchNorm
+from detzoo.layers.norm import BatchNormConfig
 from detzoo.zoo.faster_rcnn import faster_rcnn, faster_rcnn_c4, faster_rcnn_dc5
 from detzoo.zoo.mask_rcnn import mask_rcnn_c4
 from detzoo.zoo.parts import caffe2_resnext_32x8d, caffe_resnet, resnet
@@ -31,7 +31,7 @@ VARIANTS: dict[str, Experiment] = {
     "Faster R-CNN DC5": faster_rcnn_dc5(),
     "Mask R-CNN C4": mask_rcnn_c4(),
 }
-MOBILENET = MobileNetV2Config(norm=BatchNorm(fixed_statistics=True))
+MOBILENET = MobileNetV2Config(norm=BatchNormConfig(fixed_statistics=True))
 
 
 def assert_trains_and_detects(config: DetectorConfig) -> None:

@@ -35,7 +35,7 @@ from detzoo.heads.roi.mask_scoring import MaskScoringRoIHeadConfig
 from detzoo.heads.roi.point_head import PointHeadConfig
 from detzoo.heads.roi.point_rend import PointRendRoIHeadConfig
 from detzoo.heads.roi.semantic_head import SemanticHeadConfig
-from detzoo.layers.norm import GroupNorm
+from detzoo.layers.norm import GroupNormConfig
 from detzoo.necks.fpn import FPNConfig
 from detzoo.postprocess.select import Select
 from detzoo.postprocess.tta import merge_detections, merge_proposals
@@ -125,7 +125,7 @@ MODELS = {
     "grid": lambda: two_stage(
         GridRoIHeadConfig(
             box_head=RegionClassifierConfig(fc_channels=16),
-            grid_head=GridHeadConfig(num_convs=1, point_channels=4, norm=GroupNorm(groups=9)),
+            grid_head=GridHeadConfig(num_convs=1, point_channels=4, norm=GroupNormConfig(groups=9)),
         )
     ),
     "mask scoring": lambda: two_stage(

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from detzoo.layers.checkpoint import run_stage
 from detzoo.layers.conv_norm_act import conv_norm_act
-from detzoo.layers.norm import BatchNorm
+from detzoo.layers.norm import BatchNormConfig
 
 
 class Counting(nn.Module):
@@ -15,7 +15,7 @@ class Counting(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.conv = nn.Conv2d(3, 3, 3, padding=1)
-        self.norm = BatchNorm(momentum=0.3).build(3)
+        self.norm = BatchNormConfig(momentum=0.3).build(3)
         self.passes = 0
 
     def forward(self, x: Tensor) -> Tensor:

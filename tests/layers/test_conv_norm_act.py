@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from detzoo.layers.conv_norm_act import Activation, ConvModule, conv_norm_act
 from detzoo.layers.convolution import DeformConv2d, WeightStandardizedConv2d
-from detzoo.layers.norm import BatchNorm, FixedBatchNorm2d
+from detzoo.layers.norm import BatchNormConfig, FixedBatchNorm2d
 
 X = torch.randn(2, 4, 7, 5, generator=torch.Generator().manual_seed(0)) * 5
 
@@ -23,7 +23,7 @@ def test_convolution_and_activation(activation: Activation) -> None:
 
 @pytest.mark.parametrize("fixed", [False, True])
 def test_a_norm_replaces_the_bias(fixed: bool) -> None:
-    module = ConvModule(4, 6, 3, norm=BatchNorm(fixed_statistics=fixed), activation="none")
+    module = ConvModule(4, 6, 3, norm=BatchNormConfig(fixed_statistics=fixed), activation="none")
     assert module.conv.bias is None
     assert {name.split(".")[0] for name in module.state_dict()} == {"conv", "bn"}
     plain = nn.BatchNorm2d(6).train(not fixed)
@@ -42,7 +42,7 @@ def conv_and_norm(kind: str) -> tuple[nn.Conv2d, FixedBatchNorm2d]:
     else:
         groups = 2 if kind == "grouped" else 1
         conv = nn.Conv2d(4, 6, 3, stride=2, padding=2, dilation=2, groups=groups, bias=False)
-    norm = BatchNorm(fixed_statistics=True).build(6).double()
+    norm = BatchNormConfig(fixed_statistics=True).build(6).double()
     assert isinstance(norm, FixedBatchNorm2d)
     for tensor in (norm.weight.data, norm.bias.data, norm.running_mean):
         assert tensor is not None

@@ -15,20 +15,20 @@ from torch.nn.utils import parametrizations, prune
 
 from detzoo.layers.activations import Activation
 from detzoo.layers.conv_norm_act import ConvModule, conv_norm_act
-from detzoo.layers.convolution import Deformable, WeightStandardized
+from detzoo.layers.convolution import DeformConvConfig, WeightStandardizedConvConfig
 from detzoo.layers.fusion import AbsorbedNorm, FusedConv2d, fuse, fuse_children
-from detzoo.layers.norm import BatchNorm, GroupNorm, Norm
+from detzoo.layers.norm import BatchNormConfig, GroupNormConfig, NormConfig
 
-NORMS: tuple[Norm | None, ...] = (
+NORMS: tuple[NormConfig | None, ...] = (
     None,
-    BatchNorm(),
-    BatchNorm(fixed_statistics=True),
-    BatchNorm(synchronized=True),
-    GroupNorm(groups=2),
+    BatchNormConfig(),
+    BatchNormConfig(fixed_statistics=True),
+    BatchNormConfig(synchronized=True),
+    GroupNormConfig(groups=2),
 )
 
 
-def module(norm: Norm | None = None, **options: object) -> ConvModule:
+def module(norm: NormConfig | None = None, **options: object) -> ConvModule:
     """A module with statistics and weights that are not trivial."""
     torch.manual_seed(0)
     built = ConvModule(4, 6, 3, norm=norm, **options)  # type: ignore[arg-type]
@@ -43,21 +43,21 @@ def module(norm: Norm | None = None, **options: object) -> ConvModule:
 @pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
 @pytest.mark.parametrize("norm", NORMS, ids=str)
 def test_results_are_the_same(
-    activation: Activation, layout: torch.memory_format, norm: Norm | None
+    activation: Activation, layout: torch.memory_format, norm: NormConfig | None
 ) -> None:
     """For kernels of all kinds, with a sum and without; the summand stays as it is."""
     kinds: tuple[dict[str, object], ...] = (
         {},
         {"groups": 2, "padding": 1},
         {"stride": 2, "padding": 2, "dilation": 2},
-        {"convolution": WeightStandardized()},
-        {"convolution": Deformable(groups=2, modulated=True), "padding": 1},
+        {"convolution": WeightStandardizedConvConfig()},
+        {"convolution": DeformConvConfig(groups=2, modulated=True), "padding": 1},
     )
     for options in kinds:
         plain = module(norm, activation=activation, **options).eval()
         fused = fuse(plain)
         assert isinstance(fused.conv, FusedConv2d) == ("Deform" not in str(options))
-        absorbs = isinstance(norm, BatchNorm)
+        absorbs = isinstance(norm, BatchNormConfig)
         assert isinstance(fused.norm, AbsorbedNorm) == absorbs
         x = torch.randn(2, 4, 9, 7).contiguous(memory_format=layout)
         torch.testing.assert_close(fused(x), plain(x), rtol=1e-4, atol=1e-5)
@@ -72,7 +72,7 @@ def test_results_are_the_same(
 
 def test_a_step_of_a_fused_optimizer_changes_the_next_evaluation() -> None:
     """torch's fused optimizers write weights without counting it."""
-    plain = module(BatchNorm(fixed_statistics=True)).train()
+    plain = module(BatchNormConfig(fixed_statistics=True)).train()
     x = torch.randn(2, 4, 9, 7)
     optimizer = torch.optim.SGD(plain.parameters(), lr=0.5, fused=True)
 
@@ -91,7 +91,7 @@ def test_a_step_of_a_fused_optimizer_changes_the_next_evaluation() -> None:
 
 @torch.no_grad()
 @pytest.mark.parametrize("norm", NORMS, ids=str)
-def test_what_happens_to_the_model_does_not_reach_the_copy(norm: Norm | None) -> None:
+def test_what_happens_to_the_model_does_not_reach_the_copy(norm: NormConfig | None) -> None:
     plain = module(norm).eval()
     fused = fuse(plain)
     x = torch.randn(2, 4, 9, 7)
@@ -102,7 +102,7 @@ def test_what_happens_to_the_model_does_not_reach_the_copy(norm: Norm | None) ->
 
 
 def test_the_model_stays_as_it_was() -> None:
-    plain = module(BatchNorm()).train()
+    plain = module(BatchNormConfig()).train()
     state = copy.deepcopy(plain.state_dict())
     children = dict(plain.named_modules())
     fuse(plain)(torch.randn(2, 4, 9, 7))
@@ -114,7 +114,7 @@ def test_the_model_stays_as_it_was() -> None:
 
 @torch.no_grad()
 def test_each_precision_has_a_kernel_of_its_own() -> None:
-    plain = module(BatchNorm()).eval()
+    plain = module(BatchNormConfig()).eval()
     fused = fuse(plain)
     x = torch.randn(2, 4, 9, 7)
     single = fused(x)
@@ -130,7 +130,7 @@ def test_each_precision_has_a_kernel_of_its_own() -> None:
 
 @torch.no_grad()
 def test_larger_inputs_get_a_kernel_laid_out_anew() -> None:
-    plain = module(BatchNorm()).eval()
+    plain = module(BatchNormConfig()).eval()
     fused = fuse(plain)
     for size in (5, 64, 9, 200):
         x = torch.randn(1, 4, size, size)
@@ -138,7 +138,7 @@ def test_larger_inputs_get_a_kernel_laid_out_anew() -> None:
 
 
 def test_threads_of_two_precisions_do_not_disturb_each_other() -> None:
-    fused = fuse(module(BatchNorm()).eval())
+    fused = fuse(module(BatchNormConfig()).eval())
     sizes = (8, 16, 32, 64)
     wrong: list[object] = []
 
@@ -152,7 +152,7 @@ def test_threads_of_two_precisions_do_not_disturb_each_other() -> None:
                 wrong.append((dtype, number))
 
     expected = {}
-    fresh = fuse(module(BatchNorm()).eval())
+    fresh = fuse(module(BatchNormConfig()).eval())
     with torch.no_grad():
         expected[torch.float32] = [fresh(torch.ones(1, 4, s, s)) for s in sizes]
         with torch.autocast("cpu", torch.bfloat16):
@@ -168,14 +168,14 @@ def test_threads_of_two_precisions_do_not_disturb_each_other() -> None:
 @torch.no_grad()
 @pytest.mark.parametrize("how", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m)), fuse])
 def test_copies_of_a_copy(how: object) -> None:
-    fused = fuse(module(BatchNorm()).eval())
+    fused = fuse(module(BatchNormConfig()).eval())
     x = torch.randn(2, 4, 9, 7)
     before = fused(x)
     torch.testing.assert_close(how(fused)(x), before)  # type: ignore[operator]
 
 
 def test_a_copy_is_for_inference_alone() -> None:
-    fused = fuse(module(BatchNorm()))
+    fused = fuse(module(BatchNormConfig()))
     for use in (fused.train, fused.state_dict, lambda: fused.load_state_dict({})):
         with pytest.raises(RuntimeError, match="prepared for inference"):
             use()
@@ -183,7 +183,7 @@ def test_a_copy_is_for_inference_alone() -> None:
 
 
 def test_gradients_of_the_input_are_right() -> None:
-    plain = module(BatchNorm()).eval()
+    plain = module(BatchNormConfig()).eval()
     x = torch.randn(2, 4, 9, 7, requires_grad=True)
     (expected,) = torch.autograd.grad(plain(x).square().sum(), x)
     fused = fuse(plain)
@@ -255,7 +255,7 @@ def reflecting(plain: ConvModule) -> None:
     ],
 )
 def test_what_could_be_noticed_is_left_alone(change: object) -> None:
-    plain = module(BatchNorm()).eval()
+    plain = module(BatchNormConfig()).eval()
     change(plain)  # type: ignore[operator]
     x = torch.randn(2, 4, 9, 7)
     with torch.no_grad():
@@ -264,7 +264,7 @@ def test_what_could_be_noticed_is_left_alone(change: object) -> None:
 
 @torch.no_grad()
 def test_hooks_of_the_model_are_called_by_the_copy() -> None:
-    plain = nn.Sequential(module(BatchNorm()), nn.ReLU()).eval()
+    plain = nn.Sequential(module(BatchNormConfig()), nn.ReLU()).eval()
     called: list[str] = []
     for name, child in plain.named_modules():
         child.register_forward_hook(lambda *_, name=name: called.append(name))
@@ -274,7 +274,7 @@ def test_hooks_of_the_model_are_called_by_the_copy() -> None:
 
 @torch.no_grad()
 def test_shared_layers_stay_shared() -> None:
-    first, second = module(BatchNorm()), module(BatchNorm())
+    first, second = module(BatchNormConfig()), module(BatchNormConfig())
     second.conv = first.conv  # one kernel, two norms
     second.bn.running_mean += 3
     plain = nn.ModuleList([first, second, first]).eval()
@@ -286,7 +286,7 @@ def test_shared_layers_stay_shared() -> None:
 
 
 def test_some_children_alone() -> None:
-    plain = nn.Sequential(module(BatchNorm()), nn.Conv2d(6, 4, 1))
+    plain = nn.Sequential(module(BatchNormConfig()), nn.Conv2d(6, 4, 1))
     part = fuse_children(plain, [plain[0]])
     assert isinstance(part[0].conv, FusedConv2d)
     assert part[1] is plain[1]

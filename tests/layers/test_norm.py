@@ -3,11 +3,11 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from detzoo.layers.norm import BatchNorm
+from detzoo.layers.norm import BatchNormConfig
 
 
 def test_fixed_statistics_stay_fixed() -> None:
-    norm = BatchNorm(fixed_statistics=True).build(6).train()
+    norm = BatchNormConfig(fixed_statistics=True).build(6).train()
     assert not norm.training
     before = [buffer.clone() for buffer in norm.buffers()]
     norm(torch.randn(2, 6, 3, 3))
@@ -15,7 +15,7 @@ def test_fixed_statistics_stay_fixed() -> None:
 
 
 def test_other_statistics_are_learned() -> None:
-    norm = BatchNorm(momentum=0.5).build(3)
+    norm = BatchNormConfig(momentum=0.5).build(3)
     x = 4 + torch.randn(2, 3, 8, 8)
     out = norm.train()(x)
     torch.testing.assert_close(out.mean((0, 2, 3)), torch.zeros(3), rtol=0, atol=1e-5)
@@ -25,13 +25,13 @@ def test_other_statistics_are_learned() -> None:
 
 def test_whether_weight_and_bias_learn() -> None:
     for fixed in (False, True):
-        learning = BatchNorm(fixed_statistics=fixed).build(3)
+        learning = BatchNormConfig(fixed_statistics=fixed).build(3)
         assert all(p.requires_grad for p in learning.parameters())
-        frozen = BatchNorm(fixed_statistics=fixed, trainable=False).build(3)
+        frozen = BatchNormConfig(fixed_statistics=fixed, trainable=False).build(3)
         assert not any(p.requires_grad for p in frozen.parameters())
 
 
 def test_checkpoints_hold_what_those_of_torch_hold() -> None:
     plain = nn.BatchNorm2d(3).state_dict()
     for fixed in (False, True):
-        assert list(BatchNorm(fixed_statistics=fixed).build(3).state_dict()) == list(plain)
+        assert list(BatchNormConfig(fixed_statistics=fixed).build(3).state_dict()) == list(plain)

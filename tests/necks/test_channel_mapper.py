@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from detzoo.errors import ConfigError
-from detzoo.layers.norm import GroupNorm
+from detzoo.layers.norm import GroupNormConfig
 from detzoo.necks.channel_mapper import ChannelMapperConfig
 
-CONFIG = ChannelMapperConfig(out_channels=8, num_outputs=4, norm=GroupNorm(groups=2))
+CONFIG = ChannelMapperConfig(out_channels=8, num_outputs=4, norm=GroupNormConfig(groups=2))
 
 
 def test_outputs() -> None:

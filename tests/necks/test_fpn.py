@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from detzoo.config import ConfigError
-from detzoo.layers.convolution import WeightStandardized, WeightStandardizedConv2d
-from detzoo.layers.norm import GroupNorm
+from detzoo.layers.convolution import WeightStandardizedConv2d, WeightStandardizedConvConfig
+from detzoo.layers.norm import GroupNormConfig
 from detzoo.necks.fpn import FPN, FPNConfig
 
 CHANNELS, STRIDES = (3, 5, 7), (4, 8, 16)
@@ -81,9 +81,9 @@ def test_norms(on_lateral: bool) -> None:
     neck = build(
         num_outputs=4,
         extra_levels="on_output",
-        norm=GroupNorm(groups=2),
+        norm=GroupNormConfig(groups=2),
         norm_on_lateral=on_lateral,
-        convolution=WeightStandardized(),
+        convolution=WeightStandardizedConvConfig(),
     )
     names = set(neck.state_dict())
     assert {f"fpn_convs.{n}.gn.weight" for n in range(4)} <= names

@@ -10,7 +10,7 @@ from torch import Tensor
 from detzoo.backbones.feedback import forward_with_feedback
 from detzoo.backbones.resnet import ResNetConfig
 from detzoo.errors import ConfigError
-from detzoo.layers.norm import BatchNorm
+from detzoo.layers.norm import BatchNormConfig
 from detzoo.necks.fpn import FPNConfig
 from detzoo.necks.rfp import RFP, Feedback, RFPConfig
 
@@ -88,7 +88,7 @@ def test_the_second_backbone_starts_from_weights_too(neck: RFP) -> None:
     assert neck.pretrained_modules() == (neck.rfp_modules[0],)
     scratch = CONFIG.from_scratch()
     assert scratch.backbone.pretrained is None
-    assert scratch.backbone.norm == BatchNorm()
+    assert scratch.backbone.norm == BatchNormConfig()
 
 
 def test_the_image_is_needed() -> None:

@@ -6,19 +6,19 @@ import pytest
 import torch
 from torch import nn
 
-from detzoo.optim.ema import EMA
+from detzoo.optim.ema import EMAConfig
 
 
 def test_momentum_falls_from_one_to_its_value() -> None:
-    ema = EMA(momentum=0.1, warmup=10)
+    ema = EMAConfig(momentum=0.1, warmup=10)
     wanted = [0.9 * math.exp(-(1 + step) / 10) + 0.1 for step in (0, 5, 1000)]
     assert [ema.momentum_at(step) for step in (0, 5, 1000)] == pytest.approx(wanted)
-    assert EMA(momentum=0.1, warmup=0).momentum_at(0) == 0.1
+    assert EMAConfig(momentum=0.1, warmup=0).momentum_at(0) == 0.1
 
 
 def test_average_of_parameters_and_buffers_equals_the_formula() -> None:
     model = nn.BatchNorm1d(1)
-    average = EMA(momentum=0.25, warmup=2).build(model)
+    average = EMAConfig(momentum=0.25, warmup=2).build(model)
     weight, mean = 1.0, 0.0
     for step in range(4):
         nn.init.constant_(model.weight, 3.0 * step)
@@ -35,7 +35,7 @@ def test_average_of_parameters_and_buffers_equals_the_formula() -> None:
 
 def test_swapping_twice_changes_no_bit() -> None:
     model = nn.Linear(3, 2)
-    average = EMA().build(model)
+    average = EMAConfig().build(model)
     before = {name: value.clone() for name, value in average.average.items()}
     nn.init.normal_(model.weight)
     trained = model.weight.detach().clone()

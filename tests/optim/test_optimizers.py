@@ -4,7 +4,14 @@ import pytest
 import torch
 from torch import nn
 
-from detzoo.optim.optimizers import SGD, Adam, AdamW, OptimizerConfig, ParameterGroup, ParameterRule
+from detzoo.optim.optimizers import (
+    AdamConfig,
+    AdamWConfig,
+    OptimizerConfig,
+    ParameterGroup,
+    ParameterRule,
+    SGDConfig,
+)
 
 
 class Toy(nn.Module):
@@ -28,17 +35,19 @@ def settings(config: OptimizerConfig) -> dict[str, tuple[float, float]]:
 
 def test_without_rules_there_is_one_group_with_frozen_parameters_listed() -> None:
     names = tuple(name for name, _ in Toy().named_parameters())
-    assert SGD(lr=0.1).parameter_groups(Toy()) == [ParameterGroup(0.1, 1e-4, names)]
+    assert SGDConfig(lr=0.1).parameter_groups(Toy()) == [ParameterGroup(0.1, 1e-4, names)]
 
 
 def test_norm_decay_applies_to_trained_norms_only() -> None:
-    found = settings(SGD(lr=0.1, weight_decay=0.5, norm_weight_decay_scale=0.0))
+    found = settings(SGDConfig(lr=0.1, weight_decay=0.5, norm_weight_decay_scale=0.0))
     without_decay = {name for name, (_, decay) in found.items() if decay == 0}
     assert without_decay == {"head.1.weight", "head.1.bias"}
 
 
 def test_bias_scales_leave_norms_and_frozen_biases_alone() -> None:
-    found = settings(SGD(lr=0.1, weight_decay=0.5, bias_lr_scale=2.0, bias_weight_decay_scale=0.0))
+    found = settings(
+        SGDConfig(lr=0.1, weight_decay=0.5, bias_lr_scale=2.0, bias_weight_decay_scale=0.0)
+    )
     scaled = {name for name, value in found.items() if value == (0.2, 0.0)}
     assert scaled == {"backbone.2.bias", "head.0.bias"}
     assert {value for name, value in found.items() if name not in scaled} == {(0.1, 0.5)}
@@ -49,7 +58,7 @@ def test_the_longest_rule_wins_over_others_and_over_the_general_scales() -> None
         ParameterRule(name="head", lr_scale=0.1),
         ParameterRule(name="head.1", weight_decay_scale=0.25),
     )
-    config = SGD(
+    config = SGDConfig(
         lr=1.0, weight_decay=0.5, rules=rules, norm_weight_decay_scale=0.0, bias_lr_scale=2.0
     )
     found = settings(config)
@@ -58,7 +67,7 @@ def test_the_longest_rule_wins_over_others_and_over_the_general_scales() -> None
     assert found["backbone.2.bias"] == (2.0, 0.5)
 
 
-@pytest.mark.parametrize("config", [SGD(lr=0.1), Adam(lr=0.1), AdamW(lr=0.1)])
+@pytest.mark.parametrize("config", [SGDConfig(lr=0.1), AdamConfig(lr=0.1), AdamWConfig(lr=0.1)])
 def test_the_optimizer_holds_trained_parameters_only(config: OptimizerConfig) -> None:
     model = Toy()
     optimizer = config.build(model)
@@ -69,14 +78,14 @@ def test_the_optimizer_holds_trained_parameters_only(config: OptimizerConfig) ->
 def test_groups_of_frozen_parameters_are_left_out() -> None:
     model = Toy()
     model.backbone.requires_grad_(False)
-    config = SGD(lr=0.1, rules=(ParameterRule(name="head", lr_scale=0.5),))
+    config = SGDConfig(lr=0.1, rules=(ParameterRule(name="head", lr_scale=0.5),))
     assert [group["lr"] for group in config.build(model).param_groups] == [0.05]
 
 
 def test_sgd_step_equals_the_formula() -> None:
     model = nn.Linear(1, 1, bias=False)
     nn.init.constant_(model.weight, 2.0)
-    optimizer = SGD(lr=0.1, momentum=0.5, weight_decay=0.25).build(model)
+    optimizer = SGDConfig(lr=0.1, momentum=0.5, weight_decay=0.25).build(model)
     weight, velocity = 2.0, 0.0
     for gradient in (1.0, -3.0):
         model.weight.grad = torch.full((1, 1), gradient)
@@ -89,7 +98,7 @@ def test_sgd_step_equals_the_formula() -> None:
 def test_adamw_decays_weights_apart_from_the_gradient() -> None:
     model = nn.Linear(1, 1, bias=False)
     nn.init.constant_(model.weight, 2.0)
-    optimizer = AdamW(lr=0.1, weight_decay=0.5).build(model)
+    optimizer = AdamWConfig(lr=0.1, weight_decay=0.5).build(model)
     model.weight.grad = torch.full((1, 1), 7.0)
     optimizer.step()
     # The first step of Adam is the sign of the gradient.

@@ -19,7 +19,7 @@ from detzoo.checkpoints import checkpoint
 from detzoo.data.dataset import DetectionDataset
 from detzoo.detectors.base import Detector
 from detzoo.errors import CheckpointError, DeviceError
-from detzoo.optim.optimizers import SGD
+from detzoo.optim.optimizers import SGDConfig
 from detzoo.optim.schedules import epochs
 from detzoo.train.distributed import Processes
 from detzoo.train.loop import train
@@ -135,7 +135,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> DetectionDataset:
 def test_a_run_and_its_checkpoint(
     tmp_path: Path, data: DetectionDataset, change: Callable[[Detector], None], averages: bool
 ) -> None:
-    experiment = tiny_experiment(optimizer=SGD(lr=0.05), schedule=epochs(2))
+    experiment = tiny_experiment(optimizer=SGDConfig(lr=0.05), schedule=epochs(2))
     if not averages:
         experiment = dataclasses.replace(experiment, ema=None)
 

@@ -17,9 +17,9 @@ from detzoo.detectors.base import Detector, DetectorConfig
 from detzoo.errors import DataError
 from detzoo.experiment import Experiment
 from detzoo.heads.class_rows import ClassRows
-from detzoo.layers.norm import BatchNorm
-from detzoo.optim.ema import EMA
-from detzoo.optim.optimizers import SGD
+from detzoo.layers.norm import BatchNormConfig
+from detzoo.optim.ema import EMAConfig
+from detzoo.optim.optimizers import SGDConfig
 from detzoo.optim.schedules import Warmup, epochs, iterations
 from detzoo.structures import Detections, ImageBatch, Targets
 from detzoo.train.loop import train
@@ -44,7 +44,7 @@ def records(run: Path, kind: str) -> list[dict[str, Any]]:
 
 
 def test_training_lowers_the_loss_and_logs_it(tmp_path: Path, data: DetectionDataset) -> None:
-    experiment = tiny_experiment(schedule=epochs(8), optimizer=SGD(lr=0.05))
+    experiment = tiny_experiment(schedule=epochs(8), optimizer=SGDConfig(lr=0.05))
     result = train(experiment, build(experiment), data, None, tmp_path / "run", log_interval=2)
     log = records(tmp_path / "run", "train")
     assert [record["iteration"] for record in log] == list(range(2, 33, 2))
@@ -92,7 +92,7 @@ def test_the_average_is_what_is_evaluated_and_published(
         return run(self, model)
 
     monkeypatch.setattr(Validation, "run", look)
-    experiment = tiny_experiment(schedule=epochs(1), ema=EMA(momentum=0.1, warmup=3))
+    experiment = tiny_experiment(schedule=epochs(1), ema=EMAConfig(momentum=0.1, warmup=3))
     train(experiment, build(experiment), data, data, tmp_path / "run", quiet=True)
     last = checkpoint.read(tmp_path / "run" / "last.pt")
     best = checkpoint.read(tmp_path / "run" / "best.pt")
@@ -171,7 +171,7 @@ class BoxSum(Detector):
 
 
 def box_sum(images_per_device: int, **changes: Any) -> Experiment:
-    backbone = dataclasses.replace(BACKBONE, norm=BatchNorm(fixed_statistics=True))
+    backbone = dataclasses.replace(BACKBONE, norm=BatchNormConfig(fixed_statistics=True))
     experiment = tiny_experiment(
         model=BoxSumConfig(backbone=backbone), reference_batch=4, ema=None, **changes
     )

@@ -26,7 +26,7 @@ from detzoo.heads.roi.box_head import BoxHeadConfig
 from detzoo.heads.roi.dynamic import DynamicRoIHeadConfig
 from detzoo.heads.roi.standard import StandardRoIHeadConfig
 from detzoo.losses.boxes import SmoothL1Loss
-from detzoo.optim.optimizers import AdamW
+from detzoo.optim.optimizers import AdamWConfig
 from detzoo.train.loop import train
 from tests.train.tiny import build, make_data, tiny_experiment, tiny_two_stage
 from tests.train.worker import main
@@ -111,7 +111,7 @@ def interrupting(data: DetectionDataset, calls: int) -> DetectionDataset:
 def test_ctrl_c_finishes_the_step_and_keeps_all(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    experiment = tiny_experiment(optimizer=AdamW(lr=0.001))
+    experiment = tiny_experiment(optimizer=AdamWConfig(lr=0.001))
     data = make_data(tmp_path / "data")
     whole = train(experiment, build(experiment), data, data, tmp_path / "whole")
     assert not whole.interrupted
@@ -245,7 +245,7 @@ class TestRefusals:
             train(experiment, build(experiment), data, None, run, resume=True)
 
     def test_another_optimizer(self, run: Path, data: DetectionDataset) -> None:
-        experiment = tiny_experiment(optimizer=AdamW(lr=0.1, norm_weight_decay_scale=0.0))
+        experiment = tiny_experiment(optimizer=AdamWConfig(lr=0.1, norm_weight_decay_scale=0.0))
         with pytest.raises(CheckpointError, match="its optimizer is another one"):
             train(experiment, build(experiment), data, None, run, resume=True)
 

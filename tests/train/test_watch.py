@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from detzoo.optim.optimizers import SGD, AdamW, OptimizerConfig
+from detzoo.optim.optimizers import AdamWConfig, OptimizerConfig, SGDConfig
 from detzoo.structures import Batch, BitmapMasks, ImageInfo, Targets
 from detzoo.train.distributed import Processes
 from detzoo.train.watch import Interrupt, NonFiniteLossError, Watch
@@ -56,7 +56,7 @@ def test_what_is_not_finite_is_named_and_its_batch_saved(tmp_path: Path, value: 
     assert set(saved["model"]) == {"weight", "bias"}
 
 
-@pytest.mark.parametrize("config", [SGD(lr=0.5), AdamW(lr=0.5)])
+@pytest.mark.parametrize("config", [SGDConfig(lr=0.5), AdamWConfig(lr=0.5)])
 def test_no_weight_changes_from_a_bad_loss_on(tmp_path: Path, config: OptimizerConfig) -> None:
     """As on a GPU, where several steps pass before the loss is looked at."""
     model = nn.Linear(2, 2)

@@ -24,10 +24,10 @@ from detzoo.heads.roi.box_head import BoxHeadConfig
 from detzoo.heads.roi.extractor import PyramidRoIAlignConfig
 from detzoo.heads.roi.mask_head import MaskHeadConfig
 from detzoo.heads.roi.standard import StandardRoIHeadConfig
-from detzoo.layers.norm import BatchNorm
+from detzoo.layers.norm import BatchNormConfig
 from detzoo.necks.fpn import FPNConfig
-from detzoo.optim.ema import EMA
-from detzoo.optim.optimizers import SGD
+from detzoo.optim.ema import EMAConfig
+from detzoo.optim.optimizers import SGDConfig
 from detzoo.optim.schedules import epochs
 from detzoo.priors.anchors import AnchorGrid
 from detzoo.samplers.random import RandomSampler
@@ -36,7 +36,7 @@ CLASS_NAMES = ("red", "green")
 COLOURS = ((0, 0, 255), (0, 255, 0))  # BGR
 SIZE = 64
 BACKBONE = ResNetConfig(
-    depth=18, base_channels=8, frozen_stages=-1, norm=BatchNorm(), out_stages=(2, 3)
+    depth=18, base_channels=8, frozen_stages=-1, norm=BatchNormConfig(), out_stages=(2, 3)
 )
 
 
@@ -107,11 +107,11 @@ def tiny_experiment(**changes: object) -> Experiment:
             test_transforms=(Resize(sizes=((SIZE, SIZE),)), Pad(divisor=32)),
             workers=0,
         ),
-        optimizer=SGD(lr=0.02),
+        optimizer=SGDConfig(lr=0.02),
         schedule=epochs(2, milestones=(1,)),
         reference_batch=2,
         max_gradient_norm=10.0,
-        ema=EMA(momentum=0.1, warmup=2),
+        ema=EMAConfig(momentum=0.1, warmup=2),
     )
     return dataclasses.replace(experiment, **changes)
 

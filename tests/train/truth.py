@@ -30,10 +30,10 @@ from detzoo.heads.roi.extractor import PyramidRoIAlignConfig
 from detzoo.heads.roi.mask_head import MaskHeadConfig
 from detzoo.heads.roi.standard import StandardRoIHeadConfig
 from detzoo.layers.conv_norm_act import ConvModule
-from detzoo.layers.norm import BatchNorm, GroupNorm, Norm
+from detzoo.layers.norm import BatchNormConfig, GroupNormConfig, NormConfig
 from detzoo.necks.fpn import FPNConfig
-from detzoo.optim.ema import EMA
-from detzoo.optim.optimizers import SGD, AdamW
+from detzoo.optim.ema import EMAConfig
+from detzoo.optim.optimizers import AdamWConfig, SGDConfig
 from detzoo.optim.schedules import Schedule, Step, Warmup
 from detzoo.postprocess.nms import NMS
 from detzoo.postprocess.select import Select
@@ -113,7 +113,7 @@ def spoiled() -> Run:
 def blind() -> Run:
     """It learns, but finds nothing sure enough: every evaluation is as good as the first."""
     settings = Settings("learned")
-    model = retinanet(BatchNorm(), backbone("learned"))
+    model = retinanet(BatchNormConfig(), backbone("learned"))
     head = dataclasses.replace(model.bbox_head, select=Select(min_score=0.9999))
     experiment = dataclasses.replace(
         experiment_of(settings),
@@ -144,13 +144,13 @@ def experiment_of(settings: Settings) -> Experiment:
             repeats=settings.accumulate * settings.processes,
             masks="bitmap" if settings.model == "mask_rcnn" else "none",
         ),
-        optimizer=SGD(lr=0.02) if settings.optimizer == "sgd" else AdamW(lr=0.004),
+        optimizer=SGDConfig(lr=0.02) if settings.optimizer == "sgd" else AdamWConfig(lr=0.004),
         schedule=schedule(epochs=3),
         reference_batch=2 * settings.accumulate * settings.processes,
         precision=settings.precision,
         max_gradient_norm=3.0,
         accumulate=settings.accumulate,
-        ema=EMA(momentum=0.1, warmup=4) if settings.ema else None,
+        ema=EMAConfig(momentum=0.1, warmup=4) if settings.ema else None,
     )
 
 
@@ -158,10 +158,10 @@ def schedule(*, epochs: int, policy: Step = Step(milestones=())) -> Schedule:  #
     return Schedule(length=epochs, policy=policy, warmup=Warmup(iterations=5, ratio=0.1))
 
 
-NORMS: dict[str, Norm | None] = {
-    "learned": BatchNorm(),
-    "fixed": BatchNorm(fixed_statistics=True),
-    "group": GroupNorm(groups=4),
+NORMS: dict[str, NormConfig | None] = {
+    "learned": BatchNormConfig(),
+    "fixed": BatchNormConfig(fixed_statistics=True),
+    "group": GroupNormConfig(groups=4),
     "none": None,
 }
 
@@ -217,7 +217,7 @@ class Plain(Backbone):
         return fine, self.coarse(fine)
 
 
-def retinanet(norm: Norm | None, backbone: BackboneConfig) -> SingleStageConfig:
+def retinanet(norm: NormConfig | None, backbone: BackboneConfig) -> SingleStageConfig:
     return SingleStageConfig(
         backbone=backbone,
         neck=FPNConfig(out_channels=16, num_outputs=2, norm=norm),
@@ -225,7 +225,7 @@ def retinanet(norm: Norm | None, backbone: BackboneConfig) -> SingleStageConfig:
     )
 
 
-def mask_rcnn(norm: Norm | None, backbone: BackboneConfig) -> TwoStageConfig:
+def mask_rcnn(norm: NormConfig | None, backbone: BackboneConfig) -> TwoStageConfig:
     few = Select(min_score=0.0, pre_nms=100, suppression=NMS(max_iou=0.7), max_detections=40)
     regions = PyramidRoIAlignConfig(output_size=4, num_levels=2, finest_scale=32.0)
     return TwoStageConfig(

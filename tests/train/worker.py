@@ -11,7 +11,7 @@ import torch
 from detzoo.data.coco import read_coco
 from detzoo.detectors.base import DetectorConfig
 from detzoo.experiment import Experiment
-from detzoo.layers.norm import BatchNorm
+from detzoo.layers.norm import BatchNormConfig
 from detzoo.optim.schedules import epochs
 from detzoo.train.loop import train
 from tests.train.tiny import BACKBONE, build, tiny_experiment, tiny_two_stage
@@ -24,7 +24,7 @@ def experiment_of(kind: str) -> Experiment:
             model=tiny_two_stage(), schedule=epochs(6, milestones=(4,)), accumulate=3
         )
         return dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, workers=1))
-    norm = BatchNorm(fixed_statistics=True, trainable=False)
+    norm = BatchNormConfig(fixed_statistics=True, trainable=False)
     backbone = dataclasses.replace(BACKBONE, norm=norm)
     model: DetectorConfig = tiny_experiment().model
     if kind == "mask_rcnn":

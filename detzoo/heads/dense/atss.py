@@ -15,7 +15,7 @@ from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseHead, DenseHeadConfig, DenseTargets
 from detzoo.heads.dense.centerness import centerness_losses
 from detzoo.heads.dense.towers import initialize_convs, set_prior_probability, tower
-from detzoo.layers.norm import GroupNorm, Norm
+from detzoo.layers.norm import GroupNormConfig, NormConfig
 from detzoo.layers.scale import Scale
 from detzoo.losses.boxes import BoxLoss, GIoULoss
 from detzoo.losses.classification import ClassificationLoss, FocalLoss
@@ -46,7 +46,7 @@ class ATSSHeadConfig(DenseHeadConfig):
     select: Select = Select(min_score=0.05, pre_nms=1000, suppression=NMS(max_iou=0.6))
     num_convs: NonNegativeInt = 4
     channels: Channels = 256
-    norm: Norm = GroupNorm()
+    norm: NormConfig = GroupNormConfig()
 
     def build(
         self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int

@@ -17,7 +17,7 @@ from detzoo.config import Channels, NonNegativeInt, config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import PriorHead, PriorHeadConfig
 from detzoo.heads.dense.towers import initialize_convs, set_prior_probability, tower
-from detzoo.layers.norm import GroupNorm, Norm
+from detzoo.layers.norm import GroupNormConfig, NormConfig
 from detzoo.layers.scale import Scale
 from detzoo.losses.boxes import BoxLoss, GIoULoss
 from detzoo.losses.probabilities import negative_log
@@ -53,7 +53,7 @@ class AutoAssignHeadConfig(PriorHeadConfig):
     select: Select = Select(min_score=0.05, pre_nms=1000, suppression=NMS(max_iou=0.6))
     num_convs: NonNegativeInt = 4
     channels: Channels = 256
-    norm: Norm = GroupNorm()
+    norm: NormConfig = GroupNormConfig()
 
     @property
     def scoring(self) -> Scoring:

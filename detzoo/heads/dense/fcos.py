@@ -16,8 +16,8 @@ from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseHead, DenseHeadConfig, DenseTargets
 from detzoo.heads.dense.centerness import centerness_losses
 from detzoo.heads.dense.towers import initialize_convs, set_prior_probability, tower
-from detzoo.layers.convolution import Convolution, PlainConvolution
-from detzoo.layers.norm import GroupNorm, Norm
+from detzoo.layers.convolution import ConvConfig, PlainConvConfig
+from detzoo.layers.norm import GroupNormConfig, NormConfig
 from detzoo.layers.scale import Scale
 from detzoo.losses.boxes import BoxLoss, IoULoss
 from detzoo.losses.classification import ClassificationLoss, FocalLoss
@@ -52,9 +52,9 @@ class FCOSHeadConfig(DenseHeadConfig):
     select: Select = Select(min_score=0.05, pre_nms=1000, suppression=NMS(max_iou=0.5))
     num_convs: NonNegativeInt = 4
     channels: Channels = 256
-    norm: Norm = GroupNorm()
+    norm: NormConfig = GroupNormConfig()
     conv_bias: bool = False
-    last_convolution: Convolution = PlainConvolution()
+    last_convolution: ConvConfig = PlainConvConfig()
     normalized_distances: bool = False
     centerness_on_boxes: bool = False
 

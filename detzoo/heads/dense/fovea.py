@@ -17,7 +17,7 @@ from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseHead, DenseHeadConfig, DenseTargets
 from detzoo.heads.dense.towers import initialize_convs, set_prior_probability, tower
 from detzoo.layers.conv_norm_act import ConvModule
-from detzoo.layers.norm import Norm
+from detzoo.layers.norm import NormConfig
 from detzoo.layers.shifted_conv import ShiftedConv2d
 from detzoo.losses.boxes import BoxLoss, SmoothL1Loss
 from detzoo.losses.classification import ClassificationLoss, FocalLoss
@@ -52,7 +52,7 @@ class FoveaHeadConfig(DenseHeadConfig):
     select: Select = Select(min_score=0.05, pre_nms=1000, suppression=NMS(max_iou=0.5))
     num_convs: NonNegativeInt = 4
     channels: Channels = 256
-    norm: Norm | None = None
+    norm: NormConfig | None = None
     aligned: bool = False
 
     def build(

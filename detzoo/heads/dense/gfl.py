@@ -19,7 +19,7 @@ from detzoo.config import Channels, NonNegativeInt, PositiveInt, config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseHead, DenseHeadConfig, DenseTargets
 from detzoo.heads.dense.towers import initialize_convs, set_prior_probability, tower
-from detzoo.layers.norm import GroupNorm, Norm
+from detzoo.layers.norm import GroupNormConfig, NormConfig
 from detzoo.layers.scale import Scale
 from detzoo.losses.boxes import BoxLoss, GIoULoss
 from detzoo.losses.generalized_focal import DistributionFocalLoss, QualityFocalLoss
@@ -56,7 +56,7 @@ class GFLHeadConfig(DenseHeadConfig):
     max_distance: PositiveInt = 16
     num_convs: NonNegativeInt = 4
     channels: Channels = 256
-    norm: Norm = GroupNorm()
+    norm: NormConfig = GroupNormConfig()
 
     def build(
         self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int

@@ -21,7 +21,7 @@ from detzoo.config import Channels, NonNegativeInt, config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseTargets, PriorHead, PriorHeadConfig, gather_targets
 from detzoo.heads.dense.towers import initialize_convs, set_prior_probability, tower
-from detzoo.layers.norm import Norm
+from detzoo.layers.norm import NormConfig
 from detzoo.layers.shifted_conv import ShiftedConv2d
 from detzoo.losses.boxes import BoxLoss, SmoothL1Loss
 from detzoo.losses.classification import ClassificationLoss, FocalLoss
@@ -72,7 +72,7 @@ class RepPointsHeadConfig(PriorHeadConfig):
     grid_points: bool = False
     num_convs: NonNegativeInt = 3
     channels: Channels = 256
-    norm: Norm | None = None
+    norm: NormConfig | None = None
 
     @property
     def scoring(self) -> Scoring:

@@ -12,7 +12,7 @@ from detzoo.config import Channels, NonNegativeInt, config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseHead, DenseHeadConfig
 from detzoo.heads.dense.towers import initialize_convs, set_prior_probability, tower
-from detzoo.layers.norm import BatchNorm, Norm
+from detzoo.layers.norm import BatchNormConfig, NormConfig
 from detzoo.losses.boxes import BoxLoss, L1Loss
 from detzoo.losses.classification import ClassificationLoss, FocalLoss
 from detzoo.postprocess.nms import NMS
@@ -38,7 +38,7 @@ class RetinaSepNormHeadConfig(DenseHeadConfig):
     select: Select = Select(min_score=0.05, pre_nms=1000, suppression=NMS(max_iou=0.5))
     num_convs: NonNegativeInt = 4
     channels: Channels = 256
-    norm: Norm = BatchNorm()
+    norm: NormConfig = BatchNormConfig()
 
     def build(
         self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int

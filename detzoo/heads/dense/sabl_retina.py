@@ -15,7 +15,7 @@ from detzoo.config import Channels, NonNegativeFloat, NonNegativeInt, config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseHead, DenseHeadConfig, DenseTargets
 from detzoo.heads.dense.towers import initialize_convs, set_prior_probability, tower
-from detzoo.layers.norm import Norm
+from detzoo.layers.norm import NormConfig
 from detzoo.losses.boxes import BoxLoss, SmoothL1Loss
 from detzoo.losses.buckets import bucket_losses
 from detzoo.losses.classification import ClassificationLoss, FocalLoss
@@ -49,7 +49,7 @@ class SABLRetinaHeadConfig(DenseHeadConfig):
     select: Select = Select(min_score=0.05, pre_nms=1000, suppression=NMS(max_iou=0.5))
     num_convs: NonNegativeInt = 4
     channels: Channels = 256
-    norm: Norm | None = None
+    norm: NormConfig | None = None
 
     def build(
         self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int

@@ -15,7 +15,7 @@ from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseHead, DenseHeadConfig, DenseTargets
 from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.module_list import ModuleList
-from detzoo.layers.norm import Norm
+from detzoo.layers.norm import NormConfig
 from detzoo.losses.boxes import BoxLoss, SmoothL1Loss
 from detzoo.losses.classification import ClassificationLoss, SoftmaxCrossEntropy
 from detzoo.postprocess.nms import NMS
@@ -44,7 +44,7 @@ class SSDHeadConfig(DenseHeadConfig):
         min_score=0.02, pre_nms=1000, suppression=NMS(max_iou=0.45), max_detections=200
     )
     negative_ratio: NonNegativeInt = 3
-    separable_norm: Norm | None = None
+    separable_norm: NormConfig | None = None
 
     def build(
         self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int
@@ -120,7 +120,7 @@ class SSDHead(DenseHead):
         return parameters
 
 
-def _predictor(channels: int, outputs: int, separable_norm: Norm | None) -> nn.Sequential:
+def _predictor(channels: int, outputs: int, separable_norm: NormConfig | None) -> nn.Sequential:
     if separable_norm is None:
         return nn.Sequential(nn.Conv2d(channels, outputs, 3, padding=1))
     depthwise = ConvModule(

@@ -8,8 +8,8 @@ import math
 from torch import nn
 
 from detzoo.layers.conv_norm_act import PLAIN, ConvModule
-from detzoo.layers.convolution import Convolution, DeformConv2d
-from detzoo.layers.norm import Norm
+from detzoo.layers.convolution import ConvConfig, DeformConv2d
+from detzoo.layers.norm import NormConfig
 
 
 def tower(
@@ -17,9 +17,9 @@ def tower(
     channels: int,
     num_convs: int,
     *,
-    norm: Norm | None = None,
+    norm: NormConfig | None = None,
     bias: bool | None = None,
-    last: Convolution = PLAIN,
+    last: ConvConfig = PLAIN,
 ) -> nn.Sequential:
     """A stack of 3x3 convolutions; ``last`` is the kind of the last one."""
     widths = itertools.pairwise([in_channels, *[channels] * num_convs])

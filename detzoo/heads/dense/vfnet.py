@@ -21,8 +21,8 @@ from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseHead, DenseHeadConfig, DenseTargets
 from detzoo.heads.dense.towers import initialize_convs, set_prior_probability, tower
 from detzoo.layers.conv_norm_act import ConvModule
-from detzoo.layers.convolution import Convolution, PlainConvolution
-from detzoo.layers.norm import GroupNorm, Norm
+from detzoo.layers.convolution import ConvConfig, PlainConvConfig
+from detzoo.layers.norm import GroupNormConfig, NormConfig
 from detzoo.layers.scale import Scale
 from detzoo.layers.shifted_conv import ShiftedConv2d
 from detzoo.losses.boxes import BoxLoss, GIoULoss
@@ -63,8 +63,8 @@ class VFNetHeadConfig(DenseHeadConfig):
     select: Select = Select(min_score=0.05, pre_nms=1000, suppression=NMS(max_iou=0.6))
     num_convs: NonNegativeInt = 3
     channels: Channels = 256
-    norm: Norm = GroupNorm()
-    last_convolution: Convolution = PlainConvolution()
+    norm: NormConfig = GroupNormConfig()
+    last_convolution: ConvConfig = PlainConvConfig()
 
     def build(
         self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int

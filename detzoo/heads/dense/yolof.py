@@ -15,7 +15,7 @@ from detzoo.config import NonNegativeInt, config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import PriorHead, PriorHeadConfig, gather_targets
 from detzoo.heads.dense.towers import initialize_convs, set_prior_probability, tower
-from detzoo.layers.norm import BatchNorm
+from detzoo.layers.norm import BatchNormConfig
 from detzoo.losses.boxes import BoxLoss, GIoULoss
 from detzoo.losses.classification import ClassificationLoss, FocalLoss
 from detzoo.losses.scoring import Scoring
@@ -73,7 +73,7 @@ class YOLOFHead(PriorHead):
         num_classes: int,
     ) -> None:
         super().__init__(config, strides, num_classes)
-        width, norm = in_channels[0], BatchNorm()
+        width, norm = in_channels[0], BatchNormConfig()
         self.cls_subnet = tower(width, width, config.num_class_convs, norm=norm)
         self.bbox_subnet = tower(width, width, config.num_box_convs, norm=norm)
         self.num_anchors = config.priors.num_per_cell

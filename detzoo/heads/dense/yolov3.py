@@ -15,7 +15,7 @@ from detzoo.heads.base import DetectionHead, DetectionHeadConfig
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import flatten_level
 from detzoo.layers.conv_norm_act import ConvModule
-from detzoo.layers.norm import BatchNorm, Norm
+from detzoo.layers.norm import BatchNormConfig, NormConfig
 from detzoo.postprocess.nms import NMS
 from detzoo.postprocess.select import Select
 from detzoo.priors.yolo import YOLOAnchors
@@ -53,7 +53,7 @@ class YOLOv3HeadConfig(DetectionHeadConfig):
 
     anchors: YOLOAnchors
     channels: tuple[Channels, ...] = (1024, 512, 256)
-    norm: Norm = BatchNorm()
+    norm: NormConfig = BatchNormConfig()
     assigner: GridAssigner = GridAssigner()
     class_weight: NonNegativeFloat = 1.0
     confidence_weight: NonNegativeFloat = 1.0

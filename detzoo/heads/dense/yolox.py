@@ -15,7 +15,7 @@ from detzoo.heads.base import DetectionHead, DetectionHeadConfig
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import flatten_level
 from detzoo.layers.csp import YOLOX_NORM, spatial_conv
-from detzoo.layers.norm import Norm
+from detzoo.layers.norm import NormConfig
 from detzoo.necks.yolox_pafpn import initialize_convs
 from detzoo.ops.boxes import elementwise_iou
 from detzoo.ops.distributed import average_over_processes
@@ -58,7 +58,7 @@ class YOLOXHeadConfig(DetectionHeadConfig):
     channels: Channels = 256
     num_convs: PositiveInt = 2
     depthwise: bool = False
-    norm: Norm = YOLOX_NORM
+    norm: NormConfig = YOLOX_NORM
     assigner: SimOTAAssigner = SimOTAAssigner()
     class_weight: NonNegativeFloat = 1.0
     object_weight: NonNegativeFloat = 1.0

@@ -26,7 +26,7 @@ from detzoo.heads.heatmap.keypoints import (
     scatter_cells,
 )
 from detzoo.layers.conv_norm_act import ConvModule
-from detzoo.layers.norm import BatchNorm
+from detzoo.layers.norm import BatchNormConfig
 from detzoo.losses.heatmap import GaussianFocalLoss
 from detzoo.ops.corner_pool import Direction, corner_pool
 from detzoo.ops.distributed import average_over_processes
@@ -277,7 +277,7 @@ class CornerPooling(nn.Module):
 
     def __init__(self, channels: int, directions: tuple[Direction, Direction]) -> None:
         super().__init__()
-        norm = BatchNorm()
+        norm = BatchNormConfig()
         self.directions = directions
         self.direction1_conv = ConvModule(channels, POOL_CHANNELS, 3, padding=1, norm=norm)
         self.direction2_conv = ConvModule(channels, POOL_CHANNELS, 3, padding=1, norm=norm)

@@ -17,7 +17,7 @@ from detzoo.config import Channels, ConfigError, NonNegativeFloat, PositiveInt, 
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.mask_grid.targets import owners, positive_cells, shrink
 from detzoo.layers.conv_norm_act import ConvModule
-from detzoo.layers.norm import GroupNorm, Norm
+from detzoo.layers.norm import GroupNormConfig, NormConfig
 from detzoo.losses.classification import ClassificationLoss, FocalLoss
 from detzoo.losses.dice import DiceLoss
 from detzoo.ops.distributed import average_over_processes
@@ -59,7 +59,7 @@ class MaskGridHeadConfig(ABC):
         (384.0, 2048.0),
     )
     center_fraction: UnitFloat = 0.2
-    norm: Norm = GroupNorm(groups=32)
+    norm: NormConfig = GroupNormConfig(groups=32)
     classification_loss: ClassificationLoss = FocalLoss()
     mask_loss: DiceLoss = DiceLoss(weight=3.0)
     select: MaskSelect = MaskSelect()

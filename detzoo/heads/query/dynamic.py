@@ -12,7 +12,7 @@ from detzoo.config import Channels, NonNegativeInt, PositiveInt, UnitFloat, conf
 from detzoo.heads.roi.mask_head import Deconvolution
 from detzoo.layers.attention import FeedForward, ResidualAttention
 from detzoo.layers.conv_norm_act import ConvModule
-from detzoo.layers.norm import BatchNorm, Norm
+from detzoo.layers.norm import BatchNormConfig, NormConfig
 from detzoo.losses.dice import DiceLoss
 
 # Initial score of all classes: objects are rare.
@@ -121,7 +121,7 @@ class DynamicMaskHeadConfig:
 
     dynamic_channels: Channels = 64
     num_convs: NonNegativeInt = 4
-    norm: Norm = BatchNorm()
+    norm: NormConfig = BatchNormConfig()
     loss: DiceLoss = DiceLoss(weight=8.0, eps=1e-5)
     threshold: UnitFloat = 0.5
 

@@ -13,8 +13,8 @@ from detzoo.heads.roi.base import RegionBoxHead, RegionBoxHeadConfig
 from detzoo.heads.roi.layers import hidden_layers
 from detzoo.heads.roi.regions import num_regions
 from detzoo.layers.conv_norm_act import ConvModule
-from detzoo.layers.convolution import Convolution, PlainConvolution
-from detzoo.layers.norm import Norm
+from detzoo.layers.convolution import ConvConfig, PlainConvConfig
+from detzoo.layers.norm import NormConfig
 from detzoo.layers.normalized import NormalizedLinear
 from detzoo.losses.boxes import BoxLoss, L1Loss
 from detzoo.losses.classification import ClassificationLoss, SoftmaxCrossEntropy
@@ -44,8 +44,8 @@ class BoxHeadConfig(RegionBoxHeadConfig):
 
     num_shared_convs: NonNegativeInt = 0
     conv_channels: Channels = 256
-    convolution: Convolution = PlainConvolution()
-    norm: Norm | None = None
+    convolution: ConvConfig = PlainConvConfig()
+    norm: NormConfig | None = None
     num_shared_fcs: NonNegativeInt = 2
     fc_channels: Channels = 1024
     class_agnostic_boxes: bool = False

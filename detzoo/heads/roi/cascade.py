@@ -109,7 +109,9 @@ class CascadeRoIHead(StagedRoIHead):
         (logits,) = self.mask_logits(maps, positive_rois(sampled), [number])
         return mask_losses(self.mask_head[number], logits, sampled, targets)
 
-    def look_closer(self, maps: ImageMaps, detections: Sequence[Detections]) -> list[Detections]:
+    def predict_branches(
+        self, maps: ImageMaps, detections: Sequence[Detections]
+    ) -> list[Detections]:
         """With RoI masks where there are mask heads: the mean of those of all stages."""
         if self.config.mask_head is None:
             return list(detections)

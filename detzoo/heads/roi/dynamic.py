@@ -10,7 +10,7 @@ from torch import Tensor
 from detzoo.assigners.max_iou import MaxIoUAssigner
 from detzoo.config import ConfigError, PositiveFloat, PositiveInt, UnitFloat, config
 from detzoo.heads.roi.box_head import BoxHead, BoxHeadConfig
-from detzoo.heads.roi.regions import LabelledRegions, num_regions
+from detzoo.heads.roi.regions import LabeledRegions, num_regions
 from detzoo.heads.roi.single_stage import OneStageRoIHead
 from detzoo.heads.roi.staged import CascadeStage, StagedRoIHeadConfig, StageRegions
 from detzoo.losses.boxes import SmoothL1Loss, smooth_l1
@@ -26,7 +26,7 @@ SMALLEST_BETA = 1e-15
 
 @config
 class DynamicRoIHeadConfig(StagedRoIHeadConfig):
-    """One stage that asks for more as the proposals and its own boxes get better.
+    """One stage whose IoU threshold and box loss follow the quality of proposals and boxes.
 
     The IoU from which a region is positive becomes the mean of the ``iou_rank``-th highest IoU in
     an image, and the ``beta`` of the box loss the median of the ``error_rank``-th smallest error
@@ -108,14 +108,14 @@ class DynamicRoIHead(OneStageRoIHead):
             self.register_buffer(name, value, persistent=False)
 
     def assign(self, number: int, boxes: Tensor, targets: Targets) -> Assignment:
-        """Each box takes the target that it overlaps most, if enough by now."""
+        """Assigns each box to the target it overlaps most, from the current IoU threshold on."""
         if len(targets) == 0:
             return super().assign(number, boxes, targets)
         iou, best = pairwise_iou(targets.boxes, boxes).max(0)
         return Assignment(torch.where(iou >= self.min_positive_iou, best, BACKGROUND), iou)
 
     def box_losses(self, number: int, regions: StageRegions, targets: Sequence[Targets]) -> Losses:
-        """With the ``beta`` of the moment; then what is asked for follows."""
+        """With the current ``beta``; then IoU threshold and ``beta`` are adapted."""
         head = self.bbox_head
         boxes, labels, target_boxes = regions.examples(targets)
         predicted, wanted = head.compared(regions.deltas, boxes, labels, target_boxes)
@@ -123,15 +123,15 @@ class DynamicRoIHead(OneStageRoIHead):
         box_loss = smooth_l1(predicted - wanted, self.beta).sum() / count
         losses = head.loss_cls.losses(regions.logits.float(), labels, count)
         # How far the center of each positive region is off (P,), in the loss's units.
-        self._adapt(regions.labelled, wanted[:, :2].abs().mean(1))
+        self._adapt(regions.labeled, wanted[:, :2].abs().mean(1))
         return losses | Losses(loss_bbox=self.loss_weight * box_loss)
 
     @torch.no_grad()
-    def _adapt(self, labelled: Sequence[LabelledRegions], errors: Tensor) -> None:
-        """Notes this step's quality; after ``update_interval`` steps, what is asked for follows."""
+    def _adapt(self, labeled: Sequence[LabeledRegions], errors: Tensor) -> None:
+        """Records a step; every ``update_interval`` steps, updates IoU threshold and ``beta``."""
         config = self.config
-        ious = [_highest(image.assignment.iou, config.iou_rank) for image in labelled]
-        error = -_highest(-errors, config.error_rank * len(labelled))
+        ious = [_highest(image.assignment.iou, config.iou_rank) for image in labeled]
+        error = -_highest(-errors, config.error_rank * len(labeled))
         slot = self.steps % config.update_interval
         self.ious[slot] = average_over_processes(torch.stack(ious).mean())
         self.errors[slot] = average_over_processes(error)

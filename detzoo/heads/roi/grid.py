@@ -82,7 +82,9 @@ class GridRoIHead(OneStageRoIHead):
         heatmaps = self.grid_head(self.grid_roi_extractor(maps.levels, rois[some]))
         return self.grid_head.loss(heatmaps, rois[some, 1:], torch.cat(wanted)[some])
 
-    def look_closer(self, maps: ImageMaps, detections: Sequence[Detections]) -> list[Detections]:
+    def predict_branches(
+        self, maps: ImageMaps, detections: Sequence[Detections]
+    ) -> list[Detections]:
         """With the boxes of their grids, which may reach off the image."""
         rois = rois_of([image.boxes for image in detections])
         heatmaps, _ = self.grid_head(self.grid_roi_extractor(maps.levels, rois))

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from detzoo.config import Channels, NonNegativeFloat, NonNegativeInt, PositiveInt, Range, config
 from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.module_list import ModuleList
-from detzoo.layers.norm import GroupNorm, Norm
+from detzoo.layers.norm import GroupNormConfig, NormConfig
 from detzoo.ops.distributed import average_over_processes, num_processes
 from detzoo.structures import Losses
 
@@ -39,7 +39,7 @@ class GridHeadConfig:
     grid_size: Annotated[int, Range(2)] = 3
     num_convs: PositiveInt = 8
     point_channels: Channels = 64
-    norm: Norm = GroupNorm(groups=36)
+    norm: NormConfig = GroupNormConfig(groups=36)
     loss_weight: NonNegativeFloat = 15.0
     radius: NonNegativeInt = 1
 

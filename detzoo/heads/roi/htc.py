@@ -120,7 +120,7 @@ class HTCRoIHead(CascadeRoIHead):
                 [semantic.channels], [strides[semantic.fusion_level]]
             )
 
-    def look_at(self, features: Sequence[Tensor]) -> ImageMaps:
+    def image_maps(self, features: Sequence[Tensor]) -> ImageMaps:
         if self.semantic_head is None:
             return ImageMaps(features)
         logits, semantic = self.semantic_head(features)
@@ -152,8 +152,8 @@ class HTCRoIHead(CascadeRoIHead):
         infos: Sequence[ImageInfo],
     ) -> Losses:
         """Masks train on the boxes that this stage has just refined."""
-        labelled = self.label(number, self.refined(number, regions, infos), targets)
-        regions = dataclasses.replace(regions, sampled=self.draw(maps, number, labelled))
+        labeled = self.label(number, self.refined(number, regions, infos), targets)
+        regions = dataclasses.replace(regions, sampled=self.sample(maps, number, labeled))
         return super().branch_losses(maps, number, regions, targets, infos)
 
     def mask_logits(self, maps: ImageMaps, rois: Tensor, numbers: Sequence[int]) -> list[Tensor]:

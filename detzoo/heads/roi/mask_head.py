@@ -14,8 +14,8 @@ from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.roi.base import RegionMaskHead
 from detzoo.layers.carafe import CARAFE
 from detzoo.layers.conv_norm_act import ConvModule
-from detzoo.layers.convolution import Convolution, PlainConvolution
-from detzoo.layers.norm import Norm
+from detzoo.layers.convolution import ConvConfig, PlainConvConfig
+from detzoo.layers.norm import NormConfig
 from detzoo.layers.normalized import NormalizedConv2d
 from detzoo.ops.distributed import average_over_processes, num_processes
 from detzoo.structures import Losses
@@ -39,8 +39,8 @@ class MaskHeadConfig:
 
     num_convs: NonNegativeInt = 4
     channels: Channels = 256
-    convolution: Convolution = PlainConvolution()
-    norm: Norm | None = None
+    convolution: ConvConfig = PlainConvConfig()
+    norm: NormConfig | None = None
     upsampling: Literal["deconvolution", "carafe"] = "deconvolution"
     normalized_predictor: bool = False
     loss_weight: NonNegativeFloat = 1.0

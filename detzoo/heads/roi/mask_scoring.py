@@ -88,7 +88,9 @@ class MaskScoringRoIHead(OneStageRoIHead):
         losses = self.mask_head.loss(mask_logits, labels, wanted)
         return losses | self.mask_iou_head.loss(ious, own, wanted, sampled, targets)
 
-    def look_closer(self, maps: ImageMaps, detections: Sequence[Detections]) -> list[Detections]:
+    def predict_branches(
+        self, maps: ImageMaps, detections: Sequence[Detections]
+    ) -> list[Detections]:
         """With RoI masks, rated by box score times IoU."""
         seen = self.mask_roi_extractor(maps.levels, rois_of([image.boxes for image in detections]))
         labels = torch.cat([image.labels for image in detections])

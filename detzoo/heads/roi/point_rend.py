@@ -97,7 +97,9 @@ class PointRendRoIHead(OneStageRoIHead):
         fine = sample_in_rois(maps.levels[0], self.stride, rois, points)
         return self.point_head(fine, sample_points(coarse, points.to(coarse.dtype)))
 
-    def look_closer(self, maps: ImageMaps, detections: Sequence[Detections]) -> list[Detections]:
+    def predict_branches(
+        self, maps: ImageMaps, detections: Sequence[Detections]
+    ) -> list[Detections]:
         """With RoI masks."""
         rois = rois_of([image.boxes for image in detections])
         labels = torch.cat([image.labels for image in detections])

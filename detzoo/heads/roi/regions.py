@@ -47,7 +47,7 @@ class SampledRegions:
 
 
 @dataclass(frozen=True)
-class LabelledRegions:
+class LabeledRegions:
     """Regions of one image before sampling; the first ``num_targets`` are the targets' own boxes.
 
     ``boxes`` (P, 4); ``labels`` (P,), C where the region has no target.
@@ -58,7 +58,7 @@ class LabelledRegions:
     assignment: Assignment
     num_targets: int
 
-    def drawn(self, sampling: Sampling) -> SampledRegions:
+    def sampled(self, sampling: Sampling) -> SampledRegions:
         """Those that the sampler has drawn."""
         index = torch.cat(
             [sampling.is_positive.nonzero()[:, 0], sampling.is_negative.nonzero()[:, 0]]
@@ -75,7 +75,7 @@ def label_regions(
     num_classes: int,
     *,
     adds_targets: bool,
-) -> LabelledRegions:
+) -> LabeledRegions:
     """Assigned proposals (P, 4) with labels; before them with ``adds_targets`` the targets' own
     boxes."""
     boxes, num_targets = proposals, 0
@@ -91,7 +91,7 @@ def label_regions(
     if len(targets):
         own_label = targets.labels[assignment.target_index.clamp(min=0)]
         labels = torch.where(assignment.is_positive, own_label, labels)
-    return LabelledRegions(boxes, labels, assignment, num_targets)
+    return LabeledRegions(boxes, labels, assignment, num_targets)
 
 
 def sampled_rois(sampled: Sequence[SampledRegions]) -> Tensor:

@@ -1,4 +1,4 @@
-"""What RoI heads share: boxes in stages, and branches that look closer at what is detected."""
+"""What RoI heads share: boxes in stages, and branches that predict more of each detection."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from detzoo.heads.roi.base import (
     RegionPoolingConfig,
 )
 from detzoo.heads.roi.extractor import PyramidRoIAlignConfig
-from detzoo.heads.roi.regions import LabelledRegions, SampledRegions, label_regions, sampled_rois
+from detzoo.heads.roi.regions import LabeledRegions, SampledRegions, label_regions, sampled_rois
 from detzoo.ops.roi_align import rois_of
 from detzoo.postprocess.nms import NMS
 from detzoo.postprocess.select import Select
@@ -65,9 +65,9 @@ class StagedRoIHeadConfig(RoIHeadConfig):
 
 @dataclass(frozen=True)
 class ImageMaps:
-    """What regions of a batch are cut out of: the pyramid's ``levels``, fine to coarse.
+    """What features of regions are cut out of: the pyramid's ``levels``, fine to coarse.
 
-    A head that says of every pixel what it shows adds ``semantic`` features (B, C, H, W) and
+    A head with a semantic branch adds its ``semantic`` features (B, C, H, W) and its
     ``semantic_logits`` (B, K, H, W).
     """
 
@@ -78,13 +78,13 @@ class ImageMaps:
 
 @dataclass(frozen=True)
 class StageRegions:
-    """What a stage trains on: regions of each image, before and after they were ``sampled``.
+    """What a stage trains on: the regions of each image, assigned and then ``sampled``.
 
-    Of those sampled, image after image: their features ``pooled`` (R, C, h, w), class ``logits``
-    (R, K) and box code ``deltas`` (R, ...).
+    Of the sampled regions of all images, one image after the other: their features ``pooled``
+    (R, C, h, w), class ``logits`` (R, K) and box code ``deltas`` (R, ...).
     """
 
-    labelled: list[LabelledRegions]
+    labeled: list[LabeledRegions]
     sampled: list[SampledRegions]
     pooled: Tensor
     logits: Tensor
@@ -102,7 +102,7 @@ class StagedRoIHead(RoIHead):
     Branches then predict something of each detection, such as its mask.
 
     A family says where its box heads are (``box_head``, ``pool``) and overrides the steps in which
-    it differs. A branch is a pair of methods: ``branch_losses`` and ``look_closer``.
+    it differs. A branch is a pair of methods: ``branch_losses`` and ``predict_branches``.
     """
 
     config: StagedRoIHeadConfig
@@ -121,10 +121,10 @@ class StagedRoIHead(RoIHead):
 
     @abstractmethod
     def pool(self, maps: ImageMaps, number: int, rois: Tensor) -> Tensor:
-        """What the box head of a stage sees of RoIs (R, 5)."""
+        """Features of RoIs (R, 5) for the box head of a stage: (R, C, h, w)."""
 
-    def look_at(self, features: Sequence[Tensor]) -> ImageMaps:
-        """What regions are cut out of."""
+    def image_maps(self, features: Sequence[Tensor]) -> ImageMaps:
+        """What features of regions are cut out of."""
         return ImageMaps(features)
 
     def class_parameters(self) -> dict[str, ClassRows]:
@@ -143,15 +143,15 @@ class StagedRoIHead(RoIHead):
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
     ) -> Losses:
-        maps = self.look_at(features)
+        maps = self.image_maps(features)
         losses = self.image_losses(maps, targets)
         boxes = [image.boxes for image in proposals]
         for number in range(len(self.stages)):
-            labelled = self.label(number, boxes, targets)
-            sampled = self.draw(maps, number, labelled)
+            labeled = self.label(number, boxes, targets)
+            sampled = self.sample(maps, number, labeled)
             pooled = self.pool(maps, number, sampled_rois(sampled))
             logits, deltas = self.box_head(number)(pooled)
-            regions = StageRegions(labelled, sampled, pooled, logits, deltas)
+            regions = StageRegions(labeled, sampled, pooled, logits, deltas)
             own = self.box_losses(number, regions, targets)
             own |= self.branch_losses(maps, number, regions, targets, infos)
             losses |= self.losses_of_stage(number, own)
@@ -181,8 +181,8 @@ class StagedRoIHead(RoIHead):
     @torch.no_grad()
     def label(
         self, number: int, boxes: Sequence[Tensor], targets: Sequence[Targets]
-    ) -> list[LabelledRegions]:
-        """The boxes (P, 4) of each image with what a stage could train them on."""
+    ) -> list[LabeledRegions]:
+        """Assigns the boxes (P, 4) of each image to targets, for a stage to sample from."""
         adds_targets = self.stages[number].sampler.adds_targets
         return [
             label_regions(
@@ -200,12 +200,12 @@ class StagedRoIHead(RoIHead):
         return self.stages[number].assigner.assign(boxes, targets)
 
     @torch.no_grad()
-    def draw(
-        self, maps: ImageMaps, number: int, labelled: Sequence[LabelledRegions]
+    def sample(
+        self, maps: ImageMaps, number: int, labeled: Sequence[LabeledRegions]
     ) -> list[SampledRegions]:
-        """The regions of each image that a stage trains on."""
+        """Samples the regions of each image that a stage trains on."""
         sampler, sampled = self.stages[number].sampler, []
-        for image, regions in enumerate(labelled):
+        for image, regions in enumerate(labeled):
             losses = None
             if sampler.needs_losses:
                 boxes = regions.boxes
@@ -213,7 +213,7 @@ class StagedRoIHead(RoIHead):
                 head = self.box_head(number)
                 logits, _ = head(self.pool(maps, number, rois))
                 losses = head.classification_losses(logits, regions.labels)
-            sampled.append(regions.drawn(sampler.sample(regions.assignment, losses)))
+            sampled.append(regions.sampled(sampler.sample(regions.assignment, losses)))
         return sampled
 
     def box_losses(self, number: int, regions: StageRegions, targets: Sequence[Targets]) -> Losses:
@@ -247,17 +247,17 @@ class StagedRoIHead(RoIHead):
         proposals: Sequence[Detections],
         infos: Sequence[ImageInfo],
     ) -> list[Detections]:
-        maps, select = self.look_at(features), self.config.select
+        maps, select = self.image_maps(features), self.config.select
         candidates = self.decode(maps, proposals, infos, select.min_score)
-        return self.look_closer(maps, [select(image) for image in candidates])
+        return self.predict_branches(maps, [select(image) for image in candidates])
 
     def predict_augmented(
         self, augmented: Sequence[AugmentedFeatures], proposals: Sequence[Detections]
     ) -> list[Detections]:
-        """Averages over the augmentations what is predicted of each proposal, and after suppression
+        """Averages boxes and scores of each proposal over the augmentations, and after suppression
         what branches predict of each detection."""
         select = self.config.select
-        seen = [(self.look_at(features), infos) for features, infos in augmented]
+        seen = [(self.image_maps(features), infos) for features, infos in augmented]
         infos_of_images = list(zip(*(infos for _, infos in seen)))
         decoded = [
             self.decode(maps, _to_input(proposals, infos), infos, EVERY_SCORE)
@@ -267,7 +267,7 @@ class StagedRoIHead(RoIHead):
         for same, infos in zip(zip(*decoded), infos_of_images):
             mean = average_candidates(same, infos)
             detections.append(select(mean[mean.scores > select.min_score]))
-        closer = [self.look_closer(maps, _to_input(detections, infos)) for maps, infos in seen]
+        closer = [self.predict_branches(maps, _to_input(detections, infos)) for maps, infos in seen]
         return [
             average_detections(same, infos) for same, infos in zip(zip(*closer), infos_of_images)
         ]
@@ -297,8 +297,10 @@ class StagedRoIHead(RoIHead):
         columns = zip(mean.split(counts), deltas.split(counts), boxes, infos)
         return [head.decode(a, b, own, info, min_score) for a, b, own, info in columns]
 
-    def look_closer(self, maps: ImageMaps, detections: Sequence[Detections]) -> list[Detections]:
-        """The same detections of each image, with what branches predict of their boxes."""
+    def predict_branches(
+        self, maps: ImageMaps, detections: Sequence[Detections]
+    ) -> list[Detections]:
+        """The same detections of each image, with what branches predict in their boxes."""
         return list(detections)
 
 

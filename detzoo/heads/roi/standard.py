@@ -101,7 +101,9 @@ class StandardRoIHead(OneStageRoIHead):
             seen = self.mask_roi_extractor(maps.levels, positive_rois(sampled))
         return mask_losses(self.mask_head, self.mask_head(seen), sampled, targets)
 
-    def look_closer(self, maps: ImageMaps, detections: Sequence[Detections]) -> list[Detections]:
+    def predict_branches(
+        self, maps: ImageMaps, detections: Sequence[Detections]
+    ) -> list[Detections]:
         """With RoI masks where there is a mask head."""
         if self.mask_head is None:
             return list(detections)

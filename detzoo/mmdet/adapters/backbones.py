@@ -9,7 +9,7 @@ from detzoo.backbones.base import BackboneConfig
 from detzoo.backbones.mobilenet_v2 import TRUNCATED_STD, MobileNetV2Config
 from detzoo.backbones.pretrained import PRETRAINED
 from detzoo.backbones.resnet import CONTEXT_STAGES, ResNetConfig
-from detzoo.layers.norm import BatchNorm
+from detzoo.layers.norm import BatchNormConfig
 from detzoo.mmdet.adapters.layers import (
     activation_of,
     convolution_of,
@@ -62,7 +62,7 @@ def _resnet(node: Node, groups: dict[str, Any]) -> ResNetConfig:
         norm=norm_of(
             node,
             fixed_statistics=node.take("norm_eval", True),
-            default=BatchNorm(fixed_statistics=True),
+            default=BatchNormConfig(fixed_statistics=True),
         ),
         convolution=convolution_of(node),
         **deformable_of(node),
@@ -114,7 +114,9 @@ def mobilenet_v2(node: Node) -> MobileNetV2Config:
         activation=activation_of(node, default="relu6"),
         out_stages=tuple(index for index in node.take("out_indices", (1, 2, 4, 7))),
         frozen_stages=node.take("frozen_stages", -1),
-        norm=norm_of(node, fixed_statistics=node.take("norm_eval", False), default=BatchNorm()),
+        norm=norm_of(
+            node, fixed_statistics=node.take("norm_eval", False), default=BatchNormConfig()
+        ),
         checkpoint_activations=node.take("with_cp", False),
     )
     return starting_from(backbone, pretrained_of(node))

@@ -7,7 +7,7 @@ from detzoo.backbones.darknet import DarknetConfig
 from detzoo.backbones.hourglass import BLOCKS, CHANNELS, NUM_STACKS, HourglassConfig
 from detzoo.backbones.ssd_vgg import SSDVGGConfig
 from detzoo.layers.csp import YOLOX_NORM
-from detzoo.layers.norm import BatchNorm, Norm
+from detzoo.layers.norm import BatchNormConfig, NormConfig
 from detzoo.mmdet.adapters.backbones import starting_from
 from detzoo.mmdet.adapters.layers import activation_of, norm_of, pretrained_of
 from detzoo.mmdet.node import Node
@@ -28,7 +28,7 @@ def ssd_vgg(node: Node) -> SSDVGGConfig:
 def darknet(node: Node) -> DarknetConfig:
     node.expect("depth", 53, "as YOLOv3 is built on Darknet-53")
     node.expect("out_indices", (3, 4, 5), "the stages that YOLOv3 looks at", default=(3, 4, 5))
-    norm = _norm(node, BatchNorm(fixed_statistics=True), node.take("norm_eval", True))
+    norm = _norm(node, BatchNormConfig(fixed_statistics=True), node.take("norm_eval", True))
     _expect_activation(node, "leaky_relu")
     return starting_from(DarknetConfig(norm=norm), pretrained_of(node))
 
@@ -53,10 +53,10 @@ def hourglass(node: Node) -> HourglassConfig:
     node.expect("stage_channels", CHANNELS, "the channels of Hourglass-104")
     node.expect("stage_blocks", BLOCKS, "the blocks of Hourglass-104")
     node.expect("feat_channel", CHANNELS[0], "the channels that come out")
-    return HourglassConfig(norm=_norm(node, BatchNorm(), False))
+    return HourglassConfig(norm=_norm(node, BatchNormConfig(), False))
 
 
-def _norm(node: Node, default: Norm, fixed_statistics: bool) -> Norm:
+def _norm(node: Node, default: NormConfig, fixed_statistics: bool) -> NormConfig:
     norm = norm_of(node, fixed_statistics=fixed_statistics, default=default)
     if norm is None:
         raise node.error("norm_cfg", "these convolutions have a norm")

@@ -8,7 +8,7 @@ from detzoo.heads.dense.ssd import SSDHeadConfig
 from detzoo.heads.dense.yolov3 import EPS, YOLOv3HeadConfig
 from detzoo.heads.dense.yolox import YOLOXHeadConfig
 from detzoo.layers.csp import YOLOX_NORM
-from detzoo.layers.norm import BatchNorm, Norm
+from detzoo.layers.norm import BatchNormConfig, NormConfig
 from detzoo.losses.boxes import SmoothL1Loss
 from detzoo.mmdet.adapters.layers import activation_of, norm_of
 from detzoo.mmdet.adapters.training import border_of, detection_select, expect_plain_training
@@ -46,7 +46,7 @@ def ssd_head(node: Node, known: HeadContext) -> SSDHeadConfig:
     )
 
 
-def separable_norm_of(node: Node) -> Norm | None:
+def separable_norm_of(node: Node) -> NormConfig | None:
     """``use_depthwise``, and the norm and activation that come with it in SSDLite."""
     is_light = node.take("use_depthwise", False)
     norm = norm_of(node, default=None)
@@ -103,7 +103,7 @@ def yolov3_head(node: Node, known: HeadContext) -> YOLOv3HeadConfig:
     coder.expect("eps", EPS, "how near the border of its cell a centre may be")
     train, test = require_settings(node, known)
     test.expect("nms_pre", 1000, "as V2's YOLOv3 does not look at it")
-    norm = norm_of(node, default=BatchNorm())
+    norm = norm_of(node, default=BatchNormConfig())
     if norm is None or activation_of(node, default="leaky_relu") != "leaky_relu":
         raise node.error("norm_cfg", "YOLOv3's convolutions have a norm and a leaky ReLU")
     return YOLOv3HeadConfig(

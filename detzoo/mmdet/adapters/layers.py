@@ -6,19 +6,19 @@ from typing import overload
 
 from detzoo.layers.activations import Activation
 from detzoo.layers.convolution import (
-    Convolution,
-    Deformable,
-    PlainConvolution,
-    WeightStandardized,
+    ConvConfig,
+    DeformConvConfig,
+    PlainConvConfig,
+    WeightStandardizedConvConfig,
 )
-from detzoo.layers.norm import BatchNorm, GroupNorm, Norm
+from detzoo.layers.norm import BatchNormConfig, GroupNormConfig, NormConfig
 from detzoo.mmdet.node import Node
 from detzoo.mmdet.registry import adapts
 
 
 @adapts("norm", "BN")
-def batch_norm(node: Node, fixed_statistics: bool) -> BatchNorm:
-    return BatchNorm(
+def batch_norm(node: Node, fixed_statistics: bool) -> BatchNormConfig:
+    return BatchNormConfig(
         trainable=node.take("requires_grad", True),
         fixed_statistics=fixed_statistics,
         eps=node.take("eps", 1e-5),
@@ -27,8 +27,8 @@ def batch_norm(node: Node, fixed_statistics: bool) -> BatchNorm:
 
 
 @adapts("norm", "SyncBN")
-def synchronized_batch_norm(node: Node, fixed_statistics: bool) -> BatchNorm:
-    return BatchNorm(
+def synchronized_batch_norm(node: Node, fixed_statistics: bool) -> BatchNormConfig:
+    return BatchNormConfig(
         trainable=node.take("requires_grad", True),
         fixed_statistics=fixed_statistics,
         synchronized=True,
@@ -38,54 +38,56 @@ def synchronized_batch_norm(node: Node, fixed_statistics: bool) -> BatchNorm:
 
 
 @adapts("norm", "GN")
-def group_norm(node: Node, fixed_statistics: bool) -> GroupNorm:
+def group_norm(node: Node, fixed_statistics: bool) -> GroupNormConfig:
     node.expect("requires_grad", True, "what group norms are here")
-    return GroupNorm(groups=node.take("num_groups"), eps=node.take("eps", 1e-5))
+    return GroupNormConfig(groups=node.take("num_groups"), eps=node.take("eps", 1e-5))
 
 
 @overload
-def norm_of(node: Node, key: str = ..., *, fixed_statistics: bool = ..., default: Norm) -> Norm: ...
+def norm_of(
+    node: Node, key: str = ..., *, fixed_statistics: bool = ..., default: NormConfig
+) -> NormConfig: ...
 
 
 @overload
 def norm_of(
     node: Node, key: str = ..., *, fixed_statistics: bool = ..., default: None
-) -> Norm | None: ...
+) -> NormConfig | None: ...
 
 
 def norm_of(
-    node: Node, key: str = "norm_cfg", *, fixed_statistics: bool = False, default: Norm | None
-) -> Norm | None:
+    node: Node, key: str = "norm_cfg", *, fixed_statistics: bool = False, default: NormConfig | None
+) -> NormConfig | None:
     """The norm at ``key``; ``default`` is V2's, where the key is absent (None: no norm)."""
     if key not in node.left:
         node.take(key, None)
         return default
-    norm: Norm | None = node.optional_part(key, "norm", fixed_statistics)
+    norm: NormConfig | None = node.optional_part(key, "norm", fixed_statistics)
     if norm is None and default is not None:
         raise node.error(key, "None, but there is no such part without norms")
     return norm
 
 
 @adapts("convolution", "Conv2d")
-def plain_convolution(node: Node) -> PlainConvolution:
-    return PlainConvolution()
+def plain_convolution(node: Node) -> PlainConvConfig:
+    return PlainConvConfig()
 
 
 @adapts("convolution", "ConvWS")
-def weight_standardized(node: Node) -> WeightStandardized:
-    return WeightStandardized()
+def weight_standardized(node: Node) -> WeightStandardizedConvConfig:
+    return WeightStandardizedConvConfig()
 
 
 @adapts("convolution", "DCN", "DCNv2")
-def deformable(node: Node) -> Deformable:
+def deformable(node: Node) -> DeformConvConfig:
     node.expect("fallback_on_stride", False, "as in all of the zoo")
-    return Deformable(groups=node.take("deform_groups", 1), modulated=node.type == "DCNv2")
+    return DeformConvConfig(groups=node.take("deform_groups", 1), modulated=node.type == "DCNv2")
 
 
-def convolution_of(node: Node, key: str = "conv_cfg") -> Convolution:
+def convolution_of(node: Node, key: str = "conv_cfg") -> ConvConfig:
     """The kind of convolution at ``key``; plain where there is none."""
-    kind: Convolution | None = node.optional_part(key, "convolution")
-    return PlainConvolution() if kind is None else kind
+    kind: ConvConfig | None = node.optional_part(key, "convolution")
+    return PlainConvConfig() if kind is None else kind
 
 
 @adapts("activation", "ReLU")

@@ -7,7 +7,7 @@ from typing import Any
 from detzoo.detectors.solo import SOLOConfig
 from detzoo.heads.mask_grid.decoupled import DecoupledSOLOHeadConfig, DecoupledSOLOLightHeadConfig
 from detzoo.heads.mask_grid.solo import SOLOHeadConfig
-from detzoo.layers.norm import GroupNorm
+from detzoo.layers.norm import GroupNormConfig
 from detzoo.mmdet.adapters.detectors import trunk_of
 from detzoo.mmdet.adapters.layers import norm_of
 from detzoo.mmdet.adapters.query_heads import dice_loss
@@ -56,7 +56,7 @@ def _settings(node: Node, known: HeadContext, *, activates: bool) -> dict[str, A
         "grids": node.take("num_grids"),
         "scale_ranges": tuple((float(low), float(high)) for low, high in node.take("scale_ranges")),
         "center_fraction": float(node.take("pos_scale")),
-        "norm": norm_of(node, default=GroupNorm(groups=32)),
+        "norm": norm_of(node, default=GroupNormConfig(groups=32)),
         "classification_loss": node.part("loss_cls", "classification_loss"),
         "mask_loss": dice_loss(node.child("loss_mask"), activates=activates),
         "select": _select(known),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from detzoo.layers.convolution import Deformable, PlainConvolution
+from detzoo.layers.convolution import DeformConvConfig, PlainConvConfig
 from detzoo.layers.csp import YOLOX_NORM
-from detzoo.layers.norm import BatchNorm
+from detzoo.layers.norm import BatchNormConfig
 from detzoo.mmdet.adapters.grid_heads import separable_norm_of
 from detzoo.mmdet.adapters.layers import (
     activation_of,
@@ -122,7 +122,7 @@ def ssd_neck(node: Node, features: Features) -> SSDNeckConfig:
 def yolov3_neck(node: Node, features: Features) -> YOLOv3NeckConfig:
     node.expect("num_scales", len(features.channels), "the number of the backbone's maps")
     node.expect("in_channels", features.channels[::-1], "the channels of the backbone's maps")
-    norm = norm_of(node, default=BatchNorm())
+    norm = norm_of(node, default=BatchNormConfig())
     if norm is None or activation_of(node, default="leaky_relu") != "leaky_relu":
         raise node.error("norm_cfg", "YOLOv3's convolutions have a norm and a leaky ReLU")
     return YOLOv3NeckConfig(out_channels=node.take("out_channels"), norm=norm)
@@ -147,7 +147,7 @@ def ct_resnet_neck(node: Node, features: Features) -> CTResNetNeckConfig:
     node.expect("in_channel", features.channels[-1], "the channels of the backbone's last map")
     channels = node.take("num_deconv_filters")
     node.expect("num_deconv_kernels", (4,) * len(channels), "as 4x4 kernels double a map")
-    kind = Deformable(modulated=True) if node.take("use_dcn", True) else PlainConvolution()
+    kind = DeformConvConfig(modulated=True) if node.take("use_dcn", True) else PlainConvConfig()
     return CTResNetNeckConfig(channels=channels, convolution=kind)
 
 

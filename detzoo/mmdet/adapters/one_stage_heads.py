@@ -24,8 +24,8 @@ from detzoo.heads.dense.harmonized_retina import HarmonizedRetinaHeadConfig
 from detzoo.heads.dense.paa import PAAHeadConfig
 from detzoo.heads.dense.retina import RetinaHeadConfig
 from detzoo.heads.dense.yolof import YOLOFHeadConfig
-from detzoo.layers.convolution import Deformable, PlainConvolution
-from detzoo.layers.norm import BatchNorm, GroupNorm, Norm
+from detzoo.layers.convolution import DeformConvConfig, PlainConvConfig
+from detzoo.layers.norm import BatchNormConfig, GroupNormConfig, NormConfig
 from detzoo.losses.generalized_focal import DistributionFocalLoss, QualityFocalLoss
 from detzoo.losses.gradient_harmonized import (
     HarmonizedClassificationConfig,
@@ -64,7 +64,7 @@ def fcos_head(node: Node, known: HeadContext) -> FCOSHeadConfig:
         **towers_of(node),
         norm=required_norm_of(node),
         conv_bias=False if bias == "auto" else bias,
-        last_convolution=Deformable(modulated=True) if deformable else PlainConvolution(),
+        last_convolution=DeformConvConfig(modulated=True) if deformable else PlainConvConfig(),
         normalized_distances=node.take("norm_on_bbox", False),
         centerness_on_boxes=node.take("centerness_on_reg", False),
         assigner=_size_ranges(node),
@@ -233,7 +233,7 @@ def fsaf_head(node: Node, known: HeadContext) -> FSAFHeadConfig:
 def yolof_head(node: Node, known: HeadContext) -> YOLOFHeadConfig:
     node.expect("reg_decoded_bbox", True, "as boxes are compared, not codes", default=False)
     node.expect("num_cls_convs", 2, "as in all of the zoo")
-    if norm_of(node, default=BatchNorm()) != BatchNorm():
+    if norm_of(node, default=BatchNormConfig()) != BatchNormConfig():
         raise node.error("norm_cfg", "is not batch norm")
     anchors = anchors_of(node, known)
     if anchors.pop("border") is not None:
@@ -336,9 +336,9 @@ def towers_of(node: Node) -> dict[str, Any]:
     }
 
 
-def required_norm_of(node: Node) -> Norm:
+def required_norm_of(node: Node) -> NormConfig:
     """The norm of a head that is never without one."""
-    norm = norm_of(node, default=GroupNorm())
+    norm = norm_of(node, default=GroupNormConfig())
     if norm is None:
         raise node.error("norm_cfg", "is None; this head is not in the zoo without norms")
     return norm

@@ -11,9 +11,9 @@ from detzoo.backbones.regnet import VARIANTS, RegNetConfig
 from detzoo.backbones.res2net import BASE_WIDTH, SCALES, Res2NetConfig
 from detzoo.backbones.resnest import ResNeStConfig
 from detzoo.backbones.resnet import ResNetConfig
-from detzoo.layers.convolution import Deformable
-from detzoo.layers.norm import BatchNorm
-from detzoo.layers.switchable import AdaptivelyStandardized, SwitchableAtrous
+from detzoo.layers.convolution import DeformConvConfig
+from detzoo.layers.norm import BatchNormConfig
+from detzoo.layers.switchable import AdaptiveConvConfig, SwitchableAtrousConvConfig
 from detzoo.mmdet.adapters.backbones import deformable_of, resnet, starting_from
 from detzoo.mmdet.adapters.layers import norm_of, pretrained_of
 from detzoo.mmdet.known import Features
@@ -43,13 +43,13 @@ def _staged(node: Node, *facts: tuple[str, Any]) -> dict[str, Any]:
         "norm": norm_of(
             node,
             fixed_statistics=node.take("norm_eval", True),
-            default=BatchNorm(fixed_statistics=True),
+            default=BatchNormConfig(fixed_statistics=True),
         ),
         "checkpoint_activations": node.take("with_cp", False),
     }
 
 
-def _deformable(node: Node) -> Deformable | None:
+def _deformable(node: Node) -> DeformConvConfig | None:
     """``dcn`` of a backbone that has it in no stage, or in all from the second on."""
     dcn = deformable_of(node)
     if dcn.get("deformable_stages", (1, 2, 3)) != (1, 2, 3):
@@ -134,7 +134,7 @@ def hrnet(node: Node) -> HRNetConfig:
     norm = norm_of(
         node,
         fixed_statistics=node.take("norm_eval", True),
-        default=BatchNorm(fixed_statistics=True),
+        default=BatchNormConfig(fixed_statistics=True),
     )
     return starting_from(HRNetConfig(width=width, norm=norm), pretrained_of(node))
 
@@ -210,16 +210,16 @@ def detectors_resnet(node: Node) -> ResNetConfig:
         sac.expect("type", "SAC", "the switchable convolution")
         sac.expect("use_deform", True, "as both fields of view are deformable", default=False)
         on = tuple(index for index, has in enumerate(stages) if has)
-        switchable = {"deformable": SwitchableAtrous(), "deformable_stages": on}
+        switchable = {"deformable": SwitchableAtrousConvConfig(), "deformable_stages": on}
     backbone = dataclasses.replace(resnet(node), returns_image=returns_image, **switchable)
-    if backbone.convolution != AdaptivelyStandardized():
+    if backbone.convolution != AdaptiveConvConfig():
         raise node.error("conv_cfg", "is not ConvAWS, the convolution of DetectoRS")
     return backbone
 
 
 @adapts("convolution", "ConvAWS")
-def adaptively_standardized(node: Node) -> AdaptivelyStandardized:
-    return AdaptivelyStandardized()
+def adaptively_standardized(node: Node) -> AdaptiveConvConfig:
+    return AdaptiveConvConfig()
 
 
 @adapts("neck", "HRFPN")

@@ -12,8 +12,8 @@ from detzoo.data.transforms import MixUp, Mosaic, RandomAffine, Resize
 from detzoo.experiment import FinalEpochs
 from detzoo.mmdet.node import Node
 from detzoo.mmdet.registry import ADAPTERS, adapts
-from detzoo.optim.ema import EMA
-from detzoo.optim.optimizers import SGD, Adam, AdamW, ParameterRule
+from detzoo.optim.ema import EMAConfig
+from detzoo.optim.optimizers import AdamConfig, AdamWConfig, ParameterRule, SGDConfig
 from detzoo.optim.schedules import (
     Cosine,
     Policy,
@@ -26,8 +26,8 @@ from detzoo.optim.schedules import (
 
 
 @adapts("optimizer", "SGD")
-def sgd(node: Node) -> SGD:
-    return SGD(
+def sgd(node: Node) -> SGDConfig:
+    return SGDConfig(
         **_common(node),
         momentum=node.take("momentum", 0.0),
         nesterov=node.take("nesterov", False),
@@ -35,13 +35,13 @@ def sgd(node: Node) -> SGD:
 
 
 @adapts("optimizer", "AdamW")
-def adamw(node: Node) -> AdamW:
-    return AdamW(**_common(node), betas=node.take("betas", (0.9, 0.999)))
+def adamw(node: Node) -> AdamWConfig:
+    return AdamWConfig(**_common(node), betas=node.take("betas", (0.9, 0.999)))
 
 
 @adapts("optimizer", "Adam")
-def adam(node: Node) -> Adam:
-    return Adam(**_common(node), betas=node.take("betas", (0.9, 0.999)))
+def adam(node: Node) -> AdamConfig:
+    return AdamConfig(**_common(node), betas=node.take("betas", (0.9, 0.999)))
 
 
 def _common(node: Node) -> dict[str, Any]:
@@ -275,4 +275,6 @@ def weight_average(node: Node, transforms: tuple[Transform, ...]) -> dict[str, A
     node.expect("resume_from", None, "as a run is resumed with --resume")
     node.expect("interval", 1, "as every step counts")
     node.expect("skip_buffers", False, "as running statistics are averaged too")
-    return {"ema": EMA(momentum=node.take("momentum", 2e-4), warmup=node.take("total_iter", 2000))}
+    return {
+        "ema": EMAConfig(momentum=node.take("momentum", 2e-4), warmup=node.take("total_iter", 2000))
+    }

@@ -12,7 +12,7 @@ from detzoo.heads.roi.extractor import PyramidRoIAlignConfig
 from detzoo.heads.roi.mask_head import MaskHeadConfig
 from detzoo.heads.roi.shared_stage import SharedStageConfig
 from detzoo.heads.roi.standard import StandardRoIHeadConfig
-from detzoo.layers.norm import BatchNorm
+from detzoo.layers.norm import BatchNormConfig
 from detzoo.mmdet.adapters.backbones import starting_from
 from detzoo.mmdet.adapters.layers import (
     convolution_of,
@@ -81,7 +81,7 @@ def shared_stage(node: Node) -> SharedStageConfig:
         norm=norm_of(
             node,
             fixed_statistics=node.take("norm_eval", True),
-            default=BatchNorm(fixed_statistics=True),
+            default=BatchNormConfig(fixed_statistics=True),
         ),
         checkpoint_activations=node.take("with_cp", False),
     )

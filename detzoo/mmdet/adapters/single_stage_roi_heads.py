@@ -15,7 +15,7 @@ from detzoo.heads.roi.point_extractor import PointSamplingConfig
 from detzoo.heads.roi.point_head import PointHeadConfig
 from detzoo.heads.roi.point_rend import PointRendRoIHeadConfig
 from detzoo.heads.roi.sabl_head import NUM_CONVS, SABLHeadConfig
-from detzoo.layers.norm import GroupNorm
+from detzoo.layers.norm import GroupNormConfig
 from detzoo.mmdet.adapters.guided_heads import bucket_loss_weight
 from detzoo.mmdet.adapters.layers import norm_of
 from detzoo.mmdet.adapters.roi_heads import Regions
@@ -214,7 +214,7 @@ def _grid_head(node: Node, regions: Regions, radius: int) -> GridHeadConfig:
         grid_size=size,
         num_convs=node.take("num_convs", 8),
         point_channels=node.take("point_feat_channels", 64),
-        norm=norm_of(node, default=GroupNorm(groups=36)) or GroupNorm(groups=36),
+        norm=norm_of(node, default=GroupNormConfig(groups=36)) or GroupNormConfig(groups=36),
         loss_weight=float(loss.take("loss_weight", 1.0)),
         radius=radius,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from detzoo.heads.dense.vfnet import DISTANCE_UNIT, STAR_GRADIENT, VFNetHeadConfig
-from detzoo.layers.convolution import Deformable, PlainConvolution
+from detzoo.layers.convolution import DeformConvConfig, PlainConvConfig
 from detzoo.losses.varifocal import VarifocalLoss
 from detzoo.mmdet.adapters.detectors import single_stage
 from detzoo.mmdet.adapters.one_stage_heads import required_norm_of, towers_of
@@ -42,7 +42,7 @@ def vfnet_head(node: Node, known: HeadContext) -> VFNetHeadConfig:
     return VFNetHeadConfig(
         **towers_of(node),
         norm=required_norm_of(node),
-        last_convolution=Deformable(modulated=True) if deformable else PlainConvolution(),
+        last_convolution=DeformConvConfig(modulated=True) if deformable else PlainConvConfig(),
         priors=_priors(node, strides),
         assigner=train.part("assigner", "assigner"),
         border=border_of(train),

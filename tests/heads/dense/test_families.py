@@ -18,7 +18,7 @@ from detzoo.heads.dense.gfl import Integral
 from detzoo.heads.dense.paa import vote
 from detzoo.heads.dense.reppoints import enclose, grid_over_box
 from detzoo.heads.dense.yolof import joint_logits
-from detzoo.layers.norm import GroupNorm
+from detzoo.layers.norm import GroupNormConfig
 from detzoo.layers.shifted_conv import ShiftedConv2d
 from detzoo.ops.boxes import pairwise_iou
 from detzoo.priors.anchors import AnchorGrid
@@ -235,7 +235,7 @@ def test_quality_counts_after_the_choice_of_candidates() -> None:
         config,
         channels=8,
         num_convs=1,
-        norm=GroupNorm(groups=2),
+        norm=GroupNormConfig(groups=2),
         select=dataclasses.replace(config.select, pre_nms=2),
     )
     head = config.build((8,), (8,), 3)

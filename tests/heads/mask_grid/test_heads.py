@@ -10,7 +10,7 @@ from detzoo.config import ConfigError
 from detzoo.heads.mask_grid.base import MaskGridHead, MaskGridHeadConfig, coordinates
 from detzoo.heads.mask_grid.decoupled import DecoupledSOLOHeadConfig, DecoupledSOLOLightHeadConfig
 from detzoo.heads.mask_grid.solo import SOLOHeadConfig
-from detzoo.layers.norm import GroupNorm
+from detzoo.layers.norm import GroupNormConfig
 from detzoo.structures import ImageInfo, ImageMasks
 
 SMALL = {
@@ -18,7 +18,7 @@ SMALL = {
     "channels": 8,
     "grids": (4, 3, 2),
     "scale_ranges": ((1.0, 32.0), (16.0, 64.0), (32.0, 128.0)),
-    "norm": GroupNorm(groups=2),
+    "norm": GroupNormConfig(groups=2),
 }
 HEADS = (SOLOHeadConfig, DecoupledSOLOHeadConfig, DecoupledSOLOLightHeadConfig)
 FEATURES = tuple(torch.randn(1, 8, 64 // s, 64 // s) for s in (4, 8, 16))

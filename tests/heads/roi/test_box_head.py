@@ -6,7 +6,7 @@ import torch
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.roi.box_head import BoxHeadConfig
 from detzoo.heads.roi.mask_head import MaskHeadConfig
-from detzoo.layers.norm import GroupNorm
+from detzoo.layers.norm import GroupNormConfig
 from detzoo.layers.normalized import NormalizedConv2d, NormalizedLinear
 from detzoo.losses.seesaw import SeesawLossConfig
 from tests.heads.roi.test_standard import BOXES, CLASSES, INFO
@@ -14,7 +14,7 @@ from tests.heads.roi.test_standard import BOXES, CLASSES, INFO
 
 def test_convolutions_come_before_the_layers() -> None:
     config = BoxHeadConfig(
-        num_shared_convs=2, conv_channels=8, norm=GroupNorm(groups=2), num_shared_fcs=1
+        num_shared_convs=2, conv_channels=8, norm=GroupNormConfig(groups=2), num_shared_fcs=1
     )
     head = config.build(4, 3, CLASSES)
     assert [tuple(conv.conv.weight.shape) for conv in head.shared_convs] == [

@@ -158,7 +158,7 @@ def test_detections_are_of_the_mean_logits_and_the_last_boxes() -> None:
 def test_masks_are_the_mean_of_all_stages() -> None:
     head = build(settings(masks=True)).eval()
     maps, labels = features(), torch.tensor([1, 2])
-    (found,) = head.look_closer(ImageMaps(maps), [Detections(BOXES, torch.ones(2), labels)])
+    (found,) = head.predict_branches(ImageMaps(maps), [Detections(BOXES, torch.ones(2), labels)])
     grids = [
         mask_probabilities(mask_head(pool(maps, rois_of([BOXES]))), labels)
         for mask_head, pool in zip(head.mask_head, head.mask_roi_extractor)
@@ -215,11 +215,11 @@ def test_every_stage_can_train_on_what_is_hardest_for_it() -> None:
     boxes = torch.cat([torch.cat([low, low + 20], 1), BOXES + 1])
     maps = ImageMaps(features())
     for number, own in enumerate(head.bbox_head):
-        (labelled,) = head.label(number, [boxes], [targets()])
-        (found,) = head.draw(maps, number, [labelled])
-        logits, _ = own(head.pool(maps, number, rois_of([labelled.boxes])))
-        losses = own.classification_losses(logits, labelled.labels)
-        wanted = losses[labelled.labels == CLASSES].topk(2).values
+        (labeled,) = head.label(number, [boxes], [targets()])
+        (found,) = head.sample(maps, number, [labeled])
+        logits, _ = own(head.pool(maps, number, rois_of([labeled.boxes])))
+        losses = own.classification_losses(logits, labeled.labels)
+        wanted = losses[labeled.labels == CLASSES].topk(2).values
         drawn = found.labels == CLASSES
         logits, _ = own(head.pool(maps, number, rois_of([found.boxes[drawn]])))
         torch.testing.assert_close(

@@ -10,7 +10,7 @@ from detzoo.assigners.max_iou import MaxIoUAssigner
 from detzoo.config import ConfigError
 from detzoo.heads.roi.box_head import BoxHeadConfig
 from detzoo.heads.roi.dynamic import DynamicRoIHead, DynamicRoIHeadConfig
-from detzoo.heads.roi.regions import LabelledRegions
+from detzoo.heads.roi.regions import LabeledRegions
 from detzoo.heads.roi.standard import StandardRoIHeadConfig
 from detzoo.losses.boxes import L1Loss, SmoothL1Loss
 from detzoo.samplers.random import RandomSampler
@@ -43,13 +43,13 @@ def build(**fields: object) -> DynamicRoIHead:
     return config.build(CHANNELS, STRIDES, CLASSES)
 
 
-def regions(*ious: float) -> LabelledRegions:
+def regions(*ious: float) -> LabeledRegions:
     count = len(ious)
     assignment = Assignment(torch.zeros(count, dtype=torch.int64), torch.tensor(ious))
-    return LabelledRegions(torch.zeros(count, 4), torch.zeros(count).long(), assignment, 0)
+    return LabeledRegions(torch.zeros(count, 4), torch.zeros(count).long(), assignment, 0)
 
 
-def adapt(head: DynamicRoIHead, ious: list[LabelledRegions], errors: list[float]) -> None:
+def adapt(head: DynamicRoIHead, ious: list[LabeledRegions], errors: list[float]) -> None:
     head._adapt(ious, torch.tensor(errors))
 
 

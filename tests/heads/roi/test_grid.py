@@ -10,7 +10,7 @@ from detzoo.config import ConfigError
 from detzoo.heads.roi.classifier import RegionClassifierConfig
 from detzoo.heads.roi.grid import jittered
 from detzoo.heads.roi.grid_head import GridHead, GridHeadConfig
-from detzoo.layers.norm import GroupNorm
+from detzoo.layers.norm import GroupNormConfig
 from detzoo.structures import ImageInfo
 
 BOXES = torch.tensor([[10.0, 20, 50, 60], [30, 10, 70, 90], [5, 5, 6, 30]])
@@ -21,7 +21,10 @@ def head(grid_size: int = 3) -> GridHead:
     torch.manual_seed(0)
     channels = 4 * grid_size**2
     config = GridHeadConfig(
-        grid_size=grid_size, num_convs=2, point_channels=4, norm=GroupNorm(groups=channels // 4)
+        grid_size=grid_size,
+        num_convs=2,
+        point_channels=4,
+        norm=GroupNormConfig(groups=channels // 4),
     )
     return config.build(8, 14)
 

@@ -89,7 +89,7 @@ def test_mask_heads_take_what_the_one_before_made() -> None:
 def test_semantic_features_are_added_to_those_of_regions() -> None:
     head = build()
     levels, rois = features(), torch.tensor([[0.0, 4, 4, 24, 24]])
-    maps = head.look_at(levels)
+    maps = head.image_maps(levels)
     assert head.semantic_roi_extractor is not None
     added = head.semantic_roi_extractor([maps.semantic], rois)
     plain = head.bbox_roi_extractor[0](levels, rois)
@@ -141,7 +141,7 @@ def test_masks_train_on_the_boxes_just_refined(semantic: bool) -> None:
 def test_masks_are_the_mean_of_all_stages() -> None:
     head = build(semantic=False).eval()
     maps, labels = features(), torch.tensor([1, 2])
-    (found,) = head.look_closer(ImageMaps(maps), [Detections(BOXES, torch.ones(2), labels)])
+    (found,) = head.predict_branches(ImageMaps(maps), [Detections(BOXES, torch.ones(2), labels)])
     rois = torch.cat([torch.zeros(2, 1), BOXES], 1)
     pooled = head.mask_roi_extractor[1](maps, rois)
     encoded = head.mask_head[0].encode(pooled, None)

@@ -102,7 +102,7 @@ def test_masks_are_rated_by_box_score_times_iou() -> None:
     maps = [torch.randn(1, 8, 32 // s, 32 // s) for s in (1, 2, 4, 8)]
     boxes = torch.tensor([[4.0, 4, 60, 60], [10, 10, 90, 50]])
     given = Detections(boxes, torch.tensor([0.8, 0.6]), torch.tensor([1, 2]))
-    (found,) = roi_head.look_closer(ImageMaps(maps), [given])
+    (found,) = roi_head.predict_branches(ImageMaps(maps), [given])
     assert found.mask_scores is not None
     torch.testing.assert_close(found.mask_scores, torch.tensor([0.2, 0.6]))
     assert torch.equal(found.scores, given.scores)

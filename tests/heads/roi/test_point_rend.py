@@ -99,7 +99,7 @@ def test_masks_are_refined_where_they_are_uncertain(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(head.mask_head, "forward", coarse)
     monkeypatch.setattr(head, "decide_points", decide)
     empty = Detections.empty()
-    found, none = head.look_closer(ImageMaps(maps()), [detections, empty])
+    found, none = head.predict_branches(ImageMaps(maps()), [detections, empty])
     assert isinstance(found.masks, RoIMasks)
     assert found.masks.probabilities.shape == (2, 224, 224)
     assert len(none) == 0

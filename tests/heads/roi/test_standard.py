@@ -67,7 +67,7 @@ NEAR_FIRST, FAR = [6.0, 4.0, 24.0, 24.0], [40.0, 0.0, 50.0, 10.0]
 def draw(head: StagedRoIHead, boxes: Sequence[Tensor], *wanted: Targets) -> list[SampledRegions]:
     """What the first stage trains on."""
     maps = ImageMaps(features(len(boxes)))
-    return head.draw(maps, 0, head.label(0, boxes, wanted))
+    return head.sample(maps, 0, head.label(0, boxes, wanted))
 
 
 def test_regions_to_train_on() -> None:
@@ -102,7 +102,7 @@ def test_ohem_trains_on_the_regions_with_the_highest_loss() -> None:
     boxes = torch.cat([boxes, BOXES, BOXES + 1])
     maps = ImageMaps(features(2))
     none = torch.zeros(0, 4)
-    _, found = head.draw(maps, 0, head.label(0, [none, boxes], [NONE, targets()]))
+    _, found = head.sample(maps, 0, head.label(0, [none, boxes], [NONE, targets()]))
     # One region at a time, on the second image's features.
     overlap = head.config.assigner.assign(boxes, targets())
     losses: dict[bool, list[tuple[float, int]]] = {True: [], False: []}
