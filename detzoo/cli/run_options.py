@@ -89,7 +89,8 @@ class RunOptions:
                     added[field.name], new[field.name] = more, (*old, *more)
                 continue
             added[field.name] = new[field.name] = value
-            notes.append(f"--{field.name.replace('_', '-')}: {value}, where it was {old}")
+            option = f"--{field.name.replace('_', '-')}"
+            notes.append(f"resuming with a changed option: {option} {old} -> {value}")
         return dataclasses.replace(self, **new), RunOptions(**added), notes
 
 
@@ -104,8 +105,8 @@ def read_options(run_dir: Path) -> RunOptions | None:
         return RunOptions(**{k: tuple(v) if isinstance(v, list) else v for k, v in kept.items()})
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(
-            f"{file}: is no file of detzoo train ({error}). Remove it, and resume with the whole "
-            "command that started the run."
+            f"{file}: is damaged ({error}). Remove it, and resume with the full command that "
+            "started the run."
         ) from None
 
 
@@ -115,10 +116,10 @@ def to_json(options: RunOptions) -> dict[str, Any]:
 
 
 def version_changes(run_dir: Path) -> list[str]:
-    """What runs here in another version than when the run was last started, in words."""
+    """Versions that differ from those the run was last started with, in words."""
     kept = json.loads((run_dir / FILE).read_text()).get("versions", {})
     return [
-        f"{name} is {now} now, and was {kept[name]}"
+        f"resuming with a changed version: {name} {kept[name]} -> {now}"
         for name, now in versions().items()
         if kept.get(name, now) != now
     ]
