@@ -14,8 +14,10 @@ from detzoo.errors import ConfigError
 
 FILE = "run.json"
 
-_PATHS = ("data", "images", "val", "val_images", "weights")
-_PATHS += ("proposals", "val_proposals", "semantic_maps")
+_PATHS = (
+    *("data", "images", "val", "val_images", "weights"),
+    *("proposals", "val_proposals", "semantic_maps"),
+)
 _LISTS = ("settings", "imports", "loggers", "callbacks")
 
 
@@ -101,8 +103,9 @@ def read_options(run_dir: Path) -> RunOptions | None:
     if not file.is_file():
         return None
     try:
-        kept = json.loads(file.read_text())["options"]
-        return RunOptions(**{k: tuple(v) if isinstance(v, list) else v for k, v in kept.items()})
+        kept: dict[str, Any] = json.loads(file.read_text())["options"]
+        kept |= {name: tuple(kept[name]) for name in _LISTS}
+        return RunOptions(**kept)
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(
             f"{file}: is damaged ({error}). Remove it, and resume with the full command that "
