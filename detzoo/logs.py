@@ -102,10 +102,9 @@ def divergence(log: RunLog) -> str | None:
     if losses[-1] <= bound:
         return None
     return (
-        f"the loss is {losses[-1]:.3g} in the end, where it was {losses[0]:.3g} in the beginning: "
-        "this training has diverged, and its weights are of no use. Start anew with a lower "
-        "learning rate (--set optimizer.lr=...), a longer warm-up, or clipped gradients "
-        "(--set max_gradient_norm=35)"
+        f"the loss ended at {losses[-1]:.3g}, after {losses[0]:.3g} at the start: the training "
+        "diverged, and its weights are useless. Start over with a lower learning rate (--set "
+        "optimizer.lr=...), a longer warm-up, or gradient clipping (--set max_gradient_norm=35)"
     )
 
 

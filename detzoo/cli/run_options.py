@@ -14,8 +14,10 @@ from detzoo.errors import ConfigError
 
 FILE = "run.json"
 
-_PATHS = ("data", "images", "val", "val_images", "weights")
-_PATHS += ("proposals", "val_proposals", "semantic_maps")
+_PATHS = (
+    *("data", "images", "val", "val_images", "weights"),
+    *("proposals", "val_proposals", "semantic_maps"),
+)
 _LISTS = ("settings", "imports", "loggers", "callbacks")
 
 
@@ -89,7 +91,8 @@ class RunOptions:
                     added[field.name], new[field.name] = more, (*old, *more)
                 continue
             added[field.name] = new[field.name] = value
-            notes.append(f"--{field.name.replace('_', '-')}: {value}, where it was {old}")
+            option = f"--{field.name.replace('_', '-')}"
+            notes.append(f"resuming with a changed option: {option} {old} -> {value}")
         return dataclasses.replace(self, **new), RunOptions(**added), notes
 
 
@@ -100,12 +103,13 @@ def read_options(run_dir: Path) -> RunOptions | None:
     if not file.is_file():
         return None
     try:
-        kept = json.loads(file.read_text())["options"]
-        return RunOptions(**{k: tuple(v) if isinstance(v, list) else v for k, v in kept.items()})
+        kept: dict[str, Any] = json.loads(file.read_text())["options"]
+        kept |= {name: tuple(kept[name]) for name in _LISTS}
+        return RunOptions(**kept)
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(
-            f"{file}: is no file of detzoo train ({error}). Remove it, and resume with the whole "
-            "command that started the run."
+            f"{file}: is damaged ({error}). Remove it, and resume with the full command that "
+            "started the run."
         ) from None
 
 
@@ -115,10 +119,10 @@ def to_json(options: RunOptions) -> dict[str, Any]:
 
 
 def version_changes(run_dir: Path) -> list[str]:
-    """What runs here in another version than when the run was last started, in words."""
+    """Versions that differ from those the run was last started with, in words."""
     kept = json.loads((run_dir / FILE).read_text()).get("versions", {})
     return [
-        f"{name} is {now} now, and was {kept[name]}"
+        f"resuming with a changed version: {name} {kept[name]} -> {now}"
         for name, now in versions().items()
         if kept.get(name, now) != now
     ]

@@ -122,8 +122,8 @@ def train(
         bool,
         typer.Option(
             "--resume",
-            help="Go on with the run in --out, or with the latest of NAME; other options are as "
-            "they were, unless they are given anew.",
+            help="Go on with the run in --out, or with the latest of NAME; other options stay "
+            "as they were, unless given again.",
         ),
     ] = False,
     checkpoint_steps: Annotated[
@@ -240,8 +240,11 @@ def _run_folder(name: str | None, out: Path | None, resume: bool) -> Path:
     if out is None and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ConfigError("--out: with several processes, give the folder that they share")
     if out is None and name is None:
-        what = "--resume: which run? Give its folder with --out" if resume else "NAME: which model?"
-        raise ConfigError(f"{what}, or the name of a model (detzoo models)")
+        if resume:
+            raise ConfigError(
+                "--resume: give the run's folder with --out, or a model's NAME for its latest run"
+            )
+        raise ConfigError("NAME: give a model (detzoo models lists the zoo's)")
     stem = Path(name or "").stem
     if resume:
         folder = out or latest_folder(RUNS, stem)
@@ -262,7 +265,7 @@ def _run_folder(name: str | None, out: Path | None, resume: bool) -> Path:
 
 def _first_experiment(options: RunOptions) -> Experiment:
     if options.name is None:
-        raise ConfigError("NAME: which model? detzoo models lists those of the zoo")
+        raise ConfigError("NAME: give a model (detzoo models lists the zoo's)")
     experiment = _with_options(find_experiment(options.name, options.settings), options)
     if options.from_scratch:
         model = experiment.model.from_scratch()
@@ -273,24 +276,22 @@ def _first_experiment(options: RunOptions) -> Experiment:
 def _resumed(
     run_dir: Path, given: RunOptions, typed: set[str]
 ) -> tuple[RunOptions, Experiment, list[str]]:
-    """What the run in ``run_dir`` goes on with: as it was, but for what was typed anew.
-
-    Also says what is other than it was.
-    """
+    """Options and experiment of the run in ``run_dir``, with what was typed again; and the changes,
+    in words."""
     from detzoo.checkpoints.catalog import import_modules
 
     kept = read_options(run_dir)
     if kept is None:
         if given.name is None or given.data is None:
             raise ConfigError(
-                f"--resume: {run_dir} does not say what it was started with ({FILE}), as runs of "
-                "older versions do not. Give the whole command that started it, and --resume."
+                f"--resume: {run_dir} has no {FILE} with the options it was started with (it may "
+                "be from an older version). Give the full command that started it, plus --resume."
             )
         return given, _first_experiment(given), []
     if "name" in typed and given.name != kept.name:
         raise ConfigError(
-            f"{given.name}: the run in {run_dir} is one of {kept.name}. Leave the name out to "
-            "go on with it, or give another --out for a run of this model."
+            f"{given.name}: the run in {run_dir} trains {kept.name}. Leave the name out to resume "
+            "it, or give another --out to train this model."
         )
     options, new, notes = kept.changed_by(given, typed)
     import_modules(options.imports)

@@ -146,9 +146,9 @@ def dead_workers_explained() -> Iterator[None]:
             raise
         reason = str(error).splitlines()[0].rstrip(". ")
         raise DataError(
-            f"a process that loads images has died ({reason}): the system may have run out of "
-            "memory, or of shared memory (/dev/shm). Use fewer --workers. A training goes on from "
-            "its last checkpoint with --resume."
+            f"a process that loads images died ({reason}): the system may be out of memory, or of "
+            "shared memory (/dev/shm). Use fewer --workers. --resume continues a training from its "
+            "last checkpoint."
         ) from error
 
 

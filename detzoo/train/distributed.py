@@ -103,8 +103,8 @@ def join_processes(device: torch.device | str) -> Iterator[Processes]:
         if not _LOST.search(str(error)):
             raise
         raise UserError(
-            f"process {rank} of {count}: another process of this training has ended, so it cannot "
-            "go on; what that one says tells why. --resume goes on from the last checkpoint."
+            f"process {rank} of {count}: cannot continue, as another process of this training has "
+            "died; its own message says why. --resume continues from the last checkpoint."
         ) from error
     finally:
         dist.destroy_process_group()

@@ -117,8 +117,8 @@ def locked(run_dir: Path) -> Iterator[None]:
         lock.acquire(blocking=False)
     except Timeout:
         raise ConfigError(
-            f"--out {run_dir}: another program is training into this folder. Wait for its end, "
-            "stop it, or give another folder."
+            f"--out {run_dir}: another program is training into this folder. Wait until it is "
+            "done, stop it, or give another folder."
         ) from None
     except OSError as error:
         raise UserError(

@@ -114,8 +114,8 @@ class Trainer:
             )
             if self.validation.is_undefined:
                 self._notes.append(
-                    f"{self.metric} is undefined on {val_data.source}, where there is nothing to "
-                    "find: no evaluation is better than another, so best.pt is not written"
+                    f"{self.metric} is undefined on {val_data.source}, which has no objects to "
+                    "find: no evaluation can be the best, so best.pt is not written"
                 )
 
         # Where it is.

@@ -101,8 +101,8 @@ class Validation:
         """Raises :class:`ConfigError` where the metric cannot get better."""
         if self.is_undefined:
             raise ConfigError(
-                f"early_stopping: {self.metric} is undefined on {self._source}, where there is "
-                "nothing to find, so it cannot get better. Give other data to evaluate on (--val)."
+                f"early_stopping: {self.metric} is undefined on {self._source}, which has no "
+                "objects to find, so it cannot get better. Give other data to evaluate on (--val)."
             )
 
     def run(self, model: Detector) -> Metrics:

@@ -80,7 +80,7 @@ def test_the_end_comes_whatever_happens(tmp_path: Path, data: DetectionDataset) 
     with pytest.raises(RuntimeError, match="what a callback did"):
         train(experiment, build(experiment), data, None, tmp_path / "run", callbacks=[failing])
     assert isinstance(failing.error, RuntimeError)
-    assert "ended by RuntimeError: what a callback did" in (tmp_path / "run/log.txt").read_text()
+    assert "failed with RuntimeError: what a callback did" in (tmp_path / "run/log.txt").read_text()
 
 
 def test_a_callback_ends_a_run_which_goes_on(tmp_path: Path, data: DetectionDataset) -> None:

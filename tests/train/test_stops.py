@@ -89,7 +89,7 @@ def test_a_loader_worker_that_dies(tmp_path: Path) -> None:
     )
     fields = {field.name: getattr(data, field.name) for field in dataclasses.fields(data)}
     started = time.monotonic()
-    with pytest.raises(DataError, match=r"a process that loads images has died .*--workers"):
+    with pytest.raises(DataError, match=r"a process that loads images died .*--workers"):
         train(experiment, build(experiment), Dying(**fields), None, tmp_path / "run", quiet=True)
     assert time.monotonic() - started < 30
 
@@ -143,7 +143,7 @@ def test_a_process_of_the_group_that_dies(tmp_path: Path) -> None:
     second.kill()
     second.communicate()
     _, errors = first.communicate(timeout=60)
-    assert "process 0 of 2: another process of this training has ended" in errors
+    assert "process 0 of 2: cannot continue, as another process of this training has died" in errors
     assert checkpoint.read(run / "last.pt").training is not None
 
 

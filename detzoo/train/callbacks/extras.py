@@ -33,8 +33,8 @@ def refusals_of(module: str, error: type[Exception]) -> Iterator[None]:
         yield
     except error as refusal:
         raise UserError(
-            f"--logger {module}: {refusal}. Correct that, or leave the logger out; --resume goes "
-            "on from the last checkpoint."
+            f"--logger {module}: {refusal}. Correct that, or leave the logger out; --resume "
+            "continues from the last checkpoint."
         ) from refusal
 
 

@@ -68,7 +68,7 @@ class MetricsFiles(RecordWriter):
 
 
 class RunFile(Callback):
-    """Writes ``content`` into the file ``name`` of the run's folder; says ``notes`` on it."""
+    """Writes ``content`` into the file ``name`` of the run's folder; announces ``notes``."""
 
     first_process_only = True
 
@@ -78,7 +78,7 @@ class RunFile(Callback):
     def on_start(self, trainer: Trainer) -> None:
         write_json(trainer.run_dir / self._name, self._content)
         for note in self._notes:
-            trainer.say(f"resuming with a change: {note}")
+            trainer.say(note)
 
 
 class TextLog(Callback):
@@ -107,7 +107,7 @@ class TextLog(Callback):
 
     def on_end(self, trainer: Trainer, error: BaseException | None) -> None:
         if error is not None:
-            self._write(f"ended by {type(error).__name__}: {error}")
+            self._write(f"failed with {type(error).__name__}: {error}")
 
     def _write(self, text: str) -> None:
         _append(self._file, f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}\n")
