@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import resource
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -71,6 +72,16 @@ class Rule:
         if code == 2:
             assert err.buffer.getvalue(), "a refusal without a word"  # type: ignore[attr-defined]
         return int(code or 0)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def little_memory() -> Iterator[None]:
+    """A file that would fill the memory is a fault of its test, not the end of all processes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (held + 4 * 2**30, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 @pytest.fixture(scope="session")
