@@ -19,7 +19,11 @@ from detzoo.errors import UserError
 T = TypeVar("T")
 
 _COMMON = settings(
-    deadline=None, database=None, suppress_health_check=list(HealthCheck), print_blob=True
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+    print_blob=True,
+    report_multiple_bugs=False,  # they take long to make small
 )
 settings.register_profile("brief", _COMMON, max_examples=60, derandomize=True)
 settings.register_profile("long", _COMMON, max_examples=1000, derandomize=False)

@@ -97,6 +97,8 @@ def test_text_of_coco(rule: Rule, coco: Path, data: st.DataObject) -> None:
     with_content(coco, content, lambda: rule.read(use, coco) and None)
 
 
+# Ids beyond 64 bits, and lists of categories that are none.
+@pytest.mark.xfail(strict=True, reason="data/lvis.py, data/coco.py, evaluate/ground_truth.py")
 @given(data=st.data())
 def test_lvis(rule: Rule, lvis: Path, data: st.DataObject) -> None:
     content = data.draw(broken_values(json.loads(lvis.read_text())))
@@ -118,6 +120,8 @@ def test_voc(rule: Rule, voc: Path, name: str, data: st.DataObject) -> None:
 _NUMBERS = ["", "x", "-1", "0", "1e400", "nan", "inf", "9" * 400, "2" * 20, "1.5", "1_0", "\u0663"]
 
 
+# Sizes beyond 64 bits.
+@pytest.mark.xfail(strict=True, reason="data/voc.py")
 @given(data=st.data())
 def test_numbers_of_voc(rule: Rule, voc: Path, data: st.DataObject) -> None:
     file = voc / "Annotations" / "a.xml"
