@@ -26,7 +26,7 @@ _COMMON = settings(
     report_multiple_bugs=False,  # they take long to make small
 )
 settings.register_profile("brief", _COMMON, max_examples=60, derandomize=True)
-settings.register_profile("long", _COMMON, max_examples=1000, derandomize=False)
+settings.register_profile("long", _COMMON, max_examples=600, derandomize=False)
 
 
 def _is_slow_run(config: pytest.Config) -> bool:
