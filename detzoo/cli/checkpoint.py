@@ -40,7 +40,8 @@ def checkpoint(
 
     facts, tensors = _describe(read_file(file), file)
     count = sum(tensor.numel() for tensor in tensors.values())
-    facts |= {"tensors": f"{len(tensors)}, with {count:,} numbers", "hash": _hash(file)}
+    facts["tensors"] = f"{len(tensors)}, with {count:,} numbers"
+    facts["hash"], is_right = _check_hash(file)
     console = Console(highlight=False)
     console.print(escape(f"{file}  {file.stat().st_size / 1e6:.1f} MB"), soft_wrap=True)
     for name, fact in facts.items():
@@ -49,6 +50,9 @@ def checkpoint(
         for name, tensor in tensors.items():
             kind = str(tensor.dtype).removeprefix("torch.")
             console.print(escape(f"{name}  {tuple(tensor.shape)} {kind}"), soft_wrap=True)
+    if not is_right:
+        console.print("1 fault: the file is not the one that was published", soft_wrap=True)
+        raise typer.Exit(1)
 
 
 def _describe(content: Any, file: Path) -> tuple[dict[str, str], Mapping[str, Tensor]]:
@@ -88,10 +92,12 @@ def _listed(names: tuple[str, ...] | None) -> str:
     return f"{len(names)}: {', '.join(names[:8])}{more}"
 
 
-def _hash(file: Path) -> str:
+def _check_hash(file: Path) -> tuple[str, bool]:
+    """What there is to say about the hash in the file's name, and whether it is right."""
     from detzoo.weights.files import has_digits, hash_digits
 
     digits = hash_digits(file.name)
     if digits is None:
-        return "the file's name says none"
-    return f"{digits}: {'right' if has_digits(file, digits) else 'WRONG, the file is damaged'}"
+        return "the file's name says none", True
+    is_right = has_digits(file, digits)
+    return f"{digits}: {'right' if is_right else 'WRONG, the file is damaged'}", is_right

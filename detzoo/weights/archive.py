@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 _SIGNATURE = b"PK\x03\x04"
+_END, _LARGEST_END = b"PK\x05\x06", 22 + 2**16
 # Weights hardly compress. What unpacks to more than this, and to so many times its size, was made
 # to fill the memory.
 _ALWAYS_UNPACKED = 2**28
@@ -29,6 +30,8 @@ def verify_archive(path: Path) -> None:
     """
     with zipfile.ZipFile(path) as archive:
         records = archive.infolist()
+        if min(len(records), 2**16 - 1) != _count_of_records(path):
+            raise zipfile.BadZipFile("its directory lacks records")
         unpacked = sum(record.file_size for record in records)
         if unpacked > max(_ALWAYS_UNPACKED, _MAX_RATIO * path.stat().st_size):
             raise zipfile.BadZipFile(f"it would unpack to {unpacked / 1e9:.1f} GB")
@@ -38,3 +41,12 @@ def verify_archive(path: Path) -> None:
             with archive.open(record) as file:
                 while file.read(1 << 20):  # raises at the end of a record whose CRC is another
                     pass
+
+
+def _count_of_records(path: Path) -> int:
+    """How many records there are, as the end of the archive says; zipfile does not look at it."""
+    with open(path, "rb") as file:
+        file.seek(max(0, path.stat().st_size - _LARGEST_END))
+        end = file.read()
+    place = end.rfind(_END) + 10
+    return int.from_bytes(end[place : place + 2], "little")

@@ -175,6 +175,10 @@ def _transfer(address: str, file: IO[bytes], report: Report) -> None:
             done = 0
             file.truncate(0)
         size = None if answer.length is None else done + answer.length
+        if size is not None and size > MOST:
+            raise _Failure(
+                f"speaks of {size} bytes; no file of weights has more than {MOST}", temporary=False
+            )
         report(done, size)
         try:
             for block in stream:
@@ -183,7 +187,7 @@ def _transfer(address: str, file: IO[bytes], report: Report) -> None:
                 done += len(block)
                 report(done, size)
                 if done > MOST:
-                    raise _Failure("sends more than any file of weights holds", temporary=False)
+                    raise _Failure("no file of weights has more", temporary=False)
         except _Failure as failure:
             of_all = "" if size is None else f" of {size}"
             why = f"stopped after {done}{of_all} bytes ({failure})"

@@ -19,9 +19,8 @@ from detzoo.weights.pickles import load_pickle, load_torch
 
 # Under which key the tensors lie: torch's habit, Detectron2's and PVT's, pycls's, Detectron's.
 _WRAPPERS = ("state_dict", "model", "model_state", "blobs")
-# Published files end in the first digits of their own hash.
-_DIGITS = re.compile(r"-([0-9a-f]{8})\.\w+$")
-_DATE = re.compile(r"(19|20)\d{6}")  # which ends other people's names
+# Published files end in the first digits of their own hash; a date is none.
+_DIGITS = re.compile(r"-(?!(?:19|20)[0-9]{6}\.)([0-9a-f]{8})\.\w+$")
 
 
 def read_file(path: Path) -> Any:
@@ -93,7 +92,7 @@ def _verify(path: Path) -> None:
         verify_archive(path)
         return
     digits = hash_digits(path.name)
-    if digits is None or _DATE.fullmatch(digits) or has_digits(path, digits):
+    if digits is None or has_digits(path, digits):
         return
     raise ValueError(
         f"its content does not have the hash {digits} of its name; if that is no hash, rename it"

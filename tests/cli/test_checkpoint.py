@@ -48,7 +48,10 @@ def test_the_hash_in_the_name(detzoo: Run, tmp_path: Path) -> None:
     assert found["written by"] == "unknown: bare weights"
     assert found["tensors"] == "1, with 6 numbers"
     assert found["hash"] == f"{digits}: right"
-    assert "WRONG" in facts(detzoo("checkpoint", wrong).out)["hash"]
+    damaged = detzoo("checkpoint", wrong)
+    assert damaged.code == 1
+    assert "WRONG" in facts(damaged.out)["hash"]
+    assert damaged.out.splitlines()[-1] == "1 fault: the file is not the one that was published"
 
 
 def test_what_is_no_checkpoint(detzoo: Run, tmp_path: Path) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import resource
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,10 +19,14 @@ from detzoo.errors import UserError
 T = TypeVar("T")
 
 _COMMON = settings(
-    deadline=None, database=None, suppress_health_check=list(HealthCheck), print_blob=True
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+    print_blob=True,
+    report_multiple_bugs=False,  # they take long to make small
 )
 settings.register_profile("brief", _COMMON, max_examples=60, derandomize=True)
-settings.register_profile("long", _COMMON, max_examples=1000, derandomize=False)
+settings.register_profile("long", _COMMON, max_examples=600, derandomize=False)
 
 
 def _is_slow_run(config: pytest.Config) -> bool:
@@ -71,6 +76,16 @@ class Rule:
         if code == 2:
             assert err.buffer.getvalue(), "a refusal without a word"  # type: ignore[attr-defined]
         return int(code or 0)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def little_memory() -> Iterator[None]:
+    """A file that would fill the memory is a fault of its test, not the end of all processes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (held + 4 * 2**30, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 @pytest.fixture(scope="session")

@@ -50,6 +50,23 @@ def test_a_flipped_bit_in_numpy_archives(tmp_path: Path) -> None:
         read_file(path)
 
 
+def test_a_flipped_bit_in_the_directory(tmp_path: Path) -> None:
+    """Such as one that makes a record swallow the next, which zipfile does not notice."""
+    path = tmp_path / "x.npz"
+    np.savez(path, a=np.arange(3.0), b=np.arange(4.0))
+    data = path.read_bytes()
+    lengths = data.index(b"PK\x01\x02") + 28  # of the record's name, extra fields and comment
+    refusals = []
+    for bit in range(8 * lengths, 8 * lengths + 48):
+        flipped = bytearray(data)
+        flipped[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        with pytest.raises(CheckpointError) as error:
+            read_file(path)
+        refusals.append(str(error.value))
+    assert any("its directory lacks records" in text for text in refusals)
+
+
 def test_archives_of_other_programs(saved: Path, tmp_path: Path) -> None:
     for compression in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         path = rewritten(saved, tmp_path / "y.pt", compression)

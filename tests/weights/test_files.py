@@ -19,6 +19,7 @@ def test_digits_of_the_hash() -> None:
         "pvt_v2_b2.pth",
         "mine-best.pth",
         "x-c2398f9e",
+        "run-20200130.pth",
         "x_c2398f9e.pth",
         "x-0123abcde.pt",
     ):
