@@ -6,9 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 
 from detzoo.config import config
+from detzoo.errors import DataError, UserError
 from detzoo.structures import ImageInfo, Targets
 
 
@@ -67,7 +69,8 @@ def apply(
 ) -> Sample:
     """The sample after all ``transforms``, in order; ``draw`` gives them others of its data set.
 
-    Where there is no data set, the sample is all there is to draw.
+    Where there is no data set, the sample is all there is to draw. Raises :class:`DataError`,
+    naming the image and the transform, where one cannot do it.
     """
     original = sample
 
@@ -75,7 +78,17 @@ def apply(
         return original
 
     for transform in transforms:
-        sample = transform.mix(sample, rng, draw or draw_original)
+        try:
+            sample = transform.mix(sample, rng, draw or draw_original)
+        except UserError:
+            raise
+        except (ValueError, RuntimeError, cv2.error) as error:
+            height, width = sample.image.shape[:2]
+            raise DataError(
+                f"{sample.info.path or 'an image'}: {transform!r} cannot do it, as it comes at "
+                f"{width} x {height} pixels (width x height): {str(error).rstrip('.')}. Change that transform, or "
+                "leave the image out."
+            ) from error
         if sample.image.ndim == 2:
             sample = replace(sample, image=sample.image[..., None])
     return sample

@@ -12,11 +12,12 @@ from detzoo.config import ConfigError, config
 from detzoo.data.sample import Sample, Transform
 from detzoo.data.transforms.geometry import has_area, move
 from detzoo.data.transforms.mosaic import paste
-from detzoo.ops.boxes import clip_boxes
+from detzoo.ops.boxes import box_centres, clip_boxes
 from detzoo.structures import Targets
 
-# Attempts at a window with an object before another size is tried.
+# Attempts at a window with an object before another size is tried, and sizes tried.
 _ATTEMPTS = 50
+_SIZES = 20
 
 
 @config
@@ -25,7 +26,8 @@ class RandomCentreCropPad(Transform):
 
     The point keeps ``border`` pixels from the image's edges (less in a small image). Where the
     window reaches beyond the image it is filled with the colour ``fill`` (BGR). It shows the centre
-    of at least one object, if there is any; objects stay whose centre it shows, clipped to it.
+    of at least one object, if there is any; objects stay whose centre it shows, clipped to it. An
+    image of which no such window is found stays as it is: objects' centres may lie outside it.
     CornerNet, https://arxiv.org/abs/1808.01244.
     """
 
@@ -40,7 +42,11 @@ class RandomCentreCropPad(Transform):
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         height, width = sample.image.shape[:2]
-        while True:
+        centres = box_centres(sample.targets.boxes)
+        is_inside = (centres > 0) & (centres < centres.new_tensor([width, height]))
+        if len(sample.targets) and not is_inside.all(1).any():
+            return sample
+        for _ in range(_SIZES):
             ratio = self.ratios[rng.integers(len(self.ratios))]
             size = int(self.size[0] * ratio), int(self.size[1] * ratio)
             for _ in range(_ATTEMPTS):
@@ -49,6 +55,7 @@ class RandomCentreCropPad(Transform):
                 window = _around(sample, (x, y), size, self.fill)
                 if len(window.targets) or len(sample.targets) == 0:
                     return window
+        return sample
 
     def _border(self, side: int) -> int:
         """``border``, halved until two of them leave something of the image's ``side``."""

@@ -35,7 +35,7 @@ class Mosaic(MixTransform):
         for number in range(4):
             part = sample if number == 0 else draw(rng)
             scale = min(height / part.image.shape[0], width / part.image.shape[1])
-            rows, columns = (int(side * scale) for side in part.image.shape[:2])
+            rows, columns = (max(int(side * scale), 1) for side in part.image.shape[:2])
             image = cv2.resize(part.image, (columns, rows), interpolation=cv2.INTER_LINEAR)
             left = centre_x if number % 2 else centre_x - columns
             top = centre_y if number >= 2 else centre_y - rows

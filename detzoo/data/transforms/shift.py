@@ -17,7 +17,7 @@ class RandomShift(Transform):
     """Moves an image with ``probability`` by up to ``max_shift`` pixels each way.
 
     Its size stays, what comes into view is black. Objects not wider and higher than a pixel then
-    go; an image that would lose all of them stays where it is.
+    go; an image that would lose all of them, or leave its own frame, stays where it is.
     """
 
     probability: float = 0.5
@@ -33,6 +33,8 @@ class RandomShift(Transform):
         if rng.random() >= self.probability:
             return sample
         right, down = rng.integers(-self.max_shift, self.max_shift, size=2, endpoint=True).tolist()
+        if abs(right) >= sample.image.shape[1] or abs(down) >= sample.image.shape[0]:
+            return sample
         moved = move(sample, _shifted(sample.image, right, down), -right, -down)
         size = moved.info.size
         boxes = clip_boxes(moved.targets.boxes, size)
