@@ -83,10 +83,11 @@ def predict(
 
       detzoo predict runs/x-1/best.pt aerial.tif --tile 1024 --min-score 0.5
     """
+    check_source(source, weights)
+
     from detzoo.files import check_output, write_json
     from detzoo.inference.inputs import find_files, is_video, left_out
 
-    check_source(source, weights)
     console = plain_console()
     files = []
     for item in inputs:

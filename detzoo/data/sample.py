@@ -83,10 +83,10 @@ def apply(
         except UserError:
             raise
         except (ValueError, RuntimeError, cv2.error) as error:
-            height, width = sample.image.shape[:2]
+            (height, width), reason = sample.image.shape[:2], str(error).strip(" .")
             raise DataError(
                 f"{sample.info.path or 'an image'}: {transform!r} cannot do it, as it comes at "
-                f"{width} x {height} pixels (width x height): {str(error).rstrip('.')}. Change that transform, or "
+                f"{width} x {height} pixels (width x height): {reason}. Change that transform, or "
                 "leave the image out."
             ) from error
         if sample.image.ndim == 2:
