@@ -160,6 +160,13 @@ def test_results_are_there_as_soon_as_they_are_found(
     assert [json.loads(line)["image"] for line in lines] == ["in/a.png", "in/b.png"]
 
 
+def test_lines_that_cannot_be_written(detzoo: Run, retinanet: Path) -> None:
+    photo(Path("a.png"))
+    Path("f.jsonl").mkdir()
+    outcome = detzoo("predict", retinanet, "a.png", "--out", "o", "--json", "f.json", *FAST)
+    assert_refused(outcome, "f.jsonl: cannot be written (Is a directory)")
+
+
 NAMES = ["[edited].png", "a[/x].png", ":car:.png", f"{NOT_UTF8}.png"]
 
 
