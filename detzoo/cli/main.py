@@ -58,9 +58,6 @@ def main() -> None:
     # Read when torch is imported. Threads that wait for each other actively make a step on the CPU
     # eight times slower as soon as another process, such as a loader's worker, wants a core.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # A name that the terminal cannot show must not end the work.
-        sys.stdout.reconfigure(errors="backslashreplace")
     _keep_freed_memory()
     run()
 
@@ -68,8 +65,9 @@ def main() -> None:
 def run() -> None:
     """Runs the command line. What a user can cause ends in one paragraph and exit code 2."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
-            stream.reconfigure(errors="backslashreplace")  # names of files need not be Unicode
+        if isinstance(stream, io.TextIOWrapper):
+            # A name that the terminal cannot show must not end the work.
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except UserError as error:

@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -83,10 +83,11 @@ def predict(
 
       detzoo predict runs/x-1/best.pt aerial.tif --tile 1024 --min-score 0.5
     """
+    check_source(source, weights)
+
     from detzoo.files import check_output, write_json
     from detzoo.inference.inputs import find_files, is_video, left_out
 
-    check_source(source, weights)
     console = plain_console()
     files = []
     for item in inputs:
@@ -114,11 +115,11 @@ def predict(
     find = functools.partial(predictor.predict, min_score=min_score, tile=tile)
     found: dict[Path, Any] = {}
     images = [file for file in files if not is_video(file)]
-    with _open_lines(json_file) as lines:
+    with _line_writer(json_file) as write_line:
 
         def keep(file: Path, content: dict[str, Any], summary: str) -> None:
             found[file] = content
-            print(json.dumps(content), file=lines, flush=True)
+            write_line(content)
             console.print(f"{file}  {summary}", soft_wrap=True)
 
         for result in find(images, batch_size=batch_size, on_error=failures.append):
@@ -148,11 +149,28 @@ def predict(
 
 
 @contextlib.contextmanager
-def _open_lines(json_file: Path | None) -> Iterator[IO[str]]:
-    """A file beside ``json_file`` that holds each result, as a line, as soon as it is there."""
+def _line_writer(json_file: Path | None) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Writes each result, as soon as it is there, as a line of a file beside ``json_file``."""
     path = Path(os.devnull) if json_file is None else json_file.with_suffix(_LINES)
-    with open(path, "w", encoding="utf-8") as lines:
-        yield lines
+    with contextlib.ExitStack() as stack:
+        try:
+            lines = stack.enter_context(open(path, "w", encoding="utf-8"))
+        except OSError as error:
+            raise _unwritable(path, error) from None
+
+        def write(content: dict[str, Any]) -> None:
+            try:
+                print(json.dumps(content), file=lines, flush=True)
+            except OSError as error:
+                raise _unwritable(path, error) from None
+
+        yield write
+
+
+def _unwritable(path: Path, error: OSError) -> DataError:
+    return DataError(
+        f"{path}: cannot be written ({error.strerror}). Free space, or give another place."
+    )
 
 
 def _target_names(files: list[Path], folder: Path) -> dict[Path, Path]:
@@ -195,9 +213,7 @@ def _write_picture(path: Path, picture: np.ndarray) -> None:
     try:
         path.write_bytes(data.tobytes())  # OpenCV crashes at a name that is not UTF-8
     except OSError as error:
-        raise DataError(
-            f"{path}: cannot be written ({error.strerror}). Free space, or give another folder."
-        ) from None
+        raise _unwritable(path, error) from None
 
 
 def _summary(names: list[str]) -> str:

@@ -19,6 +19,7 @@ EXTENSIONS = (
 )
 
 _EXIF_ORIENTATION = 0x0112
+_AVIF = b"ftyp"  # from the fifth byte on
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _FLAGS = {1: cv2.IMREAD_GRAYSCALE, 3: cv2.IMREAD_COLOR}
 _AS_STORED = cv2.IMREAD_UNCHANGED
@@ -50,8 +51,9 @@ def read_image(path: str | os.PathLike[str], channels: int = 3) -> np.ndarray:
         image = None
     if image is not None and image.ndim == 2:
         image = image[..., None]
-    if image is not None and channels not in _FLAGS and not data.startswith(_TIFF_STARTS):
-        # OpenCV leaves those as they lie in the file, but for TIFF.
+    is_unturned = channels not in _FLAGS and not data.startswith(_TIFF_STARTS)
+    if image is not None and (is_unturned or data[4:8] == _AVIF):
+        # OpenCV leaves those as they lie in the file.
         image = upright(image, header_of(path)[1])
     if image is not None and image.shape[2] != channels:
         raise DataError(

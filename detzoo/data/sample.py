@@ -6,9 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 
 from detzoo.config import config
+from detzoo.errors import DataError, UserError
 from detzoo.structures import ImageInfo, Targets
 
 
@@ -66,7 +68,8 @@ def apply(
 ) -> Sample:
     """Applies ``transforms`` in order. ``draw`` gives them other samples of the data set.
 
-    Without it, the untransformed sample itself is drawn.
+    Without it, the untransformed sample itself is drawn. Raises :class:`DataError`, naming the image
+    and the transform, if one fails on the image.
     """
     original = sample
 
@@ -74,7 +77,17 @@ def apply(
         return original
 
     for transform in transforms:
-        sample = transform.mix(sample, rng, draw or draw_original)
+        try:
+            sample = transform.mix(sample, rng, draw or draw_original)
+        except UserError:
+            raise
+        except (ValueError, RuntimeError, cv2.error) as error:
+            (height, width), reason = sample.image.shape[:2], str(error).strip(" .")
+            raise DataError(
+                f"{sample.info.path or 'an image'}: {transform!r} cannot do it, as it comes at "
+                f"{width} x {height} pixels (width x height): {reason}. Change that transform, or "
+                "leave the image out."
+            ) from error
         if sample.image.ndim == 2:  # OpenCV drops a single channel
             sample = replace(sample, image=sample.image[..., None])
     return sample

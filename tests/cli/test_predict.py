@@ -16,6 +16,7 @@ from detzoo.quickstart.scenes import CLASSES
 from tests.cli.conftest import FIT, Run, assert_refused
 from tests.tiny import tiny_retinanet
 
+NOT_UTF8 = os.fsdecode("\u6d4b\u8bd5".encode("gbk"))  # as in old Chinese archives
 FAST = ("--device", "cpu", "--min-score", 0.0)
 
 
@@ -79,6 +80,12 @@ def test_video(detzoo: Run, mask_rcnn: Path) -> None:
 def test_a_video_that_is_none(detzoo: Run, retinanet: Path) -> None:
     Path("film.mp4").write_bytes(b"no film")
     assert_refused(detzoo("predict", retinanet, "film.mp4", "--out", "o", *FAST), "film.mp4")
+
+
+def test_a_video_whose_name_opencv_cannot_take(detzoo: Run, retinanet: Path) -> None:
+    Path(f"{NOT_UTF8}.mp4").touch()
+    outcome = detzoo("predict", retinanet, f"{NOT_UTF8}.mp4", "--out", "o", *FAST)
+    assert_refused(outcome, "not UTF-8. Rename it.")
 
 
 def test_inputs_are_never_written_over(detzoo: Run, retinanet: Path, scenes: Path) -> None:
@@ -153,18 +160,20 @@ def test_results_are_there_as_soon_as_they_are_found(
     assert [json.loads(line)["image"] for line in lines] == ["in/a.png", "in/b.png"]
 
 
-NAMES = [
-    "[edited].png",
-    "a[/x].png",
-    ":car:.png",
-    os.fsdecode("\u6d4b\u8bd5".encode("gbk") + b".png"),
-]
+def test_lines_that_cannot_be_written(detzoo: Run, retinanet: Path) -> None:
+    photo(Path("a.png"))
+    Path("f.jsonl").mkdir()
+    outcome = detzoo("predict", retinanet, "a.png", "--out", "o", "--json", "f.json", *FAST)
+    assert_refused(outcome, "f.jsonl: cannot be written (Is a directory)")
+
+
+NAMES = ["[edited].png", "a[/x].png", ":car:.png", f"{NOT_UTF8}.png"]
 
 
 def test_names_of_all_kinds(detzoo: Run, retinanet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in NAMES:
         photo(Path("in[") / name.replace("/", "\u2215"))
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), "ascii", "backslashreplace"))
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), "ascii"))
     outcome = detzoo("predict", retinanet, "in[", "--out", "o", "--json", "f.json", *FAST)
     assert outcome.code == 0, outcome
     found = json.loads(Path("f.json").read_text())

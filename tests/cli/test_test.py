@@ -3,11 +3,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from detzoo.evaluate import CocoEvaluator, read_ground_truth, read_results
 from detzoo.quickstart.scenes import CLASSES
 from tests.cli.conftest import FIT, Run, assert_refused, write_checkpoint
+from tests.data.files import annotation, write_coco
 from tests.tiny import tiny_mask_rcnn, tiny_retinanet
 
 FAST = ("--workers", 0, "--device", "cpu")
@@ -114,3 +116,29 @@ def test_precision(detzoo: Run, retinanet: Path, scenes: Path) -> None:
     assert outcome.code == 0, outcome
     outcome = detzoo("test", retinanet, "--data", scenes, *FAST, "--precision", "half")
     assert_refused(outcome, "--precision half: is not one of fp32, bf16, fp16")
+
+
+def test_the_batch_size_does_not_change_the_numbers(detzoo: Run, tmp_path: Path) -> None:
+    """Images of several shapes: none is padded for the sake of another."""
+    rng = np.random.default_rng(0)
+    sizes = [(64, 64), (48, 96), (96, 48), (64, 64), (48, 96), (64, 80)]
+    boxes = [(8.0, 8.0, 30.0, 30.0), (4.0, 4.0, 40.0, 40.0)]
+    objects = [
+        annotation(2 * i + k, i, boxes[k], category_id=3 + 4 * int(rng.integers(2)))
+        for i in range(1, 7)
+        for k in range(2)
+    ]
+    write_coco(tmp_path / "data", sizes, objects, split="val")
+    model = write_checkpoint(tmp_path / "x.pt", tiny_mask_rcnn(("cat", "dog"), FIT))
+    found = []
+    for size in (1, 4):
+        file = f"{size}.json"
+        outcome = detzoo(
+            "test", model, "--data", tmp_path / "data", "--batch-size", size, "--workers", 0,
+            "--save-detections", file, "--device", "cpu",
+        )  # fmt: skip
+        assert outcome.code == 0, outcome
+        rows = json.loads(Path(file).read_text())
+        found.append(sorted((row["image_id"], -row["score"], *row["bbox"]) for row in rows))
+    assert len(found[0]) == len(found[1]) > 20
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-4, atol=1e-3)

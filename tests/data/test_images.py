@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from detzoo.data.images import exif_orientation, image_size, read_image
+from detzoo.data.images import EXTENSIONS, exif_orientation, image_size, read_image
 from detzoo.errors import DataError
-from detzoo.inference.inputs import read_inputs
+from detzoo.inference.inputs import is_image, read_inputs
 from tests.data.files import noise
 
 
@@ -229,3 +229,33 @@ def test_a_pillow_image_that_cannot_be_read(tmp_path: Path) -> None:
         pytest.raises(DataError, match="an image of Pillow cannot be decoded"),
     ):
         list(read_inputs(opened))
+
+
+@pytest.mark.parametrize("extension", EXTENSIONS)
+def test_every_kind_that_is_looked_for_can_be_read(tmp_path: Path, extension: str) -> None:
+    formats = {".jfif": "JPEG", ".jpe": "JPEG", ".mpo": "MPO", ".avif": "AVIF", ".dib": "BMP"}
+    path = tmp_path / f"a{extension}"
+    if extension in (".ras", ".sr"):  # Pillow reads them, and writes none
+        path.write_bytes(cv2.imencode(extension, noise(40, 60))[1].tobytes())
+    else:
+        mode = "1" if extension == ".pbm" else "RGB"
+        save(path, as_rgb(noise(40, 60)).convert(mode), format=formats.get(extension))
+    image = read_image(path)
+    assert image.shape == (40, 60, 3)
+    assert image_size(path) == (40, 60)
+    if extension != ".pbm":
+        assert np.abs(image.astype(int) - noise(40, 60)).mean() < 12
+    assert is_image(path)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_an_avif_is_upright(tmp_path: Path, orientation: int) -> None:
+    """OpenCV leaves it as it is stored."""
+    exif = exif_block(">", "H", orientation)
+    path = save(tmp_path / "a.avif", as_rgb(noise(24, 40)), exif=exif)
+    image = read_image(path)
+    assert image.shape == ((40, 24, 3) if orientation >= 5 else (24, 40, 3))
+    assert image_size(path) == image.shape[:2]
+    with Image.open(path) as opened:
+        ((_, found),) = read_inputs(opened)
+    assert np.abs(found.astype(int) - image).mean() < 3

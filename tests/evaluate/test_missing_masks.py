@@ -9,9 +9,15 @@ from typing import Any
 import pytest
 
 from detzoo.data.coco import read_coco
-from detzoo.evaluate import CocoEvaluator, GroundTruth, default_evaluators, read_results
+from detzoo.evaluate import (
+    CocoEvaluator,
+    GroundTruth,
+    LvisEvaluator,
+    default_evaluators,
+    read_results,
+)
 from tests.data.files import annotation, write_coco
-from tests.evaluate import official, synthetic
+from tests.evaluate import federated, official, synthetic
 
 SIZES = [(64, 64)] * 4
 BOX = (5, 5, 30, 30)
@@ -114,3 +120,33 @@ def test_data_of_which_all_have_masks_is_scored_the_same(tmp_path: Path) -> None
         for choice in ("ignore", "empty")
     )
     assert a.score(results).values == pytest.approx(b.score(results).values, nan_ok=True)
+
+
+def test_in_lvis_too(tmp_path: Path) -> None:
+    data = federated.lvis_data(0)
+    entries = [
+        {
+            "image_id": one["image_id"],
+            "category_id": one["category_id"],
+            "bbox": one["bbox"],
+            "segmentation": one["segmentation"],
+            "score": 0.5,
+        }
+        for one in data["annotations"]
+    ]
+    (tmp_path / "found.json").write_text(json.dumps(entries))
+    for one in data["annotations"][::3]:
+        one["segmentation"] = []
+    truth = GroundTruth.from_coco(data)
+    results = read_results(tmp_path / "found.json", truth)
+    values = {}
+    for choice in ("ignore", "empty"):
+        (evaluator,) = default_evaluators(
+            truth, truth.class_names, predicts_masks=True, missing_masks=choice
+        )
+        assert isinstance(evaluator, LvisEvaluator)
+        metrics = evaluator.score(results)
+        assert metrics["bbox/AP"] > 0.98
+        values[choice] = metrics["segm/AP"]
+    assert values["ignore"] > 0.98
+    assert values["empty"] < 0.8

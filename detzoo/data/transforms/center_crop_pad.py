@@ -12,17 +12,23 @@ from detzoo.config import NonEmpty, NonNegativeInt, PositiveFloat, PositiveInt, 
 from detzoo.data.sample import Sample, Transform
 from detzoo.data.transforms.geometry import has_area, move
 from detzoo.data.transforms.mosaic import paste
-from detzoo.ops.boxes import clip_boxes
+from detzoo.ops.boxes import box_centres, clip_boxes
 from detzoo.structures import Targets
 
+<<<<<<< HEAD:detzoo/data/transforms/center_crop_pad.py
 # How many windows are tried before another size is, if they show no object.
+=======
+# Attempts at a window with an object before another size is tried, and sizes tried.
+>>>>>>> h-infer:detzoo/data/transforms/centre_crop_pad.py
 _ATTEMPTS = 50
+_SIZES = 20
 
 
 @config
 class RandomCenterCropPad(Transform):
     """Crops a random window, padded where it extends beyond the image.
 
+<<<<<<< HEAD:detzoo/data/transforms/center_crop_pad.py
     The window contains the center of at least one object, if there is any; objects whose center it
     contains are kept, clipped to it. CornerNet, https://arxiv.org/abs/1808.01244.
 
@@ -31,6 +37,13 @@ class RandomCenterCropPad(Transform):
         ratios: Factors of the size, one of which is chosen at random.
         border: Distance of the window's center from the edges of the image, less in small images.
         fill: Color (BGR) of the padding.
+=======
+    The point keeps ``border`` pixels from the image's edges (less in a small image). Where the
+    window reaches beyond the image it is filled with the colour ``fill`` (BGR). It shows the centre
+    of at least one object, if there is any; objects stay whose centre it shows, clipped to it. An
+    image of which no such window is found stays as it is: objects' centres may lie outside it.
+    CornerNet, https://arxiv.org/abs/1808.01244.
+>>>>>>> h-infer:detzoo/data/transforms/centre_crop_pad.py
     """
 
     size: tuple[PositiveInt, PositiveInt]
@@ -40,7 +53,11 @@ class RandomCenterCropPad(Transform):
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         height, width = sample.image.shape[:2]
-        while True:
+        centres = box_centres(sample.targets.boxes)
+        is_inside = (centres > 0) & (centres < centres.new_tensor([width, height]))
+        if len(sample.targets) and not is_inside.all(1).any():
+            return sample
+        for _ in range(_SIZES):
             ratio = self.ratios[rng.integers(len(self.ratios))]
             size = int(self.size[0] * ratio), int(self.size[1] * ratio)
             for _ in range(_ATTEMPTS):
@@ -49,6 +66,7 @@ class RandomCenterCropPad(Transform):
                 window = _around(sample, (x, y), size, self.fill)
                 if len(window.targets) or len(sample.targets) == 0:
                     return window
+        return sample
 
     def _border(self, side: int) -> int:
         """``border``, halved until two of them are less than the image's ``side``."""

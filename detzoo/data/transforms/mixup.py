@@ -66,7 +66,7 @@ class MixUp(MixTransform):
         """Fitted into ``size``, then everything scaled by ``factor``."""
         height, width = self.size
         fit = min(height / other.image.shape[0], width / other.image.shape[1])
-        rows, columns = (int(side * fit) for side in other.image.shape[:2])
+        rows, columns = (max(int(side * fit), 1) for side in other.image.shape[:2])
         canvas = np.full((height, width, other.image.shape[2]), self.fill, np.uint8)
         paste(canvas, cv2.resize(other.image, (columns, rows)), 0, 0)
         canvas = cv2.resize(canvas, (int(width * factor), int(height * factor)))

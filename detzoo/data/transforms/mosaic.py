@@ -41,7 +41,7 @@ class Mosaic(MixTransform):
         for number in range(4):
             part = sample if number == 0 else draw(rng)
             scale = min(height / part.image.shape[0], width / part.image.shape[1])
-            rows, columns = (int(side * scale) for side in part.image.shape[:2])
+            rows, columns = (max(int(side * scale), 1) for side in part.image.shape[:2])
             image = cv2.resize(part.image, (columns, rows), interpolation=cv2.INTER_LINEAR)
             left = center_x if number % 2 else center_x - columns
             top = center_y if number >= 2 else center_y - rows

@@ -16,12 +16,17 @@ from detzoo.ops.boxes import clip_boxes
 class RandomShift(Transform):
     """Shifts an image at random; its size stays the same, and the gap is black.
 
-    Objects of which no more than a pixel's width or height is left are removed; an image that would
-    lose all of them is not shifted.
+    <<<<<<< HEAD
+        Objects of which no more than a pixel's width or height is left are removed; an image that would
+        lose all of them is not shifted.
 
-    Args:
-        probability: Probability of a shift.
-        max_shift: Largest shift in each direction, in pixels.
+        Args:
+            probability: Probability of a shift.
+            max_shift: Largest shift in each direction, in pixels.
+    =======
+        Its size stays, what comes into view is black. Objects not wider and higher than a pixel then
+        go; an image that would lose all of them, or leave its own frame, stays where it is.
+    >>>>>>> h-infer
     """
 
     probability: UnitFloat = 0.5
@@ -31,6 +36,8 @@ class RandomShift(Transform):
         if rng.random() >= self.probability:
             return sample
         right, down = rng.integers(-self.max_shift, self.max_shift, size=2, endpoint=True).tolist()
+        if abs(right) >= sample.image.shape[1] or abs(down) >= sample.image.shape[0]:
+            return sample
         moved = move(sample, _shifted(sample.image, right, down), -right, -down)
         size = moved.info.size
         boxes = clip_boxes(moved.targets.boxes, size)

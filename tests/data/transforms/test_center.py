@@ -43,6 +43,26 @@ def test_windows_of_an_image_without_objects() -> None:
         RandomCenterCropPad(size=(20, 20), ratios=())
 
 
+@pytest.mark.parametrize(
+    "box", [(-40, 20, 20, 60), (0, 0, 0, 40), (50, 20, 70, 30), (-9, -9, 9, 9)]
+)
+def test_a_centre_that_no_window_shows(box: tuple[int, int, int, int]) -> None:
+    """Outside the image, or on its edge."""
+    before = sample(boxes=(box,), ignored=(), masks="none")
+    transform = RandomCentreCropPad(size=(41, 31), fill=FILL)
+    assert transform(before, np.random.default_rng(0)) is before
+    # Others are found as if it were not there.
+    both = sample(boxes=(box, (10, 10, 30, 30)), ignored=(), masks="none")
+    after = transform(both, np.random.default_rng(0))
+    assert len(after.targets) == 1
+
+
+def test_a_centre_that_windows_are_too_small_to_show() -> None:
+    before = sample(boxes=((0, 0, 3, 3),), ignored=(), masks="none")
+    transform = RandomCentreCropPad(size=(4, 4), ratios=(1.0,), border=16)
+    assert transform(before, np.random.default_rng(0)) is before
+
+
 def test_the_border_is_halved_in_small_images() -> None:
     transform = RandomCenterCropPad(size=(20, 20), border=128)
     assert [transform._border(side) for side in (1000, 256, 100, 64, 63)] == [128, 64, 32, 16, 16]

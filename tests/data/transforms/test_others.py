@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import colorsys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from detzoo.config import ConfigError, from_dict, to_dict
-from detzoo.data.sample import Sample, SkipSample
+from detzoo.data.sample import Sample, SkipSample, apply
 from detzoo.data.transforms import FilterBoxes, Pad, PhotometricDistortion, Resize, TorchvisionV2
 from detzoo.errors import DataError
+from detzoo.structures import BitmapMasks
 from tests.data.transforms.samples import check_consistent, sample
 
 RNG = np.random.default_rng(0)
@@ -186,3 +188,23 @@ def test_torchvision_calls_that_cannot_be(call: str, message: str) -> None:
 def test_torchvision_must_leave_pixels_uint8() -> None:
     with pytest.raises(DataError, match=r"ConvertImageDtype\(\): it made the image torch.float32"):
         TorchvisionV2(call="ConvertImageDtype()")(sample(), RNG)
+
+
+def test_a_transform_that_cannot_do_an_image_names_it_and_itself() -> None:
+    crop = TorchvisionV2(call="RandomCrop(60)")
+    message = r"^5\.png: TorchvisionV2\(call='RandomCrop\(60\)'\) cannot do it.* 64 x 33 pixels"
+    with pytest.raises(DataError, match=message):
+        apply((crop,), sample(33, 64), np.random.default_rng(0))
+
+
+def test_torchvision_keeps_apart_which_masks_are_missing() -> None:
+    before = sample()
+    assert isinstance(before.targets.masks, BitmapMasks)
+    masks = BitmapMasks(before.targets.masks.bitmaps, torch.tensor([True, False]))
+    given = replace(before, targets=replace(before.targets, masks=masks))
+    after = TorchvisionV2(call="RandomHorizontalFlip(1.0)")(given, np.random.default_rng(0))
+    assert after.targets.labels.tolist() == [0, 1]
+    assert after.targets.masks is not None
+    assert after.targets.masks.is_missing is not None
+    assert after.targets.masks.is_missing.tolist() == [True, False]
+    assert len(after.targets.ignored_boxes) == 1

@@ -49,6 +49,16 @@ def test_an_image_that_would_be_empty_stays() -> None:
     assert RandomShift(probability=1.0)(none, np.random.default_rng(0)) is none
 
 
+def test_a_panorama_that_would_leave_its_frame_stays() -> None:
+    given = sample(22, 400, boxes=((100, 4, 140, 18),), ignored=())
+    shift = RandomShift(probability=1.0, max_shift=32)
+    moved = [shift(given, np.random.default_rng(seed)) for seed in range(50)]
+    for after in moved:
+        assert len(after.targets) == 1
+        assert abs(after.info.offset[1]) < 22
+    assert 10 < sum(after is given for after in moved) < 45
+
+
 def test_probability() -> None:
     given, rng = sample(), np.random.default_rng(0)
     same = sum(RandomShift()(given, rng) is given for _ in range(400))
