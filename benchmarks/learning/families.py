@@ -48,9 +48,8 @@ ONE_PER_OBJECT = {"model.rpn_head.select.suppression.max_iou": 0.3}
 # docs/architecture.md). By heart it knows that too well: it would leave out every object's center.
 ALL_LOCATIONS = {"model.bbox_head.min_location_score": 0.0}
 ALL_PROPOSED = {"model.rpn_head.min_location_score": 0.0}
-# Blocks that start as their shortcuts wake up late where most of the network lies before the regions
-# (the RPN's loss after 40 steps: .53, and .21 without). MMDetection's own recipes from scratch don't
-# start so, either.
+# Blocks that start as their shortcuts begin to learn late (the loss of C4's RPN after 40 steps is
+# .53, and .21 without). MMDetection's own recipes from scratch turn that off, too.
 FROM_SCRATCH = {
     "model.backbone.zero_init": False,
     "model.roi_head.shared_stage.resnet.zero_init": False,
