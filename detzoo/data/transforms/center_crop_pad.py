@@ -12,14 +12,10 @@ from detzoo.config import NonEmpty, NonNegativeInt, PositiveFloat, PositiveInt, 
 from detzoo.data.sample import Sample, Transform
 from detzoo.data.transforms.geometry import has_area, move
 from detzoo.data.transforms.mosaic import paste
-from detzoo.ops.boxes import box_centres, clip_boxes
+from detzoo.ops.boxes import box_centers, clip_boxes
 from detzoo.structures import Targets
 
-<<<<<<< HEAD:detzoo/data/transforms/center_crop_pad.py
-# How many windows are tried before another size is, if they show no object.
-=======
 # Attempts at a window with an object before another size is tried, and sizes tried.
->>>>>>> h-infer:detzoo/data/transforms/centre_crop_pad.py
 _ATTEMPTS = 50
 _SIZES = 20
 
@@ -28,22 +24,15 @@ _SIZES = 20
 class RandomCenterCropPad(Transform):
     """Crops a random window, padded where it extends beyond the image.
 
-<<<<<<< HEAD:detzoo/data/transforms/center_crop_pad.py
     The window contains the center of at least one object, if there is any; objects whose center it
-    contains are kept, clipped to it. CornerNet, https://arxiv.org/abs/1808.01244.
+    contains are kept, clipped to it. An image for which no such window is found is left as it is:
+    the centers of its objects may lie outside it. CornerNet, https://arxiv.org/abs/1808.01244.
 
     Args:
         size: Size (height, width) of the window.
         ratios: Factors of the size, one of which is chosen at random.
         border: Distance of the window's center from the edges of the image, less in small images.
         fill: Color (BGR) of the padding.
-=======
-    The point keeps ``border`` pixels from the image's edges (less in a small image). Where the
-    window reaches beyond the image it is filled with the colour ``fill`` (BGR). It shows the centre
-    of at least one object, if there is any; objects stay whose centre it shows, clipped to it. An
-    image of which no such window is found stays as it is: objects' centres may lie outside it.
-    CornerNet, https://arxiv.org/abs/1808.01244.
->>>>>>> h-infer:detzoo/data/transforms/centre_crop_pad.py
     """
 
     size: tuple[PositiveInt, PositiveInt]
@@ -53,8 +42,8 @@ class RandomCenterCropPad(Transform):
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         height, width = sample.image.shape[:2]
-        centres = box_centres(sample.targets.boxes)
-        is_inside = (centres > 0) & (centres < centres.new_tensor([width, height]))
+        centers = box_centers(sample.targets.boxes)
+        is_inside = (centers > 0) & (centers < centers.new_tensor([width, height]))
         if len(sample.targets) and not is_inside.all(1).any():
             return sample
         for _ in range(_SIZES):

@@ -16,17 +16,12 @@ from detzoo.ops.boxes import clip_boxes
 class RandomShift(Transform):
     """Shifts an image at random; its size stays the same, and the gap is black.
 
-    <<<<<<< HEAD
         Objects of which no more than a pixel's width or height is left are removed; an image that would
-        lose all of them is not shifted.
+    lose all of them, or leave its own frame, is not shifted.
 
-        Args:
-            probability: Probability of a shift.
-            max_shift: Largest shift in each direction, in pixels.
-    =======
-        Its size stays, what comes into view is black. Objects not wider and higher than a pixel then
-        go; an image that would lose all of them, or leave its own frame, stays where it is.
-    >>>>>>> h-infer
+    Args:
+        probability: Probability of a shift.
+        max_shift: Largest shift in each direction, in pixels.
     """
 
     probability: UnitFloat = 0.5

@@ -49,7 +49,7 @@ def test_windows_of_an_image_without_objects() -> None:
 def test_a_centre_that_no_window_shows(box: tuple[int, int, int, int]) -> None:
     """Outside the image, or on its edge."""
     before = sample(boxes=(box,), ignored=(), masks="none")
-    transform = RandomCentreCropPad(size=(41, 31), fill=FILL)
+    transform = RandomCenterCropPad(size=(41, 31), fill=FILL)
     assert transform(before, np.random.default_rng(0)) is before
     # Others are found as if it were not there.
     both = sample(boxes=(box, (10, 10, 30, 30)), ignored=(), masks="none")
@@ -59,7 +59,7 @@ def test_a_centre_that_no_window_shows(box: tuple[int, int, int, int]) -> None:
 
 def test_a_centre_that_windows_are_too_small_to_show() -> None:
     before = sample(boxes=((0, 0, 3, 3),), ignored=(), masks="none")
-    transform = RandomCentreCropPad(size=(4, 4), ratios=(1.0,), border=16)
+    transform = RandomCenterCropPad(size=(4, 4), ratios=(1.0,), border=16)
     assert transform(before, np.random.default_rng(0)) is before
 
 
