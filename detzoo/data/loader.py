@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import signal
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -315,9 +317,18 @@ def _as_is(item: object) -> object:
 
 
 def _start_worker(worker: int) -> None:
-    # There are many workers: OpenCV's own threads would compete for the CPU cores. And Ctrl-C, or a
-    # scheduler's SIGTERM to all processes of a job, is left to the main process, which finishes its
-    # step first. A second SIGTERM is that process's own, for a worker that hangs.
+    # There are many workers: OpenCV's own threads would compete for the CPU cores. And Ctrl-C is
+    # left to the main process, which finishes its step first.
     cv2.setNumThreads(0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))
+    if hasattr(signal, "sigwaitinfo"):  # on Linux, where schedulers are
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Ends this worker at its parent's SIGTERM, not at one that a scheduler sends to a whole job:
+    the parent finishes its step first, and needs its workers for that."""
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)

@@ -177,3 +177,37 @@ def test_torchrun_starts_a_run_again_where_it_was(tmp_path: Path) -> None:
     saved = checkpoint.read(tmp_path / "run" / "last.pt").training
     assert saved is not None
     assert saved["position"]["iteration"] == 8
+
+
+LOADER = """
+import multiprocessing, subprocess, sys, time
+from pathlib import Path
+from detzoo.data.coco import read_coco
+from detzoo.data.loader import build_loader
+data = Path(sys.argv[1])
+images = read_coco(data / "annotations.json", data)
+first, second = (
+    build_loader(images, (), images_per_device=1, training=False, workers=1) for _ in range(2)
+)
+batches = iter(first)
+next(batches)
+(worker,) = multiprocessing.active_children()
+subprocess.run(["kill", "-TERM", str(worker.pid)], check=True)
+time.sleep(0.2)
+print(1 + sum(1 for _ in batches))
+kept = iter(second)  # its worker is alive when the program ends
+next(kept)
+"""
+
+
+def test_a_loader_worker_ends_with_its_parent_alone(tmp_path: Path) -> None:
+    """A scheduler's SIGTERM to all processes does not take the batches of a step away."""
+    make_data(tmp_path, images=20)
+    done = subprocess.run(
+        [sys.executable, "-c", LOADER, tmp_path],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (0, "20\n"), done.stderr
