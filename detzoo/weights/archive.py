@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 _SIGNATURE = b"PK\x03\x04"
+_IS_FOLDER = 0x10  # among a record's attributes, which no checksum covers
 _END, _LARGEST_END = b"PK\x05\x06", 22 + 2**16
 # Weights hardly compress. What unpacks to more than this, and to so many times its size, was made
 # to fill the memory.
@@ -36,6 +37,9 @@ def verify_archive(path: Path) -> None:
         if unpacked > max(_ALWAYS_UNPACKED, _MAX_RATIO * path.stat().st_size):
             raise zipfile.BadZipFile(f"it would unpack to {unpacked / 1e9:.1f} GB")
         for record in records:
+            if record.external_attr & _IS_FOLDER and record.file_size > 0:
+                # torch would not read it, and take whatever lies in the memory.
+                raise zipfile.BadZipFile(f"{record.filename} calls itself a folder")
             if record.CRC == 0:
                 continue
             with archive.open(record) as file:

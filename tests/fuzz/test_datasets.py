@@ -18,7 +18,7 @@ from tests.data.files import annotation, voc_object, write_coco, write_voc
 from tests.data.test_cityscapes import write_frame
 from tests.data.test_lvis import write_lvis
 from tests.fuzz.conftest import Rule
-from tests.fuzz.strategies import broken_bytes, broken_text, broken_values
+from tests.fuzz.strategies import NOT_HUGE, broken_bytes, broken_text, broken_values
 
 RUNS = {"size": [40, 60], "counts": [60, 40, 2300]}
 
@@ -82,7 +82,7 @@ def test_what_is_tried_is_valid_at_first(
 
 @given(data=st.data())
 def test_coco(rule: Rule, coco: Path, data: st.DataObject) -> None:
-    content = data.draw(broken_values(json.loads(coco.read_text())))
+    content = data.draw(broken_values(json.loads(coco.read_text()), NOT_HUGE))
 
     def both() -> None:
         rule.read(use, coco)

@@ -67,6 +67,15 @@ def test_a_flipped_bit_in_the_directory(tmp_path: Path) -> None:
     assert any("its directory lacks records" in text for text in refusals)
 
 
+def test_a_record_that_calls_itself_a_folder(saved: Path) -> None:
+    """torch returns uninitialized memory for it."""
+    data = bytearray(saved.read_bytes())
+    data[data.rindex(b"x/data/0") - 46 + 38] ^= 0x10  # its external attributes in the directory
+    saved.write_bytes(data)
+    with pytest.raises(CheckpointError, match="x/data/0 calls itself a folder"):
+        read_file(saved)
+
+
 def test_archives_of_other_programs(saved: Path, tmp_path: Path) -> None:
     for compression in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         path = rewritten(saved, tmp_path / "y.pt", compression)
