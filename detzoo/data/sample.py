@@ -68,8 +68,8 @@ def apply(
 ) -> Sample:
     """Applies ``transforms`` in order. ``draw`` gives them other samples of the data set.
 
-    Without it, the untransformed sample itself is drawn. Raises :class:`DataError`, naming the image
-    and the transform, if one fails on the image.
+    Without it, the untransformed sample itself is drawn. Raises :class:`DataError`, naming the
+    image and the transform, if one fails on the image.
     """
     original = sample
 

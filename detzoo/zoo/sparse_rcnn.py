@@ -36,8 +36,9 @@ def sparse_rcnn(
             mask_extractor=None, mask_head=None, max_detections=num_proposals
         ),
     )
-    optimizer = AdamWConfig(lr=2.5e-5, weight_decay=1e-4)
-    return experiment(model, optimizer=optimizer, max_gradient_norm=1.0, **recipe)
+    recipe["optimizer"] = AdamWConfig(lr=2.5e-5, weight_decay=1e-4)
+    recipe["max_gradient_norm"] = 1.0
+    return experiment(model, **recipe)
 
 
 def sparse_rcnn_with_crops(backbone: ResNetConfig = resnet(50)) -> Experiment:

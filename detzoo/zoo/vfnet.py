@@ -49,8 +49,8 @@ def vfnet(
         bbox_head=head,
     )
     recipe.setdefault("schedule", schedule(12))
-    optimizer = SGDConfig(lr=0.01, bias_lr_scale=2.0, bias_weight_decay_scale=0.0)
-    return experiment(model, optimizer=optimizer, **recipe)
+    recipe["optimizer"] = SGDConfig(lr=0.01, bias_lr_scale=2.0, bias_weight_decay_scale=0.0)
+    return experiment(model, **recipe)
 
 
 def deformable_vfnet(backbone: ResNetConfig | Res2NetConfig) -> Experiment:

@@ -16,7 +16,7 @@ from detzoo.ops.boxes import clip_boxes
 class RandomShift(Transform):
     """Shifts an image at random; its size stays the same, and the gap is black.
 
-        Objects of which no more than a pixel's width or height is left are removed; an image that would
+    Objects of which no more than a pixel's width or height is left are removed; an image that would
     lose all of them, or leave its own frame, is not shifted.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic
+from typing import Any, Generic
 
 import torch
 from torch import Tensor
@@ -85,7 +85,7 @@ class DenseHeadConfig(PriorHeadConfig):
     @abstractmethod
     def build(
         self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int
-    ) -> DenseHead: ...
+    ) -> DenseHead[Any]: ...
 
 
 @dataclass(frozen=True)
