@@ -18,6 +18,8 @@ PACKAGES = (
     "heads.heatmap",
     "heads.mask_grid",
     "heads.query",
+    "heads.roi",
+    "losses",
     "detectors",
 )
 

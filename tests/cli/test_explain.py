@@ -19,9 +19,6 @@ UNDOCUMENTED = (
     "detzoo.backbones.",
     "detzoo.necks.",
     "detzoo.layers.",
-    "detzoo.heads.",
-    "detzoo.losses.",
-    "detzoo.detectors.",
 )
 
 
@@ -95,6 +92,7 @@ UNBOUNDED = {
     "DeltaCoder.means",
     "Expand.fill",
     "InstaBoost.rotation_range",
+    "MaskIoUHeadConfig.logit_threshold",
     "Pixels.mean",
     "Pixels.padding",
     "RandomAffine.border",

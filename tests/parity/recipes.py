@@ -45,7 +45,8 @@ def check_recipe(experiment: Experiment, key: str, recipes: dict[str, Any]) -> F
 
 def _optimizer_problems(experiment: Experiment, recipe: dict[str, Any]) -> list[str]:
     optimizer = experiment.optimizer
-    settings = {"type": type(optimizer).__name__}
+    # MMDetection names torch's class, which is what SGDConfig builds.
+    settings = {"type": type(optimizer).__name__.removesuffix("Config")}
     for name in recipe["optimizer"]:
         if name != "type":
             value = getattr(optimizer, name)
