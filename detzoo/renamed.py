@@ -21,9 +21,11 @@ FIELDS: dict[tuple[str, str], str] = {
     ("CenterRegionAssigner", "min_coverage"): "min_iof",
     ("DataConfig", "batch_size"): "batch_resize",
     ("DataConfig", "views"): "tta",
+    ("MaskGridHeadConfig", "centre_fraction"): "center_fraction",
     ("MaxIoUAssigner", "ignored_coverage"): "ignored_iof",
     ("Mosaic", "centre_range"): "center_range",
     ("SimOTAAssigner", "centre_radius"): "center_radius",
+    ("YOLOv3HeadConfig", "centre_weight"): "center_weight",
 }
 
 # (class, field, as they are called now; old value) -> the value now. Subclasses inherit.

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detzoo.backbones.base import Backbone, BackboneConfig
-from detzoo.config import config
+from detzoo.config import PositiveFloat, config
 from detzoo.errors import ConfigError
 from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.csp import YOLOX_NORM, CSPLayer, spatial_conv
@@ -32,8 +32,8 @@ class CSPDarknetConfig(BackboneConfig):
         norm: Norm after each convolution.
     """
 
-    depth_factor: float = 1.0
-    width_factor: float = 1.0
+    depth_factor: PositiveFloat = 1.0
+    width_factor: PositiveFloat = 1.0
     depthwise: bool = False
     norm: Norm = YOLOX_NORM
 

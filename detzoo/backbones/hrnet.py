@@ -18,7 +18,7 @@ from detzoo.backbones.residual import (
     conv1x1,
     conv3x3,
 )
-from detzoo.config import config
+from detzoo.config import Channels, config
 from detzoo.layers.activations import Activation
 from detzoo.layers.conv_norm_act import conv_norm_act
 from detzoo.layers.convolution import PlainConvolution
@@ -40,7 +40,7 @@ class HRNetConfig(BackboneConfig):
         norm: Norm after each convolution.
     """
 
-    width: int = 32
+    width: Channels = 32
     norm: Norm = BatchNorm(fixed_statistics=True)
 
     @property

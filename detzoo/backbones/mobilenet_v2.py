@@ -8,7 +8,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from detzoo.backbones.base import Backbone, BackboneConfig
-from detzoo.config import config
+from detzoo.config import NonNegativeInt, config
 from detzoo.errors import ConfigError
 from detzoo.layers.activations import Activation
 from detzoo.layers.checkpoint import run_stage
@@ -44,7 +44,7 @@ class MobileNetV2Config(BackboneConfig):
         checkpoint_activations: Recompute activations in the backward pass, to save memory.
     """
 
-    out_stages: tuple[int, ...] = (1, 2, 4, 6)
+    out_stages: tuple[NonNegativeInt, ...] = (1, 2, 4, 6)
     frozen_stages: int = -1
     norm: Norm = BatchNorm()
     activation: Activation = "relu6"

@@ -185,7 +185,7 @@ def _published(name: str) -> PretrainedWeights:
         known = ", ".join(near or PRETRAINED)
         raise ConfigError(
             f"model.backbone.pretrained: no weights are called {name!r} "
-            f"({'similar names:' if near else 'known:'} {known}). "
+            f"({'the nearest names are' if near else 'known:'} {known}). "
             f"The path of a file works too, if it ends in one of {', '.join(SUFFIXES)}."
         )
     return PRETRAINED[name]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
 from detzoo.backbones.base import Backbone, BackboneConfig
-from detzoo.config import config
+from detzoo.config import Channels, PositiveInt, UnitFloat, config
 from detzoo.errors import ConfigError
 
 # One value per stage.
@@ -52,10 +52,10 @@ class PVTConfig(BackboneConfig):
     """
 
     version: Literal[1, 2] = 1
-    channels_per_head: int = 64
-    blocks: tuple[int, int, int, int] = (3, 4, 6, 3)
-    hidden_ratios: tuple[int, int, int, int] = (8, 8, 4, 4)
-    stochastic_depth: float = 0.1
+    channels_per_head: Channels = 64
+    blocks: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (3, 4, 6, 3)
+    hidden_ratios: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (8, 8, 4, 4)
+    stochastic_depth: UnitFloat = 0.1
 
     def __post_init__(self) -> None:
         if not 0 <= self.stochastic_depth < 1:

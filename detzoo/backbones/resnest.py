@@ -21,7 +21,7 @@ from detzoo.backbones.residual import (
 )
 from detzoo.backbones.resnet import EXPANSION
 from detzoo.backbones.staged import StagedBackbone, StagedConfig
-from detzoo.config import config
+from detzoo.config import Channels, config
 from detzoo.layers.conv_norm_act import conv_norm_act
 from detzoo.layers.norm import BatchNorm, Norm
 
@@ -41,7 +41,7 @@ class ResNeStConfig(StagedConfig):
     """
 
     depth: Literal[50, 101, 200] = 50
-    stem_channels: int = 64
+    stem_channels: Channels = 64
     norm: Norm = BatchNorm(synchronized=True)
 
     @property

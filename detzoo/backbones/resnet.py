@@ -20,7 +20,7 @@ from detzoo.backbones.residual import (
     initialized,
 )
 from detzoo.backbones.staged import StagedBackbone, check_stages
-from detzoo.config import config
+from detzoo.config import Channels, NonNegativeInt, PositiveFloat, PositiveInt, config
 from detzoo.errors import ConfigError
 from detzoo.layers.conv_norm_act import conv_norm_act
 from detzoo.layers.convolution import Convolution, PlainConvolution
@@ -69,20 +69,20 @@ class ResNetConfig(BackboneConfig):
 
     depth: Literal[18, 34, 50, 101, 152] = 50
     style: Style = "pytorch"
-    strides: tuple[int, ...] = (1, 2, 2, 2)
-    dilations: tuple[int, ...] = (1, 1, 1, 1)
-    out_stages: tuple[int, ...] = (0, 1, 2, 3)
+    strides: tuple[PositiveInt, ...] = (1, 2, 2, 2)
+    dilations: tuple[PositiveInt, ...] = (1, 1, 1, 1)
+    out_stages: tuple[NonNegativeInt, ...] = (0, 1, 2, 3)
     frozen_stages: int = 1
     norm: Norm = BatchNorm(fixed_statistics=True)
     convolution: Convolution = PlainConvolution()
     deformable: Convolution | None = None
-    deformable_stages: tuple[int, ...] = (1, 2, 3)
-    context_ratio: float | None = None
+    deformable_stages: tuple[NonNegativeInt, ...] = (1, 2, 3)
+    context_ratio: PositiveFloat | None = None
     zero_init: bool = True
     returns_image: bool = False
-    groups: int = 1
-    width_per_group: int = 64
-    base_channels: int = 64
+    groups: PositiveInt = 1
+    width_per_group: Channels = 64
+    base_channels: Channels = 64
     checkpoint_activations: bool = False
 
     def __post_init__(self) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from detzoo.backbones.base import Backbone, BackboneConfig
-from detzoo.config import config
+from detzoo.config import NonNegativeInt, config
 from detzoo.errors import ConfigError
 from detzoo.layers.checkpoint import run_stage
 from detzoo.layers.fusion import fuse_children, is_concrete
@@ -30,7 +30,7 @@ class StagedConfig(BackboneConfig):
         checkpoint_activations: Recompute activations in the backward pass, to save memory.
     """
 
-    out_stages: tuple[int, ...] = (0, 1, 2, 3)
+    out_stages: tuple[NonNegativeInt, ...] = (0, 1, 2, 3)
     frozen_stages: int = 1
     norm: Norm = BatchNorm(fixed_statistics=True)
     checkpoint_activations: bool = False

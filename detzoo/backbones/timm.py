@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from detzoo.backbones.base import Backbone, BackboneConfig
-from detzoo.config import config
+from detzoo.config import NonNegativeInt, config
 from detzoo.errors import CheckpointError, ConfigError
 from detzoo.structures.pixels import Pixels
 from detzoo.weights.files import SUFFIXES
@@ -40,13 +40,13 @@ class TimmConfig(BackboneConfig):
     name, and normalizes pixels as timm declares for them.
 
     Args:
-        model: timm's name of the model.
+        model: Name of the model in timm.
         out_stages: Indices of the maps to return; None: all maps from stride 4 on.
         fixed_statistics: Keep batch norms in evaluation mode during training.
     """
 
     model: str = "resnet50"
-    out_stages: tuple[int, ...] | None = None
+    out_stages: tuple[NonNegativeInt, ...] | None = None
     fixed_statistics: bool = True
 
     @property

@@ -1,1 +1,1 @@
-"""How fast models and loaders are, and how large: measured as the model zoo measured them."""
+"""Speed and size of models and loaders, measured as in MMDetection's model zoo."""

@@ -16,7 +16,7 @@ from detzoo.structures import Batch, ImageInfo
 
 @dataclass(frozen=True)
 class PartComplexity:
-    """A part's parameters, and its operations for one image: two for each multiply-add."""
+    """The parameters of a part, and its operations for one image, two per multiply-add."""
 
     name: str
     parameters: int
@@ -24,11 +24,12 @@ class PartComplexity:
 
 
 def measure_complexity(model: Detector, height: int, width: int) -> list[PartComplexity]:
-    """Of each direct part of ``model``, for one image of that size; it runs the model once.
+    """The complexity of each direct child of ``model`` for one image of this size; runs the model
+    once.
 
-    Operations are those of convolutions, matrix products, attention and deformable convolutions,
-    as torch counts them; norms, activations, RoIAlign and the choice of boxes are not counted.
-    MMDetection's ``get_flops`` counts a multiply-add once: halve these to compare.
+    Counts the operations of convolutions, matrix products, attention and deformable convolutions,
+    as PyTorch does, but not those of norms, activations, RoIAlign and NMS. MMDetection's
+    ``get_flops`` counts a multiply-add once: halve these numbers to compare.
     """
     channels = len(model.pixel_mean)
     pixels = torch.zeros((1, height, width, channels), dtype=torch.uint8)
@@ -47,7 +48,7 @@ def measure_complexity(model: Detector, height: int, width: int) -> list[PartCom
 
 
 def count_operations(run: Callable[[], object]) -> int:
-    """All operations in a call of ``run``: a forward pass, or a whole training step."""
+    """All operations in a call of ``run``, such as a forward pass or a whole training step."""
     with _counter() as counter:
         run()
     return counter.get_total_flops()
@@ -62,7 +63,8 @@ def _parameters(module: nn.Module) -> int:
 
 
 def _deformable_mapping() -> dict[Any, Callable[..., int]]:
-    """How many operations torchvision's deformable convolution takes; torch does not know it."""
+    """The number of operations of torchvision's deformable convolution, which PyTorch does not
+    count."""
 
     def count(
         x: torch.Size, weight: torch.Size, *_: object, out_shape: torch.Size, **__: object

@@ -1,7 +1,8 @@
-"""Inference speed, as the model zoo measured it: forward pass and post-processing, image by image.
+"""Inference speed as measured in MMDetection's model zoo: forward pass and postprocessing, image by
+image.
 
-Loading an image and scaling it is timed apart and not counted. Several models take turns on each
-image, so that a noisy machine is noisy for all.
+Loading and resizing images is timed separately and not included. Several models take turns on each
+image, so that noise affects all equally.
 """
 
 from __future__ import annotations
@@ -25,13 +26,14 @@ from detzoo.layers.fusion import fuse
 from detzoo.structures import Batch, ImageInfo, Targets
 from detzoo.train.log import memory_in_use
 
-# The size of images that are made where none are given, (height, width): COCO's usual one.
+# The size (height, width) of generated images: the most common one in COCO.
 MADE_SIZE = (480, 640)
 
 
 @dataclass(frozen=True)
 class InferenceOptions:
-    """How to measure. The first ``warmup`` batches are not counted."""
+    """How to measure. The first ``warmup`` batches are not counted; ``fused`` measures a fused
+    copy."""
 
     num_images: int = 2000
     warmup: int = 5
@@ -39,13 +41,12 @@ class InferenceOptions:
     precision: Precision = "fp32"
     channels_last: bool = True
     compiled: bool = False
-    # Whether a copy that is prepared for inference is measured.
     fused: bool = True
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A model to measure, on its device, and how images reach it."""
+    """A model to measure, on its device, with its transforms."""
 
     name: str
     model: Detector
@@ -54,8 +55,8 @@ class Subject:
 
 @dataclass(frozen=True)
 class InferenceResult:
-    """``seconds`` and ``loading`` are per image. ``memory_gb`` is the device's peak (on CUDA), or
-    the process's, which is that of all models together."""
+    """``seconds`` and ``loading`` are per image. ``memory_gb`` is the peak of the device (on CUDA)
+    or of the process, which includes all models."""
 
     name: str
     seconds: Spread
@@ -83,10 +84,11 @@ def measure_inference(
     options: InferenceOptions,
     progress: Callable[[int, dict[str, float]], None] | None = None,
 ) -> list[InferenceResult]:
-    """Measures all ``subjects`` on ``images``, over and over until there are enough.
+    """Measures all ``subjects`` on ``images``, repeating them until there are enough.
 
-    Without images, random ones of COCO's usual size are made. ``progress`` is told, after each
-    batch, how many images are done, and the running average of seconds per image by name.
+    Without images, random ones of COCO's most common size are generated. After each batch,
+    ``progress`` is called with the number of images done and the average seconds per image by model
+    name.
     """
     records = {subject.name: _Record() for subject in subjects}
     runs = {subject.name: _prepared(subject, options) for subject in subjects}
@@ -125,9 +127,10 @@ def measure_inference(
 
 
 def _prepared(subject: Subject, options: InferenceOptions) -> Callable[[Batch], int]:
-    """What is timed: from raw pixels to detections in original pixels; returns their number."""
+    """The function to time: from raw pixels to detections in original pixels; returns their
+    number."""
     model = subject.model.eval()
-    if options.fused and not options.compiled:  # the compiler fuses layers itself
+    if options.fused and not options.compiled:  # the compiler fuses layers, too
         model = fuse(model)
     layout = torch.channels_last if options.channels_last else torch.contiguous_format
     model.to(memory_format=layout)
@@ -148,7 +151,7 @@ def _prepared(subject: Subject, options: InferenceOptions) -> Callable[[Batch], 
 
 
 def _load(raw: Sequence[Path | np.ndarray], transforms: Sequence[Transform]) -> Batch:
-    """The batch of images or of their files."""
+    """Loads a batch of images or files."""
     samples = []
     for item in raw:
         image = read_image(item) if isinstance(item, Path) else item
@@ -159,7 +162,7 @@ def _load(raw: Sequence[Path | np.ndarray], transforms: Sequence[Transform]) -> 
 
 
 def _endless(images: Sequence[Path]) -> Iterator[Path | np.ndarray]:
-    """The images in turns, without end."""
+    """Repeats the images forever."""
     rng = np.random.default_rng(0)
     made: list[Path | np.ndarray] = [
         rng.integers(0, 256, (*MADE_SIZE, 3), dtype=np.uint8) for _ in range(8)

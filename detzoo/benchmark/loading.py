@@ -1,4 +1,4 @@
-"""What loading costs: image by image and step by step, and the whole loader with its workers."""
+"""The cost of loading data: per image and step, and of the whole loader with its workers."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from detzoo.experiment import Experiment
 
 @dataclass(frozen=True)
 class LoadingFigures:
-    """``steps``: seconds per image on one core, of reading, each transform and collation.
+    """``steps`` are the seconds per image, on one core, of reading, each transform and collation.
 
-    ``images_per_second`` is what the whole loader delivers.
+    ``images_per_second`` is the throughput of the whole loader.
     """
 
     steps: dict[str, Spread]
@@ -30,7 +30,7 @@ class LoadingFigures:
 def measure_steps(
     dataset: DetectionDataset, experiment: Experiment, num_images: int
 ) -> dict[str, Spread]:
-    """Seconds per image of each step, in this process, over up to ``num_images`` images."""
+    """Seconds per image of each step, in this process, for ``num_images`` images."""
     seconds: dict[str, list[float]] = defaultdict(list)
     settings = experiment.data
     names = _distinct_names(settings.train_transforms)
@@ -53,7 +53,7 @@ def measure_steps(
 
 
 def measure_loader(loader: Loader, batches: int) -> float:
-    """Images per second that ``loader`` delivers, its start not counted."""
+    """Images per second of ``loader``, not counting its startup."""
     images, started = 0, 0.0
     epochs = (batch for epoch in itertools.count() for batch in _epoch(loader, epoch))
     for number, batch in enumerate(itertools.islice(epochs, batches + 1)):
@@ -70,7 +70,7 @@ def _epoch(loader: Loader, epoch: int) -> Loader:
 
 
 def _apply(transform: Transform, sample: Sample, rng: np.random.Generator) -> Sample | None:
-    """None where the transform wants another image."""
+    """The transformed sample; None if the transform skips it."""
     try:
         return transform(sample, rng)
     except SkipSample:
@@ -78,7 +78,7 @@ def _apply(transform: Transform, sample: Sample, rng: np.random.Generator) -> Sa
 
 
 def _distinct_names(transforms: tuple[Transform, ...]) -> list[str]:
-    """Class names, numbered where one occurs again."""
+    """The class names, numbered if one occurs again."""
     names: list[str] = []
     for transform in transforms:
         name = type(transform).__name__

@@ -1,4 +1,4 @@
-"""What a figure was measured on."""
+"""The machine that something was measured on."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import detzoo
 
 
 def describe_machine(device: torch.device) -> dict[str, str | int]:
-    """Device, processor, threads, versions and date: what belongs beside every figure."""
+    """Device, CPU, threads, versions and date, to go with every measurement."""
     return {
         "device": _name(device),
-        "processor": _processor(),
+        "processor": _cpu(),
         "threads": torch.get_num_threads(),
         "detzoo": detzoo.__version__,
         "torch": str(torch.__version__),
@@ -30,8 +30,8 @@ def _name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
-def _processor() -> str:
-    """The processor's name, as the system tells it."""
+def _cpu() -> str:
+    """The CPU's name, as reported by the system."""
     info = Path("/proc/cpuinfo")
     if info.is_file():
         for line in info.read_text().splitlines():
@@ -41,7 +41,7 @@ def _processor() -> str:
 
 
 def synchronize(device: torch.device) -> None:
-    """Waits until ``device`` has done all that it was given."""
+    """Waits for all work submitted to ``device``."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
@@ -49,6 +49,6 @@ def synchronize(device: torch.device) -> None:
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Peak memory counts from here, where it can be reset (on CUDA)."""
+    """Resets the peak memory statistics, where possible (on CUDA)."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)

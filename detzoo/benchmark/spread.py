@@ -1,4 +1,4 @@
-"""Many measured times as a few figures."""
+"""Summary statistics of measured times."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True)
 class Spread:
-    """Seconds: their median, mean, tenth and ninetieth percentile, and how many there were."""
+    """Seconds: median, mean, 10th and 90th percentile, and the number of measurements."""
 
     median: float
     mean: float
@@ -19,7 +19,7 @@ class Spread:
 
     @classmethod
     def of(cls, seconds: Sequence[float]) -> Spread:
-        """The figures of at least one time."""
+        """The statistics of at least one measurement."""
         ordered = sorted(seconds)
         last = len(ordered) - 1
         return cls(

@@ -1,4 +1,4 @@
-"""Training throughput: images per second, where a step's time goes, and peak memory."""
+"""Training speed: images per second, time per phase of a step, and peak memory."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ from detzoo.train.log import memory_in_use
 from detzoo.train.loop import open_loader, total_loss, usable_data
 
 PHASES = ("data", "forward", "backward", "optimizer")
-# Steps in which the device is waited for after every phase; they do not count for the throughput.
+# Steps that are synchronized after every phase; they do not count toward the throughput.
 PHASE_STEPS = 20
 
 
 @dataclass(frozen=True)
 class TrainingFigures:
-    """``seconds`` per step; ``images_per_second`` of all processes; ``phases`` seconds per step.
+    """``seconds`` per step, ``images_per_second`` over all processes, ``phases`` in seconds per
+    step.
 
-    Phases are measured apart, since waiting for the device after each slows a step down.
-    ``memory_gb`` is the most that any process used.
+    Phases are measured in separate steps, as waiting for the device after each slows them down.
+    ``memory_gb`` is the maximum over all processes.
     """
 
     name: str
@@ -52,9 +53,9 @@ def measure_training(
     last: int = 500,
     progress: Callable[[int], None] | None = None,
 ) -> TrainingFigures:
-    """Trains on ``data`` and measures the steps from ``first`` to ``last``.
+    """Trains on ``data`` and measures steps ``first`` to ``last``.
 
-    ``progress`` is told the number of steps done.
+    ``progress`` is called with the number of steps done.
     """
     device = processes.device
     model = model.to(device).to(memory_format=torch.channels_last).train()
@@ -73,7 +74,7 @@ def measure_training(
             times.append(time.perf_counter() - started)
         if progress is not None:
             progress(number + 1)
-    # On a GPU single steps return before they are done; their sum does not.
+    # On a GPU, single steps return before they are done, but not all of them.
     images = experiment.data.images_per_device * processes.count
     per_second = images * len(times) / sum(times)
     memory = torch.tensor(memory_in_use(device), device=device)
@@ -88,13 +89,13 @@ def measure_training(
 
 
 class _Step:
-    """One step of the optimizer, as the training loop makes it."""
+    """One optimizer step, as in the training loop."""
 
     def __init__(self, experiment: Experiment, model: Detector, processes: Processes) -> None:
         self.model = model
         self.parallel = processes.parallel(model)
         self.device = processes.device
-        # A rate at which nothing runs away, whatever the weights are.
+        # A learning rate at which nothing diverges, whatever the weights.
         self.optimizer = experiment.optimizer.build(model)
         for group in self.optimizer.param_groups:
             group["lr"] *= 1e-6

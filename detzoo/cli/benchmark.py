@@ -1,4 +1,4 @@
-"""``detzoo benchmark``: how fast models run and train, and what loading costs."""
+"""``detzoo benchmark``: the speed of inference, training and data loading."""
 
 from __future__ import annotations
 
@@ -47,21 +47,21 @@ def inference(
         Path | None, typer.Option(help="Folder of images. Default: random 640x480 ones.")
     ] = None,
     num_images: Annotated[int, typer.Option(min=1, help="Images to measure.")] = 2000,
-    warmup: Annotated[int, typer.Option(min=0, help="First batches that do not count.")] = 5,
+    warmup: Annotated[int, typer.Option(min=0, help="Warmup batches that are not measured.")] = 5,
     log_interval: Annotated[
-        int, typer.Option(min=1, help="Images between two lines of running averages.")
+        int, typer.Option(min=1, help="Images between printed running averages.")
     ] = 50,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images at once.")] = 1,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images per batch.")] = 1,
     precision: Precision = None,
     fuse_conv_bn: Annotated[
         bool,
         typer.Option(
-            "--fuse-conv-bn/--no-fuse-conv-bn", help="Fuse convolutions with what follows them."
+            "--fuse-conv-bn/--no-fuse-conv-bn", help="Fuse convolutions with the layers after them."
         ),
     ] = True,
     channels_last: Annotated[
         bool,
-        typer.Option("--channels-last/--no-channels-last", help="Layout of feature maps."),
+        typer.Option("--channels-last/--no-channels-last", help="Memory layout of feature maps."),
     ] = True,
     compile_model: Annotated[
         bool, typer.Option("--compile", help="Compile backbone and neck (torch.compile).")
@@ -71,10 +71,10 @@ def inference(
     device: Device = None,
     json_file: JsonFile = None,
 ) -> None:
-    """Measure inference as the model zoo did: forward pass and post-processing, image by image.
+    """Measure inference as MMDetection does: forward pass and postprocessing, image by image.
 
-    Loading images is timed apart. The first 5 images are not counted. Several models take turns
-    on every image. Speed does not depend on the weights, but for how many objects are found.
+    Loading images is timed separately, and the first 5 images are not counted. Several models take
+    turns on each image. Speed depends on the weights only through the number of detections.
 
     Examples:
 
@@ -93,9 +93,9 @@ def inference(
 
     computes_in = check_precision(precision or "fp32")
     if len(set(names)) < len(names):
-        raise ConfigError(f"{' '.join(names)}: a model is named twice")
+        raise ConfigError(f"{' '.join(names)}: the same model is given twice")
     if weights is not None and len(names) > 1:
-        raise ConfigError(f"--weights {weights}: goes with a single model")
+        raise ConfigError(f"--weights {weights}: requires a single model")
     chosen = resolve_device(device)
     torch.manual_seed(0)
     subjects = [_subject(name, weights, settings, chosen) for name in names]
@@ -157,8 +157,8 @@ def training(
     images: Annotated[
         Path | None, typer.Option(help="Image folder, where --data is an annotation file.")
     ] = None,
-    steps: Annotated[int, typer.Option(min=2, help="Steps in all.")] = 500,
-    skip: Annotated[int, typer.Option(min=1, help="First steps that do not count.")] = 100,
+    steps: Annotated[int, typer.Option(min=2, help="Total number of steps.")] = 500,
+    skip: Annotated[int, typer.Option(min=1, help="Initial steps that are not measured.")] = 100,
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Images per step on each device.")
     ] = None,
@@ -169,10 +169,10 @@ def training(
     device: Device = None,
     json_file: JsonFile = None,
 ) -> None:
-    """Measure training as the model zoo did: images per second over steps 100 to 500.
+    """Measure training as MMDetection does: images per second over steps 100 to 500.
 
-    Also says where a step's time goes, and the peak memory: the most of any process. Starts from
-    random weights, whatever the recipe starts from. Works under torchrun.
+    Also reports the time of each phase of a step, and the peak memory over all processes. Starts
+    from random weights, whatever the recipe says. Works with torchrun.
 
     Examples:
 
@@ -189,7 +189,7 @@ def training(
     from detzoo.train.distributed import join_processes
 
     if skip >= steps:
-        raise ConfigError(f"--skip {skip}: leaves nothing of {steps} steps to measure")
+        raise ConfigError(f"--skip {skip}: leaves none of the {steps} steps to measure")
     experiment, dataset, model = _training_setup(
         name, data, images, settings, batch_size, workers, precision
     )
@@ -231,15 +231,17 @@ def training(
 
 @benchmark.command("loader")
 def loader(
-    name: Annotated[str, typer.Argument(help="The model whose pipeline is measured.")],
+    name: Annotated[str, typer.Argument(help="The model whose data pipeline to measure.")],
     data: Annotated[Path, typer.Option(help="Folder of a data set, or a COCO JSON.")],
     images: Annotated[
         Path | None, typer.Option(help="Image folder, where --data is an annotation file.")
     ] = None,
-    num_images: Annotated[int, typer.Option(min=1, help="Images for the table of steps.")] = 100,
-    batches: Annotated[int, typer.Option(min=1, help="Batches of the whole loader.")] = 50,
+    num_images: Annotated[
+        int, typer.Option(min=1, help="Images for timing the steps of the pipeline.")
+    ] = 100,
+    batches: Annotated[int, typer.Option(min=1, help="Batches for timing the whole loader.")] = 50,
     model_steps: Annotated[
-        int, typer.Option(min=0, help="Training steps to compare with; 0 compares with none.")
+        int, typer.Option(min=0, help="Training steps to compare with; 0: no comparison.")
     ] = 5,
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Images per step on each device.")
@@ -250,7 +252,7 @@ def loader(
     device: Device = None,
     json_file: JsonFile = None,
 ) -> None:
-    """Measure the loader: each step of the pipeline, the whole of it, and whether it is too slow.
+    """Measure data loading: the steps of the pipeline, the whole loader, and the bottleneck.
 
     Examples:
 
@@ -301,7 +303,7 @@ def loader(
 def _subject(
     name: str, weights: Path | None, settings: Sequence[str] | None, device: torch.device
 ) -> Subject:
-    """The model called ``name``: with its own weights if it is a checkpoint, else random ones."""
+    """The model called ``name``, with its own weights if it is a checkpoint, else random ones."""
     from detzoo.benchmark.inference import Subject
     from detzoo.inference.loading import is_checkpoint_path, load
 
@@ -309,7 +311,9 @@ def _subject(
         predictor = load(name, weights, device, fused=False)
         return Subject(name, predictor.model, predictor.experiment.data.test_transforms)
     if weights is not None:
-        raise ConfigError("--set: changes the model, so --weights would not fit")
+        raise ConfigError(
+            "--set: cannot be combined with --weights, which would not fit the changed model"
+        )
     experiment = find_experiment(name, settings)
     model = experiment.build_model().to(device)
     return Subject(name, model, experiment.data.test_transforms)
@@ -324,7 +328,7 @@ def _training_setup(
     workers: int | None,
     precision: str | None,
 ) -> tuple[Experiment, DetectionDataset, Detector]:
-    """The experiment for the classes of the data, the data, and a model with random weights."""
+    """The experiment for the data's classes, the data, and a model with random weights."""
     from dataclasses import replace
 
     import torch
@@ -396,4 +400,4 @@ def _print_loading(
     console.print(f"whole loader with {workers} workers: {delivered:.1f} images/s")
     if trained is not None:
         slower = "the loader: give it more workers" if delivered < trained else "the model"
-        console.print(f"the model trains on {trained:.1f} images/s; the bottleneck is {slower}")
+        console.print(f"the model trains at {trained:.1f} images/s; the bottleneck is {slower}")

@@ -12,7 +12,7 @@ from detzoo.cli.common import Imports, JsonFile, Settings, find_experiment
 def complexity(
     name: Annotated[str, typer.Argument(help="A model, a checkpoint or a V2 config file.")],
     size: Annotated[
-        tuple[int, int], typer.Option(metavar="HEIGHT WIDTH", help="Of the network input.")
+        tuple[int, int], typer.Option(metavar="HEIGHT WIDTH", help="Size of the network input.")
     ] = (800, 1333),
     settings: Settings = None,
     imports: Imports = None,
@@ -21,7 +21,7 @@ def complexity(
     """Count the parameters and floating-point operations of a model, part by part.
 
     A multiply-add counts as two operations; MMDetection's get_flops counts it once. Norms,
-    activations and the choice of boxes are not counted.
+    activations and NMS are not counted.
 
     Examples:
 
@@ -38,7 +38,7 @@ def complexity(
 
     height, width = size
     if min(size) < 32:
-        raise ConfigError(f"--size {height} {width}: is under 32 pixels")
+        raise ConfigError(f"--size {height} {width}: is smaller than 32 pixels")
     parts = measure_complexity(find_experiment(name, settings).build_model(), height, width)
     table = Table("part", "M parameters", "GFLOPs", box=None)
     for column in table.columns[1:]:

@@ -1,4 +1,4 @@
-"""``detzoo env``: what is installed, which devices there are, and whether they compute right."""
+"""``detzoo env``: installed packages, available devices, and whether they compute correctly."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _PACKAGES = (
 def env() -> None:
     """Show versions and devices, and check the operators that detection needs on each device.
 
-    Exits with 1 when a check fails.
+    Exits with code 1 if a check fails.
     """
     import platform
     from importlib import metadata
@@ -63,7 +63,8 @@ def env() -> None:
 
 
 def check_nms(device: torch.device) -> None:
-    """Of two boxes that overlap by 0.9 and one apart, the better one and the one apart remain."""
+    """Of two boxes with IoU 0.9 and a separate one, the better one and the separate one are
+    kept."""
     import torch
     from torchvision.ops import nms
 
@@ -73,7 +74,7 @@ def check_nms(device: torch.device) -> None:
 
 
 def check_roi_align(device: torch.device) -> None:
-    """On a map whose values are the x coordinate, each cell of a region gives its centre."""
+    """On a map of x coordinates, each bin of a region returns its center."""
     import torch
     from torchvision.ops import roi_align
 
@@ -84,7 +85,7 @@ def check_roi_align(device: torch.device) -> None:
 
 
 def check_deform_conv(device: torch.device) -> None:
-    """A 1x1 kernel whose offset is one pixel to the right reads the neighbour."""
+    """A 1x1 kernel with an offset of one pixel to the right reads the neighbor."""
     import torch
     from torchvision.ops import deform_conv2d
 
@@ -103,13 +104,13 @@ _CHECKS = {
 
 def _expect(found: list[float], right: list[float]) -> None:
     if len(found) != len(right) or any(abs(a - b) > 1e-4 for a, b in zip(found, right)):
-        raise ArithmeticError(f"gives {found} instead of {right}")
+        raise ArithmeticError(f"returns {found} instead of {right}")
 
 
 def _outcome(check: Callable[[torch.device], None], device: torch.device) -> str:
     try:
         check(device)
-    # An operator that is missing or broken fails in its own way; all of them are news here.
+    # Missing or broken operators raise all kinds of errors, each of which is a finding.
     except Exception as error:
         reason = str(error).splitlines() or [type(error).__name__]
         return f"fails: {reason[0][:120]}"

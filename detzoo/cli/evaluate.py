@@ -1,4 +1,4 @@
-"""``detzoo evaluate``: scores detections from anywhere."""
+"""``detzoo evaluate``: scores detections from any source."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ def evaluate(
     kind: Annotated[
         str | None,
         typer.Option(
-            "--type", help="bbox or segm. Default: boxes, and masks where the detections have them."
+            "--type", help="bbox or segm. Default: boxes, and masks if the detections have them."
         ),
     ] = None,
-    per_class: Annotated[bool, typer.Option("--per-class", help="Add a table by class.")] = False,
+    per_class: Annotated[bool, typer.Option("--per-class", help="Add a table per class.")] = False,
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the numbers to this file, too.")
+        Path | None, typer.Option("--json", help="Also write the metrics to this file.")
     ] = None,
     max_detections: Annotated[
-        str, typer.Option(help="Detections per image and class that count; AP is at the largest.")
+        str, typer.Option(help="Maximum detections per image and class; AP is for the largest.")
     ] = "1,10,100",
     areas: Annotated[
-        str, typer.Option(help="Sizes to score apart, name:low:high in pixels squared.")
+        str, typer.Option(help="Area ranges to score separately: name:low:high in square pixels.")
     ] = "s:0:1024,m:1024:9216,l:9216:1e10",
 ) -> None:
-    """Score detections from anywhere with the metrics of COCO.
+    """Compute COCO's metrics for detections from any source.
 
-    Images and categories meet by their ids.
+    Images and categories are matched by id.
 
     Examples:
 
@@ -94,7 +94,7 @@ def _parse_numbers(text: str) -> list[int]:
         numbers = []
     if not numbers or min(numbers) < 1 or len(set(numbers)) < len(numbers):
         raise ConfigError(
-            f"--max-detections {text}: write different positive numbers with commas: 1,10,100"
+            f"--max-detections {text}: write distinct positive numbers with commas: 1,10,100"
         )
     return numbers
 
@@ -109,13 +109,13 @@ def _parse_areas(text: str) -> list[AreaRange]:
             low, high = (float(bound) for bound in bounds)
         except ValueError:
             low, high = 0.0, 0.0
-        # Names such as 50 would make an AP50 of their own.
+        # A name such as 50 would clash with AP50.
         if not name.isidentifier() or not 0 <= low < high:
             raise ConfigError(
-                f"--areas {text}: {part!r} is not a size; write name:low:high with pixels squared, "
-                "low below high: tiny:0:256,rest:256:1e10"
+                f"--areas {text}: {part!r} is not an area range; write name:low:high in square "
+                "pixels, low below high: tiny:0:256,rest:256:1e10"
             )
         ranges.append(AreaRange(name, low, high))
     if len({area.name for area in ranges}) < len(ranges):
-        raise ConfigError(f"--areas {text}: two have the same name; call each something else")
+        raise ConfigError(f"--areas {text}: two ranges have the same name; give each its own")
     return ranges

@@ -1,4 +1,4 @@
-"""``detzoo import-mmdet``: a V2 configuration, and a checkpoint for it, as detzoo's own."""
+"""``detzoo import-mmdet``: converts a V2 configuration, and a checkpoint for it."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
     from detzoo.experiment import Experiment
 
-# Differences to the nearest model of the zoo that are printed at most.
+# Maximum number of differences from the most similar model of the zoo to print.
 MOST_ROWS = 12
 
 
 def import_mmdet(
     config: Annotated[
-        Path, typer.Argument(help="A configuration file of MMDetection 2.x. It is executed.")
+        Path, typer.Argument(help="An MMDetection 2.x configuration file, which is executed.")
     ],
     checkpoint: Annotated[
-        Path | None, typer.Option(help="Weights for it: a checkpoint of MMDetection 2.x.")
+        Path | None, typer.Option(help="Its weights: an MMDetection 2.x checkpoint.")
     ] = None,
     out: Annotated[
         Path | None,
@@ -37,11 +37,11 @@ def import_mmdet(
         ),
     ] = None,
 ) -> None:
-    """Read a configuration of MMDetection 2.x, and say which model of the zoo it is.
+    """Convert an MMDetection 2.x configuration, and show which model of the zoo it is.
 
-    Every setting is understood or named in an error. train, test, predict and config take such a
-    file directly wherever they take a model's name; importing shows what becomes of it, and makes
-    a checkpoint that needs the file no longer.
+    Settings that are not understood are errors. train, test, predict and config accept such files
+    directly in place of a model's name; importing shows what they become, and writes a checkpoint
+    that no longer needs the file.
 
     Examples:
 
@@ -74,7 +74,7 @@ def import_mmdet(
 
 
 def _print_summary(experiment: Experiment) -> None:
-    """The parts in a few lines, and the nearest model of the zoo."""
+    """Prints the parts in a few lines, and the most similar model of the zoo."""
     from rich.console import Console
     from rich.markup import escape
 
@@ -95,7 +95,7 @@ def _print_summary(experiment: Experiment) -> None:
 
 
 def _nearest(experiment: Experiment) -> list[str]:
-    """The zoo's model with the fewest other settings, and which these are."""
+    """The zoo's model with the fewest different settings, and what these are."""
     from detzoo import zoo
     from detzoo.config import diff
 
@@ -103,7 +103,7 @@ def _nearest(experiment: Experiment) -> list[str]:
     rows = diff(entry.experiment, experiment)
     if not rows:
         return [f"zoo      {entry.name}"]
-    lines = [f"zoo      nearest is {entry.name}, with {len(rows)} other settings:"]
+    lines = [f"zoo      most similar is {entry.name}, with {len(rows)} different settings:"]
     for path, theirs, given in rows[:MOST_ROWS]:
         lines.append(f"  {path} = {_short(theirs)}  ->  {_short(given)}")
     return lines + (["  ..."] if len(rows) > MOST_ROWS else [])
@@ -115,9 +115,9 @@ def _short(value: object) -> str:
 
 
 def _fitting_weights(experiment: Experiment, file: Path) -> tuple[Experiment, Mapping[str, Tensor]]:
-    """The weights in ``file``, with the class names that it has.
+    """The weights in ``file``, and the experiment with the class names that it has.
 
-    Raises :class:`CheckpointError` where they are for another model or for other classes.
+    Raises :class:`CheckpointError` if they are for another model or other classes.
     """
     from detzoo.checkpoints import checkpoint
 
@@ -126,9 +126,9 @@ def _fitting_weights(experiment: Experiment, file: Path) -> tuple[Experiment, Ma
     if named is not None and not experiment.model.is_class_agnostic:
         if len(named) != len(experiment.class_names):
             raise CheckpointError(
-                f"{file}: has {len(named)} classes ({', '.join(named[:5])}...), and the "
-                f"configuration {len(experiment.class_names)}. Give the checkpoint's own "
-                "configuration; train --weights takes trained weights to other classes, by name."
+                f"{file}: has {len(named)} classes ({', '.join(named[:5])}...), but the "
+                f"configuration has {len(experiment.class_names)}. Give the checkpoint's own "
+                "configuration; `train --weights` transfers weights to other classes by name."
             )
         experiment = replace(experiment, class_names=named)
     model = experiment.build_model()

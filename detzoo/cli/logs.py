@@ -1,4 +1,4 @@
-"""``detzoo logs``: what training runs wrote down, as curves and as a summary."""
+"""``detzoo logs``: curves and summaries of training logs."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 logs = typer.Typer(
     no_args_is_help=True,
-    help="Curves and step times of training runs, detzoo's and MMDetection's.",
+    help="Curves and step times of training runs, from detzoo or MMDetection.",
     rich_markup_mode="rich",
 )
 
 Files = Annotated[
     list[Path],
     typer.Argument(
-        metavar="FILE...", help="metrics.jsonl, the folder of a run, or V2's .log.json."
+        metavar="FILE...", help="metrics.jsonl, a run folder, or MMDetection's .log.json."
     ),
 ]
 
@@ -30,14 +30,14 @@ Files = Annotated[
 def plot(
     files: Files,
     keys: Annotated[
-        str, typer.Option(metavar="A,B,...", help="Losses or metrics. summary lists them.")
+        str, typer.Option(metavar="A,B,...", help="Losses or metrics, as listed by summary.")
     ] = "loss",
     axis: Annotated[str, typer.Option("--x", help="epoch or iteration.")] = "epoch",
-    out: Annotated[Path, typer.Option("--out", "-o", help="A .png, .svg or .pdf.")] = Path(
-        "curves.png"
-    ),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Output file: .png, .svg or .pdf.")
+    ] = Path("curves.png"),
 ) -> None:
-    """Draw losses or metrics over the course of one run or several.
+    """Plot losses or metrics of one or several runs.
 
     Examples:
 
@@ -51,14 +51,14 @@ def plot(
         raise ConfigError(f"--x {axis}: is neither epoch nor iteration")
     names = [key.strip() for key in keys.split(",") if key.strip()]
     if not names:
-        raise ConfigError(f"--keys {keys!r}: names nothing to draw")
+        raise ConfigError(f"--keys {keys!r}: is empty; name losses or metrics, such as loss")
     draw_curves(_read(files), names, cast("Axis", axis), out)
     print(f"wrote {out}")
 
 
 @logs.command("summary")
 def summary(files: Files) -> None:
-    """Show how long steps took, the slowest and the fastest epoch, and the last values.
+    """Show step times, the slowest and fastest epochs, and the last values.
 
     Examples:
 
@@ -72,7 +72,7 @@ def summary(files: Files) -> None:
         print(
             f"  step {times.mean:.4f} s on average; slowest epoch {times.slowest[0]}: "
             f"{times.slowest[1]:.4f} s, fastest epoch {times.fastest[0]}: {times.fastest[1]:.4f} s"
-            f", deviation over epochs {times.deviation:.4f} s"
+            f", standard deviation over epochs {times.deviation:.4f} s"
         )
         for kind in ("train", "val"):
             records = [record for record in log.records if record.kind == kind]

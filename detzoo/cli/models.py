@@ -24,35 +24,38 @@ def models(
         str | None, typer.Option(help="Only this family: faster_rcnn, retinanet, ...")
     ] = None,
     backbone: Annotated[
-        str | None, typer.Option(help="Only backbones whose description has this: r50, resnext.")
+        str | None,
+        typer.Option(help="Only backbones whose description contains this: r50, resnext."),
     ] = None,
     min_ap: Annotated[float | None, typer.Option(help="At least this published box AP.")] = None,
     min_mask_ap: Annotated[
         float | None, typer.Option(help="At least this published mask AP.")
     ] = None,
     max_memory: Annotated[
-        float | None, typer.Option(help="At most this training memory, GB per GPU.")
+        float | None, typer.Option(help="At most this training memory, in GB per GPU.")
     ] = None,
     max_time: Annotated[
-        float | None, typer.Option(help="At most these milliseconds per image (V100).")
+        float | None, typer.Option(help="At most this time, in milliseconds per image (V100).")
     ] = None,
     max_parameters: Annotated[
-        float | None, typer.Option(help="At most so many million parameters.")
+        float | None, typer.Option(help="At most this number of parameters, in millions.")
     ] = None,
     published: Annotated[
         bool | None,
-        typer.Option("--published/--unpublished", help="Only with (without) published weights."),
+        typer.Option(
+            "--published/--unpublished", help="Only models with, or without, published weights."
+        ),
     ] = None,
     available: Annotated[
-        bool, typer.Option("--available", help="Only those whose weights are on this machine.")
+        bool, typer.Option("--available", help="Only models whose weights are on this machine.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON on standard output.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the models of the zoo with their published figures.
 
-    Box and mask AP are in percent on the validation set of the data (AP50 for Pascal VOC), AR is
-    the recall of 1000 proposals, memory in GB per GPU in training, time in milliseconds per image
-    on a V100. A * stands before weights that are on this machine.
+    Box and mask AP are in percent on the validation set (AP50 for Pascal VOC), AR is the recall of
+    1000 proposals, memory is in GB per GPU during training, and time in milliseconds per image on a
+    V100. An asterisk marks weights that are on this machine.
 
     Examples:
 
@@ -67,7 +70,7 @@ def models(
     rows = _read_rows()
     families = list(dict.fromkeys(row["family"] for row in rows))
     if family is not None and family not in families:
-        raise UserError(f"--family {family}: no such family; there is {', '.join(families)}.")
+        raise UserError(f"--family {family}: no such family. Choose one of {', '.join(families)}.")
     wanted = pattern if any(c in pattern for c in "*?[") else f"*{pattern}*"
     tests: tuple[Callable[[Row], bool], ...] = (
         lambda row: fnmatch.fnmatch(row["name"], wanted),
@@ -85,7 +88,7 @@ def models(
     )
     rows = [row for row in rows if all(test(row) for test in tests)]
     if not rows:
-        raise UserError("no model fits. `detzoo models` without options lists them all.")
+        raise UserError("no model matches. `detzoo models` without options lists them all.")
     if as_json:
         print(json.dumps(rows, indent=1))
     else:
@@ -93,7 +96,8 @@ def models(
 
 
 def _read_rows() -> list[Row]:
-    """The generated list of the zoo, which is there at once, and what of it is on this machine."""
+    """The generated list of the zoo, which is quick to read, with the weights on this machine
+    marked."""
     import detzoo
     from detzoo.weights.places import Published, find_local_file
 
@@ -106,7 +110,7 @@ def _read_rows() -> list[Row]:
 
 
 def _at_least(value: float | None, bound: float | None) -> bool:
-    """Whether a figure reaches ``bound``; one that was never published does not."""
+    """Whether a value reaches ``bound``; unpublished values do not."""
     return bound is None or (value is not None and value >= bound)
 
 

@@ -12,14 +12,15 @@ from detzoo.cli.common import Device, next_folder
 
 def quickstart(
     out: Annotated[
-        Path | None, typer.Option(help="Folder for everything. Default: a new runs/quickstart-<n>.")
+        Path | None, typer.Option(help="Output folder. Default: a new runs/quickstart-<n>.")
     ] = None,
     device: Device = None,
 ) -> None:
-    """Make a data set, train a detector on it, evaluate it, and show the result. Minutes on a CPU.
+    """Generate a data set, train a detector on it, evaluate it, and report. Takes minutes on a CPU.
 
-    Generates scenes with shapes (boxes and masks, COCO JSON; nothing is downloaded), trains a small
-    Mask R-CNN, evaluates it on held-out scenes, and writes pictures and a report (report.html).
+    Generates scenes of simple shapes (boxes and masks, COCO JSON; nothing is downloaded), trains a
+    small Mask R-CNN, evaluates it on held-out scenes, and writes pictures and a report
+    (report.html).
     """
     from detzoo.devices import resolve_device
     from detzoo.quickstart.run import run

@@ -1,4 +1,4 @@
-"""What every detector is: preprocessing, a forward pass that trains or detects."""
+"""The base of all detectors: preprocessing, and a forward pass that trains or detects."""
 
 from __future__ import annotations
 
@@ -22,10 +22,13 @@ from detzoo.structures import Batch, Detections, ImageBatch, Pixels, Targets
 
 @config
 class DetectorConfig(ABC):
-    """A detector.
+    """A detector: a backbone, optionally a neck, and the heads of the subclass.
 
-    ``pixels`` None takes the normalization that the pretrained weights declare. Those of other than
-    three values make a detector of such images: its first convolution takes as many channels.
+    Args:
+        backbone: The backbone.
+        neck: The neck; None: the heads take the backbone's maps.
+        pixels: Pixel normalization; None: that of the pretrained weights. Its number of values is
+            the number of channels of the images, to which the first convolution adapts.
     """
 
     backbone: BackboneConfig
@@ -34,12 +37,12 @@ class DetectorConfig(ABC):
 
     @property
     def input_pixels(self) -> Pixels:
-        """The normalization in force."""
+        """The pixel normalization in effect."""
         return self.pixels or pixels_of(self.backbone)
 
     @property
     def is_class_agnostic(self) -> bool:
-        """Whether it finds objects without naming their class."""
+        """Whether it detects objects without classifying them."""
         return False
 
     @property
@@ -48,26 +51,26 @@ class DetectorConfig(ABC):
 
     @property
     def needs_proposals(self) -> bool:
-        """Whether it looks only at regions that are given (``ImageBatch.proposals``)."""
+        """Whether it only looks at regions given as input (``ImageBatch.proposals``)."""
         return False
 
     @property
     def needs_semantic_maps(self) -> bool:
-        """Whether it trains on targets with a ``semantic_map``."""
+        """Whether training requires targets with a ``semantic_map``."""
         return False
 
     def from_scratch(self) -> Self:
-        """The same detector for training without pretrained weights: nothing frozen."""
+        """Returns the same detector for training without pretrained weights: nothing is frozen."""
         neck = None if self.neck is None else self.neck.from_scratch()
         return dataclasses.replace(self, backbone=self.backbone.from_scratch(), neck=neck)
 
     @abstractmethod
     def build(self, num_classes: int) -> Detector:
-        """The module, with freshly initialized parameters."""
+        """Builds the module, with freshly initialized parameters."""
 
 
 class Detector(nn.Module, ABC):
-    """Base of the detectors: holds backbone and neck, and turns raw batches into network input."""
+    """Holds backbone and neck, and turns raw batches into network input."""
 
     pixel_mean: Tensor
     pixel_std: Tensor
@@ -96,7 +99,8 @@ class Detector(nn.Module, ABC):
         return self.pixel_mean.device
 
     def pretrained_modules(self) -> PretrainedModules:
-        """The modules that start from the backbone's pretrained weights, by the names therein."""
+        """The modules that start from the backbone's pretrained weights, under the backbone's
+        names."""
         return (self.backbone, *(() if self.neck is None else self.neck.pretrained_modules()))
 
     def class_parameters(self) -> dict[str, ClassRows]:
@@ -107,10 +111,10 @@ class Detector(nn.Module, ABC):
         return {}
 
     def enter_final_epochs(self) -> None:
-        """Called once where the final epochs of a recipe begin: see ``Experiment.final``."""
+        """Called once at the start of a recipe's final epochs: see ``Experiment.final``."""
 
     def preprocess(self, batch: Batch) -> ImageBatch:
-        """Normalizes raw pixels on this detector's device. (B, H, W, C) -> (B, C, H, W).
+        """Normalizes raw pixels on this detector's device: (B, H, W, C) -> (B, C, H, W).
 
         C is 3 (BGR), unless the configuration's ``pixels`` say otherwise.
         """
@@ -119,7 +123,7 @@ class Detector(nn.Module, ABC):
             raw = torch.cat([raw[:, :COLORS].flip(1), raw[:, COLORS:]], 1)
         pixels = (raw - self.pixel_mean) / self.pixel_std
         pixels = pixels.contiguous(memory_format=torch.channels_last)
-        # Padding counts as zero after normalization, unless the recipe names a raw value.
+        # Padding is zero after normalization, unless the recipe gives a raw value.
         fill: Tensor | float = 0.0
         if self.padding is not None:
             fill = (self.padding - self.pixel_mean) / self.pixel_std
@@ -139,9 +143,11 @@ class Detector(nn.Module, ABC):
         return features if self.neck is None else self.neck(features)
 
     def detect_views(self, views: Sequence[ImageBatch]) -> list[Detections]:
-        """Detections of each image from several views of it, in original pixels, masks pasted.
+        """Detects with test-time augmentation: detections per image, in original pixels, masks
+        pasted.
 
-        Here those of all views together, without duplicates; detectors that can merge earlier do.
+        Here, the detections of all augmentations are merged by one NMS; detectors that can merge
+        earlier override this.
         """
         found = [
             to_original(self.detect(self.extract_features(view.pixels), view), view.infos)
@@ -152,7 +158,7 @@ class Detector(nn.Module, ABC):
     def forward(
         self, images: ImageBatch, targets: Sequence[Targets] | None = None
     ) -> dict[str, Tensor] | list[Detections]:
-        """Losses when targets are given, detections in input pixels otherwise."""
+        """Returns losses if targets are given, else detections in input pixels."""
         features = self.extract_features(images.pixels)
         if targets is None:
             return self.detect(features, images)
@@ -162,8 +168,8 @@ class Detector(nn.Module, ABC):
     def losses(
         self, features: tuple[Tensor, ...], images: ImageBatch, targets: Sequence[Targets]
     ) -> dict[str, Tensor]:
-        """Training losses; those whose name contains ``loss`` are to be summed."""
+        """The training losses; those whose name contains ``loss`` are to be summed."""
 
     @abstractmethod
     def detect(self, features: tuple[Tensor, ...], images: ImageBatch) -> list[Detections]:
-        """Detections per image, in input pixels."""
+        """The detections of each image, in input pixels."""

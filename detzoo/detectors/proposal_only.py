@@ -1,4 +1,4 @@
-"""Detectors that say where objects are, not what they are."""
+"""Detectors that locate objects without classifying them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ from detzoo.structures import Detections, ImageBatch, Targets
 
 @config
 class ProposalOnlyConfig(DetectorConfig):
-    """A region proposal network by itself."""
+    """A region proposal network on its own.
+
+    Args:
+        rpn_head: The head that proposes regions.
+    """
 
     rpn_head: ProposalHeadConfig
 

@@ -1,4 +1,4 @@
-"""Detectors that predict the set of objects at once (DETR, https://arxiv.org/abs/2005.12872)."""
+"""Detectors that predict a set of objects (DETR, https://arxiv.org/abs/2005.12872)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ from detzoo.structures import Detections, ImageBatch, Targets
 
 @config
 class SetPredictionConfig(DetectorConfig):
-    """Backbone, neck and a head of queries, which sees what of the batch is padding."""
+    """A backbone, a neck and a query head, which masks the padding of the batch.
+
+    Args:
+        bbox_head: The query head.
+    """
 
     bbox_head: QueryHeadConfig
 

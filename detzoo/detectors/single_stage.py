@@ -1,4 +1,4 @@
-"""Detectors whose one head has the last word."""
+"""Detectors with a single head, which makes the final detections."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ from detzoo.structures import Detections, ImageBatch, Targets
 
 @config
 class SingleStageConfig(DetectorConfig):
-    """Backbone, neck and head."""
+    """A backbone, a neck and a detection head.
+
+    Args:
+        bbox_head: The detection head.
+    """
 
     bbox_head: DetectionHeadConfig
 
@@ -50,7 +54,7 @@ class SingleStage(Detector):
         return self.bbox_head.select(candidates)
 
     def detect_views(self, views: Sequence[ImageBatch]) -> list[Detections]:
-        """Candidates of all views go through one selection."""
+        """Merges the candidates of all augmentations before one selection."""
         predictions = [
             (self.bbox_head(self.extract_features(view.pixels)), view.infos) for view in views
         ]

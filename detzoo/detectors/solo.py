@@ -1,4 +1,4 @@
-"""Detectors that find objects by their masks (SOLO, https://arxiv.org/abs/1912.04488)."""
+"""Detectors that segment objects without boxes (SOLO, https://arxiv.org/abs/1912.04488)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ from detzoo.structures import Detections, ImageBatch, Targets
 
 @config
 class SOLOConfig(DetectorConfig):
-    """Backbone, neck and a head that predicts masks over the whole image."""
+    """A backbone, a neck and a head that predicts masks over the whole image.
+
+    Args:
+        mask_head: The head that predicts classes and masks.
+    """
 
     mask_head: MaskGridHeadConfig
 

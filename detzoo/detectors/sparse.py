@@ -1,4 +1,5 @@
-"""Detectors that refine a fixed set of learned proposals (https://arxiv.org/abs/2011.12450)."""
+"""Detectors that refine a fixed set of learned proposals (Sparse R-CNN,
+https://arxiv.org/abs/2011.12450)."""
 
 from __future__ import annotations
 
@@ -16,7 +17,12 @@ from detzoo.structures import Detections, ImageBatch, Targets
 
 @config
 class SparseConfig(DetectorConfig):
-    """Backbone, neck, learned proposals and the head that refines them."""
+    """A backbone, a neck, learned proposals and the head that refines them.
+
+    Args:
+        rpn_head: The learned proposals.
+        roi_head: The head that refines them.
+    """
 
     rpn_head: LearnedProposalsConfig
     roi_head: SparseRoIHeadConfig

@@ -1,4 +1,5 @@
-"""Detectors that propose regions and then look at each (https://arxiv.org/abs/1506.01497)."""
+"""Detectors that propose regions, then classify and refine them (Faster R-CNN,
+https://arxiv.org/abs/1506.01497)."""
 
 from __future__ import annotations
 
@@ -19,10 +20,12 @@ from detzoo.structures import Detections, ImageBatch, Targets
 
 @config
 class TwoStageConfig(DetectorConfig):
-    """Backbone, neck, region proposal network and RoI head.
+    """A backbone, a neck, a region proposal network and a RoI head.
 
-    Without an ``rpn_head`` it looks at the regions that it is given: Fast R-CNN
-    (https://arxiv.org/abs/1504.08083).
+    Args:
+        rpn_head: The head that proposes regions; None: they are given as input (Fast R-CNN,
+            https://arxiv.org/abs/1504.08083).
+        roi_head: The head that classifies and refines the regions.
     """
 
     rpn_head: ProposalHeadConfig | None
@@ -82,13 +85,13 @@ class TwoStage(Detector):
         return self.roi_head.predict(features, self.propose(features, images), images.infos)
 
     def propose(self, features: tuple[Tensor, ...], images: ImageBatch) -> list[Detections]:
-        """The regions of each image to look at."""
+        """The regions of each image for the RoI head."""
         if self.rpn_head is None:
             return given_proposals(images)
         return self.rpn_head.propose(self.rpn_head(features), images.infos)
 
     def detect_views(self, views: Sequence[ImageBatch]) -> list[Detections]:
-        """The RoI head sees the regions that any view proposes, in all of them."""
+        """Merges the proposals of all augmentations, and applies the RoI head to them in each."""
         features = [self.extract_features(view.pixels) for view in views]
         found = [to_original(self.propose(f, v), v.infos) for f, v in zip(features, views)]
         proposals = [merge_proposals(image) for image in zip(*found)]
@@ -97,7 +100,7 @@ class TwoStage(Detector):
 
 
 def given_proposals(images: ImageBatch) -> list[Detections]:
-    """The regions of each image that came with it; all count the same."""
+    """The proposals that came with each image, with equal scores."""
     assert len(images.proposals) == len(images), "a detector without an RPN is given proposals"
     return [
         Detections(boxes, boxes.new_ones(len(boxes)), boxes.new_zeros(len(boxes)).long())

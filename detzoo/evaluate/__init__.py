@@ -1,4 +1,4 @@
-"""Scoring detections: COCO, LVIS, Pascal VOC, Cityscapes, proposal recall."""
+"""Metrics of detections: COCO, LVIS, Pascal VOC, Cityscapes, proposal recall."""
 
 from detzoo.evaluate.cityscapes import CityscapesEvaluator
 from detzoo.evaluate.coco import COCO_AREAS, AreaRange, CocoEvaluator

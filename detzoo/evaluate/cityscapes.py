@@ -1,4 +1,4 @@
-"""Average precision of instances as the scripts of Cityscapes compute it."""
+"""Average precision of instance masks as computed by the Cityscapes scripts."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ from detzoo.evaluate.metrics import Metrics
 from detzoo.evaluate.results import ImageResult
 from detzoo.structures.masks import decode_rle
 
-# As the scripts make them: .6000000000000001 is above .6.
+# As the scripts compute them: .6000000000000001 is above .6.
 THRESHOLDS = np.arange(0.5, 1.0, 0.05)
-# Smaller objects are not asked for.
+# Smaller objects are ignored.
 MIN_PIXELS = 100
-# Ids of what is not judged: unlabeled, the own car, borders, ground, parking, rails, ... trailers.
+# Ids that are ignored: unlabeled, ego vehicle, borders, ground, parking, rail track, ... trailer.
 VOID_IDS = (0, 1, 2, 3, 4, 5, 6, 9, 10, 14, 15, 16, 18, 29, 30)
 
 
 class CityscapesEvaluator(Evaluator):
-    """AP of masks per class over IoU .50:.95, and at .50, as the scripts of the data set count.
+    """Mask AP over IoU .50:.95 and at .50, as computed by the Cityscapes scripts
+    (https://arxiv.org/abs/1604.01685).
 
-    Of the detections with enough overlap with an object the best is right and the others are wrong.
-    One that has enough with no object of its class, not even with a group or a tiny one, is wrong,
-    unless that part of it lies on groups, tiny objects of its class and what is not labeled. The
-    pixels are those of the maps in ``gtFine``, which must be there. https://arxiv.org/abs/1604.01685
+    Of the detections that overlap an object enough, the best is a true positive and the others are
+    false positives. A detection that overlaps no object of its class enough, not even a group or a
+    tiny one, is a false positive, unless enough of it covers groups or tiny objects of its class or
+    ignored pixels. Pixels are compared with the instance maps in ``gtFine``, which must exist.
     """
 
     def __init__(self, ground_truth: GroundTruth, class_names: Sequence[str]) -> None:
@@ -42,7 +43,7 @@ class CityscapesEvaluator(Evaluator):
         self.names = [ground_truth.class_names[label] for label in self.scored]
         if not self.scored:
             raise DataError(
-                f"{ground_truth.source}: holds none of the classes of Cityscapes "
+                f"{ground_truth.source}: has no class with instances in Cityscapes "
                 f"({', '.join(CLASS_IDS)}); use another metric"
             )
         self.ground_truth = ground_truth
@@ -50,7 +51,7 @@ class CityscapesEvaluator(Evaluator):
         for path in self.maps:
             if not path.is_file():
                 raise DataError(
-                    f"{path}: no such file; the metric of Cityscapes needs the map of the instances"
+                    f"{path}: no such file; the Cityscapes metric needs the instance maps"
                 )
 
     def score(self, results: Sequence[ImageResult]) -> Metrics:
@@ -74,15 +75,16 @@ class CityscapesEvaluator(Evaluator):
         )
 
     def _compare(self, ids: np.ndarray, result: ImageResult | None) -> Iterable[_Overlaps]:
-        """What each class's detections in one image cover of its map ``ids`` (H, W)."""
+        """The overlaps of each class's detections in one image with its instance map ``ids`` (H,
+        W)."""
         pixels = np.bincount(ids.reshape(-1))
         covered = np.zeros((0, len(pixels)), np.int64)
         labels, scores = np.zeros(0, np.int64), np.zeros(0)
         if result is not None and len(result):
             if result.masks is None:
                 raise DataError(
-                    f"the detections in image {result.image_id!r} have no masks, which the metric "
-                    "of Cityscapes compares; use a model that predicts masks"
+                    f"the detections in image {result.image_id!r} have no masks, which the "
+                    "Cityscapes metric needs; use a model that predicts masks"
                 )
             codes = (code.encode("ascii") for code in result.masks.counts)
             masks = (decode_rle(code, result.masks.size).view(bool) for code in codes)
@@ -106,10 +108,11 @@ class CityscapesEvaluator(Evaluator):
 
 @dataclass(frozen=True)
 class _Overlaps:
-    """Detections N and objects G of one class in one image.
+    """N detections and G objects of one class in one image.
 
-    ``scores``, ``pixels`` and ``void`` (N,) of the detections, ``void`` those of their pixels that
-    are not judged; ``common`` (N, G) pixels; ``object_pixels`` and ``is_group`` (G,).
+    ``scores``, ``pixels`` and ``void`` (N,) belong to the detections, ``void`` being their number
+    of ignored pixels; ``common`` (N, G) is the intersection; ``object_pixels`` and ``is_group``
+    (G,) belong to the objects.
     """
 
     scores: np.ndarray
@@ -121,11 +124,12 @@ class _Overlaps:
 
     @property
     def is_wanted(self) -> np.ndarray:
-        """(G,) the objects that are to be found."""
+        """(G,) which objects should be detected."""
         return ~self.is_group & (self.object_pixels >= MIN_PIXELS)
 
     def judge(self, threshold: float) -> tuple[np.ndarray, np.ndarray, int]:
-        """Scores of the detections that are right, of those that are wrong, and objects missed."""
+        """The scores of true positives and of false positives, and the number of false
+        negatives."""
         union = self.pixels[:, None] + self.object_pixels - self.common
         enough = self.common / union > threshold
         on_wanted = np.where(enough & self.is_wanted, self.scores[:, None], -np.inf)
@@ -133,7 +137,7 @@ class _Overlaps:
         best = np.zeros(len(self.scores), bool)
         best[on_wanted.argmax(0)[is_found] if len(self.scores) else []] = True
         duplicate = (enough & self.is_wanted).any(1) & ~best
-        # A group that is tiny, too, is counted twice, as in the scripts.
+        # A group that is also tiny counts twice, as in the scripts.
         is_tiny = self.object_pixels < MIN_PIXELS
         excused = self.void + self.common[:, self.is_group].sum(1) + self.common[:, is_tiny].sum(1)
         is_wrong = ~enough.any(1) & (excused / self.pixels <= threshold)
@@ -142,7 +146,7 @@ class _Overlaps:
 
 
 def _average_precision(images: Sequence[_Overlaps], threshold: float) -> float:
-    """Of one class; not a number where no image shows it."""
+    """AP of one class; NaN if no image shows it."""
     if not any(image.is_wanted.any() for image in images):
         return float("nan")
     judged = [image.judge(threshold) for image in images]
@@ -157,7 +161,7 @@ def _average_precision(images: Sequence[_Overlaps], threshold: float) -> float:
     found = np.cumsum(is_right[order])[last]
     precision = np.concatenate([[1.0], found / (last + 1)])
     recall = np.concatenate([[0.0], found / (len(right) + missed)])
-    # Each point stands for half the way to both its neighbors.
+    # Each point represents half the interval to each neighbor.
     around = np.concatenate([[0.0], recall, recall[-1:]])
     return float((precision * (around[2:] - around[:-2]) / 2).sum())
 

@@ -1,4 +1,4 @@
-"""Average precision and recall as the COCO tools compute them, for boxes and masks."""
+"""Average precision and recall of boxes and masks as computed by the COCO tools."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from detzoo.evaluate.run_lengths import read_run_lengths
 
 Kind = Literal["bbox", "segm"]
 
-# The library needs a Python object per detection, so classes are evaluated in groups of about
+# The library needs a Python object per detection, so classes are evaluated in groups with about
 # this many detections.
 DETECTIONS_AT_ONCE = 100_000
 
 
 @dataclass(frozen=True)
 class AreaRange:
-    """Objects of ``low`` to ``high`` pixels squared; metrics are called ``AP`` + ``name``."""
+    """Objects with areas from ``low`` to ``high`` square pixels; their AP is called ``AP`` +
+    ``name``."""
 
     name: str
     low: float
@@ -41,14 +42,14 @@ COCO_AREAS = (
 
 
 class CocoEvaluator(Evaluator):
-    """AP over IoU .50:.95, at .50 and .75, by area; AR by number of detections and by area.
+    """AP over IoU .50:.95, at .50 and .75, and by area; AR by number of detections and by area.
 
-    Classes meet by name. Those that only one side has are not scored: ``left_out`` names the
-    classes of the ground truth that ``class_names``, those of the detector, lack. A class without
-    ground truth, or an area without objects, is not a number and does not enter the averages.
-    AP is that of the largest of ``max_detections`` per image and class. Like the official tools,
-    this counts annotations marked ``ignore`` (``iscrowd`` alone excuses detections), and for
-    masks takes the area of the detected mask, not of its box.
+    Classes are matched by name. Classes known to only one side are not scored: ``left_out`` lists
+    those of the ground truth that are missing from ``class_names``, the detector's. A class without
+    ground truth, or an area without objects, is NaN and excluded from averages. AP is computed for
+    the largest of ``max_detections`` per image and class. Like the official tools, this counts
+    annotations marked ``ignore`` (only ``iscrowd`` excuses detections), and for masks uses the area
+    of the detected mask rather than its box.
     """
 
     def __init__(
@@ -95,8 +96,8 @@ def precision_and_recall(
     max_detections: Sequence[int],
     areas: Sequence[AreaRange],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Precision (T, R, C, A, M) and recall (T, C, A, M): thresholds, recall levels, classes
-    ``labels``, areas, numbers of detections; -1 where there is no ground truth."""
+    """Precision (T, R, C, A, M) and recall (T, C, A, M) by threshold, recall level, class in
+    ``labels``, area and number of detections; -1 where there is no ground truth."""
     tables = []
     for group in _groups(labels, found.label):
         evaluation = COCOeval_faster(
@@ -116,7 +117,7 @@ def precision_and_recall(
 
 
 def _groups(labels: Sequence[int], found_labels: np.ndarray) -> Iterator[list[int]]:
-    """The labels in groups with about ``DETECTIONS_AT_ONCE`` detections."""
+    """The labels in groups with about ``DETECTIONS_AT_ONCE`` detections each."""
     known = found_labels[found_labels >= 0]
     counts = np.bincount(known, minlength=max(labels) + 1)
     group: list[int] = []
@@ -130,11 +131,11 @@ def _groups(labels: Sequence[int], found_labels: np.ndarray) -> Iterator[list[in
 
 @dataclass(frozen=True)
 class Table:
-    """Boxes or masks of all images in order of image and, within an image, as they were given.
+    """The boxes or masks of all images, ordered by image and, within an image, as given.
 
-    ``label`` is that of the ground truth, -1 for classes that it lacks. Ids are positions, from 1
-    since the library takes 0 for "not matched". ``frequency`` of the classes, and what was looked
-    for in each image, are there where the annotations are federated (LVIS).
+    ``label`` is that of the ground truth, -1 for classes that it lacks. Ids are positions plus one,
+    since the library uses 0 for "not matched". ``frequency`` is given for federated annotations
+    (LVIS), whose ``images`` also list the classes that were looked for.
     """
 
     images: list[dict[str, Any]]
@@ -146,7 +147,7 @@ class Table:
     is_crowd: np.ndarray
     segmentations: list[Any]
     frequency: tuple[str, ...] = ()
-    # (N,) which rows there are at all.
+    # (N,) which rows to use.
     is_kept: np.ndarray | Literal[True] = True
 
     @property
@@ -155,7 +156,7 @@ class Table:
 
     @classmethod
     def of_ground_truth(cls, truth: GroundTruth, kind: Kind) -> Table:
-        """``score`` is not used."""
+        """The annotations; ``score`` is not used."""
         segmentations: list[Any] = [None] * len(truth)
         if kind == "segm":
             segmentations = _ground_truth_masks(truth)
@@ -200,7 +201,7 @@ class Table:
         )
 
     def select(self, labels: Sequence[int]) -> COCO:
-        """Those of some classes, as the library wants them."""
+        """The rows of some classes, in the library's format."""
         kept = np.flatnonzero(np.isin(self.label, labels) & self.is_kept)
         columns = (
             range(1, len(kept) + 1),
@@ -250,7 +251,7 @@ def _ground_truth_masks(truth: GroundTruth) -> list[dict[str, Any]]:
         if segmentation is None:
             raise DataError(
                 f"{truth.source}: annotations[{i}] has no segmentation, which mask metrics need; "
-                "add it, or score boxes (--type bbox)"
+                "add it, or evaluate boxes (--type bbox)"
             )
         place = f"{truth.source}: annotations[{i}]"
         masks += read_run_lengths([segmentation], [place], size).to_coco()
@@ -262,7 +263,7 @@ def _scores(result: ImageResult, kind: Kind) -> np.ndarray:
 
 
 def _result_masks(results: Sequence[ImageResult]) -> tuple[list[dict[str, Any]], np.ndarray]:
-    """Masks and their areas (N,)."""
+    """The masks, and their areas (N,)."""
     masks: list[dict[str, Any]] = []
     areas = [np.zeros(0)]
     for result in results:
@@ -271,7 +272,7 @@ def _result_masks(results: Sequence[ImageResult]) -> tuple[list[dict[str, Any]],
         if result.masks is None:
             raise DataError(
                 f"the detections in image {result.image_id!r} have no segmentation, which mask "
-                "metrics need; score boxes (--type bbox)"
+                "metrics need; evaluate boxes (--type bbox)"
             )
         masks += result.masks.to_coco()
         areas.append(result.masks.areas())
@@ -286,8 +287,8 @@ def summarize(
     max_detections: Sequence[int],
     areas: Sequence[AreaRange],
 ) -> Metrics:
-    """Averages of precision (T, R, C, A, M) and recall (T, C, A, M) over what is defined."""
-    # Thresholds .50, .55 ... .95: the sixth is .75.
+    """Averages precision (T, R, C, A, M) and recall (T, C, A, M) where they are defined."""
+    # Thresholds are .50, .55, ..., .95: the sixth is .75.
     tables = {
         "AP": precision[:, :, :, 0, -1],
         "AP50": precision[:1, :, :, 0, -1],

@@ -1,4 +1,4 @@
-"""What every evaluator is."""
+"""The interface of every evaluator."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from detzoo.evaluate.results import ImageResult
 
 
 class Evaluator(ABC):
-    """Holds the ground truth; scoring depends on nothing but the results it is given."""
+    """Holds the ground truth; ``score`` depends only on it and on the results."""
 
     @abstractmethod
     def score(self, results: Sequence[ImageResult]) -> Metrics:
-        """The metrics of one result per image; an image without one counts as nothing found.
+        """Computes the metrics of one result per image; images without a result have no detections.
 
-        Raises :class:`DataError` for a result of an image that the ground truth does not have.
+        Raises :class:`DataError` for results of images that the ground truth does not contain.
         """

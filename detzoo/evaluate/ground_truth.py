@@ -1,4 +1,4 @@
-"""What is truly in the images, in the form that all evaluators use."""
+"""The ground truth, in the form that all evaluators use."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ ImageId = int | str
 class Federation:
     """What the annotators of each image looked for (LVIS).
 
-    Per image: the labels known to be ``absent``, and those of which the annotations are
-    ``partial``. Per class: its ``frequency``, "r"are, "c"ommon or "f"requent.
+    Per image, ``absent`` holds the labels known not to be there, and ``partial`` those that are not
+    annotated exhaustively. Per class, ``frequency`` is "r" (rare), "c" (common) or "f" (frequent).
     """
 
     absent: tuple[frozenset[int], ...]
@@ -36,13 +36,13 @@ class Federation:
 class GroundTruth:
     """N annotations of I images in C classes, as flat arrays.
 
-    Per annotation: ``image`` (N,) index of its image, ``label`` (N,) index of its class, ``boxes``
-    (N, 4) x, y, width, height float64 in original pixels, ``area`` (N,) of the object in pixels
-    squared, ``is_crowd`` (N,), ``is_ignored`` (N,) marked as not to be judged, ``segmentations``
-    polygons or run lengths as COCO files hold them, or None. Per image, in order of id:
-    ``image_ids``, ``image_sizes`` (I, 2) height, width, 0 where unknown, and ``paths`` of the
-    files. Per class: ``class_names`` and ``category_ids``. ``federation`` where images are not
-    annotated for every class. ``source`` is the file that error messages name.
+    Per annotation: ``image`` (N,) and ``label`` (N,), the indices of its image and class; ``boxes``
+    (N, 4) x, y, width, height float64 in original pixels; ``area`` (N,) of the object in square
+    pixels; ``is_crowd`` (N,); ``is_ignored`` (N,), marked as not to be evaluated;
+    ``segmentations``, polygons or run lengths as in COCO files, or None. Per image, in order of id:
+    ``image_ids``; ``image_sizes`` (I, 2) height, width, 0 if unknown; ``paths`` of the files. Per
+    class: ``class_names`` and ``category_ids``. ``federation`` if images are not annotated for
+    every class. ``source`` is the file to name in error messages.
     """
 
     image_ids: tuple[ImageId, ...]
@@ -62,17 +62,17 @@ class GroundTruth:
 
     @classmethod
     def of(cls, dataset: DetectionDataset) -> GroundTruth:
-        """That of a data set, whole."""
+        """The ground truth of a whole data set."""
         truth = cls.from_coco(dataset.to_coco(), dataset.source)
         path_of = {dataset.image_id(i): dataset.path(i) for i in range(len(dataset))}
         return replace(truth, paths=tuple(path_of[image] for image in truth.image_ids))
 
     @classmethod
     def from_coco(cls, data: Mapping[str, Any], source: str = "ground truth") -> GroundTruth:
-        """From a data set in COCO form: ``images``, ``annotations``, ``categories``.
+        """From a data set in COCO format: ``images``, ``annotations``, ``categories``.
 
         ``area`` defaults to that of the box, ``iscrowd`` to 0. Raises :class:`DataError` naming
-        ``source`` and the entry at fault.
+        ``source`` and the invalid entry.
         """
         images = _entries(data, "images", source)
         categories = _entries(data, "categories", source)
@@ -118,51 +118,53 @@ class GroundTruth:
 
     @property
     def has_masks(self) -> bool:
-        """Whether there are annotations, and each has a mask."""
+        """Whether there are annotations, and all have masks."""
         return len(self) > 0 and all(mask is not None for mask in self.segmentations)
 
     def image_indices(self, image_ids: Sequence[ImageId]) -> np.ndarray:
-        """(I,) position of each image. Raises :class:`DataError` for one that is not here."""
+        """(I,) the position of each image. Raises :class:`DataError` for an unknown image."""
         position = {image_id: i for i, image_id in enumerate(self.image_ids)}
         for image_id in image_ids:
             if image_id not in position:
                 raise DataError(
                     f"{self.source}: has no image {image_id!r}, for which there are detections; "
-                    "score them against the annotations of the same images"
+                    "evaluate them with the annotations of the same images"
                 )
         return np.array([position[image_id] for image_id in image_ids], np.int64)
 
     def labels_of(self, class_names: Sequence[str]) -> np.ndarray:
-        """(C,) label here of each of a detector's classes, -1 for one that is not here."""
+        """(C,) the label here of each of a detector's classes, -1 for unknown ones."""
         known = {name: label for label, name in enumerate(self.class_names)}
         return np.array([known.get(name, -1) for name in class_names], np.int64)
 
     def shared_labels(self, class_names: Sequence[str]) -> list[int]:
-        """Labels of the classes that a detector has too. Raises :class:`DataError` for none."""
+        """Labels of the classes that a detector has, too. Raises :class:`DataError` if there are
+        none."""
         labels = sorted({int(label) for label in self.labels_of(class_names) if label >= 0})
         if not labels:
             raise DataError(
-                f"{self.source}: none of its classes ({', '.join(self.class_names)}) is one of the "
-                f"detector's ({', '.join(class_names)}); rename the classes so that they agree"
+                f"{self.source}: has none of the detector's classes: it has "
+                f"{', '.join(self.class_names)}, and the detector {', '.join(class_names)}; rename "
+                "the classes so that they match"
             )
         return labels
 
     def category_ids_of(self, class_names: Sequence[str]) -> tuple[int | None, ...]:
-        """Category id here of each of a detector's classes, None for one that is not here."""
+        """The category id here of each of a detector's classes, None for unknown ones."""
         labels = self.labels_of(class_names).tolist()
         return tuple(None if label < 0 else self.category_ids[label] for label in labels)
 
 
 def read_ground_truth(path: str | Path) -> GroundTruth:
-    """From a COCO annotation file; the images are not needed. Raises :class:`DataError`."""
+    """Reads a COCO annotation file, without its images. Raises :class:`DataError`."""
     data = read_json(path)
     if isinstance(data, list):
         raise DataError(
-            f"{path}: is a list, so it looks like detections instead of annotations; "
-            "the detections come first, then the annotations"
+            f"{path}: is a list, so it seems to hold detections instead of annotations; "
+            "give the detections first, then the annotations"
         )
     if not isinstance(data, dict):
-        raise DataError(f"{path}: is not a COCO annotation file, which holds a JSON object")
+        raise DataError(f"{path}: is not a COCO annotation file, which must hold a JSON object")
     return GroundTruth.from_coco(data, str(path))
 
 
@@ -186,7 +188,7 @@ def _index(entries: list[Mapping[str, Any]], key: str, source: str) -> dict[Any,
         identity = _id(entry, "id", f"{key}[{i}]", source)
         if index.setdefault(identity, i) != i:
             raise DataError(
-                f"{source}: {key}[{i}] has the id {identity!r} of {key}[{index[identity]}]; "
+                f"{source}: {key}[{i}] has the same id as {key}[{index[identity]}], {identity!r}; "
                 "give each its own"
             )
     return index
@@ -198,7 +200,7 @@ def _federation(
     label_of: Mapping[int, int],
     source: str,
 ) -> Federation | None:
-    """What the annotators looked for, where the file says so, as LVIS's does."""
+    """What the annotators looked for, if the file says so, as in LVIS."""
     if not any("neg_category_ids" in image for image in images):
         return None
     lists = []
@@ -207,8 +209,8 @@ def _federation(
             unknown = [number for number in image.get(key, ()) if number not in label_of]
             if unknown:
                 raise DataError(
-                    f"{source}: image {image['id']!r} has the {key} {unknown[0]!r}, which is not "
-                    "among the categories; add the category or remove it there"
+                    f"{source}: image {image['id']!r} lists {unknown[0]!r} in {key}, which is not "
+                    "the id of a category; add the category or remove the id"
                 )
         lists.append(tuple(frozenset(label_of[n] for n in image.get(key, ())) for image in images))
     absent, partial = lists
@@ -216,13 +218,13 @@ def _federation(
 
 
 def _size(image: Mapping[str, Any], source: str) -> list[float]:
-    """Height and width, 0 where they are not given: only masks need them."""
+    """Height and width, 0 if not given: only masks need them."""
     stated = [image.get("height") or 0, image.get("width") or 0]
     size = numbers(stated, 2)
     if size is None:
         raise DataError(
             f"{source}: image {image['id']!r} has the height {stated[0]!r} and the width "
-            f"{stated[1]!r}; write pixels, or leave both out if there are no masks"
+            f"{stated[1]!r}; give both in pixels, or omit them if there are no masks"
         )
     return size
 
@@ -255,15 +257,15 @@ def _row(
     area = numbers([annotation.get("area", box[2] * box[3])], 1)
     if area is None:
         raise DataError(
-            f"{source}: {where} has the area {annotation['area']!r}; make it a number, or leave "
-            "it out to use that of the box"
+            f"{source}: {where} has the area {annotation['area']!r}; make it a number, or omit "
+            "it to use that of the box"
         )
     crowd, ignored = bool(annotation.get("iscrowd", 0)), bool(annotation.get("ignore", 0))
     return image_index[image_id], label_of[category_id], box, area[0], crowd, ignored
 
 
 def numbers(value: Any, count: int) -> list[float] | None:
-    """``value`` as ``count`` finite floats, or None when it is anything else."""
+    """``value`` as ``count`` finite floats, or None if it is anything else."""
     if not isinstance(value, (list, tuple)) or len(value) != count:
         return None
     for item in value:
@@ -275,7 +277,9 @@ def numbers(value: Any, count: int) -> list[float] | None:
 def _id(entry: Mapping[str, Any], key: str, where: str, source: str) -> Any:
     value = _value(entry, key, where, source)
     if type(value) not in (int, str):
-        raise DataError(f"{source}: {where} has the {key} {value!r}; it must be a number or text")
+        raise DataError(
+            f"{source}: {where} has the {key} {value!r}; it must be a number or a string"
+        )
     return value
 
 

@@ -1,4 +1,4 @@
-"""Average precision as the LVIS tools compute it (https://arxiv.org/abs/1908.03195)."""
+"""Average precision as computed by the LVIS tools (https://arxiv.org/abs/1908.03195)."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ MAX_DETECTIONS = 300
 
 
 class LvisEvaluator(Evaluator):
-    """COCO's metrics where an image is not annotated for every class, and AP by frequency.
+    """COCO's metrics for images that are not annotated for every class, and AP by frequency.
 
-    Of each image the 300 best detections count, of all classes together. Those of a class that the
-    image neither shows nor is known to lack are left out, and those of a class of which it is known
-    to show more than is annotated are never wrong. ``APr``, ``APc`` and ``APf`` are of the rare,
-    common and frequent classes. The area of a detected mask is its own, not that of its box.
+    The 300 best detections of each image count, over all classes. Detections of a class that is
+    neither annotated in the image nor known to be absent are ignored, and those of a class that is
+    not annotated exhaustively are never false positives. ``APr``, ``APc`` and ``APf`` average over
+    rare, common and frequent classes. The area of a detected mask is its own, not that of its box.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class LvisEvaluator(Evaluator):
         if ground_truth.federation is None:
             raise DataError(
                 f"{ground_truth.source}: its images have no neg_category_ids, so it is not "
-                "annotated as LVIS is; use the metric of COCO (--metric coco)"
+                "annotated like LVIS; use COCO's metric (--metric coco)"
             )
         self.ground_truth = ground_truth
         self.kinds = tuple(kinds)
@@ -64,7 +64,7 @@ class LvisEvaluator(Evaluator):
         return np.where(label < 0, -1, image * len(self.ground_truth.class_names) + label)
 
     def _looked_for(self) -> np.ndarray:
-        """The keys of what an image shows or is known to lack."""
+        """The keys of classes that are annotated in an image or known to be absent."""
         truth = self.ground_truth
         assert truth.federation is not None
         absent = [(i, k) for i, labels in enumerate(truth.federation.absent) for k in labels]
@@ -74,7 +74,7 @@ class LvisEvaluator(Evaluator):
 
     def _score(self, kind: Kind, results: Sequence[ImageResult]) -> Metrics:
         found = Table.of_results(results, self.ground_truth, self.labels_of_detector, kind)
-        # The library leaves them out too, but fails at a mask in an image that shows nothing.
+        # The library ignores the others, too, but fails for masks in images without annotations.
         known = np.isin(self._key(found.image, found.label), self.looked_for)
         found = replace(found, is_kept=known)
         areas = (EVERY_AREA, *COCO_AREAS)
@@ -96,5 +96,5 @@ class LvisEvaluator(Evaluator):
 
 
 def _best(result: ImageResult) -> np.ndarray:
-    """Indices of the best detections of one image."""
+    """The indices of the best detections of one image."""
     return np.argsort(-result.scores, kind="stable")[:MAX_DETECTIONS]

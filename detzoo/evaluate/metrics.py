@@ -1,4 +1,4 @@
-"""Named numbers that an evaluation gives."""
+"""The named values that an evaluation returns."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ NOT_DEFINED = "-"
 
 @dataclass(frozen=True)
 class Metrics:
-    """Values by name, such as ``bbox/AP50``; not a number where nothing was there to find.
+    """Values by name, such as ``bbox/AP50``; NaN if there was nothing to detect.
 
-    ``main_name`` is the one that decides which checkpoint is best. ``per_class`` holds, by metric
-    and then by class name, what the values are averages of.
+    ``main_name`` is the metric that decides which checkpoint is best. ``per_class`` holds the terms
+    of the averages, by metric and class name.
     """
 
     values: Mapping[str, float]
@@ -28,7 +28,7 @@ class Metrics:
 
     @classmethod
     def merge(cls, parts: Sequence[Metrics]) -> Metrics:
-        """All values of several evaluators; the main one is that of the first."""
+        """All values of several evaluators; the main metric is that of the first."""
         values: dict[str, float] = {}
         per_class: dict[str, Mapping[str, float]] = {}
         for part in parts:
@@ -45,7 +45,7 @@ class Metrics:
         return self.values[self.main_name]
 
     def to_json(self) -> dict[str, Any]:
-        """For ``json.dump``: what is not a number becomes null."""
+        """For ``json.dump``: NaN becomes null."""
         return {
             "main": self.main_name,
             "metrics": {name: _null_if_nan(value) for name, value in self.values.items()},
@@ -56,14 +56,14 @@ class Metrics:
         }
 
     def table(self, *, per_class: bool = False) -> Group:
-        """To print with rich: a column per kind of metric, a row per number."""
+        """A table to print with rich: a column per kind of metric, a row per metric."""
         tables = [_summary(self.values)]
         if per_class:
             for kind in _kinds(self.per_class):
                 columns = {
                     name.split("/")[1]: values
                     for name, values in self.per_class.items()
-                    if name.startswith(f"{kind}/AP")  # with the recalls it would be too wide
+                    if name.startswith(f"{kind}/AP")  # including recalls it would be too wide
                 }
                 tables.append(_class_table(kind, columns))
         return Group(*tables)

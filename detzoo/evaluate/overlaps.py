@@ -1,4 +1,4 @@
-"""Overlap of boxes as annotations and results hold them."""
+"""IoU of boxes in the format of annotations and results."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from detzoo.ops.boxes import pairwise_iou
 def iou_of_boxes(a: np.ndarray, b: np.ndarray, *, last_pixel: float = 0.0) -> np.ndarray:
     """IoU of boxes a (N, 4) and b (M, 4), both x, y, width, height float64 -> (N, M).
 
-    ``last_pixel`` is added to both sides of all boxes: 1 where boxes end with a pixel's index.
+    ``last_pixel`` is added to both sides of all boxes: 1 if boxes include their last pixel.
     """
 
     def corners(boxes: np.ndarray) -> torch.Tensor:

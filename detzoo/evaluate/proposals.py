@@ -1,4 +1,4 @@
-"""How many objects the proposals of a region proposal network find."""
+"""Recall of region proposals."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ NOT_FOUND = np.iinfo(np.int64).max
 
 
 class ProposalEvaluator(Evaluator):
-    """Average recall of class-agnostic boxes over IoU .50:.95, in two ways.
+    """Average recall of class-agnostic boxes over IoU .50:.95, computed in two ways.
 
-    ``proposal/AR@N``, the one that published region proposal networks state: among the best N
-    proposals of an image, objects and proposals are paired by falling IoU. ``proposal_coco/AR@N``,
-    as the COCO tools count without classes: each proposal in turn, by falling score, takes the
-    free object that it overlaps most; also by area (``ARs@N``) at the largest N. Crowds count in
-    neither, annotations marked ``ignore`` not in the first.
+    ``proposal/AR@N``, as reported for published region proposal networks: the N best proposals of
+    an image are matched with objects in descending order of IoU. ``proposal_coco/AR@N``, as
+    computed by the COCO tools without classes: each proposal, in descending order of score, takes
+    the unmatched object that it overlaps most; also by area (``ARs@N``) at the largest N. Crowds
+    count in neither, annotations marked ``ignore`` only in the second.
     """
 
     def __init__(
@@ -44,9 +44,9 @@ class ProposalEvaluator(Evaluator):
         counted = np.flatnonzero(~truth.is_crowd)
         counted = counted[np.argsort(truth.image[counted], kind="stable")]
         bounds = np.searchsorted(truth.image[counted], np.arange(len(truth.image_ids) + 1))
-        # Per number of proposals and object, the IoU of its pair.
+        # The IoU of each object with its proposal, by number of proposals.
         paired = np.zeros((len(self.numbers), len(truth)))
-        # Per area, IoU threshold and object, the rank of the proposal that took it.
+        # The rank of each object's proposal, by area and IoU threshold.
         area = truth.area
         in_area = np.stack([(area >= a.low) & (area <= a.high) for a in self.areas])
         rank = np.full((len(self.areas), len(IOU_THRESHOLDS), len(truth)), NOT_FOUND)
@@ -79,13 +79,14 @@ class ProposalEvaluator(Evaluator):
 
 
 def pair_by_overlap(iou: np.ndarray) -> np.ndarray:
-    """Pairs objects and proposals by falling IoU (G, P) -> (G,) IoU of each object's pair, or 0."""
+    """Matches objects and proposals in descending order of IoU (G, P) -> (G,) IoU of each object's
+    match, or 0."""
     objects, proposals = iou.shape
     paired = np.zeros(objects)
     if proposals == 0:
         return paired
     free = iou.copy()
-    choice = free.argmax(1)  # each object's best free proposal, and how much they overlap
+    choice = free.argmax(1)  # each object's best unmatched proposal, and their IoU
     overlap = free.max(1)
     for _ in range(min(objects, proposals)):
         g = overlap.argmax()
@@ -99,13 +100,13 @@ def pair_by_overlap(iou: np.ndarray) -> np.ndarray:
 
 
 def ranks_of_finders(iou: np.ndarray, eligible: np.ndarray) -> np.ndarray:
-    """Lets each proposal in turn take the free object that it overlaps most.
+    """Matches each proposal, in order, with the unmatched object that it overlaps most.
 
-    ``iou`` (G, P) with proposals by falling score, ``eligible`` (A, G) the objects of each area ->
-    (A, T, G) rank of the proposal that took each object, at each IoU threshold.
+    ``iou`` (G, P), with proposals in descending order of score, and ``eligible`` (A, G), the
+    objects of each area -> (A, T, G) rank of each object's proposal at each IoU threshold.
     """
     areas, objects = eligible.shape
-    # Of objects that a proposal overlaps equally, the COCO tools choose the last.
+    # Of objects that a proposal overlaps equally, the COCO tools take the last.
     iou, eligible = iou[::-1], eligible[:, ::-1]
     thresholds = len(IOU_THRESHOLDS)
     rank = np.full((areas, thresholds, objects), NOT_FOUND)
@@ -113,7 +114,7 @@ def ranks_of_finders(iou: np.ndarray, eligible: np.ndarray) -> np.ndarray:
     a, t = np.indices((areas, thresholds))
     p = -1
     while True:
-        # On to the next proposal that overlaps a free object enough for some threshold.
+        # The next proposal that overlaps an unmatched object enough for some threshold.
         needed = np.where(free, IOU_THRESHOLDS[:, None], np.inf).min((0, 1))
         is_finder = (iou[:, p + 1 :] >= needed[:, None]).any(0)
         if not is_finder.any():
@@ -129,5 +130,5 @@ def ranks_of_finders(iou: np.ndarray, eligible: np.ndarray) -> np.ndarray:
 
 
 def _recall(is_found: np.ndarray) -> float:
-    """Part of the objects found (T, G), averaged over the thresholds."""
+    """The fraction of objects found (T, G), averaged over the thresholds."""
     return float(is_found.mean()) if is_found.size else float("nan")

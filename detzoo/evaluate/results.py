@@ -1,4 +1,4 @@
-"""What a detector found, image by image, and the COCO result format that holds it in files."""
+"""The detections of each image, and the COCO result format for storing them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from detzoo.structures import BitmapMasks, Detections
 
 @dataclass(frozen=True)
 class ImageResult:
-    """N detections in one image, small enough to keep those of a whole data set.
+    """N detections in one image, compact enough to keep those of a whole data set in memory.
 
     ``boxes`` (N, 4) x, y, width, height float64 in original pixels, ``scores`` (N,) float64,
-    ``labels`` (N,) int64 into the detector's class names, ``masks`` where it predicts them,
-    ``mask_scores`` (N,) float64 where it rates them by themselves.
+    ``labels`` (N,) int64, indices of the detector's class names, ``masks`` if it predicts them, and
+    ``mask_scores`` (N,) float64 if it rates them separately.
     """
 
     image_id: ImageId
@@ -34,12 +34,12 @@ class ImageResult:
 
     @classmethod
     def of(cls, image_id: ImageId, detections: Detections) -> ImageResult:
-        """From detections in original pixels, their masks pasted (``Detections.to_original``)."""
+        """From detections in original pixels, with pasted masks (``Detections.to_original``)."""
         masks = None
         if detections.masks is not None:
             assert isinstance(detections.masks, BitmapMasks), "to_original pastes masks"
             masks = RunLengths.of(detections.masks)
-        # Copies: a view would keep all that the detector computed with it.
+        # Copies: views would keep the detector's whole output in memory.
         corners = detections.boxes.detach().cpu().numpy().astype(np.float64)
         return cls(
             image_id=image_id,
@@ -59,11 +59,11 @@ class ImageResult:
 
     @property
     def scores_of_masks(self) -> np.ndarray:
-        """(N,) what masks are ranked by."""
+        """(N,) the scores by which masks are ranked."""
         return self.scores if self.mask_scores is None else self.mask_scores
 
     def to_proposals(self) -> np.ndarray:
-        """(N, 5) float32 x1, y1, x2, y2, score, as files of proposals hold them."""
+        """(N, 5) float32 x1, y1, x2, y2, score, the format of proposal files."""
         corners = np.concatenate([self.boxes[:, :2], self.boxes[:, :2] + self.boxes[:, 2:]], 1)
         return np.concatenate([corners, self.scores[:, None]], 1).astype(np.float32)
 
@@ -81,9 +81,9 @@ class ImageResult:
 def to_coco(
     results: Sequence[ImageResult], category_ids: Sequence[int | None]
 ) -> list[dict[str, Any]]:
-    """Results as COCO files hold them; ``category_ids`` by label, None for classes to leave out.
+    """Results in COCO format; ``category_ids`` are indexed by label, None for classes to leave out.
 
-    Where masks have scores of their own, "mask_score" holds them, a key that other tools skip.
+    If masks have their own scores, these are stored as "mask_score", a key that other tools ignore.
     """
     entries: list[dict[str, Any]] = []
     for result in results:
@@ -116,26 +116,27 @@ def to_coco(
 def write_results(
     path: str | Path, results: Sequence[ImageResult], category_ids: Sequence[int | None]
 ) -> None:
-    """Writes a COCO result file (see :func:`to_coco`). Raises :class:`DataError` if it cannot."""
+    """Writes a COCO result file (see :func:`to_coco`). Raises :class:`DataError` on failure."""
     write_json(path, to_coco(results, category_ids))
 
 
 def read_results(path: str | Path, ground_truth: GroundTruth) -> list[ImageResult]:
-    """Detections from anywhere, in COCO result format; labels are those of ``ground_truth``.
+    """Reads detections, from any source, in COCO result format; labels are those of
+    ``ground_truth``.
 
-    An entry may have a box, a mask, or both; a missing box is that around the mask. Raises
-    :class:`DataError` naming the file and the entry at fault.
+    An entry may have a box, a mask, or both; a missing box is derived from the mask. Raises
+    :class:`DataError` naming the file and the invalid entry.
     """
     entries = read_json(path)
     if isinstance(entries, dict) and "annotations" in entries:
         raise DataError(
-            f"{path}: holds annotations instead of detections; the detections come first, then "
+            f"{path}: holds annotations instead of detections; give the detections first, then "
             "the annotations"
         )
     if not isinstance(entries, list):
         raise DataError(
             f"{path}: is not a list; COCO results are a JSON list of objects with image_id, "
-            "category_id, score and bbox or segmentation"
+            "category_id, score, and bbox or segmentation"
         )
     position = {image_id: i for i, image_id in enumerate(ground_truth.image_ids)}
     label_of = {category_id: i for i, category_id in enumerate(ground_truth.category_ids)}
@@ -147,8 +148,8 @@ def read_results(path: str | Path, ground_truth: GroundTruth) -> list[ImageResul
     with_mask = ["segmentation" in entry for entry in entries]
     if any(with_mask) and not all(with_mask):
         raise DataError(
-            f"{path}: entry {with_mask.index(False)} has no segmentation though others have; give "
-            "every entry a mask, or none"
+            f"{path}: entry {with_mask.index(False)} has no segmentation, but others have one; "
+            "give all entries masks, or none"
         )
     results = []
     for image_id, indices, size in zip(position, by_image, ground_truth.image_sizes.tolist()):
@@ -176,7 +177,7 @@ def read_results(path: str | Path, ground_truth: GroundTruth) -> list[ImageResul
 
 
 def _mask_scores(entries: list[Mapping[str, Any]]) -> np.ndarray | None:
-    """(N,) where any entry has one; an entry without it is rated by its box."""
+    """(N,) if any entry has one; entries without use the score of their box."""
     if not any("mask_score" in entry for entry in entries):
         return None
     return np.array([entry.get("mask_score", entry["score"]) for entry in entries], np.float64)
@@ -206,14 +207,14 @@ def _check_entry(
     image_id, category_id, score = entry["image_id"], entry["category_id"], entry["score"]
     if type(image_id) not in (int, str) or image_id not in images:
         raise DataError(
-            f"{where} is for image {image_id!r}, which {source} does not have; score detections "
-            "against the annotations of the same images"
+            f"{where} is for image {image_id!r}, which {source} does not have; evaluate detections "
+            "with the annotations of the same images"
         )
     if type(category_id) not in (int, str) or category_id not in categories:
         known = ", ".join(map(str, categories))
         raise DataError(
             f"{where} has the category {category_id!r}, which {source} does not have "
-            f"(it has {known}); write the ids of its categories, not positions of classes"
+            f"(it has {known}); use the ids of its categories, not the indices of classes"
         )
     if numbers([score], 1) is None:
         raise DataError(f"{where} has the score {score!r}; it must be a finite number")

@@ -1,4 +1,4 @@
-"""Running a detector over data and scoring what it finds, on one process or several."""
+"""Runs a detector on data and scores its detections, on one or several processes."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def default_evaluators(
     is_class_agnostic: bool = False,
     metric: Metric | None = None,
 ) -> list[Evaluator]:
-    """What suits a detector of ``class_names``.
+    """The evaluators that suit a detector of ``class_names``.
 
-    Proposal recall for one without classes, else the ``metric``, by default that of COCO, or of
-    LVIS where the data is federated: both of boxes, and of masks where both detector and data have
-    them. Pascal VOC's is of boxes ("voc07" averages over 11 points), Cityscapes' of masks.
+    Proposal recall for a class-agnostic detector, else the ``metric``: by default COCO's, or LVIS's
+    for federated data. Those two evaluate boxes, and masks if both detector and data have them;
+    Pascal VOC's evaluates boxes ("voc07" averages over 11 points), Cityscapes' masks.
     """
     if is_class_agnostic:
         return [ProposalEvaluator(ground_truth)]
@@ -63,7 +63,10 @@ def evaluate(
     progress: Callable[[int], None] | None = None,
     fused: bool = True,
 ) -> Metrics:
-    """Detects and scores; every process gets the metrics of all the data. See :func:`detect`."""
+    """Runs the detector and scores its detections; every process gets the metrics of all data.
+
+    See :func:`detect`.
+    """
     results = detect(model, batches, precision=precision, progress=progress, fused=fused)
     return score(evaluators, results)
 
@@ -75,13 +78,13 @@ def detect(
     progress: Callable[[int], None] | None = None,
     fused: bool = True,
 ) -> list[ImageResult]:
-    """What the model, as it is now, finds in each image, on its device.
+    """Detects the objects in each image with the model in its present state, on its device.
 
-    ``views`` are batches of the same images in the same order, seen in one way or in several (see
-    :class:`detzoo.data.tta.TTA`). ``progress`` is told the number of images of each batch done.
-    Where torch.distributed runs, each process gives its part of the images and the first one gets
-    the results of all, an image that several processes saw counted once; the others get their own.
-    A copy that is prepared for inference does the work (:func:`detzoo.layers.fusion.fuse`), unless
+    ``views`` are one or, with test-time augmentation, several iterables of batches, of the same
+    images in the same order (see :class:`detzoo.data.tta.TTA`). ``progress`` is called with the
+    number of images of each batch done. In distributed runs, each process contributes its share of
+    the images; the first process gets the results of all, each image once, and the others get their
+    own. A fused copy of the model does the work (:func:`detzoo.layers.fusion.fuse`), unless
     ``fused`` is false.
     """
     results: list[ImageResult] = []
@@ -92,7 +95,7 @@ def detect(
         with torch.inference_mode(), autocast(model.device, precision):
             for batches in zip(*views):
                 images = [detector.preprocess(batch) for batch in batches]
-                for found, info in zip(see(detector, images), images[0].infos):
+                for found, info in zip(detect_batch(detector, images), images[0].infos):
                     results.append(ImageResult.of(info.id, found))
                 if progress is not None:
                     progress(len(images[0]))
@@ -102,8 +105,8 @@ def detect(
     return list(unique.values())
 
 
-def see(model: Detector, views: Sequence[ImageBatch]) -> list[Detections]:
-    """Detections of each image, from one or several views, in original pixels."""
+def detect_batch(model: Detector, views: Sequence[ImageBatch]) -> list[Detections]:
+    """The detections of each image, with or without test-time augmentation, in original pixels."""
     if len(views) > 1:
         return model.detect_views(views)
     return [found.to_original(info) for found, info in zip(model(views[0]), views[0].infos)]
@@ -117,7 +120,7 @@ def score(evaluators: Sequence[Evaluator], results: Sequence[ImageResult]) -> Me
     if dist.get_rank() == 0:
         try:
             outcome[0] = Metrics.merge([evaluator.score(results) for evaluator in evaluators])
-        except Exception as error:  # the other processes wait: they are to fail with this one
+        except Exception as error:  # the other processes wait, and must fail, too
             outcome[0] = error
     dist.broadcast_object_list(outcome, src=0)
     if isinstance(outcome[0], Exception):

@@ -1,4 +1,4 @@
-"""Masks as run lengths, the form in which they are kept, compared and written to files."""
+"""Masks as run lengths: the form in which they are kept, compared and written to files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class RunLengths:
-    """N masks of an image of ``size`` (height, width), each as COCO's compressed run lengths."""
+    """N masks of an image of ``size`` (height, width) as COCO's compressed run lengths."""
 
     counts: tuple[str, ...]
     size: Size
@@ -36,11 +36,11 @@ class RunLengths:
         return RunLengths(tuple(self.counts[i] for i in index.tolist()), self.size)
 
     def to_coco(self) -> list[dict[str, Any]]:
-        """Per mask ``{"size": [height, width], "counts": text}``."""
+        """``{"size": [height, width], "counts": text}`` for each mask."""
         return [{"size": list(self.size), "counts": counts} for counts in self.counts]
 
     def areas(self) -> np.ndarray:
-        """(N,) pixels inside."""
+        """(N,) the number of pixels of each mask."""
         return np.array([rle.area(mask) for mask in self.to_coco()], np.float64)
 
     def boxes(self) -> np.ndarray:
@@ -50,17 +50,17 @@ class RunLengths:
 
 
 def read_run_lengths(segmentations: Sequence[Any], places: Sequence[str], size: Size) -> RunLengths:
-    """From what COCO files hold: compressed or plain run lengths, or polygons.
+    """Reads the segmentations of COCO files: compressed or plain run lengths, or polygons.
 
-    ``size`` (height, width) is that of the image. ``places`` say in errors where each is from.
-    Raises :class:`DataError` for a mask that is malformed or of another size.
+    ``size`` (height, width) is that of the image; ``places`` name the source of each mask in
+    errors. Raises :class:`DataError` for masks that are malformed or of another size.
     """
     counts = []
     for segmentation, place in zip(segmentations, places):
         problem = _problem(segmentation, size)
         if problem is not None:
             raise DataError(
-                f"{place}: its segmentation cannot be read ({problem}); give COCO run lengths with "
+                f"{place}: has an invalid segmentation ({problem}); give COCO run lengths with "
                 "size and counts, or polygons, in pixels of the original image"
             )
         text = rle.segmToRle(segmentation, size[1], size[0])["counts"]
@@ -69,9 +69,9 @@ def read_run_lengths(segmentations: Sequence[Any], places: Sequence[str], size: 
 
 
 def _problem(segmentation: Any, size: Size) -> str | None:
-    """What is wrong with a segmentation for an image of ``size``, if anything.
+    """What is wrong with a segmentation for an image of ``size``, or None.
 
-    The library does not ask: run lengths that do not fill the image make it loop for ever.
+    The library does not check: run lengths that do not fill the image make it loop forever.
     """
     height, width = size
     if height == 0 or width == 0:
@@ -98,10 +98,11 @@ def _problem(segmentation: Any, size: Size) -> str | None:
 
 
 def _runs(counts: Any) -> np.ndarray | None:
-    """Run lengths from what a file holds, plain or compressed; None where that is malformed.
+    """Decodes plain or compressed run lengths; None if they are malformed.
 
-    Compressed, a number is a row of characters, five bits each, low ones first, a sixth bit where
-    more follow, in two's complement; from the fourth on, it is the difference to the last but one.
+    When compressed, a number is a sequence of characters with five bits each, lowest first, and a
+    sixth bit if more follow, in two's complement; from the fourth number on, it is the difference
+    to the number two before.
     """
     if isinstance(counts, list):
         is_plain = all(type(count) is int and abs(count) < 2**31 for count in counts)

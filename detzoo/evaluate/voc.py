@@ -1,4 +1,4 @@
-"""Average precision as the Pascal VOC development kit computes it."""
+"""Average precision as computed by the Pascal VOC development kit."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from detzoo.evaluate.results import ImageResult
 
 
 class VocEvaluator(Evaluator):
-    """AP per class and its mean at each IoU threshold, and over the thresholds when several.
+    """AP per class and its mean at each IoU threshold, and the mean over several thresholds.
 
-    ``method`` "area" is the area under the monotone precision-recall curve (VOC2010 on),
-    "11points" the mean of its values at recall 0, .1, ..., 1 (VOC2007). A detection belongs to
-    the object of its class that it overlaps most: the first one counts, later ones are wrong, and
-    those on ignored (difficult, crowd) objects do not matter. Boxes contain their last pixel, so
-    sides are ``x2 - x1 + 1``: as in the development kit and for the published models. Classes
-    without objects are not a number and do not enter the mean.
+    ``method`` "area" is the area under the monotone precision-recall curve (VOC2010 and later),
+    "11points" the mean of its values at recall 0, .1, ..., 1 (VOC2007). A detection is matched with
+    the object of its class that it overlaps most; the first one is a true positive, later ones are
+    false positives, and those on ignored objects (difficult, crowd) do not count. Boxes include
+    their last pixel, so sides are ``x2 - x1 + 1``, as in the development kit and for the published
+    models. Classes without objects are NaN and excluded from the mean.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class VocEvaluator(Evaluator):
 
     def _match(self, results: Sequence[ImageResult]) -> _Matches:
         truth = self.ground_truth
-        # Of objects that overlap equally, those that count come first.
+        # Of objects with equal overlap, those that count come first.
         order = np.lexsort((self.excused, truth.image))
         bounds = np.searchsorted(truth.image[order], np.arange(len(truth.image_ids) + 1))
         positions = truth.image_indices([result.image_id for result in results])
@@ -83,7 +83,7 @@ class VocEvaluator(Evaluator):
         hits = matches.iou[mine] >= threshold
         objects = matches.object[mine]
         on_excused = hits & np.append(self.excused, False)[objects]
-        # The first detection of each object is right: np.unique gives its position.
+        # The first detection of each object is a true positive: np.unique returns its position.
         is_right = np.zeros(len(objects), bool)
         candidates = np.flatnonzero(hits & ~on_excused)
         is_right[candidates[np.unique(objects[candidates], return_index=True)[1]]] = True
@@ -95,8 +95,8 @@ class VocEvaluator(Evaluator):
 
 @dataclass(frozen=True)
 class _Matches:
-    """Detections of all images: ``object`` is the annotation of their class that each overlaps
-    most, or -1 in an image without objects; ``iou`` is 0 where no object has the class."""
+    """The detections of all images: ``object`` is the annotation of their class that each overlaps
+    most, or -1 in an image without objects; ``iou`` is 0 if no object has the class."""
 
     label: np.ndarray
     score: np.ndarray
@@ -122,14 +122,14 @@ class _Matches:
 
 
 def area_under_curve(recall: np.ndarray, precision: np.ndarray) -> float:
-    """Area under the curve (N,), N (), once precision is made to fall with recall."""
+    """Area under the precision-recall curve (N,), N (), with precision made monotone."""
     highest = np.maximum.accumulate(precision[::-1])[::-1]
     return float((np.diff(recall, prepend=0.0) * highest).sum())
 
 
 def eleven_points(recall: np.ndarray, precision: np.ndarray) -> float:
-    """Mean of the best precision (N,) at a recall (N,) of at least 0, .1, ..., 1."""
-    # Multiples of .1, not tenths: a recall of 3 in 10 is below the fourth, as in the originals.
+    """Mean of the best precision (N,) at recall (N,) of at least 0, .1, ..., 1."""
+    # Multiples of the float .1: a recall of 3/10 is below the fourth, as in the originals.
     best = [precision[recall >= level].max(initial=0.0) for level in np.arange(11) * 0.1]
     return float(np.mean(best))
 

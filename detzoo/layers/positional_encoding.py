@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from detzoo.config import config
+from detzoo.config import PositiveFloat, config
 from detzoo.structures import ImageInfo
 
 
@@ -73,7 +73,7 @@ class SinePositions:
         offset: Added to rows and columns before they are normalized.
     """
 
-    temperature: float = 10000.0
+    temperature: PositiveFloat = 10000.0
     offset: float = 0.0
 
     def __call__(self, valid: ValidCells, channels: int) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detzoo.config import config
+from detzoo.config import NonNegativeInt, config
 from detzoo.errors import ConfigError
 from detzoo.layers.non_local import NonLocal
 from detzoo.necks.base import Neck, NeckConfig
@@ -24,7 +24,7 @@ class BFPConfig(NeckConfig):
             refined.
     """
 
-    refine_level: int = 2
+    refine_level: NonNegativeInt = 2
 
     def build(self, in_channels: Sequence[int], in_strides: Sequence[int]) -> BFP:
         if not 0 <= self.refine_level < len(in_channels):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from detzoo.config import config
+from detzoo.config import Channels, PositiveInt, config
 from detzoo.errors import ConfigError
 from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.norm import GroupNorm, Norm
@@ -25,8 +25,8 @@ class ChannelMapperConfig(NeckConfig):
         norm: Norm after each convolution.
     """
 
-    out_channels: int = 256
-    num_outputs: int = 4
+    out_channels: Channels = 256
+    num_outputs: PositiveInt = 4
     norm: Norm = GroupNorm(groups=32)
 
     def build(self, in_channels: Sequence[int], in_strides: Sequence[int]) -> ChannelMapper:

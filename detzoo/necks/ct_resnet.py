@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detzoo.config import config
+from detzoo.config import Channels, config
 from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.convolution import Convolution, PlainConvolution
 from detzoo.layers.norm import BatchNorm, Norm
@@ -27,7 +27,7 @@ class CTResNetNeckConfig(NeckConfig):
         norm: Norm after each convolution.
     """
 
-    channels: tuple[int, ...] = (256, 128, 64)
+    channels: tuple[Channels, ...] = (256, 128, 64)
     convolution: Convolution = PlainConvolution()
     norm: Norm = BatchNorm()
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detzoo.config import config
+from detzoo.config import Channels, PositiveInt, config
 from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.norm import BatchNorm
 from detzoo.necks.base import Neck, NeckConfig
@@ -24,9 +24,9 @@ class DilatedEncoderConfig(NeckConfig):
         dilations: Dilation of each residual block.
     """
 
-    out_channels: int = 512
-    middle_channels: int = 128
-    dilations: tuple[int, ...] = (2, 4, 6, 8)
+    out_channels: Channels = 512
+    middle_channels: Channels = 128
+    dilations: tuple[PositiveInt, ...] = (2, 4, 6, 8)
 
     def build(self, in_channels: Sequence[int], in_strides: Sequence[int]) -> DilatedEncoder:
         return DilatedEncoder(self, in_channels, in_strides)

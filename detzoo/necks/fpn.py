@@ -8,7 +8,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detzoo.config import config
+from detzoo.config import Channels, NonNegativeInt, PositiveInt, config
 from detzoo.errors import ConfigError
 from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.convolution import Convolution, PlainConvolution
@@ -37,9 +37,9 @@ class FPNConfig(NeckConfig):
             calls it).
     """
 
-    out_channels: int = 256
-    num_outputs: int = 5
-    start_level: int = 0
+    out_channels: Channels = 256
+    num_outputs: PositiveInt = 5
+    start_level: NonNegativeInt = 0
     extra_levels: ExtraLevels = "max_pool"
     relu_between_extras: bool = False
     convolution: Convolution = PlainConvolution()

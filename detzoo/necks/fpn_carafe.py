@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from detzoo.config import config
+from detzoo.config import Channels, PositiveInt, config
 from detzoo.errors import ConfigError
 from detzoo.layers.carafe import CARAFE
 from detzoo.layers.conv_norm_act import ConvModule
@@ -24,8 +24,8 @@ class FPNCARAFEConfig(NeckConfig):
         num_outputs: Number of outputs: one per backbone map, or one more.
     """
 
-    out_channels: int = 256
-    num_outputs: int = 5
+    out_channels: Channels = 256
+    num_outputs: PositiveInt = 5
 
     def build(self, in_channels: Sequence[int], in_strides: Sequence[int]) -> FPNCARAFE:
         if not len(in_channels) <= self.num_outputs <= len(in_channels) + 1:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detzoo.config import config
+from detzoo.config import Channels, PositiveInt, config
 from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.necks.base import Neck, NeckConfig
 
@@ -23,9 +23,9 @@ class HRFPNConfig(NeckConfig):
         stride: Stride of the convolution of each level.
     """
 
-    out_channels: int = 256
-    num_outputs: int = 5
-    stride: int = 1
+    out_channels: Channels = 256
+    num_outputs: PositiveInt = 5
+    stride: PositiveInt = 1
 
     def build(self, in_channels: Sequence[int], in_strides: Sequence[int]) -> HRFPN:
         return HRFPN(self, in_channels, in_strides)

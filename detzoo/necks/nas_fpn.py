@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detzoo.config import config
+from detzoo.config import Channels, NonNegativeInt, config
 from detzoo.errors import ConfigError
 from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.norm import BatchNorm, Norm
@@ -27,9 +27,9 @@ class NASFPNConfig(NeckConfig):
         norm: Norm after each convolution.
     """
 
-    out_channels: int = 256
-    start_level: int = 1
-    num_stages: int = 7
+    out_channels: Channels = 256
+    start_level: NonNegativeInt = 1
+    num_stages: NonNegativeInt = 7
     norm: Norm = BatchNorm()
 
     def build(self, in_channels: Sequence[int], in_strides: Sequence[int]) -> NASFPN:

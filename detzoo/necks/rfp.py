@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from detzoo.backbones.feedback import add_feedback, forward_with_feedback
 from detzoo.backbones.resnet import ResNet, ResNetConfig
-from detzoo.config import config
+from detzoo.config import Channels, config
 from detzoo.errors import ConfigError
 from detzoo.layers.module_list import ModuleList
 from detzoo.necks.base import Neck, NeckConfig
@@ -34,7 +34,7 @@ class RFPConfig(NeckConfig):
 
     backbone: ResNetConfig
     fpn: FPNConfig = FPNConfig()
-    feedback_channels: int = 64
+    feedback_channels: Channels = 64
 
     def from_scratch(self) -> RFPConfig:
         return dataclasses.replace(self, backbone=self.backbone.from_scratch())

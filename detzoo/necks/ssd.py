@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from detzoo.config import ConfigError, config
+from detzoo.config import Channels, ConfigError, NonNegativeInt, PositiveFloat, PositiveInt, config
 from detzoo.layers.activations import Activation
 from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.norm import Norm
@@ -31,11 +31,11 @@ class SSDNeckConfig(NeckConfig):
             None: plain SSD.
     """
 
-    channels: tuple[int, ...] = (512, 256, 256, 256)
-    strides: tuple[int, ...] = (2, 2, 1, 1)
-    paddings: tuple[int, ...] = (1, 1, 0, 0)
-    last_kernel_size: int = 3
-    l2_norm_scale: float | None = 20.0
+    channels: tuple[Channels, ...] = (512, 256, 256, 256)
+    strides: tuple[PositiveInt, ...] = (2, 2, 1, 1)
+    paddings: tuple[NonNegativeInt, ...] = (1, 1, 0, 0)
+    last_kernel_size: PositiveInt = 3
+    l2_norm_scale: PositiveFloat | None = 20.0
     separable_norm: Norm | None = None
 
     def __post_init__(self) -> None:

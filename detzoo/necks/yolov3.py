@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detzoo.config import ConfigError, config
+from detzoo.config import Channels, ConfigError, config
 from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.norm import BatchNorm, Norm
 from detzoo.necks.base import Neck, NeckConfig
@@ -23,7 +23,7 @@ class YOLOv3NeckConfig(NeckConfig):
         norm: Norm after each convolution.
     """
 
-    out_channels: tuple[int, ...] = (512, 256, 128)
+    out_channels: tuple[Channels, ...] = (512, 256, 128)
     norm: Norm = BatchNorm()
 
     def build(self, in_channels: Sequence[int], in_strides: Sequence[int]) -> YOLOv3Neck:

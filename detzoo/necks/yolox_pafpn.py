@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detzoo.config import config
+from detzoo.config import Channels, NonNegativeInt, config
 from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.csp import YOLOX_NORM, CSPLayer, spatial_conv
 from detzoo.layers.norm import Norm
@@ -28,8 +28,8 @@ class YOLOXPAFPNConfig(NeckConfig):
         norm: Norm after each convolution.
     """
 
-    out_channels: int = 256
-    num_blocks: int = 3
+    out_channels: Channels = 256
+    num_blocks: NonNegativeInt = 3
     depthwise: bool = False
     norm: Norm = YOLOX_NORM
 

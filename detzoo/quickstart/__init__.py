@@ -1,1 +1,1 @@
-"""The main job on data of its own: make scenes, train, evaluate, show."""
+"""A demonstration on generated data: make scenes, train, evaluate, report."""

@@ -1,4 +1,4 @@
-"""The detector that the quickstart trains: Mask R-CNN, narrow enough for two processor cores."""
+"""The detector trained by the quickstart: Mask R-CNN, narrow enough for two CPU cores."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from detzoo.samplers.random import RandomSampler
 
 
 def experiment(class_names: tuple[str, ...], *, epochs: int, size: int = 160) -> Experiment:
-    """Mask R-CNN on a ResNet-18 of half its width, from scratch, for small square scenes."""
+    """Mask R-CNN with a half-width ResNet-18, from scratch, for small square scenes."""
     rpn = RPNHeadConfig(
         priors=AnchorGrid(scales=(7.0,)),
         sampler=RandomSampler(num=128, positive_fraction=0.5),
@@ -34,7 +34,7 @@ def experiment(class_names: tuple[str, ...], *, epochs: int, size: int = 160) ->
             min_score=0.0, pre_nms=300, suppression=NMS(max_iou=0.7), max_detections=200
         ),
     )
-    # Shapes are a quarter of the size of COCO's objects: so are those that each level looks at.
+    # Shapes are a quarter of the size of COCO's objects, and so are the scales of the levels.
     regions = RoIExtractor(finest_scale=14.0)
     roi_head = StandardRoIHeadConfig(
         extractor=regions,

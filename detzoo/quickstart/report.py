@@ -1,4 +1,4 @@
-"""One HTML page on a training, with nothing outside it: curve, numbers, pictures."""
+"""A self-contained HTML report on a training run: loss curve, metrics, pictures."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ th { border-bottom: 1px solid #999; } td:first-child, th:first-child { text-alig
             grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); }
 figure { margin: 0; } img { width: 100%; } figcaption { color: #666; font-size: .85rem; }
 """
-# The drawing area of the curve, and the space for its labels, in SVG units.
+# Size of the plot and margins for its labels, in SVG units.
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM = 760, 260, 50, 30
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A JPEG file and what to say under it."""
+    """A JPEG file and its caption."""
 
     path: Path
     caption: str
@@ -42,13 +42,13 @@ def write_report(
     log: Path,
     facts: Sequence[str],
 ) -> Path:
-    """Writes the page to ``path``; ``log`` is the run's ``metrics.jsonl``. Returns ``path``."""
+    """Writes the report to ``path`` and returns it; ``log`` is the run's ``metrics.jsonl``."""
     losses = read_losses(log)
     sections = (
         f"<ul>{''.join(f'<li>{escape(fact)}</li>' for fact in facts)}</ul>",
         f"<h2>Loss</h2>{loss_curve(losses)}",
         f"<h2>Metrics on held-out scenes</h2>{_metrics_table(metrics)}",
-        f"<h2>By class</h2>{_class_table(metrics)}",
+        f"<h2>Per class</h2>{_class_table(metrics)}",
         f'<h2>Pictures</h2><div class="pictures">{"".join(map(_figure, pictures))}</div>',
     )
     title = "detzoo quickstart"
@@ -67,9 +67,9 @@ def read_losses(log: Path) -> list[tuple[int, float]]:
 
 
 def loss_curve(points: Sequence[tuple[int, float]]) -> str:
-    """The curve as SVG, from zero up, with the iterations along the bottom."""
+    """The loss curve as SVG, starting from zero, over iterations."""
     if not points:
-        return "<p>No step was logged.</p>"
+        return "<p>No steps were logged.</p>"
     last = max(iteration for iteration, _ in points)
     top = _round_up(max(loss for _, loss in points))
 
@@ -102,7 +102,7 @@ def loss_curve(points: Sequence[tuple[int, float]]) -> str:
 
 
 def _round_up(value: float) -> float:
-    """The next of 1, 2, 4 or 8 times a power of ten."""
+    """The next larger number of the form 1, 2, 4 or 8 times a power of ten."""
     power = 10.0 ** math.floor(math.log10(max(value, 1e-9)))
     return next(step * power for step in (1, 2, 4, 8, 10) if step * power >= value)
 

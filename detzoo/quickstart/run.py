@@ -1,4 +1,4 @@
-"""The quickstart from the first scene to the report."""
+"""The quickstart, from generating scenes to the report."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ def run(
     held_out: int = 80,
     epochs: int = 8,
 ) -> Metrics:
-    """Does everything in ``folder``, which must not hold an earlier run.
+    """Runs the quickstart in ``folder``, which must not contain an earlier run.
 
-    ``scenes`` to train on, ``held_out`` to evaluate on. Returns the metrics on the latter.
+    Trains on ``scenes`` scenes, evaluates on ``held_out`` others, and returns the metrics on these.
     """
     started = time.monotonic()
     console = Console(highlight=False)
     if (folder / "run" / "last.pt").exists():
-        raise ConfigError(f"--out {folder}: holds an earlier quickstart. Give another folder.")
+        raise ConfigError(f"--out {folder}: contains an earlier quickstart. Give another folder.")
 
-    console.print(f"[bold]1. Making {scenes + held_out} scenes with shapes[/]")
+    console.print(f"[bold]1. Generating {scenes + held_out} scenes of shapes[/]")
     data = folder / "data"
     for seed, (split, count) in enumerate((("train", scenes), ("test", held_out))):
         write_scenes(data, split, count, seed=seed)
@@ -58,13 +58,13 @@ def run(
     checkpoint = folder / "detector.pt"
     shutil.copyfile(folder / "run" / "last.pt", checkpoint)
 
-    console.print("[bold]3. Evaluating on the scenes held out[/]")
+    console.print("[bold]3. Evaluating on the held-out scenes[/]")
     predictor = load(checkpoint, device=device)
     metrics = _evaluate(predictor, test_data)
     write_json(folder / "metrics.json", metrics.to_json())
     console.print(metrics.table(per_class=True))
 
-    console.print("[bold]4. Drawing[/]")
+    console.print("[bold]4. Drawing detections[/]")
     pictures = _draw(predictor, test_data, folder / "pictures")
     seconds = time.monotonic() - started
     report = write_report(
@@ -73,7 +73,7 @@ def run(
         pictures,
         log=folder / "run" / "metrics.jsonl",
         facts=(
-            f"{scenes} generated scenes to train on, {held_out} held out",
+            f"{scenes} generated training scenes, {held_out} held-out scenes",
             f"classes: {', '.join(predictor.class_names)}",
             f"{seconds / 60:.1f} minutes on {device}",
         ),
@@ -92,13 +92,13 @@ def _evaluate(predictor: Predictor, data: DetectionDataset) -> Metrics:
 def _draw(predictor: Predictor, data: DetectionDataset, folder: Path) -> list[Picture]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = [Path(data.path(i)) for i in range(min(NUM_PICTURES, len(data)))]
-    # Enlarged, so that the labels can be read; the detector sees them at their own size.
+    # Enlarged so that labels are readable; the detector resizes them to their own size.
     images = [cv2.resize(read_image(path), None, fx=3, fy=3) for path in paths]
     pictures = []
     for path, result in zip(paths, predictor.predict(images, batch_size=4, min_score=0.5)):
         drawn = folder / f"{path.stem}.jpg"
         cv2.imwrite(str(drawn), result.draw())
-        pictures.append(Picture(drawn, f"scene {path.stem}: {len(result)} shapes found"))
+        pictures.append(Picture(drawn, f"scene {path.stem}: {len(result)} shapes detected"))
     return pictures
 
 
@@ -117,7 +117,7 @@ def _print_end(
     console.print(f"  report    {report}", soft_wrap=True)
     console.print(f"  pictures  {folder / 'pictures'}", soft_wrap=True)
     console.print(f"  detector  {checkpoint}", soft_wrap=True)
-    console.print("\n[bold]With data of your own[/] (a folder in COCO, Roboflow or VOC layout):")
+    console.print("\n[bold]With your own data[/] (a folder in COCO, Roboflow or VOC layout):")
     for line in (
         "detzoo models",
         "detzoo train faster_rcnn_r50_fpn_1x_coco --data MY_DATA",

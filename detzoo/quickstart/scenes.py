@@ -1,4 +1,4 @@
-"""Generated scenes with shapes of several classes, written as a COCO data set."""
+"""Generated scenes of simple shapes, written as a COCO data set."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ import numpy as np
 
 CLASSES = ("circle", "square", "triangle", "star")
 _MIN_RADIUS, _MAX_RADIUS = 13, 32
-# Radians to either side.
-_MOST_TURN = 0.4
-# Shapes may touch, so that they have to be told apart, but none hides another.
-_MOST_OVERLAP = 0.1
-# Sub-pixel bits of OpenCV's drawing coordinates.
+# Maximum rotation, in radians, to either side.
+_MAX_ROTATION = 0.4
+# Shapes may touch, so that they must be told apart, but none occludes another.
+_MAX_OVERLAP = 0.1
+# Fractional bits of OpenCV's drawing coordinates.
 _SHIFT = 4
 
 
 def write_scenes(folder: Path, split: str, count: int, *, size: int = 160, seed: int = 0) -> Path:
-    """Writes ``count`` scenes to ``folder/split`` and their annotations; returns those' path."""
+    """Writes ``count`` scenes to ``folder/split``, and their annotations; returns the annotation
+    file."""
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     (folder / split).mkdir(parents=True, exist_ok=True)
@@ -43,20 +44,20 @@ def write_scenes(folder: Path, split: str, count: int, *, size: int = 160, seed:
 def draw_scene(
     rng: np.random.Generator, size: int
 ) -> tuple[np.ndarray, list[tuple[int, np.ndarray]]]:
-    """A picture (size, size, 3) and its shapes: label and polygon (K, 2) in pixels."""
+    """An image (size, size, 3) and its shapes: label and polygon (K, 2) in pixels."""
     picture = _background(rng, size)
     shapes: list[tuple[int, np.ndarray]] = []
     for _ in range(rng.integers(2, 8)):
         label = int(rng.integers(len(CLASSES)))
         radius = rng.uniform(_MIN_RADIUS, _MAX_RADIUS)
-        centre = rng.uniform(radius, size - radius, 2)
+        center = rng.uniform(radius, size - radius, 2)
         polygon = (
-            _turned(_outline(CLASSES[label]), rng.uniform(-_MOST_TURN, _MOST_TURN)) * radius
-            + centre
+            _rotated(_outline(CLASSES[label]), rng.uniform(-_MAX_ROTATION, _MAX_ROTATION)) * radius
+            + center
         )
-        if any(_overlap(polygon, other) > _MOST_OVERLAP for _, other in shapes):
+        if any(_overlap(polygon, other) > _MAX_OVERLAP for _, other in shapes):
             continue
-        inside = picture[int(centre[1]), int(centre[0])].astype(float)
+        inside = picture[int(center[1]), int(center[0])].astype(float)
         points = np.round((polygon - 0.5) * 2**_SHIFT).astype(np.int32)
         cv2.fillPoly(picture, [points], _contrasting(rng, inside), cv2.LINE_AA, _SHIFT)
         shapes.append((label, polygon))
@@ -65,26 +66,26 @@ def draw_scene(
 
 
 def _background(rng: np.random.Generator, size: int) -> np.ndarray:
-    """Soft patches of colour, crossed by lines that are no shapes."""
+    """Soft patches of color, crossed by lines that are not shapes."""
     patches = rng.uniform(40, 216, (4, 4, 3)).astype(np.float32)
     picture = cv2.resize(patches, (size, size), interpolation=cv2.INTER_CUBIC)
     picture = np.clip(picture, 0, 255).astype(np.uint8)
     for _ in range(rng.integers(0, 3)):
         start, end = rng.integers(0, size, (2, 2)).tolist()
-        colour = rng.uniform(0, 255, 3).tolist()
-        cv2.line(picture, start, end, colour, int(rng.integers(1, 4)), cv2.LINE_AA)
+        color = rng.uniform(0, 255, 3).tolist()
+        cv2.line(picture, start, end, color, int(rng.integers(1, 4)), cv2.LINE_AA)
     return picture
 
 
 def _contrasting(rng: np.random.Generator, background: np.ndarray) -> tuple[float, ...]:
     while True:
-        colour = rng.uniform(0, 255, 3)
-        if np.abs(colour - background).max() > 70:
-            return tuple(colour.tolist())
+        color = rng.uniform(0, 255, 3)
+        if np.abs(color - background).max() > 70:
+            return tuple(color.tolist())
 
 
 def _outline(name: str) -> np.ndarray:
-    """(K, 2) corners on or within the unit circle."""
+    """(K, 2) corners on or inside the unit circle."""
     if name == "star":
         return _ring(10) * np.where(np.arange(10) % 2, 0.42, 1.0)[:, None]
     return _ring({"circle": 48, "square": 4, "triangle": 3}[name])
@@ -95,13 +96,13 @@ def _ring(corners: int) -> np.ndarray:
     return np.stack([np.cos(angles), np.sin(angles)], 1)
 
 
-def _turned(points: np.ndarray, angle: float) -> np.ndarray:
+def _rotated(points: np.ndarray, angle: float) -> np.ndarray:
     cosine, sine = np.cos(angle), np.sin(angle)
     return points @ np.array([[cosine, sine], [-sine, cosine]])
 
 
 def _overlap(a: np.ndarray, b: np.ndarray) -> float:
-    """Intersection of the bounding boxes over the smaller one."""
+    """Intersection of the bounding boxes over the area of the smaller one."""
     low = np.maximum(a.min(0), b.min(0))
     high = np.minimum(a.max(0), b.max(0))
     smaller = min(np.prod(np.ptp(a, 0)), np.prod(np.ptp(b, 0)))

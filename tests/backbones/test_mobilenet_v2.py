@@ -86,7 +86,7 @@ def test_recomputed_activations_give_the_same_step() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"out_stages": (8,)}, "out_stages: (8,) are not among the stages 0..7"),
+        ({"out_stages": (8,)}, "out_stages: (8,) is not a selection of 0..7"),
         ({"out_stages": ()}, "out_stages: ()"),
         ({"frozen_stages": 9}, "frozen_stages: 9 is not in -1..8"),
     ],

@@ -172,8 +172,8 @@ def test_recomputed_activations_give_the_same_step() -> None:
     ("fields", "message"),
     [
         ({"strides": (1, 2)}, "dilations: 4 values for 2 strides"),
-        ({"strides": (1,) * 5, "dilations": (1,) * 5}, "at most four stages"),
-        ({"out_stages": (4,)}, "out_stages: (4,) are not among 4 stages"),
+        ({"strides": (1,) * 5, "dilations": (1,) * 5}, "for one to four stages"),
+        ({"out_stages": (4,)}, "out_stages: (4,) is not a selection of 0..3"),
         ({"out_stages": ()}, "out_stages: ()"),
         ({"frozen_stages": 5}, "frozen_stages: 5 is not in -1..4"),
         ({"groups": 32}, "groups: ResNet-18 has no grouped convolutions"),

@@ -95,7 +95,10 @@ def test_it_carries_a_detector() -> None:
 
 @pytest.mark.parametrize(
     ("model", "message"),
-    [("resnet5000", "timm has no model 'resnet5000'"), ("mixer_s16_224", "no feature maps")],
+    [
+        ("resnet5000", "timm has no model 'resnet5000'"),
+        ("mixer_s16_224", "cannot extract features"),
+    ],
 )
 def test_what_is_no_backbone(model: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):

@@ -39,7 +39,7 @@ def test_an_edited_one_is_compared_with_the_nearest(detzoo: Run, tmp_path: Path)
     path = edited(tmp_path)
     outcome = detzoo("import-mmdet", path, "-o", "mine.json")
     assert outcome.code == 0
-    assert "nearest is retinanet_r18_fpn_1x_coco, with 2 other settings" in outcome.out
+    assert "most similar is retinanet_r18_fpn_1x_coco, with 2 different settings" in outcome.out
     assert "classes  2: cat, dog" in outcome.out
     written = from_dict(json.loads(Path("mine.json").read_text()), config_classes())
     assert written == read_experiment(path)

@@ -117,7 +117,7 @@ def test_models_filtered(detzoo: Run) -> None:
 
 
 def test_models_that_are_none(detzoo: Run) -> None:
-    assert_refused(detzoo("models", "no_such_model"), "no model fits")
+    assert_refused(detzoo("models", "no_such_model"), "no model matches")
     assert_refused(detzoo("models", "--family", "yolov9"), "yolov9", "retinanet")
 
 
@@ -194,7 +194,7 @@ def test_env_finds_an_operator_that_computes_wrong(
     monkeypatch.setattr(torchvision.ops, "deform_conv2d", lambda *a: right(*a) + 1)
     outcome = detzoo("env")
     assert outcome.code == 1
-    assert "fails: gives" in outcome.out
+    assert "fails: returns" in outcome.out
 
 
 def test_every_check_can_fail() -> None:

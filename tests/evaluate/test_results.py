@@ -131,7 +131,10 @@ def test_no_detections(tmp_path, truth):
             [{**ENTRY, "segmentation": {"size": [30, 20], "counts": "0X"}}],
             r"entry 0.*its size is \[30, 20\], but the image is 20 high and 30 wide",
         ),
-        ([{**ENTRY, "segmentation": {"size": [20, 30], "counts": "abc!"}}], "cannot be read"),
+        (
+            [{**ENTRY, "segmentation": {"size": [20, 30], "counts": "abc!"}}],
+            "has an invalid segmentation",
+        ),
         (
             [{**ENTRY, "segmentation": {"size": [20, 30], "counts": [3, 4]}}],
             "its counts cover 7 pixels of 600",
@@ -144,12 +147,12 @@ def test_no_detections(tmp_path, truth):
         ([{**ENTRY, "segmentation": {"size": [20, 30], "counts": "5PP"}}], "its counts are '5PP'"),
         ([{**ENTRY, "segmentation": {"size": [20, 30], "counts": "o" * 50 + "0"}}], "counts are"),
         ([{**ENTRY, "segmentation": {"size": [20, 30], "counts": "\u00e9"}}], "its counts are"),
-        ([{**ENTRY, "segmentation": {"size": [20, 30]}}], "cannot be read"),
+        ([{**ENTRY, "segmentation": {"size": [20, 30]}}], "has an invalid segmentation"),
         ([{**ENTRY, "segmentation": {"size": 3, "counts": "0"}}], "its size is 3, but the image"),
-        ([{**ENTRY, "segmentation": 3}], "cannot be read"),
-        ([{**ENTRY, "segmentation": [["a", "b"]]}], "cannot be read"),
-        ([{**ENTRY, "segmentation": [[1, 2, 3]]}], "cannot be read"),
-        ([{**ENTRY, "segmentation": []}], "cannot be read"),
+        ([{**ENTRY, "segmentation": 3}], "has an invalid segmentation"),
+        ([{**ENTRY, "segmentation": [["a", "b"]]}], "has an invalid segmentation"),
+        ([{**ENTRY, "segmentation": [[1, 2, 3]]}], "has an invalid segmentation"),
+        ([{**ENTRY, "segmentation": []}], "has an invalid segmentation"),
     ],
 )
 def test_malformed_results(tmp_path, truth, entries, message):
@@ -199,9 +202,12 @@ ANNOTATION = {"id": 1, "image_id": 4, "category_id": 5, "bbox": [0, 0, 2, 3]}
         ({"categories": {}}, "has no list 'categories'"),
         ({"images": ["a.jpg"]}, r"images\[0\] is 'a.jpg' instead"),
         ({"images": [{"file_name": "a.jpg"}]}, r"images\[0\] has no 'id'"),
-        ({"images": [{"id": 4}, {"id": 4}]}, r"images\[1\] has the id 4 of images\[0\]"),
+        ({"images": [{"id": 4}, {"id": 4}]}, r"images\[1\] has the same id as images\[0\], 4"),
         ({"images": [{"id": None}]}, r"images\[0\] has the id None"),
-        ({"categories": [{"id": 1, "name": "cat"}] * 2}, r"categories\[1\] has the id 1"),
+        (
+            {"categories": [{"id": 1, "name": "cat"}] * 2},
+            r"categories\[1\] has the same id as categories\[0\], 1",
+        ),
         ({"categories": [{"id": 1}]}, r"categories\[0\] has no 'name'"),
         (
             {"categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "cat"}]},
@@ -236,7 +242,7 @@ def test_masks_of_an_image_without_size(tmp_path):
 def test_ground_truth_that_is_something_else(tmp_path):
     path = tmp_path / "a.json"
     path.write_text(json.dumps([ENTRY]))
-    with pytest.raises(DataError, match="looks like detections"):
+    with pytest.raises(DataError, match="seems to hold detections"):
         read_ground_truth(path)
     path.write_text("3")
     with pytest.raises(DataError, match="is not a COCO annotation file"):

@@ -105,7 +105,7 @@ def test_nothing_found_and_no_objects():
 
 
 def test_no_shared_class():
-    with pytest.raises(DataError, match="none of its classes"):
+    with pytest.raises(DataError, match="none of the detector's classes"):
         VocEvaluator(_truth([]), ("bird",))
 
 

@@ -118,8 +118,8 @@ def test_every_parameter_takes_part(extra: str) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"start_level": 3}, "model.neck.start_level: 3, but the backbone has 3 maps"),
-        ({"start_level": -1}, "model.neck.start_level: -1"),
+        ({"start_level": 3}, "model.neck.start_level: 3 is not in 0..2"),
+        ({"start_level": -1}, "start_level: -1 is not at least 0"),
         ({"num_outputs": 2}, "model.neck.num_outputs: 2 is fewer than the 3 backbone maps"),
     ],
 )

@@ -10,7 +10,7 @@ from detzoo.assigners.atss import ATSSAssigner
 from detzoo.assigners.base import PriorAssigner
 from detzoo.coders.base import BoxCoder
 from detzoo.coders.delta import DeltaCoder
-from detzoo.config import config
+from detzoo.config import Channels, NonNegativeInt, config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseHead, DenseHeadConfig, DenseTargets
 from detzoo.heads.dense.centerness import centerness_losses
@@ -40,8 +40,8 @@ class ATSSLayersConfig(DenseHeadConfig):
     coder: BoxCoder = DeltaCoder(stds=(0.1, 0.1, 0.2, 0.2))
     classification_loss: ClassificationLoss = FocalLoss()
     select: Select = Select(min_score=0.05, pre_nms=1000, suppression=NMS(max_iou=0.6))
-    num_convs: int = 4
-    channels: int = 256
+    num_convs: NonNegativeInt = 4
+    channels: Channels = 256
     norm: Norm = GroupNorm()
 
 

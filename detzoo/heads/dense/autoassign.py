@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from detzoo.coders.base import BoxCoder
 from detzoo.coders.distance import DistanceCoder
-from detzoo.config import config
+from detzoo.config import Channels, NonNegativeInt, config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import PriorHead, PriorHeadConfig
 from detzoo.heads.dense.towers import initialize_convs, set_prior_probability, tower
@@ -51,8 +51,8 @@ class AutoAssignHeadConfig(PriorHeadConfig):
     coder: BoxCoder = DistanceCoder()
     box_loss: BoxLoss = GIoULoss(weight=5.0)
     select: Select = Select(min_score=0.05, pre_nms=1000, suppression=NMS(max_iou=0.6))
-    num_convs: int = 4
-    channels: int = 256
+    num_convs: NonNegativeInt = 4
+    channels: Channels = 256
     norm: Norm = GroupNorm()
 
     @property

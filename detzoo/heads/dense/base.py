@@ -12,7 +12,7 @@ from torch import Tensor
 from detzoo.assigners.base import PriorAssigner
 from detzoo.coders.base import BoxCoder
 from detzoo.coders.delta import DeltaCoder
-from detzoo.config import config
+from detzoo.config import NonNegativeFloat, config
 from detzoo.heads.base import DetectionHead, DetectionHeadConfig
 from detzoo.losses.boxes import BoxLoss
 from detzoo.losses.classification import ClassificationLoss
@@ -70,7 +70,7 @@ class DenseHeadConfig(PriorHeadConfig):
     sampler: Sampler | None = None
     classification_loss: ClassificationLoss
     box_loss: BoxLoss
-    border: float | None = None
+    border: NonNegativeFloat | None = None
 
     @property
     def scoring(self) -> Scoring:

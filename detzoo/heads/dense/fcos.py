@@ -11,7 +11,7 @@ from detzoo.assigners.base import PriorAssigner
 from detzoo.assigners.size_range import SizeRangeAssigner
 from detzoo.coders.base import BoxCoder
 from detzoo.coders.distance import DistanceCoder
-from detzoo.config import config
+from detzoo.config import Channels, NonNegativeInt, config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseHead, DenseHeadConfig, DenseTargets
 from detzoo.heads.dense.centerness import centerness_losses
@@ -50,8 +50,8 @@ class FCOSHeadConfig(DenseHeadConfig):
     classification_loss: ClassificationLoss = FocalLoss()
     box_loss: BoxLoss = IoULoss()
     select: Select = Select(min_score=0.05, pre_nms=1000, suppression=NMS(max_iou=0.5))
-    num_convs: int = 4
-    channels: int = 256
+    num_convs: NonNegativeInt = 4
+    channels: Channels = 256
     norm: Norm = GroupNorm()
     conv_bias: bool = False
     last_convolution: Convolution = PlainConvolution()

@@ -12,7 +12,7 @@ from detzoo.assigners.base import PriorAssigner
 from detzoo.assigners.fovea import FoveaAssigner
 from detzoo.coders.base import BoxCoder
 from detzoo.coders.log_distance import LogDistanceCoder
-from detzoo.config import config
+from detzoo.config import Channels, NonNegativeInt, config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseHead, DenseHeadConfig, DenseTargets
 from detzoo.heads.dense.towers import initialize_convs, set_prior_probability, tower
@@ -50,8 +50,8 @@ class FoveaHeadConfig(DenseHeadConfig):
     classification_loss: ClassificationLoss = FocalLoss(gamma=1.5, alpha=0.4)
     box_loss: BoxLoss = SmoothL1Loss(beta=0.11)
     select: Select = Select(min_score=0.05, pre_nms=1000, suppression=NMS(max_iou=0.5))
-    num_convs: int = 4
-    channels: int = 256
+    num_convs: NonNegativeInt = 4
+    channels: Channels = 256
     norm: Norm | None = None
     aligned: bool = False
 

@@ -15,7 +15,7 @@ from detzoo.assigners.atss import ATSSAssigner
 from detzoo.assigners.base import PriorAssigner
 from detzoo.coders.base import BoxCoder
 from detzoo.coders.distance import DistanceCoder
-from detzoo.config import config
+from detzoo.config import Channels, NonNegativeInt, PositiveInt, config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseHead, DenseHeadConfig, DenseTargets
 from detzoo.heads.dense.towers import initialize_convs, set_prior_probability, tower
@@ -52,9 +52,9 @@ class GFLHeadConfig(DenseHeadConfig):
     box_loss: BoxLoss = GIoULoss(weight=2.0)
     distribution_loss: DistributionFocalLoss = DistributionFocalLoss()
     select: Select = Select(min_score=0.05, pre_nms=1000, suppression=NMS(max_iou=0.6))
-    max_distance: int = 16
-    num_convs: int = 4
-    channels: int = 256
+    max_distance: PositiveInt = 16
+    num_convs: NonNegativeInt = 4
+    channels: Channels = 256
     norm: Norm = GroupNorm()
 
     def build(

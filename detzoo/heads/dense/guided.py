@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from detzoo.assigners.base import Assigner, PriorAssigner
 from detzoo.coders.base import BoxCoder
 from detzoo.coders.delta import DeltaCoder
-from detzoo.config import config
+from detzoo.config import Channels, UnitFloat, config
 from detzoo.heads.dense.base import (
     DenseHead,
     DenseHeadConfig,
@@ -60,10 +60,10 @@ class GuidedAnchorHeadConfig(DenseHeadConfig):
     anchor_coder: BoxCoder = DeltaCoder(max_ratio=1e6)
     location_loss: ClassificationLoss = FocalLoss()
     shape_loss: BoxLoss = BoundedIoULoss()
-    center_ratio: float = 0.2
-    ignore_ratio: float = 0.5
-    min_location_score: float = 0.01
-    channels: int = 256
+    center_ratio: UnitFloat = 0.2
+    ignore_ratio: UnitFloat = 0.5
+    min_location_score: UnitFloat = 0.01
+    channels: Channels = 256
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from detzoo.assigners.approximate import ApproximateIoUAssigner
 from detzoo.assigners.base import Assigner, PriorAssigner
 from detzoo.assigners.max_iou import MaxIoUAssigner
-from detzoo.config import config
+from detzoo.config import NonNegativeInt, config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.guided import (
     FeatureAdaption,
@@ -42,7 +42,7 @@ class GuidedRetinaHeadConfig(GuidedAnchorHeadConfig):
     classification_loss: ClassificationLoss = FocalLoss()
     box_loss: BoxLoss = SmoothL1Loss(beta=0.04)
     select: Select = Select(min_score=0.05, pre_nms=1000, suppression=NMS(max_iou=0.5))
-    num_convs: int = 4
+    num_convs: NonNegativeInt = 4
 
     def build(
         self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int

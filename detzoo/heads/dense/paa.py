@@ -15,7 +15,7 @@ from torch import Tensor
 
 from detzoo.assigners.base import PriorAssigner
 from detzoo.assigners.max_iou import MaxIoUAssigner
-from detzoo.config import config
+from detzoo.config import NonNegativeFloat, PositiveInt, config
 from detzoo.heads.dense.atss import ATSSLayers, ATSSLayersConfig
 from detzoo.heads.dense.base import DenseTargets
 from detzoo.losses.boxes import BoxLoss, GIoULoss
@@ -42,8 +42,8 @@ class PAAHeadConfig(ATSSLayersConfig):
 
     assigner: PriorAssigner = MaxIoUAssigner(positive_iou=0.1, negative_iou=0.1)
     box_loss: BoxLoss = GIoULoss(weight=1.3)
-    iou_loss_weight: float = 0.5
-    candidates_per_level: int = 9
+    iou_loss_weight: NonNegativeFloat = 0.5
+    candidates_per_level: PositiveInt = 9
 
     def build(
         self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from detzoo.assigners.base import PriorAssigner
 from detzoo.assigners.max_iou import MaxIoUAssigner
 from detzoo.assigners.point import PointAssigner
-from detzoo.config import config
+from detzoo.config import Channels, NonNegativeInt, config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseTargets, PriorHead, PriorHeadConfig, gather_targets
 from detzoo.heads.dense.towers import initialize_convs, set_prior_probability, tower
@@ -70,8 +70,8 @@ class RepPointsHeadConfig(PriorHeadConfig):
     select: Select = Select(min_score=0.05, pre_nms=1000, suppression=NMS(max_iou=0.5))
     box_of_points: Literal["minmax", "partial_minmax", "moment"] = "moment"
     grid_points: bool = False
-    num_convs: int = 3
-    channels: int = 256
+    num_convs: NonNegativeInt = 3
+    channels: Channels = 256
     norm: Norm | None = None
 
     @property

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from detzoo.assigners.base import PriorAssigner
 from detzoo.assigners.max_iou import MaxIoUAssigner
-from detzoo.config import config
+from detzoo.config import Channels, NonNegativeInt, config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseHead, DenseHeadConfig, PriorHead, PriorHeadConfig
 from detzoo.heads.dense.towers import initialize_convs, set_prior_probability, tower
@@ -31,8 +31,8 @@ class RetinaLayersConfig(PriorHeadConfig):
 
     priors: PriorGrid = AnchorGrid(scales=octave_scales(4.0, 3))
     select: Select = Select(min_score=0.05, pre_nms=1000, suppression=NMS(max_iou=0.5))
-    num_convs: int = 4
-    channels: int = 256
+    num_convs: NonNegativeInt = 4
+    channels: Channels = 256
 
 
 class RetinaLayers(PriorHead):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from detzoo.assigners.base import Assigner
 from detzoo.assigners.max_iou import MaxIoUAssigner
-from detzoo.config import config
+from detzoo.config import Channels, config
 from detzoo.heads.base import ProposalHead, ProposalHeadConfig
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseHead, DenseHeadConfig, has_area
@@ -46,7 +46,7 @@ class RPNHeadConfig(DenseHeadConfig, ProposalHeadConfig):
     train_select: Select = Select(
         min_score=0.0, pre_nms=2000, suppression=NMS(max_iou=0.7), max_detections=1000
     )
-    channels: int | None = None
+    channels: Channels | None = None
 
     def build(
         self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int = 1

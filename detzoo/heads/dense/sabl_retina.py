@@ -11,7 +11,7 @@ from detzoo.assigners.approximate import ApproximateIoUAssigner
 from detzoo.assigners.base import PriorAssigner
 from detzoo.assigners.max_iou import MaxIoUAssigner
 from detzoo.coders.buckets import NUM_NEAREST, BucketCoder
-from detzoo.config import config
+from detzoo.config import Channels, NonNegativeFloat, NonNegativeInt, config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseHead, DenseHeadConfig, DenseTargets
 from detzoo.heads.dense.towers import initialize_convs, set_prior_probability, tower
@@ -44,11 +44,11 @@ class SABLRetinaHeadConfig(DenseHeadConfig):
     )
     coder: BucketCoder = BucketCoder(scale=3.0)
     classification_loss: ClassificationLoss = FocalLoss()
-    bucket_loss_weight: float = 1.5
+    bucket_loss_weight: NonNegativeFloat = 1.5
     box_loss: BoxLoss = SmoothL1Loss(beta=1 / 9, weight=1.5)
     select: Select = Select(min_score=0.05, pre_nms=1000, suppression=NMS(max_iou=0.5))
-    num_convs: int = 4
-    channels: int = 256
+    num_convs: NonNegativeInt = 4
+    channels: Channels = 256
     norm: Norm | None = None
 
     def build(

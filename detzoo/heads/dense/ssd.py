@@ -10,7 +10,7 @@ from detzoo.assigners.base import PriorAssigner
 from detzoo.assigners.max_iou import MaxIoUAssigner
 from detzoo.coders.base import BoxCoder
 from detzoo.coders.delta import DeltaCoder
-from detzoo.config import config
+from detzoo.config import NonNegativeInt, config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseHead, DenseHeadConfig, DenseTargets
 from detzoo.layers.conv_norm_act import ConvModule
@@ -43,7 +43,7 @@ class SSDHeadConfig(DenseHeadConfig):
     select: Select = Select(
         min_score=0.02, pre_nms=1000, suppression=NMS(max_iou=0.45), max_detections=200
     )
-    negative_ratio: int = 3
+    negative_ratio: NonNegativeInt = 3
     separable_norm: Norm | None = None
 
     def build(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from detzoo.assigners.uniform import MatchedPairs, UniformAssigner
 from detzoo.coders.base import BoxCoder
 from detzoo.coders.delta import DeltaCoder
-from detzoo.config import config
+from detzoo.config import NonNegativeInt, config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import PriorHead, PriorHeadConfig, gather_targets
 from detzoo.heads.dense.towers import initialize_convs, set_prior_probability, tower
@@ -47,8 +47,8 @@ class YOLOFHeadConfig(PriorHeadConfig):
     classification_loss: ClassificationLoss = FocalLoss()
     box_loss: BoxLoss = GIoULoss()
     select: Select = Select(min_score=0.05, pre_nms=1000, suppression=NMS(max_iou=0.6))
-    num_class_convs: int = 2
-    num_box_convs: int = 4
+    num_class_convs: NonNegativeInt = 2
+    num_box_convs: NonNegativeInt = 4
 
     @property
     def scoring(self) -> Scoring:

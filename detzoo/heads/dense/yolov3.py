@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detzoo.assigners.grid import GridAssigner
-from detzoo.config import ConfigError, config
+from detzoo.config import Channels, ConfigError, NonNegativeFloat, UnitFloat, config
 from detzoo.heads.base import DetectionHead, DetectionHeadConfig
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import flatten_level
@@ -51,14 +51,14 @@ class YOLOv3HeadConfig(DetectionHeadConfig):
     """
 
     anchors: YOLOAnchors
-    channels: tuple[int, ...] = (1024, 512, 256)
+    channels: tuple[Channels, ...] = (1024, 512, 256)
     norm: Norm = BatchNorm()
     assigner: GridAssigner = GridAssigner()
-    class_weight: float = 1.0
-    confidence_weight: float = 1.0
-    center_weight: float = 2.0
-    size_weight: float = 2.0
-    min_confidence: float = 0.005
+    class_weight: NonNegativeFloat = 1.0
+    confidence_weight: NonNegativeFloat = 1.0
+    center_weight: NonNegativeFloat = 2.0
+    size_weight: NonNegativeFloat = 2.0
+    min_confidence: UnitFloat = 0.005
     select: Select = Select(min_score=0.05, suppression=NMS(max_iou=0.45))
 
     def __post_init__(self) -> None:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detzoo.assigners.sim_ota import SimOTAAssigner
-from detzoo.config import config
+from detzoo.config import Channels, NonNegativeFloat, PositiveInt, config
 from detzoo.heads.base import DetectionHead, DetectionHeadConfig
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import flatten_level
@@ -54,15 +54,15 @@ class YOLOXHeadConfig(DetectionHeadConfig):
         select: Selects the final detections.
     """
 
-    channels: int = 256
-    num_convs: int = 2
+    channels: Channels = 256
+    num_convs: PositiveInt = 2
     depthwise: bool = False
     norm: Norm = YOLOX_NORM
     assigner: SimOTAAssigner = SimOTAAssigner()
-    class_weight: float = 1.0
-    object_weight: float = 1.0
-    box_weight: float = 5.0
-    l1_weight: float = 1.0
+    class_weight: NonNegativeFloat = 1.0
+    object_weight: NonNegativeFloat = 1.0
+    box_weight: NonNegativeFloat = 5.0
+    l1_weight: NonNegativeFloat = 1.0
     select: Select = Select(min_score=0.01, suppression=NMS(max_iou=0.65), max_detections=None)
 
     def build(

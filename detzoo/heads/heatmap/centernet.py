@@ -1,4 +1,4 @@
-"""CenterNet's head (Objects as Points, https://arxiv.org/abs/1904.07850)."""
+"""CenterNet (Objects as Points, https://arxiv.org/abs/1904.07850)."""
 
 from __future__ import annotations
 
@@ -10,40 +10,50 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from detzoo.config import config
+from detzoo.config import Channels, NonNegativeFloat, PositiveInt, config
 from detzoo.heads.base import DetectionHead, DetectionHeadConfig
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.heatmap.keypoints import (
-    at_cells,
-    draw_bumps,
+    check_window,
+    draw_gaussians,
     find_peaks,
+    gather_cells,
     gaussian_radius,
     input_size,
-    read_cells,
+    scatter_cells,
 )
 from detzoo.losses.heatmap import GaussianFocalLoss
 from detzoo.ops.distributed import average_over_processes
 from detzoo.structures import Candidates, Detections, ImageInfo, Targets
 
-# Initial score of every class in every cell.
+# Initial score of all classes in all cells.
 PRIOR_PROBABILITY = 0.1
 
 
 @config
 class CenterNetHeadConfig(DetectionHeadConfig):
-    """Heatmaps of the classes' centers; in every cell the size of an object, and where in the cell
-    its center is.
+    """CenterNet: predicts heatmaps of object centers per class, and in each cell the size of the
+    object and the offset of its center. The highest local maxima are the detections; there is no
+    NMS.
 
-    The ``num_peaks`` highest cells that are maxima of the ``window`` cells around them are the
-    detections: nothing is suppressed.
+    Args:
+        channels: Channels of the hidden layer of each branch.
+        heatmap_loss: Loss of the heatmaps.
+        size_weight: Weight of the size loss.
+        offset_weight: Weight of the offset loss.
+        num_peaks: Number of detections per image.
+        window: Side, in cells, of the window in which a detection is the maximum; odd.
     """
 
-    channels: int = 64
+    channels: Channels = 64
     heatmap_loss: GaussianFocalLoss = GaussianFocalLoss()
-    size_weight: float = 0.1
-    offset_weight: float = 1.0
-    num_peaks: int = 100
-    window: int = 3
+    size_weight: NonNegativeFloat = 0.1
+    offset_weight: NonNegativeFloat = 1.0
+    num_peaks: PositiveInt = 100
+    window: PositiveInt = 3
+
+    def __post_init__(self) -> None:
+        check_window(self.window)
 
     def build(
         self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int
@@ -53,8 +63,8 @@ class CenterNetHeadConfig(DetectionHeadConfig):
 
 @dataclass(frozen=True)
 class CenterMaps:
-    """``heat`` logits (B, C, H, W), ``size`` (B, 2, H, W) width and height and ``offset``
-    (B, 2, H, W) x and y, both in cells."""
+    """``heat`` logits (B, C, H, W), ``size`` (B, 2: width, height, H, W) and ``offset`` (B, 2: x,
+    y, H, W), both in cells."""
 
     heat: Tensor
     size: Tensor
@@ -104,8 +114,8 @@ class CenterNetHead(DetectionHead):
     def _targets(
         self, predictions: CenterMaps, targets: Sequence[Targets], infos: Sequence[ImageInfo]
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Heatmaps (B, C, H, W); width, height, x and y in the cell (B, 4, H, W); a mask (B, H, W)
-        of the centers."""
+        """Heatmaps (B, C, H, W); width, height, x and y in the cell (B, 4, H, W); and a mask of the
+        centers (B, H, W)."""
         height, width = predictions.heat.shape[2:]
         pixels = input_size(infos)
         rows = []
@@ -115,11 +125,11 @@ class CenterNetHead(DetectionHead):
             size = (target.boxes[:, 2:] - target.boxes[:, :2]) * scale
             last = center.new_tensor([width - 1, height - 1])
             cells = torch.minimum(center.floor(), last).clamp(min=0).long()
-            heat = draw_bumps(
+            heat = draw_gaussians(
                 cells, gaussian_radius(size), target.labels, self.num_classes, (height, width)
             )
             geometry = torch.cat([size, center - cells], 1)
-            rows.append((heat, *at_cells(cells, geometry, (height, width))))
+            rows.append((heat, *scatter_cells(cells, geometry, (height, width))))
         heats, geometries, masks = (torch.stack(column) for column in zip(*rows))
         return heats, geometries, masks
 
@@ -137,8 +147,8 @@ class CenterNetHead(DetectionHead):
         out = []
         for image in range(len(infos)):
             peaks = find_peaks(scores[image], self.config.num_peaks, self.config.window)
-            center = peaks.position + read_cells(offset[image], peaks.cells)
-            half = read_cells(size[image], peaks.cells) / 2
+            center = peaks.position + gather_cells(offset[image], peaks.cells)
+            half = gather_cells(size[image], peaks.cells) / 2
             boxes = torch.cat([(center - half) * cell, (center + half) * cell], 1)
             out.append(Candidates(boxes, peaks.scores, peaks.labels, peaks.labels))
         return out
@@ -146,7 +156,7 @@ class CenterNetHead(DetectionHead):
     def decode_views(
         self, views: Sequence[tuple[CenterMaps, Sequence[ImageInfo]]]
     ) -> list[Candidates]:
-        """Scores and sizes are the means over a view and its mirror images, which follow it."""
+        """Averages scores and sizes over an augmented image and its flips, which follow it."""
         starts = [k for k, (_, infos) in enumerate(views) if infos[0].flip == "none"]
         found = []
         for start, end in itertools.pairwise([*starts, len(views)]):
@@ -160,7 +170,7 @@ class CenterNetHead(DetectionHead):
         return [Candidates.join(image) for image in zip(*found)]
 
     def select(self, candidates: Sequence[Candidates]) -> list[Detections]:
-        """All of them, best first: a center is a maximum of its surroundings already."""
+        """All candidates, best first: centers are local maxima already."""
         best = [image[image.scores.argsort(descending=True)] for image in candidates]
         return [Detections(image.boxes, image.scores, image.labels) for image in best]
 
@@ -169,7 +179,7 @@ class CenterNetHead(DetectionHead):
 
 
 def _mirrored(maps: Tensor, flip: str) -> Tensor:
-    """(B, C, H, W) of a mirrored image as if it had not been."""
+    """Undoes the flip of maps (B, C, H, W)."""
     axes = {"none": (), "horizontal": (3,), "vertical": (2,), "diagonal": (2, 3)}[flip]
     return maps.flip(axes)
 

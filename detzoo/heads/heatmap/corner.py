@@ -1,4 +1,4 @@
-"""CornerNet's head (https://arxiv.org/abs/1808.01244)."""
+"""CornerNet (https://arxiv.org/abs/1808.01244)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from detzoo.config import config
+from detzoo.config import NonNegativeFloat, config
 from detzoo.heads.heatmap.corner_base import (
     CornerMaps,
     CornerPair,
@@ -17,20 +17,22 @@ from detzoo.heads.heatmap.corner_base import (
     CornerTargets,
 )
 
-# How far apart the tags of different objects should be.
+# Margin between the tags of different objects.
 MARGIN = 1.0
 
 
 @config
 class CornerHeadConfig(CornerPairHeadConfig):
-    """Corners whose tags, one number each, are alike belong together.
+    """CornerNet: pairs corners with similar tags, which are single numbers (associative embedding,
+    https://arxiv.org/abs/1611.05424).
 
-    ``pull_weight`` is that of the loss that makes tags of one object alike, ``push_weight`` of the
-    one that keeps tags of different objects apart (https://arxiv.org/abs/1611.05424).
+    Args:
+        pull_weight: Weight of the loss that pulls the tags of each object together.
+        push_weight: Weight of the loss that pushes the tags of different objects apart.
     """
 
-    pull_weight: float = 0.1
-    push_weight: float = 0.1
+    pull_weight: NonNegativeFloat = 0.1
+    push_weight: NonNegativeFloat = 0.1
 
     def build(
         self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int
@@ -39,7 +41,7 @@ class CornerHeadConfig(CornerPairHeadConfig):
 
 
 class CornerHead(CornerPairHead):
-    """Children ``tl_emb`` and ``br_emb`` besides those of the base."""
+    """In addition to the base's children, ``tl_emb`` and ``br_emb``."""
 
     config: CornerHeadConfig
 
@@ -61,7 +63,7 @@ class CornerHead(CornerPairHead):
     def tag_losses(
         self, pair: CornerPair, targets: tuple[CornerTargets, CornerTargets]
     ) -> dict[str, Tensor]:
-        """Sums over the images."""
+        """Pull and push losses, summed over the images."""
         pulls, pushes = [], []
         for image, (start, end) in enumerate(zip(targets[0].cells, targets[1].cells)):
             first = pair.top_left.tag[image, 0, start[:, 1], start[:, 0]].float()

@@ -1,5 +1,5 @@
-"""Detectors of corners: what CornerNet (https://arxiv.org/abs/1808.01244) and CentripetalNet
-(https://arxiv.org/abs/2003.09119) share."""
+"""Corner-based detection: the common parts of CornerNet (https://arxiv.org/abs/1808.01244) and
+CentripetalNet (https://arxiv.org/abs/2003.09119)."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detzoo.config import config
+from detzoo.config import NonNegativeFloat, PositiveInt, config
 from detzoo.heads.base import DetectionHead, DetectionHeadConfig
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.heatmap.keypoints import (
     Peaks,
-    at_cells,
-    draw_bumps,
+    check_window,
+    draw_gaussians,
     find_peaks,
+    gather_cells,
     gaussian_radius,
     input_size,
-    read_cells,
+    scatter_cells,
 )
 from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.norm import BatchNorm
@@ -33,7 +34,7 @@ from detzoo.postprocess.nms import GaussianSoftNMS
 from detzoo.postprocess.select import Select
 from detzoo.structures import Candidates, Detections, ImageInfo, Targets
 
-# Initial score of every class in every cell.
+# Initial score of all classes in all cells.
 PRIOR_PROBABILITY = 0.1
 POOL_CHANNELS = 128
 BRANCH_CHANNELS = 256
@@ -41,29 +42,37 @@ BRANCH_CHANNELS = 256
 
 @config
 class CornerPairHeadConfig(DetectionHeadConfig):
-    """Heatmaps of top left and of bottom right corners, where in their cell they are, and a ``tag``
-    by which a pair is recognized.
+    """Predicts heatmaps of top-left and bottom-right corners, their offsets in the cells, and tags
+    by which corners are paired.
 
-    All pairs of the ``num_peaks`` highest corners of each kind are considered that agree in class
-    and whose tags are at most ``max_distance`` apart; the ``num_pairs`` best are candidates.
-    Corners are maxima of the ``window`` cells around them.
+    Args:
+        heatmap_loss: Loss of the heatmaps.
+        offset_weight: Weight of the offset loss.
+        num_peaks: Number of highest corners of each kind to pair.
+        window: Side, in cells, of the window in which a corner is the maximum; odd.
+        max_distance: Largest distance between the tags of a pair.
+        num_pairs: Number of best pairs that become candidates.
+        select: Selects the final detections.
     """
 
     heatmap_loss: GaussianFocalLoss = GaussianFocalLoss()
-    offset_weight: float = 1.0
-    num_peaks: int = 100
-    window: int = 3
-    max_distance: float = 0.5
-    num_pairs: int = 1000
+    offset_weight: NonNegativeFloat = 1.0
+    num_peaks: PositiveInt = 100
+    window: PositiveInt = 3
+    max_distance: NonNegativeFloat = 0.5
+    num_pairs: PositiveInt = 1000
     select: Select = Select(min_score=0.0, suppression=GaussianSoftNMS())
+
+    def __post_init__(self) -> None:
+        check_window(self.window)
 
 
 @dataclass(frozen=True)
 class CornerMaps:
-    """What is predicted of one kind of corner.
+    """The predictions for one kind of corner.
 
-    ``heat`` logits (B, C, H, W), ``offset`` (B, 2, H, W) x and y in the cell, ``tag`` (B, K, H, W).
-    ``guide`` (B, 2, H, W) is CentripetalNet's first idea of where the object's center is.
+    ``heat`` logits (B, C, H, W), ``offset`` (B, 2: x, y, H, W) in the cell and ``tag`` (B, K, H,
+    W). ``guide`` (B, 2, H, W) is CentripetalNet's guiding shift.
     """
 
     heat: Tensor
@@ -74,7 +83,7 @@ class CornerMaps:
 
 @dataclass(frozen=True)
 class CornerPair:
-    """The maps of both kinds of corner, of one stack of the backbone."""
+    """The predictions for both kinds of corners, from one stack of the backbone."""
 
     top_left: CornerMaps
     bottom_right: CornerMaps
@@ -82,24 +91,26 @@ class CornerPair:
 
 @dataclass(frozen=True)
 class CornerTargets:
-    """What the maps of one kind of corner are trained on.
+    """The training targets of one kind of corner.
 
-    ``heat`` (B, C, H, W); where ``is_corner`` (B, 1, H, W) counts also ``offset`` (B, 2, H, W), and
-    the way to the object's center (always positive) from the cell, ``from_cell`` (B, 2, H, W), and
-    from the corner itself, ``from_corner``. ``cells`` are the corners of each image (N, 2) x, y.
+    ``heat`` (B, C, H, W); where ``is_corner`` (B, 1, H, W), ``offset`` (B, 2, H, W) and the
+    distances in x and y to the object's center, from the cell (``guiding_shift``) and from the
+    corner itself (``centripetal_shift``), both (B, 2, H, W) and positive. ``cells`` holds the
+    corners of each image (N, 2: x, y).
     """
 
     heat: Tensor
     is_corner: Tensor
     offset: Tensor
-    from_cell: Tensor
-    from_corner: Tensor
+    guiding_shift: Tensor
+    centripetal_shift: Tensor
     cells: tuple[Tensor, ...]
 
 
 @dataclass(frozen=True)
 class Corners:
-    """The K peaks of one kind of corner in one image: ``position`` (K, 2) in cells, with offset."""
+    """The K peaks of one kind of corner in one image; ``position`` (K, 2) is in cells, including
+    offsets."""
 
     peaks: Peaks
     position: Tensor
@@ -107,9 +118,9 @@ class Corners:
 
 
 class CornerPairHead(DetectionHead):
-    """One set of layers for each stack of the backbone, named ``tl_...`` and ``br_...``.
+    """One set of layers, named ``tl_...`` and ``br_...``, for each stack of the backbone.
 
-    All stacks are trained, the last one detects.
+    All stacks are trained; the last one detects.
     """
 
     def __init__(
@@ -128,7 +139,8 @@ class CornerPairHead(DetectionHead):
             nn.init.constant_(branch[-1].conv.bias, -math.log(1 / PRIOR_PROBABILITY - 1))
 
     def branches(self, width: int, outputs: int) -> tuple[nn.ModuleList, nn.ModuleList]:
-        """For both kinds of corner, small networks from pooled features to ``outputs``."""
+        """Per kind of corner and stack, a small network from pooled features to ``outputs``
+        channels."""
 
         def one() -> nn.ModuleList:
             return nn.ModuleList(_branch(width, outputs) for _ in range(self.num_stacks))
@@ -160,7 +172,7 @@ class CornerPairHead(DetectionHead):
     def tag_losses(
         self, pair: CornerPair, targets: tuple[CornerTargets, CornerTargets]
     ) -> dict[str, Tensor]:
-        """The losses of the tags in one stack."""
+        """The losses of the tags of one stack."""
 
     def _heat_loss(self, maps: CornerMaps, targets: CornerTargets) -> Tensor:
         return self.config.heatmap_loss(maps.heat, targets.heat)
@@ -180,7 +192,7 @@ class CornerPairHead(DetectionHead):
     def _targets(
         self, pair: CornerPair, targets: Sequence[Targets], infos: Sequence[ImageInfo]
     ) -> tuple[CornerTargets, CornerTargets]:
-        """Those of the top left and of the bottom right corners."""
+        """The targets of top-left and of bottom-right corners."""
         height, width = pair.top_left.heat.shape[2:]
         pixels = input_size(infos)
         kinds: tuple[list[tuple[Tensor, ...]], ...] = ([], [])
@@ -193,17 +205,20 @@ class CornerPairHead(DetectionHead):
             for kind, rows in enumerate(kinds):
                 corner = corners[:, kind]
                 cells = torch.minimum(corner, last).clamp(min=0).long()
-                # The way to the center from the top left, and from the center to the bottom right.
+                # From the top-left corner to the center, or from the center to the bottom right.
                 sign = 1 - 2 * kind
                 values = torch.cat(
                     [corner - cells, (center - cells) * sign, (center - corner) * sign], 1
                 )
-                heat = draw_bumps(cells, radius, target.labels, self.num_classes, (height, width))
-                rows.append((heat, *at_cells(cells, values, (height, width)), cells))
+                heat = draw_gaussians(
+                    cells, radius, target.labels, self.num_classes, (height, width)
+                )
+                rows.append((heat, *scatter_cells(cells, values, (height, width)), cells))
         return _corner_targets(kinds[0]), _corner_targets(kinds[1])
 
     def decode(self, predictions: list[CornerPair], infos: Sequence[ImageInfo]) -> list[Candidates]:
-        """Pairs of corners, best first; in each image cut at its own top left."""
+        """Pairs of corners, best first, with boxes clipped at the top and left of their own
+        image."""
         pair = predictions[-1]
         height, width = pair.top_left.heat.shape[2:]
         pixels = input_size(infos)
@@ -212,7 +227,7 @@ class CornerPairHead(DetectionHead):
         for image, info in enumerate(infos):
             start = self._corners(pair.top_left, image)
             end = self._corners(pair.bottom_right, image)
-            origin = cell.new_tensor(info.offset)  # of the image, where it is padded all around
+            origin = cell.new_tensor(info.offset)  # of the image, which may be padded on all sides
             low = (start.position * cell - origin).clamp(min=0)[:, None].expand(-1, len(end.tag), 2)
             high = (end.position * cell - origin).clamp(min=0)[None].expand_as(low)
             boxes = torch.cat([low, high], 2)  # (K, K, 4) in pixels of the image
@@ -231,10 +246,10 @@ class CornerPairHead(DetectionHead):
     def is_pair(
         self, start: Corners, end: Corners, boxes: Tensor, cell: Tensor, origin: Tensor
     ) -> Tensor:
-        """(K, K) which top left and bottom right corners belong together by their tags.
+        """(K, K) which top-left and bottom-right corners belong together according to their tags.
 
-        ``boxes`` (K, K, 4) are those between them, in pixels from the image's ``origin`` (2,);
-        ``cell`` (2,) is the size of a cell in pixels.
+        ``boxes`` (K, K, 4) span between them, in pixels from the image's ``origin`` (2,); ``cell``
+        (2,) is the size of a cell in pixels.
         """
 
     def select(self, candidates: Sequence[Candidates]) -> list[Detections]:
@@ -243,8 +258,8 @@ class CornerPairHead(DetectionHead):
     def _corners(self, maps: CornerMaps, image: int) -> Corners:
         heat = maps.heat[image].float().sigmoid()
         peaks = find_peaks(heat, self.config.num_peaks, self.config.window)
-        position = peaks.position + read_cells(maps.offset[image], peaks.cells)
-        return Corners(peaks, position, read_cells(maps.tag[image], peaks.cells))
+        position = peaks.position + gather_cells(maps.offset[image], peaks.cells)
+        return Corners(peaks, position, gather_cells(maps.tag[image], peaks.cells))
 
     def class_parameters(self) -> dict[str, ClassRows]:
         names = (
@@ -257,7 +272,7 @@ class CornerPairHead(DetectionHead):
 
 
 class CornerPooling(nn.Module):
-    """Corner pooling in two ``directions``, with a shortcut around it."""
+    """Corner pooling in two ``directions``, with a shortcut."""
 
     def __init__(self, channels: int, directions: tuple[Direction, Direction]) -> None:
         super().__init__()
@@ -278,7 +293,7 @@ class CornerPooling(nn.Module):
 
 
 def at_corners(predicted: Tensor, wanted: Tensor, targets: CornerTargets) -> Tensor:
-    """Smooth L1 loss of maps (B, 2, H, W), per cell that holds a corner."""
+    """Smooth L1 loss of maps (B, 2, H, W), averaged over the cells that contain a corner."""
     losses = F.smooth_l1_loss(predicted.float(), wanted, reduction="none") * targets.is_corner
     count = average_over_processes(targets.is_corner.sum().float()).clamp(min=1)
     return losses.sum() / count
@@ -286,9 +301,11 @@ def at_corners(predicted: Tensor, wanted: Tensor, targets: CornerTargets) -> Ten
 
 def _corner_targets(rows: list[tuple[Tensor, ...]]) -> CornerTargets:
     heats, values, masks, cells = zip(*rows)
-    offset, from_cell, from_corner = torch.stack(values).split(2, 1)
+    offset, guiding_shift, centripetal_shift = torch.stack(values).split(2, 1)
     is_corner = torch.stack(masks)[:, None]
-    return CornerTargets(torch.stack(heats), is_corner, offset, from_cell, from_corner, cells)
+    return CornerTargets(
+        torch.stack(heats), is_corner, offset, guiding_shift, centripetal_shift, cells
+    )
 
 
 def _branch(width: int, outputs: int) -> nn.Sequential:

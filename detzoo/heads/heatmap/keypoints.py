@@ -1,4 +1,4 @@
-"""Keypoints as heatmaps: targets drawn from objects, and peaks read from predictions."""
+"""Keypoints as heatmaps: drawing targets, and reading peaks from predictions."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from detzoo.errors import ConfigError
 from detzoo.structures import ImageInfo
 
-# A box whose corners are off by the radius of the bump overlaps the object's by this at least.
+# Minimum IoU with the object of a box whose corners are off by the radius of the Gaussian.
 MIN_OVERLAP = 0.3
 
 
@@ -19,8 +20,8 @@ MIN_OVERLAP = 0.3
 class Peaks:
     """The K highest cells of one image's heatmaps.
 
-    ``scores`` (K,) fall; ``labels`` (K,) are their classes, ``cells`` (K,) their places in the
-    flattened map, ``position`` (K, 2) the same as float x, y in cells.
+    ``scores`` (K,) in descending order, ``labels`` (K,), ``cells`` (K,) as indices into the
+    flattened map, and ``position`` (K, 2) as float x, y in cells.
     """
 
     scores: Tensor
@@ -30,7 +31,7 @@ class Peaks:
 
 
 def input_size(infos: Sequence[ImageInfo]) -> tuple[int, int]:
-    """(height, width) of the batch in pixels."""
+    """The (height, width) of the batch in pixels."""
     return (
         max(info.padded_size[0] for info in infos),
         max(info.padded_size[1] for info in infos),
@@ -38,15 +39,15 @@ def input_size(infos: Sequence[ImageInfo]) -> tuple[int, int]:
 
 
 def gaussian_radius(size: Tensor) -> Tensor:
-    """Whole cells (N,) that a keypoint of boxes with ``size`` (N, 2), in cells, may be off.
+    """By how many whole cells (N,) the corners of boxes with ``size`` (N, 2), in cells, may be off.
 
-    The least of three: with one corner inside the box and one outside, with both inside, and with
-    both outside, by as much each.
+    The minimum over three cases: one corner inside the box and one outside, both inside, both
+    outside.
     """
     total, area = size.sum(1), size.prod(1)
     one_inside = _smaller_root(1, -total, area * (1 - MIN_OVERLAP) / (1 + MIN_OVERLAP))
     both_inside = _smaller_root(4, -2 * total, area * (1 - MIN_OVERLAP))
-    # Published models were trained with this denominator, which is not the root's (2 * a).
+    # The positive root of 4 * o * r^2 + 2 * o * total * r + (o - 1) * area, o = MIN_OVERLAP.
     a, b = 4 * MIN_OVERLAP, -2 * MIN_OVERLAP * total
     root = (b.square() - 4 * a * (MIN_OVERLAP - 1) * area).sqrt()
     both_outside = (b + root) / (2 * a)
@@ -57,13 +58,13 @@ def _smaller_root(a: float, b: Tensor, c: Tensor) -> Tensor:
     return (-b - (b.square() - 4 * a * c).sqrt()) / (2 * a)
 
 
-def draw_bumps(
+def draw_gaussians(
     cells: Tensor, radius: Tensor, labels: Tensor, num_classes: int, size: tuple[int, int]
 ) -> Tensor:
-    """Heatmaps (C, H, W) with a Gaussian bump of height one at each of ``cells`` (N, 2) x, y.
+    """Heatmaps (C, H, W) with a Gaussian of height one at each of ``cells`` (N, 2: x, y).
 
-    A bump ends ``radius`` (N,) cells from its middle, in x and in y, three deviations away. Where
-    bumps of a class meet, the higher one counts.
+    A Gaussian is cut off ``radius`` (N,) cells from its center in x and y, three standard
+    deviations away. Where Gaussians of a class overlap, the maximum counts.
     """
     height, width = size
     maps = cells.new_zeros((num_classes, height, width), dtype=torch.float32)
@@ -75,14 +76,14 @@ def draw_bumps(
     distance = x.square()[:, None] + y.square()[:, :, None]  # (N, H, W)
     reach = radius[:, None]
     inside = (x.abs() <= reach)[:, None] & (y.abs() <= reach)[:, :, None]
-    bumps = (-distance / (2 * sigma.square())).exp() * inside
-    index = labels[:, None, None].expand_as(bumps)
-    return maps.scatter_reduce(0, index, bumps.to(maps), "amax")
+    gaussians = (-distance / (2 * sigma.square())).exp() * inside
+    index = labels[:, None, None].expand_as(gaussians)
+    return maps.scatter_reduce(0, index, gaussians.to(maps), "amax")
 
 
-def at_cells(cells: Tensor, values: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Maps (K, H, W) that hold ``values`` (N, K) at ``cells`` (N, 2) x, y, and a mask (H, W) of
-    these. Where objects share a cell, the last one has it; elsewhere maps are zero."""
+def scatter_cells(cells: Tensor, values: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Maps (K, H, W) with ``values`` (N, K) at ``cells`` (N, 2: x, y) and zeros elsewhere, and a
+    mask (H, W) of these cells. If objects share a cell, the last one counts."""
     height, width = size
     place = cells[:, 1] * width + cells[:, 0]
     number = torch.arange(1, len(cells) + 1, device=cells.device)
@@ -91,10 +92,16 @@ def at_cells(cells: Tensor, values: Tensor, size: tuple[int, int]) -> tuple[Tens
     return table[owner].T.reshape(-1, height, width), (owner > 0).view(height, width)
 
 
+def check_window(window: int) -> None:
+    """Raises :class:`ConfigError` unless ``window`` is odd, so that it has a center."""
+    if window % 2 == 0:
+        raise ConfigError(f"window: {window} is not odd")
+
+
 def find_peaks(heat: Tensor, count: int, window: int) -> Peaks:
     """The ``count`` highest local maxima of one image's ``heat`` (C, H, W), over all classes.
 
-    A cell is one that no other in the ``window`` cells around it exceeds.
+    A local maximum is not exceeded within the ``window`` x ``window`` cells around it.
     """
     height, width = heat.shape[1:]
     highest = F.max_pool2d(heat, window, stride=1, padding=window // 2)
@@ -106,6 +113,6 @@ def find_peaks(heat: Tensor, count: int, window: int) -> Peaks:
     return Peaks(scores, labels, cells, torch.stack([x, y], 1).to(heat.dtype))
 
 
-def read_cells(maps: Tensor, cells: Tensor) -> Tensor:
-    """Values (N, K) of ``maps`` (K, H, W) at flat ``cells`` (N,)."""
+def gather_cells(maps: Tensor, cells: Tensor) -> Tensor:
+    """The values (N, K) of ``maps`` (K, H, W) at flat ``cells`` (N,)."""
     return maps.flatten(1)[:, cells].T.float()

@@ -1,5 +1,5 @@
-"""The skeleton of heads that predict a class and a mask for each cell of grids over the image
-(SOLO, https://arxiv.org/abs/1912.04488)."""
+"""The skeleton of heads that predict a class and a mask for each cell of a grid (SOLO,
+https://arxiv.org/abs/1912.04488)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detzoo.config import ConfigError, config
+from detzoo.config import Channels, ConfigError, NonNegativeFloat, PositiveInt, UnitFloat, config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.mask_grid.targets import owners, positive_cells, shrink
 from detzoo.layers.conv_norm_act import ConvModule
@@ -24,7 +24,7 @@ from detzoo.ops.distributed import average_over_processes
 from detzoo.postprocess.matrix_nms import MaskSelect
 from detzoo.structures import Detections, ImageInfo, ImageMasks, Targets
 
-# Initial score of every class, and of every pixel of a mask.
+# Initial probability of all classes, and of all pixels of a mask.
 PRIOR_PROBABILITY = 0.01
 
 MaskMaps = TypeVar("MaskMaps")
@@ -32,37 +32,45 @@ MaskMaps = TypeVar("MaskMaps")
 
 @config
 class MaskGridHeadConfig(ABC):
-    """Each level has a square grid of cells, and objects of a range of sizes.
+    """SOLO: each level divides the image into a square grid of cells, and detects objects of a
+    range of sizes.
 
-    ``scale_ranges`` are the least and greatest square roots of box areas, in pixels, of each level;
-    ``center_fraction`` is the part of its box around an object's center that its cells cover.
+    Args:
+        num_convs: Convolutions in each tower.
+        channels: Channels of the towers.
+        grids: Number of cells per side, for each level.
+        scale_ranges: Smallest and largest square root of the box area, in pixels, for each level.
+        center_fraction: Fraction of a box's sides, around the mask's center, within which cells are
+            positive.
+        norm: Norm after each convolution of the towers.
+        classification_loss: Loss of the classes.
+        mask_loss: Loss of the masks.
+        select: Selects the final detections.
     """
 
-    num_convs: int = 7
-    channels: int = 256
-    grids: tuple[int, ...] = (40, 36, 24, 16, 12)
-    scale_ranges: tuple[tuple[float, float], ...] = (
+    num_convs: PositiveInt = 7
+    channels: Channels = 256
+    grids: tuple[PositiveInt, ...] = (40, 36, 24, 16, 12)
+    scale_ranges: tuple[tuple[NonNegativeFloat, NonNegativeFloat], ...] = (
         (1.0, 96.0),
         (48.0, 192.0),
         (96.0, 384.0),
         (192.0, 768.0),
         (384.0, 2048.0),
     )
-    center_fraction: float = 0.2
+    center_fraction: UnitFloat = 0.2
     norm: Norm = GroupNorm(groups=32)
     classification_loss: ClassificationLoss = FocalLoss()
     mask_loss: DiceLoss = DiceLoss(weight=3.0)
     select: MaskSelect = MaskSelect()
 
     def __post_init__(self) -> None:
-        if len(self.grids) < 3 or min(self.grids) < 1:
-            raise ConfigError(f"grids: {self.grids} are not three or more of at least one cell")
+        if len(self.grids) < 3:
+            raise ConfigError(f"grids: {self.grids} has fewer than three elements")
         if len(self.scale_ranges) != len(self.grids):
             raise ConfigError(
                 f"scale_ranges: {len(self.scale_ranges)} ranges for {len(self.grids)} grids"
             )
-        if self.num_convs < 1:
-            raise ConfigError(f"num_convs: {self.num_convs} is not at least 1")
 
     @abstractmethod
     def build(
@@ -72,9 +80,10 @@ class MaskGridHeadConfig(ABC):
 
 @dataclass(frozen=True)
 class MaskGridPredictions(Generic[MaskMaps]):
-    """Per level: class logits (B, K, G, G), and what masks are made of, which a head alone knows.
+    """Per level, class logits (B, K, G, G), and the maps from which masks are made, of a type
+    internal to the head.
 
-    ``mask_sizes`` (height, width) are the masks', at half the level's stride.
+    ``mask_sizes`` (height, width) are those of the masks, at half the level's stride.
     """
 
     cls_logits: list[Tensor]
@@ -85,8 +94,8 @@ class MaskGridPredictions(Generic[MaskMaps]):
 class MaskGridHead(nn.Module, ABC, Generic[MaskMaps]):
     """Children ``cls_convs`` and ``conv_cls``; a family adds the layers of its masks.
 
-    Masks are only ever made of cells that are asked for: those with an object in training, those
-    with a score in inference.
+    Masks are computed only for cells that need one: those with an object in training, those with a
+    sufficient score in inference.
     """
 
     def __init__(
@@ -99,10 +108,11 @@ class MaskGridHead(nn.Module, ABC, Generic[MaskMaps]):
         super().__init__()
         if len(strides) != len(config.grids):
             raise ConfigError(
-                f"model.mask_head.grids: {len(config.grids)}, but the neck has {len(strides)} maps"
+                f"model.mask_head.grids: {len(config.grids)} values for the neck's {len(strides)} "
+                "maps"
             )
         self.config = config
-        # The first map is scaled down to the second's size, the last up to the last but one's.
+        # The first map is resized to the second's size, the last to that of the one before it.
         self.strides = (strides[1], *strides[1:-1], strides[-2])
         self.num_classes = num_classes
         num_outputs = config.classification_loss.num_outputs(num_classes)
@@ -115,14 +125,14 @@ class MaskGridHead(nn.Module, ABC, Generic[MaskMaps]):
 
     @abstractmethod
     def maps(self, x: Tensor, level: int) -> MaskMaps:
-        """What the masks of a level are made of, from its features (B, C, h, w)."""
+        """The maps from which the masks of a level are made, from its features (B, C, h, w)."""
 
     @abstractmethod
     def masks(
         self, maps: MaskMaps, level: int, image: int, cells: Tensor, size: tuple[int, int] | None
     ) -> Tensor:
-        """Probabilities of the masks of ``cells`` (N,) of one image, scaled to ``size`` or, None,
-        as they are -> (N, height, width)."""
+        """The mask probabilities of ``cells`` (N,) of one image, resized to ``size`` unless that is
+        None -> (N, height, width)."""
 
     def forward(self, features: Sequence[Tensor]) -> MaskGridPredictions[MaskMaps]:
         logits, maps, sizes = [], [], []
@@ -138,7 +148,7 @@ class MaskGridHead(nn.Module, ABC, Generic[MaskMaps]):
     def loss(
         self, predictions: MaskGridPredictions[MaskMaps], targets: Sequence[Targets]
     ) -> dict[str, Tensor]:
-        """Dice loss of the masks of cells with an object, classification loss of all cells."""
+        """Dice loss of the masks of positive cells, and classification loss of all cells."""
         config, sizes = self.config, predictions.mask_sizes
         input_size = (sizes[0][0] * self.strides[0] // 2, sizes[0][1] * self.strides[0] // 2)
         cell_owners, shrunken = [], []
@@ -175,7 +185,7 @@ class MaskGridHead(nn.Module, ABC, Generic[MaskMaps]):
         }
 
     def _cls_loss(self, logits: Tensor, owner: Tensor, targets: Targets) -> Tensor:
-        """The summed loss of logits (K, G, G) of cells that have ``owner`` (G * G,)."""
+        """The summed loss of logits (K, G, G), given the ``owner`` (G * G,) of each cell."""
         labels = torch.full_like(owner, self.num_classes)
         if len(targets):
             labels = torch.where(owner >= 0, targets.labels[owner.clamp(min=0)], labels)
@@ -187,7 +197,7 @@ class MaskGridHead(nn.Module, ABC, Generic[MaskMaps]):
     def detect(
         self, predictions: MaskGridPredictions[MaskMaps], infos: Sequence[ImageInfo]
     ) -> list[Detections]:
-        """Masks over the whole image, and the boxes around them."""
+        """Detects masks over the whole image, and their boxes."""
         return [self._detect(predictions, image, info) for image, info in enumerate(infos)]
 
     def _detect(
@@ -202,11 +212,11 @@ class MaskGridHead(nn.Module, ABC, Generic[MaskMaps]):
             masks = self.masks(maps, level, image, cells, size)
             inside = masks > select.mask_threshold
             area = inside.sum((1, 2)).float()
-            # How sure the mask is of its own pixels counts like the class.
-            sureness = (masks * inside).sum((1, 2)) / area.clamp(min=1)
+            # The mean probability inside the mask rescores the class.
+            maskness = (masks * inside).sum((1, 2)) / area.clamp(min=1)
             kept = (area > stride)[number]
             mask_numbers.append(number[kept] + start)
-            scores.append((cell_scores[cell, label] * sureness[number])[kept])
+            scores.append((cell_scores[cell, label] * maskness[number])[kept])
             labels.append(label[kept])
             probabilities.append(masks)
             start += len(cells)
@@ -221,8 +231,8 @@ class MaskGridHead(nn.Module, ABC, Generic[MaskMaps]):
         return Detections(boxes, score, all_labels[chosen], found)
 
     def _peaks(self, logits: Tensor) -> Tensor:
-        """Scores of cells (K, G, G) -> (G * G, K), zero where a neighbor before has a better one:
-        the one above, to the left, or both."""
+        """Scores of cells (K, G, G) -> (G * G, K), set to zero unless they are maximal in the 2x2
+        window that ends at the cell."""
         scores = self.config.classification_loss.scores(logits.float().movedim(0, -1))
         scores = scores.movedim(-1, 0)
         best = F.max_pool2d(scores[None], 2, stride=1, padding=1)[0, :, :-1, :-1]
@@ -230,7 +240,7 @@ class MaskGridHead(nn.Module, ABC, Generic[MaskMaps]):
 
 
 def tower(in_channels: int, config: MaskGridHeadConfig) -> nn.Sequential:
-    """``num_convs`` convolutions."""
+    """A stack of ``num_convs`` convolutions."""
     widths = [in_channels, *[config.channels] * (config.num_convs - 1)]
     return nn.Sequential(
         *(ConvModule(width, config.channels, 3, padding=1, norm=config.norm) for width in widths)
@@ -238,7 +248,7 @@ def tower(in_channels: int, config: MaskGridHeadConfig) -> nn.Sequential:
 
 
 def coordinates(x: Tensor) -> Tensor:
-    """(B, 2, h, w) column and row of each cell of x (B, C, h, w), from -1 to 1."""
+    """(B, 2, h, w) the column and row of each cell of x (B, C, h, w), from -1 to 1 (CoordConv)."""
     row, column = (torch.linspace(-1, 1, cells, device=x.device) for cells in x.shape[2:])
     height, width = x.shape[2:]
     planes = torch.stack([column.expand(height, -1), row[:, None].expand(-1, width)])
@@ -246,7 +256,7 @@ def coordinates(x: Tensor) -> Tensor:
 
 
 def initialize(head: nn.Module, predictors: Sequence[nn.Module]) -> None:
-    """Small weights; layers that predict probabilities start from a low one."""
+    """Draws small weights; ``predictors`` of probabilities start with a low one."""
     for module in head.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.normal_(module.weight, std=0.01)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detzoo.config import config
+from detzoo.config import PositiveInt, config
 from detzoo.heads.mask_grid.base import (
     MaskGridHead,
     MaskGridHeadConfig,
@@ -22,14 +22,14 @@ from detzoo.heads.mask_grid.base import (
 
 @dataclass(frozen=True)
 class RowsAndColumns:
-    """Mask logits (B, G, h, w) of a level's columns and of its rows."""
+    """Mask logits (B, G, h, w) of a level's columns and rows."""
 
     columns: Tensor
     rows: Tensor
 
 
 class ProductHead(MaskGridHead[RowsAndColumns]):
-    """A cell's mask is that of its column times that of its row."""
+    """A cell's mask is the product of those of its column and row."""
 
     def masks(
         self,
@@ -50,7 +50,7 @@ class ProductHead(MaskGridHead[RowsAndColumns]):
 
 @config
 class DecoupledSOLOHeadConfig(MaskGridHeadConfig):
-    """Columns and rows have a tower each."""
+    """Decoupled SOLO with separate towers for columns and rows."""
 
     def build(
         self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int
@@ -85,9 +85,9 @@ class DecoupledSOLOHead(ProductHead):
 
 @config
 class DecoupledSOLOLightHeadConfig(MaskGridHeadConfig):
-    """Columns and rows share a tower."""
+    """Decoupled SOLO with one tower for columns and rows."""
 
-    num_convs: int = 4
+    num_convs: PositiveInt = 4
 
     def build(
         self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int

@@ -1,4 +1,4 @@
-"""SOLO's head: each cell has a kernel that makes its mask (https://arxiv.org/abs/1912.04488)."""
+"""SOLO: each cell has its own kernel for its mask (https://arxiv.org/abs/1912.04488)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from detzoo.layers.fusion import FusedConv2d, can_fuse, has_hooks
 
 @config
 class SOLOHeadConfig(MaskGridHeadConfig):
-    """One channel of masks per cell."""
+    """SOLO with one mask channel per cell."""
 
     def build(
         self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int
@@ -30,7 +30,8 @@ class SOLOHeadConfig(MaskGridHeadConfig):
 
 
 class SOLOHead(MaskGridHead[Tensor]):
-    """Children ``mask_convs`` and ``conv_mask_list``, a layer per level with a kernel per cell."""
+    """Children ``mask_convs`` and ``conv_mask_list``, with one layer per level and one kernel per
+    cell."""
 
     def __init__(
         self,
@@ -47,7 +48,7 @@ class SOLOHead(MaskGridHead[Tensor]):
         initialize(self, [*self.conv_mask_list, self.conv_cls])
 
     def maps(self, x: Tensor, level: int) -> Tensor:
-        """Features that all cells share, at twice the resolution."""
+        """The features shared by all cells, at twice the resolution."""
         x = self.mask_convs(torch.cat([x, coordinates(x)], 1))
         return F.interpolate(x, scale_factor=2, mode="bilinear")
 
@@ -62,7 +63,7 @@ class SOLOHead(MaskGridHead[Tensor]):
 
 
 def _some_outputs(layer: nn.Module, x: Tensor, outputs: Tensor) -> Tensor:
-    """Channels ``outputs`` (N,) of what a 1x1 convolution returns for x (C, H, W) -> (N, H, W)."""
+    """The channels ``outputs`` (N,) of a 1x1 convolution of x (C, H, W) -> (N, H, W)."""
     if not (can_fuse(layer) or (isinstance(layer, FusedConv2d) and not has_hooks(layer))):
         return layer(x[None])[0, outputs]
     assert layer.bias is not None

@@ -1,4 +1,4 @@
-"""Which cell of which grid is trained on which object (SOLO, https://arxiv.org/abs/1912.04488)."""
+"""Assigns objects to grid cells (SOLO, https://arxiv.org/abs/1912.04488)."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ def owners(
     scale_range: tuple[float, float],
     center_fraction: float,
 ) -> Tensor:
-    """The object of each cell of a ``grid`` over the input -> (grid, grid), -1 where there is none.
+    """The object of each cell of a ``grid`` over the input -> (grid, grid), -1 for none.
 
-    Objects are ``boxes`` (N, 4) and ``bitmaps`` (N, H, W). Those with a square root of the box's
-    area within ``scale_range`` have the cells that the middle of the mask, enlarged to
-    ``center_fraction`` of the box, touches: at most 3x3. Of several the last one has a cell.
+    Objects are ``boxes`` (N, 4) with ``bitmaps`` (N, H, W). An object whose square root of box area
+    is within ``scale_range`` gets the cells touched by a region around its mask's center of mass,
+    with ``center_fraction`` of the box's sides: at most 3x3 cells. If several claim a cell, the
+    last one gets it.
     """
     if len(boxes) == 0:
         return torch.full((grid, grid), -1, device=boxes.device)
@@ -48,13 +49,13 @@ def owners(
 
 
 def shrink(bitmaps: Tensor, stride: int, grid: tuple[int, int]) -> Tensor:
-    """Masks (N, H, W) of 0 and 1 at the centers of cells of ``stride`` pixels -> (N, *grid).
+    """Downsamples masks (N, H, W) of 0 and 1 by ``stride`` -> (N, *grid).
 
-    A cell is 1 where at least two of the four pixels at its center are.
+    A cell is 1 if at least two of the four pixels at its center are.
     """
     height, width = grid[0] * stride, grid[1] * stride
-    beyond = (0, width - bitmaps.shape[2], 0, height - bitmaps.shape[1])
-    pixels = F.pad(bitmaps.to(torch.uint8), beyond)
+    padding = (0, width - bitmaps.shape[2], 0, height - bitmaps.shape[1])
+    pixels = F.pad(bitmaps.to(torch.uint8), padding)
     first = stride // 2 - 1
     count = sum(
         pixels[:, first + down :: stride, first + across :: stride]
@@ -66,7 +67,7 @@ def shrink(bitmaps: Tensor, stride: int, grid: tuple[int, int]) -> Tensor:
 
 
 def positive_cells(owners: Sequence[Sequence[Tensor]]) -> list[list[Tensor]]:
-    """Of each image and level the cells with an owner, row by row, from one move to the host."""
+    """The cells with an owner, for each image and level, row by row; copies to the host once."""
     flat = torch.cat([level.flatten() for image in owners for level in image])
     is_positive = (flat >= 0).cpu()
     sizes = [level.numel() for image in owners for level in image]
@@ -76,8 +77,8 @@ def positive_cells(owners: Sequence[Sequence[Tensor]]) -> list[list[Tensor]]:
 
 
 def _center_of_mass(inside: Tensor, axis: int) -> Tensor:
-    """Mean row (``axis`` 1) or column (0) of masks (N, H, W) of bool -> (N,)."""
+    """Mean row (``axis`` 1) or column (0) of bool masks (N, H, W) -> (N,)."""
     count = inside.sum(2 if axis == 1 else 1)  # per row, or per column
     place = torch.arange(count.shape[1], device=inside.device)
-    # Whole numbers until the division: sums of a large image exceed what float32 can count.
+    # Integers until the division: sums over a large image exceed the precision of float32.
     return (count * place).sum(1) / count.sum(1).float().clamp(min=1e-6)

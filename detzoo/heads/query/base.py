@@ -1,4 +1,4 @@
-"""What the heads of set prediction share (DETR, https://arxiv.org/abs/2005.12872)."""
+"""The common parts of set prediction heads (DETR, https://arxiv.org/abs/2005.12872)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from detzoo.assigners.hungarian import TargetTable, image_scale
-from detzoo.config import ConfigError, config
+from detzoo.config import PositiveInt, config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.query.set_loss import QueryPredictions, SetLoss
 from detzoo.layers.positional_encoding import SinePositions
@@ -19,25 +19,28 @@ from detzoo.structures import Detections, ImageBatch, ImageInfo, Targets
 
 @config
 class QueryHeadConfig(ABC):
-    """A fixed number of queries, each of which finds one object or none."""
+    """A fixed number of queries, each of which detects one object or none.
 
-    num_queries: int
+    Args:
+        num_queries: Number of queries.
+        positions: Position embeddings of the cells.
+        loss: Matches queries with targets, and computes the losses.
+        max_detections: Number of detections per image.
+    """
+
+    num_queries: PositiveInt
     positions: SinePositions = SinePositions()
     loss: SetLoss
-    max_detections: int = 100
-
-    def __post_init__(self) -> None:
-        for name in ("num_queries", "max_detections"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}: {getattr(self, name)} is not at least 1")
+    max_detections: PositiveInt = 100
 
     @abstractmethod
     def build(self, in_channels: Sequence[int], num_classes: int) -> QueryHead:
-        """The module for feature maps of ``in_channels``."""
+        """Builds the module for feature maps of ``in_channels``."""
 
 
 class QueryHead(nn.Module, ABC):
-    """From feature maps and what is known of the images to predictions of every decoder layer."""
+    """Turns feature maps, with the padding of the images, into predictions of every decoder
+    layer."""
 
     def __init__(self, config: QueryHeadConfig, num_classes: int) -> None:
         super().__init__()
@@ -53,7 +56,7 @@ class QueryHead(nn.Module, ABC):
 
     @abstractmethod
     def detect(self, predictions: QueryPredictions, infos: Sequence[ImageInfo]) -> list[Detections]:
-        """Detections of each image, from the last layer's predictions."""
+        """The detections of each image, from the last layer's predictions."""
 
     def loss(
         self,
@@ -61,9 +64,10 @@ class QueryHead(nn.Module, ABC):
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
     ) -> dict[str, Tensor]:
-        """Losses of every decoder layer, the earlier ones' as ``d0.loss_cls`` and so on.
+        """The losses of every decoder layer; those of all but the last are called ``d0.loss_cls``
+        and so on.
 
-        Those of proposals, which know objects but no classes, as ``enc_loss_cls`` and so on.
+        The losses of proposals, which are class-agnostic, are called ``enc_loss_cls`` and so on.
         """
         table = TargetTable.of(targets, infos)
         sets, tables = [predictions], [table]
@@ -83,18 +87,18 @@ class QueryHead(nn.Module, ABC):
 
 
 def to_pixels(boxes: Tensor, infos: Sequence[ImageInfo]) -> Tensor:
-    """Boxes (..., B, Q, 4) as center and size in parts of the image -> xyxy in input pixels."""
+    """Boxes (..., B, Q, 4) as center and size in normalized coordinates -> xyxy in input pixels."""
     boxes = boxes.float()
     center, half = boxes[..., :2], boxes[..., 2:] / 2
     return torch.cat([center - half, center + half], -1) * image_scale(infos, boxes.device)
 
 
 def clipped(boxes: Tensor, scores: Tensor, labels: Tensor, info: ImageInfo) -> Detections:
-    """Detections in the image, by falling score as they are given."""
+    """Detections clipped to the image, in the order given."""
     return Detections(clip_boxes(boxes, info.size), scores, labels)
 
 
 def best_pairs(scores: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The ``count`` best of scores (Q, C) -> their queries, scores and classes."""
+    """The queries, scores and classes of the ``count`` highest scores (Q, C)."""
     best, index = scores.flatten().topk(min(count, scores.numel()))
     return index // scores.shape[1], best, index % scores.shape[1]

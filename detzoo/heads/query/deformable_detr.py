@@ -1,4 +1,5 @@
-"""Deformable DETR's head: queries that look at a few places of a pyramid (https://arxiv.org/abs/2010.04159)."""
+"""Deformable DETR: queries that attend to sampling locations in a pyramid
+(https://arxiv.org/abs/2010.04159)."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detzoo.assigners.hungarian import FocalCost, HungarianAssigner
-from detzoo.config import config
+from detzoo.config import PositiveInt, config
 from detzoo.errors import ConfigError
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.query.base import QueryHead, QueryHeadConfig, best_pairs, clipped, to_pixels
@@ -26,20 +27,23 @@ from detzoo.layers.positional_encoding import SinePositions, ValidCells, sines
 from detzoo.losses.classification import FocalLoss
 from detzoo.structures import Detections, ImageBatch, ImageInfo
 
-# Initial score of every class: rare objects must not start from even odds.
+# Initial score of all classes: objects are rare.
 PRIOR_PROBABILITY = 0.01
 
 
 @config
 class DeformableDETRHeadConfig(QueryHeadConfig):
-    """Queries with a reference point, or box, around which they look at every level.
+    """Deformable DETR: queries with a reference point or box, around which they sample every level.
 
-    ``refines_boxes``: every decoder layer has box and class layers of its own, and corrects the
-    reference of the next. ``two_stage``: queries are not learned, but made from the best boxes that
-    the encoder's cells propose.
+    Args:
+        transformer: The deformable transformer.
+        refines_boxes: Give each decoder layer its own class and box layers, and let it refine the
+            next layer's reference boxes.
+        two_stage: Make queries from the best boxes that the encoder's cells propose instead of
+            learning them.
     """
 
-    num_queries: int = 300
+    num_queries: PositiveInt = 300
     transformer: DeformableTransformerConfig = DeformableTransformerConfig()
     positions: SinePositions = SinePositions(offset=-0.5)
     refines_boxes: bool = False
@@ -53,16 +57,19 @@ class DeformableDETRHeadConfig(QueryHeadConfig):
         channels = self.transformer.channels
         if set(in_channels) != {channels}:
             raise ConfigError(
-                f"model.bbox_head.transformer.channels: {channels}, but the neck's maps have "
-                f"{', '.join(map(str, sorted(set(in_channels))))}"
+                f"model.bbox_head.transformer.channels: {channels} must equal the channels of the "
+                f"neck's maps, {', '.join(map(str, sorted(set(in_channels))))}"
             )
         return DeformableDETRHead(self, len(in_channels), num_classes)
 
 
 class DeformableDETRHead(QueryHead):
-    """Children ``transformer``, ``cls_branches``, ``reg_branches``; ``query_embedding`` where
-    queries are learned. Without refinement all layers share one branch, under several names. In two
-    stages a last branch of each kind serves the encoder."""
+    """Children ``transformer``, ``cls_branches`` and ``reg_branches``, and ``query_embedding``
+    unless two-stage.
+
+    Without refinement, all layers share one branch of each kind, under several names. In two
+    stages, an additional last branch of each kind serves the encoder.
+    """
 
     config: DeformableDETRHeadConfig
 
@@ -80,9 +87,9 @@ class DeformableDETRHead(QueryHead):
         self.reg_branches = _branches(boxes, count, shared=not config.refines_boxes)
         if not config.two_stage:
             self.query_embedding = nn.Embedding(config.num_queries, 2 * channels)
-            # The first guess is small; where cells propose boxes, these have a size already.
-            first_guess = self.reg_branches[0].get_parameter("4.bias")
-            nn.init.constant_(first_guess.data[2:], -2.0)
+            # Initial boxes are small; boxes proposed by cells have a size already.
+            initial_box = self.reg_branches[0].get_parameter("4.bias")
+            nn.init.constant_(initial_box.data[2:], -2.0)
 
     def class_parameters(self) -> dict[str, ClassRows]:
         rows = ClassRows(shared=self.config.loss.classification_loss.num_outputs(0))
@@ -108,7 +115,7 @@ class DeformableDETRHead(QueryHead):
         branches = zip(self.transformer.decoder.layers, self.cls_branches, self.reg_branches)
         for layer, classify, regress in branches:
             x = layer(x, placed, memory, pyramid, references)
-            # The reference is a point (x, y) at first, unless a box was proposed.
+            # The first reference is a point (x, y), unless a box was proposed.
             base = inverse_sigmoid(references.float())
             box = (regress(x).float() + F.pad(base, (0, 4 - base.shape[2]))).sigmoid()
             logits.append(classify(x))
@@ -119,7 +126,7 @@ class DeformableDETRHead(QueryHead):
         return QueryPredictions(torch.stack(logits), pixels, proposals)
 
     def detect(self, predictions: QueryPredictions, infos: Sequence[ImageInfo]) -> list[Detections]:
-        """The best pairs of query and class."""
+        """The pairs of query and class with the highest scores."""
         detections = []
         for logits, boxes, info in zip(predictions.logits[-1], predictions.boxes[-1], infos):
             scores = self.config.loss.classification_loss.scores(logits.float())
@@ -130,11 +137,12 @@ class DeformableDETRHead(QueryHead):
     def _proposed(
         self, memory: Tensor, pyramid: Pyramid, infos: Sequence[ImageInfo]
     ) -> tuple[Tensor, Tensor, Tensor, QueryPredictions]:
-        """Queries made from the best cells: positions and content (B, Q, C), boxes (B, Q, 4)."""
+        """Makes queries from the best cells: positions and content (B, Q, C), and boxes (B, Q,
+        4)."""
         cells, base = self.transformer.propose(memory, pyramid)
         logits = self.cls_branches[-1](cells)
         boxes = self.reg_branches[-1](cells).float() + base
-        # Proposals know no classes: their objects are of class 0.
+        # Proposals are class-agnostic: their objects are of class 0.
         count = min(self.config.num_queries, logits.shape[1])
         best = logits[..., 0].topk(count, 1).indices[..., None]
         chosen = boxes.detach().gather(1, best.expand(-1, -1, 4)).sigmoid()

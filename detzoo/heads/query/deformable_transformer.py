@@ -8,34 +8,45 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from detzoo.config import config
-from detzoo.heads.query.detr import check_transformer
+from detzoo.config import Channels, NonNegativeInt, PositiveInt, UnitFloat, config
+from detzoo.heads.query.detr import check_channels
 from detzoo.layers.attention import DeformableAttention, FeedForward, ResidualAttention
 from detzoo.layers.positional_encoding import ValidCells
 
 
 @config
 class DeformableTransformerConfig:
-    """Encoder and decoder; each query looks at ``num_points`` embeddings per head and level."""
+    """An encoder and a decoder with deformable attention.
 
-    channels: int = 256
-    num_heads: int = 8
-    num_points: int = 4
-    encoder_layers: int = 6
-    decoder_layers: int = 6
-    feedforward_channels: int = 1024
-    dropout: float = 0.1
+    Args:
+        channels: Channels of queries and cells; divisible by 4 and ``num_heads``.
+        num_heads: Number of attention heads.
+        num_points: Sampling locations of each query, per head and level.
+        encoder_layers: Number of encoder layers.
+        decoder_layers: Number of decoder layers.
+        feedforward_channels: Hidden channels of the feed-forward layers.
+        dropout: Dropout rate.
+    """
+
+    channels: Channels = 256
+    num_heads: PositiveInt = 8
+    num_points: PositiveInt = 4
+    encoder_layers: NonNegativeInt = 6
+    decoder_layers: PositiveInt = 6
+    feedforward_channels: Channels = 1024
+    dropout: UnitFloat = 0.1
 
     def __post_init__(self) -> None:
-        check_transformer(self.channels, self.num_heads, self.decoder_layers)
+        check_channels(self.channels, self.num_heads)
 
 
 @dataclass(frozen=True)
 class Pyramid:
-    """L maps whose S cells stand one after the other.
+    """L maps, with all S cells concatenated.
 
-    ``grids`` (height, width) of each map; ``ratios`` (B, L, 2: width, height) the part of it that
-    shows the image; ``valid`` (B, S) whether a cell does, None: all do; ``levels`` of ValidCells.
+    ``grids`` (height, width) are the sizes of the maps; ``ratios`` (B, L, 2: width, height) the
+    fractions of them that show the image; ``valid`` (B, S) masks the cells that do, None: all;
+    ``levels`` holds the valid cells of each map.
     """
 
     levels: Sequence[ValidCells]
@@ -54,7 +65,7 @@ class Pyramid:
         )
 
     def centers(self) -> Tensor:
-        """(B, S, 2) x and y of each cell's center, in parts of the image."""
+        """(B, S, 2: x, y) the centers of all cells, in normalized coordinates of the image."""
         centers = []
         for level in self.levels:
             height, width = level.grid
@@ -65,13 +76,14 @@ class Pyramid:
         return torch.cat(centers, 1)
 
     def on_levels(self, references: Tensor) -> Tensor:
-        """References (B, Q, 2 or 4) in parts of the image -> (B, Q, L, 2 or 4) in parts of maps."""
+        """References (B, Q, 2 or 4), normalized to the image -> (B, Q, L, 2 or 4), normalized to
+        each map."""
         ratios = self.ratios.repeat(1, 1, references.shape[2] // 2)
         return references[:, :, None] * ratios[:, None]
 
 
 class DeformableTransformer(nn.Module):
-    """Children ``encoder``, ``decoder``, parameter ``level_embeds``; ``reference_points`` of
+    """Children ``encoder``, ``decoder`` and parameter ``level_embeds``; ``reference_points`` for
     learned queries or, in two stages, ``enc_output``, ``pos_trans`` and their norms."""
 
     def __init__(
@@ -108,7 +120,8 @@ class DeformableTransformer(nn.Module):
     def encode(
         self, features: Sequence[Tensor], positions: Sequence[Tensor], pyramid: Pyramid
     ) -> Tensor:
-        """Maps (B, C, H_l, W_l) and their positions (B, H_l * W_l, C) -> cells (B, S, C)."""
+        """Maps (B, C, H_l, W_l) and their position embeddings (B, H_l * W_l, C) -> cells (B,
+        S, C)."""
         x = torch.cat([feature.flatten(2).transpose(1, 2) for feature in features], 1)
         placed = [level + embed for level, embed in zip(positions, self.level_embeds)]
         references = pyramid.on_levels(pyramid.centers())
@@ -118,11 +131,11 @@ class DeformableTransformer(nn.Module):
         return x
 
     def propose(self, memory: Tensor, pyramid: Pyramid) -> tuple[Tensor, Tensor]:
-        """Cells (B, S, C), and the box (B, S, 4) that each starts from, before the sigmoid.
+        """Cells (B, S, C), and the box (B, S, 4) that each starts from, as logits.
 
-        A box is centered on its cell, with a twentieth of the image's sides on the first level and
-        twice as much on each next. Cells outside the image, or too near its border, are blanked;
-        their box is infinite: after the sigmoid it does not move.
+        A box is centered on its cell, with sides of 0.05 on the first level and twice as much on
+        each next, in normalized coordinates. Cells outside the image or too close to its border are
+        zeroed, and their boxes are infinite, so that they do not move after the sigmoid.
         """
         sides = [
             torch.full((height * width, 2), 0.05 * 2**level, device=memory.device)
@@ -137,7 +150,8 @@ class DeformableTransformer(nn.Module):
         return cells, boxes.logit().masked_fill(~usable, float("inf"))
 
     def queries_of(self, embeddings: Tensor) -> Tensor:
-        """Sines of proposed boxes (B, Q, 2C) -> positions and content of queries (B, Q, 2C)."""
+        """Embeddings of proposed boxes (B, Q, 2C) -> positions and content of queries (B, Q,
+        2C)."""
         return self.pos_trans_norm(self.pos_trans(embeddings))
 
 
@@ -150,7 +164,7 @@ class LayerStack(nn.Module):
 
 
 class DeformableEncoderLayer(nn.Module):
-    """Cells look at some others. Children ``attentions``, ``ffns``, ``norms``."""
+    """Deformable self-attention of cells. Children ``attentions``, ``ffns``, ``norms``."""
 
     def __init__(self, config: DeformableTransformerConfig, num_levels: int) -> None:
         super().__init__()
@@ -167,7 +181,7 @@ class DeformableEncoderLayer(nn.Module):
 
 
 class DeformableDecoderLayer(nn.Module):
-    """Queries look at each other, then at some cells. Children as in the encoder."""
+    """Self-attention of queries, then deformable attention to cells. Children as in the encoder."""
 
     def __init__(self, config: DeformableTransformerConfig, num_levels: int) -> None:
         super().__init__()
@@ -181,7 +195,8 @@ class DeformableDecoderLayer(nn.Module):
     def forward(
         self, x: Tensor, positions: Tensor, memory: Tensor, pyramid: Pyramid, references: Tensor
     ) -> Tensor:
-        """``references`` (B, Q, 2 or 4): points or boxes (center, size), in parts of the image."""
+        """``references`` (B, Q, 2 or 4) are points or boxes (center, size), in normalized
+        coordinates."""
         among, across = self.attentions
         placed = x + positions
         x = self.norms[0](among(x, placed, placed, x))
@@ -192,7 +207,7 @@ class DeformableDecoderLayer(nn.Module):
 
 
 def inverse_sigmoid(x: Tensor, eps: float = 1e-5) -> Tensor:
-    """The logits of probabilities, finite at 0 and 1 too."""
+    """The logits of probabilities, finite even for 0 and 1."""
     return (x.clamp(min=eps) / (1 - x).clamp(min=eps)).log()
 
 

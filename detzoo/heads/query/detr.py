@@ -1,4 +1,4 @@
-"""DETR's head: a transformer between one feature map and the queries (https://arxiv.org/abs/2005.12872)."""
+"""DETR: a transformer between a feature map and queries (https://arxiv.org/abs/2005.12872)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detzoo.assigners.hungarian import HungarianAssigner, ProbabilityCost
-from detzoo.config import ConfigError, config
+from detzoo.config import Channels, ConfigError, NonNegativeInt, PositiveInt, UnitFloat, config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.query.base import QueryHead, QueryHeadConfig, clipped, to_pixels
 from detzoo.heads.query.set_loss import QueryPredictions, SetLoss
@@ -21,34 +21,45 @@ from detzoo.structures import Detections, ImageBatch, ImageInfo
 
 @config
 class TransformerConfig:
-    """Encoder and decoder, normalized after each step."""
+    """An encoder and a decoder with a norm after each step (post-norm).
 
-    channels: int = 256
-    num_heads: int = 8
-    encoder_layers: int = 6
-    decoder_layers: int = 6
-    feedforward_channels: int = 2048
-    dropout: float = 0.1
+    Args:
+        channels: Channels of queries and cells; divisible by 4 and ``num_heads``.
+        num_heads: Number of attention heads.
+        encoder_layers: Number of encoder layers.
+        decoder_layers: Number of decoder layers.
+        feedforward_channels: Hidden channels of the feed-forward layers.
+        dropout: Dropout rate.
+    """
+
+    channels: Channels = 256
+    num_heads: PositiveInt = 8
+    encoder_layers: NonNegativeInt = 6
+    decoder_layers: PositiveInt = 6
+    feedforward_channels: Channels = 2048
+    dropout: UnitFloat = 0.1
 
     def __post_init__(self) -> None:
-        check_transformer(self.channels, self.num_heads, self.decoder_layers)
+        check_channels(self.channels, self.num_heads)
 
 
-def check_transformer(channels: int, num_heads: int, decoder_layers: int) -> None:
-    """Raises :class:`ConfigError` for what no transformer can be built from."""
-    if num_heads < 1 or channels % num_heads or channels % 4:
+def check_channels(channels: int, num_heads: int) -> None:
+    """Raises :class:`ConfigError` unless heads and position embeddings divide the channels."""
+    if channels % num_heads or channels % 4:
         raise ConfigError(
-            f"channels: {channels} is not a multiple of 4 and of the {num_heads} heads"
+            f"channels: {channels} is not a multiple of 4 and of num_heads, {num_heads}"
         )
-    if decoder_layers < 1:
-        raise ConfigError(f"decoder_layers: {decoder_layers} is not at least 1")
 
 
 @config
 class DETRHeadConfig(QueryHeadConfig):
-    """Queries that look at the last feature map."""
+    """DETR: queries that attend to the last feature map.
 
-    num_queries: int = 100
+    Args:
+        transformer: The transformer.
+    """
+
+    num_queries: PositiveInt = 100
     transformer: TransformerConfig = TransformerConfig()
     loss: SetLoss = SetLoss(
         assigner=HungarianAssigner(class_cost=ProbabilityCost()),
@@ -61,8 +72,8 @@ class DETRHeadConfig(QueryHeadConfig):
 
 
 class DETRHead(QueryHead):
-    """Children ``transformer``, ``input_proj``, ``query_embedding``; ``fc_cls``, ``reg_ffn`` and
-    ``fc_reg``, which serve every decoder layer."""
+    """Children ``transformer``, ``input_proj``, ``query_embedding``, and ``fc_cls``, ``reg_ffn``
+    and ``fc_reg``, which all decoder layers share."""
 
     config: DETRHeadConfig
 
@@ -95,7 +106,7 @@ class DETRHead(QueryHead):
         return QueryPredictions(self.fc_cls(x), to_pixels(boxes, images.infos))
 
     def detect(self, predictions: QueryPredictions, infos: Sequence[ImageInfo]) -> list[Detections]:
-        """One detection per query, of the best class."""
+        """One detection per query, with its best class."""
         detections = []
         for logits, boxes, info in zip(predictions.logits[-1], predictions.boxes[-1], infos):
             scores, labels = self.config.loss.classification_loss.scores(logits.float()).max(1)
@@ -119,9 +130,10 @@ class Transformer(nn.Module):
     def forward(
         self, x: Tensor, positions: Tensor, queries: Tensor, key_mask: Tensor | None
     ) -> Tensor:
-        """Cells (B, K, C), their positions, queries (Q, C) -> every layer's answers (S, B, Q, C).
+        """Cells (B, K, C), their position embeddings and queries (Q, C) -> outputs of all layers
+        (S, B, Q, C).
 
-        ``key_mask`` (B, K) are the cells that show the images; None: all.
+        ``key_mask`` (B, K) is True for the cells that show the image; None: all do.
         """
         memory = self.encoder(x, positions, key_mask)
         return self.decoder(queries.expand(len(x), -1, -1), memory, memory + positions, key_mask)
@@ -141,7 +153,7 @@ class Encoder(nn.Module):
 
 
 class EncoderLayer(nn.Module):
-    """Cells look at each other. Children ``attentions``, ``ffns``, ``norms``."""
+    """Self-attention of cells. Children ``attentions``, ``ffns``, ``norms``."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -167,7 +179,7 @@ class Decoder(nn.Module):
     def forward(
         self, positions: Tensor, memory: Tensor, placed_memory: Tensor, key_mask: Tensor | None
     ) -> Tensor:
-        """Queries start empty: all that tells them apart are their ``positions`` (B, Q, C)."""
+        """Starts from queries of zeros, which differ only by their ``positions`` (B, Q, C)."""
         x = torch.zeros_like(positions)
         outputs = []
         for layer in self.layers:
@@ -177,7 +189,7 @@ class Decoder(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """Queries look at each other, then at the cells. Children as in the encoder."""
+    """Self-attention of queries, then attention to the cells. Children as in the encoder."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Queries that interact with their regions through convolutions made of them (Sparse R-CNN,
+"""Queries that interact with their regions by dynamic convolution (Sparse R-CNN,
 https://arxiv.org/abs/2011.12450, QueryInst, https://arxiv.org/abs/2105.01928)."""
 
 from __future__ import annotations
@@ -8,22 +8,22 @@ import math
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from detzoo.config import config
+from detzoo.config import Channels, NonNegativeInt, PositiveInt, UnitFloat, config
 from detzoo.heads.roi.mask_head import Deconvolution
 from detzoo.layers.attention import FeedForward, ResidualAttention
 from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.norm import BatchNorm, Norm
 from detzoo.losses.dice import DiceLoss
 
-# Initial score of every class: rare objects must not start from even odds.
+# Initial score of all classes: objects are rare.
 PRIOR_PROBABILITY = 0.01
 
 
 class DynamicConv(nn.Module):
-    """Two 1x1 convolutions of each region, whose kernels the region's query predicts.
+    """Two 1x1 convolutions of each region, with kernels predicted from the region's query.
 
-    Children ``dynamic_layer``, ``norm_in``, ``norm_out``. With a ``region_size`` the region then
-    becomes one vector: ``fc_layer``, ``fc_norm``.
+    Children ``dynamic_layer``, ``norm_in``, ``norm_out``. With a ``region_size``, the region is
+    then projected to a single vector: ``fc_layer``, ``fc_norm``.
     """
 
     def __init__(self, channels: int, hidden: int, region_size: int | None = None) -> None:
@@ -53,21 +53,31 @@ class DynamicConv(nn.Module):
 
 @config
 class InteractionHeadConfig:
-    """Queries look at each other, then at their regions; layers for classes and boxes follow."""
+    """Self-attention of queries, dynamic convolution of their regions, then layers for classes and
+    boxes.
 
-    num_heads: int = 8
-    dynamic_channels: int = 64
-    feedforward_channels: int = 2048
-    class_layers: int = 1
-    box_layers: int = 3
+    Args:
+        num_heads: Number of attention heads.
+        dynamic_channels: Hidden channels of the dynamic convolutions.
+        feedforward_channels: Hidden channels of the feed-forward layer.
+        class_layers: Fully connected layers before the class logits.
+        box_layers: Fully connected layers before the box deltas.
+    """
+
+    num_heads: PositiveInt = 8
+    dynamic_channels: Channels = 64
+    feedforward_channels: Channels = 2048
+    class_layers: NonNegativeInt = 1
+    box_layers: NonNegativeInt = 3
 
     def build(self, channels: int, region_size: int, num_outputs: int) -> InteractionHead:
-        """The module for regions (channels, region_size, region_size) and class logits."""
+        """Builds the module for regions (channels, region_size, region_size) and ``num_outputs``
+        logits."""
         return InteractionHead(self, channels, region_size, num_outputs)
 
 
 class InteractionHead(nn.Module):
-    """Children ``attention``, ``instance_interactive_conv``, ``ffn``, each with a norm;
+    """Children ``attention``, ``instance_interactive_conv`` and ``ffn``, each with a norm;
     ``cls_fcs``, ``fc_cls``, ``reg_fcs``, ``fc_reg``."""
 
     def __init__(
@@ -88,25 +98,32 @@ class InteractionHead(nn.Module):
         nn.init.constant_(self.fc_cls.bias, -math.log(1 / PRIOR_PROBABILITY - 1))
 
     def forward(self, queries: Tensor, regions: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Queries (B, Q, C), regions (B * Q, C, h, w) -> class logits (B, Q, K), box deltas
-        (B, Q, 4), the next stage's queries, and those that the mask head takes, (B, Q, C)."""
-        looked = self.attention_norm(self.attention(queries, queries, queries, queries))
-        found = self.instance_interactive_conv(looked.flatten(0, 1), regions)
-        x = self.instance_interactive_conv_norm(looked + found.view_as(looked))
+        """Queries (B, Q, C), regions (B * Q, C, h, w) -> class logits (B, Q, K), box deltas (B, Q,
+        4), the next stage's queries, and those for the mask head, (B, Q, C)."""
+        attended = self.attention_norm(self.attention(queries, queries, queries, queries))
+        interacted = self.instance_interactive_conv(attended.flatten(0, 1), regions)
+        x = self.instance_interactive_conv_norm(attended + interacted.view_as(attended))
         x = self.ffn_norm(x + self.ffn(x))
-        return self.fc_cls(self.cls_fcs(x)), self.fc_reg(self.reg_fcs(x)), x, looked
+        return self.fc_cls(self.cls_fcs(x)), self.fc_reg(self.reg_fcs(x)), x, attended
 
 
 @config
 class DynamicMaskHeadConfig:
-    """Convolutions after the interaction, an upsampling to twice the size, a mask per class."""
+    """Dynamic convolution, convolutions, twofold upsampling, and a mask per class.
 
-    dynamic_channels: int = 64
-    num_convs: int = 4
+    Args:
+        dynamic_channels: Hidden channels of the dynamic convolutions.
+        num_convs: Convolutions after the dynamic ones.
+        norm: Norm after each convolution.
+        loss: Loss of the masks.
+        threshold: Probability from which a pixel belongs to the object.
+    """
+
+    dynamic_channels: Channels = 64
+    num_convs: NonNegativeInt = 4
     norm: Norm = BatchNorm()
     loss: DiceLoss = DiceLoss(weight=8.0, eps=1e-5)
-    # Probability from which a pixel belongs to the object.
-    threshold: float = 0.5
+    threshold: UnitFloat = 0.5
 
     def build(self, channels: int, num_classes: int) -> DynamicMaskHead:
         return DynamicMaskHead(self, channels, num_classes)
@@ -137,7 +154,7 @@ class DynamicMaskHead(nn.Module):
 
 
 def initialize(module: nn.Module) -> None:
-    """Every matrix and kernel by Xavier's rule."""
+    """Initializes all matrices and kernels by Xavier's rule."""
     for parameter in module.parameters():
         if parameter.dim() > 1:
             nn.init.xavier_uniform_(parameter)

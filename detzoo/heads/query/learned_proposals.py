@@ -1,4 +1,4 @@
-"""Proposals that are parameters (Sparse R-CNN, https://arxiv.org/abs/2011.12450)."""
+"""Learned proposals (Sparse R-CNN, https://arxiv.org/abs/2011.12450)."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from detzoo.config import ConfigError, config
+from detzoo.config import PositiveInt, config
 from detzoo.heads.query.base import to_pixels
 from detzoo.structures import ImageInfo
 
 
 @config
 class LearnedProposalsConfig:
-    """The same boxes, in parts of the image, and the same features for every image."""
+    """Learned boxes, in normalized coordinates, and features, the same for every image.
 
-    num_proposals: int = 100
+    Args:
+        num_proposals: Number of proposals.
+    """
 
-    def __post_init__(self) -> None:
-        if self.num_proposals < 1:
-            raise ConfigError(f"num_proposals: {self.num_proposals} is not at least 1")
+    num_proposals: PositiveInt = 100
 
     def build(self, channels: int) -> LearnedProposals:
         return LearnedProposals(self, channels)
@@ -37,6 +37,6 @@ class LearnedProposals(nn.Module):
         self.init_proposal_bboxes.weight.data.copy_(torch.tensor([0.5, 0.5, 1.0, 1.0]))
 
     def forward(self, infos: Sequence[ImageInfo]) -> tuple[Tensor, Tensor]:
-        """Boxes (B, Q, 4) xyxy in input pixels, features (B, Q, C)."""
+        """Boxes (B, Q, 4), xyxy in input pixels, and features (B, Q, C)."""
         boxes = to_pixels(self.init_proposal_bboxes.weight, infos)
         return boxes, self.init_proposal_features.weight.expand(len(infos), -1, -1)

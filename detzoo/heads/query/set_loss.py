@@ -1,4 +1,4 @@
-"""Losses of predictions that are matched with the objects one to one."""
+"""Losses of predictions that are matched one to one with the targets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from detzoo.assigners.hungarian import HungarianAssigner, TargetTable, solve
-from detzoo.config import config
+from detzoo.config import NonNegativeFloat, config
 from detzoo.losses.boxes import BoxLoss, GIoULoss, L1Loss
 from detzoo.losses.classification import ClassificationLoss
 from detzoo.ops.distributed import average_over_processes
@@ -17,10 +17,10 @@ from detzoo.ops.distributed import average_over_processes
 
 @dataclass(frozen=True)
 class QueryPredictions:
-    """What S stages, one after the other, predict for each of Q queries.
+    """The predictions of S successive stages for each of Q queries.
 
-    ``logits`` (S, B, Q, K); ``boxes`` (S, B, Q, 4) xyxy in input pixels. ``proposals`` are the
-    predictions of every cell of the pyramid, where queries are chosen from these.
+    ``logits`` (S, B, Q, K); ``boxes`` (S, B, Q, 4), xyxy in input pixels. ``proposals`` are the
+    predictions for every cell of the pyramid, if queries are selected from them.
     """
 
     logits: Tensor
@@ -30,23 +30,27 @@ class QueryPredictions:
 
 @config
 class SetLoss:
-    """Each object trains the query that it is matched with; the other queries are background.
+    """Trains the query matched with each target on it, and all other queries as background.
 
-    With a ``background_weight`` queries of background count so much, and classification losses are
-    averaged over the sum of the weights; without, all count one, and losses are averaged over the
-    objects.
+    Args:
+        assigner: Matches queries with targets.
+        classification_loss: Loss of the classes.
+        background_weight: Weight of background queries; classification losses are then averaged
+            over the sum of weights. None: all weigh one, and losses are averaged over the targets.
+        box_loss: Loss of the boxes in normalized coordinates.
+        iou_loss: IoU-based loss of the boxes.
     """
 
     assigner: HungarianAssigner
     classification_loss: ClassificationLoss
-    background_weight: float | None = None
+    background_weight: NonNegativeFloat | None = None
     box_loss: BoxLoss = L1Loss(weight=5.0)
     iou_loss: BoxLoss = GIoULoss(weight=2.0)
 
     def match(
         self, predictions: Sequence[QueryPredictions], tables: Sequence[TargetTable]
     ) -> list[Tensor]:
-        """For each of the predictions the targets' indices (S, B, Q)."""
+        """The target indices (S, B, Q) for each of the predictions."""
         costs = [
             self.assigner.cost(one.logits, one.boxes, table)
             for one, table in zip(predictions, tables)
@@ -63,7 +67,7 @@ class SetLoss:
         labels, wanted = table.rows(index.clamp(min=0))
         background = num_outputs - self.classification_loss.num_outputs(0)
         labels = torch.where(matched, labels, background)
-        # One to one: so many queries of each stage are matched, whatever the matching.
+        # The number of matched queries per stage does not depend on the matching.
         num_matched = sum(min(count, num_queries) for count in table.counts)
         num_objects = _averaged(num_matched, logits).clamp(min=1)
         per_query = self.classification_loss.per_example(logits.flatten(0, 2), labels.flatten())

@@ -1,4 +1,5 @@
-"""QueryInst's RoI head: queries that refine their boxes stage by stage (https://arxiv.org/abs/2105.01928)."""
+"""QueryInst's RoI head: queries that refine their boxes stage by stage
+(https://arxiv.org/abs/2105.01928)."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from detzoo.assigners.hungarian import FocalCost, HungarianAssigner, TargetTable
 from detzoo.coders.delta import DeltaCoder
-from detzoo.config import ConfigError, config
+from detzoo.config import PositiveInt, config
 from detzoo.heads.class_rows import ClassRows, prefixed
 from detzoo.heads.query.base import best_pairs
 from detzoo.heads.query.dynamic import DynamicMaskHeadConfig, InteractionHeadConfig
@@ -26,12 +27,20 @@ from detzoo.structures import Detections, ImageInfo, RoIMasks, Targets
 
 @config
 class SparseRoIHeadConfig:
-    """``num_stages`` times: look at the regions, move their boxes.
+    """Refines boxes in stages, each of which predicts, and is trained on, classes, boxes and masks.
 
-    Each stage predicts classes, boxes and masks, and is trained on all three.
+    Args:
+        num_stages: Number of stages.
+        extractor: Extracts region features for the boxes.
+        box_head: Predicts classes and box deltas.
+        coder: Decodes boxes from deltas.
+        mask_extractor: Extracts region features for the masks.
+        mask_head: Predicts masks.
+        loss: Matches queries with targets, and computes the losses of classes and boxes.
+        max_detections: Number of detections per image.
     """
 
-    num_stages: int = 6
+    num_stages: PositiveInt = 6
     extractor: RoIExtractor = RoIExtractor(output_size=7, sampling_ratio=2)
     box_head: InteractionHeadConfig = InteractionHeadConfig()
     coder: DeltaCoder = DeltaCoder(stds=(0.5, 0.5, 1.0, 1.0))
@@ -41,30 +50,25 @@ class SparseRoIHeadConfig:
         assigner=HungarianAssigner(class_cost=FocalCost(weight=2.0), box_form="corners"),
         classification_loss=FocalLoss(weight=2.0),
     )
-    max_detections: int = 100
-
-    def __post_init__(self) -> None:
-        for name in ("num_stages", "max_detections"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}: {getattr(self, name)} is not at least 1")
+    max_detections: PositiveInt = 100
 
     def build(
         self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int
     ) -> SparseRoIHead:
-        """The module for feature maps of ``in_channels`` with ``strides`` pixels per cell."""
+        """Builds the module for feature maps with ``in_channels`` and ``strides`` (in pixels)."""
         return SparseRoIHead(self, in_channels, strides, num_classes)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Stages:
-    """Predictions of the stages run, and per stage the queries (B, Q, C) for masks."""
+    """The predictions of all stages, and the queries (B, Q, C) of each for masks."""
 
     predictions: QueryPredictions
     mask_queries: list[Tensor]
 
 
 class SparseRoIHead(nn.Module):
-    """Children ``bbox_head`` and ``mask_head``, one of each per stage."""
+    """Children ``bbox_head`` and ``mask_head``, with one head per stage."""
 
     def __init__(
         self,
@@ -96,12 +100,12 @@ class SparseRoIHead(nn.Module):
         return rows
 
     def forward(self, features: Sequence[Tensor], boxes: Tensor, queries: Tensor) -> _Stages:
-        """Proposed boxes (B, Q, 4) and their queries (B, Q, C) -> what all stages predict."""
+        """Proposed boxes (B, Q, 4) and their queries (B, Q, C) -> predictions of all stages."""
         logits, refined, mask_queries = [], [], []
         for head in self.bbox_head:
             regions = self.bbox_roi_extractor(features, rois_of(list(boxes)))
             stage_logits, deltas, queries, for_masks = head(queries, regions)
-            # A stage learns to move its own boxes, not where the stage before should put them.
+            # A stage trains its own deltas only, not those of the stage before.
             moved = self.config.coder.decode(boxes, deltas.float())
             boxes = moved.detach()
             logits.append(stage_logits)
@@ -119,7 +123,7 @@ class SparseRoIHead(nn.Module):
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
     ) -> dict[str, Tensor]:
-        """Losses of every stage: ``stage0_loss_cls`` and so on."""
+        """The losses of all stages: ``stage0_loss_cls`` and so on."""
         stages = self(features, boxes, queries)
         table = TargetTable.of(targets, infos)
         (index,) = self.config.loss.match([stages.predictions], [table])
@@ -142,15 +146,16 @@ class SparseRoIHead(nn.Module):
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
     ) -> Tensor:
-        """Of the queries that have a target, ``index`` (B, Q)."""
+        """The mask loss of one stage, for the queries whose target ``index`` (B, Q) is not
+        negative."""
         rows = [
-            # How many are matched is known beforehand, so that nothing waits for the device.
+            # The number of matches is known beforehand, so that the host need not wait.
             one.topk(min(len(target), len(one))).indices
             for one, target in zip((index >= 0).int(), targets)
         ]
         num_matched = sum(map(len, rows))
         if num_matched == 0:
-            # One region that weighs nothing: every parameter takes part, and norms see an example.
+            # A region of weight zero, so that all parameters get gradients and norms an example.
             rows[0] = index.new_zeros(1)
         chosen = [boxes[row].detach() for boxes, row in zip(stages.predictions.boxes[stage], rows)]
         queries = torch.cat([q[row] for q, row in zip(stages.mask_queries[stage], rows)])
@@ -182,7 +187,8 @@ class SparseRoIHead(nn.Module):
         queries: Tensor,
         infos: Sequence[ImageInfo],
     ) -> list[Detections]:
-        """The best pairs of query and class, with RoI masks. Boxes may reach beyond the image."""
+        """The pairs of query and class with the highest scores, with RoI masks. Boxes may exceed
+        the image."""
         stages = self(features, boxes, queries)
         boxes = stages.predictions.boxes[-1]
         regions = self.mask_roi_extractor(features, rois_of(list(boxes)))
@@ -198,7 +204,7 @@ class SparseRoIHead(nn.Module):
 
 
 def _accuracy(logits: Tensor, index: Tensor, table: TargetTable) -> Tensor:
-    """(S,) percentage of the matched queries whose best class is their target's."""
+    """(S,) the percentage of matched queries whose best class is their target's."""
     matched = index >= 0
     labels, _ = table.rows(index.clamp(min=0))
     right = (logits.argmax(-1) == labels) & matched

@@ -1,17 +1,21 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
 
-from detzoo.heads.heatmap.corner import embedding_losses
+from detzoo.errors import ConfigError
+from detzoo.heads.heatmap.centernet import CenterNetHeadConfig
+from detzoo.heads.heatmap.centripetal import CentripetalHeadConfig
+from detzoo.heads.heatmap.corner import CornerHeadConfig, embedding_losses
 from detzoo.heads.heatmap.keypoints import (
-    at_cells,
-    draw_bumps,
+    draw_gaussians,
     find_peaks,
+    gather_cells,
     gaussian_radius,
-    read_cells,
+    scatter_cells,
 )
 from detzoo.losses.heatmap import GaussianFocalLoss
 from tests.ops import reference
@@ -47,22 +51,22 @@ def slow_bumps(cells: list, radii: list, labels: list, classes: int, size: tuple
 
 def test_bumps_equal_the_loop() -> None:
     cells, radii, labels = [(3, 2), (5, 3), (0, 7), (9, 0)], [2, 3, 1, 0], [0, 0, 2, 1]
-    maps = draw_bumps(
+    maps = draw_gaussians(
         torch.tensor(cells), torch.tensor(radii).float(), torch.tensor(labels), 3, (8, 10)
     )
     torch.testing.assert_close(maps, slow_bumps(cells, radii, labels, 3, (8, 10)))
     assert (maps == 1).sum() == 4
     none = torch.zeros((0, 2)).long()
-    assert (draw_bumps(none, torch.zeros(0), none[:, 0], 3, (8, 10)) == 0).all()
+    assert (draw_gaussians(none, torch.zeros(0), none[:, 0], 3, (8, 10)) == 0).all()
 
 
 def test_the_last_object_has_a_shared_cell() -> None:
     cells = torch.tensor([[1, 0], [2, 1], [1, 0]])
     values = torch.tensor([[1.0, 10.0], [2.0, 20.0], [3.0, 30.0]])
-    maps, mask = at_cells(cells, values, (2, 3))
+    maps, mask = scatter_cells(cells, values, (2, 3))
     assert maps.tolist() == [[[0, 3, 0], [0, 0, 2]], [[0, 30, 0], [0, 0, 20]]]
     assert mask.tolist() == [[False, True, False], [False, False, True]]
-    maps, mask = at_cells(cells[:0], values[:0], (2, 3))
+    maps, mask = scatter_cells(cells[:0], values[:0], (2, 3))
     assert maps.shape == (2, 2, 3)
     assert not mask.any()
 
@@ -76,8 +80,14 @@ def test_peaks() -> None:
     assert peaks.labels.tolist() == [0, 1]
     assert peaks.position.tolist() == [[1, 1], [4, 3]]
     maps = torch.arange(40.0).view(2, 4, 5)
-    assert read_cells(maps, peaks.cells).tolist() == [[6, 26], [19, 39]]
+    assert gather_cells(maps, peaks.cells).tolist() == [[6, 26], [19, 39]]
     assert len(find_peaks(heat[:1, :1], 100, 3).scores) == 5
+
+
+@pytest.mark.parametrize("config", [CenterNetHeadConfig, CornerHeadConfig, CentripetalHeadConfig])
+def test_windows_have_a_center(config: Any) -> None:
+    with pytest.raises(ConfigError, match="window: 2 is not odd"):
+        config(window=2)
 
 
 def test_loss_of_heatmaps() -> None:

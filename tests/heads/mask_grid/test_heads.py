@@ -88,5 +88,5 @@ def test_coordinates() -> None:
 def test_settings_that_cannot_be() -> None:
     with pytest.raises(ConfigError, match="scale_ranges: 3 ranges for 4 grids"):
         SOLOHeadConfig(**{**SMALL, "grids": (4, 3, 2, 1)})
-    with pytest.raises(ConfigError, match="grids: 3, but the neck has 2 maps"):
+    with pytest.raises(ConfigError, match="grids: 3 values for the neck's 2 maps"):
         SOLOHeadConfig(**SMALL).build((8, 8), (4, 8), 2)

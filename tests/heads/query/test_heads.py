@@ -145,5 +145,7 @@ def test_settings_that_cannot_be() -> None:
         dataclasses.replace(SMALL, channels=10)
     with pytest.raises(ConfigError, match="num_queries: 0"):
         DETRHeadConfig(num_queries=0)
-    with pytest.raises(ConfigError, match=r"channels: 256, but the neck's maps have 8"):
+    with pytest.raises(
+        ConfigError, match=r"channels: 256 must equal the channels of the neck's maps, 8"
+    ):
         DeformableDETRHeadConfig().build((8, 8), 3)
