@@ -79,22 +79,26 @@ class Range:
 
         Values that are no numbers are left to the check of types.
         """
-        if not _is_number(value) or self._holds(value):
+        if not _is_number(value):
             return None
-        return f"is not {self}"
+        if not (value > self.min if self.above else value >= self.min):
+            return f"is not {self._least}"
+        if not (value < self.max if self.below else value <= self.max):
+            return f"is not {self._most}"
+        return None
 
-    def _holds(self, value: float) -> bool:
-        enough = value > self.min if self.above else value >= self.min
-        return enough and (value < self.max if self.below else value <= self.max)
+    @property
+    def _least(self) -> str:
+        return f"{'greater than' if self.above else 'at least'} {self.min:.10g}"
+
+    @property
+    def _most(self) -> str:
+        return f"{'less than' if self.below else 'at most'} {self.max:.10g}"
 
     def __str__(self) -> str:
-        least = f"{'greater than' if self.above else 'at least'} {self.min:g}"
-        most = f"{'less than' if self.below else 'at most'} {self.max:.10g}"
-        if self.max == math.inf:
-            return least
-        if self.min == -math.inf:
-            return most
-        return f"{least} and {most}"
+        sides = [] if self.min == -math.inf else [self._least]
+        sides += [] if self.max == math.inf else [self._most]
+        return " and ".join(sides)
 
 
 @dataclasses.dataclass(frozen=True)
