@@ -377,10 +377,10 @@ def _check_range(value: Any, annotation: Any, path: str) -> None:
     """Raises ConfigError where ``value`` or an element of it is outside its annotation's range."""
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Annotated:
+        _check_range(value, args[0], path)
         for bound in args[1:]:
             if isinstance(bound, (Range, Length, Ascending)) and (fault := bound.fault(value)):
                 raise ConfigError(f"{path}: {value!r} {fault}")
-        _check_range(value, args[0], path)
     elif origin in (Union, types.UnionType):
         _check_range_of_union(value, args, path)
     elif origin is tuple and isinstance(value, tuple):

@@ -258,7 +258,7 @@ class MoreRanges(Ranges):
         ("index", -1, "index: -1 is not at least 0"),
         ("size", 0.0, "size: 0.0 is not greater than 0"),
         ("size", float("inf"), "size: inf is not a finite number"),
-        ("size", float("nan"), "size: nan is not greater than 0"),
+        ("size", float("nan"), "size: nan is not a finite number"),
         ("eps", -1e-9, "eps: -1e-09 is not at least 0"),
         ("fraction", 1.5, "fraction: 1.5 is not at most 1"),
         ("channels", 10**9, "channels: 1000000000 is not at most 65536"),
