@@ -45,7 +45,7 @@ def test_a_view_is_mirrored_with_its_padding() -> None:
     sample = Sample(noise(20, 33), nothing, ImageInfo.of((20, 33)))
     plain, mirrored = (
         apply(transforms, sample, np.random.default_rng(0))
-        for transforms in FLIP.of((CenterPad(bits=31, extra=1),))
+        for transforms in FLIP.pipelines((CenterPad(bits=31, extra=1),))
     )
     assert plain.image.shape == (32, 64, 3)
     assert np.array_equal(mirrored.image, plain.image[:, ::-1])
