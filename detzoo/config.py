@@ -79,22 +79,26 @@ class Range:
 
         Values that are no numbers are left to the check of types.
         """
-        if not _is_number(value) or self._holds(value):
+        if not _is_number(value):
             return None
-        return f"is not {self}"
+        if not (value > self.min if self.above else value >= self.min):
+            return f"is not {self._least}"
+        if not (value < self.max if self.below else value <= self.max):
+            return f"is not {self._most}"
+        return None
 
-    def _holds(self, value: float) -> bool:
-        enough = value > self.min if self.above else value >= self.min
-        return enough and (value < self.max if self.below else value <= self.max)
+    @property
+    def _least(self) -> str:
+        return f"{'greater than' if self.above else 'at least'} {self.min:.10g}"
+
+    @property
+    def _most(self) -> str:
+        return f"{'less than' if self.below else 'at most'} {self.max:.10g}"
 
     def __str__(self) -> str:
-        least = f"{'greater than' if self.above else 'at least'} {self.min:g}"
-        most = f"{'less than' if self.below else 'at most'} {self.max:.10g}"
-        if self.max == math.inf:
-            return least
-        if self.min == -math.inf:
-            return most
-        return f"{least} and {most}"
+        sides = [] if self.min == -math.inf else [self._least]
+        sides += [] if self.max == math.inf else [self._most]
+        return " and ".join(sides)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -373,10 +377,10 @@ def _check_range(value: Any, annotation: Any, path: str) -> None:
     """Raises ConfigError where ``value`` or an element of it is outside its annotation's range."""
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Annotated:
+        _check_range(value, args[0], path)
         for bound in args[1:]:
             if isinstance(bound, (Range, Length, Ascending)) and (fault := bound.fault(value)):
                 raise ConfigError(f"{path}: {value!r} {fault}")
-        _check_range(value, args[0], path)
     elif origin in (Union, types.UnionType):
         _check_range_of_union(value, args, path)
     elif origin is tuple and isinstance(value, tuple):

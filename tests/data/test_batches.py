@@ -69,9 +69,7 @@ def test_the_loader_repeats_and_resumes(tmp_path: Path) -> None:
 
 
 def test_thresholds_are_parts() -> None:
-    with pytest.raises(
-        ConfigError, match=r"oversample_threshold: 1\.5 is not greater than 0 and less than 1"
-    ):
+    with pytest.raises(ConfigError, match=r"oversample_threshold: 1\.5 is not less than 1"):
         DataConfig(train_transforms=(), test_transforms=(), oversample_threshold=1.5)
     with pytest.raises(ConfigError, match="train_proposals: 0 is not at least 1"):
         DataConfig(train_transforms=(), test_transforms=(), train_proposals=0)

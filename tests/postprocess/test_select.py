@@ -62,7 +62,7 @@ def test_no_candidates() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"min_score": 1.0}, "min_score: 1.0 is not at least 0 and less than 1"),
+        ({"min_score": 1.0}, "min_score: 1.0 is not less than 1"),
         ({"pre_nms": 0}, "pre_nms: 0 is not at least 1"),
         ({"max_detections": 0}, "max_detections: 0 is not at least 1"),
     ],

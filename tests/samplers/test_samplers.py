@@ -119,7 +119,7 @@ def test_random_sampling_asks_for_no_losses() -> None:
         ({"num": 0, "positive_fraction": 0.5}, "num: 0 is not at least 1"),
         (
             {"num": 5, "positive_fraction": 1.5},
-            "positive_fraction: 1.5 is not at least 0 and at most 1",
+            "positive_fraction: 1.5 is not at most 1",
         ),
     ],
 )
