@@ -95,6 +95,7 @@ CASES: tuple[Case, ...] = (
     Case("seesaw_loss", "mask_rcnn_r50_fpn_random_seesaw_loss_mstrain_2x_lvis_v1", MASKS),
     Case("paa", "paa_r50_fpn_1x_coco", ANCHORS, batch=8, steps=240),
     Case("queryinst", "queryinst_r50_fpn_1x_coco", "queries, masks", steps=240, lr=1e-3),
+    Case("sparse_rcnn", "sparse_rcnn_r50_fpn_1x_coco", QUERIES, steps=240, lr=1e-3),
     Case(
         "ssd",
         "ssdlite_mobilenetv2_scratch_600e_coco",
