@@ -36,8 +36,8 @@ def sparse_rcnn(
             mask_extractor=None, mask_head=None, max_detections=num_proposals
         ),
     )
-    recipe["optimizer"] = AdamWConfig(lr=2.5e-5, weight_decay=1e-4)
-    recipe["max_gradient_norm"] = 1.0
+    recipe.setdefault("optimizer", AdamWConfig(lr=2.5e-5, weight_decay=1e-4))
+    recipe.setdefault("max_gradient_norm", 1.0)
     return experiment(model, **recipe)
 
 

@@ -49,7 +49,8 @@ def vfnet(
         bbox_head=head,
     )
     recipe.setdefault("schedule", schedule(12))
-    recipe["optimizer"] = SGDConfig(lr=0.01, bias_lr_scale=2.0, bias_weight_decay_scale=0.0)
+    optimizer = SGDConfig(lr=0.01, bias_lr_scale=2.0, bias_weight_decay_scale=0.0)
+    recipe.setdefault("optimizer", optimizer)
     return experiment(model, **recipe)
 
 
