@@ -11,7 +11,8 @@ import pytest
 
 from detzoo.backbones.pretrained import CAFFE, CAFFE2, TENSORFLOW, TORCHVISION
 from detzoo.data.coco import read_coco
-from detzoo.data.loader import build_loader
+from detzoo.data.loader import build_loader, collate
+from detzoo.data.sample import apply
 from detzoo.data.transforms import Flip, Pad, PhotometricDistortion, Resize
 from detzoo.structures import Pixels
 from tests.data.files import annotation, write_coco
@@ -42,7 +43,8 @@ def test_file_to_network_input(tmp_path: Path, pixels: Pixels) -> None:
     boxes = [annotation(1, 1, (3, 4, 30, 20))]
     data = read_coco(write_coco(tmp_path, SIZES, boxes), tmp_path / "train")
     transforms = (Resize(sizes=((96, 64),)), Flip(probability=1), Pad(divisor=32))
-    (batch,) = build_loader(data, transforms, images_per_device=2, training=False)
+    samples = [apply(transforms, data.sample(i), np.random.default_rng(0)) for i in range(2)]
+    batch = collate(samples, with_targets=False)
     assert [info.size for info in batch.infos] == RESIZED
     assert [info.padded_size for info in batch.infos] == [(64, 96), (96, 64)]
     detector = replace(tiny_retinanet().model, pixels=pixels).build(2)
@@ -50,12 +52,18 @@ def test_file_to_network_input(tmp_path: Path, pixels: Pixels) -> None:
     expected = reference([tmp_path / "train" / name for name in ("1.png", "2.png")], pixels)
     np.testing.assert_allclose(images.pixels.numpy(), expected, atol=2e-5)
     assert batch.targets == ()
+    # In evaluation, images of two sizes are two batches, which show the network the same.
+    for k, alone in enumerate(build_loader(data, transforms, images_per_device=2, training=False)):
+        (info,) = alone.infos
+        height, width = info.size
+        own = detector.preprocess(alone).pixels[0, :, :height, :width]
+        np.testing.assert_allclose(own.numpy(), expected[k, :, :height, :width], atol=2e-5)
 
 
 def test_float_images_cross_as_they_are(tmp_path: Path) -> None:
     data = read_coco(write_coco(tmp_path, SIZES, []), tmp_path / "train")
     transforms = (PhotometricDistortion(), Resize(sizes=((96, 64),)))
-    (batch,) = build_loader(data, transforms, images_per_device=2, training=False)
+    batch = next(iter(build_loader(data, transforms, images_per_device=2, training=False)))
     detector = tiny_retinanet().model.build(2)
     pixels = detector.preprocess(batch).pixels
     first = data.sample(0)
