@@ -151,7 +151,7 @@ CASES: tuple[Case, ...] = (
     Case("solo", "solo_r50_fpn_1x_coco", GRID, lr=0.05, steps=640),
     Case("foveabox", "fovea_align_r50_fpn_gn-head_4x4_2x_coco", POINTS, batch=8, steps=240),
     Case("grid_rcnn", "grid_rcnn_r50_fpn_gn-head_2x_coco", BOXES),
-    Case("carafe", "mask_rcnn_r50_fpn_carafe_1x_coco", MASKS, steps=200),
+    Case("carafe", "mask_rcnn_r50_fpn_carafe_1x_coco", MASKS),
     Case("dynamic_rcnn", "dynamic_rcnn_r50_fpn_1x_coco", BOXES),
     Case("groie", "mask_rcnn_r50_fpn_groie_1x_coco", MASKS, steps=240, settings=FEW_REGIONS),
     Case(
