@@ -161,7 +161,7 @@ CASES: tuple[Case, ...] = (
         "detectors",
         "detectors_htc_r50_1x_coco",
         CASCADE_MASKS,
-        steps=240,
+        steps=210,
         settings=ALL_ANCHORS | FEW_IN_STAGES,
     ),
     Case("point_rend", "point_rend_r50_caffe_fpn_mstrain_1x_coco", MASKS),
