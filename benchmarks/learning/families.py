@@ -153,7 +153,7 @@ CASES: tuple[Case, ...] = (
     Case("solo", "solo_r50_fpn_1x_coco", GRID, lr=0.05, steps=640),
     Case("foveabox", "fovea_align_r50_fpn_gn-head_4x4_2x_coco", POINTS, batch=8, steps=240),
     Case("grid_rcnn", "grid_rcnn_r50_fpn_gn-head_2x_coco", BOXES),
-    Case("carafe", "mask_rcnn_r50_fpn_carafe_1x_coco", MASKS, steps=200),
+    Case("carafe", "mask_rcnn_r50_fpn_carafe_1x_coco", MASKS),
     Case("dynamic_rcnn", "dynamic_rcnn_r50_fpn_1x_coco", BOXES),
     Case("groie", "mask_rcnn_r50_fpn_groie_1x_coco", MASKS, steps=240, settings=FEW_REGIONS),
     Case(
@@ -163,7 +163,7 @@ CASES: tuple[Case, ...] = (
         "detectors",
         "detectors_htc_r50_1x_coco",
         CASCADE_MASKS,
-        steps=240,
+        steps=210,
         settings=ALL_ANCHORS | FEW_IN_STAGES,
     ),
     Case("point_rend", "point_rend_r50_caffe_fpn_mstrain_1x_coco", MASKS),
