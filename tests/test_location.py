@@ -21,7 +21,7 @@ SELECTED = (
     "cli/test_main.py::test_as_a_program",
     "detectors/test_heads.py::test_a_training_step_never_waits_for_the_device[fsaf_r50_fpn_1x_coco]",
     "detectors/test_heads.py::test_a_training_step_never_waits_for_the_device[yolof_r50_c5_8x8_1x_coco]",
-    "train/test_resume.py::test_ctrl_c_finishes_the_step_and_says_how_to_go_on",
+    "train/test_resume.py::test_ctrl_c_finishes_the_step_and_keeps_all",
     "train/test_watch.py",
     "weights/test_download.py::test_an_interruption_leaves_what_there_is",
 )

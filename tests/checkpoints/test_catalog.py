@@ -29,9 +29,10 @@ from tests.train.tiny import make_data, tiny_experiment
 DOCUMENT = Path(detzoo.__file__).parents[1] / "docs" / "extending.md"
 
 
-def python_of_the_document() -> list[str]:
-    """Its blocks of Python, in order."""
-    return re.findall(r"^```python\n(.*?)^```", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
+def python_of_the_document(section: str) -> list[str]:
+    """The blocks of Python under a heading."""
+    _, _, text = DOCUMENT.read_text().partition(f"\n## {section}\n")
+    return re.findall(r"```python\n(.*?)```", text.partition("\n## ")[0], re.DOTALL)
 
 
 @pytest.fixture
@@ -40,7 +41,9 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder = tmp_path / "mine"
     (folder / "own_parts").mkdir(parents=True)
     (folder / "own_parts" / "__init__.py").touch()
-    (folder / "own_parts" / "heads.py").write_text(python_of_the_document()[0])
+    (folder / "own_parts" / "heads.py").write_text(
+        python_of_the_document("A head and a transform in one file")[0]
+    )
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "path", list(sys.path))
     catalog._published.cache_clear()
@@ -125,7 +128,7 @@ def test_the_same_process_opens_what_it_saved(package: Path) -> None:
 def test_the_document_is_right_about_python(package: Path) -> None:
     detzoo.import_modules(["own_parts.heads"])
     names: dict[str, Any] = {}
-    exec(python_of_the_document()[1], names)
+    exec(python_of_the_document("In Python")[0], names)
     assert type(names["experiment"].model.bbox_head).__name__ == "QuietHeadConfig"
 
 

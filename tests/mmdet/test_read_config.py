@@ -120,4 +120,4 @@ def test_names_of_settings_are_text(tmp_path: Path) -> None:
     path = write(tmp_path, own="model = dict(type='RetinaNet', backbone={3: 4})\nmine = {1: 2}")
     assert read_config(path)["mine"] == {1: 2}
     with pytest.raises(ConfigError, match=r"own\.py: .*has the key 3; the names of settings"):
-        Node(read_config(path)["model"]["backbone"], "model.backbone", Reading(str(path), {}))
+        Node(read_config(path)["model"]["backbone"], "model.backbone", Reading(str(path)))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ def main(action: str, data: Path, out: Path, names: list[str]) -> None:
         for run in runs:
             measure_evaluated(run, data, out / run.name)
         return
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also in a shell's background
     keep_checkpoints()
     for run in runs:
         if run.settings.resumed:

@@ -15,7 +15,9 @@ from tests.detectors.test_edge_cases import TARGETS
 
 
 def test_a_detector_in_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "own_detector.py").write_text(python_of_the_document()[-1])
+    (tmp_path / "own_detector.py").write_text(
+        python_of_the_document("Your own detector in one file")[0]
+    )
     monkeypatch.syspath_prepend(tmp_path)
     own = importlib.import_module("own_detector")
     torch.manual_seed(0)
