@@ -80,7 +80,7 @@ def train(
     ] = None,
     semantic_maps: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="A grey PNG of classes for every image, for HTC."),
+        typer.Option(metavar="DIR", help="A gray PNG of classes for every image, for HTC."),
     ] = None,
     classes: Annotated[
         str | None,

@@ -14,7 +14,7 @@ import torch
 
 from detzoo.data.annotations import Annotation, Annotations, Strings
 from detzoo.data.dataset import DetectionDataset
-from detzoo.data.images import read_grey
+from detzoo.data.images import read_gray
 from detzoo.errors import DataError
 from detzoo.structures.segmentation import encode_rle
 
@@ -95,7 +95,7 @@ def read_cityscapes(
 
 def read_instance_map(path: str | os.PathLike[str]) -> np.ndarray:
     """The ids (H, W) int32 of a ``*_gtFine_instanceIds.png``. Raises :class:`DataError`."""
-    return read_grey(path).astype(np.int32)
+    return read_gray(path).astype(np.int32)
 
 
 def instance_map_of(image: str | os.PathLike[str]) -> Path:

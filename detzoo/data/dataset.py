@@ -22,7 +22,7 @@ from detzoo.data.annotations import (
     reasons_to_ignore,
     usable_for_training,
 )
-from detzoo.data.images import header_of, image_size, read_grey, read_image
+from detzoo.data.images import header_of, image_size, read_gray, read_image
 from detzoo.data.lvis import Federation
 from detzoo.data.sample import Sample
 from detzoo.errors import DataError
@@ -343,7 +343,7 @@ class DetectionDataset:
     def _semantic_map(self, i: int) -> Tensor:
         assert self.semantic_dir is not None
         file = self._semantic_file(self.semantic_dir, i)
-        classes = read_grey(file)
+        classes = read_gray(file)
         if classes.dtype != np.uint8 or classes.shape != tuple(self.sizes[i].tolist()):
             height, width = self.sizes[i].tolist()
             raise DataError(

@@ -68,7 +68,7 @@ def read_image(path: str | os.PathLike[str], channels: int = 3) -> np.ndarray:
     return image
 
 
-def read_grey(path: str | os.PathLike[str]) -> np.ndarray:
+def read_gray(path: str | os.PathLike[str]) -> np.ndarray:
     """The values (H, W) of an image of one channel, as stored: uint8 or uint16.
 
     Raises :class:`DataError` for a file that is missing, damaged or of another kind.

@@ -81,7 +81,7 @@ def read_inputs(
 ) -> Iterator[tuple[str, np.ndarray]]:
     """(path, image) of every input in order; the path is empty for what is no file.
 
-    Images are (H, W, 3) uint8 BGR. Arrays are taken as such, in BGR as OpenCV has them, or grey
+    Images are (H, W, 3) uint8 BGR. Arrays are taken as such, in BGR as OpenCV has them, or gray
     (H, W); images of Pillow become what :func:`detzoo.data.images.read_image` makes of their files,
     EXIF rotation and 16 bits included. For other ``channels`` see there. Raises
     :class:`DataError` for what is no image, or hands it to ``on_error`` and goes on.
@@ -122,7 +122,7 @@ def _to_array(item: object, channels: int) -> np.ndarray:
     if item.ndim == 2 and channels in (1, 3):
         item = np.repeat(item[..., None], channels, axis=2)
     if item.ndim != 3 or item.shape[2] != channels or 0 in item.shape:
-        color = " in BGR, or (height, width) in grey" if channels == 3 else ""
+        color = " in BGR, or (height, width) in gray" if channels == 3 else ""
         raise DataError(
             f"an array of shape {item.shape} is no image for this model: give (height, width, "
             f"{channels}){color}."

@@ -44,7 +44,7 @@ def load(
     file always needs it. ``device`` None takes a GPU where there is one. ``precision`` "bf16" is
     faster and hardly less exact; None takes the one in which the training of a checkpoint was
     evaluated, and fp32 for what others published. ``fused`` false leaves the layers as they are:
-    slower on a processor, but open to hooks, changes and training (``Predictor.model``).
+    slower on a CPU, but open to hooks, changes and training (``Predictor.model``).
 
     ``model`` is the detector to load the weights into, where its layers are not those of its
     configuration: a checkpoint of such a detector opens only with one that was changed likewise.

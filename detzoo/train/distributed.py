@@ -37,7 +37,7 @@ class Processes:
     def parallel(self, model: nn.Module) -> nn.Module:
         """``model`` with gradients that are averaged over the processes.
 
-        Batch-norm normalises with the images of each process; its running statistics are those of
+        Batch-norm normalizes with the images of each process; its running statistics are those of
         the first one.
         """
         if self.count == 1:

@@ -16,7 +16,7 @@ from detzoo.zoo.parts import Depth, resnet
 
 
 def adaptive_resnet(depth: Depth = 50) -> ResNetConfig:
-    """ResNet with standardised filters that pretrained ones survive."""
+    """ResNet with standardized filters that pretrained ones survive."""
     return dataclasses.replace(resnet(depth), convolution=AdaptiveConvConfig())
 
 

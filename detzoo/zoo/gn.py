@@ -1,4 +1,4 @@
-"""Group normalisation."""
+"""Group normalization."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ ENTRIES = (
 
 FAMILY = Family(
     folder="gn",
-    title="Group normalisation",
+    title="Group normalization",
     paper="https://arxiv.org/abs/1803.08494",
     entries=ENTRIES,
 )

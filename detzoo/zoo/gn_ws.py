@@ -1,4 +1,4 @@
-"""Weight standardisation with group normalisation."""
+"""Weight standardization with group normalization."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WS_MASK_HEAD = dataclasses.replace(MASK_HEAD, convolution=WS)
 
 
 def ws_resnet(depth: Depth) -> ResNetConfig:
-    """ResNet with standardised filters and group norm."""
+    """ResNet with standardized filters and group norm."""
     name = "open-mmlab://jhu/{architecture}_gn_ws"
     return ResNetConfig(depth=depth, pretrained=name, norm=GN, convolution=WS)
 
@@ -148,7 +148,7 @@ ENTRIES = (
 
 FAMILY = Family(
     folder="gn+ws",
-    title="Weight standardisation",
+    title="Weight standardization",
     paper="https://arxiv.org/abs/1903.10520",
     entries=ENTRIES,
 )

@@ -29,7 +29,7 @@ from detzoo.priors.ssd import SSDAnchors
 from detzoo.zoo import classes
 from detzoo.zoo.entry import Entry, Family
 
-# torchvision's mean colour, in the order of decoded images.
+# torchvision's mean color, in the order of decoded images.
 MEAN_BGR = (103.53, 116.28, 123.675)
 WARMUP_FP16 = Warmup(iterations=1000, ratio=0.1)
 LITE_NORM = BatchNormConfig(eps=1e-3, momentum=0.03)
@@ -153,7 +153,7 @@ def ssdlite() -> Experiment:
 
 
 def distorted(fit: Resize) -> tuple[Transform, ...]:
-    """Zoomed out of, zoomed into, fitted to the input size, mirrored, recoloured."""
+    """Zoomed out of, zoomed into, fitted to the input size, mirrored, recolored."""
     return Expand(fill=MEAN_BGR), MinIoUCrop(), fit, Flip(), PhotometricDistortion()
 
 

@@ -26,7 +26,7 @@ from detzoo.structures import Pixels
 from detzoo.zoo import classes
 from detzoo.zoo.entry import Entry, Family
 
-# Pixels as they are, on a grey ground.
+# Pixels as they are, on a gray ground.
 RAW_PIXELS = Pixels(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), order="bgr", padding=114.0)
 PLAIN = (
     RandomHSV(),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detzoo.data.images import image_size, read_grey, read_image
+from detzoo.data.images import image_size, read_gray, read_image
 from tests.data.files import noise
 from tests.fuzz.conftest import Rule
 from tests.fuzz.strategies import broken_bytes
@@ -22,7 +22,7 @@ def test_broken_images(rule: Rule, folder: Path, kind: str, data: st.DataObject)
     path = folder / f"x{kind}"
     path.write_bytes(data.draw(broken_bytes(valid)))
     rule.read(image_size, path)
-    rule.read(read_grey, path)
+    rule.read(read_gray, path)
     image = rule.read(read_image, path)
     if image is not None:
         assert image.ndim == 3

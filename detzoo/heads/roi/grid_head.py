@@ -78,9 +78,9 @@ class GridHead(nn.Module):
                 for number in range(config.num_convs)
             )
         )
-        self.neighbours = [_neighbours(number, size) for number in range(num_points)]
-        self.forder_trans = _transitions(self.neighbours, config.point_channels)
-        self.sorder_trans = _transitions(self.neighbours, config.point_channels)
+        self.neighbors = [_neighbors(number, size) for number in range(num_points)]
+        self.forder_trans = _transitions(self.neighbors, config.point_channels)
+        self.sorder_trans = _transitions(self.neighbors, config.point_channels)
         self.deconv1 = nn.ConvTranspose2d(
             channels, channels, 4, stride=2, padding=1, groups=num_points
         )
@@ -107,7 +107,7 @@ class GridHead(nn.Module):
         """Regions (R, C, h, w) -> heatmaps (R, points, 2h, 2w) after and before points exchanged
         what they know."""
         own = self.convs(x)
-        parts = own.chunk(len(self.neighbours), 1)
+        parts = own.chunk(len(self.neighbors), 1)
         first = self._exchange(parts, parts, self.forder_trans)
         second = self._exchange(parts, first, self.sorder_trans)
         return self._heatmaps(torch.cat(second, 1)), self._heatmaps(own)
@@ -115,10 +115,10 @@ class GridHead(nn.Module):
     def _exchange(
         self, parts: Sequence[Tensor], said: Sequence[Tensor], transitions: Transitions
     ) -> tuple[Tensor, ...]:
-        """Each point's features plus what its neighbours have ``said``."""
+        """Each point's features plus what its neighbors have ``said``."""
         return tuple(
             sum((layer(said[other]) for layer, other in zip(layers, others)), part)
-            for part, others, layers in zip(parts, self.neighbours, transitions)
+            for part, others, layers in zip(parts, self.neighbors, transitions)
         )
 
     def _heatmaps(self, x: Tensor) -> Tensor:
@@ -131,7 +131,7 @@ class GridHead(nn.Module):
         wanted = self.targets(boxes, target_boxes)
         # Without a region anywhere the sum is zero, whatever it is divided by.
         count = average_over_processes(boxes.new_tensor(float(len(boxes))))
-        cells = count.clamp(min=1 / num_processes()) * len(self.neighbours) * self.window**2
+        cells = count.clamp(min=1 / num_processes()) * len(self.neighbors) * self.window**2
         fused, unfused = (
             F.binary_cross_entropy_with_logits(maps.float(), wanted, reduction="sum")
             for maps in heatmaps
@@ -186,15 +186,15 @@ class GridHead(nn.Module):
         return torch.stack(sides, 1)
 
 
-def _neighbours(number: int, size: int) -> list[int]:
+def _neighbors(number: int, size: int) -> list[int]:
     """Points left, above, below and right of a point, as far as there are any."""
     column, row = divmod(number, size)
     around = [(column - 1, row), (column, row - 1), (column, row + 1), (column + 1, row)]
     return [x * size + y for x, y in around if 0 <= x < size and 0 <= y < size]
 
 
-def _transitions(neighbours: list[list[int]], channels: int) -> Transitions:
-    """For every point and neighbour a 5x5 convolution of each channel and a 1x1 one of all."""
+def _transitions(neighbors: list[list[int]], channels: int) -> Transitions:
+    """For every point and neighbor a 5x5 convolution of each channel and a 1x1 one of all."""
     return Transitions(
         ModuleList(
             nn.Sequential(
@@ -203,7 +203,7 @@ def _transitions(neighbours: list[list[int]], channels: int) -> Transitions:
             )
             for _ in others
         )
-        for others in neighbours
+        for others in neighbors
     )
 
 

@@ -73,9 +73,9 @@ class SABLHead(RegionBoxHead):
         self.upsample_y = nn.ConvTranspose1d(in_channels, in_channels, ratio, stride=ratio)
         self.fc_reg_cls = nn.Linear(in_channels, 1)
         self.fc_reg_offset = nn.Linear(in_channels, 1)
-        self._initialise()
+        self._initialize()
 
-    def _initialise(self) -> None:
+    def _initialize(self) -> None:
         for upsample in (self.upsample_x, self.upsample_y):
             nn.init.kaiming_normal_(upsample.weight, mode="fan_out", nonlinearity="relu")
         for layer in (self.fc_cls, self.fc_reg_cls, self.reg_conv_att_x, self.reg_conv_att_y):

@@ -70,7 +70,7 @@ class SemanticHead(nn.Module):
     def loss(self, logits: Tensor, maps: Tensor) -> Tensor:
         """Mean cross entropy over cells; maps (B, H, W) hold classes, ``UNLABELED`` where none.
 
-        Unlabelled cells count in the mean, as in the published recipes.
+        Unlabeled cells count in the mean, as in the published recipes.
         """
         loss = F.cross_entropy(logits.float(), maps.long(), ignore_index=UNLABELED, reduction="sum")
         cells = average_over_processes(loss.new_tensor(float(maps.numel())))

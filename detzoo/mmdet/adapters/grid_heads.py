@@ -100,7 +100,7 @@ def yolov3_head(node: Node, known: HeadContext) -> YOLOv3HeadConfig:
     known.expect_classes(node)
     coder = node.child("bbox_coder")
     coder.expect("type", "YOLOBBoxCoder", "the code of YOLOv3")
-    coder.expect("eps", EPS, "how near the border of its cell a centre may be")
+    coder.expect("eps", EPS, "how near the border of its cell a center may be")
     train, test = require_settings(node, known)
     test.expect("nms_pre", 1000, "as V2's YOLOv3 does not look at it")
     norm = norm_of(node, default=BatchNormConfig())

@@ -44,7 +44,7 @@ def corner_head(node: Node, known: HeadContext) -> CornerHeadConfig:
 
 @adapts("dense_head", "CentripetalHead")
 def centripetal_head(node: Node, known: HeadContext) -> CentripetalHeadConfig:
-    node.expect("corner_emb_channels", 0, "as ways to the centre take the place of tags", default=1)
+    node.expect("corner_emb_channels", 0, "as ways to the center take the place of tags", default=1)
     return CentripetalHeadConfig(
         **_pairs(node, known),
         guide_weight=_weight(node, "loss_guiding_shift", "SmoothL1Loss", 0.05),

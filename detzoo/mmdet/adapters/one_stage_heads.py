@@ -146,7 +146,7 @@ def reppoints_head(node: Node, known: HeadContext) -> points.RepPointsHeadConfig
     node.expect("num_points", points.NUM_POINTS, "the number of points here")
     node.expect("gradient_mul", points.POINT_GRADIENT, "the part of the gradient here")
     node.expect("moment_mul", points.MOMENT_GRADIENT, "the part of the gradient here")
-    node.expect("center_init", True, "as free points start from the centre")
+    node.expect("center_init", True, "as free points start from the center")
     train, test = require_settings(node, known)
     first, second = train.child("init"), train.child("refine")
     for stage in (first, second):

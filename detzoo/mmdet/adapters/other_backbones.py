@@ -200,7 +200,7 @@ def _pvt(node: Node, version: Any, patches: tuple[int, ...]) -> PVTConfig:
 
 @adapts("backbone", "DetectoRS_ResNet")
 def detectors_resnet(node: Node) -> ResNetConfig:
-    """ResNet with adaptively standardised filters, and switchable convolutions where ``sac`` is."""
+    """ResNet with adaptively standardized filters, and switchable convolutions where ``sac`` is."""
     node.expect("rfp_inplanes", None, "as only the backbone within the pyramid has feedback")
     returns_image = node.take("output_img", False)
     stages = node.take("stage_with_sac", (False, False, False, False))

@@ -73,7 +73,7 @@ def read_step(node: Node, pipeline: Pipeline) -> None:
 @adapts("transform", "LoadImageFromFile")
 def load_image(node: Node, pipeline: Pipeline) -> None:
     node.ignore("to_float32")
-    node.expect("color_type", "color", "as detectors see colours")
+    node.expect("color_type", "color", "as detectors see colors")
 
 
 @adapts("transform", "LoadAnnotations")
@@ -143,7 +143,7 @@ def pad(node: Node, pipeline: Pipeline) -> Pad:
         values.expect("masks", 0, "as masks are padded with nothing")
         red, green, blue = values.take("img")
         if not red == green == blue:
-            raise values.error("img", "is not grey")
+            raise values.error("img", "is not gray")
         pipeline.padding = float(red)
     if node.take("pad_to_square", False):
         return Pad(square=True)
@@ -290,7 +290,7 @@ def _fill_of(node: Node) -> tuple[float, float, float]:
     """``mean``, which V2 gives in the order that the detector sees: here in that of images, BGR."""
     mean = tuple(float(value) for value in node.take("mean", (0, 0, 0)))
     if len(set(mean)) == 1:
-        node.expect("to_rgb", True, "as a grey has no order of channels", default=True)
+        node.expect("to_rgb", True, "as a gray has no order of channels", default=True)
         return mean[0], mean[0], mean[0]
     blue, green, red = mean[::-1] if node.take("to_rgb", True) else mean
     return blue, green, red
@@ -332,7 +332,7 @@ def random_affine(node: Node, pipeline: Pipeline) -> RandomAffine:
     _expect_unfiltered(node)
     red, green, blue = node.take("border_val", (114, 114, 114))
     if not red == green == blue:
-        raise node.error("border_val", "is not grey")
+        raise node.error("border_val", "is not gray")
     return RandomAffine(
         max_degrees=float(node.take("max_rotate_degree", 10.0)),
         scale_range=_floats(node.take("scaling_ratio_range", (0.5, 1.5))),

@@ -382,7 +382,7 @@ def _dynamic_mask_head(
     upsampling.expect("scale_factor", 2, "how much larger masks become")
     norm = norm_of(node, default=None)
     if norm is None:
-        raise node.error("norm_cfg", "missing, and the convolutions of this head are normalised")
+        raise node.error("norm_cfg", "missing, and the convolutions of this head are normalized")
     return DynamicMaskHeadConfig(
         dynamic_channels=_dynamic_conv(node, known, region_size, projects=False),
         num_convs=node.take("num_convs", 4),
