@@ -80,11 +80,11 @@ def test_sides_are_weighted_by_the_scores_of_their_points() -> None:
     assert x1 == pytest.approx(box[0] - 20 + columns / 28 * 40, rel=1e-5)
 
 
-def test_points_listen_to_their_neighbours_only() -> None:
+def test_points_listen_to_their_neighbors_only() -> None:
     model = head()
-    assert model.neighbours[0] == [1, 3]
-    assert model.neighbours[4] == [1, 3, 5, 7]
-    assert model.neighbours[8] == [5, 7]
+    assert model.neighbors[0] == [1, 3]
+    assert model.neighbors[4] == [1, 3, 5, 7]
+    assert model.neighbors[8] == [5, 7]
     x = torch.randn(2, 8, 14, 14)
     fused, own = model(x)
     assert fused.shape == own.shape == (2, 9, 28, 28)
