@@ -14,19 +14,36 @@ from __future__ import annotations
 import ast
 import dataclasses
 import difflib
-import functools
 import json
-import math
 import re
 import types
 import typing
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, TypeVar, Union
+from typing import Any, Literal, TypeVar, Union
 
 from typing_extensions import dataclass_transform
 
 from detzoo import renamed
 from detzoo.errors import ConfigError
+from detzoo.ranges import (
+    Ascending,
+    Channels,
+    Interval,
+    Length,
+    NonEmpty,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    PositiveUnitFloat,
+    Range,
+    ScoreThreshold,
+    UnitFloat,
+    check_ranges,
+    hints_of,
+    is_number,
+    without_range,
+)
 
 __all__ = [
     "Ascending",
@@ -62,91 +79,6 @@ __all__ = [
 T = TypeVar("T")
 
 
-@dataclasses.dataclass(frozen=True)
-class Range:
-    """In an annotation: the numbers that a field takes, from ``min`` to ``max``.
-
-    ``above`` and ``below`` exclude ``min`` and ``max`` themselves.
-    """
-
-    min: float = -math.inf
-    max: float = math.inf
-    above: bool = False
-    below: bool = False
-
-    def fault(self, value: Any) -> str | None:
-        """What is wrong with ``value``, to continue the sentence "VALUE ..."; None: nothing.
-
-        Values that are no numbers are left to the check of types.
-        """
-        if not _is_number(value):
-            return None
-        if not (value > self.min if self.above else value >= self.min):
-            return f"is not {self._least}"
-        if not (value < self.max if self.below else value <= self.max):
-            return f"is not {self._most}"
-        return None
-
-    @property
-    def _least(self) -> str:
-        return f"{'greater than' if self.above else 'at least'} {self.min:.10g}"
-
-    @property
-    def _most(self) -> str:
-        return f"{'less than' if self.below else 'at most'} {self.max:.10g}"
-
-    def __str__(self) -> str:
-        sides = [] if self.min == -math.inf else [self._least]
-        sides += [] if self.max == math.inf else [self._most]
-        return " and ".join(sides)
-
-
-@dataclasses.dataclass(frozen=True)
-class Length:
-    """In an annotation: the least number of elements of a tuple."""
-
-    min: int
-
-    def fault(self, value: Any) -> str | None:
-        """What is wrong with ``value``, to continue the sentence "VALUE ..."; None: nothing."""
-        if not isinstance(value, tuple) or len(value) >= self.min:
-            return None
-        return f"does not have {self}"
-
-    def __str__(self) -> str:
-        return f"at least {self.min} element{'s' if self.min > 1 else ''}"
-
-
-@dataclasses.dataclass(frozen=True)
-class Ascending:
-    """In an annotation: no element of a tuple is less than the one before it."""
-
-    def fault(self, value: Any) -> str | None:
-        """What is wrong with ``value``, to continue the sentence "VALUE ..."; None: nothing."""
-        if not isinstance(value, tuple) or not all(map(_is_number, value)):
-            return None
-        return None if list(value) == sorted(value) else f"is not {self}"
-
-    def __str__(self) -> str:
-        return "in ascending order"
-
-
-PositiveInt = Annotated[int, Range(1)]
-NonNegativeInt = Annotated[int, Range(0)]
-PositiveFloat = Annotated[float, Range(0, above=True)]
-NonNegativeFloat = Annotated[float, Range(0)]
-# Thresholds, fractions, probabilities.
-UnitFloat = Annotated[float, Range(0, 1)]
-PositiveUnitFloat = Annotated[float, Range(0, 1, above=True)]
-# A score below which things are dropped: of 1, everything would be.
-ScoreThreshold = Annotated[float, Range(0, 1, below=True)]
-# Sizes of layers. The bound is far above what anyone builds, and below what runs out of memory.
-Channels = Annotated[int, Range(1, 65536)]
-NonEmpty = Annotated[tuple[T, ...], Length(1)]
-# Ends of a range that random numbers are drawn from: ``Interval[PositiveFloat]``.
-Interval = Annotated[tuple[T, T], Ascending()]
-
-
 class UnknownTypeError(KeyError):
     """A mapping of known classes has none of a name; ``advice`` continues that sentence."""
 
@@ -166,7 +98,7 @@ def config(cls: type[T]) -> type[T]:
     if own is None or "__post_init__" in vars(cls):
 
         def check_then_own(self: Any) -> None:
-            _check_ranges(self)
+            check_ranges(self)
             if own is not None:
                 own(self)
 
@@ -221,7 +153,7 @@ def from_dict(data: Any, known: Mapping[str, type], path: str = "") -> Any:
         cls = None
     if cls is None:
         raise ConfigError(f"{where}: unknown type {name!r}{_suggest(str(name), known)}")
-    hints = _hints(cls)
+    hints = hints_of(cls)
     values = {}
     for key, item in data.items():
         if key == "type":
@@ -317,15 +249,9 @@ def find(value: Any, path: str) -> Setting:
             owner: Any = type(value)
             field = next(f for f in dataclasses.fields(value) if f.name == step)
             value, done = getattr(value, step), _join(done, step)
-            found = Setting(value, _hints(owner)[step], owner, field)
+            found = Setting(value, hints_of(owner)[step], owner, field)
     assert found is not None
     return found
-
-
-def without_range(annotation: Any) -> Any:
-    """``int`` of ``PositiveInt``."""
-    is_annotated = typing.get_origin(annotation) is Annotated
-    return typing.get_args(annotation)[0] if is_annotated else annotation
 
 
 def spelled(annotation: Any) -> str:
@@ -348,68 +274,6 @@ def spelled(annotation: Any) -> str:
 # ------------------------------------------------------------------------------------ internals
 
 
-@functools.cache
-def _hints(cls: Any) -> dict[str, Any]:
-    """The annotation of every field, with its ranges."""
-    hints = typing.get_type_hints(cls, include_extras=True)
-    return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
-
-
-@functools.cache
-def _hints_with_ranges(cls: Any) -> dict[str, Any]:
-    """The annotations of the fields that have something to check."""
-    return {name: hint for name, hint in _hints(cls).items() if _has_ranges(hint)}
-
-
-def _has_ranges(annotation: Any) -> bool:
-    if annotation is float or typing.get_origin(annotation) is Annotated:
-        return True
-    return any(map(_has_ranges, typing.get_args(annotation)))
-
-
-def _check_ranges(value: Any) -> None:
-    cls: Any = type(value)
-    for name, annotation in _hints_with_ranges(cls).items():
-        _check_range(getattr(value, name), annotation, name)
-
-
-def _check_range(value: Any, annotation: Any, path: str) -> None:
-    """Raises ConfigError where ``value`` or an element of it is outside its annotation's range."""
-    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin is Annotated:
-        _check_range(value, args[0], path)
-        for bound in args[1:]:
-            if isinstance(bound, (Range, Length, Ascending)) and (fault := bound.fault(value)):
-                raise ConfigError(f"{path}: {value!r} {fault}")
-    elif origin in (Union, types.UnionType):
-        _check_range_of_union(value, args, path)
-    elif origin is tuple and isinstance(value, tuple):
-        items = (args[0],) * len(value) if args[1:] == (Ellipsis,) else args
-        for i, (item, inner) in enumerate(zip(value, items)):
-            _check_range(item, inner, f"{path}[{i}]")
-    elif annotation is float and _is_number(value) and not math.isfinite(value):
-        raise ConfigError(f"{path}: {value!r} is not a finite number")
-
-
-def _check_range_of_union(value: Any, options: tuple[Any, ...], path: str) -> None:
-    """One option that ``value`` is of the type of must allow it."""
-    error = None
-    for option in options:
-        base = without_range(option)
-        is_tuple = typing.get_origin(base) is tuple
-        if isinstance(value, tuple) if is_tuple else _is_number(value) and base in (int, float):
-            try:
-                return _check_range(value, option, path)
-            except ConfigError as failed:
-                error = error or failed
-    if error is not None:
-        raise error
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
 def _join(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
@@ -424,7 +288,7 @@ def _suggest(name: str, candidates: typing.Iterable[str]) -> str:
 
 
 def _no_such_field(cls: type, key: str, path: str) -> str:
-    names = list(_hints(cls))
+    names = list(hints_of(cls))
     where = path or cls.__name__
     new_name = renamed.field(cls, key)
     if new_name is not None:
@@ -468,7 +332,7 @@ def _override(
         return (*value[:step], item, *value[step + 1 :])
     _require_field(value, step, path)
     cls: Any = type(value)
-    item = _override(getattr(value, step), _hints(cls)[step], rest, new, _join(path, step), known)
+    item = _override(getattr(value, step), hints_of(cls)[step], rest, new, _join(path, step), known)
     fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
     return _construct(cls, {**fields, step: item}, path)
 
@@ -484,7 +348,7 @@ def _require_field(value: Any, name: str, path: str) -> None:
     if not dataclasses.is_dataclass(value):
         raise ConfigError(f"{path}: {value!r} has no fields, so no {name!r}")
     cls: Any = type(value)
-    if name not in _hints(cls):
+    if name not in hints_of(cls):
         raise ConfigError(_no_such_field(cls, name, path))
 
 
@@ -546,7 +410,7 @@ def _conform(value: Any, annotation: Any, path: str, known: Mapping[str, type]) 
         if value is None:
             return None
     elif annotation is float:
-        if _is_number(value):
+        if is_number(value):
             try:
                 return float(value)
             except OverflowError:

@@ -7,8 +7,8 @@ import dataclasses
 import pytest
 import torch
 
-from detzoo.ops.boxes import pairwise_iou
 from tests.detectors import dense_models, models
+from tests.detectors.by_heart import assert_learned_by_heart
 from tests.detectors.test_overfit import scenes
 from tests.marks import ON_CI
 
@@ -40,23 +40,11 @@ def test_two_pictures_are_learned_by_heart(name: str) -> None:
         backbone = dataclasses.replace(config.backbone, out_stages=(2,))  # type: ignore[call-arg]
         config = dataclasses.replace(config, backbone=backbone)
     model = config.build(models.CLASSES)
-    steps = STEPS.get(name, 130)
-    optimizer = torch.optim.Adam(model.parameters(), lr=RATES.get(name, 2e-3))
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    images, targets = scenes()
-    model.train()
-    for _ in range(steps):
-        losses = model(images, targets)
-        optimizer.zero_grad()
-        sum(value for key, value in losses.items() if "loss" in key).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-        optimizer.step()
-        schedule.step()
-    with torch.no_grad():
-        found = model.eval()(images)
-    for detections, target in zip(found, targets):
-        best = detections[: len(target)]
-        best = best[best.labels.argsort()]
-        assert best.labels.tolist() == target.labels.tolist()
-        assert (pairwise_iou(best.boxes, target.boxes).diag() > 0.8).all()
-        assert (best.scores > 0.5).all()
+    assert_learned_by_heart(
+        model,
+        *scenes(),
+        steps=STEPS.get(name, 130),
+        lr=RATES.get(name, 2e-3),
+        min_iou=0.8,
+        min_score=0.5,
+    )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from detzoo.ops.boxes import pairwise_iou
 from tests.detectors import grid_models, models
+from tests.detectors.by_heart import assert_learned_by_heart
 from tests.detectors.test_edge_cases import TARGETS
 from tests.detectors.test_overfit import scenes
 from tests.marks import ON_CI
@@ -40,23 +40,11 @@ LEARNERS = [
 def test_two_pictures_are_learned_by_heart(name: str) -> None:
     torch.manual_seed(0)
     model = grid_models.detector(name, base_channels=16).build(models.CLASSES)
-    steps = STEPS.get(name, 130)
-    optimizer = torch.optim.Adam(model.parameters(), lr=RATES.get(name, 2e-3))
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    images, targets = scenes()
-    model.train()
-    for _ in range(steps):
-        losses = model(images, targets)
-        optimizer.zero_grad()
-        sum(losses.values()).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-        optimizer.step()
-        schedule.step()
-    with torch.no_grad():
-        found = model.eval()(images)
-    for detections, target in zip(found, targets):
-        best = detections[: len(target)]
-        best = best[best.labels.argsort()]
-        assert best.labels.tolist() == target.labels.tolist()
-        assert (pairwise_iou(best.boxes, target.boxes).diag() > 0.7).all()
-        assert (best.scores > 0.3).all()
+    assert_learned_by_heart(
+        model,
+        *scenes(),
+        steps=STEPS.get(name, 130),
+        lr=RATES.get(name, 2e-3),
+        min_iou=0.7,
+        min_score=0.3,
+    )
