@@ -177,6 +177,7 @@ CASES: tuple[Case, ...] = (
     Case("res2net", "faster_rcnn_r2_101_fpn_2x_coco", BOXES),
     Case("resnest", "faster_rcnn_s50_fpn_syncbn-backbone+head_mstrain-range_1x_coco", BOXES),
     Case("pvt", "retinanet_pvt-t_fpn_1x_coco", ANCHORS, lr=1e-3, batch=8, steps=240),
+    Case("swin", "mask_rcnn_swin-t-p4-w7_fpn_1x_coco", MASKS, lr=1e-3),
     Case("reppoints", "reppoints_moment_r50_fpn_gn-neck+head_1x_coco", POINTS, batch=8, steps=240),
     Case("autoassign", "autoassign_r50_fpn_8x2_1x_coco", POINTS, batch=8, steps=240),
     Case("instaboost", "mask_rcnn_r50_fpn_instaboost_4x_coco", MASKS, steps=240),

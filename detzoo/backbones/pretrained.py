@@ -60,6 +60,12 @@ def _pvt(file: str) -> PretrainedWeights:
     return PretrainedWeights(Published(file, (address,)))
 
 
+def _swin(file: str, release: str = "v1.0.0") -> tuple[str, PretrainedWeights]:
+    """From Swin's authors; V2's configurations name these by their address."""
+    address = f"https://github.com/SwinTransformer/storage/releases/download/{release}/{file}"
+    return address, PretrainedWeights(Published(file, (address,)))
+
+
 def _stem(file: str) -> str:
     """A file's name without folder, suffix and hash."""
     return re.sub(r"-[0-9a-f]{8}$", "", Path(file).stem)
@@ -127,6 +133,20 @@ PRETRAINED = {
             *(f"pvt_v2_b{number}" for number in range(6)),
         )
     },
+    **dict(
+        (
+            _swin("swin_tiny_patch4_window7_224.pth"),
+            _swin("swin_tiny_patch4_window7_224_22k.pth", release="v1.0.8"),
+            _swin("swin_small_patch4_window7_224.pth"),
+            _swin("swin_small_patch4_window7_224_22k.pth", release="v1.0.8"),
+            _swin("swin_base_patch4_window7_224.pth"),
+            _swin("swin_base_patch4_window7_224_22k.pth"),
+            _swin("swin_base_patch4_window12_384.pth"),
+            _swin("swin_base_patch4_window12_384_22k.pth"),
+            _swin("swin_large_patch4_window7_224_22k.pth"),
+            _swin("swin_large_patch4_window12_384_22k.pth"),
+        )
+    ),
 }
 
 # Weights by the name of their file, without the hash.
