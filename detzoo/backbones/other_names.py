@@ -27,7 +27,7 @@ def to_backbone_names(tensors: Tensors) -> dict[str, Tensor]:
         tensors = inner or tensors
     converters = (
         *(from_detectron, from_detectron2, from_pycls),
-        *(from_pvt, from_swin, from_torchvision_mobile),
+        *(from_pvt, from_swin, from_convnext, from_torchvision_mobile),
     )
     for convert in converters:
         converted = convert(tensors)
@@ -175,6 +175,19 @@ def from_swin(tensors: Tensors) -> dict[str, Tensor] | None:
             side = round(value.shape[1] ** 0.5)
             value = value.transpose(1, 2).unflatten(2, (side, side))
         named[new] = value
+    return named
+
+
+def from_convnext(tensors: Tensors) -> dict[str, Tensor] | None:
+    """ConvNeXt from its authors: ``stages.0.0.dwconv.weight``."""
+    if "stages.0.0.dwconv.weight" not in tensors:
+        return None
+    renamed = ((".dwconv.", ".depthwise_conv."), (".pwconv", ".pointwise_conv"))
+    named = {}
+    for name, value in tensors.items():
+        for theirs, ours in renamed:
+            name = name.replace(theirs, ours)
+        named[name] = value
     return named
 
 

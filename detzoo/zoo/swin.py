@@ -11,7 +11,7 @@ from detzoo.experiment import Experiment
 from detzoo.necks.fpn import FPNConfig
 from detzoo.optim.optimizers import AdamWConfig, ParameterRule
 from detzoo.optim.schedules import Warmup, epochs
-from detzoo.zoo.detr import detr_transforms
+from detzoo.zoo.detr import with_crops
 from detzoo.zoo.entry import Entry, Family
 from detzoo.zoo.mask_rcnn import mask_rcnn
 from detzoo.zoo.parts import Recipe
@@ -32,16 +32,12 @@ ADAMW = AdamWConfig(
 WARMUP = Warmup(iterations=1000, ratio=0.001)
 
 
+SCHEDULE_3X = epochs(36, milestones=(27, 33), warmup=WARMUP)
+
+
 def mask_rcnn_with_crops(backbone: SwinConfig, **recipe: Unpack[Recipe]) -> Experiment:
     """Mask R-CNN with the transforms of DETR, 36 epochs."""
-    base = mask_rcnn(
-        backbone,
-        optimizer=ADAMW,
-        schedule=epochs(36, milestones=(27, 33), warmup=WARMUP),
-        **recipe,
-    )
-    data = dataclasses.replace(base.data, train_transforms=detr_transforms(1333, divisor=32))
-    return dataclasses.replace(base, data=data)
+    return with_crops(mask_rcnn(backbone, optimizer=ADAMW, schedule=SCHEDULE_3X, **recipe))
 
 
 def swin_retinanet() -> Experiment:
