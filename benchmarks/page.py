@@ -185,7 +185,7 @@ SECTIONS: dict[str, tuple[str, str, Callable[[Result], str]]] = {
     ),
     "profile": (
         "Where the time goes",
-        "Share of the time of one image or training step on a CPU (`python -m benchmarks.profile`).",
+        "Of one image or training step on a CPU (`python -m benchmarks.profile`).",
         _profile,
     ),
     "inference": (
