@@ -63,7 +63,7 @@ def predict(
     tta_flip: TtaFlip = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Images of one shape at once.")] = 1,
     weights: Annotated[
-        Path | None,
+        str | None,
         typer.Option(help="Weights for a zoo name, or a config file. Default: published ones."),
     ] = None,
     precision: Precision = None,

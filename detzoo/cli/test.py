@@ -48,7 +48,7 @@ def measure(
     ] = None,
     split: Annotated[str, typer.Option(help="Which split of the folder.")] = "val",
     weights: Annotated[
-        Path | None,
+        str | None,
         typer.Option(help="Weights for a zoo name or a V2 config file. Default: the published."),
     ] = None,
     allow_missing_classes: Annotated[
