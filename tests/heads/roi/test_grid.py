@@ -125,7 +125,8 @@ def test_a_classifier_leaves_regions_where_they_are() -> None:
     model = RegionClassifierConfig(fc_channels=8).build(4, 7, 3)
     logits, code = model(torch.randn(2, 4, 7, 7))
     assert code.shape == (2, 0)
-    pairs = Select(min_score=0.15).pairs(torch.tensor([[0.7, 0.2, 0.05], [0.1, 0.1, 0.2]]))
+    scores = torch.tensor([[0.7, 0.2, 0.05, 0.05], [0.1, 0.1, 0.2, 0.6]]).log()
+    pairs = Select(min_score=0.15).pairs(model.loss_cls.scores(scores))
     found = model.decode(pairs, code, BOXES[:2], ImageInfo.of((100, 100)))
     assert found.labels.tolist() == [0, 1, 2]
     assert torch.equal(found.boxes, BOXES[[0, 0, 1]])
