@@ -23,6 +23,7 @@ from detzoo.cli.predict import predict
 from detzoo.cli.quickstart import quickstart
 from detzoo.cli.test import measure
 from detzoo.cli.train import train
+from detzoo.cli.weights import weights
 from detzoo.errors import UserError
 
 # Of glibc's <malloc.h>.
@@ -45,6 +46,7 @@ app.command("evaluate")(evaluate)
 app.command("models")(models)
 app.command("config")(config)
 app.command("checkpoint")(checkpoint)
+app.add_typer(weights, name="weights")
 app.command("import-mmdet")(import_mmdet)
 app.add_typer(benchmark, name="benchmark")
 app.command("complexity")(complexity)

@@ -25,13 +25,7 @@ def find_hub_file(address: str, *, offline: bool) -> Path:
     Raises :class:`CheckpointError` where the hub does not give it, :class:`ConfigError` without the
     package ``huggingface_hub``.
     """
-    parts = _FILE.fullmatch(address)
-    if parts is None:
-        raise CheckpointError(
-            f"{address}: is not the address of a file on the Hugging Face hub. Write "
-            "hf://user/repo/file, or hf://user/repo@revision/file."
-        )
-    repository, revision, name = parts.groups()
+    repository, revision, name = _parts(address)
     hub = hub_package(address)
     # The hub's client raises errors of its own, of its HTTP library and of the system.
     try:
@@ -45,6 +39,24 @@ def find_hub_file(address: str, *, offline: bool) -> Path:
             "download the file and give its path."
         ) from error
     return Path(path)
+
+
+def cached_hub_file(address: str) -> Path | None:
+    """The file at ``hf://user/repo/file`` if the client of the hub has it on this machine."""
+    repository, revision, name = _parts(address)
+    found = hub_package(address).try_to_load_from_cache(repository, name, revision=revision)
+    return Path(found) if isinstance(found, str) else None
+
+
+def _parts(address: str) -> tuple[str, str | None, str]:
+    """Repository, revision and file."""
+    parts = _FILE.fullmatch(address)
+    if parts is None:
+        raise CheckpointError(
+            f"{address}: is not the address of a file on the Hugging Face hub. Write "
+            "hf://user/repo/file, or hf://user/repo@revision/file."
+        )
+    return parts[1], parts[2], parts[3]
 
 
 def repository_of(address: str) -> str:
