@@ -173,7 +173,7 @@ def get(names: Names = None, family: FamilyOption = None, only: Only = None) -> 
     for wanted in selected:
         try:
             if wanted.files:
-                advice = "leave it out"
+                advice = "try again later"
                 path = find_published_file(wanted.files, wanted.name, advice, unreachable)
                 console.print(f"{wanted.name}  {path}", soft_wrap=True)
             else:

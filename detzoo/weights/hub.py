@@ -34,7 +34,7 @@ def find_hub_file(address: str, *, offline: bool) -> Path:
         )
     except Exception as error:
         raise CheckpointError(
-            f"{address}: cannot be had from the Hugging Face hub ({reason(error)}). Check the "
+            f"{address}: cannot be had from the Hugging Face hub ({hub_reason(error)}). Check the "
             "address, log in with `hf auth login` if the repository is private or gated, or "
             "download the file and give its path."
         ) from error
@@ -46,6 +46,14 @@ def cached_hub_file(address: str) -> Path | None:
     repository, revision, name = _parts(address)
     found = hub_package(address).try_to_load_from_cache(repository, name, revision=revision)
     return Path(found) if isinstance(found, str) else None
+
+
+def hub_reason(error: Exception) -> str:
+    """Why the hub's client failed, in one line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if lines and lines[0].startswith(("4", "5")):  # "404 Client Error.", and the cause after it
+        return " ".join(lines[:2])[:200].rstrip(".")
+    return reason(error)
 
 
 def _parts(address: str) -> tuple[str, str | None, str]:
