@@ -74,6 +74,18 @@ def _pvt(file: str) -> PretrainedWeights:
     return PretrainedWeights((Published(file, (hosts.PVT.at(file),)),))
 
 
+def _swin(file: str, release: str = "v1.0.0") -> tuple[str, PretrainedWeights]:
+    """From Swin's authors; V2's configurations name these by their address."""
+    address = f"https://github.com/SwinTransformer/storage/releases/download/{release}/{file}"
+    return address, PretrainedWeights(Published(file, (address,)))
+
+
+def _mmcls(path: str) -> tuple[str, PretrainedWeights]:
+    """A whole classifier of MMClassification, which V2's configurations name by its address."""
+    address = f"https://download.openmmlab.com/mmclassification/v0/{path}"
+    return address, PretrainedWeights(Published(Path(path).name, (address,)))
+
+
 def _stem(file: str) -> str:
     """A file's name without folder, suffix and hash."""
     return re.sub(r"-[0-9a-f]{8}$", "", Path(file).stem)
@@ -158,6 +170,26 @@ PRETRAINED = {
             *(f"pvt_v2_b{number}" for number in range(6)),
         )
     },
+    **dict(
+        (
+            _swin("swin_tiny_patch4_window7_224.pth"),
+            _swin("swin_tiny_patch4_window7_224_22k.pth", release="v1.0.8"),
+            _swin("swin_small_patch4_window7_224.pth"),
+            _swin("swin_small_patch4_window7_224_22k.pth", release="v1.0.8"),
+            _swin("swin_base_patch4_window7_224.pth"),
+            _swin("swin_base_patch4_window7_224_22k.pth"),
+            _swin("swin_base_patch4_window12_384.pth"),
+            _swin("swin_base_patch4_window12_384_22k.pth"),
+            _swin("swin_large_patch4_window7_224_22k.pth"),
+            _swin("swin_large_patch4_window12_384_22k.pth"),
+            _mmcls(
+                "convnext/downstream/convnext-tiny_3rdparty_32xb128-noema_in1k_20220301-795e9634.pth"
+            ),
+            _mmcls(
+                "convnext/downstream/convnext-small_3rdparty_32xb128-noema_in1k_20220301-303e75e3.pth"
+            ),
+        )
+    ),
 }
 
 _TORCHVISION = "torchvision://"

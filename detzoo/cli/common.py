@@ -114,7 +114,7 @@ def apply_setting(experiment: Experiment, setting: str) -> Experiment:
         raise ConfigError(f"--set {setting}: {error}") from None
 
 
-def with_views(experiment: Experiment, scales: str | None, flip: bool) -> Experiment:
+def with_tta(experiment: Experiment, scales: str | None, flip: bool) -> Experiment:
     """``experiment`` with the test-time augmentation of ``--tta-scales`` and ``--tta-flip``."""
     from detzoo.data.tta import TTA
 

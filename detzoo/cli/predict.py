@@ -24,7 +24,7 @@ from detzoo.cli.common import (
     check_source,
     next_folder,
     plain_console,
-    with_views,
+    with_tta,
 )
 from detzoo.errors import ConfigError, DataError
 
@@ -107,7 +107,7 @@ def predict(
 
     chosen = None if precision is None else check_precision(precision)
     predictor = load(source, weights, device, chosen, fused=fuse)
-    experiment = with_views(predictor.experiment, tta_scales, tta_flip)
+    experiment = with_tta(predictor.experiment, tta_scales, tta_flip)
     predictor = Predictor(experiment, predictor.model, predictor.precision, fused=fuse)
     _make_folder(folder)
 
