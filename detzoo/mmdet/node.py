@@ -36,6 +36,7 @@ WITHOUT_EFFECT: Final[Mapping[str, str]] = {
     "seg_prefix": "data sets are named where a run starts",
     "to_float32": "steps that compute in float do so whatever they are given",
     "sync_cls_avg_factor": "losses are always averaged over all processes",
+    "update_pad_shape": "the padded size of an image always follows from its size",
     "work_dir": "the folder of a run is named where it starts",
 }
 

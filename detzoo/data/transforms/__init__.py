@@ -1,5 +1,6 @@
 """Transforms: value objects between file and batch."""
 
+from detzoo.data.transforms.albumentations import Albumentations
 from detzoo.data.transforms.center_crop_pad import CenterPad, RandomCenterCropPad
 from detzoo.data.transforms.crop import Crop
 from detzoo.data.transforms.expand import Expand
@@ -20,6 +21,7 @@ from detzoo.data.transforms.shift import RandomShift
 from detzoo.data.transforms.torchvision_v2 import TorchvisionV2
 
 __all__ = [
+    "Albumentations",
     "CenterPad",
     "Crop",
     "Expand",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -13,8 +12,9 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from detzoo.config import ConfigError, config
+from detzoo.config import config
 from detzoo.data.sample import Sample, Transform
+from detzoo.data.transforms.calls import construct, parse_call
 from detzoo.data.transforms.geometry import has_area, resized_info
 from detzoo.errors import DataError
 from detzoo.ops.boxes import clip_boxes
@@ -107,38 +107,11 @@ def _to_rgb(image: np.ndarray) -> Tensor:
 
 @functools.cache
 def _build(call: str) -> Callable[..., Any]:
-    try:
-        expression = ast.parse(call, mode="eval").body
-    except SyntaxError:
-        raise ConfigError(f"call: {call!r} is not written like ColorJitter(hue=0.1)") from None
-    if not isinstance(expression, ast.Call):
-        raise ConfigError(f"call: {call!r} is not written like ColorJitter(hue=0.1)")
-    built: Callable[..., Any] = _evaluate(expression)
+    node = parse_call(call, "call")
+    built: Callable[..., Any] = construct(node, _find, "torchvision.transforms.v2", "call")
     return built
 
 
-def _evaluate(node: ast.expr) -> Any:
-    """Evaluates a literal, or a call of a transform with such arguments, and nothing else."""
-    if isinstance(node, (ast.List, ast.Tuple)):
-        items = [_evaluate(item) for item in node.elts]
-        return items if isinstance(node, ast.List) else tuple(items)
-    if isinstance(node, ast.Call):
-        return _construct(node)
-    try:
-        return ast.literal_eval(node)
-    except ValueError:
-        text = ast.unparse(node)
-        raise ConfigError(f"call: {text!r} is neither a plain value nor a transform") from None
-
-
-def _construct(node: ast.Call) -> v2.Transform:
-    name = ast.unparse(node.func)
+def _find(name: str) -> Callable[..., Any] | None:
     cls = vars(v2).get(name)
-    if not (isinstance(cls, type) and issubclass(cls, v2.Transform)):
-        raise ConfigError(f"call: torchvision.transforms.v2 has no transform {name!r}")
-    arguments = [_evaluate(item) for item in node.args]
-    named = {item.arg: _evaluate(item.value) for item in node.keywords if item.arg is not None}
-    try:
-        return cls(*arguments, **named)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"call: {ast.unparse(node)}: {error}") from None
+    return cls if isinstance(cls, type) and issubclass(cls, v2.Transform) else None

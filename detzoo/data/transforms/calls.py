@@ -1,0 +1,58 @@
+"""Transforms of other libraries, written as one writes them in Python. Nothing is executed."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from typing import Any
+
+from detzoo.config import ConfigError
+
+# Gives the class of a library that has this name, None if it has none.
+Lookup = Callable[[str], Callable[..., Any] | None]
+
+
+def parse_call(call: str, field: str) -> ast.Call:
+    """The syntax of a ``call`` such as "ColorJitter(hue=0.1)", given for ``field``.
+
+    Raises :class:`ConfigError`.
+    """
+    try:
+        expression = ast.parse(call, mode="eval").body
+    except SyntaxError:
+        expression = None
+    if not isinstance(expression, ast.Call):
+        raise ConfigError(f"{field}: {call!r} is not written like ColorJitter(hue=0.1)")
+    return expression
+
+
+def construct(node: ast.Call, lookup: Lookup, library: str, field: str) -> Any:
+    """Builds what ``node`` calls: arguments are literals or further calls.
+
+    Raises :class:`ConfigError` naming ``field``, and the ``library`` that lacks a name.
+    """
+
+    def evaluate(part: ast.expr) -> Any:
+        if isinstance(part, (ast.List, ast.Tuple)):
+            items = [evaluate(item) for item in part.elts]
+            return items if isinstance(part, ast.List) else tuple(items)
+        if isinstance(part, ast.Call):
+            return construct(part, lookup, library, field)
+        try:
+            return ast.literal_eval(part)
+        except ValueError:
+            text = ast.unparse(part)
+            raise ConfigError(
+                f"{field}: {text!r} is neither a plain value nor a transform"
+            ) from None
+
+    name = ast.unparse(node.func)
+    found = lookup(name)
+    if found is None:
+        raise ConfigError(f"{field}: {library} has no transform {name!r}")
+    arguments = [evaluate(item) for item in node.args]
+    named = {item.arg: evaluate(item.value) for item in node.keywords if item.arg is not None}
+    try:
+        return found(*arguments, **named)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{field}: {ast.unparse(node)}: {error}") from None
