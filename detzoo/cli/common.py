@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from detzoo.errors import CheckpointError, ConfigError, DataError
+from detzoo.errors import CheckpointError, ConfigError
 from detzoo.weights.places import SUFFIXES
 
 if TYPE_CHECKING:

@@ -70,7 +70,7 @@ def why_unrecognized(
         return DataError(f"{path}: {_file_looks_like(path)}")
     return DataError(
         f"{path}: is no data set in a known format.\n{_folder_looks_like(path, formats)}\n"
-        f"Known formats: {', '.join(item.name for item in formats)}. The commonest look like this:\n"
+        f"Known formats: {', '.join(item.name for item in formats)}. The most common:\n"
         + "\n".join(
             f"  {item.name}: {item.layout.replace('{split}', split)}"
             for item in formats
@@ -92,8 +92,8 @@ def _file_looks_like(file: Path) -> str:
     if suffix in (".xml", ".txt"):
         return f"is a single file of a data set. Give its folder: --data {file.parent}"
     return (
-        f"is no file of annotations in a known format ({suffix or 'no extension'}). Give the folder "
-        "of the data set, or its file of annotations."
+        f"is no file of annotations in a known format ({suffix or 'no extension'}). "
+        "Give the folder of the data set, or its file of annotations."
     )
 
 
@@ -111,7 +111,9 @@ def _folder_looks_like(folder: Path, formats: tuple[Format, ...]) -> str:
     return f"{text} {_what_to_do(folder, formats, images > 0, [suffix for suffix, _ in others])}"
 
 
-def _what_to_do(folder: Path, formats: tuple[Format, ...], images: bool, suffixes: list[str]) -> str:
+def _what_to_do(
+    folder: Path, formats: tuple[Format, ...], images: bool, suffixes: list[str]
+) -> str:
     for inner in folders_below(folder)[1:]:
         name = next((item.name for item in formats if _finds(item, inner)), None)
         if name is not None:
@@ -127,8 +129,8 @@ def _what_to_do(folder: Path, formats: tuple[Format, ...], images: bool, suffixe
         check_is_no_pointer(file)
         keys = json_outline(file).keys or json_outline(file).inner
         return (
-            f"{file} has the keys {', '.join(sorted(keys)[:8]) or 'of no object'}; COCO has images, "
-            "annotations and categories."
+            f"{file} has the keys {', '.join(sorted(keys)[:8]) or 'of no object'}; "
+            "COCO has images, annotations and categories."
         )
     if images and not {".xml", ".txt", ".csv"} & set(suffixes):
         return "There are images, but no annotations."
