@@ -1,4 +1,4 @@
-"""The things of COCO's panoptic annotations as objects (https://cocodataset.org/#format-data, 4.)."""
+"""The things of COCO's panoptic annotations (https://cocodataset.org/#format-data) as objects."""
 
 from __future__ import annotations
 

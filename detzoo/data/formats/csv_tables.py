@@ -1,9 +1,9 @@
 """Reads tables of boxes in CSV, a line each, as TensorFlow's and keras-retinanet's scripts have it.
 
 TensorFlow's have a header with filename, class, xmin, ymin, xmax, ymax and maybe width and height,
-in any order (https://github.com/datitran/raccoon_dataset, Roboflow's "TensorFlow Object Detection").
-Those of keras-retinanet have none: path, x1, y1, x2, y2, class; an image without objects is
-``path,,,,,`` (https://github.com/fizyr/keras-retinanet#csv-datasets).
+in any order (https://github.com/datitran/raccoon_dataset, Roboflow's "TensorFlow Object
+Detection"). Those of keras-retinanet have none: path, x1, y1, x2, y2, class; an image without
+objects is ``path,,,,,`` (https://github.com/fizyr/keras-retinanet#csv-datasets).
 """
 
 from __future__ import annotations

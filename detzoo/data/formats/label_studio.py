@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from detzoo.data.dataset import DetectionDataset
 from detzoo.data.formats.annotation_files import find_files, images_of
-from detzoo.data.formats.base import Format, ImageRecord, ObjectRecord, Source
+from detzoo.data.formats.base import Format, ImageRecord, ObjectRecord
 from detzoo.data.formats.build import build_dataset
 from detzoo.data.formats.shapes import ellipse, extent, rectangle, rotated
 from detzoo.data.formats.sniff import json_outline
@@ -84,7 +84,7 @@ def _is_image_address(value: str) -> bool:
 
 
 def _image_name(address: str) -> str:
-    """``/data/upload/1/a.jpg``, ``s3://x/a.jpg`` or ``/data/local-files/?d=x/a.jpg`` by its path."""
+    """The path of ``/data/upload/1/a.jpg``, ``s3://x/a.jpg``, ``/data/local-files/?d=x/a.jpg``."""
     parts = urlsplit(address)
     local = parse_qs(parts.query).get("d", [""])[0]
     return unquote(local or parts.path).lstrip("/")

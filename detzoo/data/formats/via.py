@@ -78,8 +78,8 @@ def _class_attribute(regions: Sequence[dict[str, Json]], file: Path) -> str | No
     named = [key for key in counts if key.lower() in _CLASS_ATTRIBUTES]
     if len(named) != 1:
         raise DataError(
-            f"{file}: its regions have the attributes {', '.join(counts)}. Call the one that is the "
-            "class 'class', and none of the others."
+            f"{file}: its regions have the attributes {', '.join(counts)}. Call the one that "
+            "is the class 'class', and none of the others."
         )
     return named[0]
 
