@@ -89,6 +89,12 @@ def _file_looks_like(file: Path) -> str:
         return f"is in {_OTHER_STORES[suffix]} format, which is not read. Export it as COCO JSON."
     if suffix in EXTENSIONS:
         return "is an image. Give the folder of the data set, or its file of annotations."
+    if suffix == ".csv":
+        columns = next(iter(beginning(file, 4096).splitlines()), "")
+        return (
+            f"is a table with the columns {columns.replace(',', ', ')!r:.100}; one of boxes has "
+            "filename, class, xmin, ymin, xmax, ymax, or no header and path, x1, y1, x2, y2, class."
+        )
     if suffix in (".xml", ".txt"):
         return f"is a single file of a data set. Give its folder: --data {file.parent}"
     return (

@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from detzoo.data.formats.base import counted
 from detzoo.data.formats.image_files import folders_below, locate_images
 from detzoo.data.images import read_image
 from detzoo.errors import DataError
@@ -49,7 +50,7 @@ def things_of(content: dict[str, Json], file: Path) -> tuple[dict[str, Json], tu
                 own = {"id": len(objects) + 1, "image_id": entry.get("image_id")}
                 objects.append({**segment, **own, "segmentation": mask})
     stuff = sum(len(entry["segments_info"]) for entry in entries) - len(objects)
-    notes = [f"{stuff} segments of stuff left out"] if stuff else []
+    notes = [f"{counted(stuff, 'segment')} of stuff left out"] if stuff else []
     if maps is None:
         notes.append(f"no folder {file.with_suffix('')} of panoptic maps: boxes without masks")
     return {**content, "categories": categories, "annotations": objects}, tuple(notes)

@@ -14,16 +14,15 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from detzoo.data.dataset import DetectionDataset
 from detzoo.data.formats.annotation_files import find_files, images_of
-from detzoo.data.formats.base import Format, ImageRecord, ObjectRecord
+from detzoo.data.formats.base import Format, ImageRecord, ObjectRecord, counted
 from detzoo.data.formats.build import build_dataset
-from detzoo.data.formats.shapes import ellipse, extent, rectangle, rotated
+from detzoo.data.formats.shapes import ellipse, extent, is_coordinate, points_of, rectangle, rotated
 from detzoo.data.formats.sniff import json_outline
 from detzoo.errors import DataError
 from detzoo.files import read_json
 
 Json = Any  # whatever a file may hold: nothing about it is trusted
 
-_SHAPES = ("rectangle", "polygon", "ellipse")
 _UPLOAD_PREFIX = 9  # "4425adf9-", before the name of an uploaded file
 
 
@@ -73,9 +72,9 @@ def _tasks(content: Json, file: Path) -> tuple[list[tuple[str, list[Json], str]]
             tasks.append((address, results[0], where))
     notes = []
     if skipped:
-        notes.append(f"{skipped} images left out: nobody has annotated them")
+        notes.append(f"{counted(skipped, 'image')} left out: not annotated")
     if several:
-        notes.append(f"{several} images are annotated several times: the first annotation counts")
+        notes.append(f"{counted(several, 'image')} annotated several times: the first one counts")
     return tasks, notes
 
 
@@ -135,10 +134,14 @@ def _image(name: str, result: list[Json], where: str) -> ImageRecord:
             size = (height, width)
         if "rle" in value:
             left_out.append("brush masks are not read: export them as COCO")
-        elif {"x", "points"} & value.keys() and _label(value) is not None:
+        elif "keypointlabels" in value:
+            left_out.append("key points have no area")
+        elif not {"x", "points"} & value.keys():
+            continue  # a choice, a text or a rating
+        elif _label(value) is None:
+            left_out.append("regions without a label")
+        else:
             objects.append(_object(value, size, f"{where}: region {k}"))
-        elif not {"choices", "text", "rating"} & value.keys():
-            left_out.append("regions without a label or a shape")
     return ImageRecord(name, objects, where, size, in_fractions=True, left_out=left_out)
 
 
@@ -153,13 +156,9 @@ def _object(value: dict[str, Json], size: tuple[int, int] | None, where: str) ->
     """Values are percent of the image. Turning needs its shape: pixels are square, percents not."""
     label = _label(value)
     height, width = size or (100, 100)
-    if isinstance(value.get("points"), list):
-        pairs = value["points"]
-        if not all(
-            isinstance(p, list) and len(p) == 2 and set(map(type, p)) <= {int, float} for p in pairs
-        ):
-            raise DataError(f"{where}: its points are {pairs!r:.60} instead of [[x, y], ...].")
-        return ObjectRecord(label, polygons=([n / 100 for point in pairs for n in point],))
+    if "points" in value:
+        points = points_of(value["points"], where)
+        return ObjectRecord(label, polygons=([n / 100 for n in points],))
     degrees = _number(value, "rotation", where, default=0)
     x, y = _number(value, "x", where) * width / 100, _number(value, "y", where) * height / 100
     if "radiusX" in value:
@@ -186,7 +185,7 @@ def _fractions(points: list[float], height: int, width: int) -> list[float]:
 
 def _number(value: dict[str, Json], key: str, where: str, default: float | None = None) -> float:
     number = value.get(key, default)
-    if type(number) not in (int, float):
+    if number is None or not is_coordinate(number):
         raise DataError(f"{where}: its {key} is {number!r} instead of a number.")
     return float(number)
 

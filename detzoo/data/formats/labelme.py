@@ -18,7 +18,7 @@ from detzoo.data.formats.annotation_files import images_of, split_of
 from detzoo.data.formats.base import SPLITS, UNDIVIDED, Format, ImageRecord, ObjectRecord, Source
 from detzoo.data.formats.build import build_dataset
 from detzoo.data.formats.image_files import folders_below
-from detzoo.data.formats.shapes import ellipse, extent
+from detzoo.data.formats.shapes import ellipse, extent, points_of
 from detzoo.data.formats.sniff import files_of, json_outline
 from detzoo.errors import DataError
 from detzoo.files import read_json
@@ -97,7 +97,7 @@ def _image(file: Path, content: dict[str, Json], name: str) -> ImageRecord:
 def _object(
     shape: dict[str, Json], kind: str, size: tuple[int, int] | None, where: str
 ) -> ObjectRecord:
-    points = _points(shape, where)
+    points = points_of(shape.get("points"), where)
     label: str = shape["label"]
     if kind == "polygon":
         return ObjectRecord(label, polygons=(points,))
@@ -110,16 +110,6 @@ def _object(
         bitmap = _mask(shape, points, size, where)
         return ObjectRecord(label, cv2.boundingRect(bitmap), rle=encode_rle(bitmap))
     raise DataError(f"{where} ({label}): is a {kind!r} of {len(points) // 2} points, not read.")
-
-
-def _points(shape: dict[str, Json], where: str) -> list[float]:
-    points = shape.get("points")
-    pairs = points if isinstance(points, list) and points else [None]
-    if not all(
-        isinstance(p, list) and len(p) == 2 and set(map(type, p)) <= {int, float} for p in pairs
-    ):
-        raise DataError(f"{where}: its points are {points!r:.60} instead of [[x, y], ...].")
-    return [number for point in pairs for number in point]
 
 
 def _mask(

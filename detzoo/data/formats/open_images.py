@@ -9,7 +9,7 @@ from pathlib import Path
 
 from detzoo.data.dataset import DetectionDataset
 from detzoo.data.formats.annotation_files import find_files, image_folders
-from detzoo.data.formats.base import Format, ImageRecord, ObjectRecord
+from detzoo.data.formats.base import Format, ImageRecord, ObjectRecord, counted
 from detzoo.data.formats.build import build_dataset
 from detzoo.data.formats.image_files import folders_below, images_below
 from detzoo.data.formats.sniff import beginning, files_of
@@ -29,15 +29,15 @@ def _read(file: Path, images: Path | None) -> DetectionDataset:
     absent = set()
     class_names = _class_names(file)
     with open(file, encoding="utf-8-sig", newline="") as lines:
-        for row in csv.DictReader(lines):
+        for k, row in enumerate(csv.DictReader(lines), 2):
             if row["ImageID"] in names:
-                where = f"{file}: line {len(objects)}"
+                where = f"{file}: line {k}"
                 objects[row["ImageID"]].append(_object(row, class_names, where))
             else:
                 absent.add(row["ImageID"])
     if not objects:
         raise DataError(f"{file}: none of its {len(absent)} images is in {folder}.")
-    notes = [f"{len(absent)} images of {file.name} left out: they are not there"] if absent else []
+    notes = [f"{counted(len(absent), 'image')} of {file.name} left out: not there"] * bool(absent)
     return build_dataset(
         [
             ImageRecord(names[image], objects[image], f"{file}: {image}", in_fractions=True)

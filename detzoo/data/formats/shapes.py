@@ -4,9 +4,32 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
+
+from detzoo.errors import DataError
 
 # Of a circle of a hundred pixels' radius, the corners lie within a fifth of a pixel.
 _CORNERS = 64
+_LARGEST = 2**31
+
+
+def points_of(value: Any, where: str) -> list[float]:
+    """[[x, y], ...] of a JSON file as a flat list.
+
+    Raises :class:`DataError`, beginning with ``where``, for anything else, and for no point.
+    """
+    pairs = value if isinstance(value, list) and value else [None]
+    flat: list[float] = []
+    for pair in pairs:
+        if not isinstance(pair, list) or len(pair) != 2 or not all(map(is_coordinate, pair)):
+            raise DataError(f"{where}: its points are {value!r:.60} instead of [[x, y], ...].")
+        flat += pair
+    return flat
+
+
+def is_coordinate(value: Any) -> bool:
+    """Whether a value of a JSON file is a finite number that an image may have."""
+    return type(value) in (int, float) and abs(value) < _LARGEST
 
 
 def rotated(points: Sequence[float], center: tuple[float, float], degrees: float) -> list[float]:

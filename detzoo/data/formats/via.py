@@ -15,7 +15,7 @@ from detzoo.data.dataset import DetectionDataset
 from detzoo.data.formats.annotation_files import find_files, images_of
 from detzoo.data.formats.base import Format, ImageRecord, ObjectRecord
 from detzoo.data.formats.build import build_dataset
-from detzoo.data.formats.shapes import ellipse
+from detzoo.data.formats.shapes import ellipse, is_coordinate, points_of
 from detzoo.data.formats.sniff import json_outline
 from detzoo.errors import DataError
 from detzoo.files import read_json
@@ -118,9 +118,7 @@ def _object(class_name: str, shape: dict[str, Json], where: str) -> ObjectRecord
         xs, ys = shape.get("all_points_x"), shape.get("all_points_y")
         if not (isinstance(xs, list) and isinstance(ys, list) and len(xs) == len(ys) > 0):
             raise DataError(f"{where}: all_points_x and all_points_y are not of one length.")
-        points = [n for pair in zip(xs, ys) for n in pair]
-        if not set(map(type, points)) <= {int, float}:
-            raise DataError(f"{where}: its points are not all numbers.")
+        points = points_of([list(pair) for pair in zip(xs, ys)], where)
         return ObjectRecord(class_name, polygons=(points,))
     if kind == "circle":
         x, y, radius = _numbers(shape, ("cx", "cy", "r"), where)
@@ -133,7 +131,7 @@ def _object(class_name: str, shape: dict[str, Json], where: str) -> ObjectRecord
 
 def _numbers(shape: dict[str, Json], keys: Sequence[str], where: str) -> list[float]:
     for key in keys:
-        if type(shape.get(key)) not in (int, float):
+        if not is_coordinate(shape.get(key)):
             raise DataError(f"{where}: its {key} is {shape.get(key)!r} instead of a number.")
     return [float(shape[key]) for key in keys]
 
