@@ -72,7 +72,7 @@ def why_unrecognized(
         f"{path}: is no data set in a known format.\n{_folder_looks_like(path, formats)}\n"
         f"Known formats: {', '.join(item.name for item in formats)}. The most common:\n"
         + "\n".join(
-            f"  {item.name}: {item.layout.replace('{split}', split)}"
+            f"  {item.name}: {item.layout.replace('{split}', split).replace('`', '')}"
             for item in formats
             if item.name in ("COCO", "Pascal VOC", "YOLO")
         )

@@ -146,11 +146,12 @@ def _no_folder(folder: Path, annotations: Path) -> DataError:
 FORMAT = Format(
     name="COCO",
     layout=(
-        "annotations/instances_{split}2017.json, instances_{split}.json or {split}.json, "
-        "{split}/_annotations.coco.json, or the only COCO file in the folder, whatever its name; "
-        "images in the folder where the first file_name exists. Also LVIS, Objects365, person "
-        "keypoints (their boxes) and panoptic annotations (their things)"
+        "`annotations/instances_{split}2017.json`, `instances_{split}.json`, `{split}.json`, "
+        "`{split}/_annotations.coco.json`, or the only COCO file in the folder, whatever its name. "
+        "The images are in the folder where the first `file_name` exists. Includes LVIS, "
+        "Objects365, person keypoints (their boxes) and panoptic annotations (their things)"
     ),
-    flags="iscrowd is a crowd, ignore is ignored",
+    flags="`iscrowd` makes a crowd; `ignore` objects are ignored",
     find=_find,
+    given="`DIR` or `FILE.json`",
 )

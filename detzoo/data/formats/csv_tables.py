@@ -116,9 +116,10 @@ def _number(cells: dict[str, str], key: str, where: str) -> float:
 FORMAT = Format(
     name="CSV",
     layout=(
-        "a file per split with the columns filename, class, xmin, ymin, xmax, ymax, in any order "
-        "(TensorFlow), or without a header path, x1, y1, x2, y2, class (keras-retinanet)"
+        "a file per split with the columns `filename`, `class`, `xmin`, `ymin`, `xmax`, `ymax`, in "
+        "any order (TensorFlow), or path, x1, y1, x2, y2, class without a header (keras-retinanet)"
     ),
-    flags="none in the format; coordinates are taken as they are",
+    flags="the format has none; coordinates are taken as they are",
+    given="`DIR` or `FILE.csv`",
     find=partial(find_files, suffix=".csv", is_ours=_is_ours, read=_read),
 )

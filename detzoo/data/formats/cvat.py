@@ -162,8 +162,9 @@ def _text(element: ET.Element, key: str, where: str) -> str:
 
 FORMAT = Format(
     name="CVAT for images",
-    layout="annotations.xml of an export 'CVAT for images 1.1', and images in images/",
+    layout="`annotations.xml` of an export as CVAT for images 1.1, with the images in `images/`",
     flags="occluded objects count; rotated boxes become upright ones; polylines, points, cuboids "
     "and skeletons are left out",
     find=_find,
+    given="`DIR` or `annotations.xml`",
 )

@@ -193,7 +193,8 @@ def _number(value: dict[str, Json], key: str, where: str, default: float | None 
 FORMAT = Format(
     name="Label Studio",
     layout="its JSON or JSON-MIN export, with the images in any folder beside it",
-    flags="tasks that nobody has annotated, brush masks and key points are left out; turned boxes "
-    "become upright ones",
+    flags="skipped tasks, brush masks and key points are left out; rotated boxes become upright "
+    "ones; of several annotations, the ground truth or the first counts",
+    given="`DIR` or `FILE.json`",
     find=partial(find_files, suffix=".json", is_ours=_is_ours, read=_read),
 )

@@ -149,7 +149,7 @@ def _joined(parts: list[ObjectRecord]) -> ObjectRecord:
 
 FORMAT = Format(
     name="labelme",
-    layout="a JSON file with shapes per image, beside the images or in a folder of their own",
-    flags="shapes of one group_id are one object; lines and points are left out",
+    layout="a JSON file with `shapes` per image, beside the images or in a folder of their own",
+    flags="shapes of one `group_id` are one object; lines and points are left out",
     find=_find,
 )

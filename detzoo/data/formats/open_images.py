@@ -83,10 +83,11 @@ def _object(row: dict[str, str], class_names: dict[str, str], where: str) -> Obj
 FORMAT = Format(
     name="Open Images",
     layout=(
-        "*-annotations-bbox.csv, class-descriptions-boxable.csv, and those of the images that were "
-        "downloaded, called by their ids"
+        "`*-annotations-bbox.csv`, `class-descriptions-boxable.csv`, and as many of the images as "
+        "were downloaded"
     ),
-    flags="IsGroupOf is a crowd; occluded, truncated, inside and depicted objects count. Classes "
-    "that were not verified in an image count as absent",
+    flags="`IsGroupOf` makes a crowd; occluded, truncated, inside and depicted objects count; "
+    "classes that were not verified in an image count as absent",
+    given="`DIR` or `FILE.csv`",
     find=partial(find_files, suffix=".csv", is_ours=_is_ours, read=_read),
 )

@@ -138,7 +138,8 @@ def _numbers(shape: dict[str, Json], keys: Sequence[str], where: str) -> list[fl
 
 FORMAT = Format(
     name="VGG VIA",
-    layout="via_region_data.json or a saved project, a file per split, with images beside it",
-    flags="none in the format; points and polylines are left out",
+    layout="`via_region_data.json` or a saved project, a file per split, with the images beside it",
+    flags="the format has none; points and polylines are left out",
+    given="`DIR` or `FILE.json`",
     find=partial(find_files, suffix=".json", is_ours=_is_ours, read=_read),
 )

@@ -283,11 +283,11 @@ def _is_challenge(folder: Path) -> bool:
 FORMAT = Format(
     name="Pascal VOC",
     layout=(
-        "Annotations/*.xml, JPEGImages/ and ImageSets/Main/{split}.txt, in the folder itself or "
-        "below it (VOCdevkit/VOC2012; several years make one data set); images in images/ or "
-        "beside the XML, lists elsewhere in ImageSets/, at the root, or none; {split}/ with images "
-        "and XML (Roboflow)"
+        "`Annotations/*.xml`, `JPEGImages/` and `ImageSets/Main/{split}.txt`, in the folder itself "
+        "or below it (`VOCdevkit/VOC2012`; several years make one data set). Images may be in "
+        "`images/` or beside the XML; lists elsewhere in `ImageSets/`, at the root, or absent. "
+        "`{split}/` with images and XML (Roboflow)"
     ),
-    flags="difficult is ignored; truncated and occluded objects count",
+    flags="difficult objects are ignored; truncated and occluded ones count",
     find=_find,
 )

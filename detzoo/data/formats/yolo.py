@@ -352,10 +352,11 @@ def _lines(file: Path) -> list[str]:
 FORMAT = Format(
     name="YOLO",
     layout=(
-        "data.yaml (Ultralytics, Roboflow, CVAT) or obj.data (Darknet, CVAT) with names and the "
-        "folders or lists of images; or images/ and labels/, by split or not, with classes.txt "
-        "(Label Studio); or text files beside the images"
+        "`data.yaml` (Ultralytics, Roboflow, CVAT) or `obj.data` (Darknet, CVAT) with class names "
+        "and folders or lists of images; or `images/` and `labels/`, by split or not, with "
+        "`classes.txt` (Label Studio); or text files beside the images. Boxes and polygons"
     ),
-    flags="none in the format; keypoints are left out",
+    flags="the format has none; keypoints are left out",
     find=_find,
+    given="`DIR` or `data.yaml`",
 )
