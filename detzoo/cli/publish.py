@@ -109,7 +109,9 @@ def publish(
     unknown = [fact for fact, value in missing.items() if value is None]
     notes = f"; to be completed: {', '.join(unknown)}" if unknown else ""
     console.print(f"model card {card}{notes}", soft_wrap=True)
-    if repository is not None:
+    if repository is None:
+        console.print(f"to share it: hf upload USER/REPO {out}", soft_wrap=True)
+    else:
         address = _upload(out, (path, card), repository, private)
         console.print(f"uploaded to {address}: hf://{repository}/{path.name}", soft_wrap=True)
 
