@@ -30,7 +30,7 @@ LAYERS = (
     ("checkpoints", "mmdet"),
     ("inference",),
     ("train",),
-    ("quickstart", "benchmark", "logs"),
+    ("quickstart", "benchmark", "logs", "checks"),
     ("cli",),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -1,0 +1,14 @@
+"""``detzoo data``: looking at data sets, and writing them in other forms."""
+
+from __future__ import annotations
+
+import typer
+
+from detzoo.cli.data.check import check
+
+data = typer.Typer(
+    no_args_is_help=True,
+    help="Check a data set, look at it, convert it.",
+    rich_markup_mode="rich",
+)
+data.command("check")(check)
