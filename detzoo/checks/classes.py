@@ -66,8 +66,8 @@ def check_ignored(split: Split) -> Iterator[Finding]:
             split.name,
             f"all {total} objects are marked as "
             + ("crowds (iscrowd: 1)" if annotations.is_crowd.all() else "crowds or as difficult"),
-            "Nothing is learned from crowds and difficult objects. Exports of brush masks often mark "
-            "every object as a crowd: set iscrowd to 0 for single objects.",
+            "Nothing is learned from crowds and difficult objects. Exports of brush masks often "
+            "mark every object as a crowd: set iscrowd to 0 for single objects.",
             at_objects(split, ignored),
         )
         return
