@@ -7,6 +7,7 @@ that a chart is readable on a light page and on a dark one.
 from __future__ import annotations
 
 import io
+import itertools
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +27,6 @@ _COLORS = {
     _SECOND: "var(--second)",
     _THIRD: "var(--muted)",
 }
-# Of the page; a series keeps its place.
 _SERIES = (_FIRST, _SECOND, _THIRD)
 _STYLE = {
     "text.color": _TEXT,
@@ -56,7 +56,7 @@ def line_chart(
 ) -> Svg:
     """Lines through the points (xs, ys) of each series, from zero up."""
     with _drawing((8, 3), x, y) as (axes, svg):
-        for (name, (xs, ys)), color in zip(series.items(), _SERIES):
+        for (name, (xs, ys)), color in zip(series.items(), itertools.cycle(_SERIES)):
             axes.plot(xs, ys, color=color, label=name, linewidth=1.5)
         axes.set_ylim(bottom=0)
         axes.grid(axis="y")
@@ -68,7 +68,7 @@ def bar_chart(series: Mapping[str, Sequence[float]], names: Sequence[str], x: st
     """Horizontal bars, a row for each of ``names`` and a bar in it for each of the series."""
     with _drawing((5, 0.8 + 0.22 * len(names)), x, "") as (axes, svg):
         rows, height = np.arange(len(names)), 0.8 / max(len(series), 1)
-        for k, ((name, values), color) in enumerate(zip(series.items(), _SERIES)):
+        for k, ((name, values), color) in enumerate(zip(series.items(), itertools.cycle(_SERIES))):
             offset = (k - (len(series) - 1) / 2) * height
             axes.barh(rows + offset, values, height, color=color, label=name)
         axes.set_yticks(rows, [_shortened(name) for name in names])
@@ -96,7 +96,7 @@ def histogram(
         if log:
             axes.set_xscale("log", base=2)
             axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        for (name, numbers), color in zip(series.items(), _SERIES):
+        for (name, numbers), color in zip(series.items(), itertools.cycle(_SERIES)):
             shown = numbers[numbers > 0] if log else numbers
             edges = _edges(values, log)
             axes.hist(shown, edges, color=color, label=name, alpha=0.7)
@@ -112,7 +112,7 @@ def histogram(
 def scatter_plot(series: Mapping[str, tuple[np.ndarray, np.ndarray]], x: str, y: str) -> Svg:
     """Dots at (xs, ys); where many lie on each other, they are larger."""
     with _drawing((5, 2.6), x, y) as (axes, svg):
-        for (name, (xs, ys)), color in zip(series.items(), _SERIES):
+        for (name, (xs, ys)), color in zip(series.items(), itertools.cycle(_SERIES)):
             points, counts = np.unique(np.stack([xs, ys], 1), axis=0, return_counts=True)
             size = 12 + 60 * counts / counts.max()
             axes.scatter(*points.T, s=size, color=color, alpha=0.6, linewidths=0, label=name)

@@ -63,10 +63,10 @@ class Picture:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Pictures in a grid of ``columns``; None: as many as fit."""
+    """Pictures in a grid; in ``pairs``, each two in a row belong together."""
 
     pictures: Sequence[Picture]
-    columns: int | None = None
+    pairs: bool = False
     kind: ClassVar[str] = "gallery"
 
 

@@ -53,7 +53,7 @@ def test_a_page_stands_alone_and_escapes_what_it_shows(tmp_path: Path) -> None:
         Table([HOSTILE, "n"], [[HOSTILE, "1"]]),
         chart,
         Charts([chart]),
-        Gallery([picture, picture], columns=2),
+        Gallery([picture, picture], pairs=True),
     )
     page = Page(HOSTILE, [Section(HOSTILE, blocks, badge="error")], [HOSTILE])
     path = write_page(tmp_path / "new" / "page.html", page)
