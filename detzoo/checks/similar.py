@@ -46,13 +46,14 @@ def check_similar(splits: Sequence[Split], files: Sequence[list[ImageFile]]) -> 
                     tuple(found),
                 )
             else:
+                count = share(len(found), sizes[other], "images")
                 yield Finding(
                     f"{kind}-across-splits",
                     "warning",
                     f"{one}, {other}",
-                    f"{share(len(found), sizes[other], 'images')} of {other} {relation} images of {one}",
-                    f"Metrics on them are too good for a model that has seen {one}. Keep each image "
-                    "in one split.",
+                    f"{count} of {other} {relation} images of {one}",
+                    f"Metrics on them are too good for a model that has seen {one}. Keep every "
+                    "image in one split.",
                     tuple(found),
                 )
 

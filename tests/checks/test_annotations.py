@@ -54,17 +54,12 @@ def test_boxes_that_reach_outside(tmp_path: Path) -> None:
     assert finding.title == "3 of 7 boxes reach outside their images"
     assert objects_of(finding) == [5, 6, 7]
     assert [place.image for place in finding.places] == [0, 0, 1]
-    assert [place.note for place in finding.places] == [
-        "by 9 pixels",
-        "by 10 pixels",
-        "by 3 pixels",
-    ]
+    assert [place.note.split()[1] for place in finding.places] == ["9", "10", "3"]
 
 
 def test_boxes_that_miss_the_image(tmp_path: Path) -> None:
-    finding = only(
-        found(tmp_path, [*CLEAN, box(80, 2, 30, 20), box(3, -30, 9, 30)]), "box-off-image"
-    )
+    objects = [*CLEAN, box(80, 2, 30, 20), box(3, -30, 9, 30)]
+    finding = only(found(tmp_path, objects), "box-off-image")
     assert finding.severity == "error"
     assert objects_of(finding) == [5, 6]
 
@@ -80,8 +75,8 @@ def test_boxes_under_a_pixel(tmp_path: Path) -> None:
 def test_corners_written_as_sizes(tmp_path: Path) -> None:
     """One cause, one finding, although most boxes seem to leave the image."""
     corners = [(10, 10, 70, 50), (30, 20, 60, 55), (5, 5, 79, 59), (40, 30, 80, 60), (1, 2, 31, 22)]
-    (finding,) = found(tmp_path, [box(*one, image=1 + k % 2) for k, one in enumerate(corners)])
-    assert finding.kind == "corners-as-size"
+    objects = [box(*one, image=1 + k % 2) for k, one in enumerate(corners)]
+    (finding,) = found(tmp_path, objects, classes=["cat"])    assert finding.kind == "corners-as-size"
     assert finding.severity == "error"
     assert "all 5 boxes" in finding.title
 
@@ -94,7 +89,7 @@ def test_objects_in_the_corner_are_no_corners(tmp_path: Path) -> None:
 
 def test_normalized_coordinates(tmp_path: Path) -> None:
     objects = [box(0.1 * k, 0.2, 0.3, 0.5, image=1 + k % 2) for k in range(6)]
-    findings = found(tmp_path, objects)
+    findings = found(tmp_path, objects, classes=["cat"])
     assert [finding.kind for finding in findings] == ["normalized-boxes"]
     assert "multiply" in findings[0].advice.lower()
 
