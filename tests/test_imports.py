@@ -30,7 +30,7 @@ LAYERS = (
     ("checkpoints", "mmdet"),
     ("inference",),
     ("train",),
-    ("quickstart", "benchmark", "logs", "checks"),
+    ("quickstart", "benchmark", "logs", "checks", "browse"),
     ("cli",),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -6,6 +6,7 @@ import base64
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import ClassVar
 
@@ -109,6 +110,10 @@ class Page:
             loader=PackageLoader("detzoo", "report"), autoescape=True, trim_blocks=True
         )
         return environment.get_template("page.html").render(page=self)
+
+    def _repr_html_(self) -> str:
+        """For notebooks: in a frame of its own, which keeps its style to itself."""
+        return f'<iframe srcdoc="{escape(self.to_html())}" width="100%" height="600"></iframe>'
 
 
 def write_page(path: str | os.PathLike[str], page: Page) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from detzoo.cli.data.browse import browse
 from detzoo.cli.data.check import check
 
 data = typer.Typer(
@@ -12,3 +13,4 @@ data = typer.Typer(
     rich_markup_mode="rich",
 )
 data.command("check")(check)
+data.command("browse")(browse)
