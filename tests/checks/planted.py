@@ -57,4 +57,4 @@ def plant(
 
 
 def reopen(folder: Path, split: str = "train") -> Split:
-    return Split(split, open_dataset(folder, split, check_files=False))
+    return Split(split, open_dataset(folder, split, check=False))

@@ -102,7 +102,7 @@ def open_splits(
         else:
             names = wanted or available_splits(path) or ("train",)
         for name in names:
-            dataset = open_split(path, name, images, check_files=False)
+            dataset = open_split(path, name, images, check=False)
             called = name if len(paths) == 1 or path.is_file() else f"{path.name}/{name}"
             splits.append(Split(called, dataset))
     return splits
