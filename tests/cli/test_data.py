@@ -61,7 +61,7 @@ def test_check_of_files(detzoo: Run, tmp_path: Path) -> None:
     renamed = files[1].rename(files[1].with_name("other.json"))
     done = detzoo("data", "check", files[0], renamed, "--images", tmp_path / "a" / "train")
     assert done.code == 1
-    assert "train, other: all 2 images of other are identical to images of train" in done.out
+    assert "train, other: all 2 images of other are identical to images of train\n" in done.out
 
 
 def test_check_against_a_model(detzoo: Run, scenes: Path, tiny: Path) -> None:

@@ -93,18 +93,20 @@ def open_splits(
     """The ``wanted`` splits of folders, or all of them; of a file, the data that it describes."""
     from detzoo.checks.finding import Split
     from detzoo.cli.common import open_split
-    from detzoo.data.locate import available_splits
+    from detzoo.data.formats.base import SPLITS
+    from detzoo.data.formats.table import FORMATS
 
     splits = []
     for path in paths:
-        if path.is_file():
-            names: Sequence[str] = (path.stem,)
-        else:
-            names = wanted or available_splits(path) or ("train",)
-        for name in names:
+        found = next(filter(None, (item.find(path) for item in FORMATS)), {})
+        divided = [name for name in SPLITS if name in found]
+        for name in wanted or divided or ["train"]:
             dataset = open_split(path, name, images, check=False)
-            called = name if len(paths) == 1 or path.is_file() else f"{path.name}/{name}"
-            splits.append(Split(called, dataset))
+            if path.is_file() and not divided:
+                name = path.stem
+            elif len(paths) > 1:
+                name = f"{path.name}/{name}"
+            splits.append(Split(name, dataset))
     return splits
 
 
