@@ -102,3 +102,19 @@ def test_browse_of_another_seed_differs(detzoo: Run, scenes: Path, tiny: Path) -
         detzoo("data", "browse", scenes, "--model", tiny, "-n", 3, "--seed", seed, "-o", seed)
     names = [sorted(file.name for file in Path(seed).glob("*.jpg")) for seed in "12"]
     assert names[0] != names[1]
+
+
+def test_convert(detzoo: Run, scenes: Path) -> None:
+    done = detzoo("data", "convert", scenes, "out", "--to", "yolo")
+    assert done.code == 0, done
+    assert done.out.splitlines() == ["12 images of train, val: out"]
+    assert Path("out", "data.yaml").is_file()
+    assert detzoo("data", "convert", scenes, "out", "--to", "coco").code == 2
+
+
+def test_convert_counts_what_it_leaves_out(detzoo: Run, scenes: Path) -> None:
+    done = detzoo("data", "convert", scenes, "out", "--to", "voc", "--split", "val")
+    assert done.code == 1
+    first, second, *_ = done.out.splitlines()
+    assert first == "4 images of val: out"
+    assert second.endswith("masks left out: VOC's XML has none")

@@ -6,6 +6,7 @@ import typer
 
 from detzoo.cli.data.browse import browse
 from detzoo.cli.data.check import check
+from detzoo.cli.data.convert import convert
 
 data = typer.Typer(
     no_args_is_help=True,
@@ -14,3 +15,4 @@ data = typer.Typer(
 )
 data.command("check")(check)
 data.command("browse")(browse)
+data.command("convert")(convert)
