@@ -12,7 +12,7 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,7 +28,7 @@ _COLORS = {
     _THIRD: "var(--muted)",
 }
 _SERIES = (_FIRST, _SECOND, _THIRD)
-_STYLE = {
+_STYLE: Any = {
     "text.color": _TEXT,
     "text.parse_math": False,  # a class may be called $5
     "axes.labelcolor": _TEXT,
@@ -98,7 +98,7 @@ def histogram(
             axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         for (name, numbers), color in zip(series.items(), itertools.cycle(_SERIES)):
             shown = numbers[numbers > 0] if log else numbers
-            edges = _edges(values, log)
+            edges = _edges(values, log).tolist()
             axes.hist(shown, edges, color=color, label=name, alpha=0.7)
         for name, positions in (marks or {}).items():
             for k, position in enumerate(positions):
@@ -115,7 +115,9 @@ def scatter_plot(series: Mapping[str, tuple[np.ndarray, np.ndarray]], x: str, y:
         for (name, (xs, ys)), color in zip(series.items(), itertools.cycle(_SERIES)):
             points, counts = np.unique(np.stack([xs, ys], 1), axis=0, return_counts=True)
             size = 12 + 60 * counts / counts.max()
-            axes.scatter(*points.T, s=size, color=color, alpha=0.6, linewidths=0, label=name)
+            axes.scatter(
+                points[:, 0], points[:, 1], size, color, alpha=0.6, linewidths=0, label=name
+            )
         axes.set_xlim(left=0)
         axes.set_ylim(bottom=0)
         axes.grid()

@@ -26,11 +26,11 @@ def write_voc(datasets: Mapping[str, DetectionDataset], folder: Path, link: bool
     for split, dataset in datasets.items():
         names = []
         for i in range(len(dataset)):
-            name = PurePosixPath(images.put(dataset, i))
-            names.append(name.stem)
-            content = ET.ElementTree(_annotation(dataset, i, name.name))
+            file = PurePosixPath(images.put(dataset, i))
+            names.append(file.stem)
+            content = ET.ElementTree(_annotation(dataset, i, file.name))
             ET.indent(content, " " * 4)
-            content.write(folder / "Annotations" / f"{name.stem}.xml", encoding="utf-8")
+            content.write(folder / "Annotations" / f"{file.stem}.xml", encoding="utf-8")
         listing = folder / "ImageSets" / "Main" / f"{split}.txt"
         listing.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
         objects = dataset.annotations
