@@ -158,7 +158,9 @@ def check_data(*paths: Path | None) -> None:
     """Raises :class:`DataError` for data that are not there, before anything heavy."""
     for path in paths:
         if path is not None and not path.exists():
-            raise DataError(f"{path}: no such file or folder. Check the path.")
+            from detzoo.data.unrecognized import why_absent
+
+            raise why_absent(path)
 
 
 def plain_console() -> Console:

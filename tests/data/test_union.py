@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from detzoo.data.formats.voc import VOC_CLASSES, read_voc
+from detzoo.data.formats.voc import VOC_CLASSES
 from detzoo.data.locate import available_splits, open_dataset
 from detzoo.data.union import union
 from detzoo.errors import DataError
@@ -41,7 +41,7 @@ def test_two_years_are_one_data_set(tmp_path: Path) -> None:
 
 def test_what_does_not_go_together(tmp_path: Path) -> None:
     write_devkit(tmp_path)
-    one = read_voc(tmp_path / "VOC2007", "trainval")
+    one = open_dataset(tmp_path / "VOC2007", "trainval")
     assert union([one]) is one
     with pytest.raises(DataError, match="has an image '000001', like"):
         union([one, one])

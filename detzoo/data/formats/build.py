@@ -33,10 +33,10 @@ def build_dataset(
 ) -> DetectionDataset:
     """The data set of ``records``, whose images lie in ``image_dir``.
 
-    Labels follow ``class_names``, or the sorted names of all objects. An image is called by its
-    file name without the extension, or with it where two would be called the same. Reads the sizes
-    that the records do not give. ``notes`` are continued by the number of objects that are ignored
-    or were left out, by reason. Raises :class:`DataError` for numbers that cannot be right,
+    Labels follow ``class_names``, or the sorted names of all objects. The id of an image is its
+    file name without folders and extension, or with them where two would have the same. Reads the
+    sizes that the records do not give. ``notes`` are continued by the number of objects that are
+    ignored or were left out, by reason. Raises :class:`DataError` for numbers that cannot be right,
     unknown classes, and an image that occurs twice.
     """
     images = list(records)
@@ -71,8 +71,10 @@ def _check_distinct(files: list[str], source: str | Path) -> None:
 
 
 def _ids(files: list[str]) -> list[str]:
+    """What images are called: their names, with as much of the path as tells them apart."""
     stems = [os.path.splitext(file)[0] for file in files]
-    return stems if len(set(stems)) == len(stems) else files
+    names = [os.path.basename(stem) for stem in stems]
+    return next((ids for ids in (names, stems) if len(set(ids)) == len(ids)), files)
 
 
 def _sizes(images: list[ImageRecord], folder: Path, source: str | Path) -> list[Size]:

@@ -198,7 +198,10 @@ def test_bad_labels(tmp_path: Path, line: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("description", "message"),
     [
-        ("train: nowhere\nnames: [cat, dog]\n", "train is 'nowhere', which is neither below"),
+        (
+            "train: nowhere\nnames: [cat, dog]\n",
+            r"data\.yaml: names 'nowhere', which is neither below",
+        ),
         ("train: images/val/../none\nnames: [a]\n", "which is neither below"),
         ("train: images/train\nnames: {1: cat, 2: dog}\n", "the keys of names are 1, 2, not"),
         ("train: [images/train\nnames: [a]\n", r"data\.yaml, line \d+: is not valid YAML"),
