@@ -47,15 +47,17 @@ def _normalized(split: Split) -> Finding | None:
 def _corners(split: Split) -> Finding | None:
     """Whether width and height are in truth the second corner.
 
-    Then they exceed x and y, and stay within the image; read as a size, they leave it.
+    Then they exceed x and y, and stay within the image; read as a size, they leave it. Few boxes
+    may do that by chance, unless all of them leave it.
     """
     boxes, image_width, image_height = _boxes_and_sizes(split)
     x, y, width, height = boxes.unbind(1)
     could_be = (width > x) & (height > y)
     could_be &= (width <= image_width + TOLERANCE) & (height <= image_height + TOLERANCE)
-    if len(boxes) < ENOUGH_BOXES or could_be.double().mean() < NEARLY_ALL:
+    if len(boxes) == 0 or could_be.double().mean() < NEARLY_ALL:
         return None
-    if not (_overhang(boxes, image_width, image_height) > TOLERANCE).any():
+    leaves = _overhang(boxes, image_width, image_height) > TOLERANCE
+    if not (leaves.any() if len(boxes) >= ENOUGH_BOXES else len(boxes) > 1 and leaves.all()):
         return None
     return Finding(
         "corners-as-size",

@@ -118,3 +118,15 @@ def test_convert_counts_what_it_leaves_out(detzoo: Run, scenes: Path) -> None:
     first, second, *_ = done.out.splitlines()
     assert first == "4 images of val: out"
     assert second.endswith("masks left out: VOC's XML has none")
+
+
+def test_training_says_in_brief_what_is_wrong(detzoo: Run, tmp_path: Path, tiny: Path) -> None:
+    data = tmp_path / "data"
+    plant(data, [*CLEAN, box(70, 2, 30, 20)], classes=["cat"])
+    plant(data, CLEAN, classes=["cat"], split="val", seed=10)
+    done = detzoo("train", tiny, "--data", data, "--epochs", 1, "--out", "run", "--device", "cpu")
+    assert done.code == 0, done
+    lines = done.out.splitlines()
+    place = lines.index("  warning: 1 of 3 boxes reach outside their images")
+    assert lines[place + 1] == "  detzoo data check shows where, and what to do"
+    assert done.out.count("data check") == 1
