@@ -56,7 +56,7 @@ def available_splits(path: PathLike) -> tuple[str, ...]:
     """The splits among "train", "val" and "test" that the data set at ``path`` has."""
     place = Path(path)
     found = next(filter(None, (item.find(place) for item in FORMATS)), {})
-    return tuple(split for split in SPLITS if _choose(found, split, place) is not None)
+    return tuple(split for split in SPLITS if _choose(found, split) is not None)
 
 
 def _locate(path: Path, split: str) -> Source:
@@ -72,18 +72,18 @@ def _locate(path: Path, split: str) -> Source:
             if not (found and name == UNDIVIDED)
         }
         found = {**others, **found}
-        source = _choose(found, split, path)
+        source = _choose(found, split)
         if source is not None:
             return source
+    if path.is_file() and UNDIVIDED in found:
+        return found[UNDIVIDED]  # who gives a file of annotations means that file
     raise why_unrecognized(path, split, found, FORMATS)
 
 
-def _choose(found: Mapping[str, Source], split: str, path: Path) -> Source | None:
+def _choose(found: Mapping[str, Source], split: str) -> Source | None:
     names = [split]
-    # All of it is what to train on, or what a file of annotations is.
-    if split == "train" or path.is_file():
-        names.append(UNDIVIDED)
-    # The list of VOC that is both; where there is a val, it would be part of what is trained on.
-    if split == "train" and "val" not in found:
-        names.append("trainval")
+    if split == "train":
+        # What is not divided is there to train on. The list of VOC that is both train and val is,
+        # too, unless there is a val, which would be part of it.
+        names += [UNDIVIDED] if "val" in found else [UNDIVIDED, "trainval"]
     return next((found[name] for name in names if name in found), None)

@@ -39,9 +39,9 @@ def _find(path: Path) -> dict[str, Source]:
         return {UNDIVIDED: _source([path])} if path.suffix.lower() == ".json" else {}
     if not path.is_dir():
         return {}
-    files = _annotation_files(path, [path, *_folders_named(path, ANNOTATION_FOLDERS)])
+    files = _annotation_files([path, *_folders_named(path, ANNOTATION_FOLDERS)])
     if not files:
-        files = _annotation_files(path, folders_below(path))
+        files = _annotation_files(folders_below(path))
     by_split: dict[str, list[Path]] = defaultdict(list)
     for file in files:
         by_split[split_of(file, path)].append(file)
@@ -56,7 +56,7 @@ def _source(files: list[Path]) -> Source:
     return Source(files[0], partial(read_only_one, files, read_coco_file))
 
 
-def _annotation_files(root: Path, folders: list[Path]) -> list[Path]:
+def _annotation_files(folders: list[Path]) -> list[Path]:
     found = []
     sniffed = 0
     for folder in folders:
@@ -90,11 +90,11 @@ def _rank(file: Path) -> int:
 def _best(files: list[Path]) -> list[Path]:
     """Those of the highest rank and of the latest year; more than one cannot be told apart."""
 
-    def order(file: Path) -> tuple[int, int, str]:
+    def order(file: Path) -> tuple[int, int, bool, str]:
         year = re.sub(r".*?(2014|2017|)$", r"\1", file.stem)
         # Of LVIS the newer version, of its parts the first.
-        name = file.stem if file.name.startswith("lvis_v1") else ""
-        return _rank(file), _YEARS.index(year), name
+        part = file.stem if file.name.startswith("lvis_v") else ""
+        return _rank(file), _YEARS.index(year), not part.startswith("lvis_v1"), part
 
     best = min(map(order, files))
     return [file for file in files if order(file) == best]

@@ -169,7 +169,7 @@ def _roots(file: Path, path: Any) -> list[Path]:
     if not isinstance(path, str) or not path:
         return [here]
     stated = [here / path, here.parent / path, here / Path(path).name]
-    return [*(folder for folder in stated if folder.is_dir()), here]
+    return [*(folder for folder in stated if os.path.isdir(folder)), here]
 
 
 def _place(entry: str, roots: Sequence[Path]) -> Path | None:
@@ -181,14 +181,14 @@ def _place(entry: str, roots: Sequence[Path]) -> Path | None:
     """
     parts = [part for part in entry.replace("\\", "/").split("/") if part not in ("", ".")]
     for root in roots:
-        if (root / entry).exists():
+        if os.path.exists(root / entry):
             return (root / entry).resolve()
     for dropped in range(len(parts)):
         if any(split_name(part) in SPLITS for part in parts[:dropped]):
             break
         for root in roots:
             place = root.joinpath(*parts[dropped:])
-            if parts[dropped] != ".." and place.exists():
+            if parts[dropped] != ".." and os.path.exists(place):
                 return place.resolve()
     return None
 
