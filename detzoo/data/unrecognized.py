@@ -95,6 +95,13 @@ def _file_looks_like(file: Path) -> str:
             f"is a table with the columns {columns.replace(',', ', ')!r:.100}; one of boxes has "
             "filename, class, xmin, ymin, xmax, ymax, or no header and path, x1, y1, x2, y2, class."
         )
+    if suffix == ".json":
+        outline = json_outline(file)
+        keys = ", ".join(sorted(outline.keys or outline.inner)[:8])
+        return (
+            f"holds a JSON {outline.kind} with the keys {keys}, which is in no known format. COCO "
+            "has an object with images, annotations and categories. Is it a file of detections?"
+        )
     if suffix in (".xml", ".txt"):
         return f"is a single file of a data set. Give its folder: --data {file.parent}"
     return (

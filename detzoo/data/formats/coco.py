@@ -36,7 +36,7 @@ _MOST_SNIFFED = 50
 
 def _find(path: Path) -> dict[str, Source]:
     if path.is_file():
-        return {UNDIVIDED: _source([path])} if path.suffix.lower() == ".json" else {}
+        return {UNDIVIDED: _source([path])} if _is_meant(path) else {}
     if not path.is_dir():
         return {}
     files = _annotation_files([path, *_folders_named(path, ANNOTATION_FOLDERS)])
@@ -46,6 +46,13 @@ def _find(path: Path) -> dict[str, Source]:
     for file in files:
         by_split[split_of(file, path)].append(file)
     return {split: _source(_best(choice)) for split, choice in as_undivided(by_split).items()}
+
+
+def _is_meant(file: Path) -> bool:
+    """Whether a file that the user names is COCO's, or too broken to tell: its reader says how."""
+    outline = json_outline(file)
+    is_broken = outline.kind == "other" or not outline.keys | outline.inner
+    return file.suffix.lower() == ".json" and (is_broken or bool(outline.keys & _KEYS))
 
 
 def _folders_named(path: Path, names: tuple[str, ...]) -> list[Path]:

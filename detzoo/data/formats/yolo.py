@@ -203,8 +203,8 @@ def _undescribed(path: Path) -> dict[str, Source]:
         if named is not None and classes is None:
             classes = tuple(_lines(named))
         labels = [file for file in texts if file.name not in _CLASS_FILES]
-        images = _images_of(folder)
-        if not any(map(_is_label_file, labels[:20])) or images is None:
+        images = _images_of(folder) if any(map(_is_label_file, labels[:20])) else None
+        if images is None:
             continue
         own = (split_name(name) for name in folder.relative_to(path).parts[::-1])
         split = next((name for name in own if name is not None), UNDIVIDED)
