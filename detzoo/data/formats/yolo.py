@@ -158,7 +158,8 @@ def _keypoint_numbers(content: dict[str, Any], file: Path) -> int:
     shape = content.get("kpt_shape")
     if shape is None:
         return 0
-    if not (isinstance(shape, list) and len(shape) == 2 and all(map(str.isdecimal, shape))):
+    are_texts = isinstance(shape, list) and all(isinstance(n, str) for n in shape)
+    if not (are_texts and len(shape) == 2 and all(map(str.isdecimal, shape))):
         raise DataError(f"{file}: kpt_shape is {shape!r} instead of [points, numbers of each].")
     return int(shape[0]) * int(shape[1])
 
@@ -274,6 +275,8 @@ def _image_files(split: _Split, images: Path | None) -> list[Path]:
             folder, names = place, images_below(place)
         else:
             names = _lines(place)
+            if not names:
+                raise DataError(f"{place}: lists no images.")
             located = locate_images(names, [place.parent, split.root, *folders_below(split.root)])
             if located is None:
                 raise DataError(
