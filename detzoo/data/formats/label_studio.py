@@ -146,8 +146,7 @@ def _image(name: str, result: list[Json], where: str) -> ImageRecord:
         if items[0].get("image_rotation"):
             raise DataError(f"{where}: the image was turned in Label Studio. Export it as COCO.")
         height, width = (items[0].get(f"original_{side}") for side in ("height", "width"))
-        if is_side(height) and is_side(width):
-            size = (height, width)
+        size = size_of(height, width) or size
         if "rle" in value:
             left_out.append("brush masks are not read: export them as COCO")
         elif "keypointlabels" in value:
@@ -192,7 +191,8 @@ def _object(value: dict[str, Json], size: tuple[int, int] | None, where: str) ->
     box = (
         extent(rotated(rectangle(x, y, x + w, y + h), (x, y), degrees)) if degrees else (x, y, w, h)
     )
-    return ObjectRecord(label, tuple(n / side for n, side in zip(box, (width, height) * 2)))
+    x, y, w, h = box
+    return ObjectRecord(label, (x / width, y / height, w / width, h / height))
 
 
 def _fractions(points: list[float], height: int, width: int) -> list[float]:

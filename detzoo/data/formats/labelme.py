@@ -18,7 +18,7 @@ from detzoo.data.formats.annotation_files import images_of, split_of
 from detzoo.data.formats.base import SPLITS, UNDIVIDED, Format, ImageRecord, ObjectRecord, Source
 from detzoo.data.formats.build import build_dataset
 from detzoo.data.formats.image_files import folders_below
-from detzoo.data.formats.shapes import ellipse, extent, is_side, placed, points_of
+from detzoo.data.formats.shapes import ellipse, extent, placed, points_of, size_of
 from detzoo.data.formats.sniff import files_of, json_outline
 from detzoo.errors import DataError
 from detzoo.files import read_json
@@ -74,8 +74,7 @@ def _image_name(file: Path, content: dict[str, Json], base: Path) -> str:
 
 
 def _image(file: Path, content: dict[str, Json], name: str) -> ImageRecord:
-    height, width = content.get("imageHeight"), content.get("imageWidth")
-    size = (height, width) if is_side(height) and is_side(width) else None
+    size = size_of(content.get("imageHeight"), content.get("imageWidth"))
     groups: dict[Json, list[ObjectRecord]] = defaultdict(list)
     left_out = []
     for k, shape in enumerate(content["shapes"]):

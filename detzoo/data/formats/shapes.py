@@ -36,9 +36,10 @@ def is_coordinate(value: Any) -> bool:
     return type(value) in (int, float) and abs(value) < _LARGEST
 
 
-def is_side(value: Any) -> bool:
-    """Whether a value of a JSON file can be the height or width of an image in pixels."""
-    return type(value) is int and 0 < value < _LARGEST
+def size_of(height: Any, width: Any) -> tuple[int, int] | None:
+    """The size that values of a JSON file give; None if they cannot be one."""
+    is_one = all(type(side) is int and 0 < side < _LARGEST for side in (height, width))
+    return (height, width) if is_one else None
 
 
 def placed(part: np.ndarray, left: int, top: int, size: tuple[int, int], where: str) -> np.ndarray:

@@ -59,8 +59,10 @@ def _find(path: Path) -> dict[str, Source]:
         return {}
     by_split: dict[str, list[tuple[_Place, Path | None]]] = defaultdict(list)
     for place in _places(path):
-        for split, listing in (place.lists or {_split_of(place.root, path): None}).items():
+        for split, listing in place.lists.items():
             by_split[split].append((place, listing))
+        if not place.lists:
+            by_split[_split_of(place.root, path)].append((place, None))
     return {
         split: Source(choice[0][1] or choice[0][0].xml, partial(_read_all, path, choice))
         for split, choice in by_split.items()
