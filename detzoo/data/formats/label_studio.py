@@ -21,10 +21,10 @@ from detzoo.data.formats.shapes import (
     ellipse,
     extent,
     is_coordinate,
-    is_side,
     points_of,
     rectangle,
     rotated,
+    size_of,
 )
 from detzoo.data.formats.sniff import json_outline
 from detzoo.errors import DataError
