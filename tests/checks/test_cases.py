@@ -9,6 +9,8 @@ import pytest
 from detzoo.checks.finding import Split
 from detzoo.checks.run import check_all
 from detzoo.data.locate import open_dataset
+from detzoo.data.writers import convert
+from tests.checks.planted import box, plant
 from tests.shared import shared
 
 
@@ -30,3 +32,17 @@ def test_cases(case: str, kind: str) -> None:
     folder = shared("cases", "datasets", case)
     findings = check_all([Split("train", open_dataset(folder, "train", check=False))])
     assert kind in [finding.kind for finding in findings if finding.is_fault], findings
+
+
+def test_a_folder_of_voc_that_declares_wrong_sizes(tmp_path: Path) -> None:
+    """As annotation tools write it that resize images for display."""
+    objects = [box(1, 2, 30, 20, image=k, iscrowd=0) for k in range(1, 31)]
+    convert({"train": plant(tmp_path / "in", objects, images=30).dataset}, "voc", tmp_path / "out")
+    for k in range(1, 30):
+        file = tmp_path / "out" / "Annotations" / f"{k}.xml"
+        file.write_text(file.read_text().replace("<width>80</width>", "<width>640</width>"))
+    split = Split("train", open_dataset(tmp_path / "out", "train", check=False))
+    (finding,) = (one for one in check_all([split]) if one.is_fault)
+    assert finding.kind == "wrong-size"
+    assert finding.title == "29 of 30 images are not of the declared size"
+    assert finding.places[0].note == "declared 640 x 60, is 80 x 60"
