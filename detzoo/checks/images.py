@@ -53,8 +53,11 @@ def read_files(
         progress()
         return file
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
         return list(pool.map(read, range(len(dataset))))
+    finally:
+        pool.shutdown(cancel_futures=True)  # Ctrl-C does not wait for the rest
 
 
 def check_files(split: Split, files: list[ImageFile]) -> Iterator[Finding]:

@@ -19,7 +19,6 @@ from tests.shared import shared
     [
         ("out_of_image", "box-outside-image"),
         ("xyxy_boxes", "corners-as-size"),
-        ("normalised_boxes", "normalized-boxes"),
         ("all_crowd_cvat_masks", "all-ignored"),
         ("mixed_masks", "mask-missing"),
         ("missing_one_image", "image-missing"),
