@@ -106,11 +106,8 @@ def at_objects(
     )
 
 
-def share(count: int, total: int, many: str) -> str:
-    """How many of how many: "all 8 boxes", "3 of 8 boxes"."""
-    return f"all {total} {many}" if count == total > 1 else f"{count} of {total} {many}"
-
-
-def counted(count: int, one: str) -> str:
-    """A number and a noun: "1 image", "2 images"."""
-    return f"{count} {one}" if count == 1 else f"{count} {one}s"
+def tally(what: str, count: int, total: int | None = None) -> str:
+    """What was found, and how often: "missing images: 3 of 8", "missing images: all 8"."""
+    if total is None:
+        return f"{what}: {count}"
+    return f"{what}: all {total}" if count == total > 1 else f"{what}: {count} of {total}"

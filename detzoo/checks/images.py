@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import torch
 
-from detzoo.checks.finding import Finding, Split, at_images, share
+from detzoo.checks.finding import Finding, Split, at_images, tally
 from detzoo.data.dataset import DetectionDataset
 from detzoo.data.images import header_of, read_image
 from detzoo.errors import DataError
@@ -68,7 +68,7 @@ def check_files(split: Split, files: list[ImageFile]) -> Iterator[Finding]:
             "image-missing",
             "error",
             split.name,
-            f"{share(int(missing.sum()), len(files), 'images')} are not there",
+            tally("missing images", int(missing.sum()), len(files)),
             "Restore them, correct their names, or remove them from the annotations.",
             at_images(split, missing),
         )
@@ -78,7 +78,7 @@ def check_files(split: Split, files: list[ImageFile]) -> Iterator[Finding]:
             "image-unreadable",
             "error",
             split.name,
-            f"{share(int(damaged.sum()), len(files), 'images')} cannot be read",
+            tally("unreadable images", int(damaged.sum()), len(files)),
             "Replace them, or remove them from the annotations.",
             at_images(split, damaged, lambda i: files[i].problem),
         )
@@ -89,7 +89,7 @@ def check_files(split: Split, files: list[ImageFile]) -> Iterator[Finding]:
             "image-turned",
             "info",
             split.name,
-            f"{share(int(turned.sum()), len(files), 'images')} are turned by their EXIF tag",
+            tally("images rotated by their EXIF tag", int(turned.sum()), len(files)),
             "They are turned when they are read. Boxes drawn by a tool that does not heed the tag "
             "are misplaced.",
             at_images(split, turned, lambda i: f"orientation {files[i].orientation}"),
@@ -130,7 +130,7 @@ def _wrong_sizes(split: Split, files: list[ImageFile]) -> Iterator[Finding]:
         "wrong-size",
         "error",
         split.name,
-        f"{share(int(wrong.sum()), len(files), 'images')} are not of the declared size",
+        tally("images of another size than declared", int(wrong.sum()), len(files)),
         advice,
         at_images(split, wrong, note),
     )

@@ -43,5 +43,5 @@ def test_a_folder_of_voc_that_declares_wrong_sizes(tmp_path: Path) -> None:
     split = Split("train", open_dataset(tmp_path / "out", "train", check=False))
     (finding,) = (one for one in check_all([split]) if one.is_fault)
     assert finding.kind == "wrong-size"
-    assert finding.title == "29 of 30 images are not of the declared size"
+    assert finding.title == "images of another size than declared: 29 of 30"
     assert finding.places[0].note == "declared 640 x 60, is 80 x 60"

@@ -75,7 +75,7 @@ def test_wrong_declared_sizes(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "train" / "1.png"), larger)
     findings = check_all([split])
     finding = only(findings, "wrong-size")
-    assert finding.title == "1 of 2 images are not of the declared size"
+    assert finding.title == "images of another size than declared: 1 of 2"
     assert finding.places[0].note == "declared 80 x 60, is 160 x 120"
     assert "only the sizes are wrong" in finding.advice
     assert [f.kind for f in findings if f.is_fault] == ["wrong-size"]
@@ -110,7 +110,7 @@ def test_identical_images(tmp_path: Path) -> None:
     (pair,) = only(findings, "identical-images").places
     assert (pair.image, pair.twin and pair.twin.image) == (0, 2)
     across = only(findings, "identical-images-across-splits")
-    assert across.title == "1 of 3 images of val are identical to images of train"
+    assert across.title == "images of val identical to images of train: 1 of 3"
     assert across.split == "train, val"
     assert across.places[0].twin is not None
     assert across.places[0].twin.split is val

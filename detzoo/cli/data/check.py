@@ -128,9 +128,10 @@ def print_findings(findings: Sequence[Finding]) -> None:
     """A line each, and for faults another one on what to do."""
     console = plain_console()
     styles = {"error": "bold red", "warning": "yellow", "info": "dim"}
+    width = max((len(finding.split) for finding in findings), default=0)
     for finding in findings:
         console.print(f"{finding.severity:7}", style=styles[finding.severity], end="  ")
-        console.print(f"{finding.split}: {finding.title}", soft_wrap=True)
+        console.print(f"{finding.split:{width}}  {finding.title}", soft_wrap=True)
         if finding.is_fault:
             console.print(f"         {finding.advice}", soft_wrap=True, style="dim")
     if not any(finding.is_fault for finding in findings):
