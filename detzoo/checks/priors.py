@@ -75,7 +75,7 @@ def check_priors(split: Split, experiment: Experiment, grid: Grid) -> Iterator[F
                 total,
             ),
             "They are hard to find. Train and test on larger images or on tiles (detzoo predict "
-            "--tiles), or take a model with a finer map.",
+            "--tile), or take a model with a finer map.",
             at_objects(split, small, lambda n: _size(sizes[n])),
         )
     if not len(grid.anchors):
