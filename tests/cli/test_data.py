@@ -54,14 +54,22 @@ def test_check_of_one_split(detzoo: Run, tmp_path: Path) -> None:
 
 
 def test_check_of_files(detzoo: Run, tmp_path: Path) -> None:
-    """Identical images are found across data sets that lie apart."""
-    for name in ("a", "b"):
-        plant(tmp_path / name, CLEAN, classes=["cat"])
-    files = [tmp_path / name / "annotations" / "train.json" for name in ("a", "b")]
-    renamed = files[1].rename(files[1].with_name("other.json"))
-    done = detzoo("data", "check", files[0], renamed, "--images", tmp_path / "a" / "train")
+    """Each is called by what tells it from the others."""
+    splits = ("train", "val")
+    for split in splits:
+        plant(tmp_path, CLEAN, classes=["cat"], split=split)
+    files = [tmp_path / "annotations" / f"{split}.json" for split in splits]
+    done = detzoo("data", "check", *files)
     assert done.code == 1
-    assert "images of other identical to images of train: all 2\n" in done.out
+    assert "images of val identical to images of train: all 2\n" in done.out
+
+
+def test_check_of_several_folders(detzoo: Run, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        plant(tmp_path / name / "data", CLEAN, classes=["cat"])
+    done = detzoo("data", "check", tmp_path / "a" / "data", tmp_path / "b" / "data")
+    assert done.code == 1
+    assert "images of b/data/train identical to images of a/data/train: all 2\n" in done.out
 
 
 def test_check_against_a_model(detzoo: Run, scenes: Path, tiny: Path) -> None:

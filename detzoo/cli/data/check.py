@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -96,16 +97,18 @@ def open_splits(
     from detzoo.data.formats.base import SPLITS
     from detzoo.data.formats.table import FORMATS
 
+    common = os.path.commonpath([path.resolve().parent for path in paths])
     splits = []
     for path in paths:
+        place = os.path.relpath(path.resolve(), common)  # tells several from each other
         found = next(filter(None, (item.find(path) for item in FORMATS)), {})
         divided = [name for name in SPLITS if name in found]
         for name in wanted or divided or ["train"]:
             dataset = open_split(path, name, images, check=False)
             if path.is_file() and not divided:
-                name = path.stem
+                name = os.path.splitext(place)[0]
             elif len(paths) > 1:
-                name = f"{path.name}/{name}"
+                name = f"{place}/{name}"
             splits.append(Split(name, dataset))
     return splits
 
