@@ -17,10 +17,19 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 
 @dataclass(frozen=True)
 class Split:
-    """A data set and what it is called in findings: "train"."""
+    """A data set and what it is called in findings: "train".
+
+    ``true_sizes`` (I, 2) are the heights and widths of the images, if these were opened.
+    """
 
     name: str
     dataset: DetectionDataset
+    true_sizes: Tensor | None = None
+
+    @property
+    def image_sizes(self) -> Tensor:
+        """(I, 2) heights and widths: the true ones, or else those that are declared."""
+        return self.dataset.sizes if self.true_sizes is None else self.true_sizes
 
 
 @dataclass(frozen=True)

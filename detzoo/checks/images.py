@@ -61,7 +61,10 @@ def read_files(
 
 
 def check_files(split: Split, files: list[ImageFile]) -> Iterator[Finding]:
-    """Missing and unreadable images, wrong declared sizes, orientation tags."""
+    """Missing and unreadable images, wrong declared sizes, orientation tags.
+
+    ``files`` are those of the split, which has its ``true_sizes``.
+    """
     missing = torch.tensor([file.is_missing for file in files])
     if missing.any():
         yield Finding(
@@ -103,7 +106,7 @@ def true_sizes(dataset: DetectionDataset, files: list[ImageFile]) -> torch.Tenso
 
 
 def _wrong_sizes(split: Split, files: list[ImageFile]) -> Iterator[Finding]:
-    declared, true = split.dataset.sizes, true_sizes(split.dataset, files)
+    declared, true = split.dataset.sizes, split.image_sizes
     wrong = (declared != true).any(1)
     if not wrong.any():
         return

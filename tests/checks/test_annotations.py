@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from detzoo.checks.finding import Finding, Split
+from detzoo.checks.page import page
 from detzoo.checks.run import check_annotations
 from detzoo.data.locate import open_dataset
 from tests.checks.planted import Object, box, plant
@@ -93,6 +94,19 @@ def test_normalized_coordinates(tmp_path: Path) -> None:
     findings = found(tmp_path, objects, classes=["cat"])
     assert [finding.kind for finding in findings] == ["normalized-boxes"]
     assert "multiply" in findings[0].advice.lower()
+
+
+def test_numbers_beyond_any_image_are_drawn(tmp_path: Path) -> None:
+    split = plant(tmp_path, [*CLEAN, box(1, 2, 1e30, 20), box(-1e30, 2, 5, 20), box(9, 9, -5, 2)])
+    findings = check_annotations([split])
+    kinds = {finding.kind for finding in findings}
+    assert {"box-outside-image", "box-off-image", "box-under-a-pixel"} <= kinds
+    assert page("", [split], findings).to_html().count("data:image") >= 3
+
+
+def test_boxes_of_no_size_are_not_normalized(tmp_path: Path) -> None:
+    kinds = [finding.kind for finding in found(tmp_path, [box(0, 0, 0, 0), box(0, 0, 1, 1)])]
+    assert "normalized-boxes" not in kinds
 
 
 def test_boxes_and_masks_that_disagree(tmp_path: Path) -> None:
