@@ -105,6 +105,7 @@ CASES: tuple[Case, ...] = (
     Case("atss", "atss_r50_fpn_1x_coco", ANCHORS, batch=8, steps=240),
     Case("gfl", "gfl_r50_fpn_1x_coco", ANCHORS, batch=8, steps=240),
     Case("vfnet", "vfnet_r50_fpn_1x_coco", ANCHORS, batch=8, steps=240),
+    Case("tood", "tood_r50_fpn_1x_coco", ANCHORS, batch=8, steps=240),
     Case("detr", "detr_r50_8x2_150e_coco", QUERIES, steps=400, lr=1e-3, batch=8),
     Case(
         "deformable_detr",

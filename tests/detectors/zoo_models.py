@@ -78,6 +78,7 @@ def build(entry: Entry) -> Detector:
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.ones_(module.weight)
+    model.enter_epoch(experiment.schedule.length - 1)
     model.enter_final_epochs()
     return model.train()
 
