@@ -122,6 +122,7 @@ CASES: tuple[Case, ...] = (
         MASKS,
         steps=240,
     ),
+    Case("double_heads", "dh_faster_rcnn_r50_fpn_1x_coco", BOXES, settings=FEW_REGIONS),
     Case("paa", "paa_r50_fpn_1x_coco", ANCHORS, batch=8, steps=240),
     Case("queryinst", "queryinst_r50_fpn_1x_coco", QUERY_MASKS, steps=240, lr=1e-3),
     Case("sparse_rcnn", "sparse_rcnn_r50_fpn_1x_coco", QUERIES, steps=240, lr=1e-3),

@@ -101,7 +101,7 @@ class Regions:
 def box_head(node: Node, regions: Regions) -> BoxHeadConfig:
     """V2's BBoxHead: one layer each, on averaged features."""
     node.expect("with_avg_pool", True, "as a head without layers averages", default=False)
-    return BoxHeadConfig(num_shared_fcs=0, **_box_outputs(node, regions))
+    return BoxHeadConfig(num_shared_fcs=0, **box_outputs(node, regions))
 
 
 @adapts("box_head", "Shared2FCBBoxHead")
@@ -111,7 +111,7 @@ def shared_fcs_box_head(node: Node, regions: Regions) -> BoxHeadConfig:
     return BoxHeadConfig(
         num_shared_fcs=2,
         fc_channels=node.take("fc_out_channels", 1024),
-        **_box_outputs(node, regions),
+        **box_outputs(node, regions),
     )
 
 
@@ -126,11 +126,12 @@ def shared_convs_box_head(node: Node, regions: Regions) -> BoxHeadConfig:
         norm=norm_of(node, default=None),
         num_shared_fcs=1,
         fc_channels=node.take("fc_out_channels", 1024),
-        **_box_outputs(node, regions),
+        **box_outputs(node, regions),
     )
 
 
-def _box_outputs(node: Node, regions: Regions) -> dict[str, Any]:
+def box_outputs(node: Node, regions: Regions) -> dict[str, Any]:
+    """What all box heads say of their outputs."""
     node.expect("in_channels", regions.channels, "the channels of the regions", default=256)
     node.expect("roi_feat_size", regions.size, "the size of the regions", default=7)
     node.expect("num_classes", regions.num_classes, "the number of class names", default=80)
