@@ -30,6 +30,7 @@ class FPNConfig(NeckConfig):
             by stride-2 convolutions of the last backbone map ("on_input") or the last output
             ("on_output").
         relu_between_extras: Apply a ReLU between the stride-2 convolutions.
+        upsampling: How a level is resized to the next finer one.
         convolution: Kind of all convolutions.
         norm: Norm after each convolution; None: a bias instead.
         norm_on_lateral: Whether the lateral convolutions have the norm, too.
@@ -42,6 +43,7 @@ class FPNConfig(NeckConfig):
     start_level: NonNegativeInt = 0
     extra_levels: ExtraLevels = "max_pool"
     relu_between_extras: bool = False
+    upsampling: Literal["nearest", "bilinear"] = "nearest"
     convolution: ConvConfig = PlainConvConfig()
     norm: NormConfig | None = None
     norm_on_lateral: bool = True
@@ -129,7 +131,7 @@ def pyramid(
     for conv, x in zip(reversed(lateral_convs), reversed(used)):
         above = None
         if laterals:
-            above = F.interpolate(laterals[-1], size=x.shape[2:], mode="nearest")
+            above = F.interpolate(laterals[-1], size=x.shape[2:], mode=config.upsampling)
         laterals.append(conv(x, shortcut=above, reuse_shortcut=True))
     outputs = [conv(x) for conv, x in zip(fpn_convs, reversed(laterals))]
     if config.extra_levels == "max_pool":

@@ -6,8 +6,13 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor
 
-from detzoo.config import PositiveFloat, UnitFloat, config
-from detzoo.ops.nms import grouped_gaussian_soft_nms, grouped_nms, grouped_soft_nms
+from detzoo.config import PositiveFloat, PositiveInt, UnitFloat, config
+from detzoo.ops.nms import (
+    grouped_fast_nms,
+    grouped_gaussian_soft_nms,
+    grouped_nms,
+    grouped_soft_nms,
+)
 from detzoo.structures import Candidates
 
 
@@ -69,3 +74,26 @@ class GaussianSoftNMS(Suppression):
         return grouped_gaussian_soft_nms(
             candidates.boxes, candidates.scores, candidates.group, self.sigma, self.min_score
         )
+
+
+@config
+class FastNMS(Suppression):
+    """Fast NMS (https://arxiv.org/abs/1904.02689): boxes that are dropped drop others, too.
+
+    Args:
+        max_iou: Boxes that overlap a better one by more are dropped.
+        max_per_group: How many of the best boxes of each group are looked at.
+    """
+
+    max_iou: UnitFloat = 0.5
+    max_per_group: PositiveInt = 200
+
+    def __call__(self, candidates: Candidates) -> tuple[Tensor, Tensor]:
+        kept = grouped_fast_nms(
+            candidates.boxes,
+            candidates.scores,
+            candidates.group,
+            self.max_iou,
+            self.max_per_group,
+        )
+        return kept, candidates.scores[kept]

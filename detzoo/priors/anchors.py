@@ -55,13 +55,14 @@ def _place(
 def place_in_cells(
     bases: Sequence[Tensor],
     grids: Grids,
-    strides: Sequence[int],
+    strides: Sequence[float],
     offset: float,
     device: torch.device,
 ) -> Priors:
     """Copies the boxes ``bases`` (A, 4) of each level to every cell.
 
-    Their origin is placed ``offset`` cells to the right of and below the cell's top left corner.
+    Cells are ``strides`` pixels apart; the origin of the boxes is placed ``offset`` cells to the
+    right of and below a cell's top left corner.
     """
     boxes, level_strides, sizes = [], [], []
     for base, (height, width), stride in zip(bases, grids, strides):
