@@ -144,9 +144,12 @@ class BoxPredictor(RegionBoxHead):
         likeliest = self.loss_cls.scores(logits.float()).argmax(1)
         if labels is not None:
             likeliest = torch.where(labels == self.num_classes, likeliest, labels)
+        return clip_boxes(self.decode_own(deltas, regions, likeliest), info.size)
+
+    def decode_own(self, deltas: Tensor, regions: Tensor, labels: Tensor) -> Tensor:
+        """The boxes (R, 4) that regions (R, 4) have if they are of the classes ``labels`` (R,)."""
         every = torch.arange(len(regions), device=regions.device)
-        boxes = self.config.coder.decode(regions, self._own(deltas, every, likeliest).float())
-        return clip_boxes(boxes, info.size)
+        return self.config.coder.decode(regions, self._own(deltas, every, labels).float())
 
     def decode(
         self, logits: Tensor, deltas: Tensor, regions: Tensor, info: ImageInfo, min_score: float

@@ -206,6 +206,13 @@ def _upsampling(node: Node) -> Literal["deconvolution", "carafe"]:
 
 @adapts("roi_head", "StandardRoIHead")
 def standard_roi_head(node: Node, known: HeadContext) -> StandardRoIHeadConfig:
+    settings = standard_settings(node, known)
+    assert known.train is not None
+    return StandardRoIHeadConfig(**settings, sampler=known.train.part("sampler", "sampler"))
+
+
+def standard_settings(node: Node, known: HeadContext) -> dict[str, Any]:
+    """Those of a standard RoI head, except its sampler."""
     train, test = require_settings(node, known)
     expect_plain_training(train)
     extractor = node.part("bbox_roi_extractor", "roi_extractor", known)
@@ -222,13 +229,12 @@ def standard_roi_head(node: Node, known: HeadContext) -> StandardRoIHeadConfig:
         masks = node.part("mask_head", "mask_head", regions, test.take("mask_thr_binary", 0.5))
     else:
         node.take("mask_head", None)
-    return StandardRoIHeadConfig(
-        extractor=extractor,
-        shared_stage=stage,
-        box_head=node.part("bbox_head", "box_head", regions),
-        mask_extractor=mask_extractor,
-        mask_head=masks,
-        assigner=train.part("assigner", "assigner"),
-        sampler=train.part("sampler", "sampler"),
-        select=detection_select(test),
-    )
+    return {
+        "extractor": extractor,
+        "shared_stage": stage,
+        "box_head": node.part("bbox_head", "box_head", regions),
+        "mask_extractor": mask_extractor,
+        "mask_head": masks,
+        "assigner": train.part("assigner", "assigner"),
+        "select": detection_select(test),
+    }
