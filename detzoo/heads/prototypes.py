@@ -75,7 +75,7 @@ class PrototypeMasks(nn.Module):
 
         ``coefficients`` (B, P, M); ``target_index`` (B, P) is negative where a prior has no object.
         """
-        total, count = prototypes.sum() * 0.0, 0
+        total, count = 0.0 * (prototypes.float().sum() + coefficients.float().sum()), 0
         for image, (target, info) in enumerate(zip(targets, infos)):
             assert target.masks is not None, "a mask head trains on targets with masks"
             learned = target.index_of_masks(target_index[image])
