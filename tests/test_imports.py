@@ -28,7 +28,7 @@ LAYERS = (
     ("experiment",),
     ("evaluate", "zoo"),
     ("checkpoints", "mmdet"),
-    ("inference",),
+    ("inference", "export"),
     ("train",),
     ("quickstart", "benchmark", "logs"),
     ("cli",),

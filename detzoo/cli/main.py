@@ -20,9 +20,11 @@ from detzoo.cli.import_mmdet import import_mmdet
 from detzoo.cli.logs import logs
 from detzoo.cli.models import models
 from detzoo.cli.predict import predict
+from detzoo.cli.publish import publish
 from detzoo.cli.quickstart import quickstart
 from detzoo.cli.test import measure
 from detzoo.cli.train import train
+from detzoo.cli.weights import weights
 from detzoo.errors import UserError
 
 # Of glibc's <malloc.h>.
@@ -45,6 +47,8 @@ app.command("evaluate")(evaluate)
 app.command("models")(models)
 app.command("config")(config)
 app.command("checkpoint")(checkpoint)
+app.command("publish")(publish)
+app.add_typer(weights, name="weights")
 app.command("import-mmdet")(import_mmdet)
 app.add_typer(benchmark, name="benchmark")
 app.command("complexity")(complexity)

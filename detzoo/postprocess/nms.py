@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+import torch
 from torch import Tensor
 
+<<<<<<< HEAD
 from detzoo.config import PositiveFloat, PositiveInt, UnitFloat, config
 from detzoo.ops.nms import (
     grouped_fast_nms,
     grouped_gaussian_soft_nms,
     grouped_nms,
     grouped_soft_nms,
+=======
+from detzoo.config import PositiveFloat, UnitFloat, config
+from detzoo.ops.nms import (
+    best_by_decay,
+    gaussian,
+    grouped_gaussian_soft_nms,
+    grouped_nms,
+    grouped_soft_nms,
+    linear,
+    nms_mask,
+>>>>>>> main
 )
 from detzoo.structures import Candidates
 
@@ -23,6 +36,13 @@ class Suppression(ABC):
     @abstractmethod
     def __call__(self, candidates: Candidates) -> tuple[Tensor, Tensor]:
         """Indices and scores of the kept candidates, in descending order of score."""
+
+    @abstractmethod
+    def best(self, candidates: Candidates, count: int) -> tuple[Tensor, Tensor]:
+        """Those of the ``count`` best: shapes do not depend on what is suppressed.
+
+        Candidates with a negative score are padding, and so are indices with one.
+        """
 
 
 @config
@@ -38,6 +58,12 @@ class NMS(Suppression):
     def __call__(self, candidates: Candidates) -> tuple[Tensor, Tensor]:
         kept = grouped_nms(candidates.boxes, candidates.scores, candidates.group, self.max_iou)
         return kept, candidates.scores[kept]
+
+    def best(self, candidates: Candidates, count: int) -> tuple[Tensor, Tensor]:
+        boxes, scores, group = candidates.boxes, candidates.scores, candidates.group
+        is_kept = nms_mask(boxes, scores, group, self.max_iou)
+        scores, kept = torch.where(is_kept, scores, -1.0).topk(count)
+        return kept, scores
 
 
 @config
@@ -57,6 +83,10 @@ class SoftNMS(Suppression):
             candidates.boxes, candidates.scores, candidates.group, self.max_iou, self.min_score
         )
 
+    def best(self, candidates: Candidates, count: int) -> tuple[Tensor, Tensor]:
+        boxes, scores, group = candidates.boxes, candidates.scores, candidates.group
+        return best_by_decay(boxes, scores, group, linear(self.max_iou), self.min_score, count)
+
 
 @config
 class GaussianSoftNMS(Suppression):
@@ -75,6 +105,7 @@ class GaussianSoftNMS(Suppression):
             candidates.boxes, candidates.scores, candidates.group, self.sigma, self.min_score
         )
 
+<<<<<<< HEAD
 
 @config
 class FastNMS(Suppression):
@@ -97,3 +128,8 @@ class FastNMS(Suppression):
             self.max_per_group,
         )
         return kept, candidates.scores[kept]
+=======
+    def best(self, candidates: Candidates, count: int) -> tuple[Tensor, Tensor]:
+        boxes, scores, group = candidates.boxes, candidates.scores, candidates.group
+        return best_by_decay(boxes, scores, group, gaussian(self.sigma), self.min_score, count)
+>>>>>>> main

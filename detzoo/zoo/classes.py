@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from detzoo.data.cityscapes import CITYSCAPES_CLASSES
-from detzoo.data.voc import VOC_CLASSES
+from detzoo.data.formats.cityscapes import CITYSCAPES_CLASSES
+from detzoo.data.formats.voc import VOC_CLASSES
 from detzoo.zoo.lvis_classes import LVIS_V05, LVIS_V1
 from detzoo.zoo.objects365_classes import OBJECTS365_V1, OBJECTS365_V2
 
