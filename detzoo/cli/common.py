@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from detzoo.errors import CheckpointError, ConfigError, DataError
+from detzoo.errors import CheckpointError, ConfigError
 from detzoo.weights.places import SUFFIXES, is_address
 
 if TYPE_CHECKING:

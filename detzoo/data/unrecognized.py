@@ -111,7 +111,9 @@ def _folder_looks_like(folder: Path, formats: tuple[Format, ...]) -> str:
     return f"{text} {_what_to_do(folder, formats, images > 0, [suffix for suffix, _ in others])}"
 
 
-def _what_to_do(folder: Path, formats: tuple[Format, ...], images: bool, suffixes: list[str]) -> str:
+def _what_to_do(
+    folder: Path, formats: tuple[Format, ...], images: bool, suffixes: list[str]
+) -> str:
     for inner in folders_below(folder)[1:]:
         name = next((item.name for item in formats if _finds(item, inner)), None)
         if name is not None:

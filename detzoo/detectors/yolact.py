@@ -76,7 +76,7 @@ class YOLACT(Detector):
         found = []
         for image, info in enumerate(images.infos):
             candidates, prior = self.bbox_head.candidates(predictions, image, info)
-            chosen, scores = self.config.bbox_head.select.choose(candidates)
+            chosen, scores = self.bbox_head.config.select.choose(candidates)
             boxes, coefficients = (
                 candidates.boxes[chosen],
                 predictions.coefficients[image, prior[chosen]],

@@ -138,6 +138,22 @@ def _(boxes: Tensor, scores: Tensor, group: Tensor, max_iou: float) -> Tensor:
     return scores.new_empty(len(scores), dtype=torch.bool)
 
 
+def fast_nms_mask(
+    boxes: Tensor, scores: Tensor, group: Tensor, max_iou: float, max_per_group: int
+) -> Tensor:
+    """Which of the boxes (K, 4) Fast NMS keeps within each ``group`` (K,): (K,) bool.
+
+    Boxes with a negative score are padding.
+    """
+    order = scores.argsort(descending=True, stable=True)
+    sorted_group, real = group[order], scores[order] >= 0
+    is_better = (sorted_group[:, None] == sorted_group).triu(1) & real[:, None]
+    iou = elementwise_iou(boxes[order][:, None], boxes[order])  # (K, K)
+    is_kept = (iou.masked_fill(~is_better, 0.0).amax(0) <= max_iou) & real
+    is_kept &= is_better.sum(0) < max_per_group
+    return torch.zeros_like(is_kept).scatter(0, order, is_kept)
+
+
 def best_by_decay(
     boxes: Tensor, scores: Tensor, group: Tensor, decay: Decay, min_score: float, count: int
 ) -> tuple[Tensor, Tensor]:

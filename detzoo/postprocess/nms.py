@@ -7,24 +7,17 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-<<<<<<< HEAD
 from detzoo.config import PositiveFloat, PositiveInt, UnitFloat, config
 from detzoo.ops.nms import (
-    grouped_fast_nms,
-    grouped_gaussian_soft_nms,
-    grouped_nms,
-    grouped_soft_nms,
-=======
-from detzoo.config import PositiveFloat, UnitFloat, config
-from detzoo.ops.nms import (
     best_by_decay,
+    fast_nms_mask,
     gaussian,
+    grouped_fast_nms,
     grouped_gaussian_soft_nms,
     grouped_nms,
     grouped_soft_nms,
     linear,
     nms_mask,
->>>>>>> main
 )
 from detzoo.structures import Candidates
 
@@ -105,7 +98,10 @@ class GaussianSoftNMS(Suppression):
             candidates.boxes, candidates.scores, candidates.group, self.sigma, self.min_score
         )
 
-<<<<<<< HEAD
+    def best(self, candidates: Candidates, count: int) -> tuple[Tensor, Tensor]:
+        boxes, scores, group = candidates.boxes, candidates.scores, candidates.group
+        return best_by_decay(boxes, scores, group, gaussian(self.sigma), self.min_score, count)
+
 
 @config
 class FastNMS(Suppression):
@@ -128,8 +124,9 @@ class FastNMS(Suppression):
             self.max_per_group,
         )
         return kept, candidates.scores[kept]
-=======
+
     def best(self, candidates: Candidates, count: int) -> tuple[Tensor, Tensor]:
         boxes, scores, group = candidates.boxes, candidates.scores, candidates.group
-        return best_by_decay(boxes, scores, group, gaussian(self.sigma), self.min_score, count)
->>>>>>> main
+        is_kept = fast_nms_mask(boxes, scores, group, self.max_iou, self.max_per_group)
+        scores, kept = torch.where(is_kept, scores, -1.0).topk(count)
+        return kept, scores

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
-from detzoo.config import ConfigError, NonEmpty, PositiveInt, config
+from detzoo.config import ConfigError, NonEmpty, PositiveInt, UnitFloat, config
 from detzoo.priors.anchors import AnchorGrid, place_in_cells
 from detzoo.priors.base import Grids
 from detzoo.structures import Priors
@@ -15,7 +15,7 @@ from detzoo.structures import Priors
 
 @config
 class FittedAnchorGrid(AnchorGrid):
-    """Anchors around the centers of cells that fill an image of one size exactly.
+    """Anchors in cells that fill an image of one size exactly.
 
     69 cells in 550 pixels are 7.97 pixels apart, not 8. The sizes of anchors are in strides.
 
@@ -24,6 +24,7 @@ class FittedAnchorGrid(AnchorGrid):
         cells: Cells per side, for each level.
     """
 
+    center: UnitFloat = 0.5
     image_size: PositiveInt = 550
     cells: NonEmpty[PositiveInt] = (69, 35, 18, 9, 5)
 
@@ -39,4 +40,4 @@ def _place(
 ) -> Priors:
     bases = [anchors.base_anchors(stride) for stride in strides]
     spacings = [anchors.image_size / cells for cells in anchors.cells]
-    return place_in_cells(bases, grids, spacings, 0.5, device)
+    return place_in_cells(bases, grids, spacings, anchors.center, device)

@@ -28,3 +28,20 @@ def test_groups_and_limit() -> None:
     index, kept_scores = FastNMS(max_per_group=1)(candidates)
     assert index.tolist() == [1, 3]
     assert kept_scores.tolist() == [scores[1], scores[3]]
+
+
+def test_fixed_shapes() -> None:
+    """The same with a number of boxes to begin with, of which some are padding."""
+    generator = torch.Generator().manual_seed(0)
+    low = 30 * torch.rand((60, 2), generator=generator)
+    boxes = torch.cat([low, low + 12], 1)
+    scores = torch.rand(60, generator=generator).where(torch.arange(60) % 5 > 0, -1.0)
+    group = torch.randint(0, 3, (60,), generator=generator)
+    for limit in (4, 200):
+        suppression = FastNMS(max_iou=0.4, max_per_group=limit)
+        real = (scores >= 0).nonzero()[:, 0]
+        every = Candidates(boxes, scores, group, group)
+        kept, kept_scores = suppression(every[real])
+        index, best = suppression.best(every, 40)
+        assert index[best >= 0].tolist() == real[kept].tolist()
+        assert best[best >= 0].tolist() == kept_scores.tolist()

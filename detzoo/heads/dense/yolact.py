@@ -126,11 +126,11 @@ class YOLACTHead(DenseHead[YOLACTPredictions]):
         config, priors = self.config, predictions.priors
         scores = config.scoring.scores(predictions.cls_logits[image].float())
         best = priors.best_of_levels(scores.amax(1), config.select.pre_nms)
-        row, labels = (scores[best] > config.select.min_score).nonzero(as_tuple=True)
+        row, labels, chosen = config.select.pairs(scores[best])
         index = best[row]
         codes = predictions.box_deltas[image, index].float()
         boxes = self.decode_boxes(priors, index, codes, info.size)
-        return Candidates(boxes, scores[index, labels], labels, labels), index
+        return Candidates(boxes, chosen, labels, labels), index
 
     def class_parameters(self) -> dict[str, ClassRows]:
         rows = ClassRows(

@@ -303,11 +303,11 @@ def retina_head(node: Node, known: HeadContext) -> RetinaHeadConfig | Harmonized
 def _atss_layers(node: Node, known: HeadContext) -> dict[str, Any]:
     """What the heads of ATSS and PAA have in common."""
     node.expect("reg_decoded_bbox", True, "as boxes are compared, not codes")
-    node.expect("pred_kernel_size", 3, "as in all of the zoo")
     return {
         **towers_of(node),
         **anchors_of(node, known),
         "norm": required_norm_of(node),
+        "kernel_size": node.take("pred_kernel_size", 3),
         "coder": node.part("bbox_coder", "coder"),
         "classification_loss": node.part("loss_cls", "classification_loss"),
         "box_loss": node.part("loss_bbox", "box_loss"),

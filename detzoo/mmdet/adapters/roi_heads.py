@@ -130,10 +130,6 @@ def shared_convs_box_head(node: Node, regions: Regions) -> BoxHeadConfig:
     )
 
 
-<<<<<<< HEAD
-def box_outputs(node: Node, regions: Regions) -> dict[str, Any]:
-    """What all box heads say of their outputs."""
-=======
 @adapts("box_head", "ConvFCBBoxHead")
 def conv_fc_box_head(node: Node, regions: Regions) -> BoxHeadConfig:
     """V2's ConvFCBBoxHead, of which detzoo has what classes and boxes share."""
@@ -150,12 +146,12 @@ def conv_fc_box_head(node: Node, regions: Regions) -> BoxHeadConfig:
         norm=norm_of(node, default=None),
         num_shared_fcs=num_fcs,
         fc_channels=node.take("fc_out_channels", 1024),
-        **_box_outputs(node, regions),
+        **box_outputs(node, regions),
     )
 
 
-def _box_outputs(node: Node, regions: Regions) -> dict[str, Any]:
->>>>>>> main
+def box_outputs(node: Node, regions: Regions) -> dict[str, Any]:
+    """What all box heads say of their outputs."""
     node.expect("in_channels", regions.channels, "the channels of the regions", default=256)
     node.expect("roi_feat_size", regions.size, "the size of the regions", default=7)
     node.expect("num_classes", regions.num_classes, "the number of class names", default=80)

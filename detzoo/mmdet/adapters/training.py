@@ -35,7 +35,6 @@ from detzoo.samplers.random import RandomSampler
 @adapts("priors", "AnchorGenerator")
 def anchors(node: Node, strides: tuple[int, ...]) -> AnchorGrid:
     node.expect("strides", strides, "the strides of the feature maps")
-    node.expect("center_offset", 0.0, "as the anchors of the zoo")
     node.expect("scale_major", True, "as the anchors of the zoo")
     scales = node.take("scales", None)
     base, per_octave = node.take("octave_base_scale", None), node.take("scales_per_octave", None)
@@ -46,7 +45,9 @@ def anchors(node: Node, strides: tuple[int, ...]) -> AnchorGrid:
     if scales is None:
         scales = octave_scales(float(base), per_octave)
     return AnchorGrid(
-        scales=tuple(float(scale) for scale in scales), ratios=_floats(node.take("ratios"))
+        scales=tuple(float(scale) for scale in scales),
+        ratios=_floats(node.take("ratios")),
+        center=float(node.take("center_offset", 0.0)),
     )
 
 
