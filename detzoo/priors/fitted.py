@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 
 import torch
 
 from detzoo.config import ConfigError, NonEmpty, PositiveInt, UnitFloat, config
+from detzoo.ops.constants import made_once
 from detzoo.priors.anchors import AnchorGrid, place_in_cells
 from detzoo.priors.base import Grids
 from detzoo.structures import Priors
@@ -34,7 +34,7 @@ class FittedAnchorGrid(AnchorGrid):
         return _place(self, grids, tuple(strides), device)
 
 
-@functools.lru_cache(maxsize=32)
+@made_once
 def _place(
     anchors: FittedAnchorGrid, grids: Grids, strides: tuple[int, ...], device: torch.device
 ) -> Priors:

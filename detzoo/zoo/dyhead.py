@@ -27,7 +27,7 @@ SWIN_LARGE = SwinConfig(
     window_size=12,
     stochastic_depth=0.2,
     out_stages=(1, 2, 3),
-    pretrained="https://github.com/SwinTransformer/storage/releases/download/v1.0.0/swin_large_patch4_window12_384_22k.pth",
+    pretrained="https://github.com/SwinTransformer/storage/releases/download/v1.0.0/{architecture}_22k.pth",
 )
 # As the authors' own code has it: predictors of one cell, anchors at the centers of cells, offsets
 # that are random at first.

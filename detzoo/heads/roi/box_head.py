@@ -198,9 +198,14 @@ class BoxHead(BoxPredictor):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Regions (R, C, h, w) -> class logits (R, K) and box deltas (R, num_classes or 1, 4)."""
+        shared = self.shared(x)
+        return self.predict(shared, shared)
+
+    def shared(self, x: Tensor) -> Tensor:
+        """What both predictions are made of: regions (R, C, h, w) -> (R, D)."""
         for conv in self.shared_convs:
             x = conv(x)
         x = x.mean((2, 3)) if self.averages else x.flatten(1)
         for layer in self.shared_fcs:
             x = F.relu(layer(x), inplace=True)
-        return self.predict(x, x)
+        return x

@@ -190,7 +190,14 @@ def _is_normalized(node: Node, key: str, plain: str, normalized: str) -> bool:
 
 @adapts("mask_head", "FCNMaskHead")
 def mask_head(node: Node, regions: Regions, threshold: float) -> MaskHeadConfig:
-    """V2's FCNMaskHead. It ignores its own ``roi_feat_size``."""
+    """V2's FCNMaskHead."""
+    return mask_settings(node, regions, threshold)
+
+
+def mask_settings(
+    node: Node, regions: Regions, threshold: float, *, residual: bool = False
+) -> MaskHeadConfig:
+    """An FCNMaskHead, or one like it. It ignores its own ``roi_feat_size``."""
     node.take("roi_feat_size", None)
     node.expect("in_channels", regions.channels, "the channels of the regions", default=256)
     node.expect("num_classes", regions.num_classes, "the number of class names", default=80)
@@ -203,6 +210,7 @@ def mask_head(node: Node, regions: Regions, threshold: float) -> MaskHeadConfig:
         channels=node.take("conv_out_channels", 256),
         convolution=convolution_of(node),
         norm=norm_of(node, default=None),
+        residual=residual,
         upsampling=_upsampling(node),
         normalized_predictor=_is_normalized(node, "predictor_cfg", "Conv", "NormedConv2d"),
         loss_weight=float(loss.take("loss_weight", 1.0)),
