@@ -14,6 +14,7 @@ from detzoo.cli.benchmark import benchmark
 from detzoo.cli.checkpoint import checkpoint
 from detzoo.cli.complexity import complexity
 from detzoo.cli.config import config
+from detzoo.cli.data import data
 from detzoo.cli.env import env
 from detzoo.cli.evaluate import evaluate
 from detzoo.cli.import_mmdet import import_mmdet
@@ -44,6 +45,7 @@ app.command("train")(train)
 app.command("test")(measure)
 app.command("predict")(predict)
 app.command("evaluate")(evaluate)
+app.add_typer(data, name="data")
 app.command("models")(models)
 app.command("config")(config)
 app.command("checkpoint")(checkpoint)

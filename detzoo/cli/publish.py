@@ -109,7 +109,9 @@ def publish(
     unknown = [fact for fact, value in missing.items() if value is None]
     notes = f"; to be completed: {', '.join(unknown)}" if unknown else ""
     console.print(f"model card {card}{notes}", soft_wrap=True)
-    if repository is not None:
+    if repository is None:
+        console.print(f"to share it: hf upload USER/REPO {out}", soft_wrap=True)
+    else:
         address = _upload(out, (path, card), repository, private)
         console.print(f"uploaded to {address}: hf://{repository}/{path.name}", soft_wrap=True)
 
@@ -191,11 +193,11 @@ def _upload(folder: Path, files: tuple[Path, ...], repository: str, private: boo
     """Uploads ``files`` and returns the address of the page that shows them."""
     from detzoo.weights.hub import hub_package, hub_reason
 
-    hub = hub_package(repository)
+    api = hub_package(repository).HfApi()
     # The hub's client raises errors of its own, of its HTTP library and of the system.
     try:
-        url = hub.create_repo(repository, private=private or None, exist_ok=True)
-        hub.upload_folder(
+        url = api.create_repo(repository, private=private or None, exist_ok=True)
+        api.upload_folder(
             repo_id=repository,
             folder_path=folder,
             allow_patterns=[file.name for file in files],

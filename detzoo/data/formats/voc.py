@@ -11,7 +11,15 @@ from functools import partial
 from pathlib import Path
 
 from detzoo.data.dataset import DetectionDataset
-from detzoo.data.formats.base import SPLITS, UNDIVIDED, Format, ImageRecord, Source, split_name
+from detzoo.data.formats.base import (
+    SPLITS,
+    UNDIVIDED,
+    Format,
+    ImageRecord,
+    Source,
+    counted,
+    split_name,
+)
 from detzoo.data.formats.build import build_dataset
 from detzoo.data.formats.image_files import folders_below, images_below
 from detzoo.data.formats.sniff import beginning, files_of, read_text
@@ -139,7 +147,7 @@ def _read(place: _Place, listing: Path | None, images: Path | None) -> Detection
     if listing is None:
         without = len(set(images_below(folder)) - set(files))
         if without:
-            notes.append(f"{without} image{'s' if without > 1 else ''} without XML left out")
+            notes.append(f"{counted(without, 'image')} without XML left out")
     return build_dataset(
         (
             ImageRecord(
