@@ -124,6 +124,7 @@ class Trainer:
         self._means, self._stopwatch = Averages(), Stopwatch()
         self._interrupt = Interrupt(self.say)
         self._is_final, self._is_stopping = False, False
+        self._epoch = -1
         self._signal = 0  # the number of the one that asked to stop
 
     # ------------------------------------------------------------------------- for callbacks
@@ -218,6 +219,9 @@ class Trainer:
     def _step(self, batches: Sequence[Batch]) -> None:
         """One step of the optimizer."""
         step, scaler = self.position.iteration, self.learner.scaler
+        if self._epoch != (epoch := step // self.plan.steps_per_epoch):
+            self._epoch = epoch
+            self.model.enter_epoch(epoch)
         if not self._is_final and self.plan.is_final(step):
             self._is_final = True
             self.model.enter_final_epochs()
