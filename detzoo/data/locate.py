@@ -50,7 +50,7 @@ class _Source:
 
 
 def open_dataset(
-    path: PathLike,
+    path: PathLike | Sequence[PathLike],
     split: str = "train",
     annotations: PathLike | None = None,
     images: PathLike | None = None,
@@ -61,13 +61,15 @@ def open_dataset(
 ) -> DetectionDataset:
     """Opens the ``split`` of the data set at ``path`` and checks that all image files exist.
 
-    ``path`` is a folder with a known layout, or a COCO JSON file. ``annotations`` (a COCO file) and
+    ``path`` is a folder with a known layout, or a COCO JSON file; several are joined by class name
+    (see :func:`~detzoo.data.union.union`). ``annotations`` (a COCO file) and
     ``images`` (a folder), absolute or relative to ``path``, override what the layout says.
     ``class_names``, ``drop_others`` and ``allow_absent`` are those of
     :meth:`DetectionDataset.select_classes`. Raises :class:`DataError`, which tells what was looked
     for.
     """
-    sources = _locate(Path(path), split, annotations, images)
+    paths = [path] if isinstance(path, (str, os.PathLike)) else path
+    sources = [source for one in paths for source in _locate(Path(one), split, annotations, images)]
     dataset = union([_read(source) for source in sources])
     if class_names is not None:
         dataset = dataset.select_classes(
