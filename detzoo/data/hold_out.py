@@ -28,9 +28,9 @@ _STRETCHES = 5
 class HoldOut:
     """Holds out part ``part`` of ``shares``: a fraction of the images, or one fold of several.
 
-    Parts are drawn by a hash of scene and ``seed``, so that an image that is added moves no other.
-    Where this would leave a part with less than half of its share of some class, or with none of
-    it, scenes are moved there.
+    Parts are drawn by a hash of scene and ``seed``, so that images that are added move no other.
+    Only where this would leave a part with less than half of its share of some class, or with none
+    of it, scenes of that class are moved there.
     """
 
     shares: tuple[float, ...]

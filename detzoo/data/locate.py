@@ -58,6 +58,7 @@ def open_dataset(
     *,
     drop_others: bool = False,
     allow_absent: bool = False,
+    check_files: bool = True,
 ) -> DetectionDataset:
     """Opens the ``split`` of the data set at ``path`` and checks that all image files exist.
 
@@ -65,8 +66,8 @@ def open_dataset(
     (see :func:`~detzoo.data.union.union`). ``annotations`` (a COCO file) and
     ``images`` (a folder), absolute or relative to ``path``, override what the layout says.
     ``class_names``, ``drop_others`` and ``allow_absent`` are those of
-    :meth:`DetectionDataset.select_classes`. Raises :class:`DataError`, which tells what was looked
-    for.
+    :meth:`DetectionDataset.select_classes`. ``check_files=False`` leaves missing images and wrong
+    sizes to ``detzoo data check``. Raises :class:`DataError`, which tells what was looked for.
     """
     paths = [path] if isinstance(path, (str, os.PathLike)) else path
     sources = [source for one in paths for source in _locate(Path(one), split, annotations, images)]
@@ -75,7 +76,8 @@ def open_dataset(
         dataset = dataset.select_classes(
             class_names, drop_others=drop_others, allow_absent=allow_absent
         )
-    dataset.check_files()
+    if check_files:
+        dataset.check_files()
     return dataset
 
 
