@@ -228,7 +228,7 @@ def _names(sets: Sequence[DetectionDataset]) -> list[list[str]]:
 
 @dataclass(frozen=True)
 class _Source:
-    """Where the data to evaluate on is: ``split`` of folders, or files and their ``images``."""
+    """Where the data to evaluate on is: a ``split`` of it, and the ``images`` of files."""
 
     paths: tuple[str, ...]
     images: tuple[str, ...]
@@ -241,27 +241,24 @@ def _validation_source(options: RunOptions) -> _Source | None:
 
     if options.val_fraction or options.fold is not None:
         return None
-    there = {
-        path: available_splits(path) if Path(path).is_dir() else ()
-        for path in options.val or options.data
-    }
+    there = {path: available_splits(path) for path in options.val or options.data}
     if options.val:
         usual = ("val", "test", "train")
-        shared = [name for name in usual if all(name in splits for splits in there.values())]
+        shared = [
+            name for name in usual if all(name in splits for splits in there.values() if splits)
+        ]
         split = options.val_split or next(iter(shared), "val")
         return _Source(options.val, options.val_images, split)
     # What is trained on is no test: after trainval, that is the split called test.
     own = "test" if options.split == "trainval" else "val"
     split = options.val_split or own
-    folders = tuple(path for path in options.data if split in there[path])
-    if options.val_split is not None and not folders:
-        folders = tuple(path for path in options.data if Path(path).is_dir())
-    if not folders:
+    places = tuple(path for path in options.data if split in there[path])
+    if not places and options.val_split is None:
         return None
-    for path in options.data:
-        if path not in folders and is_first_process():
+    for path in options.data if places else ():
+        if path not in places and is_first_process():
             print(f"{path} has no {split} split: the evaluation is without it")
-    return _Source(folders, (), split)
+    return _Source(places or options.data, (), split)
 
 
 def _open_validation_data(
@@ -294,6 +291,8 @@ def _open_validation_data(
 
 def _test_arguments(options: RunOptions, source: _Source | None) -> tuple[str, ...]:
     """What ``detzoo test`` needs to evaluate on the same images; without ``source``: held out."""
+    from detzoo.data.locate import available_splits
+
     paths, images = (source.paths, source.images) if source else (options.data, options.images)
     arguments = [part for path in paths for part in ("--data", path)]
     arguments += [part for path in images for part in ("--images", path)]
@@ -302,7 +301,7 @@ def _test_arguments(options: RunOptions, source: _Source | None) -> tuple[str, .
         arguments += ["--proposals", proposals]
     if source is None:
         arguments.append("--held-out")
-    elif source.split != "val" and any(Path(path).is_dir() for path in paths):
+    elif source.split != "val" and any(map(available_splits, paths)):
         arguments += ["--split", source.split]
     if options.skip_broken:
         arguments.append("--skip-broken")

@@ -24,7 +24,7 @@ from detzoo.cli.common import (
     open_sets,
     print_broken,
     print_dataset,
-    with_views,
+    with_tta,
 )
 from detzoo.cli.run_data import held_out_of
 from detzoo.errors import CheckpointError, ConfigError
@@ -72,7 +72,7 @@ def measure(
     skip_broken: SkipBroken = False,
     ignore_exif: IgnoreExif = False,
     weights: Annotated[
-        Path | None,
+        str | None,
         typer.Option(help="Weights for a zoo name or a V2 config file. Default: the published."),
     ] = None,
     metric: Annotated[
@@ -158,7 +158,7 @@ def measure(
     if division is not None:
         dataset = held_out_of(dataset, sets, division, source)
     predictor = load(source, weights, device, chosen, fused=fuse)
-    experiment = with_views(predictor.experiment, tta_scales, tta_flip)
+    experiment = with_tta(predictor.experiment, tta_scales, tta_flip)
     if save_proposals is not None and not experiment.model.is_class_agnostic:
         raise ConfigError(
             f"--save-proposals {save_proposals}: {source} detects objects of classes instead of "

@@ -121,7 +121,7 @@ def train(
         ),
     ] = None,
     weights: Annotated[
-        Path | None, typer.Option(help="Start from this checkpoint; classes meet by name.")
+        str | None, typer.Option(help="Start from this checkpoint; classes meet by name.")
     ] = None,
     from_scratch: Annotated[
         bool,
@@ -401,7 +401,7 @@ def _initial_model(experiment: Experiment, weights: str | None, resume: bool) ->
     from detzoo.inference.loading import find_published
 
     pretrained = experiment.model.backbone.pretrained_name
-    source = None if weights is None else Path(weights)
+    source: Path | str | None = weights
     names: tuple[str, ...] | None = None
     if resume or weights is not None:
         pretrained = None
