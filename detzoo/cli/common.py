@@ -233,7 +233,9 @@ def check_data(*paths: Path | None) -> None:
     """Raises :class:`DataError` for data that are not there, before anything heavy."""
     for path in paths:
         if path is not None and not path.exists():
-            raise DataError(f"{path}: no such file or folder. Check the path.")
+            from detzoo.data.unrecognized import why_absent
+
+            raise why_absent(path)
 
 
 def plain_console() -> Console:
@@ -244,9 +246,12 @@ def plain_console() -> Console:
 
 
 def print_dataset(purpose: str, dataset: DetectionDataset) -> None:
-    """One line on what was opened, and one for each note on what was left out."""
+    """One line on what was opened, and one for each note and for each fault of its annotations."""
     from rich.console import Console
     from rich.markup import escape
+
+    from detzoo.checks.finding import Split
+    from detzoo.checks.run import check_annotations
 
     console = Console(highlight=False, emoji=False)
     names = ", ".join(dataset.class_names[:8])
@@ -256,6 +261,12 @@ def print_dataset(purpose: str, dataset: DetectionDataset) -> None:
     console.print(f"[bold]{purpose}[/]  {escape(text)}", soft_wrap=True)
     for note in (*dataset.notes, *note_on_masks(dataset.num_without_mask)):
         console.print(f"  {escape(note)}", soft_wrap=True)
+    findings = check_annotations([Split(purpose.strip(), dataset)])
+    faults = [one for one in findings if one.is_fault and one.kind != "mask-missing"]
+    for fault in faults:
+        console.print(f"  {fault.severity}: {escape(fault.title)}", soft_wrap=True)
+    if faults:
+        console.print("  [dim]detzoo data check shows where, and what to do[/]")
 
 
 def note_on_masks(count: int) -> list[str]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from detzoo.data.dataset import DetectionDataset
 from detzoo.data.formats.base import SPLITS, UNDIVIDED, Source
 from detzoo.data.formats.table import FORMATS
 from detzoo.data.union import union
-from detzoo.errors import DataError
+from detzoo.data.unrecognized import check_is_no_pointer, why_absent, why_unrecognized
 
 PathLike = str | os.PathLike[str]
 
@@ -54,7 +54,9 @@ def _open(
         place, images = folder / annotations, None if images is None else folder / images
     elif images is not None:
         images = (place if place.is_dir() else place.parent) / images
-    return _locate(place, split).read(None if images is None else Path(images))
+    source = _locate(place, split)
+    check_is_no_pointer(source.path)
+    return source.read(None if images is None else Path(images))
 
 
 def available_splits(path: PathLike) -> tuple[str, ...]:
@@ -63,49 +65,37 @@ def available_splits(path: PathLike) -> tuple[str, ...]:
     An annotation file that is not divided has none: it opens as any of them.
     """
     place = Path(path)
-    return tuple(
-        split
-        for split in SPLITS
-        if _find(place, split, undivided=split == "train" and place.is_dir()) is not None
-    )
+    found = dict(next(filter(None, (item.find(place) for item in FORMATS)), {}))
+    if place.is_file():
+        found.pop(UNDIVIDED, None)
+    return tuple(split for split in SPLITS if _choose(found, split, place) is not None)
 
 
 def _locate(path: Path, split: str) -> Source:
+    """The ``split`` in the first format that has it."""
     if not path.exists():
-        raise DataError(f"{path}: no such file or folder.")
-    # All of it is what to train on, or what a file of annotations is.
-    source = _find(path, split, undivided=split == "train" or path.is_file())
-    if source is None:
-        layouts = "\n".join(f"  {item.name}: {item.layout}" for item in FORMATS)
-        raise DataError(
-            f"{path}: has no {split!r} split in a known layout. Looked for\n"
-            f"{layouts.replace('{split}', split)}\n{_what_there_is(path)}"
-            "Arrange the files like this, or name the annotation file and the image folder."
-        )
-    return source
-
-
-def _find(path: Path, split: str, *, undivided: bool) -> Source | None:
-    """The ``split`` in the first format that has it, or has ``undivided`` data where they count."""
+        raise why_absent(path)
+    found: dict[str, Source] = {}
     for item in FORMATS:
-        found = item.find(path)
-        names = [split]
-        if undivided:
-            names.append(UNDIVIDED)
-        # The list of VOC that is both; it holds no val that could be told apart.
-        if split == "train" and "val" not in found:
-            names.append("trainval")
-        for name in names:
-            if name in found:
-                return found[name]
-    return None
+        # What one format divides into splits may look undivided to another.
+        others = {
+            name: source
+            for name, source in item.find(path).items()
+            if not (found and name == UNDIVIDED)
+        }
+        found = {**others, **found}
+        source = _choose(found, split, path)
+        if source is not None:
+            return source
+    raise why_unrecognized(path, split, found, FORMATS)
 
 
-def _what_there_is(path: Path) -> str:
-    splits = available_splits(path)
-    if splits:
-        return f"It has: {', '.join(splits)}.\n"
-    if path.is_file():
-        return ""
-    names = sorted(entry.name for entry in os.scandir(path))
-    return f"The folder holds: {', '.join(names[:12]) or 'nothing'}.\n"
+def _choose(found: Mapping[str, Source], split: str, path: Path) -> Source | None:
+    names = [split]
+    # All of it is what to train on, or what a file of annotations is.
+    if split == "train" or path.is_file():
+        names.append(UNDIVIDED)
+    # The list of VOC that is both; where there is a val, it would be part of what is trained on.
+    if split == "train" and "val" not in found:
+        names.append("trainval")
+    return next((found[name] for name in names if name in found), None)

@@ -99,11 +99,16 @@ def _verify(path: Path) -> None:
 
 def has_digits(path: Path, digits: str) -> bool:
     """Whether the SHA-256 of the file starts with ``digits``."""
+    return sha256_of(path).startswith(digits)
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of the file, in hexadecimal digits."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
-    return digest.hexdigest().startswith(digits)
+    return digest.hexdigest()
 
 
 def reason(error: BaseException) -> str:

@@ -11,7 +11,7 @@ import torch
 
 from detzoo.data.annotations import Annotations, LabelLists
 from detzoo.data.coco import read_coco
-from detzoo.data.formats.voc import VOC_CLASSES, read_voc
+from detzoo.data.formats.voc import VOC_CLASSES
 from detzoo.data.locate import available_splits, open_dataset
 from detzoo.data.lvis import Federation
 from detzoo.data.union import union
@@ -111,7 +111,7 @@ def test_a_set_with_masks_and_one_without(tmp_path: Path) -> None:
 
 def test_ids_of_images_stay_where_they_differ(tmp_path: Path) -> None:
     write_devkit(tmp_path)
-    years = [read_voc(tmp_path / f"VOC{year}", "trainval") for year in (2007, 2012)]
+    years = [open_dataset(tmp_path / f"VOC{year}", "trainval") for year in (2007, 2012)]
     assert union(years[:1]) is years[0]
     data = union(years)
     assert [data.image_id(i) for i in range(2)] == ["000001", "2008_1"]

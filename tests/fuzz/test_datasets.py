@@ -120,8 +120,6 @@ def test_voc(rule: Rule, voc: Path, name: str, data: st.DataObject) -> None:
 _NUMBERS = ["", "x", "-1", "0", "1e400", "nan", "inf", "9" * 400, "2" * 20, "1.5", "1_0", "\u0663"]
 
 
-# Sizes beyond 64 bits.
-@pytest.mark.xfail(strict=True, reason="data/voc.py")
 @given(data=st.data())
 def test_numbers_of_voc(rule: Rule, voc: Path, data: st.DataObject) -> None:
     file = voc / "Annotations" / "a.xml"

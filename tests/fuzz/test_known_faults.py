@@ -45,7 +45,6 @@ def test_sizes_beyond_64_bits(rule: Rule, tmp_path: Path) -> None:
     rule.read(read_ground_truth, file)
 
 
-@fault
 def test_sizes_beyond_64_bits_in_voc(rule: Rule, tmp_path: Path) -> None:
     root = write_voc(tmp_path, {"a": voc_object("cat", (5, 5, 20, 20))}, {"train": ["a"]})
     file = root / "Annotations" / "a.xml"

@@ -86,6 +86,11 @@ class ImageRecord:
     left_out: Sequence[str] = ()
 
 
+def counted(count: int, noun: str) -> str:
+    """ "1 image" or "2 images"."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def split_name(text: str) -> str | None:
     """The split that the name of a file or folder speaks of.
 

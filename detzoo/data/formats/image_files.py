@@ -93,7 +93,7 @@ def _loose(folder: Path, name: str) -> bool:
     place = folder / wanted.parent
     if not place.is_dir():
         return False
-    return any(entry.name.casefold() == wanted.name.casefold() for entry in os.scandir(place))
+    return any(name.casefold() == wanted.name.casefold() for name in os.listdir(place))
 
 
 def _resolve(names: list[str], folder: Path, prefix: str) -> ImageFiles:

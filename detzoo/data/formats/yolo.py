@@ -41,7 +41,7 @@ _LARGEST_FRACTION = 2.0
 
 @dataclass(frozen=True)
 class _Split:
-    """The image folders and lists of images of one split.
+    """The image folders and lists of images of one split: ``places``; those ``absent`` are named.
 
     ``root`` is what lists are relative to. Without ``class_names`` classes are numbers.
     ``keypoint_numbers`` follow each box.
@@ -51,6 +51,7 @@ class _Split:
     root: Path
     places: tuple[Path, ...]
     class_names: tuple[str, ...] | None
+    absent: tuple[str, ...] = ()
     keypoint_numbers: int = 0
     notes: tuple[str, ...] = ()
 
@@ -80,26 +81,23 @@ def _described(file: Path) -> dict[str, Source]:
     roots = _roots(file, content.get("path"))
     class_names = _class_names(content, file)
     splits: dict[str, _Split] = {}
-    for key, value in content.items():
-        split = split_name(key) if isinstance(value, str | list) and value else None
-        if split not in SPLITS or key.lower() != key:
+    for key in ("train", "val", "valid", "validation", "test"):
+        value = content.get(key)
+        entries = [str(entry) for entry in (value if isinstance(value, list) else [value]) if entry]
+        found = {entry: _place(entry, roots) for entry in entries}
+        places = tuple(place for place in found.values() if place is not None)
+        # Many a description names a val or test that nobody has made.
+        if not entries or (not places and key != "train"):
             continue
-        entries = [str(entry) for entry in (value if isinstance(value, list) else [value])]
-        found = [place for entry in entries if (place := _place(entry, roots)) is not None]
-        if len(found) < len(entries) and split != "train":
-            continue  # many a description names splits that nobody has made
-        if len(found) < len(entries):
-            raise DataError(
-                f"{file}: {key} is {value!r}, which is neither below {roots[0]} nor at that path. "
-                "Write where the folder of images is, relative to this file."
-            )
+        split = split_name(key) or key
         splits[split] = _Split(
             source=file,
             root=roots[0],
-            places=tuple(found),
+            places=places,
+            absent=tuple(entry for entry, place in found.items() if place is None),
             class_names=class_names,
             keypoint_numbers=_keypoint_numbers(content, file),
-            notes=_note_if_same(split, tuple(found), splits),
+            notes=_note_if_same(split, places, splits),
         )
     return {name: Source(file, partial(_read, split)) for name, split in splits.items()}
 
@@ -244,6 +242,11 @@ def _is_label_file(file: Path) -> bool:
 
 
 def _read(split: _Split, images: Path | None) -> DetectionDataset:
+    if split.absent and images is None:
+        raise DataError(
+            f"{split.source}: names {split.absent[0]!r}, which is neither below {split.root} nor "
+            "at that path. Write where the folder of images is, relative to this file."
+        )
     files = _image_files(split, images)
     if not files:
         places = ", ".join(map(str, split.places))
