@@ -56,7 +56,7 @@ def open_run_data(options: RunOptions, seed: int, run_dir: Path | None = None) -
         skip_broken=options.skip_broken,
         ignore_exif=options.ignore_exif,
     )
-    data = _with_extras(union(sets), options)
+    data = _with_extras(union(sets, _class_names(options)), options)
     source = _validation_source(options)
     division = kept
     if division is None:
@@ -99,13 +99,17 @@ def _check(options: RunOptions) -> None:
         raise ConfigError(f"--val-fraction {fraction}: must be at least 0 and under 1, such as 0.2")
 
 
+def _class_names(options: RunOptions) -> list[str] | None:
+    """Those that are asked for."""
+    if options.classes is None:
+        return None
+    return [part.strip() for part in options.classes.split(",")]
+
+
 def _with_extras(data: DetectionDataset, options: RunOptions) -> DetectionDataset:
-    """In the classes that are asked for, with proposals and semantic maps."""
+    """With proposals and semantic maps."""
     from detzoo.data.proposals import read_proposals
 
-    if options.classes is not None:
-        names = [part.strip() for part in options.classes.split(",")]
-        data = data.select_classes(names, drop_others=True)
     if options.proposals is not None:
         data = replace(data, proposals=read_proposals(Path(options.proposals), data))
     if options.semantic_maps is not None:

@@ -15,18 +15,26 @@ from detzoo.data.lvis import Federation
 from detzoo.errors import DataError
 
 
-def union(datasets: Sequence[DetectionDataset]) -> DetectionDataset:
+def union(
+    datasets: Sequence[DetectionDataset], class_names: Sequence[str] | None = None
+) -> DetectionDataset:
     """Joins data sets by class name, such as the years of Pascal VOC.
 
-    The classes are those of the first, followed by what the others add. Objects get new ids, and
-    images too where two sets use the same. ``notes`` say so, and which classes are not annotated in
-    every set. Proposals stay if all sets have them. Raises :class:`DataError` if some sets are
+    The classes are those of the first, followed by what the others add; or ``class_names``, without
+    the objects of others. Objects get new ids, and images too where two sets use the same.
+    ``notes`` say so, and which classes are not annotated in every set. Proposals stay if all sets
+    have them. Raises :class:`DataError` if no set has one of ``class_names``, if some sets are
     annotated for every class in every image and others are not (LVIS), and for sets with semantic
     maps, which the joined set can get by :meth:`DetectionDataset.with_semantic_maps`.
     """
-    first = datasets[0]
-    if len(datasets) == 1:
-        return first
+    joined = datasets[0] if len(datasets) == 1 else _joined(datasets)
+    if class_names is not None:
+        joined = joined.select_classes(class_names, drop_others=True)
+    notes = _notes_on_classes(datasets, joined.class_names)
+    return replace(joined, notes=(*joined.notes, *notes)) if notes else joined
+
+
+def _joined(datasets: Sequence[DetectionDataset]) -> DetectionDataset:
     for data in datasets:
         if data.semantic_dir is not None:
             raise DataError(
@@ -35,7 +43,6 @@ def union(datasets: Sequence[DetectionDataset]) -> DetectionDataset:
             )
     names = tuple(dict.fromkeys(name for data in datasets for name in data.class_names))
     notes = [f"{note} ({data.source})" for data in datasets for note in data.notes]
-    notes += _notes_on_classes(datasets)
     same_classes = [
         data.select_classes(names, allow_absent=True) if data.class_names != names else data
         for data in datasets
@@ -64,9 +71,8 @@ def union(datasets: Sequence[DetectionDataset]) -> DetectionDataset:
     )
 
 
-def _notes_on_classes(datasets: Sequence[DetectionDataset]) -> list[str]:
-    """What the classes of sets that are annotated for different ones mean, in words."""
-    names = list(dict.fromkeys(name for data in datasets for name in data.class_names))
+def _notes_on_classes(datasets: Sequence[DetectionDataset], names: Sequence[str]) -> list[str]:
+    """What it means for the classes ``names`` that sets are annotated for different ones."""
     notes = []
     for data in datasets:
         absent = [name for name in names if name not in set(data.class_names)]

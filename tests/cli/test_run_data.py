@@ -14,6 +14,7 @@ from PIL import Image
 
 from detzoo.checkpoints import checkpoint
 from detzoo.cli.run_options import read_options
+from detzoo.data.locate import open_dataset
 from detzoo.quickstart.scenes import write_scenes
 from tests.cli.conftest import Run, assert_refused
 from tests.data.files import annotation, write_coco
@@ -215,3 +216,23 @@ def test_options_of_a_run_from_before_sets_were_joined(tmp_path: Path) -> None:
     read = read_options(tmp_path)
     assert read is not None
     assert (read.data, read.images, read.val, read.val_images) == (("/d",), (), (), ("/v",))
+
+
+def test_a_division_is_written_as_training_makes_it(
+    detzoo: Run, tiny: Path, train_only: Path
+) -> None:
+    outcome = detzoo("data", "split", train_only, "divided", "--fold", "2/4", "--to", "yolo")
+    assert outcome.code == 0, outcome
+    assert detzoo(
+        "train", tiny, *FAST, "--data", train_only, "--fold", "2/4", "--out", "run"
+    ).code == 0  # fmt: skip
+    (kept,) = json.loads(Path("run/split.json").read_text())["sets"]
+    for split in ("train", "val"):
+        data = open_dataset("divided", split)
+        assert sorted(data.file_names[i] for i in range(len(data))) == sorted(kept[split])
+    outcome = detzoo("data", "split", train_only, "divided")
+    assert_refused(outcome, "divided", "is there already")
+    both = ("--fold", "1/2", "--val-fraction", ".2")
+    assert_refused(detzoo("data", "split", train_only, "other", *both), "--fold", "one of the two")
+    outcome = detzoo("data", "split", train_only, "other", "--val-fraction", "1")
+    assert_refused(outcome, "--val-fraction 1", "between 0 and 1")
