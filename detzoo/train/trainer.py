@@ -18,6 +18,7 @@ from torch import Tensor
 
 from detzoo.config import ConfigError
 from detzoo.data.dataset import DetectionDataset
+from detzoo.data.hold_out import Division
 from detzoo.data.loader import dead_workers_explained
 from detzoo.detectors.base import Detector
 from detzoo.devices import autocast
@@ -78,8 +79,10 @@ class Trainer:
         checkpoint_steps: int | None = None,
         fused: bool = True,
         log_interval: int = 20,
+        division: Division | None = None,
     ) -> None:
         self.experiment, self.run_dir, self.processes = experiment, run_dir, processes
+        self.division = division
         self.resumed = resume
         self.callbacks = [c for c in callbacks if processes.is_first or not c.first_process_only]
 
