@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from detzoo.cli.common import Imports
+from detzoo.cli.common import Imports, check_data
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,6 +33,7 @@ def checkpoint(
 
       detzoo checkpoint best.pt --keys
     """
+    check_data(file)
     from rich.console import Console
     from rich.markup import escape
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import fnmatch
 import json
 from collections.abc import Callable
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from detzoo.cli.common import wide_console
 from detzoo.errors import UserError
-
-Row = dict[str, Any]
+from detzoo.zoo_list import Row, zoo_rows
 
 
 def models(
@@ -99,13 +97,10 @@ def models(
 
 
 def _read_rows() -> list[Row]:
-    """The generated list of the zoo, which is quick to read, with the weights on this machine
-    marked."""
-    import detzoo
+    """The list of the zoo, with the weights on this machine marked."""
     from detzoo.weights.places import Published, find_local_file
 
-    file = Path(detzoo.__file__).parent / "zoo" / "models.json"
-    rows: list[Row] = json.loads(file.read_text())
+    rows = [dict(row) for row in zoo_rows().values()]
     for row in rows:
         path = row.pop("path")
         row["available"] = path is not None and find_local_file(Published(path)) is not None

@@ -10,7 +10,7 @@ import numpy as np
 from detzoo.data.annotations import Proposals
 from detzoo.data.dataset import DetectionDataset
 from detzoo.errors import DataError
-from detzoo.files import read_json, write_json
+from detzoo.files import check_regular, read_json, write_json
 from detzoo.values import Id, read_id, same
 from detzoo.weights.pickles import load_pickle
 
@@ -63,6 +63,7 @@ def _from_pickle(file: Path, num_images: int, source: str) -> list[np.ndarray]:
 
 
 def _read_pickle(file: Path) -> Any:
+    check_regular(file)
     try:
         return load_pickle(file)
     except FileNotFoundError:

@@ -185,11 +185,20 @@ def test_file_that_cannot_be_written(tmp_path, truth):
 def test_failed_write_keeps_what_was_there(tmp_path, truth):
     path = tmp_path / "found.json"
     path.write_text("old")
-    bad = ImageResult(4, np.full((1, 4), np.nan), np.ones(1), np.zeros(1, int))
-    with pytest.raises(ValueError, match="Out of range"):
-        write_results(path, [bad], (5, 2))
+    bad = ImageResult(4, np.ones((1, 4)), np.ones(1), np.zeros(1, int))
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        write_results(path, [bad], (b"2", 5))  # type: ignore[arg-type]
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_not_finite_is_null(tmp_path, truth):
+    path = tmp_path / "found.json"
+    bad = ImageResult(4, np.array([[1, np.nan, np.inf, 2]]), np.ones(1), np.zeros(1, int))
+    write_results(path, [bad], (5, 2))
+    assert json.loads(path.read_text())[0]["bbox"] == [1, None, None, 2]
+    with pytest.raises(DataError, match="its bbox"):
+        read_results(path, truth)
 
 
 ANNOTATION = {"id": 1, "image_id": 4, "category_id": 5, "bbox": [0, 0, 2, 3]}
