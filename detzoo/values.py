@@ -22,8 +22,8 @@ Box = tuple[float, float, float, float]  # x, y, width, height
 
 # OpenCV reads no image that is wider or higher.
 MOST_PIXELS = 2**20
-# The product of larger sides exceeds float32.
-_LARGEST_SIDE = 1e18
+# A box with larger numbers is in no image, though it may reach far beyond one.
+FARTHEST = 2**31
 # float() takes more than that: "nan", "1_000", digits of other scripts.
 _NUMBER = re.compile(r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*", re.ASCII)
 
@@ -118,7 +118,7 @@ def read_size(entry: dict[str, Json], where: str) -> Size | None:
 def read_box(entry: Json, key: str, where: str) -> Box:
     value = read_field(entry, key, where)
     numbers = as_numbers(value) if isinstance(value, list | tuple) else None
-    if numbers is None or len(numbers) != 4 or max(map(abs, numbers)) > _LARGEST_SIDE:
+    if numbers is None or len(numbers) != 4 or max(map(abs, numbers)) >= FARTHEST:
         raise DataError(
             f"{where}: its {key} {value!r:.60} is not a list of four numbers, "
             "x, y, width, height in pixels."

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from detzoo.data.formats.sniff import beginning, read_text
+from detzoo.data.formats.voc_xml import read_xml
 from detzoo.data.images import header_of, image_size, read_gray, read_image
+from detzoo.data.locate import open_dataset
 from detzoo.data.proposals import _read_pickle
 from detzoo.errors import UserError
 from detzoo.files import check_regular, read_json
@@ -18,6 +21,7 @@ from detzoo.weights.files import read_file
 READERS: list[Callable[[Path], object]] = [
     *(read_json, read_image, read_gray, image_size, header_of),
     *(find_files, read_log, read_experiment, read_file, _read_pickle),
+    *(read_text, beginning, read_xml, open_dataset),
 ]
 
 

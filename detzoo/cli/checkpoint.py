@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from detzoo.cli.common import Imports, check_data
+from detzoo.weights.places import is_address
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
 
 
 def checkpoint(
-    file: Annotated[Path, typer.Argument(help="A checkpoint, or a file of bare weights.")],
+    source: Annotated[
+        str,
+        typer.Argument(metavar="FILE", help="A checkpoint, or a file of bare weights."),
+    ],
     keys: Annotated[
         bool, typer.Option("--keys", help="Also list every tensor, with its shape and type.")
     ] = False,
@@ -33,12 +37,15 @@ def checkpoint(
 
       detzoo checkpoint best.pt --keys
     """
-    check_data(file)
+    if not is_address(source):
+        check_data(Path(source))
     from rich.console import Console
     from rich.markup import escape
 
     from detzoo.weights.files import read_file
+    from detzoo.weights.locate import local_file
 
+    file = local_file(source)
     facts, tensors = _describe(read_file(file), file)
     count = sum(tensor.numel() for tensor in tensors.values())
     facts["tensors"] = f"{len(tensors)}, with {count:,} numbers"
@@ -95,7 +102,8 @@ def _listed(names: tuple[str, ...] | None) -> str:
 
 def _check_hash(file: Path) -> tuple[str, bool]:
     """What there is to say about the hash in the file's name, and whether it is right."""
-    from detzoo.weights.files import has_digits, hash_digits
+    from detzoo.weights.files import has_digits
+    from detzoo.weights.places import hash_digits
 
     digits = hash_digits(file.name)
     if digits is None:

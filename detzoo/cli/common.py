@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from detzoo.errors import CheckpointError, ConfigError, DataError
-from detzoo.weights.places import SUFFIXES
+from detzoo.errors import CheckpointError, ConfigError
+from detzoo.weights.places import SUFFIXES, is_address
 from detzoo.zoo_list import unknown_name, zoo_rows
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def apply_setting(experiment: Experiment, setting: str) -> Experiment:
         raise ConfigError(f"--set {setting}: {error}") from None
 
 
-def with_views(experiment: Experiment, scales: str | None, flip: bool) -> Experiment:
+def with_tta(experiment: Experiment, scales: str | None, flip: bool) -> Experiment:
     """``experiment`` with the test-time augmentation of ``--tta-scales`` and ``--tta-flip``."""
     from detzoo.data.tta import TTA
 
@@ -150,6 +150,8 @@ def check_source(source: str | None, weights: Path | None = None) -> None:
     """Raises :class:`UserError` for a file that is not there, or a name that is not in the zoo,
     before anything heavy is imported."""
     for path in (os.fspath(item) for item in (source, weights) if item is not None):
+        if is_address(path):
+            continue
         is_path = os.sep in path or Path(path).suffix in (*SUFFIXES, ".py", ".json")
         if is_path and not Path(path).exists():
             raise CheckpointError(f"{path}: no such file. Check the path.")
@@ -161,7 +163,9 @@ def check_data(*paths: Path | None) -> None:
     """Raises :class:`DataError` for data that are not there, before anything heavy."""
     for path in paths:
         if path is not None and not path.exists():
-            raise DataError(f"{path}: no such file or folder. Check the path.")
+            from detzoo.data.unrecognized import why_absent
+
+            raise why_absent(path)
 
 
 def plain_console() -> Console:
@@ -172,9 +176,12 @@ def plain_console() -> Console:
 
 
 def print_dataset(purpose: str, dataset: DetectionDataset) -> None:
-    """One line on what was opened, and one for each note on what was left out."""
+    """One line on what was opened, and one for each note and for each fault of its annotations."""
     from rich.console import Console
     from rich.markup import escape
+
+    from detzoo.checks.finding import Split
+    from detzoo.checks.run import check_annotations
 
     console = Console(highlight=False, emoji=False)
     names = ", ".join(dataset.class_names[:8])
@@ -184,6 +191,12 @@ def print_dataset(purpose: str, dataset: DetectionDataset) -> None:
     console.print(f"[bold]{purpose}[/]  {escape(text)}", soft_wrap=True)
     for note in (*dataset.notes, *note_on_masks(dataset.num_without_mask)):
         console.print(f"  {escape(note)}", soft_wrap=True)
+    findings = check_annotations([Split(purpose.strip(), dataset)])
+    faults = [one for one in findings if one.is_fault and one.kind != "mask-missing"]
+    for fault in faults:
+        console.print(f"  {fault.severity}: {escape(fault.title)}", soft_wrap=True)
+    if faults:
+        console.print("  [dim]detzoo data check shows where, and what to do[/]")
 
 
 def note_on_masks(count: int) -> list[str]:

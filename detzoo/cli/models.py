@@ -68,7 +68,12 @@ def models(
 
       detzoo models --max-parameters 40 --min-ap 40 --available
     """
-    rows = _read_rows()
+    from detzoo.weights.places import Published, find_local_file
+
+    rows = read_rows()
+    for row in rows:
+        path = row.pop("path")
+        row["available"] = path is not None and find_local_file(Published(path)) is not None
     families = list(dict.fromkeys(row["family"] for row in rows))
     if family is not None and family not in families:
         raise UserError(f"--family {family}: no such family. Choose one of {', '.join(families)}.")
@@ -96,15 +101,9 @@ def models(
         _print_table(rows)
 
 
-def _read_rows() -> list[Row]:
-    """The list of the zoo, with the weights on this machine marked."""
-    from detzoo.weights.places import Published, find_local_file
-
-    rows = [dict(row) for row in zoo_rows().values()]
-    for row in rows:
-        path = row.pop("path")
-        row["available"] = path is not None and find_local_file(Published(path)) is not None
-    return rows
+def read_rows() -> list[Row]:
+    """The list of the zoo."""
+    return [dict(row) for row in zoo_rows().values()]
 
 
 def _at_least(value: float | None, bound: float | None) -> bool:

@@ -9,14 +9,14 @@ from pathlib import Path
 import torch
 
 from detzoo.data.annotations import Annotation, Annotations, Strings, ids_of
-from detzoo.data.coco_file import NO_AREAS, CocoFile
+from detzoo.data.coco_file import NO_AREAS, CocoFile, require_object
 from detzoo.data.dataset import DetectionDataset
 from detzoo.data.images import image_size
 from detzoo.data.lvis import as_coco, federation_of, is_federated
 from detzoo.errors import DataError
 from detzoo.files import read_json
 from detzoo.structures.segmentation import read_segmentation
-from detzoo.values import Size
+from detzoo.values import Json, Size
 
 
 def read_coco(
@@ -35,19 +35,24 @@ def read_coco(
     are read too, see ``lvis.py``. Raises :class:`DataError`, naming the file and the entry, for
     anything that is not as the format says.
     """
-    content = read_json(Path(annotation_file))
+    dataset = parse_coco(load_coco(Path(annotation_file)), Path(annotation_file), Path(image_dir))
+    if class_names is None:
+        return dataset
+    return dataset.select_classes(class_names, drop_others=drop_others, allow_absent=allow_absent)
+
+
+def parse_coco(content: dict[str, Json], source: Path, image_dir: Path) -> DetectionDataset:
+    """:func:`read_coco` of the ``content`` that the file ``source`` holds."""
     federated = is_federated(content)
     if federated:
-        content = as_coco(content, Path(image_dir))
-    file = CocoFile(content, str(annotation_file))
+        content = as_coco(content, image_dir)
+    file = CocoFile(content, str(source))
     if not file.images:
         raise DataError(f"{file.source}: lists no images.")
     names = _file_names(file)
-    sizes = [
-        image.size or image_size(Path(image_dir, name)) for image, name in zip(file.images, names)
-    ]
+    sizes = [image.size or image_size(image_dir / name) for image, name in zip(file.images, names)]
     objects = _objects(file, sizes)
-    dataset = DetectionDataset(
+    return DetectionDataset(
         source=file.source,
         image_dir=str(image_dir),
         class_names=tuple(file.class_names),
@@ -59,9 +64,11 @@ def read_coco(
         notes=(NO_AREAS,) if file.has_no_areas else (),
         federation=federation_of(file) if federated else None,
     )
-    if class_names is None:
-        return dataset
-    return dataset.select_classes(class_names, drop_others=drop_others, allow_absent=allow_absent)
+
+
+def load_coco(file: Path) -> dict[str, Json]:
+    """The outer object of a file in COCO's format, unchecked otherwise."""
+    return require_object(read_json(file), str(file))
 
 
 def _file_names(file: CocoFile) -> list[str]:

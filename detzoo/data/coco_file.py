@@ -61,11 +61,7 @@ class CocoFile:
     """
 
     def __init__(self, content: Json, source: str) -> None:
-        if not isinstance(content, dict):
-            raise DataError(
-                f"{source}: holds a JSON {type(content).__name__} instead of an object with "
-                "images, annotations and categories. Is it a file of detections?"
-            )
+        content = require_object(content, source)
         for key in ("images", "annotations", "categories"):
             if not isinstance(content.get(key), list):
                 raise DataError(
@@ -123,6 +119,16 @@ class CocoFile:
             seen.add(same(identity))
             ids.append(identity)
         return ids
+
+
+def require_object(content: Json, source: str) -> dict[str, Json]:
+    """``content`` if it may be that of a file in COCO's format."""
+    if not isinstance(content, dict):
+        raise DataError(
+            f"{source}: holds a JSON {type(content).__name__} instead of an object with images, "
+            "annotations and categories. Is it a file of detections?"
+        )
+    return content
 
 
 def some(ids: Sequence[Id]) -> str:

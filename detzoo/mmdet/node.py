@@ -14,6 +14,7 @@ WITHOUT_EFFECT: Final[Mapping[str, str]] = {
     "ann_file": "data sets are named where a run starts",
     "bypass_duplicate": "a parameter that two modules share is one parameter",
     "classwise": "how results are printed",
+    "convert_weights": "whose names the pretrained weights have is seen from the names themselves",
     "data_root": "data sets are named where a run starts",
     "debug": "V2 does nothing with it",
     "dist_params": "how V2 starts its processes",

@@ -29,10 +29,7 @@ def grouped_soft_nms(
     Returns the indices of the kept boxes and their new scores, highest first.
     """
 
-    def linear(overlap: Tensor) -> Tensor:
-        return torch.where(overlap > max_iou, 1 - overlap, 1.0)
-
-    return _decay_scores(boxes, scores, group, linear, min_score)
+    return _decay_scores(boxes, scores, group, linear(max_iou), min_score)
 
 
 def grouped_gaussian_soft_nms(
@@ -40,17 +37,27 @@ def grouped_gaussian_soft_nms(
 ) -> tuple[Tensor, Tensor]:
     """The same with the factor ``exp(-iou ** 2 / sigma)``, whatever the IoU."""
 
-    def gaussian(overlap: Tensor) -> Tensor:
-        return (-overlap.square() / sigma).exp()
+    return _decay_scores(boxes, scores, group, gaussian(sigma), min_score)
 
-    return _decay_scores(boxes, scores, group, gaussian, min_score)
+
+Decay = Callable[[Tensor], Tensor]
+
+
+def linear(max_iou: float) -> Decay:
+    """The factor of a score for an IoU (...): one minus it, above ``max_iou``."""
+    return lambda overlap: torch.where(overlap > max_iou, 1 - overlap, 1.0)
+
+
+def gaussian(sigma: float) -> Decay:
+    """The factor of a score for an IoU (...): a Gaussian of it."""
+    return lambda overlap: (-overlap.square() / sigma).exp()
 
 
 def _decay_scores(
     boxes: Tensor,
     scores: Tensor,
     group: Tensor,
-    decay: Callable[[Tensor], Tensor],
+    decay: Decay,
     min_score: float,
 ) -> tuple[Tensor, Tensor]:
     """Soft-NMS with any ``decay`` of the IoU; all groups advance together, one box each per
@@ -86,3 +93,42 @@ def _by_group(group: Tensor) -> tuple[Tensor, Tensor]:
     member = column < sizes[:, None]
     position = (starts[:, None] + column).clamp(max=len(group) - 1)
     return by_group[position], member
+
+
+# ------------------------------------------------------------------------ with fixed shapes
+
+
+@torch.library.custom_op("detzoo::nms_mask", mutates_args=())
+def nms_mask(boxes: Tensor, scores: Tensor, group: Tensor, max_iou: float) -> Tensor:
+    """Which of the boxes (K, 4) greedy NMS keeps within each ``group`` (K,): (K,) bool.
+
+    Boxes with a negative score are padding: not kept, and they suppress nothing. An operator of its
+    own, so that an exporter can put the runtime's own NMS in its place.
+    """
+    is_kept = scores.new_zeros(len(scores), dtype=torch.bool)
+    real = (scores >= 0).nonzero()[:, 0]
+    is_kept[real[grouped_nms(boxes[real], scores[real], group[real], max_iou)]] = True
+    return is_kept
+
+
+@nms_mask.register_fake
+def _(boxes: Tensor, scores: Tensor, group: Tensor, max_iou: float) -> Tensor:
+    return scores.new_empty(len(scores), dtype=torch.bool)
+
+
+def best_by_decay(
+    boxes: Tensor, scores: Tensor, group: Tensor, decay: Decay, min_score: float, count: int
+) -> tuple[Tensor, Tensor]:
+    """Soft-NMS for the ``count`` best boxes only: their indices and new scores, highest first.
+
+    Where fewer are left above ``min_score``, the rest has a score of -1.
+    """
+    waiting, kept, final = scores, [], []
+    for _ in range(count):
+        best_score, best = waiting.max(0, keepdim=True)  # (1,)
+        kept.append(best)
+        final.append(torch.where(best_score > min_score, best_score, -1.0))
+        overlap = elementwise_iou(boxes[best], boxes) * (group[best] == group)
+        factor = torch.where(group[best] == group, decay(overlap), 1.0)
+        waiting = (waiting * factor).scatter(0, best, -1.0)
+    return torch.cat(kept), torch.cat(final)

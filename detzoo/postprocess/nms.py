@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+import torch
 from torch import Tensor
 
 from detzoo.config import PositiveFloat, UnitFloat, config
-from detzoo.ops.nms import grouped_gaussian_soft_nms, grouped_nms, grouped_soft_nms
+from detzoo.ops.nms import (
+    best_by_decay,
+    gaussian,
+    grouped_gaussian_soft_nms,
+    grouped_nms,
+    grouped_soft_nms,
+    linear,
+    nms_mask,
+)
 from detzoo.structures import Candidates
 
 
@@ -18,6 +27,13 @@ class Suppression(ABC):
     @abstractmethod
     def __call__(self, candidates: Candidates) -> tuple[Tensor, Tensor]:
         """Indices and scores of the kept candidates, in descending order of score."""
+
+    @abstractmethod
+    def best(self, candidates: Candidates, count: int) -> tuple[Tensor, Tensor]:
+        """Those of the ``count`` best: shapes do not depend on what is suppressed.
+
+        Candidates with a negative score are padding, and so are indices with one.
+        """
 
 
 @config
@@ -33,6 +49,12 @@ class NMS(Suppression):
     def __call__(self, candidates: Candidates) -> tuple[Tensor, Tensor]:
         kept = grouped_nms(candidates.boxes, candidates.scores, candidates.group, self.max_iou)
         return kept, candidates.scores[kept]
+
+    def best(self, candidates: Candidates, count: int) -> tuple[Tensor, Tensor]:
+        boxes, scores, group = candidates.boxes, candidates.scores, candidates.group
+        is_kept = nms_mask(boxes, scores, group, self.max_iou)
+        scores, kept = torch.where(is_kept, scores, -1.0).topk(count)
+        return kept, scores
 
 
 @config
@@ -52,6 +74,10 @@ class SoftNMS(Suppression):
             candidates.boxes, candidates.scores, candidates.group, self.max_iou, self.min_score
         )
 
+    def best(self, candidates: Candidates, count: int) -> tuple[Tensor, Tensor]:
+        boxes, scores, group = candidates.boxes, candidates.scores, candidates.group
+        return best_by_decay(boxes, scores, group, linear(self.max_iou), self.min_score, count)
+
 
 @config
 class GaussianSoftNMS(Suppression):
@@ -69,3 +95,7 @@ class GaussianSoftNMS(Suppression):
         return grouped_gaussian_soft_nms(
             candidates.boxes, candidates.scores, candidates.group, self.sigma, self.min_score
         )
+
+    def best(self, candidates: Candidates, count: int) -> tuple[Tensor, Tensor]:
+        boxes, scores, group = candidates.boxes, candidates.scores, candidates.group
+        return best_by_decay(boxes, scores, group, gaussian(self.sigma), self.min_score, count)

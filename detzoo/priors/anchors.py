@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from detzoo.config import NonEmpty, PositiveFloat, config
+from detzoo.ops.constants import made_once
 from detzoo.priors.base import Grids, PriorGrid
 from detzoo.structures import ImageInfo, Priors
 
@@ -42,7 +42,7 @@ class AnchorGrid(PriorGrid):
         return torch.stack([-width, -height, width, height], 1) / 2
 
 
-@functools.lru_cache(maxsize=32)
+@made_once
 def _place(
     anchors: AnchorGrid, grids: Grids, strides: tuple[int, ...], device: torch.device
 ) -> Priors:
@@ -50,8 +50,6 @@ def _place(
     return place_in_cells(bases, grids, strides, 0.0, device)
 
 
-# Not inference tensors: what is cached during inference is also used in training.
-@torch.inference_mode(False)
 def place_in_cells(
     bases: Sequence[Tensor],
     grids: Grids,

@@ -26,7 +26,13 @@ from detzoo.evaluate.metrics import Metrics
 from detzoo.experiment import Experiment
 from detzoo.structures import Batch, Losses
 from detzoo.train.callbacks.base import Callback
-from detzoo.train.data import check_labels, grouped_batches, open_loader, usable_data
+from detzoo.train.data import (
+    check_labels,
+    grouped_batches,
+    notes_on_priors,
+    open_loader,
+    usable_data,
+)
 from detzoo.train.distributed import Processes
 from detzoo.train.log import Averages, Stopwatch, memory_in_use
 from detzoo.train.plan import fit_recipe
@@ -96,6 +102,7 @@ class Trainer:
             plan, checkpoint_steps=checkpoint_steps, log_interval=log_interval
         )
         self._notes += [n for n in self.train_data.notes if n not in train_data.notes]
+        self._notes += notes_on_priors(model, self._loader) if processes.is_first else []
 
         # What learns.
         self.model = model.to(processes.device).to(memory_format=torch.channels_last).train()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,10 @@ from torch import Tensor
 from detzoo.errors import CheckpointError
 from detzoo.weights.archive import is_archive, verify_archive
 from detzoo.weights.pickles import load_pickle, load_torch
+from detzoo.weights.places import hash_digits
 
 # Under which key the tensors lie: torch's habit, Detectron2's and PVT's, pycls's, Detectron's.
 _WRAPPERS = ("state_dict", "model", "model_state", "blobs")
-# Published files end in the first digits of their own hash; a date is none.
-_DIGITS = re.compile(r"-(?!(?:19|20)[0-9]{6}\.)([0-9a-f]{8})\.\w+$")
 
 
 def read_file(path: Path) -> Any:
@@ -101,19 +99,18 @@ def _verify(path: Path) -> None:
     )
 
 
-def hash_digits(name: str) -> str | None:
-    """The digits of its hash that a published file's name ends in, if it does."""
-    found = _DIGITS.search(name)
-    return None if found is None else found.group(1)
-
-
 def has_digits(path: Path, digits: str) -> bool:
     """Whether the SHA-256 of the file starts with ``digits``."""
+    return sha256_of(path).startswith(digits)
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of the file, in hexadecimal digits."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
-    return digest.hexdigest().startswith(digits)
+    return digest.hexdigest()
 
 
 def reason(error: BaseException) -> str:

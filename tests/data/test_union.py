@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from detzoo.data.formats.voc import VOC_CLASSES
 from detzoo.data.locate import available_splits, open_dataset
 from detzoo.data.union import union
-from detzoo.data.voc import VOC_CLASSES, read_voc
 from detzoo.errors import DataError
 from tests.data.files import voc_object, write_voc
 
@@ -34,13 +34,14 @@ def test_two_years_are_one_data_set(tmp_path: Path) -> None:
         assert second.targets.boxes.tolist() == [[1, 2, 19, 29]]
         assert second.targets.labels.tolist() == [VOC_CLASSES.index("dog")]
         assert second.targets.ignored_boxes.tolist() == [[4, 4, 24, 24]]
-        assert available_splits(place) == ("test",)
+        # Without lists of their own, trainval is what to train on.
+        assert available_splits(place) == ("train", "test")
         assert open_dataset(place, "test").image_id(0) == "000002"
 
 
 def test_what_does_not_go_together(tmp_path: Path) -> None:
     write_devkit(tmp_path)
-    one = read_voc(tmp_path / "VOC2007", "trainval")
+    one = open_dataset(tmp_path / "VOC2007", "trainval")
     assert union([one]) is one
     with pytest.raises(DataError, match="has an image '000001', like"):
         union([one, one])

@@ -15,7 +15,7 @@ from detzoo.data.dataset import DetectionDataset
 from detzoo.data.locate import open_dataset
 from detzoo.evaluate import read_ground_truth
 from tests.data.files import annotation, voc_object, write_coco, write_voc
-from tests.data.test_cityscapes import write_frame
+from tests.data.formats.test_cityscapes import write_frame
 from tests.data.test_lvis import write_lvis
 from tests.fuzz.conftest import Rule
 from tests.fuzz.strategies import broken_bytes, broken_text, broken_values
@@ -118,8 +118,6 @@ def test_voc(rule: Rule, voc: Path, name: str, data: st.DataObject) -> None:
 _NUMBERS = ["", "x", "-1", "0", "1e400", "nan", "inf", "9" * 400, "2" * 20, "1.5", "1_0", "\u0663"]
 
 
-# Sizes beyond 64 bits.
-@pytest.mark.xfail(strict=True, reason="data/voc.py")
 @given(data=st.data())
 def test_numbers_of_voc(rule: Rule, voc: Path, data: st.DataObject) -> None:
     file = voc / "Annotations" / "a.xml"

@@ -20,6 +20,7 @@ from detzoo.losses.boxes import BoxLoss, L1Loss
 from detzoo.losses.classification import ClassificationLoss, SoftmaxCrossEntropy
 from detzoo.losses.seesaw import SeesawLossConfig
 from detzoo.ops.boxes import clip_boxes
+from detzoo.postprocess.select import Pairs
 from detzoo.structures import Candidates, ImageInfo, Losses
 
 
@@ -156,14 +157,11 @@ class BoxHead(RegionBoxHead):
         boxes = self.config.coder.decode(regions, self._own(deltas, every, likeliest).float())
         return clip_boxes(boxes, info.size)
 
-    def decode(
-        self, logits: Tensor, deltas: Tensor, regions: Tensor, info: ImageInfo, min_score: float
-    ) -> Candidates:
-        scores = self.loss_cls.scores(logits.float())
-        region, label = (scores > min_score).nonzero(as_tuple=True)
+    def decode(self, pairs: Pairs, deltas: Tensor, regions: Tensor, info: ImageInfo) -> Candidates:
+        region, label, scores = pairs
         own = self._own(deltas, region, label).float()
         boxes = self.config.coder.decode(regions[region], own)
-        return Candidates(clip_boxes(boxes, info.size), scores[region, label], label, label)
+        return Candidates(clip_boxes(boxes, info.size), scores, label, label)
 
     def _counters(self) -> list[str]:
         """Buffers of the classification loss: one number per class, and one for background."""

@@ -133,7 +133,14 @@ def pretrained_of(node: Node) -> str | None:
         )
     if init.has("type"):  # PVT's say the checkpoint alone
         init.expect("type", "Pretrained", "how backbones start")
-    init.expect("prefix", None, "as published backbone weights have no prefix")
+    # Whatever is not the backbone's is left out without being told.
+    prefix = init.take("prefix", None)
+    if prefix not in (None, "backbone", "backbone."):
+        raise init.error(
+            "prefix",
+            f"{prefix!r} is not 'backbone.', where the weights of a whole "
+            "classifier or detector have those of the backbone",
+        )
     return init.take("checkpoint")
 
 
