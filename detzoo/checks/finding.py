@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from detzoo.data.annotations import id_at
 from detzoo.data.dataset import DetectionDataset
 
 # Errors make training or evaluation wrong, warnings probably do; "info" is no fault.
@@ -52,7 +53,7 @@ class Place:
         if self.objects:
             data["objects"] = [
                 {
-                    "id": int(dataset.annotations.ids[n]),
+                    "id": id_at(dataset.annotations.ids, n),
                     "class": dataset.class_names[int(dataset.annotations.labels[n])],
                     "bbox": dataset.annotations.boxes[n].tolist(),
                 }

@@ -18,6 +18,7 @@ from detzoo.checks.finding import Finding, Split, at_images, tally
 from detzoo.data.dataset import DetectionDataset
 from detzoo.data.images import header_of, read_image
 from detzoo.errors import DataError
+from detzoo.files import check_regular
 
 # Bits of a side of the perceptual hash.
 HASH_SIZE = 16
@@ -141,6 +142,7 @@ def _wrong_sizes(split: Split, files: list[ImageFile]) -> Iterator[Finding]:
 
 def _read_file(path: str, channels: int, with_looks: bool) -> ImageFile:
     try:
+        check_regular(path)
         digest = hashlib.blake2b(Path(path).read_bytes(), digest_size=16).digest()
         image = read_image(path, channels)
     except FileNotFoundError:
