@@ -16,7 +16,8 @@ import torch
 
 from detzoo import zoo
 from detzoo.data.formats.table import FORMATS
-from detzoo.zoo.entry import Entry, Family, _parameters
+from detzoo.zoo.entry import Entry, Family
+from detzoo.zoo_list import FILE, zoo_rows
 
 ROOT = Path(__file__).parents[1]
 HEADER = """\
@@ -33,8 +34,8 @@ COLUMNS = ("name", "box AP", "mask AP", "memory", "ms", "parameters", "weights")
 
 def main() -> None:
     known = {} if "--all" in sys.argv else {e.name: e.parameters for e in zoo.entries()}
-    (ROOT / "detzoo" / "zoo" / "models.json").write_text(listing(count_parameters(known)))
-    _parameters.cache_clear()
+    FILE.write_text(listing(count_parameters(known)))
+    zoo_rows.cache_clear()
     (ROOT / "docs" / "zoo.md").write_text(page())
     data = ROOT / "docs" / "data.md"
     data.write_text(data_page(data.read_text()))

@@ -11,6 +11,7 @@ from detzoo.data.formats.base import SPLITS, UNDIVIDED, Source
 from detzoo.data.formats.table import FORMATS
 from detzoo.data.union import union
 from detzoo.data.unrecognized import check_is_no_pointer, why_absent, why_unrecognized
+from detzoo.files import check_regular
 
 PathLike = str | os.PathLike[str]
 
@@ -75,6 +76,7 @@ def _locate(path: Path, split: str) -> Source:
     """The ``split`` in the first format that has it."""
     if not path.exists():
         raise why_absent(path)
+    check_regular(path)
     found: dict[str, Source] = {}
     for item in FORMATS:
         # What one format divides into splits may look undivided to another.

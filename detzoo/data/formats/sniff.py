@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from detzoo.errors import DataError
+from detzoo.files import check_regular
 
 # Keys that matter come early, but COCO's follow licenses and a description.
 _BEGINNING = 1 << 16
@@ -56,6 +57,7 @@ def json_outline(file: Path) -> Outline:
 
 def beginning(file: Path, size: int = _BEGINNING) -> str:
     """The first ``size`` bytes of a file as text; "" where it cannot be read."""
+    check_regular(file)
     try:
         with open(file, "rb") as stream:
             data = stream.read(size)
@@ -97,6 +99,7 @@ def first_row(file: Path) -> list[str]:
 
 def read_text(file: Path) -> str:
     """The text of a file in UTF-8 or, with its mark, UTF-16. Raises :class:`DataError`."""
+    check_regular(file)
     try:
         data = file.read_bytes()
     except OSError as error:
