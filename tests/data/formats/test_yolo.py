@@ -135,6 +135,17 @@ def test_classes_without_names_are_numbers(tmp_path: Path) -> None:
     assert "classes.txt" in data.notes[0]
 
 
+def test_only_the_number_of_classes(tmp_path: Path) -> None:
+    files = {**IMAGES_FIRST, "data.yaml": "train: images/train\nnc: 3\nnames:\n"}
+    assert open_dataset(write(tmp_path, files)).class_names == ("0", "1", "2")
+
+
+def test_names_in_a_file(tmp_path: Path) -> None:
+    files = {**IMAGES_FIRST, "data/x.names": "cat\ndog\n"}
+    root = write(tmp_path, {**files, "x.yaml": "train: images/train\nnames: data/x.names\n"})
+    assert boxes(root) == [("dog", XYXY)]
+
+
 def test_names_are_text(tmp_path: Path) -> None:
     names = "train: images/train\nnames: {0: no, 1: 1.0, 2: ~}\n"
     assert open_dataset(write(tmp_path, {**IMAGES_FIRST, "data.yaml": names})).class_names == (
