@@ -64,6 +64,13 @@ Imports = Annotated[
         help="Import a module whose config classes the model is made of.",
     ),
 ]
+Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust",
+        help="Execute the V2 config file, as MMDetection does. By default nothing is executed.",
+    ),
+]
 Precision = Annotated[
     str | None,
     typer.Option(
@@ -90,11 +97,13 @@ JsonFile = Annotated[
 ]
 
 
-def find_experiment(source: str, settings: Sequence[str] | None = None) -> Experiment:
+def find_experiment(
+    source: str, settings: Sequence[str] | None = None, *, trust: bool = False
+) -> Experiment:
     """The experiment of a zoo name, a checkpoint or a configuration file, and ``--set``."""
     from detzoo.inference import loading
 
-    experiment = loading.find_experiment(source)
+    experiment = loading.find_experiment(source, trust=trust)
     for setting in settings or ():
         experiment = apply_setting(experiment, setting)
     return experiment

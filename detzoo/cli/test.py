@@ -15,6 +15,7 @@ from detzoo.cli.common import (
     JsonFile,
     MissingMasks,
     Precision,
+    Trust,
     TtaFlip,
     TtaScales,
     check_data,
@@ -85,6 +86,7 @@ def measure(
     fuse: Fuse = True,
     device: Device = None,
     imports: Imports = None,
+    trust: Trust = False,
 ) -> None:
     """Evaluate a model on data. Classes meet by name.
 
@@ -122,7 +124,7 @@ def measure(
 
     chosen = None if precision is None else check_precision(precision)
     dataset = open_split(data, split, images)
-    predictor = load(source, weights, device, chosen, fused=fuse)
+    predictor = load(source, weights, device, chosen, fused=fuse, trust=trust)
     experiment = with_views(predictor.experiment, tta_scales, tta_flip)
     if save_proposals is not None and not experiment.model.is_class_agnostic:
         raise ConfigError(

@@ -16,6 +16,7 @@ from detzoo.cli.common import (
     Fuse,
     Imports,
     Settings,
+    Trust,
     apply_setting,
     check_data,
     check_source,
@@ -95,6 +96,7 @@ def train(
     ] = False,
     settings: Settings = None,
     imports: Imports = None,
+    trust: Trust = False,
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Stretches the schedule to so many epochs.")
     ] = None,
@@ -266,7 +268,9 @@ def _run_folder(name: str | None, out: Path | None, resume: bool) -> Path:
 def _first_experiment(options: RunOptions) -> Experiment:
     if options.name is None:
         raise ConfigError("NAME: give a model (detzoo models lists the zoo's)")
-    experiment = _with_options(find_experiment(options.name, options.settings), options)
+    experiment = _with_options(
+        find_experiment(options.name, options.settings, trust=options.trust), options
+    )
     if options.from_scratch:
         model = experiment.model.from_scratch()
         experiment = replace(experiment, model=model, initial_weights=None)

@@ -35,6 +35,7 @@ def load(
     model: Detector | None = None,
     fused: bool = True,
     import_modules: Sequence[str] = (),
+    trust: bool = False,
 ) -> Predictor:
     """The detector in a checkpoint, or the one that the zoo calls ``source``.
 
@@ -50,7 +51,8 @@ def load(
     configuration: a checkpoint of such a detector opens only with one that was changed likewise.
 
     ``import_modules`` are imported first: those with config classes of your own that the
-    checkpoint may name.
+    checkpoint may name. ``trust`` allows a V2 config file to be executed, as MMDetection does;
+    without it, nothing ever is.
 
     Raises :class:`CheckpointError`, :class:`DeviceError`, and :class:`UserError` for an unknown
     name.
@@ -70,7 +72,7 @@ def load(
             checkpoint.require_same_changes(changes, opened, source)
         given = opened.to_detect if weights is None else checkpoint.read_weights(weights)
     else:
-        experiment = find_experiment(os.fspath(source))
+        experiment = find_experiment(os.fspath(source), trust=trust)
         if weights is None:
             origin = published_weights(os.fspath(source))
         given = checkpoint.read_weights(origin)
@@ -84,15 +86,16 @@ def load(
     return Predictor(experiment, detector, precision or "fp32", fused=fused)
 
 
-def find_experiment(source: str) -> Experiment:
+def find_experiment(source: str, *, trust: bool = False) -> Experiment:
     """The experiment of a zoo name, a checkpoint, an ``experiment.json`` or a V2 config file.
 
-    A config file of MMDetection 2.x (``.py``) is Python, and executed. Raises :class:`UserError`.
+    A config file of MMDetection 2.x (``.py``) is a program, which is executed only if ``trust`` is
+    set. Raises :class:`UserError`.
     """
     if source.endswith(".py"):
         from detzoo.mmdet import read_experiment
 
-        return read_experiment(source)
+        return read_experiment(source, trust=trust)
     if source.endswith(".json"):
         try:
             experiment: Experiment = from_dict(read_json(source), catalog.config_classes())
