@@ -31,7 +31,7 @@ def read_config(path: str | Path, *, trust: bool = False) -> dict[str, Any]:
     ``trust`` is set: then the file and its bases run as programs, as in MMDetection. Raises
     :class:`ConfigError` naming the file, and the line where there is one.
     """
-    return Files(trust).read(_resolved(Path(path), None), ())
+    return Files(trust).read_all(path)
 
 
 def _resolved(path: Path, reader: Path | None) -> Path:
@@ -46,11 +46,19 @@ def _asked(reader: Path | None) -> str:
 
 
 class Files:
-    """The files of one configuration: read one inside the other, from one budget."""
+    """The files of one configuration: read one inside the other, from one budget.
+
+    ``paths`` are those that have been read: the file, then its bases.
+    """
 
     def __init__(self, trust: bool) -> None:
         self.trust = trust
         self.budget = Budget()
+        self.paths: list[Path] = []
+
+    def read_all(self, path: str | Path) -> dict[str, Any]:
+        """See :func:`read_config`."""
+        return self.read(_resolved(Path(path), None), ())
 
     def read(self, path: Path, readers: tuple[Path, ...]) -> dict[str, Any]:
         """The settings of ``path``, a base of the last of the ``readers``."""
@@ -74,6 +82,7 @@ class Files:
             chain = " -> ".join(reader.name for reader in (*readers, path))
             raise ConfigError(f"{path}: is its own base ({chain}). Remove one of these lines.")
         text = _text(path, readers[-1] if readers else None)
+        self.paths.append(path)
         if self.trust:
             from detzoo.mmdet.trusted import execute
 

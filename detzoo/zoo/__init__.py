@@ -34,6 +34,11 @@ def entries() -> tuple[Entry, ...]:
     return tuple(entry for family in families() for entry in family.entries)
 
 
+def has(name: str) -> bool:
+    """Whether the zoo's page lists an entry called ``name``; imports no family."""
+    return name in _listed()
+
+
 def find(name: str) -> Entry:
     """The entry called ``name``. Raises :class:`UserError` with the nearest names otherwise."""
     module = _modules().get(_listed().get(name, ""))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import overload
 
+from detzoo.backbones.pretrained import PRETRAINED, is_file_name
+from detzoo.backbones.timm import SCHEME
 from detzoo.layers.activations import Activation
 from detzoo.layers.convolution import (
     ConvConfig,
@@ -126,15 +128,25 @@ def pretrained_of(node: Node) -> str | None:
     old = node.take("pretrained", None)
     init = node.optional_child("init_cfg")
     if init is None:
-        return old
+        return _known_weights(old, node.at("pretrained"), node)
     if old is not None:
-        raise node.error(
-            "pretrained", f"{old!r} contradicts {init.at('checkpoint')}; V2 takes only one of them"
-        )
+        reason = f"{old!r} contradicts {init.at('checkpoint')}; V2 takes only one of them"
+        node.reading.note(node.error("pretrained", reason))
     if init.has("type"):  # PVT's say the checkpoint alone
         init.expect("type", "Pretrained", "how backbones start")
     init.expect("prefix", None, "as published backbone weights have no prefix")
-    return init.take("checkpoint")
+    return _known_weights(init.take("checkpoint", None), init.at("checkpoint"), node)
+
+
+def _known_weights(name: str | None, path: str, node: Node) -> str | None:
+    """``name``, where weights are called so. The backbone detects without them."""
+    if name is None or name in PRETRAINED or is_file_name(name) or name.startswith(SCHEME):
+        return name
+    if any(name in weights.file.addresses for weights in PRETRAINED.values()):
+        return name
+    reason = f"detzoo knows no weights called {name!r}; give the path of the file"
+    node.reading.note(node.reading.error(path, reason))
+    return None
 
 
 def expect_carafe(node: Node) -> None:

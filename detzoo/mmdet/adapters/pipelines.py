@@ -64,8 +64,10 @@ def read_pipeline(nodes: list[Node], training: bool) -> Pipeline:
 
 
 def read_step(node: Node, pipeline: Pipeline) -> None:
-    """One step: most add a transform, some only say something."""
-    transform: Transform | None = node.adapt("transform", pipeline)
+    """One step: most add a transform, some only say something. One that cannot be read is noted."""
+    transform: Transform | None = node.reading.attempt(
+        node.path, lambda: node.adapt("transform", pipeline), None
+    )
     if transform is not None:
         pipeline.transforms.append(transform)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from detzoo.assigners.max_iou import MaxIoUAssigner
@@ -23,7 +24,7 @@ from detzoo.losses.classification import (
     SoftmaxCrossEntropy,
 )
 from detzoo.mmdet.node import Node
-from detzoo.mmdet.registry import adapts
+from detzoo.mmdet.registry import adapts, stands_in
 from detzoo.postprocess.nms import NMS, GaussianSoftNMS, SoftNMS
 from detzoo.postprocess.select import Select
 from detzoo.priors.anchors import AnchorGrid, octave_scales
@@ -125,6 +126,27 @@ def _sampler(node: Node) -> dict[str, Any]:
         "positive_fraction": float(node.take("pos_fraction")),
         "adds_targets": node.take("add_gt_as_proposals", True),
     }
+
+
+@stands_in("assigner")
+def any_assigner(settings: Mapping[str, Any]) -> MaxIoUAssigner:
+    return MaxIoUAssigner(positive_iou=0.5, negative_iou=0.5)
+
+
+@stands_in("sampler")
+def any_sampler(settings: Mapping[str, Any]) -> RandomSampler:
+    return RandomSampler(num=512, positive_fraction=0.25)
+
+
+@stands_in("box_loss")
+def any_box_loss(settings: Mapping[str, Any]) -> L1Loss:
+    return L1Loss()
+
+
+@stands_in("classification_loss")
+def any_classification_loss(settings: Mapping[str, Any]) -> ClassificationLoss:
+    """V2's heads ask the settings of a loss, whatever it is, whether scores are sigmoids."""
+    return SigmoidCrossEntropy() if settings.get("use_sigmoid") else SoftmaxCrossEntropy()
 
 
 @adapts("classification_loss", "CrossEntropyLoss")
