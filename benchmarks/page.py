@@ -19,9 +19,9 @@ RESULTS = ROOT / "benchmarks" / "results"
 HEADER = """\
 # Benchmarks
 
-What was measured, and on what. Times are medians; in brackets the fastest and the slowest tenth, or
-of few rounds the extremes. What is compared ran in turns, so that a noisy machine is noisy for all.
-This page is generated from `benchmarks/results`; see `benchmarks/page.py`.
+Times are medians, with the 10th and 90th percentiles in parentheses (the extremes where there were
+few rounds). Contenders take turns within one run, so that noise on the machine affects all of them.
+This page is generated from `benchmarks/results` by `python -m benchmarks.page`.
 """
 
 Result = dict[str, Any]
@@ -44,9 +44,9 @@ def page(folder: Path = RESULTS) -> str:
 
 
 def _side_by_side(result: Result) -> str:
-    head = ("model", "job", "toolbox", "precision", "seconds", "times as fast", "GFLOP/s")
+    head = ("model", "job", "toolbox", "precision", "seconds", "speedup", "GFLOP/s")
     return _table(
-        (*head, "of a convolution's"),
+        (*head, "of peak convolution"),
         (
             (
                 row["model"],
@@ -65,7 +65,7 @@ def _side_by_side(result: Result) -> str:
 
 def _profile(result: Result) -> str:
     return _table(
-        ("model", "job", "operation", "part of the time"),
+        ("model", "job", "operation", "share of time"),
         (
             (row["model"], row["job"], f"`{row['operation']}`", f"{100 * row['part']:.1f} %")
             for row in result["rows"]
@@ -74,7 +74,7 @@ def _profile(result: Result) -> str:
 
 
 def _operators(result: Result) -> str:
-    head = ("operator", "on", "straightforward", "detzoo", "times as fast")
+    head = ("operator", "input", "plain PyTorch", "detzoo", "speedup")
     return _table(
         head,
         (
@@ -145,7 +145,7 @@ def _evaluation(result: Result) -> str:
 
 def _allocator(result: Result) -> str:
     return _table(
-        ("model", "settings of the allocator", "seconds per image", "GB"),
+        ("model", "allocator settings", "seconds per image", "GB"),
         (
             (
                 f"`{row['model']}`",
@@ -160,7 +160,7 @@ def _allocator(result: Result) -> str:
 
 def _startup(result: Result) -> str:
     return _table(
-        ("command", "seconds", "of torch's own import"),
+        ("command", "seconds", "relative to importing torch"),
         (
             (f"`{row['command']}`", f"{row['seconds']:.2f}", f"{row['of_torch']:.2f}")
             for row in result["rows"]
@@ -174,39 +174,39 @@ def _learning(result: Result) -> str:
 
 SECTIONS: dict[str, tuple[str, str, Callable[[Result], str]]] = {
     "side by side": (
-        "Beside other toolboxes",
-        "From raw pixels to boxes and masks in the pixels of the image, one image; and a training\n"
-        "step of two. All sides hold the same weights, frozen batch norms, trainable layers and\n"
-        "numbers of proposals, and find about 100 objects. Compared with torchvision in fp32, or\n"
-        "with detzoo where torchvision has no such model. The last column: our count of the\n"
-        "model's operations per second, as a part of the best rate that a single convolution\n"
-        "reached in the same run (`python -m benchmarks.side_by_side`).",
+        "Compared with other toolboxes",
+        "Inference takes one image from raw pixels to boxes and masks in image coordinates; a\n"
+        "training step takes two. All toolboxes have the same weights, frozen batch norms,\n"
+        "trainable layers and number of proposals, and find about 100 objects per image. The\n"
+        "baseline is torchvision in fp32, or detzoo where torchvision lacks the model. The last\n"
+        "column is the model's operation rate relative to the highest rate that a single\n"
+        "convolution reached in the same run (`python -m benchmarks.side_by_side`).",
         _side_by_side,
     ),
     "profile": (
         "Where the time goes",
-        "Of an image or a training step on the CPU (`python -m benchmarks.profile`).",
+        "Of one image or training step on a CPU (`python -m benchmarks.profile`).",
         _profile,
     ),
     "inference": (
         "Inference",
-        "Forward pass and post-processing, image by image (`detzoo benchmark inference`).",
+        "Forward pass and post-processing, one image at a time (`detzoo benchmark inference`).",
         _inference,
     ),
     "training": (
         "Training",
-        "Whole steps, loading included (`detzoo benchmark training`).",
+        "Complete steps, including data loading (`detzoo benchmark training`).",
         _training,
     ),
     "ops": (
         "Operators",
-        "Against the straightforward formulation in PyTorch (`python -m benchmarks.ops`).",
+        "Compared with the straightforward formulation in PyTorch (`python -m benchmarks.ops`).",
         _operators,
     ),
     "allocator": (
-        "Memory that is kept",
-        "The command line lets glibc's allocator keep what is freed for the next image. The\n"
-        "tables above do without (`python -m benchmarks.allocator`).",
+        "Allocator",
+        "The command line lets glibc's allocator keep freed memory for the next image. The tables\n"
+        "above were measured without that (`python -m benchmarks.allocator`).",
         _allocator,
     ),
     "evaluation": (
@@ -217,7 +217,7 @@ SECTIONS: dict[str, tuple[str, str, Callable[[Result], str]]] = {
     "learning": (learning.TITLE, learning.TEXT, _learning),
     "startup": (
         "Startup",
-        "Whole processes (`python -m benchmarks.startup`).",
+        "Time of a complete process (`python -m benchmarks.startup`).",
         _startup,
     ),
 }

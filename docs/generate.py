@@ -56,6 +56,7 @@ def listing(parameters: Mapping[str, int | None]) -> str:
             "name": entry.name,
             "family": family.folder,
             "backbone": entry.backbone,
+            "starts_from": entry.starts_from,
             "box_ap": entry.box_ap,
             "box_ap50": entry.box_ap50,
             "mask_ap": entry.mask_ap,

@@ -65,6 +65,10 @@ class Backbone(nn.Module, ABC):
         None."""
         return None
 
+    def fit_weights(self, weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Pretrained ``weights``, by name, changed where they depend on the size of images."""
+        return weights
+
     @abstractmethod
     def forward(self, x: Tensor) -> tuple[Tensor, ...]: ...
 

@@ -25,7 +25,11 @@ def to_backbone_names(tensors: Tensors) -> dict[str, Tensor]:
     for prefix in ("backbone.bottom_up.", "backbone."):
         inner = {n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)}
         tensors = inner or tensors
-    for convert in (from_detectron, from_detectron2, from_pycls, from_pvt, from_torchvision_mobile):
+    converters = (
+        *(from_detectron, from_detectron2, from_pycls),
+        *(from_pvt, from_swin, from_convnext, from_torchvision_mobile),
+    )
+    for convert in converters:
         converted = convert(tensors)
         if converted is not None:
             return converted
@@ -147,6 +151,43 @@ def from_pvt(tensors: Tensors) -> dict[str, Tensor] | None:
             inner = inner.replace("mlp.dwconv.dwconv.", "ffn.layers.1.")
             inner = inner.replace("mlp.fc2.", f"ffn.layers.{second_linear}.")
             named[f"{block}.{inner}"] = value
+    return named
+
+
+def from_swin(tensors: Tensors) -> dict[str, Tensor] | None:
+    """Swin from its authors: ``layers.0.blocks.0.attn.qkv.weight``."""
+    if "layers.0.blocks.0.attn.relative_position_bias_table" not in tensors:
+        return None
+    named = {}
+    for name, value in tensors.items():
+        if name.endswith(".attn_mask"):
+            continue  # follows from the size of the image
+        new = name.replace("patch_embed.proj.", "patch_embed.projection.")
+        new = re.sub(r"^layers\.", "stages.", new)
+        new = new.replace(".attn.", ".attn.w_msa.")
+        new = new.replace(".mlp.fc1.", ".ffn.layers.0.0.").replace(".mlp.fc2.", ".ffn.layers.1.")
+        if ".downsample." in name:
+            # There, the four cells that are merged come one after another, column by column; here,
+            # the four values of each channel do, row by row.
+            cells = value.unflatten(-1, (2, 2, -1))  # (..., column, row, channel)
+            value = cells.transpose(-3, -2).movedim(-1, -3).flatten(-3)
+        elif name == "absolute_pos_embed" and _is_square(value.shape[1]):
+            side = round(value.shape[1] ** 0.5)
+            value = value.transpose(1, 2).unflatten(2, (side, side))
+        named[new] = value
+    return named
+
+
+def from_convnext(tensors: Tensors) -> dict[str, Tensor] | None:
+    """ConvNeXt from its authors: ``stages.0.0.dwconv.weight``."""
+    if "stages.0.0.dwconv.weight" not in tensors:
+        return None
+    renamed = ((".dwconv.", ".depthwise_conv."), (".pwconv", ".pointwise_conv"))
+    named = {}
+    for name, value in tensors.items():
+        for theirs, ours in renamed:
+            name = name.replace(theirs, ours)
+        named[name] = value
     return named
 
 

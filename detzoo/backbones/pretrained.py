@@ -6,16 +6,22 @@ Weights are named as in MMDetection's configurations, or given by the path of a 
 from __future__ import annotations
 
 import difflib
+import functools
 import re
+import urllib.parse
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from torchvision.models import get_model_weights, list_models
 
 from detzoo.backbones.base import BackboneConfig
 from detzoo.backbones.timm import SCHEME, timm_pixels
 from detzoo.errors import CheckpointError, ConfigError
 from detzoo.structures.pixels import Pixels
-from detzoo.weights.locate import find_published_file
-from detzoo.weights.places import OPENMMLAB, SUFFIXES, Published
+from detzoo.weights import hosts
+from detzoo.weights.locate import find_published_file, local_file
+from detzoo.weights.places import SUFFIXES, Published, is_address, openmmlab_file
 
 TORCHVISION = Pixels()
 # Caffe weights published by MSRA and converted by Detectron2: BGR, mean only.
@@ -35,29 +41,49 @@ TENSORFLOW = Pixels(mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5))
 
 @dataclass(frozen=True)
 class PretrainedWeights:
-    """A published file of backbone weights, and the pixel normalization it was trained with."""
+    """Published files of the same backbone weights, in the order in which they are looked for, and
+    the pixel normalization that the weights were trained with."""
 
-    file: Published
+    files: tuple[Published, ...]
     pixels: Pixels = TORCHVISION
 
 
-def _third_party(file: str, pixels: Pixels = TORCHVISION) -> PretrainedWeights:
-    """Third-party weights that OpenMMLab published under MMDetection's parameter names."""
-    path = f"third_party/{file}"
-    hosts = (root.removesuffix("mmdetection/v2.0") for root in OPENMMLAB)
-    return PretrainedWeights(
-        Published(path, tuple(f"{host}pretrain/{path}" for host in hosts)), pixels
-    )
+def _third_party(
+    file: str, pixels: Pixels = TORCHVISION, original: Published | None = None
+) -> PretrainedWeights:
+    """Third-party weights that OpenMMLab published under MMDetection's parameter names.
+
+    ``original`` is the file that they were converted from.
+    """
+    converted = openmmlab_file(f"pretrain/third_party/{file}")
+    return PretrainedWeights((converted,) if original is None else (original, converted), pixels)
 
 
-def _pytorch(file: str) -> PretrainedWeights:
-    address = f"https://download.pytorch.org/models/{file}"
-    return PretrainedWeights(Published(file, (address,)))
+def _original(host: hosts.Host, path: str) -> Published:
+    project = host.root.rpartition("/")[2]
+    return Published(f"{project}/{path}", (host.at(path),))
+
+
+def _regnet(file: str, number: int, size: str) -> PretrainedWeights:
+    """RegNetX, converted from number ``number`` of pycls' baselines."""
+    path = f"dds_baselines/{number}/RegNetX-{size}_dds_8gpu.pyth"
+    return _third_party(file, PYCLS, _original(hosts.PYCLS, path))
 
 
 def _pvt(file: str) -> PretrainedWeights:
-    address = f"https://github.com/whai362/PVT/releases/download/v2/{file}"
-    return PretrainedWeights(Published(file, (address,)))
+    return PretrainedWeights((Published(file, (hosts.PVT.at(file),)),))
+
+
+def _swin(file: str, release: str = "v1.0.0") -> tuple[str, PretrainedWeights]:
+    """From Swin's authors; V2's configurations name these by their address."""
+    address = f"https://github.com/SwinTransformer/storage/releases/download/{release}/{file}"
+    return address, PretrainedWeights(Published(file, (address,)))
+
+
+def _mmcls(path: str) -> tuple[str, PretrainedWeights]:
+    """A whole classifier of MMClassification, which V2's configurations name by its address."""
+    address = f"https://download.openmmlab.com/mmclassification/v0/{path}"
+    return address, PretrainedWeights(Published(Path(path).name, (address,)))
 
 
 def _stem(file: str) -> str:
@@ -66,39 +92,51 @@ def _stem(file: str) -> str:
 
 
 PRETRAINED = {
-    "torchvision://resnet18": _pytorch("resnet18-f37072fd.pth"),
-    "torchvision://resnet34": _pytorch("resnet34-b627a593.pth"),
-    "torchvision://resnet50": _pytorch("resnet50-0676ba61.pth"),
-    "torchvision://resnet50-tnr": _pytorch("resnet50-11ad3fa6.pth"),
-    "torchvision://resnet101": _pytorch("resnet101-63fe2227.pth"),
-    "torchvision://resnet152": _pytorch("resnet152-394f9c45.pth"),
     "open-mmlab://detectron/resnet50_caffe": _third_party("resnet50_caffe-788b5fa3.pth", DETECTRON),
     "open-mmlab://detectron/resnet101_caffe": _third_party(
         "resnet101_caffe-3ad79236.pth", DETECTRON
     ),
-    "open-mmlab://detectron2/resnet50_caffe": _third_party("resnet50_msra-5891d200.pth", CAFFE),
-    "open-mmlab://detectron2/resnet101_caffe": _third_party("resnet101_msra-6cc46731.pth", CAFFE),
+    "open-mmlab://detectron2/resnet50_caffe": _third_party(
+        "resnet50_msra-5891d200.pth",
+        CAFFE,
+        _original(hosts.DETECTRON2, "ImageNetPretrained/MSRA/R-50.pkl"),
+    ),
+    "open-mmlab://detectron2/resnet101_caffe": _third_party(
+        "resnet101_msra-6cc46731.pth",
+        CAFFE,
+        _original(hosts.DETECTRON2, "ImageNetPretrained/MSRA/R-101.pkl"),
+    ),
     "open-mmlab://resnext50_32x4d": _third_party("resnext50-32x4d-0ab1a123.pth"),
     "open-mmlab://resnext101_32x4d": _third_party("resnext101_32x4d-a5af3160.pth"),
     "open-mmlab://resnext101_64x4d": _third_party("resnext101_64x4d-ee2c6f71.pth"),
     "open-mmlab://detectron2/resnext101_32x8d": _third_party(
-        "resnext101_32x8d-1516f1aa.pth", CAFFE2
+        "resnext101_32x8d-1516f1aa.pth",
+        CAFFE2,
+        _original(hosts.DETECTRON2, "ImageNetPretrained/FAIR/X-101-32x8d.pkl"),
     ),
-    "open-mmlab://detectron/resnet50_gn": _third_party("resnet50_gn-9186a21c.pth", CAFFE),
-    "open-mmlab://detectron/resnet101_gn": _third_party("resnet101_gn-cac0ab98.pth", CAFFE),
+    "open-mmlab://detectron/resnet50_gn": _third_party(
+        "resnet50_gn-9186a21c.pth",
+        CAFFE,
+        _original(hosts.DETECTRON, "ImageNetPretrained/47261647/R-50-GN.pkl"),
+    ),
+    "open-mmlab://detectron/resnet101_gn": _third_party(
+        "resnet101_gn-cac0ab98.pth",
+        CAFFE,
+        _original(hosts.DETECTRON, "ImageNetPretrained/47592356/R-101-GN.pkl"),
+    ),
     "open-mmlab://contrib/resnet50_gn": _third_party("resnet50_gn_thangvubk-ad1730dd.pth"),
     "open-mmlab://jhu/resnet50_gn_ws": _third_party("resnet50_gn_ws-15beedd8.pth"),
     "open-mmlab://jhu/resnet101_gn_ws": _third_party("resnet101_gn_ws-3e3c308c.pth"),
     "open-mmlab://jhu/resnext50_32x4d_gn_ws": _third_party("resnext50_32x4d_gn_ws-0d87ac85.pth"),
     "open-mmlab://jhu/resnext101_32x4d_gn_ws": _third_party("resnext101_32x4d_gn_ws-34ac1a9e.pth"),
-    "open-mmlab://regnetx_400mf": _third_party("regnetx_400mf-a5b10d96.pth", PYCLS),
-    "open-mmlab://regnetx_800mf": _third_party("regnetx_800mf-1f4be4c7.pth", PYCLS),
-    "open-mmlab://regnetx_1.6gf": _third_party("regnetx_1.6gf-5791c176.pth", PYCLS),
-    "open-mmlab://regnetx_3.2gf": _third_party("regnetx_3.2gf-c2599b0f.pth", PYCLS),
-    "open-mmlab://regnetx_4.0gf": _third_party("regnetx_4.0gf-a88f671e.pth", PYCLS),
-    "open-mmlab://regnetx_6.4gf": _third_party("regnetx_6.4gf-006af45d.pth", PYCLS),
-    "open-mmlab://regnetx_8.0gf": _third_party("regnetx_8.0gf-3c68abe7.pth", PYCLS),
-    "open-mmlab://regnetx_12gf": _third_party("regnetx_12gf-4c2a3350.pth", PYCLS),
+    "open-mmlab://regnetx_400mf": _regnet("regnetx_400mf-a5b10d96.pth", 160905967, "400MF"),
+    "open-mmlab://regnetx_800mf": _regnet("regnetx_800mf-1f4be4c7.pth", 160906036, "800MF"),
+    "open-mmlab://regnetx_1.6gf": _regnet("regnetx_1.6gf-5791c176.pth", 160990626, "1.6GF"),
+    "open-mmlab://regnetx_3.2gf": _regnet("regnetx_3.2gf-c2599b0f.pth", 160906139, "3.2GF"),
+    "open-mmlab://regnetx_4.0gf": _regnet("regnetx_4.0gf-a88f671e.pth", 160906383, "4.0GF"),
+    "open-mmlab://regnetx_6.4gf": _regnet("regnetx_6.4gf-006af45d.pth", 161116590, "6.4GF"),
+    "open-mmlab://regnetx_8.0gf": _regnet("regnetx_8.0gf-3c68abe7.pth", 161107726, "8.0GF"),
+    "open-mmlab://regnetx_12gf": _regnet("regnetx_12gf-4c2a3350.pth", 160906020, "12GF"),
     "open-mmlab://msra/hrnetv2_w18": _third_party("hrnetv2_w18-00eb2006.pth"),
     "open-mmlab://msra/hrnetv2_w32": _third_party("hrnetv2_w32-dc9eeb4f.pth"),
     "open-mmlab://msra/hrnetv2_w40": _third_party("hrnetv2_w40-ed0b031c.pth"),
@@ -109,28 +147,93 @@ PRETRAINED = {
     "open-mmlab://resnest101": _third_party("resnest101_d2-f3b931b2.pth", RESNEST),
     "open-mmlab://vgg16_caffe": _third_party("vgg16_caffe-292e1171.pth", SSD),
     "open-mmlab://darknet53": _third_party("darknet53-a628ea1b.pth", DARKNET),
+    # The second is the classifier of MMClassification that the first was taken from.
     "open-mmlab://mmdet/mobilenet_v2": PretrainedWeights(
-        Published(
-            "third_party/mobilenet_v2_batch256_imagenet-ff34753d.pth",
-            tuple(
-                f"{root}/third_party/mobilenet_v2_batch256_imagenet-ff34753d.pth"
-                for root in OPENMMLAB
+        (
+            openmmlab_file(
+                "mmdetection/v2.0/third_party/mobilenet_v2_batch256_imagenet-ff34753d.pth"
+            ),
+            openmmlab_file(
+                "mmclassification/v0/mobilenet_v2/"
+                "mobilenet_v2_batch256_imagenet_20200708-3b2dc3af.pth"
             ),
         )
     ),
-    # Named as in MMDetection but never published, so it can only be found in a folder.
-    "mobilenet_v2_imagenet": PretrainedWeights(Published("mobilenet_v2_imagenet.npz"), TENSORFLOW),
+    # TensorFlow's own, which nobody published under these names: only found in a folder.
+    "mobilenet_v2_imagenet": PretrainedWeights(
+        (Published("mobilenet_v2_imagenet.npz"),), TENSORFLOW
+    ),
     **{
-        f"https://github.com/whai362/PVT/releases/download/v2/{size}.pth": _pvt(f"{size}.pth")
+        hosts.PVT.at(f"{size}.pth"): _pvt(f"{size}.pth")
         for size in (
             *("pvt_tiny", "pvt_small", "pvt_medium", "pvt_large"),
             *(f"pvt_v2_b{number}" for number in range(6)),
         )
     },
+    **dict(
+        (
+            _swin("swin_tiny_patch4_window7_224.pth"),
+            _swin("swin_tiny_patch4_window7_224_22k.pth", release="v1.0.8"),
+            _swin("swin_small_patch4_window7_224.pth"),
+            _swin("swin_small_patch4_window7_224_22k.pth", release="v1.0.8"),
+            _swin("swin_base_patch4_window7_224.pth"),
+            _swin("swin_base_patch4_window7_224_22k.pth"),
+            _swin("swin_base_patch4_window12_384.pth"),
+            _swin("swin_base_patch4_window12_384_22k.pth"),
+            _swin("swin_large_patch4_window7_224_22k.pth"),
+            _swin("swin_large_patch4_window12_384_22k.pth"),
+            _mmcls(
+                "convnext/downstream/convnext-tiny_3rdparty_32xb128-noema_in1k_20220301-795e9634.pth"
+            ),
+            _mmcls(
+                "convnext/downstream/convnext-small_3rdparty_32xb128-noema_in1k_20220301-303e75e3.pth"
+            ),
+        )
+    ),
 }
 
-# Weights by the name of their file, without the hash.
-_BY_FILE = {_stem(weights.file.name): weights for weights in PRETRAINED.values()}
+_TORCHVISION = "torchvision://"
+# Those that are backbones here.
+_OF_TORCHVISION = ("resnet*", "resnext*", "wide_resnet*", "mobilenet_v2", "vgg16")
+
+
+@functools.cache
+def torchvision_weights() -> Mapping[str, PretrainedWeights]:
+    """torchvision's weights, by name as in MMDetection: ``torchvision://resnet50`` for its first
+    ones and ``torchvision://resnet50.imagenet1k_v2`` for any."""
+    found = {}
+    for model in list_models(include=_OF_TORCHVISION):
+        of_model = {}
+        for weights in get_model_weights(model):
+            declared = weights.transforms()
+            pixels = Pixels(
+                mean=tuple(round(255 * value, 3) for value in declared.mean),
+                std=tuple(round(255 * value, 3) for value in declared.std),
+            )
+            file = Published(weights.url.rpartition("/")[2], (weights.url,))
+            of_model[weights.name.lower()] = PretrainedWeights((file,), pixels)
+        found[f"{_TORCHVISION}{model}"] = of_model["imagenet1k_v1"]
+        for name, each in of_model.items():
+            found[f"{_TORCHVISION}{model}.{name}"] = each
+    # What the second ones of ResNet-50 were called here before.
+    found[f"{_TORCHVISION}resnet50-tnr"] = found[f"{_TORCHVISION}resnet50.imagenet1k_v2"]
+    return found
+
+
+@functools.cache
+def all_pretrained() -> Mapping[str, PretrainedWeights]:
+    """Every name of published weights, torchvision's among them."""
+    return {**torchvision_weights(), **PRETRAINED}
+
+
+@functools.cache
+def _pixels_by_file() -> Mapping[str, Pixels]:
+    """The normalization by the name of a file, with and without its hash.
+
+    Where two names differ in the hash alone, the one without means MMDetection's file.
+    """
+    named = [(file.name, w.pixels) for w in all_pretrained().values() for file in w.files]
+    return {**{_stem(name): pixels for name, pixels in named}, **dict(named)}
 
 
 def pixels_of(backbone: BackboneConfig) -> Pixels:
@@ -145,46 +248,69 @@ def pixels_of(backbone: BackboneConfig) -> Pixels:
     if name.startswith(SCHEME):
         return timm_pixels(name)
     if not is_file_name(name):
-        return _published(name).pixels
-    known = _BY_FILE.get(_stem(name))
+        return published_pretrained(name).pixels
+    by_file = _pixels_by_file()
+    known = by_file.get(Path(name).name, by_file.get(_stem(name)))
     if known is not None:
-        return known.pixels
+        return known
     return CAFFE if Path(name).suffix == ".pkl" else TORCHVISION
 
 
-def find_pretrained(name: str) -> Path:
+def find_pretrained(name: str, unreachable: set[str] | None = None) -> Path:
     """The local file of the weights called ``name``, downloaded if necessary.
 
-    Raises :class:`CheckpointError`, naming the file and the places searched, if there is none.
+    ``unreachable``: see :func:`find_published_file`. Raises :class:`CheckpointError`, naming the
+    file and the places searched, if there is none.
     """
     if name.startswith(SCHEME):
         raise CheckpointError(f"model.backbone.pretrained: {name}: only works with a timm backbone")
     if is_file_name(name):
-        if not Path(name).is_file():
+        file = local_file(name)
+        if not file.is_file():
             raise CheckpointError(
                 f"model.backbone.pretrained: {name}: no such file. Give the path of a file of "
                 "backbone weights, or train without pretrained weights: --from-scratch."
             )
-        return Path(name)
+        return file
     return find_published_file(
-        _published(name).file,
+        published_pretrained(name).files,
         f"pretrained weights {name!r}",
         "train without pretrained weights: --from-scratch",
+        unreachable,
     )
 
 
+def name_of(address: str) -> str | None:
+    """The name of the published weights that have a file at ``address``, None if none have."""
+    wanted = _without_scheme(address)
+    for name, weights in all_pretrained().items():
+        for file in weights.files:
+            if wanted in map(_without_scheme, file.addresses):
+                return name
+    return None
+
+
+def _without_scheme(address: str) -> str:
+    return urllib.parse.unquote(address.partition("://")[2])
+
+
 def is_file_name(name: str) -> bool:
-    """Whether ``name`` refers to a file of the user's rather than an entry of the table."""
-    return name not in PRETRAINED and "://" not in name and Path(name).suffix in SUFFIXES
+    """Whether ``name`` is a path or an address of a file rather than a name of published
+    weights."""
+    if name in PRETRAINED:
+        return False
+    return is_address(name) or ("://" not in name and Path(name).suffix in SUFFIXES)
 
 
-def _published(name: str) -> PretrainedWeights:
-    if name not in PRETRAINED:
-        near = difflib.get_close_matches(name, PRETRAINED, n=3, cutoff=0.5)
-        known = ", ".join(near or PRETRAINED)
+def published_pretrained(name: str) -> PretrainedWeights:
+    """The published weights called ``name``; :class:`ConfigError` where there are none."""
+    known = all_pretrained()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        listed = ", ".join(near or known)
         raise ConfigError(
             f"model.backbone.pretrained: no weights are called {name!r} "
-            f"({'the nearest names are' if near else 'known:'} {known}). "
+            f"({'the nearest names are' if near else 'known:'} {listed}). "
             f"The path of a file works too, if it ends in one of {', '.join(SUFFIXES)}."
         )
-    return PRETRAINED[name]
+    return known[name]

@@ -25,6 +25,7 @@ from detzoo.devices import Precision
 from detzoo.errors import CheckpointError
 from detzoo.experiment import Experiment
 from detzoo.weights.files import named_tensors, read_file, reason, tensors_in
+from detzoo.weights.locate import local_file
 
 FORMAT = 1
 _MARK = "detzoo checkpoint"
@@ -120,11 +121,13 @@ def save_atomically(path: Path, content: Any) -> None:
 def read(path: Path | str) -> Checkpoint:
     """The checkpoint in ``path``, its tensors on the CPU. One of MMDetection 2.x is imported.
 
+    ``path`` may be an address, ``https://...`` or ``hf://user/repo/file``, here and below.
+
     Raises :class:`CheckpointError` when there is none, when it is damaged, when it was written by a
     newer detzoo or another MMDetection, or when the file is something else; :class:`UserError` when
     MMDetection's configuration cannot be imported.
     """
-    return checkpoint_in(read_file(Path(path)), path)
+    return checkpoint_in(read_file(local_file(path)), path)
 
 
 def checkpoint_in(content: Any, path: Path | str) -> Checkpoint:
@@ -199,7 +202,7 @@ def read_weights(path: Path | str) -> Weights:
 
     Names that changed during MMDetection 2.x are those of its last version.
     """
-    return weights_in(read_file(Path(path)), path)
+    return weights_in(read_file(local_file(path)), path)
 
 
 def weights_in(content: Any, path: Path | str) -> Weights:

@@ -95,6 +95,7 @@ def initialize_backbone(modules: PretrainedModules, pretrained: str) -> Backbone
     if weights is None:
         source = find_pretrained(pretrained)
         weights = to_backbone_names(read_weights(source).tensors)
+    weights = modules[0].fit_weights(weights)
     own = {name: value for module in modules for name, value in module.state_dict().items()}
     fitting = {name: value for name, value in weights.items() if name in own}
     fitting = fit_input_kernels(fitting, own)

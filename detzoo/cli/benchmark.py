@@ -42,7 +42,7 @@ def inference(
         typer.Argument(metavar="NAME...", help="Models, checkpoints or V2 config files."),
     ],
     weights: Annotated[
-        Path | None, typer.Option(help="Weights for a single NAME. Default: random ones.")
+        str | None, typer.Option(help="Weights for a single NAME. Default: random ones.")
     ] = None,
     images: Annotated[
         Path | None, typer.Option(help="Folder of images. Default: random 640x480 ones.")
@@ -306,7 +306,7 @@ def loader(
 
 def _subject(
     name: str,
-    weights: Path | None,
+    weights: str | None,
     settings: Sequence[str] | None,
     device: torch.device,
     trust: bool,

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 def checkpoint(
-    file: Annotated[Path, typer.Argument(help="A checkpoint, or a file of bare weights.")],
+    source: Annotated[
+        str,
+        typer.Argument(metavar="FILE", help="A checkpoint, or a file of bare weights."),
+    ],
     keys: Annotated[
         bool, typer.Option("--keys", help="Also list every tensor, with its shape and type.")
     ] = False,
@@ -37,7 +40,9 @@ def checkpoint(
     from rich.markup import escape
 
     from detzoo.weights.files import read_file
+    from detzoo.weights.locate import local_file
 
+    file = local_file(source)
     facts, tensors = _describe(read_file(file), file)
     count = sum(tensor.numel() for tensor in tensors.values())
     facts["tensors"] = f"{len(tensors)}, with {count:,} numbers"
@@ -94,7 +99,8 @@ def _listed(names: tuple[str, ...] | None) -> str:
 
 def _check_hash(file: Path) -> tuple[str, bool]:
     """What there is to say about the hash in the file's name, and whether it is right."""
-    from detzoo.weights.files import has_digits, hash_digits
+    from detzoo.weights.files import has_digits
+    from detzoo.weights.places import hash_digits
 
     digits = hash_digits(file.name)
     if digits is None:

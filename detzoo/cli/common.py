@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from detzoo.errors import CheckpointError, ConfigError, DataError
-from detzoo.weights.places import SUFFIXES
+from detzoo.weights.places import SUFFIXES, is_address
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -123,7 +123,7 @@ def apply_setting(experiment: Experiment, setting: str) -> Experiment:
         raise ConfigError(f"--set {setting}: {error}") from None
 
 
-def with_views(experiment: Experiment, scales: str | None, flip: bool) -> Experiment:
+def with_tta(experiment: Experiment, scales: str | None, flip: bool) -> Experiment:
     """``experiment`` with the test-time augmentation of ``--tta-scales`` and ``--tta-flip``."""
     from detzoo.data.tta import TTA
 
@@ -156,6 +156,8 @@ def open_split(path: Path, wanted: str, images: Path | None, **selection: Any) -
 def check_source(*sources: str | Path | None) -> None:
     """Raises :class:`CheckpointError` for a file that is not there, before anything heavy."""
     for path in (os.fspath(source) for source in sources if source is not None):
+        if is_address(path):
+            continue
         is_file = os.sep in path or Path(path).suffix in (*SUFFIXES, ".py", ".json")
         if is_file and not Path(path).exists():
             raise CheckpointError(f"{path}: no such file. Check the path.")

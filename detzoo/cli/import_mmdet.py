@@ -26,7 +26,7 @@ def import_mmdet(
         Path, typer.Argument(help="An MMDetection 2.x configuration file, which is executed.")
     ],
     checkpoint: Annotated[
-        Path | None, typer.Option(help="Its weights: an MMDetection 2.x checkpoint.")
+        str | None, typer.Option(help="Its weights: an MMDetection 2.x checkpoint.")
     ] = None,
     out: Annotated[
         Path | None,
@@ -114,7 +114,7 @@ def _short(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def _fitting_weights(experiment: Experiment, file: Path) -> tuple[Experiment, Mapping[str, Tensor]]:
+def _fitting_weights(experiment: Experiment, file: str) -> tuple[Experiment, Mapping[str, Tensor]]:
     """The weights in ``file``, and the experiment with the class names that it has.
 
     Raises :class:`CheckpointError` if they are for another model or other classes.

@@ -25,7 +25,7 @@ from detzoo.cli.common import (
     check_source,
     next_folder,
     plain_console,
-    with_views,
+    with_tta,
 )
 from detzoo.errors import ConfigError, DataError
 
@@ -64,7 +64,7 @@ def predict(
     tta_flip: TtaFlip = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Images of one shape at once.")] = 1,
     weights: Annotated[
-        Path | None,
+        str | None,
         typer.Option(help="Weights for a zoo name, or a config file. Default: published ones."),
     ] = None,
     precision: Precision = None,
@@ -109,7 +109,7 @@ def predict(
 
     chosen = None if precision is None else check_precision(precision)
     predictor = load(source, weights, device, chosen, fused=fuse, trust=trust)
-    experiment = with_views(predictor.experiment, tta_scales, tta_flip)
+    experiment = with_tta(predictor.experiment, tta_scales, tta_flip)
     predictor = Predictor(experiment, predictor.model, predictor.precision, fused=fuse)
     _make_folder(folder)
 

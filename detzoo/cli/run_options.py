@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from detzoo.errors import ConfigError
+from detzoo.weights.places import is_address
 
 FILE = "run.json"
 
@@ -63,7 +64,7 @@ class RunOptions:
         known = {field.name for field in dataclasses.fields(cls)}
         values = {name: value for name, value in parameters.items() if name in known}
         for name in _PATHS:
-            if values[name] is not None:
+            if values[name] is not None and not is_address(values[name]):
                 values[name] = str(Path(values[name]).absolute())
         for name in _LISTS:
             values[name] = tuple(values[name] or ())

@@ -22,7 +22,7 @@ from detzoo.cli.common import (
     check_source,
     open_split,
     print_dataset,
-    with_views,
+    with_tta,
 )
 from detzoo.errors import CheckpointError, ConfigError
 from detzoo.files import check_output, write_json
@@ -49,7 +49,7 @@ def measure(
     ] = None,
     split: Annotated[str, typer.Option(help="Which split of the folder.")] = "val",
     weights: Annotated[
-        Path | None,
+        str | None,
         typer.Option(help="Weights for a zoo name or a V2 config file. Default: the published."),
     ] = None,
     allow_missing_classes: Annotated[
@@ -125,7 +125,7 @@ def measure(
     chosen = None if precision is None else check_precision(precision)
     dataset = open_split(data, split, images)
     predictor = load(source, weights, device, chosen, fused=fuse, trust=trust)
-    experiment = with_views(predictor.experiment, tta_scales, tta_flip)
+    experiment = with_tta(predictor.experiment, tta_scales, tta_flip)
     if save_proposals is not None and not experiment.model.is_class_agnostic:
         raise ConfigError(
             f"--save-proposals {save_proposals}: {source} detects objects of classes instead of "

@@ -88,7 +88,7 @@ def train(
         typer.Option(metavar="A,B,C", help="The class names, in order. Default: the data's."),
     ] = None,
     weights: Annotated[
-        Path | None, typer.Option(help="Start from this checkpoint; classes meet by name.")
+        str | None, typer.Option(help="Start from this checkpoint; classes meet by name.")
     ] = None,
     from_scratch: Annotated[
         bool,
@@ -441,7 +441,7 @@ def _initial_model(experiment: Experiment, weights: str | None, resume: bool) ->
     from detzoo.inference.loading import find_published
 
     pretrained = experiment.model.backbone.pretrained_name
-    source = _path(weights)
+    source: Path | str | None = weights
     names: tuple[str, ...] | None = None
     if resume or weights is not None:
         pretrained = None

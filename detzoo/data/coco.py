@@ -39,10 +39,17 @@ def read_coco(
     anything that is not as the format says.
     """
     file = Path(annotation_file)
-    content = _load(file)
+    dataset = parse_coco(load_coco(file), file, Path(image_dir))
+    if class_names is None:
+        return dataset
+    return dataset.select_classes(class_names, drop_others=drop_others, allow_absent=allow_absent)
+
+
+def parse_coco(content: dict[str, Json], file: Path, image_dir: Path) -> DetectionDataset:
+    """:func:`read_coco` of the ``content`` that ``file`` holds."""
     federated = is_federated(content)
     if federated:
-        content = as_coco(content, Path(image_dir))
+        content = as_coco(content, image_dir)
     for key in ("images", "annotations", "categories"):
         if not isinstance(content.get(key), list):
             raise DataError(
@@ -50,14 +57,14 @@ def read_coco(
                 "(it needs images, annotations and categories)."
             )
     category_ids, names = _categories(content["categories"], content["annotations"], file)
-    image_ids, file_names, sizes = _images(content["images"], Path(image_dir), file)
+    image_ids, file_names, sizes = _images(content["images"], image_dir, file)
     if not image_ids:
         raise DataError(f"{file}: lists no images.")
     no_areas = _have_no_areas(content["annotations"])
     objects = _Objects(file, image_ids, sizes, category_ids, no_areas)
     annotations = Annotations.build(len(image_ids), objects.parse(content["annotations"]))
     numeric = all(type(identity) is int for identity in image_ids)
-    dataset = DetectionDataset(
+    return DetectionDataset(
         source=str(file),
         image_dir=str(image_dir),
         class_names=tuple(names),
@@ -69,12 +76,10 @@ def read_coco(
         notes=("all areas in the file are 0: computed from masks or boxes",) if no_areas else (),
         federation=federation_of(content, category_ids, file) if federated else None,
     )
-    if class_names is None:
-        return dataset
-    return dataset.select_classes(class_names, drop_others=drop_others, allow_absent=allow_absent)
 
 
-def _load(file: Path) -> dict[str, Json]:
+def load_coco(file: Path) -> dict[str, Json]:
+    """The outer object of a file in COCO's format, unchecked otherwise."""
     content = read_json(file)
     if not isinstance(content, dict):
         raise DataError(

@@ -7,7 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from detzoo.data.cityscapes import CLASS_IDS, IDS_PER_CLASS, instance_map_of, read_instance_map
+from detzoo.data.formats.cityscapes import (
+    CLASS_IDS,
+    IDS_PER_CLASS,
+    instance_map_of,
+    read_instance_map,
+)
 from detzoo.errors import DataError
 from detzoo.evaluate.evaluator import Evaluator
 from detzoo.evaluate.ground_truth import GroundTruth, ImageId

@@ -22,7 +22,7 @@ from detzoo.files import read_json
 from detzoo.inference.predictor import Predictor
 from detzoo.layers.fusion import fuse
 from detzoo.weights.locate import find_published_file
-from detzoo.weights.places import OPENMMLAB, SUFFIXES, Published
+from detzoo.weights.places import SUFFIXES, Published, is_address, zoo_file
 from detzoo.zoo.entry import Entry
 
 
@@ -39,7 +39,8 @@ def load(
 ) -> Predictor:
     """The detector in a checkpoint, or the one that the zoo calls ``source``.
 
-    A checkpoint of MMDetection 2.x will do. ``weights`` is a file with other weights for it: a
+    A checkpoint of MMDetection 2.x will do, and an address, ``https://...`` or
+    ``hf://user/repo/file``, in place of a path. ``weights`` is a file with other weights for it: a
     checkpoint of the same model, whose class names count, or bare weights. A zoo name without it
     takes the published file, from a folder, a cache or a mirror (``weights/locate.py``); a config
     file always needs it. ``device`` None takes a GPU where there is one. ``precision`` "bf16" is
@@ -124,6 +125,8 @@ def list_models(pattern: str = "*") -> tuple[str, ...]:
 
 def is_checkpoint_path(source: Path | str) -> bool:
     """Whether ``source`` means a checkpoint, there or not, rather than a name or configuration."""
+    if is_address(source):
+        return True
     text = os.fspath(source)
     if text.endswith((".py", ".json")):
         return False
@@ -141,12 +144,12 @@ def find_published(entry: Entry) -> Path:
             f"{entry.name}: no weights were published for it. Train it, or give weights of your "
             "own (weights=FILE, or --weights FILE)."
         )
-    return find_published_file(file, entry.name, "give another (weights=FILE, or --weights FILE)")
+    return find_published_file(
+        (file,), entry.name, "give another (weights=FILE, or --weights FILE)"
+    )
 
 
 def published_file(entry: Entry) -> Published | None:
     """The published weights of ``entry`` and where they were, None where there are none."""
     path = zoo.family_of(entry).weights_path(entry)
-    if path is None:
-        return None
-    return Published(path, tuple(f"{root}/{path}" for root in OPENMMLAB))
+    return None if path is None else zoo_file(path)

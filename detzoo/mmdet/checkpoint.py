@@ -13,7 +13,8 @@ from torch import Tensor
 from detzoo.errors import CheckpointError
 from detzoo.mmdet.config_text import parse_config
 from detzoo.mmdet.renames import current_names, without_averages
-from detzoo.weights.files import has_digits, hash_digits, tensors_in
+from detzoo.weights.files import has_digits, tensors_in
+from detzoo.weights.places import hash_digits
 
 
 @dataclass(frozen=True)

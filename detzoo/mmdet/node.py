@@ -17,6 +17,7 @@ WITHOUT_EFFECT: Final[Mapping[str, str]] = {
     "by_epoch": "evaluations are counted as the schedule is",
     "bypass_duplicate": "a parameter that two modules share is one parameter",
     "classwise": "how results are printed",
+    "convert_weights": "whose names the pretrained weights have is seen from the names themselves",
     "create_symlink": "the last state is always called last.pt",
     "data_root": "data sets are named where a run starts",
     "debug": "V2 does nothing with it",

@@ -48,16 +48,6 @@ class FPNConfig(NeckConfig):
     initialization: Literal["xavier", "caffe2_xavier"] = "xavier"
 
     def build(self, in_channels: Sequence[int], in_strides: Sequence[int]) -> FPN:
-        if not 0 <= self.start_level < len(in_channels):
-            raise ConfigError(
-                f"model.neck.start_level: {self.start_level} is not in 0..{len(in_channels) - 1}, "
-                "the indices of the backbone's maps"
-            )
-        if self.num_outputs < len(in_channels) - self.start_level:
-            raise ConfigError(
-                f"model.neck.num_outputs: {self.num_outputs} is fewer than the "
-                f"{len(in_channels) - self.start_level} backbone maps from start_level on"
-            )
         return FPN(self, in_channels, in_strides)
 
 
@@ -68,6 +58,7 @@ class FPN(Neck):
         self, config: FPNConfig, in_channels: Sequence[int], in_strides: Sequence[int]
     ) -> None:
         super().__init__()
+        _check_levels(config, len(in_channels))
         self.config = config
         self.lateral_convs, self.fpn_convs = pyramid_convs(config, in_channels)
         self.out_channels = (config.out_channels,) * config.num_outputs
@@ -75,6 +66,21 @@ class FPN(Neck):
 
     def forward(self, features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return pyramid(self.config, self.lateral_convs, self.fpn_convs, features)
+
+
+def _check_levels(config: FPNConfig, num_maps: int) -> None:
+    """Raises :class:`ConfigError` if a backbone with ``num_maps`` is not what the pyramid needs."""
+    if config.start_level >= num_maps:
+        raise ConfigError(
+            f"model.neck.start_level: {config.start_level} is not in 0..{num_maps - 1}, "
+            "the indices of the backbone's maps"
+        )
+    used = num_maps - config.start_level
+    if config.num_outputs < used:
+        raise ConfigError(
+            f"model.neck.num_outputs: {config.num_outputs} is fewer than the "
+            f"{used} backbone maps from start_level on"
+        )
 
 
 def pyramid_convs(
@@ -95,19 +101,25 @@ def pyramid_convs(
         )
         for width in used
     )
-    fpn_convs = nn.ModuleList(_conv3x3(channels, channels, 1, config) for _ in used)
+    fpn_convs = nn.ModuleList(conv3x3(channels, channels, 1, config) for _ in used)
     if config.extra_levels != "max_pool":
         width = used[-1] if config.extra_levels == "on_input" else channels
         for _ in range(config.num_outputs - len(used)):
-            fpn_convs.append(_conv3x3(width, channels, 2, config))
+            fpn_convs.append(conv3x3(width, channels, 2, config))
             width = channels
-    for module in (*lateral_convs.modules(), *fpn_convs.modules()):
-        if isinstance(module, nn.Conv2d):
-            if config.initialization == "xavier":
-                nn.init.xavier_uniform_(module.weight)
-            else:
-                nn.init.kaiming_uniform_(module.weight, a=1)
+    initialize_convs(config, lateral_convs, fpn_convs)
     return lateral_convs, fpn_convs
+
+
+def initialize_convs(config: FPNConfig, *parts: nn.Module) -> None:
+    """Draws the kernels of all convolutions in ``parts``, as ``config`` says."""
+    for part in parts:
+        for module in part.modules():
+            if isinstance(module, nn.Conv2d):
+                if config.initialization == "xavier":
+                    nn.init.xavier_uniform_(module.weight)
+                else:
+                    nn.init.kaiming_uniform_(module.weight, a=1)
 
 
 def pyramid_strides(config: FPNConfig, in_strides: Sequence[int]) -> tuple[int, ...]:
@@ -125,13 +137,28 @@ def pyramid(
 ) -> tuple[Tensor, ...]:
     """Computes the pyramid of a backbone's maps with the convolutions of :func:`pyramid_convs`."""
     used = features[config.start_level :]
+    outputs = top_down(lateral_convs, fpn_convs, used)
+    return with_extra_levels(config, fpn_convs, used, outputs)
+
+
+def top_down(
+    lateral_convs: nn.ModuleList, fpn_convs: nn.ModuleList, used: Sequence[Tensor]
+) -> list[Tensor]:
+    """One output per backbone map ``used``, fine to coarse."""
     laterals: list[Tensor] = []  # coarse to fine
     for conv, x in zip(reversed(lateral_convs), reversed(used)):
         above = None
         if laterals:
             above = F.interpolate(laterals[-1], size=x.shape[2:], mode="nearest")
         laterals.append(conv(x, shortcut=above, reuse_shortcut=True))
-    outputs = [conv(x) for conv, x in zip(fpn_convs, reversed(laterals))]
+    return [conv(x) for conv, x in zip(fpn_convs, reversed(laterals))]
+
+
+def with_extra_levels(
+    config: FPNConfig, fpn_convs: nn.ModuleList, used: Sequence[Tensor], outputs: Sequence[Tensor]
+) -> tuple[Tensor, ...]:
+    """``outputs``, followed by the levels beyond the backbone maps ``used``."""
+    outputs = list(outputs)
     if config.extra_levels == "max_pool":
         for _ in range(config.num_outputs - len(used)):
             outputs.append(F.max_pool2d(outputs[-1], 1, stride=2))
@@ -143,7 +170,8 @@ def pyramid(
     return tuple(outputs)
 
 
-def _conv3x3(in_channels: int, out_channels: int, stride: int, config: FPNConfig) -> ConvModule:
+def conv3x3(in_channels: int, out_channels: int, stride: int, config: FPNConfig) -> ConvModule:
+    """A 3x3 convolution of the kind, and with the norm, that ``config`` says."""
     return ConvModule(
         in_channels,
         out_channels,

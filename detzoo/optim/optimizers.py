@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from detzoo.config import ConfigError, NonNegativeFloat, PositiveFloat, Range, config
+from detzoo.optim.layer_decay import LayerDecay
 
 # Of 1, a moving average would never change.
 Momentum = Annotated[float, Range(0, 1, below=True)]
@@ -66,6 +67,8 @@ class OptimizerConfig(ABC):
         bias_lr_scale: Factor of the learning rate of biases, except in normalization layers and in
             the offsets of deformable convolutions.
         bias_weight_decay_scale: Factor of the weight decay of the same biases.
+        layer_decay: Learning rates that fall towards the input of the backbone. It takes the place
+            of all rules and scales; None: the rate is that of the rules.
     """
 
     lr: NonNegativeFloat
@@ -74,18 +77,25 @@ class OptimizerConfig(ABC):
     norm_weight_decay_scale: NonNegativeFloat = 1.0
     bias_lr_scale: NonNegativeFloat = 1.0
     bias_weight_decay_scale: NonNegativeFloat = 1.0
+    layer_decay: LayerDecay | None = None
 
     def parameter_groups(self, model: nn.Module) -> list[ParameterGroup]:
         """Groups all parameters of ``model``, frozen ones as well, by equal settings.
 
         Scales apply to trained parameters only: frozen ones are listed without them.
         """
+        if self.layer_decay is not None:
+            self.layer_decay.require(model)
         names: dict[tuple[float, float], list[str]] = {}
         owners = dict(model.named_modules())
         for name, parameter in model.named_parameters():
             owner, _, leaf = name.rpartition(".")
             settings = (self.lr, self.weight_decay)
-            if parameter.requires_grad:
+            if parameter.requires_grad and self.layer_decay is not None:
+                decays = self.layer_decay.decays(name, parameter)
+                scale = self.layer_decay.lr_scale(name)
+                settings = (self.lr * scale, self.weight_decay if decays else 0.0)
+            elif parameter.requires_grad:
                 is_norm = isinstance(owners[owner], NORM_LAYERS)
                 is_bias = leaf == "bias" and not owner.endswith(".conv_offset")
                 settings = self._settings(name, is_norm, is_bias)

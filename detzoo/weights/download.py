@@ -8,6 +8,7 @@ import queue
 import tempfile
 import threading
 import time
+import urllib.parse
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +17,25 @@ from typing import IO
 import requests
 import urllib3
 from filelock import FileLock
-from urllib3.exceptions import IncompleteRead, ProtocolError, ReadTimeoutError
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from typing_extensions import Self
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    IncompleteRead,
+    NewConnectionError,
+    ProtocolError,
+    ReadTimeoutError,
+)
 
 import detzoo
 from detzoo.errors import CheckpointError
-from detzoo.weights.files import has_digits, hash_digits, read_file, reason
+from detzoo.weights.files import has_digits, read_file, reason
+from detzoo.weights.places import hash_digits
 
-TRIES = 5  # at each address
+TRIES = 5  # at each address, where something comes
+SILENT_TRIES = 2  # where nothing does
+CONNECT_TIMEOUT = 5.0  # seconds until a host must have accepted a connection
 TIMEOUT = 20.0  # seconds in which LEAST bytes must come
 LEAST = 1 << 14
 MOST = 1 << 34  # bytes: no file of weights is larger
@@ -37,11 +50,15 @@ class DownloadError(CheckpointError):
 
 
 class _Failure(Exception):
-    """Why one address does not give the file, and whether it may if asked again."""
+    """Why one address does not give the file, and whether it may if asked again.
 
-    def __init__(self, why: str, *, temporary: bool) -> None:
+    ``silent``: its host did not answer at all.
+    """
+
+    def __init__(self, why: str, *, temporary: bool, silent: bool = False) -> None:
         super().__init__(why)
         self.temporary = temporary
+        self.silent = silent
 
 
 @dataclass(frozen=True)
@@ -54,8 +71,10 @@ class _Answer:
     length: int | None
 
 
-def download(addresses: Sequence[str], target: Path) -> None:
-    """Writes to ``target`` what the first of ``addresses`` gives that has it.
+def download(addresses: Sequence[str], target: Path, unreachable: set[str] | None = None) -> None:
+    """Writes to ``target`` what the first of ``addresses`` gives that has it, and says which.
+
+    Hosts in ``unreachable`` are not asked; those that do not answer are added to it.
 
     The file takes its name only when it is whole and verified: by the digits of its hash where its
     name ends in them, otherwise by opening it. With digits an interrupted download is resumed too,
@@ -66,6 +85,7 @@ def download(addresses: Sequence[str], target: Path) -> None:
     written.
     """
     failures = []
+    unreachable = set() if unreachable is None else unreachable
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _partial(target) as partial, open(partial, "a+b") as file:
@@ -73,15 +93,24 @@ def download(addresses: Sequence[str], target: Path) -> None:
                 return
             if hash_digits(target.name) is None:
                 file.truncate(0)
-            with _progress_bar(target.name) as report:
+            with _Display(target.name) as display:
                 for address in addresses:
+                    host = _host(address)
+                    if host in unreachable:
+                        failures.append(f"{address}: not asked, as its host did not answer before")
+                        continue
                     try:
-                        _fetch(address, file, partial, report)
+                        _fetch(address, file, partial, display.report)
                     except _Failure as failure:
                         failures.append(f"{address}: {failure}")
+                        display.say(f"{host}: {failure}")
+                        if failure.silent:
+                            unreachable.add(host)
                         continue
                     os.fsync(file.fileno())
                     partial.replace(target)
+                    size = target.stat().st_size / 1e6
+                    display.say(f"downloaded {target.name} ({size:.1f} MB) from {host}")
                     return
     except OSError as error:
         raise CheckpointError(
@@ -117,7 +146,7 @@ def _partial(target: Path) -> Iterator[Path]:
 
 def _fetch(address: str, file: IO[bytes], partial: Path, report: Report) -> None:
     """The whole file from ``address``, verified. Raises :class:`_Failure` after all tries."""
-    fresh_tries = 0
+    fresh_tries = silent_tries = 0
     for attempt in range(TRIES):
         if attempt:
             time.sleep(PAUSE * 2 ** (attempt - 1))
@@ -125,7 +154,8 @@ def _fetch(address: str, file: IO[bytes], partial: Path, report: Report) -> None
         try:
             _transfer(address, file, report)
         except _Failure as failure:
-            if not failure.temporary or attempt == TRIES - 1:
+            silent_tries += failure.silent
+            if not failure.temporary or silent_tries == SILENT_TRIES or attempt == TRIES - 1:
                 raise
             continue
         file.flush()
@@ -205,6 +235,7 @@ def _stream(address: str, start: int) -> Generator[_Answer | bytes, None, None]:
     arguments = (address, start, received, abandoned)
     threading.Thread(target=_receive, args=arguments, daemon=True).start()
     count = 0
+    is_silent = True
     deadline = time.monotonic() + TIMEOUT
     try:
         while True:
@@ -214,12 +245,14 @@ def _stream(address: str, start: int) -> Generator[_Answer | bytes, None, None]:
             if item == b"":
                 return
             yield item
+            is_silent = False
             count += LEAST if isinstance(item, _Answer) else len(item)
             if count >= LEAST:
                 count = 0
                 deadline = time.monotonic() + TIMEOUT
     except queue.Empty:
-        raise _Failure(f"too slow: hardly a byte in {TIMEOUT:.0f} s", temporary=True) from None
+        why = f"too slow: hardly a byte in {TIMEOUT:.0f} s"
+        raise _Failure(why, temporary=True, silent=is_silent) from None
     finally:
         abandoned.set()
         with contextlib.suppress(queue.Empty):
@@ -237,8 +270,9 @@ def _receive(
     headers = {"User-Agent": f"detzoo/{detzoo.__version__}", "Accept-Encoding": "identity"}
     if start:
         headers["Range"] = f"bytes={start}-"
+    timeouts = (CONNECT_TIMEOUT, TIMEOUT)
     try:
-        with requests.get(address, headers=headers, stream=True, timeout=TIMEOUT) as response:
+        with requests.get(address, headers=headers, stream=True, timeout=timeouts) as response:
             raw: urllib3.HTTPResponse = response.raw
             head = _Answer(
                 response.status_code, response.reason, response.headers, raw.length_remaining
@@ -253,9 +287,15 @@ def _receive(
 
 
 def _failure(error: Exception) -> _Failure:
-    """Only an answer that broke off is worth asking for again: its host is there."""
+    """What is worth asking for again: an answer that broke off, and once a host that gave none."""
     cause: BaseException | None = error
     while cause is not None:
+        if isinstance(cause, NewConnectionError):
+            system_error = cause.__cause__ or cause.__context__ or cause
+            return _Failure(reason(system_error), temporary=True, silent=True)
+        if isinstance(cause, ConnectTimeoutError):
+            why = f"no connection within {CONNECT_TIMEOUT:.0f} s"
+            return _Failure(why, temporary=True, silent=True)
         if isinstance(cause, IncompleteRead):
             return _Failure("the connection broke off", temporary=True)
         if isinstance(cause, ProtocolError | ReadTimeoutError):
@@ -264,21 +304,38 @@ def _failure(error: Exception) -> _Failure:
     return _Failure(reason(error), temporary=False)
 
 
-@contextlib.contextmanager
-def _progress_bar(name: str) -> Iterator[Report]:
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+def _host(address: str) -> str:
+    return urllib.parse.urlsplit(address).netloc
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        console.print(f"downloading {name}", highlight=False, soft_wrap=True)
-    with Progress(
-        *columns,
-        TransferSpeedColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    ) as progress:
-        task = progress.add_task(name, total=None)
-        yield lambda done, size: progress.update(task, completed=done, total=size)
+
+class _Display:
+    """What is shown of a download: a bar on a terminal or a line elsewhere, and its source."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            console=self.console,
+            transient=True,
+            disable=not self.console.is_terminal,
+        )
+
+    def __enter__(self) -> Self:
+        if not self.console.is_terminal:
+            self.say(f"downloading {self.name}")
+        self.progress.start()
+        self.task = self.progress.add_task(self.name, total=None)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop()
+
+    def report(self, done: int, size: int | None) -> None:
+        self.progress.update(self.task, completed=done, total=size)
+
+    def say(self, text: str) -> None:
+        self.console.print(text, soft_wrap=True)

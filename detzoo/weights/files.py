@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,10 @@ from torch import Tensor
 from detzoo.errors import CheckpointError
 from detzoo.weights.archive import is_archive, verify_archive
 from detzoo.weights.pickles import load_pickle, load_torch
+from detzoo.weights.places import hash_digits
 
 # Under which key the tensors lie: torch's habit, Detectron2's and PVT's, pycls's, Detectron's.
 _WRAPPERS = ("state_dict", "model", "model_state", "blobs")
-# Published files end in the first digits of their own hash; a date is none.
-_DIGITS = re.compile(r"-(?!(?:19|20)[0-9]{6}\.)([0-9a-f]{8})\.\w+$")
 
 
 def read_file(path: Path) -> Any:
@@ -97,12 +95,6 @@ def _verify(path: Path) -> None:
     raise ValueError(
         f"its content does not have the hash {digits} of its name; if that is no hash, rename it"
     )
-
-
-def hash_digits(name: str) -> str | None:
-    """The digits of its hash that a published file's name ends in, if it does."""
-    found = _DIGITS.search(name)
-    return None if found is None else found.group(1)
 
 
 def has_digits(path: Path, digits: str) -> bool:

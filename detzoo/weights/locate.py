@@ -1,60 +1,110 @@
-"""Where published files of weights are: in folders of this machine, or at mirrors.
+"""Where published files of weights are: in folders of this machine, or at addresses.
 
 A file is looked for in the folders of ``DETZOO_WEIGHTS`` (separated like ``PATH``), by its name or
 by its published path, then in detzoo's and torch's caches. Otherwise it is downloaded into detzoo's
-cache: from the roots in ``DETZOO_MIRRORS`` (separated by spaces) in order, then from where it was
-published. With ``DETZOO_MIRRORS`` set to nothing, nothing is downloaded.
+cache: from the roots in ``DETZOO_MIRRORS`` (separated by spaces) in order, then from the hosts of
+``weights/hosts.py``. With ``DETZOO_MIRRORS`` set to nothing, nothing is downloaded.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import urllib.parse
+from collections.abc import Sequence
 from pathlib import Path
 
 from detzoo.errors import CheckpointError, ConfigError
-from detzoo.weights.places import Published, cache_directory, find_local_file, weight_directories
+from detzoo.weights.hub import find_hub_file
+from detzoo.weights.places import (
+    HUB,
+    Published,
+    cache_directory,
+    file_at,
+    find_local_file,
+    is_address,
+    weight_directories,
+)
 
 
-def find_published_file(file: Published, purpose: str, alternative: str) -> Path:
-    """``file`` on this machine, downloaded if need be.
+def local_file(source: Path | str) -> Path:
+    """The path ``source``, or the file that an address stands for, downloaded if need be.
+
+    Raises :class:`CheckpointError` where an address does not give its file.
+    """
+    if not is_address(source):
+        return Path(source)
+    address = str(source)
+    if address.startswith(HUB):
+        return find_hub_file(address, offline=not downloads_allowed())
+    return find_published_file((file_at(address),), address, "give the path of a file")
+
+
+def find_published_file(
+    files: Sequence[Published],
+    purpose: str,
+    alternative: str,
+    unreachable: set[str] | None = None,
+) -> Path:
+    """One of ``files`` on this machine, downloaded if need be. All hold the same weights.
+
+    Hosts in ``unreachable`` are not asked; those that cannot be reached are added.
 
     Raises :class:`CheckpointError`, which says what the file was for, the places and addresses
     tried, and what else can be done.
     """
-    local = find_local_file(file)
-    if local is not None:
-        return local
-    target = cache_directory() / file.name
-    addresses = _addresses(file)
+    for file in files:
+        local = find_local_file(file)
+        if local is not None:
+            return local
     why = ""
-    if addresses:
+    requests = addresses(files)
+    if requests:
         from detzoo.weights.download import DownloadError, download
 
-        try:
-            download(addresses, target)
-            return target
-        except DownloadError as error:
-            failures = str(error).replace("\n", "\n  ")
-            why = f"It cannot be downloaded:\n  {failures}\n"
+        unreachable = set() if unreachable is None else unreachable
+        failures = []
+        for file, group in itertools.groupby(requests, key=lambda request: request[0]):
+            target = cache_directory() / file.local_paths[0]
+            try:
+                download([address for _, address in group], target, unreachable)
+                return target
+            except DownloadError as error:
+                failures += str(error).splitlines()
+        listed = "\n  ".join(failures)
+        why = f"It cannot be downloaded:\n  {listed}\n"
     tried = "\n  ".join(str(place) for place in weight_directories())
+    names = " or ".join(file.local_paths[0] for file in files)
     raise CheckpointError(
-        f"{purpose}: no file {file.name} in any of\n  {tried}\n{why}"
+        f"{purpose}: no file {names} in any of\n  {tried}\n{why}"
         "Put it into one of these folders, point DETZOO_WEIGHTS at its folder, name a mirror in "
         f"DETZOO_MIRRORS, or {alternative}."
     )
 
 
-def _addresses(file: Published) -> list[str]:
-    listed = os.environ.get("DETZOO_MIRRORS")
-    if listed is not None and not listed.strip():
+def addresses(files: Sequence[Published]) -> list[tuple[Published, str]]:
+    """The addresses that are asked for ``files``, in order: those of the user's mirrors, then the
+    files' own. There are none where downloads are turned off.
+
+    Raises :class:`ConfigError` for a mirror without a web address.
+    """
+    if not downloads_allowed():
         return []
-    roots = (listed or "").split()
+    roots = os.environ.get("DETZOO_MIRRORS", "").split()
     for root in roots:
         if urllib.parse.urlsplit(root).scheme not in ("http", "https"):
             raise ConfigError(
                 f"DETZOO_MIRRORS: {root!r} is not an http or https address. Separate addresses by "
                 "spaces; folders of this machine go into DETZOO_WEIGHTS."
             )
-    below = urllib.parse.quote(file.path)
-    return [*(f"{root.rstrip('/')}/{below}" for root in roots), *file.addresses]
+    mirrored = [
+        (file, f"{root.rstrip('/')}/{urllib.parse.quote(file.path)}")
+        for file in files
+        for root in roots
+    ]
+    return mirrored + [(file, address) for file in files for address in file.addresses]
+
+
+def downloads_allowed() -> bool:
+    """Whether ``DETZOO_MIRRORS`` is not set to nothing."""
+    return os.environ.get("DETZOO_MIRRORS", "default").strip() != ""

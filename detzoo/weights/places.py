@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import os
+import posixpath
+import re
+import urllib.parse
 from dataclasses import dataclass
 from pathlib import Path
 
-# MMDetection's hosts, the present one and the one before. Neither can be relied on: the first no
-# longer answers, the second was left when the first was opened.
-OPENMMLAB = (
-    "https://download.openmmlab.com/mmdetection/v2.0",
-    "https://open-mmlab.s3.ap-northeast-2.amazonaws.com/mmdetection/v2.0",
-)
+from detzoo.errors import CheckpointError
+from detzoo.weights.hosts import OPENMMLAB
+
 # How files of weights end.
 SUFFIXES = (".pth", ".pt", ".pyth", ".pkl", ".safetensors", ".npz")
+# How addresses of files on the Hugging Face hub start.
+HUB = "hf://"
+# Published files end in the first digits of their own hash; a date is none.
+_DIGITS = re.compile(r"-(?!(?:19|20)[0-9]{6}\.)([0-9a-f]{8})\.\w+$")
 
 
 @dataclass(frozen=True)
 class Published:
-    """A published file: its path below the root of a mirror, and where its publisher put it."""
+    """A published file: its path below the root of a user's mirror, and its addresses, in the order
+    in which they are asked."""
 
     path: str
     addresses: tuple[str, ...] = ()
@@ -27,10 +32,70 @@ class Published:
     def name(self) -> str:
         return Path(self.path).name
 
+    @property
+    def local_paths(self) -> tuple[str, ...]:
+        """Where it may be below a folder of weights.
+
+        A name without a hash, such as Detectron2's ``R-50.pkl``, says too little by itself: other
+        files are called that too.
+        """
+        if hash_digits(self.name) is None:
+            return (self.path,)
+        return tuple(dict.fromkeys((self.name, self.path)))
+
+
+def openmmlab_file(path: str) -> Published:
+    """The file at ``path`` on OpenMMLab's hosts.
+
+    Users' mirrors hold what was below ``mmdetection/v2.0`` and ``pretrain`` without these folders.
+    """
+    below_mirror = path.removeprefix("mmdetection/v2.0/").removeprefix("pretrain/")
+    return Published(below_mirror, tuple(host.at(path) for host in OPENMMLAB))
+
+
+def zoo_file(path: str) -> Published:
+    """The weights of a detector of MMDetection's zoo, by their path below its version's folder."""
+    return openmmlab_file(f"mmdetection/v2.0/{path}")
+
+
+def is_address(source: Path | str) -> bool:
+    """Whether ``source`` is a web address or one of the Hugging Face hub (``hf://``)."""
+    return isinstance(source, str) and source.startswith(("https://", "http://", HUB))
+
+
+def file_at(address: str) -> Published:
+    """The file at a web address; OpenMMLab's files are asked of all their hosts.
+
+    Raises :class:`CheckpointError` where there is no name of a file in it.
+    """
+    paths = (host.path_of(address) for host in OPENMMLAB)
+    path = next((path for path in paths if path is not None), None)
+    if path is not None:
+        return openmmlab_file(_checked(path, address))
+    below = address.partition("://")[2].partition("?")[0].partition("#")[0]
+    return Published(_checked(urllib.parse.unquote(below), address), (address,))
+
+
+def _checked(path: str, address: str) -> str:
+    """``path`` without steps upwards: it becomes one below the cache."""
+    path = posixpath.normpath(f"/{path}").lstrip("/")
+    if not path.isprintable() or Path(path).suffix not in SUFFIXES:
+        raise CheckpointError(
+            f"{address}: is not the address of a file of weights. It should end in one of "
+            f"{', '.join(SUFFIXES)}."
+        )
+    return path
+
+
+def hash_digits(name: str) -> str | None:
+    """The digits of its hash that a published file's name ends in, if it does."""
+    found = _DIGITS.search(name)
+    return None if found is None else found.group(1)
+
 
 def find_local_file(file: Published) -> Path | None:
     """``file`` on this machine, None where it is not there."""
-    paths = (place / name for place in weight_directories() for name in (file.name, file.path))
+    paths = (place / path for place in weight_directories() for path in file.local_paths)
     return next((path for path in paths if path.is_file()), None)
 
 

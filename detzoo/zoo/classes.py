@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from detzoo.data.cityscapes import CITYSCAPES_CLASSES
-from detzoo.data.voc import VOC_CLASSES
+from detzoo.data.formats.cityscapes import CITYSCAPES_CLASSES
+from detzoo.data.formats.voc import VOC_CLASSES
 from detzoo.zoo.lvis_classes import LVIS_V05, LVIS_V1
 
 __all__ = ["CITYSCAPES", "COCO", "LVIS_V05", "LVIS_V1", "OBJECT", "VOC", "WIDER_FACE"]

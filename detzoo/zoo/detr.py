@@ -37,6 +37,12 @@ def detr_transforms(longest_side: int, divisor: int = 1) -> tuple[Transform, ...
     return Flip(), crop_policies(longest_side), Pad(divisor=divisor)
 
 
+def with_crops(base: Experiment) -> Experiment:
+    """The same recipe with the transforms of DETR, padded to multiples of 32."""
+    data = dataclasses.replace(base.data, train_transforms=detr_transforms(1333, divisor=32))
+    return dataclasses.replace(base, data=data)
+
+
 def detr() -> Experiment:
     """DETR on the last map of ResNet-50."""
     backbone = dataclasses.replace(resnet(50), norm=FROZEN, out_stages=(3,))

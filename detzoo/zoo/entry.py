@@ -43,6 +43,11 @@ class Entry:
         name = type(config).__name__.removesuffix("Config")
         return f"{name} ({config.pretrained_name or 'from scratch'})"
 
+    @property
+    def starts_from(self) -> str | None:
+        """The entry whose weights training starts from, or the backbone's pretrained weights."""
+        return self.experiment.initial_weights or self.experiment.model.backbone.pretrained_name
+
 
 @dataclass(frozen=True)
 class Family:

@@ -43,7 +43,9 @@ from detzoo.zoo.parts import (
 from detzoo.zoo.rpn import SINGLE_LEVEL_ANCHORS, c4, proposals
 
 # ResNet-50 from torchvision's second recipe ("ResNet strikes back").
-TNR_RESNET = dataclasses.replace(resnet(50), pretrained="torchvision://{architecture}-tnr")
+TNR_RESNET = dataclasses.replace(
+    resnet(50), pretrained="torchvision://{architecture}.imagenet1k_v2"
+)
 SAMPLER = RandomSampler(num=512, positive_fraction=0.25, adds_targets=True)
 
 

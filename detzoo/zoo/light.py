@@ -1,7 +1,7 @@
 """detzoo's own small detectors, for small data sets and machines without a GPU.
 
 They are no configurations of MMDetection's zoo: MobileNetV2 with a narrow pyramid and narrow heads,
-trained at half the usual image size.
+trained at half the usual image size. The backbone starts from torchvision's weights.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from detzoo.zoo.parts import FIXED
 from detzoo.zoo.rpn import proposals
 
 CHANNELS = 96
-BACKBONE = MobileNetV2Config(pretrained="mobilenet_v2_imagenet", norm=FIXED)
+BACKBONE = MobileNetV2Config(pretrained="torchvision://{architecture}", norm=FIXED)
 
 
 def light(model: DetectorConfig, *, with_masks: bool = False) -> Experiment:

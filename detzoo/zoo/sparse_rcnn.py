@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from typing_extensions import Unpack
 
 from detzoo.backbones.resnet import ResNetConfig
@@ -14,7 +12,7 @@ from detzoo.heads.query.sparse_roi import SparseRoIHeadConfig
 from detzoo.necks.fpn import FPNConfig
 from detzoo.optim.optimizers import AdamWConfig
 from detzoo.optim.schedules import epochs
-from detzoo.zoo.detr import detr_transforms
+from detzoo.zoo.detr import with_crops
 from detzoo.zoo.entry import Entry, Family
 from detzoo.zoo.parts import Recipe, experiment, resnet
 
@@ -43,9 +41,7 @@ def sparse_rcnn(
 
 def sparse_rcnn_with_crops(backbone: ResNetConfig = resnet(50)) -> Experiment:
     """300 proposals, and DETR's transforms."""
-    base = sparse_rcnn(backbone, num_proposals=300, **ELEVEN_SIZES_3X)
-    data = dataclasses.replace(base.data, train_transforms=detr_transforms(1333, divisor=32))
-    return dataclasses.replace(base, data=data)
+    return with_crops(sparse_rcnn(backbone, num_proposals=300, **ELEVEN_SIZES_3X))
 
 
 ENTRIES = (

@@ -4,12 +4,23 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from torchvision.models import MobileNet_V2_Weights, get_model_weights
 
 from detzoo.backbones.mobilenet_v2 import MobileNetV2Config
-from detzoo.backbones.pretrained import PRETRAINED, find_pretrained, pixels_of
+from detzoo.backbones.pretrained import (
+    PRETRAINED,
+    find_pretrained,
+    name_of,
+    pixels_of,
+    published_pretrained,
+    torchvision_weights,
+)
 from detzoo.backbones.resnet import ResNetConfig
 from detzoo.errors import CheckpointError, ConfigError
 from detzoo.structures import Pixels
+from detzoo.weights import hosts
+from detzoo.zoo import find
+from tests.weights.server import running
 
 
 def resnet(pretrained: str | None) -> ResNetConfig:
@@ -73,10 +84,78 @@ def test_a_file_is_taken_as_it_is(tmp_path: Path) -> None:
 
 
 def test_every_file_is_named_once_and_has_an_address() -> None:
-    files = [weights.file for weights in PRETRAINED.values()]
-    assert len({file.name for file in files}) == len(files)
-    for name, weights in PRETRAINED.items():
-        assert weights.file.addresses or name == "mobilenet_v2_imagenet"
-        assert all(url.endswith(f"/{weights.file.name}") for url in weights.file.addresses)
-        if name.startswith("https://"):
-            assert weights.file.addresses == (name,)
+    files = [file for weights in PRETRAINED.values() for file in weights.files]
+    assert len({file.path for file in files}) == len(files)
+    for file in files:
+        assert file.addresses or file.name == "mobilenet_v2_imagenet.npz"
+        assert all(url.endswith(f"/{file.name}") for url in file.addresses)
+        assert all(hosts.host_of(address) is not None for address in file.addresses)
+
+
+def test_original_files_come_first() -> None:
+    """Detectron2's and pycls' own, then what OpenMMLab made of them."""
+    original, converted = PRETRAINED["open-mmlab://detectron2/resnet50_caffe"].files
+    assert original.addresses == (
+        "https://dl.fbaipublicfiles.com/detectron2/ImageNetPretrained/MSRA/R-50.pkl",
+    )
+    assert converted.addresses[0] == (
+        "https://mmassets.onedl.ai/pretrain/third_party/resnet50_msra-5891d200.pth"
+    )
+    original, converted = PRETRAINED["open-mmlab://regnetx_3.2gf"].files
+    assert original.name == "RegNetX-3.2GF_dds_8gpu.pyth"
+    assert converted.path == "third_party/regnetx_3.2gf-c2599b0f.pth"
+
+
+def test_weights_of_torchvision() -> None:
+    """Names, files, hashes and normalization are torchvision's own."""
+    known = torchvision_weights()
+    for model in ("resnet18", "resnet50", "resnext101_32x8d", "mobilenet_v2", "vgg16"):
+        for weights in get_model_weights(model):
+            found = known[f"torchvision://{model}.{weights.name.lower()}"]
+            assert found.files[0].addresses == (weights.url,)
+            assert found.files[0].name == Path(weights.url).name
+        assert known[f"torchvision://{model}"] == known[f"torchvision://{model}.imagenet1k_v1"]
+    assert known["torchvision://resnet50"].pixels == Pixels()
+    assert known["torchvision://vgg16.imagenet1k_features"].pixels.std == (1.0, 1.0, 1.0)
+    second = known["torchvision://resnet50.imagenet1k_v2"]
+    assert known["torchvision://resnet50-tnr"] == second
+
+
+def test_files_that_differ_in_the_hash_alone() -> None:
+    """MMDetection's resnext101_32x8d is Caffe2's, torchvision's is its own."""
+    assert pixels("resnext101_32x8d-8ba56ff5.pth") == Pixels()
+    assert pixels("resnext101_32x8d-1516f1aa.pth").order == "bgr"
+    assert pixels("resnext101_32x8d.pth").order == "bgr"
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("https://download.pytorch.org/models/resnet50-0676ba61.pth", "torchvision://resnet50"),
+        (
+            "http://download.openmmlab.com/pretrain/third_party/resnet50_msra-5891d200.pth",
+            "open-mmlab://detectron2/resnet50_caffe",
+        ),
+        ("https://a.example/resnet50.pth", None),
+    ],
+)
+def test_the_name_of_what_lies_at_an_address(address: str, name: str | None) -> None:
+    assert name_of(address) == name
+
+
+def test_the_small_detectors_start_from_weights_with_an_address() -> None:
+    for name in ("retinanet_mobilenetv2_fpn", "mask_rcnn_mobilenetv2_fpn"):
+        backbone = find(name).experiment.model.backbone
+        weights = published_pretrained(str(backbone.pretrained_name))
+        assert weights.files[0].addresses == (MobileNet_V2_Weights.IMAGENET1K_V1.url,)
+        assert pixels_of(backbone) == Pixels()
+
+
+def test_an_address_in_place_of_a_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.delenv("DETZOO_MIRRORS")
+    with running() as server:
+        path = find_pretrained(f"{server.address}/mine.pth")
+    assert path.is_relative_to(tmp_path)
+    assert pixels("https://a.example/resnet50_msra-0123abcd.pth").order == "bgr"

@@ -31,6 +31,7 @@ def test_each_epoch_does_what_was_logged(
     run = tmp_path / "run"
     outcome = detzoo(
         "train", "retinanet_mobilenetv2_fpn", "--data", data, "--out", run, "--epochs", EPOCHS,
+        "--set", "model.backbone.pretrained=mobilenet_v2_imagenet",
         "--set", "data.train_transforms[0].sizes=((320, 240),)",
         "--set", "data.test_transforms[0].sizes=((320, 240),)",
         *(("--set", AVERAGE) if ema else ()),

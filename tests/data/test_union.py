@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from detzoo.data.formats.voc import VOC_CLASSES, read_voc
 from detzoo.data.locate import available_splits, open_dataset
 from detzoo.data.union import union
-from detzoo.data.voc import VOC_CLASSES, read_voc
 from detzoo.errors import DataError
 from tests.data.files import voc_object, write_voc
 
@@ -34,7 +34,8 @@ def test_two_years_are_one_data_set(tmp_path: Path) -> None:
         assert second.targets.boxes.tolist() == [[1, 2, 19, 29]]
         assert second.targets.labels.tolist() == [VOC_CLASSES.index("dog")]
         assert second.targets.ignored_boxes.tolist() == [[4, 4, 24, 24]]
-        assert available_splits(place) == ("test",)
+        # Without lists of their own, trainval is what to train on.
+        assert available_splits(place) == ("train", "test")
         assert open_dataset(place, "test").image_id(0) == "000002"
 
 

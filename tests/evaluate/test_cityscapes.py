@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from detzoo.data.cityscapes import CITYSCAPES_CLASSES, CLASS_IDS, read_cityscapes
+from detzoo.data.formats.cityscapes import CITYSCAPES_CLASSES, CLASS_IDS, read_cityscapes
 from detzoo.errors import DataError
 from detzoo.evaluate import CityscapesEvaluator, GroundTruth, ImageResult
 from detzoo.structures import BitmapMasks, Detections

@@ -15,7 +15,7 @@ from detzoo.data.dataset import DetectionDataset
 from detzoo.data.locate import open_dataset
 from detzoo.evaluate import read_ground_truth
 from tests.data.files import annotation, voc_object, write_coco, write_voc
-from tests.data.test_cityscapes import write_frame
+from tests.data.formats.test_cityscapes import write_frame
 from tests.data.test_lvis import write_lvis
 from tests.fuzz.conftest import Rule
 from tests.fuzz.strategies import NOT_HUGE, broken_bytes, broken_text, broken_values

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import resource
 import signal
 import socket
@@ -281,6 +282,53 @@ def test_addresses_are_tried_in_order(server: Server, tmp_path: Path) -> None:
     assert [line.split(f"/{NAME}: ")[0] for line in lines] == [nobody, *roots[2:]]
     assert "refused" in lines[0]
     assert "hash" in lines[1]
+
+
+def test_one_retry_of_a_host_that_drops_packets(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As a socket does whose queue is full."""
+    monkeypatch.setattr(module, "CONNECT_TIMEOUT", 0.05)
+    with contextlib.ExitStack() as stack:
+        listening = stack.enter_context(socket.socket())
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        name = listening.getsockname()
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(name)
+        pauses: list[float] = []
+        monkeypatch.setattr(module.time, "sleep", pauses.append)
+        unreachable: set[str] = set()
+        with pytest.raises(DownloadError, match="no connection within 0 s"):
+            download([f"http://127.0.0.1:{name[1]}/x.pth"], tmp_path / "x.pth", unreachable)
+    assert len(pauses) == module.SILENT_TRIES - 1
+    assert unreachable == {f"127.0.0.1:{name[1]}"}
+
+
+def test_one_retry_of_a_host_that_is_silent(tmp_path: Path) -> None:
+    """It accepts a connection and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        host = f"127.0.0.1:{listening.getsockname()[1]}"
+        unreachable: set[str] = set()
+        start = time.monotonic()
+        with pytest.raises(DownloadError, match="too slow: hardly a byte"):
+            download([f"http://{host}/x.pth"], tmp_path / "x.pth", unreachable)
+    assert time.monotonic() - start < (module.SILENT_TRIES + 1) * module.TIMEOUT
+    assert unreachable == {host}
+
+
+def test_what_is_said(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with running() as refusing:
+        refusing.behaviours = [behave.refuse(404)]
+        download([f"{root}/{NAME}" for root in (refusing.address, server.address)], tmp_path / NAME)
+    hosts = [address.removeprefix("http://") for address in (refusing.address, server.address)]
+    assert capsys.readouterr().err.splitlines() == [
+        f"downloading {NAME}",
+        f"{hosts[0]}: HTTP 404 Not Found",
+        f"downloaded {NAME} ({len(CONTENT) / 1e6:.1f} MB) from {hosts[1]}",
+    ]
 
 
 def test_a_full_disk(server: Server, tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from detzoo.errors import CheckpointError
-from detzoo.weights.files import has_digits, hash_digits, read_file, tensors_in
+from detzoo.weights.files import has_digits, read_file, tensors_in
+from detzoo.weights.places import hash_digits
 
 
 def test_digits_of_the_hash() -> None:

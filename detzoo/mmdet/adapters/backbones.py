@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from detzoo.backbones.base import BackboneConfig
 from detzoo.backbones.mobilenet_v2 import TRUNCATED_STD, MobileNetV2Config
-from detzoo.backbones.pretrained import PRETRAINED
+from detzoo.backbones.pretrained import name_of
 from detzoo.backbones.resnet import CONTEXT_STAGES, ResNetConfig
 from detzoo.layers.norm import BatchNormConfig
 from detzoo.mmdet.adapters.layers import (
@@ -26,10 +26,7 @@ def starting_from(backbone: B, pretrained: str | None) -> B:
     """``backbone`` with V2's weights; their name follows its architecture where it names that."""
     if pretrained is not None:
         # Some configurations give the address of a file instead of its name.
-        named = (
-            name for name, weights in PRETRAINED.items() if pretrained in weights.file.addresses
-        )
-        pretrained = next(named, pretrained)
+        pretrained = name_of(pretrained) or pretrained
         pretrained = pretrained.replace(backbone.architecture, "{architecture}")
     return dataclasses.replace(backbone, pretrained=pretrained)
 

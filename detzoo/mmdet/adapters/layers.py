@@ -134,15 +134,20 @@ def pretrained_of(node: Node) -> str | None:
         node.reading.note(node.error("pretrained", reason))
     if init.has("type"):  # PVT's say the checkpoint alone
         init.expect("type", "Pretrained", "how backbones start")
-    init.expect("prefix", None, "as published backbone weights have no prefix")
+    # Whatever is not the backbone's is left out without being told.
+    prefix = init.take("prefix", None)
+    if prefix not in (None, "backbone", "backbone."):
+        reason = (
+            f"{prefix!r} is not 'backbone.', where the weights of a whole classifier or detector "
+            "have those of the backbone"
+        )
+        node.reading.note(init.error("prefix", reason))
     return _known_weights(init.take("checkpoint", None), init.at("checkpoint"), node)
 
 
 def _known_weights(name: str | None, path: str, node: Node) -> str | None:
     """``name``, where weights are called so. The backbone detects without them."""
     if name is None or name in PRETRAINED or is_file_name(name) or name.startswith(SCHEME):
-        return name
-    if any(name in weights.file.addresses for weights in PRETRAINED.values()):
         return name
     reason = f"detzoo knows no weights called {name!r}; give the path of the file"
     node.reading.note(node.reading.error(path, reason))

@@ -185,9 +185,9 @@ def _pvt(node: Node, version: Any, patches: tuple[int, ...]) -> PVTConfig:
         ("qkv_bias", True),
         ("drop_rate", 0.0),
         ("attn_drop_rate", 0.0),
-        ("convert_weights", True),
     ):
         node.expect(key, value, "as in all of the zoo")
+    node.ignore("convert_weights")
     backbone = PVTConfig(
         version=version,
         channels_per_head=node.take("embed_dims", 64),

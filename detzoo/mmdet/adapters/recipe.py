@@ -15,6 +15,7 @@ from detzoo.experiment import FinalEpochs
 from detzoo.mmdet.node import Node
 from detzoo.mmdet.registry import ADAPTERS, adapts
 from detzoo.optim.ema import EMAConfig
+from detzoo.optim.layer_decay import LayerDecay
 from detzoo.optim.optimizers import (
     AdamConfig,
     AdamWConfig,
@@ -65,7 +66,12 @@ def _common(node: Node) -> dict[str, Any]:
         "lr": float(node.take("lr")),
         "weight_decay": float(node.take("weight_decay", 0.01 if node.type == "AdamW" else 0.0)),
     }
+    constructor = node.take("constructor", "DefaultOptimizerConstructor")
     wise = node.optional_child("paramwise_cfg")
+    if constructor == "LearningRateDecayOptimizerConstructor" and wise is not None:
+        return {**settings, "layer_decay": layer_decay(wise)}
+    if constructor != "DefaultOptimizerConstructor":
+        raise node.error("constructor", f"detzoo has no {constructor!r}")
     if wise is None:
         return settings
     wise.ignore("bypass_duplicate")
@@ -78,6 +84,18 @@ def _common(node: Node) -> dict[str, Any]:
         "bias_lr_scale": float(wise.take("bias_lr_mult", 1.0)),
         "bias_weight_decay_scale": float(wise.take("bias_decay_mult", 1.0)),
     }
+
+
+def layer_decay(wise: Node) -> LayerDecay:
+    """``paramwise_cfg`` of V2's LearningRateDecayOptimizerConstructor."""
+    kind = wise.take("decay_type", "layer_wise")
+    if kind not in ("layer_wise", "stage_wise"):
+        raise wise.error("decay_type", f"{kind!r} is neither 'layer_wise' nor 'stage_wise'")
+    return LayerDecay(
+        rate=float(wise.take("decay_rate")),
+        by="layer" if kind == "layer_wise" else "stage",
+        num_layers=wise.take("num_layers"),
+    )
 
 
 def _rule(name: str, node: Node) -> ParameterRule:

@@ -130,6 +130,26 @@ def shared_convs_box_head(node: Node, regions: Regions) -> BoxHeadConfig:
     )
 
 
+@adapts("box_head", "ConvFCBBoxHead")
+def conv_fc_box_head(node: Node, regions: Regions) -> BoxHeadConfig:
+    """V2's ConvFCBBoxHead, of which detzoo has what classes and boxes share."""
+    node.expect("with_avg_pool", False, "as layers see every cell of a region")
+    for key in ("num_cls_convs", "num_cls_fcs", "num_reg_convs", "num_reg_fcs"):
+        node.expect(key, 0, "as classes and boxes share all layers but the last")
+    num_fcs = node.take("num_shared_fcs", 0)
+    if num_fcs == 0:
+        raise node.error("num_shared_fcs", "a head without fully connected layers is a BBoxHead")
+    return BoxHeadConfig(
+        num_shared_convs=node.take("num_shared_convs", 0),
+        conv_channels=node.take("conv_out_channels", 256),
+        convolution=convolution_of(node),
+        norm=norm_of(node, default=None),
+        num_shared_fcs=num_fcs,
+        fc_channels=node.take("fc_out_channels", 1024),
+        **_box_outputs(node, regions),
+    )
+
+
 def _box_outputs(node: Node, regions: Regions) -> dict[str, Any]:
     node.expect("in_channels", regions.channels, "the channels of the regions", default=256)
     node.expect("roi_feat_size", regions.size, "the size of the regions", default=7)

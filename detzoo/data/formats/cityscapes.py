@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -14,6 +15,7 @@ import torch
 
 from detzoo.data.annotations import Annotation, Annotations, Strings
 from detzoo.data.dataset import DetectionDataset
+from detzoo.data.formats.base import SPLITS, Format, Source
 from detzoo.data.images import read_gray
 from detzoo.errors import DataError
 from detzoo.structures.segmentation import encode_rle
@@ -141,3 +143,25 @@ def _parse(path: Path) -> tuple[tuple[int, int], list[_Instance]]:
             )
         )
     return (ids.shape[0], ids.shape[1]), instances
+
+
+def _read(root: Path, split: str, images: Path | None) -> DetectionDataset:
+    dataset = read_cityscapes(root, split)
+    return dataset if images is None else replace(dataset, image_dir=str(images))
+
+
+def _find(path: Path) -> dict[str, Source]:
+    folders = {split: path / "gtFine" / split for split in SPLITS}
+    return {
+        split: Source(folder, partial(_read, path, split))
+        for split, folder in folders.items()
+        if any(folder.glob(f"*/*{_MAP_SUFFIX}"))
+    }
+
+
+FORMAT = Format(
+    name="Cityscapes",
+    layout="gtFine/{split}/<city>/*_instanceIds.png and leftImg8bit/{split}/<city>/",
+    flags="groups are crowds",
+    find=_find,
+)

@@ -5,8 +5,8 @@ from pathlib import Path
 import cv2
 import pytest
 
+from detzoo.data.formats.wider_face import read_wider_face
 from detzoo.data.locate import available_splits, open_dataset
-from detzoo.data.wider_face import read_wider_face
 from detzoo.errors import DataError
 from tests.data.files import noise, voc_object
 from tests.shared import shared

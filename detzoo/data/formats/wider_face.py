@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from detzoo.data.annotations import Annotations, Strings
 from detzoo.data.dataset import DetectionDataset
+from detzoo.data.formats.base import SPLITS, Format, Source
+from detzoo.data.formats.voc import annotations_of, image_names, parse_image
 from detzoo.data.images import image_size
-from detzoo.data.voc import annotations_of, image_names, parse_image
 from detzoo.errors import DataError
 
 CLASS = "face"
@@ -61,3 +64,29 @@ def read_wider_face(
     if class_names is None:
         return dataset
     return dataset.select_classes(class_names, drop_others=drop_others, allow_absent=allow_absent)
+
+
+def _read(listing: Path, root: Path, images: Path | None) -> DetectionDataset:
+    dataset = read_wider_face(listing, root)
+    return dataset if images is None else replace(dataset, image_dir=str(images))
+
+
+def _find(path: Path) -> dict[str, Source]:
+    found = {}
+    for split in SPLITS:
+        root = path if path.name == f"WIDER_{split}" else path / f"WIDER_{split}"
+        lists = [root.parent / f"{split}.txt", root / f"{split}.txt"]
+        listing = next((file for file in lists if file.is_file()), None)
+        if listing is not None and (root / "Annotations").is_dir():
+            found[split] = Source(listing, partial(_read, listing, root))
+    return found
+
+
+FORMAT = Format(
+    name="WIDER FACE",
+    layout=(
+        "WIDER_{split}/Annotations/*.xml, {split}.txt next to or in WIDER_{split}, images by event"
+    ),
+    flags="difficult is ignored",
+    find=_find,
+)

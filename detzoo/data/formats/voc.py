@@ -7,14 +7,17 @@ import os
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from detzoo.data.annotations import Annotation, Annotations, Strings
 from detzoo.data.dataset import DetectionDataset, check_class_names
+from detzoo.data.formats.base import Format, Source, split_name
 from detzoo.data.images import EXTENSIONS, image_size
+from detzoo.data.union import union
 from detzoo.errors import DataError
 
 # The classes of the VOC challenges, in the order of the published models.
@@ -212,3 +215,52 @@ def annotations_of(parsed: list[VocImage], label_of: dict[str, int]) -> list[Ann
                 )
             )
     return found
+
+
+def _find(path: Path) -> dict[str, Source]:
+    roots = [path] if _is_voc(path) else _voc_below(path)
+    by_split: dict[str, list[tuple[Path, str]]] = {}
+    for root in roots:
+        for listing in sorted((root / "ImageSets" / "Main").glob("*.txt")):
+            split = split_name(listing.stem) if "_" not in listing.stem else None
+            by_split.setdefault(listing.stem if split is None else split, []).append(
+                (root, listing.stem)
+            )
+    return {
+        split: Source(path, partial(_read_all, path, places)) for split, places in by_split.items()
+    }
+
+
+def _is_voc(folder: Path) -> bool:
+    return all((folder / name).is_dir() for name in ("Annotations", "ImageSets/Main", "JPEGImages"))
+
+
+def _voc_below(path: Path) -> list[Path]:
+    """VOC folders one level down, or in ``VOCdevkit``."""
+    if not path.is_dir():
+        return []
+    folders = [*sorted(path.iterdir())]
+    devkit = path / "VOCdevkit"
+    if devkit.is_dir():
+        folders += sorted(devkit.iterdir())
+    return [folder for folder in folders if _is_voc(folder)]
+
+
+def _read_all(path: Path, places: list[tuple[Path, str]], images: Path | None) -> DetectionDataset:
+    """Several years of the challenge are one data set; other folders are not."""
+    if len(places) > 1 and not all(is_challenge(root) for root, _ in places):
+        listed = ", ".join(str(root) for root, _ in places)
+        raise DataError(f"{path}: has several data sets ({listed}). Give the path of one of them.")
+    dataset = union([read_voc(root, split) for root, split in places])
+    return dataset if images is None else replace(dataset, image_dir=str(images))
+
+
+FORMAT = Format(
+    name="Pascal VOC",
+    layout=(
+        "Annotations/*.xml, ImageSets/Main/{split}.txt and JPEGImages/, in the folder itself, one "
+        "level down, or in VOCdevkit/VOC2012; several years make one data set"
+    ),
+    flags="difficult is ignored",
+    find=_find,
+)

@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from detzoo.data.voc import VOC_CLASSES, read_voc
+from detzoo.data.formats.voc import VOC_CLASSES, read_voc
 from detzoo.errors import DataError
 from tests.data.files import noise, voc_object, write_voc
 from tests.shared import shared

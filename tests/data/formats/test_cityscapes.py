@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from detzoo.data.cityscapes import (
+from detzoo.data.formats.cityscapes import (
     CITYSCAPES_CLASSES,
     instance_map_of,
     read_cityscapes,
