@@ -77,13 +77,13 @@ def _pvt(file: str) -> PretrainedWeights:
 def _swin(file: str, release: str = "v1.0.0") -> tuple[str, PretrainedWeights]:
     """From Swin's authors; V2's configurations name these by their address."""
     address = f"https://github.com/SwinTransformer/storage/releases/download/{release}/{file}"
-    return address, PretrainedWeights(Published(file, (address,)))
+    return address, PretrainedWeights((Published(file, (address,)),))
 
 
 def _mmcls(path: str) -> tuple[str, PretrainedWeights]:
     """A whole classifier of MMClassification, which V2's configurations name by its address."""
     address = f"https://download.openmmlab.com/mmclassification/v0/{path}"
-    return address, PretrainedWeights(Published(Path(path).name, (address,)))
+    return address, PretrainedWeights((Published(Path(path).name, (address,)),))
 
 
 def _stem(file: str) -> str:

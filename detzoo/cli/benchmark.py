@@ -344,7 +344,7 @@ def _training_setup(
 
     from detzoo.devices import check_precision
 
-    experiment = find_experiment(name, settings, trust=trust)
+    experiment = find_experiment(name, settings, trust=trust, to_train=True)
     if precision is not None:
         experiment = replace(experiment, precision=check_precision(precision))
     changes: dict[str, Any] = {}

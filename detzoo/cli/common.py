@@ -98,12 +98,16 @@ JsonFile = Annotated[
 
 
 def find_experiment(
-    source: str, settings: Sequence[str] | None = None, *, trust: bool = False
+    source: str,
+    settings: Sequence[str] | None = None,
+    *,
+    trust: bool = False,
+    to_train: bool = False,
 ) -> Experiment:
     """The experiment of a zoo name, a checkpoint or a configuration file, and ``--set``."""
     from detzoo.inference import loading
 
-    experiment = loading.find_experiment(source, trust=trust)
+    experiment = loading.find_experiment(source, trust=trust, to_train=to_train)
     for setting in settings or ():
         experiment = apply_setting(experiment, setting)
     return experiment

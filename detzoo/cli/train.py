@@ -29,7 +29,7 @@ from detzoo.cli.common import (
     print_dataset,
 )
 from detzoo.cli.run_options import FILE, RunOptions, read_options, to_json, version_changes
-from detzoo.errors import ConfigError
+from detzoo.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from detzoo.checkpoints.transfer import ClassTransfer
@@ -186,14 +186,15 @@ def train(
     run_dir = _run_folder(name, out, resume)
     if resume:
         options, experiment, notes = _resumed(run_dir, given, _typed(context))
+        names = experiment.class_names if _is_v2_file(options.name) else None
     else:
         options, notes = given, []
-        experiment = _first_experiment(given)
+        experiment, names = _first_experiment(given)
     chosen_device = resolve_device(options.device)
     stopping = _parse_early_stopping(options.early_stopping)
     added = _callbacks(options, notes)
 
-    train_data = _open_training_data(options)
+    train_data = _open_training_data(options, names)
     validation = _validation_source(options)
     val_data = _open_validation_data(options, validation, train_data)
     experiment = replace(experiment, class_names=train_data.class_names)
@@ -265,16 +266,32 @@ def _run_folder(name: str | None, out: Path | None, resume: bool) -> Path:
     return folder
 
 
-def _first_experiment(options: RunOptions) -> Experiment:
+def _first_experiment(options: RunOptions) -> tuple[Experiment, tuple[str, ...] | None]:
+    """What is trained, and the classes that a V2 file says are (None: all of the data)."""
     if options.name is None:
         raise ConfigError("NAME: give a model (detzoo models lists the zoo's)")
-    experiment = _with_options(
-        find_experiment(options.name, options.settings, trust=options.trust), options
-    )
+    names = None
+    if _is_v2_file(options.name):
+        from detzoo.cli.import_mmdet import print_notes
+        from detzoo.mmdet import import_file
+
+        imported = import_file(options.name, trust=options.trust)
+        experiment, names = imported.to_train(), imported.trained_classes
+        if is_first_process():
+            print_notes(imported, options.name)
+        for setting in options.settings:
+            experiment = apply_setting(experiment, setting)
+    else:
+        experiment = find_experiment(options.name, options.settings, to_train=True)
+    experiment = _with_options(experiment, options)
     if options.from_scratch:
         model = experiment.model.from_scratch()
         experiment = replace(experiment, model=model, initial_weights=None)
-    return experiment
+    return experiment, names
+
+
+def _is_v2_file(name: str | None) -> bool:
+    return name is not None and name.endswith(".py")
 
 
 def _resumed(
@@ -291,7 +308,7 @@ def _resumed(
                 f"--resume: {run_dir} has no {FILE} with the options it was started with (it may "
                 "be from an older version). Give the full command that started it, plus --resume."
             )
-        return given, _first_experiment(given), []
+        return given, _first_experiment(given)[0], []
     if "name" in typed and given.name != kept.name:
         raise ConfigError(
             f"{given.name}: the run in {run_dir} trains {kept.name}. Leave the name out to resume "
@@ -352,15 +369,22 @@ def _parse_early_stopping(text: str | None) -> EarlyStopping | None:
 # ------------------------------------------------------------------------------------- its data
 
 
-def _open_training_data(options: RunOptions) -> DetectionDataset:
+def _open_training_data(options: RunOptions, v2_names: tuple[str, ...] | None) -> DetectionDataset:
+    """The data, with the classes that a V2 file trains: like V2, without objects of others."""
     from detzoo.data.proposals import read_proposals
 
     if options.data is None:
         raise ConfigError("--data: give the folder of a data set, or a COCO JSON file")
-    names = None
+    names: Sequence[str] | None = v2_names
     if options.classes is not None:
         names = [part.strip() for part in options.classes.split(",")]
-    data = open_split(Path(options.data), options.split, _path(options.images), class_names=names)
+    of_v2 = names is v2_names and names is not None
+    place, images = Path(options.data), _path(options.images)
+    try:
+        data = open_split(place, options.split, images, class_names=names, drop_others=of_v2)
+    except DataError as error:
+        hint = f" ({options.name} trains its classes=; others: --classes A,B,C)" if of_v2 else ""
+        raise DataError(f"{error}{hint}") from None
     if is_first_process():
         print_dataset("train", data)
     if options.proposals is not None:
@@ -438,7 +462,7 @@ def _initial_model(experiment: Experiment, weights: str | None, resume: bool) ->
     from detzoo.backbones.timm import SCHEME
     from detzoo.checkpoints import checkpoint
     from detzoo.checkpoints.transfer import initialize, initialize_backbone
-    from detzoo.inference.loading import find_published
+    from detzoo.inference.loading import find_published, is_checkpoint_path
 
     pretrained = experiment.model.backbone.pretrained_name
     source: Path | str | None = weights
@@ -446,8 +470,10 @@ def _initial_model(experiment: Experiment, weights: str | None, resume: bool) ->
     if resume or weights is not None:
         pretrained = None
     elif experiment.initial_weights is not None:
-        entry = zoo.find(experiment.initial_weights)
-        source, names, pretrained = find_published(entry), entry.experiment.class_names, None
+        source, pretrained = experiment.initial_weights, None
+        if not is_checkpoint_path(source):
+            entry = zoo.find(source)
+            source, names = find_published(entry), entry.experiment.class_names
     # What is missing is said before the seconds that building a model takes.
     if pretrained is not None and not pretrained.startswith(SCHEME):
         find_pretrained(pretrained)

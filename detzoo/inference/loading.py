@@ -78,7 +78,10 @@ def load(
             origin = published_weights(os.fspath(source))
         given = checkpoint.read_weights(origin)
     if given.class_names is not None and not experiment.model.is_class_agnostic:
-        experiment = replace(experiment, class_names=given.class_names)
+        names = given.class_names
+        if os.fspath(source).endswith(".py") and len(names) < len(experiment.class_names):
+            names = _row_names(experiment, names, given)
+        experiment = replace(experiment, class_names=names)
     detector = experiment.build_model() if model is None else model
     checkpoint.load_strictly(detector, given.tensors, str(origin))
     detector = detector.to(device)
@@ -87,16 +90,30 @@ def load(
     return Predictor(experiment, detector, precision or "fp32", fused=fused)
 
 
-def find_experiment(source: str, *, trust: bool = False) -> Experiment:
+def _row_names(
+    experiment: Experiment, names: tuple[str, ...], given: checkpoint.Weights
+) -> tuple[str, ...]:
+    """``names``, or as many more as the configuration has classes, where the weights have them."""
+    with torch.device("meta"):
+        own = replace(experiment, class_names=names).build_model().state_dict()
+    if not checkpoint.mismatches(own, given.tensors):
+        return names
+    unnamed = range(len(names), len(experiment.class_names))
+    return (*names, *(f"class_{i + 1}" for i in unnamed))
+
+
+def find_experiment(source: str, *, trust: bool = False, to_train: bool = False) -> Experiment:
     """The experiment of a zoo name, a checkpoint, an ``experiment.json`` or a V2 config file.
 
     A config file of MMDetection 2.x (``.py``) is a program, which is executed only if ``trust`` is
-    set. Raises :class:`UserError`.
+    set. Of such a file, and of the configuration in a checkpoint of MMDetection, only what
+    detecting needs has to be understood, unless ``to_train``. Raises :class:`UserError`.
     """
     if source.endswith(".py"):
-        from detzoo.mmdet import read_experiment
+        from detzoo.mmdet import import_file
 
-        return read_experiment(source, trust=trust)
+        imported = import_file(source, trust=trust)
+        return imported.to_train() if to_train else imported.experiment
     if source.endswith(".json"):
         try:
             experiment: Experiment = from_dict(read_json(source), catalog.config_classes())
@@ -104,7 +121,7 @@ def find_experiment(source: str, *, trust: bool = False) -> Experiment:
             raise ConfigError(f"{source}: {error}") from None
         return experiment
     if is_checkpoint_path(source):
-        return checkpoint.read(source).experiment
+        return checkpoint.read(source, to_train=to_train).experiment
     return zoo.find(source).experiment
 
 

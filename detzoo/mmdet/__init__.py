@@ -32,7 +32,7 @@ def import_file(path: str | Path, *, trust: bool = False) -> Imported:
     config = files.read_all(path)
 
     def find(name: str) -> OwnDataset | None:
-        return find_dataset(name, Path(path).resolve(), _custom_imports(config), BASES)
+        return find_dataset(name, Path(path).resolve(), _custom_imports(config), tuple(BASES))
 
     stems = [file.stem for file in files.paths]
     return import_config(config, Reading(str(path), find), stems)

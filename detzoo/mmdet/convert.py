@@ -85,10 +85,18 @@ class Imported:
         names = self.trained_classes
         return self.experiment if names is None else replace(self.experiment, class_names=names)
 
-    def named(self, class_names: tuple[str, ...]) -> Experiment:
-        """The experiment with these names of classes, of which a checkpoint may have fewer."""
-        unnamed = self.experiment.class_names[len(class_names) :]
-        return replace(self.experiment, class_names=(*class_names, *_unnamed(class_names, unnamed)))
+    def row_names(self, class_names: tuple[str, ...]) -> tuple[str, ...]:
+        """A name for each class of the model, of which a checkpoint may name fewer.
+
+        Raises :class:`ConfigError` if it names more.
+        """
+        count = len(self.experiment.class_names)
+        if len(class_names) > count:
+            raise ConfigError(
+                f"{self.reading.source}: names {len(class_names)} classes "
+                f"({', '.join(class_names[:5])}, ...), but its model has {count} (num_classes)."
+            )
+        return (*class_names, *_unnamed(class_names, range(count - len(class_names))))
 
 
 def experiment_of(config: Mapping[str, Any], source: str) -> Experiment:
@@ -200,12 +208,15 @@ def _read_recipe(root: Node, data: DataConfig, files: Sequence[str]) -> dict[str
         "optimizer", lambda: root.part("optimizer", "optimizer"), SGDConfig(lr=0.02)
     )
     schedule = attempt("lr_config", lambda: recipe.schedule_of(root, optimizer.lr), Schedule())
+    batch = recipe.reference_batch_of(root, optimizer, files)
+    if any(obstacle.path.startswith("optimizer") for obstacle in root.reading.obstacles):
+        root.reading.replaced.pop("learning rate")
     hooks = recipe.hooks_of(root, data.train_transforms)
     nothing: dict[str, Any] = {}
     return {
         "optimizer": optimizer,
         "schedule": schedule,
-        "reference_batch": recipe.reference_batch_of(root, optimizer, files),
+        "reference_batch": batch,
         "initial_weights": attempt("load_from", lambda: _initial_weights(root), None),
         **attempt("fp16", lambda: recipe.precision_of(root), nothing),
         **attempt("optimizer_config", lambda: recipe.steps_of(root), nothing),
@@ -343,7 +354,7 @@ def _names(data: _Data, count: int | None, reading: Reading) -> tuple[str, ...]:
         reading.replaced["class names"] = f"those of the checkpoint or the data, which has {count}"
         return _unnamed((), range(count))
     reading.replaced["num_classes"] = (
-        f"{count} in the model of this file, {len(names)} where the classes of classes= are trained"
+        f"this model has {count}; what is trained are the {len(names)} of classes="
     )
     if len(names) > count:
         return _unnamed((), range(count))

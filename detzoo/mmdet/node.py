@@ -11,21 +11,23 @@ from detzoo.errors import ConfigError, UserError
 from detzoo.mmdet.own_datasets import OwnDataset
 from detzoo.mmdet.registry import ADAPTERS, STAND_INS
 
+_DATA: Final = "data sets are named where a run starts (--data)"
+
 # Keys whose value changes nothing in an experiment, and why.
 WITHOUT_EFFECT: Final[Mapping[str, str]] = {
-    "ann_file": "data sets are named where a run starts",
+    "ann_file": _DATA,
     "by_epoch": "evaluations are counted as the schedule is",
     "bypass_duplicate": "a parameter that two modules share is one parameter",
     "classwise": "how results are printed",
     "convert_weights": "whose names the pretrained weights have is seen from the names themselves",
     "create_symlink": "the last state is always called last.pt",
-    "data_root": "data sets are named where a run starts",
+    "data_root": _DATA,
     "debug": "V2 does nothing with it",
     "dist_params": "how V2 starts its processes",
     "enable": "the learning rate is scaled, unless a run is told --no-lr-scaling",
     "gpu_assign_thr": "where V2 computes overlaps",
     "greater_keys": "what is better follows from the metric",
-    "img_prefix": "data sets are named where a run starts",
+    "img_prefix": _DATA,
     "init_scale": "an adaptive loss scale finds its level within some steps",
     "img_scale": "batches are resized by the size of the image that they are",
     "iou_thr": "what is measured follows from the model and the data",
@@ -43,12 +45,12 @@ WITHOUT_EFFECT: Final[Mapping[str, str]] = {
     "persistent_workers": "how V2 starts its workers",
     "priority": "the order of V2's hooks",
     "proposal_nums": "what is measured follows from the model and the data",
-    "proposal_file": "proposals are given where a run starts",
+    "proposal_file": _DATA,
     "rule": "what is better follows from the metric",
     "save_best": "the best weights are always kept",
     "save_last": "the last state is always saved",
     "save_optimizer": "the state of the optimizer is always saved",
-    "seg_prefix": "data sets are named where a run starts",
+    "seg_prefix": _DATA,
     "start": "evaluations begin with the first epoch",
     "to_float32": "steps that compute in float do so whatever they are given",
     "test_mode": "the use of a data set says whether it is a test",
@@ -233,7 +235,9 @@ class Node:
         for key in keys:
             self.taken.add(key)
             if self.left.pop(key, None) is not None:
-                self.reading.aside[self.at(key)] = WITHOUT_EFFECT[key]
+                reason = WITHOUT_EFFECT[key]
+                said = self.reading.replaced if reason == _DATA else self.reading.aside
+                said[self.at(key)] = reason
 
     def child(self, key: str) -> Node:
         """The dictionary at ``key``."""

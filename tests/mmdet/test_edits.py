@@ -54,7 +54,9 @@ def test_the_number_of_the_model_rules_for_its_checkpoint(tmp_path: Path) -> Non
     found = imported(tmp_path, "model = dict(roi_head=dict(bbox_head=dict(num_classes=2)))")
     assert found.experiment.class_names == ("class_1", "class_2")
     assert found.trained_classes is None  # the data name them
-    assert found.named(("a",)).class_names == ("a", "class_2")
+    assert found.row_names(("a",)) == ("a", "class_2")
+    with pytest.raises(ConfigError, match=r"mine.py: names 3 classes .*has 2"):
+        found.row_names(("a", "b", "c"))
 
 
 def test_heads_must_agree_about_the_number_of_classes(tmp_path: Path) -> None:
@@ -134,7 +136,7 @@ TRAINING_ONLY = [
     "lr_config = dict(_delete_=True, policy='mine')",
     "runner = dict(type='MyRunner')",
     "fp16 = dict(loss_scale='much')",
-    "model = dict(backbone=dict(init_cfg=dict(checkpoint='https://my/weights.pth')))",
+    "model = dict(backbone=dict(init_cfg=dict(checkpoint='open-mmlab://mine')))",
 ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import overload
 
-from detzoo.backbones.pretrained import PRETRAINED, is_file_name
+from detzoo.backbones.pretrained import all_pretrained, is_file_name
 from detzoo.backbones.timm import SCHEME
 from detzoo.layers.activations import Activation
 from detzoo.layers.convolution import (
@@ -147,7 +147,7 @@ def pretrained_of(node: Node) -> str | None:
 
 def _known_weights(name: str | None, path: str, node: Node) -> str | None:
     """``name``, where weights are called so. The backbone detects without them."""
-    if name is None or name in PRETRAINED or is_file_name(name) or name.startswith(SCHEME):
+    if name is None or name in all_pretrained() or is_file_name(name) or name.startswith(SCHEME):
         return name
     reason = f"detzoo knows no weights called {name!r}; give the path of the file"
     node.reading.note(node.reading.error(path, reason))

@@ -112,7 +112,7 @@ def schedule_of(root: Node, learning_rate: float) -> Schedule:
     node = root.optional_child("lr_config")
     if node is None:  # the rate stays as it is
         return Schedule(length=length, unit=unit, policy=Step(milestones=()), warmup=None)
-    kind = node.take("policy")
+    kind = str(node.take("policy"))
     adapter = ADAPTERS["schedule"].get(kind.lower())
     if adapter is None:
         known = ", ".join(sorted(ADAPTERS["schedule"]))
@@ -336,7 +336,8 @@ def hooks_of(root: Node, transforms: tuple[Transform, ...]) -> dict[str, Any]:
         root.take("custom_hooks", None)
         return settings
     for node in root.children("custom_hooks"):
-        settings |= root.reading.attempt(node.path, functools.partial(_hook, node, transforms), {})
+        read = functools.partial(_hook, node, transforms)
+        settings |= root.reading.attempt(node.path, read, dict[str, Any]())
     return settings
 
 
