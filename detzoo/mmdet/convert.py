@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -140,6 +141,7 @@ def import_config(
     if detector is None:  # what training alone needs was not there, and nothing can replace it
         reading.require("detect", "train")
         raise AssertionError("a model that cannot be read has an obstacle")
+    detector = _settled(detector, reading.stand_ins)
     known = DataConfig(train_transforms=(), test_transforms=data.settings.test_transforms)
     _require_valid(detector, reading)
     _require_valid(known, reading)
@@ -154,6 +156,23 @@ def import_config(
         experiment = detects
     trained = data.class_names if data.names_are_given and names is not OBJECT else None
     return Imported(experiment, trained, reading)
+
+
+def _settled(value: Any, stand_ins: Sequence[Any]) -> Any:
+    """``value`` with the defaults of its fields where these hold stand-ins."""
+    if isinstance(value, tuple):
+        return tuple(_settled(item, stand_ins) for item in value)
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        return value
+    changes = {}
+    for field in dataclasses.fields(value):
+        item = getattr(value, field.name)
+        stands_in = any(item is one for one in stand_ins)
+        if stands_in and field.default is not dataclasses.MISSING:
+            changes[field.name] = field.default
+        elif (settled := _settled(item, stand_ins)) != item:
+            changes[field.name] = settled
+    return replace(value, **changes) if changes else value
 
 
 def _require_valid(settings: Any, reading: Reading) -> None:
@@ -373,8 +392,8 @@ def _pixels(pipeline: Pipeline) -> Pixels:
         )
     mean, std, to_rgb = pipeline.normalization
     return Pixels(
-        mean=(mean[0], mean[1], mean[2]),
-        std=(std[0], std[1], std[2]),
+        mean=mean,
+        std=std,
         order="rgb" if to_rgb else "bgr",
         padding=pipeline.padding,
     )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, TypeVar
 
 from detzoo.errors import ConfigError, UserError
+from detzoo.mmdet.defaults import DEFAULTS
 from detzoo.mmdet.own_datasets import OwnDataset
 from detzoo.mmdet.registry import ADAPTERS, STAND_INS
 
@@ -25,6 +26,7 @@ WITHOUT_EFFECT: Final[Mapping[str, str]] = {
     "debug": "V2 does nothing with it",
     "dist_params": "how V2 starts its processes",
     "enable": "the learning rate is scaled, unless a run is told --no-lr-scaling",
+    "file_client_args": "where V2 reads files from",
     "gpu_assign_thr": "where V2 computes overlaps",
     "greater_keys": "what is better follows from the metric",
     "img_prefix": _DATA,
@@ -117,6 +119,7 @@ class Reading:
         self.obstacles: list[Refusal] = []
         self.aside: dict[str, str] = {}
         self.replaced: dict[str, str] = {}
+        self.stand_ins: list[Any] = []
 
     def error(self, path: str, reason: str) -> Refusal:
         return Refusal(self.source, path, reason)
@@ -138,6 +141,13 @@ class Reading:
             self.note(self.error(path, f"a setting here cannot be ({_shown(error)})"))
         self.forget(path)
         return otherwise
+
+    def stand_in(self, kind: str, settings: Mapping[str, Any]) -> Any:
+        """What takes the place of a part that cannot be read and that only training looks at."""
+        made = STAND_INS[kind](settings)
+        if kind != "classification_loss":  # which says how scores are read
+            self.stand_ins.append(made)
+        return made
 
     def forget(self, path: str) -> None:
         """Ends the reading of all that is below ``path``."""
@@ -240,11 +250,12 @@ class Node:
                 said[self.at(key)] = reason
 
     def child(self, key: str) -> Node:
-        """The dictionary at ``key``."""
+        """The dictionary at ``key``, V2's own where it is left out."""
         self.taken.add(key)
-        if key not in self.left:
+        own = DEFAULTS.get(str(self.original.get("type")), {})
+        if key not in self.left and key not in own:
             raise self.error(key, "missing, and V2 has no default for it")
-        value = self.left.pop(key)
+        value = self.left.pop(key) if key in self.left else own[key]
         if not isinstance(value, Mapping):
             raise self.error(key, f"{value!r} is not a dictionary")
         return Node(value, self.at(key), self.reading)
@@ -286,7 +297,7 @@ class Node:
             if refusal.use == "detect" or kind not in STAND_INS:
                 raise
             self.reading.note(refusal)
-            return STAND_INS[kind]({})
+            return self.reading.stand_in(kind, {})
         return node.adapt(kind, *known)
 
     def optional_part(self, key: str, kind: str, *known: Any) -> Any:
@@ -306,7 +317,7 @@ class Node:
                 raise
             self.reading.note(refusal)
             self.reading.forget(self.path)
-            return STAND_INS[kind](self.original)
+            return self.reading.stand_in(kind, self.original)
 
     def _adapt(self, kind: str, *known: Any) -> Any:
         adapters = ADAPTERS[kind]

@@ -243,8 +243,13 @@ def detection_select(node: Node) -> Select:
         min_score=float(node.take("score_thr")),
         pre_nms=pre_nms if pre_nms > 0 else None,
         suppression=node.part("nms", "nms"),
-        max_detections=node.take("max_per_img"),
+        max_detections=_most(node.take("max_per_img")),
     )
+
+
+def _most(count: int) -> int | None:
+    """A number of detections, of which -1 means all."""
+    return None if count < 0 else count
 
 
 def proposal_select(node: Node) -> Select:
