@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from detzoo.config import NonNegativeFloat, PositiveFloat, UnitFloat, config
 from detzoo.losses.boxes import GIoULoss
-from detzoo.structures import BACKGROUND, ImageInfo, Targets
+from detzoo.structures import BACKGROUND, ImageInfo, Targets, sizes_of
 
 # Replaces costs that are not finite: a diverged step should report its loss, not fail here.
 UNKNOWN_COST = 1e8
@@ -60,8 +60,8 @@ class TargetTable:
 
 def image_scale(infos: Sequence[ImageInfo], device: torch.device) -> Tensor:
     """Width, height, width, height of each image: (B, 1, 4)."""
-    sides = [(info.size[1], info.size[0]) * 2 for info in infos]
-    return torch.tensor(sides, dtype=torch.float32).to(device, non_blocking=True)[:, None]
+    sides = sizes_of(infos).float()[:, [1, 0, 1, 0]]
+    return sides.to(device, non_blocking=True)[:, None]
 
 
 @config

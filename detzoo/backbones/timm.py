@@ -18,6 +18,7 @@ from detzoo.backbones.base import Backbone, BackboneConfig
 from detzoo.config import NonNegativeInt, config
 from detzoo.errors import CheckpointError, ConfigError
 from detzoo.structures.pixels import Pixels
+from detzoo.weights.files import reason
 from detzoo.weights.places import SUFFIXES, weight_directories
 
 # Prefix of timm's weights: ``timm://resnet50.a1_in1k``.
@@ -124,9 +125,7 @@ def _build(config: TimmConfig) -> tuple[Any, list[Tensor]]:
 
 def timm_pixels(name: str) -> Pixels:
     """The pixel normalization that the weights called ``timm://...`` declare."""
-    declared = _timm().get_pretrained_cfg(name.removeprefix(SCHEME), allow_unregistered=True)
-    if declared is None:
-        raise ConfigError(f"model.backbone.pretrained: timm has no weights called {name!r}")
+    declared = _declared(name)
     mean, std = ([255 * value for value in values] for values in (declared.mean, declared.std))
     return Pixels(mean=(mean[0], mean[1], mean[2]), std=(std[0], std[1], std[2]))
 
@@ -160,6 +159,35 @@ def timm_weights(name: str, backbone: TimmBackbone) -> Mapping[str, Tensor]:
             "without pretrained weights: --from-scratch."
         ) from error
     return {f"body.{name}": value for name, value in made.state_dict().items()}
+
+
+def timm_place(name: str) -> str:
+    """Where timm loads the weights called ``timm://...`` from, in words."""
+    declared = _declared(name)
+    return f"hf://{declared.hf_hub_id}" if declared.hf_hub_id else str(declared.url or "nowhere")
+
+
+def get_timm_weights(name: str) -> None:
+    """Has timm load the weights called ``timm://...``, so that they are in its cache.
+
+    Raises :class:`CheckpointError` where it cannot.
+    """
+    _declared(name)
+    model = name.removeprefix(SCHEME)
+    try:
+        _timm().create_model(model, pretrained=True)
+    except Exception as error:
+        raise CheckpointError(
+            f"{name}: timm cannot load these weights ({reason(error)})."
+        ) from error
+
+
+def _declared(name: str) -> Any:
+    """What timm declares of the weights called ``timm://...``."""
+    declared = _timm().get_pretrained_cfg(name.removeprefix(SCHEME), allow_unregistered=True)
+    if declared is None:
+        raise ConfigError(f"model.backbone.pretrained: timm has no weights called {name!r}")
+    return declared
 
 
 def _local_file(model: str) -> Path | None:

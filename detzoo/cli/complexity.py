@@ -11,6 +11,7 @@ from detzoo.cli.common import (
     JsonFile,
     Settings,
     Trust,
+    check_source,
     find_experiment,
     plain_console,
 )
@@ -37,6 +38,7 @@ def complexity(
 
       detzoo complexity yolox_s_8x8_300e_coco --size 640 640
     """
+    check_source(name)
     from rich.table import Table
 
     from detzoo.benchmark.complexity import measure_complexity

@@ -5,15 +5,13 @@ from __future__ import annotations
 import fnmatch
 import json
 from collections.abc import Callable
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from detzoo.cli.common import wide_console
 from detzoo.errors import UserError
-
-Row = dict[str, Any]
+from detzoo.zoo_list import Row, zoo_rows
 
 
 def models(
@@ -70,7 +68,12 @@ def models(
 
       detzoo models --max-parameters 40 --min-ap 40 --available
     """
-    rows = _read_rows()
+    from detzoo.weights.places import Published, find_local_file
+
+    rows = read_rows()
+    for row in rows:
+        path = row.pop("path")
+        row["available"] = path is not None and find_local_file(Published(path)) is not None
     families = list(dict.fromkeys(row["family"] for row in rows))
     if family is not None and family not in families:
         raise UserError(f"--family {family}: no such family. Choose one of {', '.join(families)}.")
@@ -98,18 +101,9 @@ def models(
         _print_table(rows)
 
 
-def _read_rows() -> list[Row]:
-    """The generated list of the zoo, which is quick to read, with the weights on this machine
-    marked."""
-    import detzoo
-    from detzoo.weights.places import Published, find_local_file
-
-    file = Path(detzoo.__file__).parent / "zoo" / "models.json"
-    rows: list[Row] = json.loads(file.read_text())
-    for row in rows:
-        path = row.pop("path")
-        row["available"] = path is not None and find_local_file(Published(path)) is not None
-    return rows
+def read_rows() -> list[Row]:
+    """The list of the zoo."""
+    return [dict(row) for row in zoo_rows().values()]
 
 
 def _at_least(value: float | None, bound: float | None) -> bool:

@@ -6,12 +6,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from detzoo.config import PositiveFloat, config
-from detzoo.structures import ImageInfo
+from detzoo.structures import ImageInfo, sizes_of
 
 
 @dataclass(frozen=True)
@@ -34,12 +33,12 @@ class ValidCells:
         device: torch.device,
     ) -> ValidCells:
         """For a map of size ``grid`` over a batch of ``input_size`` (height, width) pixels."""
-        counts = [
-            [_count(size, of, cells) for size, of, cells in zip(info.size, input_size, grid)]
-            for info in infos
-        ]
-        complete = all(tuple(pair) == grid for pair in counts)
-        return cls(torch.tensor(counts).to(device, non_blocking=True), grid, complete)
+        sizes = sizes_of(infos)
+        counts = torch.stack([_count(sizes[:, k], input_size[k], grid[k]) for k in (0, 1)], 1)
+        # Of sizes that only the device knows, nothing is taken for granted.
+        known = not isinstance(infos[0].size[0], Tensor)
+        complete = known and bool((counts == torch.tensor(grid)).all())
+        return cls(counts.to(device, non_blocking=True), grid, complete)
 
     def mask(self) -> Tensor:
         """(B, H * W) bool, True for valid cells."""
@@ -56,10 +55,10 @@ class ValidCells:
         return self.counts.flip(1) / self.counts.new_tensor([width, height], dtype=torch.float32)
 
 
-def _count(pixels: int, of: int, cells: int) -> int:
-    """How many of ``cells`` cells over ``of`` pixels begin within the first ``pixels``."""
-    first = np.floor(np.arange(cells, dtype=np.float32) * np.float32(of / cells))
-    return int(np.count_nonzero(first < pixels))
+def _count(pixels: Tensor, of: int, cells: int) -> Tensor:
+    """How many of ``cells`` cells over ``of`` pixels begin in the first ``pixels`` (B,): (B,)."""
+    first = (torch.arange(cells, dtype=torch.float32, device=pixels.device) * (of / cells)).floor()
+    return (first < pixels[:, None]).sum(1)
 
 
 @config

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from detzoo.errors import ConfigError
+from detzoo.files import check_regular
 from detzoo.mmdet.safe_python import Budget, SafePython
 
 _BASE_VARIABLE = re.compile(r"\{\{\s*_base_\.([\w.]+)\s*\}\}")
@@ -109,6 +110,7 @@ def _module_file(folder: Path, module: str, level: int) -> Path | None:
 
 def _text(path: Path, reader: Path | None) -> str:
     asked = _asked(reader)
+    check_regular(path)
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:

@@ -52,11 +52,11 @@ def elementwise_iou(a: Tensor, b: Tensor, eps: float = 1e-6) -> Tensor:
     return common / (box_area(a) + box_area(b) - common).clamp(min=eps)
 
 
-def clip_boxes(boxes: Tensor, size: tuple[float, float]) -> Tensor:
+def clip_boxes(boxes: Tensor, size: tuple[float | Tensor, float | Tensor]) -> Tensor:
     """Clips boxes (..., 4) to an image of ``size`` (height, width)."""
     height, width = size
-    x = boxes[..., 0::2].clamp(0, width)
-    y = boxes[..., 1::2].clamp(0, height)
+    x = boxes[..., 0::2].clamp(min=0).clamp(max=width)
+    y = boxes[..., 1::2].clamp(min=0).clamp(max=height)
     return torch.stack([x[..., 0], y[..., 0], x[..., 1], y[..., 1]], -1)
 
 

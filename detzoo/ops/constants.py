@@ -1,15 +1,34 @@
-"""Small constant tensors."""
+"""Tensors that depend on nothing but settings, made once."""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
+Make = TypeVar("Make", bound=Callable[..., Any])
 
-@functools.lru_cache(maxsize=256)
-@torch.inference_mode(False)
+
+def made_once(make: Make) -> Make:
+    """Remembers what ``make`` returned for the same hashable arguments.
+
+    Not while a model is traced or exported: the fake tensors made there belong to that tracing.
+    """
+    remembered = functools.lru_cache(maxsize=256)(torch.inference_mode(False)(make))
+
+    @functools.wraps(make)
+    def get(*arguments: Any) -> Any:
+        is_real = type(torch.empty(0)) is Tensor
+        return (remembered if is_real else make)(*arguments)
+
+    get.cache_clear = remembered.cache_clear  # type: ignore[attr-defined]
+    return get  # type: ignore[return-value]
+
+
+@made_once
 def constant(
     values: tuple[float | tuple[float, ...], ...],
     device: torch.device,

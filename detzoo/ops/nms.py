@@ -19,6 +19,28 @@ def grouped_nms(boxes: Tensor, scores: Tensor, group: Tensor, max_iou: float) ->
     return batched_nms(boxes, scores, group, max_iou)
 
 
+def grouped_fast_nms(
+    boxes: Tensor, scores: Tensor, group: Tensor, max_iou: float, max_per_group: int
+) -> Tensor:
+    """Fast NMS (https://arxiv.org/abs/1904.02689) of the best ``max_per_group`` boxes (K, 4) of
+    each ``group`` (K,).
+
+    A box is dropped if it overlaps any better one by more than ``max_iou``, even one that is itself
+    dropped. Returns the indices of the kept boxes, highest score first.
+    """
+    if len(boxes) == 0:
+        return group.new_zeros(0, dtype=torch.long)
+    by_score = scores.argsort(descending=True, stable=True)
+    order, member = _by_group(group[by_score])
+    order = by_score[order[:, :max_per_group]]  # (G, M) indices into boxes
+    grid = boxes[order]
+    iou = elementwise_iou(grid[:, :, None], grid[:, None])  # (G, M, M)
+    # Rows of a table beyond its members repeat a box, and come last.
+    kept = member[:, :max_per_group] & (iou.triu(1).amax(1) <= max_iou)
+    kept_index = order[kept]
+    return kept_index[scores[kept_index].argsort(descending=True, stable=True)]
+
+
 def grouped_soft_nms(
     boxes: Tensor, scores: Tensor, group: Tensor, max_iou: float, min_score: float
 ) -> tuple[Tensor, Tensor]:
@@ -29,10 +51,7 @@ def grouped_soft_nms(
     Returns the indices of the kept boxes and their new scores, highest first.
     """
 
-    def linear(overlap: Tensor) -> Tensor:
-        return torch.where(overlap > max_iou, 1 - overlap, 1.0)
-
-    return _decay_scores(boxes, scores, group, linear, min_score)
+    return _decay_scores(boxes, scores, group, linear(max_iou), min_score)
 
 
 def grouped_gaussian_soft_nms(
@@ -40,17 +59,27 @@ def grouped_gaussian_soft_nms(
 ) -> tuple[Tensor, Tensor]:
     """The same with the factor ``exp(-iou ** 2 / sigma)``, whatever the IoU."""
 
-    def gaussian(overlap: Tensor) -> Tensor:
-        return (-overlap.square() / sigma).exp()
+    return _decay_scores(boxes, scores, group, gaussian(sigma), min_score)
 
-    return _decay_scores(boxes, scores, group, gaussian, min_score)
+
+Decay = Callable[[Tensor], Tensor]
+
+
+def linear(max_iou: float) -> Decay:
+    """The factor of a score for an IoU (...): one minus it, above ``max_iou``."""
+    return lambda overlap: torch.where(overlap > max_iou, 1 - overlap, 1.0)
+
+
+def gaussian(sigma: float) -> Decay:
+    """The factor of a score for an IoU (...): a Gaussian of it."""
+    return lambda overlap: (-overlap.square() / sigma).exp()
 
 
 def _decay_scores(
     boxes: Tensor,
     scores: Tensor,
     group: Tensor,
-    decay: Callable[[Tensor], Tensor],
+    decay: Decay,
     min_score: float,
 ) -> tuple[Tensor, Tensor]:
     """Soft-NMS with any ``decay`` of the IoU; all groups advance together, one box each per
@@ -86,3 +115,58 @@ def _by_group(group: Tensor) -> tuple[Tensor, Tensor]:
     member = column < sizes[:, None]
     position = (starts[:, None] + column).clamp(max=len(group) - 1)
     return by_group[position], member
+
+
+# ------------------------------------------------------------------------ with fixed shapes
+
+
+@torch.library.custom_op("detzoo::nms_mask", mutates_args=())
+def nms_mask(boxes: Tensor, scores: Tensor, group: Tensor, max_iou: float) -> Tensor:
+    """Which of the boxes (K, 4) greedy NMS keeps within each ``group`` (K,): (K,) bool.
+
+    Boxes with a negative score are padding: not kept, and they suppress nothing. An operator of its
+    own, so that an exporter can put the runtime's own NMS in its place.
+    """
+    is_kept = scores.new_zeros(len(scores), dtype=torch.bool)
+    real = (scores >= 0).nonzero()[:, 0]
+    is_kept[real[grouped_nms(boxes[real], scores[real], group[real], max_iou)]] = True
+    return is_kept
+
+
+@nms_mask.register_fake
+def _(boxes: Tensor, scores: Tensor, group: Tensor, max_iou: float) -> Tensor:
+    return scores.new_empty(len(scores), dtype=torch.bool)
+
+
+def fast_nms_mask(
+    boxes: Tensor, scores: Tensor, group: Tensor, max_iou: float, max_per_group: int
+) -> Tensor:
+    """Which of the boxes (K, 4) Fast NMS keeps within each ``group`` (K,): (K,) bool.
+
+    Boxes with a negative score are padding.
+    """
+    order = scores.argsort(descending=True, stable=True)
+    sorted_group, real = group[order], scores[order] >= 0
+    is_better = (sorted_group[:, None] == sorted_group).triu(1) & real[:, None]
+    iou = elementwise_iou(boxes[order][:, None], boxes[order])  # (K, K)
+    is_kept = (iou.masked_fill(~is_better, 0.0).amax(0) <= max_iou) & real
+    is_kept &= is_better.sum(0) < max_per_group
+    return torch.zeros_like(is_kept).scatter(0, order, is_kept)
+
+
+def best_by_decay(
+    boxes: Tensor, scores: Tensor, group: Tensor, decay: Decay, min_score: float, count: int
+) -> tuple[Tensor, Tensor]:
+    """Soft-NMS for the ``count`` best boxes only: their indices and new scores, highest first.
+
+    Where fewer are left above ``min_score``, the rest has a score of -1.
+    """
+    waiting, kept, final = scores, [], []
+    for _ in range(count):
+        best_score, best = waiting.max(0, keepdim=True)  # (1,)
+        kept.append(best)
+        final.append(torch.where(best_score > min_score, best_score, -1.0))
+        overlap = elementwise_iou(boxes[best], boxes) * (group[best] == group)
+        factor = torch.where(group[best] == group, decay(overlap), 1.0)
+        waiting = (waiting * factor).scatter(0, best, -1.0)
+    return torch.cat(kept), torch.cat(final)

@@ -62,6 +62,10 @@ def pyramid_roi_align(
     if len(features) == 1:
         return roi_align(features[0], rois, output_size, strides[0], sampling_ratio, aligned)
     level = pyramid_level(rois, len(features), finest_scale)
+    if torch.compiler.is_compiling():
+        return _from_every_level(
+            features, strides, rois, level, output_size, sampling_ratio, aligned
+        )
     positions = [(level == index).nonzero()[:, 0] for index in range(len(features))]
     if _works_by_rows(features[0], rois, sampling_ratio):
         terms = [
@@ -75,6 +79,28 @@ def pyramid_roi_align(
     ]
     # Undo the sorting by level.
     return torch.cat(pooled)[torch.cat(positions).argsort()]
+
+
+def _from_every_level(
+    features: Sequence[Tensor],
+    strides: Sequence[int],
+    rois: Tensor,
+    level: Tensor,
+    output_size: int,
+    sampling_ratio: int,
+    aligned: bool,
+) -> Tensor:
+    """The same with shapes that do not depend on the sizes of the RoIs.
+
+    Every level sees all RoIs; those that are not its own are empty, and cost next to nothing.
+    """
+    pooled = []
+    for index, (feature, stride) in enumerate(zip(features, strides)):
+        own = (level == index)[:, None]
+        seen = torch.cat([rois[:, :1], torch.where(own, rois[:, 1:], 0.0)], 1)
+        values = roi_align(feature, seen, output_size, stride, sampling_ratio, aligned)
+        pooled.append(torch.where(own[:, :, None, None], values, 0.0))
+    return torch.stack(pooled).sum(0)
 
 
 # --------------------------------------------------------------------------------- on a CPU

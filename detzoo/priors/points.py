@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 
 import torch
 
 from detzoo.config import NonNegativeFloat, UnitFloat, config
+from detzoo.ops.constants import made_once
 from detzoo.priors.anchors import place_in_cells
 from detzoo.priors.base import Grids, PriorGrid
 from detzoo.structures import Priors
@@ -33,7 +33,7 @@ class PointGrid(PriorGrid):
         return _place(self, grids, tuple(strides), device)
 
 
-@functools.lru_cache(maxsize=32)
+@made_once
 def _place(
     points: PointGrid, grids: Grids, strides: tuple[int, ...], device: torch.device
 ) -> Priors:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from detzoo.config import ConfigError, NonEmpty, PositiveFloat, PositiveInt, config
+from detzoo.ops.constants import made_once
 from detzoo.priors.anchors import place_in_cells
 from detzoo.priors.base import Grids, PriorGrid
 from detzoo.structures import Priors
@@ -64,7 +64,7 @@ class SSDAnchors(PriorGrid):
         return torch.cat([-half, half], 1)
 
 
-@functools.lru_cache(maxsize=32)
+@made_once
 def _place(anchors: SSDAnchors, grids: Grids, device: torch.device) -> Priors:
     levels = [anchors.base_anchors(level) for level in range(len(grids))]
     return place_in_cells(levels, grids, anchors.strides, 0.5, device)

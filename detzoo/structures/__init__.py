@@ -3,7 +3,7 @@
 from detzoo.structures.assignment import BACKGROUND, IGNORED, Assignment
 from detzoo.structures.detections import Candidates, Detections
 from detzoo.structures.image_masks import ImageMasks
-from detzoo.structures.images import Batch, ImageBatch, ImageInfo
+from detzoo.structures.images import Batch, ImageBatch, ImageInfo, sizes_of
 from detzoo.structures.losses import Losses
 from detzoo.structures.masks import BitmapMasks, Masks, PolygonMasks, RoIMasks, TargetMasks
 from detzoo.structures.pixels import Pixels
@@ -31,5 +31,6 @@ __all__ = [
     "RoIMasks",
     "TargetMasks",
     "Targets",
+    "sizes_of",
     "stack_semantic_maps",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -63,6 +64,15 @@ class ImageInfo:
         scaled = boxes - boxes.new_tensor(self.offset).repeat(2)
         unflipped = flip_boxes(scaled, self.scaled_size, self.flip)
         return clip_boxes(unflipped / boxes.new_tensor(self.scale).repeat(2), self.original_size)
+
+
+def sizes_of(infos: Sequence[ImageInfo]) -> Tensor:
+    """The sizes (B, 2: height, width) of images in the input; on the CPU, unless they are tensors
+    (see :mod:`detzoo.export.static`)."""
+    sizes = [info.size for info in infos]
+    if isinstance(sizes[0][0], Tensor):
+        return torch.stack([side for size in sizes for side in size]).view(-1, 2)
+    return torch.tensor(sizes)
 
 
 @dataclass(frozen=True)

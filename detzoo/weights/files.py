@@ -27,7 +27,9 @@ def read_file(path: Path) -> Any:
     Raises :class:`CheckpointError` when there is none or when it cannot be read.
     """
     if not path.is_file():
-        what = "is a folder, not a file" if path.is_dir() else "no such file"
+        what = "no such file"
+        if path.exists():
+            what = f"is {'a folder' if path.is_dir() else 'a pipe, socket or device'}, not a file"
         raise CheckpointError(f"{path}: {what}. Give the path of a checkpoint, such as best.pt.")
     try:
         _verify(path)
@@ -99,11 +101,16 @@ def _verify(path: Path) -> None:
 
 def has_digits(path: Path, digits: str) -> bool:
     """Whether the SHA-256 of the file starts with ``digits``."""
+    return sha256_of(path).startswith(digits)
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of the file, in hexadecimal digits."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
-    return digest.hexdigest().startswith(digits)
+    return digest.hexdigest()
 
 
 def reason(error: BaseException) -> str:

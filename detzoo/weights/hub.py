@@ -1,4 +1,4 @@
-"""Files of the Hugging Face hub: ``hf://user/repo/file``, through ``huggingface_hub``.
+"""Files of the Hugging Face Hub: ``hf://user/repo/file``, through ``huggingface_hub``.
 
 The package is optional (``pip install huggingface_hub``) and imported only when such a file is
 asked for. It downloads, resumes and caches; gated repositories need ``hf auth login``.
@@ -25,13 +25,7 @@ def find_hub_file(address: str, *, offline: bool) -> Path:
     Raises :class:`CheckpointError` where the hub does not give it, :class:`ConfigError` without the
     package ``huggingface_hub``.
     """
-    parts = _FILE.fullmatch(address)
-    if parts is None:
-        raise CheckpointError(
-            f"{address}: is not the address of a file on the Hugging Face hub. Write "
-            "hf://user/repo/file, or hf://user/repo@revision/file."
-        )
-    repository, revision, name = parts.groups()
+    repository, revision, name = _parts(address)
     hub = hub_package(address)
     # The hub's client raises errors of its own, of its HTTP library and of the system.
     try:
@@ -40,11 +34,37 @@ def find_hub_file(address: str, *, offline: bool) -> Path:
         )
     except Exception as error:
         raise CheckpointError(
-            f"{address}: cannot be had from the Hugging Face hub ({reason(error)}). Check the "
-            "address, log in with `hf auth login` if the repository is private or gated, or "
+            f"{address}: not available from the Hugging Face Hub ({hub_reason(error)}). Check "
+            "the address, log in with `hf auth login` if the repository is private or gated, or "
             "download the file and give its path."
         ) from error
     return Path(path)
+
+
+def cached_hub_file(address: str) -> Path | None:
+    """The file at ``hf://user/repo/file`` if the client of the hub has it on this machine."""
+    repository, revision, name = _parts(address)
+    found = hub_package(address).try_to_load_from_cache(repository, name, revision=revision)
+    return Path(found) if isinstance(found, str) else None
+
+
+def hub_reason(error: Exception) -> str:
+    """Why the hub's client failed, in one line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if lines and lines[0].startswith(("4", "5")):  # "404 Client Error.", and the cause after it
+        return " ".join(lines[:2])[:200].rstrip(".")
+    return reason(error)
+
+
+def _parts(address: str) -> tuple[str, str | None, str]:
+    """Repository, revision and file."""
+    parts = _FILE.fullmatch(address)
+    if parts is None:
+        raise CheckpointError(
+            f"{address}: is not the address of a file on the Hugging Face Hub. Write "
+            "hf://user/repo/file, or hf://user/repo@revision/file."
+        )
+    return parts[1], parts[2], parts[3]
 
 
 def repository_of(address: str) -> str:
@@ -52,7 +72,7 @@ def repository_of(address: str) -> str:
     parts = _REPOSITORY.fullmatch(address)
     if parts is None:
         raise ConfigError(
-            f"{address}: is not a repository on the Hugging Face hub. Write hf://user/repo."
+            f"{address}: is not a repository on the Hugging Face Hub. Write hf://user/repo."
         )
     return parts[1]
 

@@ -15,10 +15,12 @@ from torch.func import functional_call, stack_module_state, vmap
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models.feature_extraction import create_feature_extractor
 
+from detzoo.coders.delta import DeltaCoder
 from detzoo.detectors.base import Detector
 from detzoo.detectors.single_stage import SingleStage
 from detzoo.layers.fusion import fuse
 from detzoo.layers.norm import BatchNormConfig
+from detzoo.priors.anchors import AnchorGrid
 from tests.detectors import models
 
 FIXED, LEARNED = BatchNormConfig(fixed_statistics=True), BatchNormConfig()
@@ -266,3 +268,16 @@ def test_threads_and_precisions() -> None:
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_export_leaves_nothing_behind() -> None:
+    """Constants that are made while exporting are fake; later detections must not meet them."""
+    priors, coder = AnchorGrid(scales=(3.25,)), DeltaCoder(stds=(0.3, 0.3, 0.6, 0.6))
+
+    class Decode(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            boxes = priors.place(((x.shape[2], x.shape[3]),), (8,), x.device).boxes
+            return coder.decode(boxes, torch.zeros_like(boxes))
+
+    torch.export.export(Decode(), (X,))
+    assert type(Decode()(X)) is Tensor

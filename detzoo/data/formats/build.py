@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,14 +12,11 @@ import torch
 
 from detzoo.data.annotations import Annotation, Annotations, Strings
 from detzoo.data.dataset import DetectionDataset, check_class_names
-from detzoo.data.formats.base import ImageRecord, ObjectRecord
+from detzoo.data.formats.base import ImageRecord, ObjectRecord, counted
 from detzoo.data.images import image_size
 from detzoo.errors import DataError
 from detzoo.structures.segmentation import Segmentation, read_segmentation
-
-Size = tuple[int, int]  # (height, width)
-
-_LARGEST_SIDE = 2**31
+from detzoo.values import FARTHEST, MOST_PIXELS, Size
 
 
 def build_dataset(
@@ -33,10 +29,10 @@ def build_dataset(
 ) -> DetectionDataset:
     """The data set of ``records``, whose images lie in ``image_dir``.
 
-    Labels follow ``class_names``, or the sorted names of all objects. An image is called by its
-    file name without the extension, or with it where two would be called the same. Reads the sizes
-    that the records do not give. ``notes`` are continued by the number of objects that are ignored
-    or were left out, by reason. Raises :class:`DataError` for numbers that cannot be right,
+    Labels follow ``class_names``, or the sorted names of all objects. The id of an image is its
+    file name without folders and extension, or with them where two would have the same. Reads the
+    sizes that the records do not give. ``notes`` are continued by the number of objects that are
+    ignored or were left out, by reason. Raises :class:`DataError` for numbers that cannot be right,
     unknown classes, and an image that occurs twice.
     """
     images = list(records)
@@ -71,13 +67,15 @@ def _check_distinct(files: list[str], source: str | Path) -> None:
 
 
 def _ids(files: list[str]) -> list[str]:
+    """What images are called: their names, with as much of the path as tells them apart."""
     stems = [os.path.splitext(file)[0] for file in files]
-    return stems if len(set(stems)) == len(stems) else files
+    names = [os.path.basename(stem) for stem in stems]
+    return next((ids for ids in (names, stems) if len(set(ids)) == len(ids)), files)
 
 
 def _sizes(images: list[ImageRecord], folder: Path, source: str | Path) -> list[Size]:
     unknown = [image.file_name for image in images if image.size is None]
-    absent = [name for name in unknown if not (folder / name).is_file()]
+    absent = [name for name in unknown if not os.path.isfile(folder / name)]
     if absent:
         raise DataError(
             f"{source}: {len(absent)} of its {len(images)} images are not in the folder {folder}, "
@@ -91,7 +89,7 @@ def _sizes(images: list[ImageRecord], folder: Path, source: str | Path) -> list[
 def _checked(image: ImageRecord) -> Size:
     assert image.size is not None
     height, width = image.size
-    if not (0 < height < _LARGEST_SIDE and 0 < width < _LARGEST_SIDE):
+    if not (0 < height <= MOST_PIXELS and 0 < width <= MOST_PIXELS):
         raise DataError(
             f"{image.where}: declares an image of {width} x {height} pixels (width x height)."
         )
@@ -154,8 +152,12 @@ def _box(
     else:
         x, y, width, height = item.box
         box = (x * scale[0], y * scale[1], width * scale[0], height * scale[1])
-    if not all(math.isfinite(number) for number in box):
-        raise DataError(f"{where}: its box {box} (x, y, width, height) holds no finite number.")
+    # Neither is NaN below anything.
+    if not all(abs(number) < FARTHEST for number in box):
+        raise DataError(
+            f"{where}: its box {box!r:.100} (x, y, width, height) is in no image: its numbers must "
+            "be finite pixels."
+        )
     return box
 
 
@@ -163,10 +165,6 @@ def _counted(images: list[ImageRecord]) -> list[str]:
     ignored = Counter(item.ignored for image in images for item in image.objects if item.ignored)
     left_out = Counter(reason for image in images for reason in image.left_out)
     return [
-        *(f"{_objects(n)} ignored: {reason}" for reason, n in ignored.items()),
-        *(f"{_objects(n)} left out: {reason}" for reason, n in left_out.items()),
+        *(f"{counted(n, 'object')} ignored: {reason}" for reason, n in ignored.items()),
+        *(f"{counted(n, 'object')} left out: {reason}" for reason, n in left_out.items()),
     ]
-
-
-def _objects(count: int) -> str:
-    return f"{count} object{'' if count == 1 else 's'}"

@@ -1,22 +1,30 @@
-"""Reads annotations in Pascal VOC's XML format."""
+"""Reads Pascal VOC: an XML file per image, wherever XML, images and lists of images lie."""
 
 from __future__ import annotations
 
-import math
 import os
 import re
-import xml.etree.ElementTree as ET
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import torch
-
-from detzoo.data.annotations import Annotation, Annotations, Strings
-from detzoo.data.dataset import DetectionDataset, check_class_names
-from detzoo.data.formats.base import Format, Source, split_name
-from detzoo.data.images import EXTENSIONS, image_size
+from detzoo.data.dataset import DetectionDataset
+from detzoo.data.formats.base import (
+    SPLITS,
+    UNDIVIDED,
+    Format,
+    ImageRecord,
+    Source,
+    counted,
+    split_name,
+)
+from detzoo.data.formats.build import build_dataset
+from detzoo.data.formats.image_files import folders_below, images_below
+from detzoo.data.formats.sniff import beginning, files_of, read_text
+from detzoo.data.formats.voc_xml import XmlImage, parse_image, read_xml
+from detzoo.data.images import EXTENSIONS
 from detzoo.data.union import union
 from detzoo.errors import DataError
 
@@ -26,241 +34,262 @@ VOC_CLASSES = (
     *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa"),
     *("train", "tvmonitor"),
 )
-_CORNERS = ("xmin", "ymin", "xmax", "ymax")
-
-
-def read_voc(
-    root: str | os.PathLike[str],
-    split: str = "train",
-    class_names: Sequence[str] | None = None,
-    *,
-    drop_others: bool = False,
-    allow_absent: bool = False,
-) -> DetectionDataset:
-    """Reads the images listed in ``root/ImageSets/Main/{split}.txt``, with their XML annotations.
-
-    Coordinates are 1-based and include both corners; as in MMDetection, 1 is subtracted from all of
-    them. Difficult objects become ignored boxes. In a folder called VOC20xx, the classes are the
-    twenty of the challenges, in their order; otherwise, the sorted names in all XML files, so that
-    all splits have the same. A name in ``class_names`` that no object has is an error unless
-    ``allow_absent``. Raises :class:`DataError`, which names the file and the object.
-    """
-    folder = Path(root)
-    listing = folder / "ImageSets" / "Main" / f"{split}.txt"
-    names = image_names(listing)
-    entries = {path.stem: path for path in sorted((folder / "Annotations").glob("*.xml"))}
-    absent = [name for name in names if name not in entries]
-    if absent:
-        raise DataError(
-            f"{listing}: lists {absent[0]!r}, which has no file {folder / 'Annotations'}/"
-            f"{absent[0]}.xml ({len(absent)} such)."
-        )
-    parsed = [parse_image(entries[name]) for name in names]
-    found = {item.name for image in parsed for item in image.objects}
-    classes: tuple[str, ...] = VOC_CLASSES
-    if not (found <= set(VOC_CLASSES) and is_challenge(folder)):
-        rest = sorted(set(entries) - set(names))
-        found |= {name for stem in rest for name in _class_names_in(entries[stem])}
-        classes = tuple(sorted(found))
-    check_class_names(classes, f"{folder / 'Annotations'}")
-    label_of = {name: label for label, name in enumerate(classes)}
-    files = _image_files(folder / "JPEGImages", names, parsed)
-    sizes = [
-        image.size or image_size(folder / "JPEGImages" / file) for image, file in zip(parsed, files)
-    ]
-    dataset = DetectionDataset(
-        source=str(listing),
-        image_dir=str(folder / "JPEGImages"),
-        class_names=classes,
-        category_ids=tuple(range(1, len(classes) + 1)),
-        image_ids=Strings.of(names),
-        file_names=Strings.of(files),
-        sizes=torch.tensor(sizes, dtype=torch.int64),
-        annotations=Annotations.build(len(names), annotations_of(parsed, label_of)),
-    )
-    if class_names is None:
-        return dataset
-    return dataset.select_classes(class_names, drop_others=drop_others, allow_absent=allow_absent)
+_XML_FOLDERS = ("annotations", "annotation", "annots", "xml", "xmls", "labels")
+_IMAGE_FOLDERS = ("jpegimages", "images", "image", "imgs", "img")
+_LIST_SUFFIXES = (".xml", *EXTENSIONS)
+_ANNOTATION = re.compile(r"<(\w+:)?annotation[\s/>]")
+# A flag of the lists of a class (-1, 0, 1), or the annotation in lists of pairs.
+_AFTER_NAME = re.compile(r"\s+(-?[01]|\S+\.xml)$")
 
 
 @dataclass(frozen=True)
-class _Object:
-    name: str
-    box: tuple[float, float, float, float]  # x, y, width, height
-    is_difficult: bool
+class _Place:
+    """A folder ``root`` with XML files in or below ``xml``; ``lists`` of images by their names."""
+
+    root: Path
+    xml: Path
+    lists: dict[str, Path]
 
 
-@dataclass(frozen=True)
-class VocImage:
-    """The image and the objects of an XML file."""
-
-    folder: str | None
-    file_name: str | None
-    size: tuple[int, int] | None  # (height, width)
-    objects: tuple[_Object, ...]
-
-
-def image_names(listing: Path) -> list[str]:
-    """The lines of a list of images."""
-    try:
-        # A flag may follow, as in the lists of a single class.
-        names = [
-            line.split()[0] for line in listing.read_text("utf-8").splitlines() if line.split()
-        ]
-    except FileNotFoundError:
-        raise DataError(f"{listing}: no such list of images.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{listing}: cannot be read ({error}).") from None
-    if not names:
-        raise DataError(f"{listing}: lists no images.")
-    seen = set()
-    for name in names:
-        if name in seen:
-            raise DataError(f"{listing}: lists {name!r} twice. Remove one of the lines.")
-        seen.add(name)
-    return names
-
-
-def _root(file: Path) -> ET.Element:
-    try:
-        return ET.parse(file).getroot()
-    except ET.ParseError as error:
-        line, column = error.position
-        raise DataError(
-            f"{file}: is not valid XML: line {line}, column {column + 1}: {error.msg}."
-        ) from None
-    except OSError as error:
-        raise DataError(f"{file}: cannot be read ({error.strerror}).") from None
-
-
-def parse_image(file: Path) -> VocImage:
-    """Parses one XML file."""
-    root = _root(file)
-    size = None
-    if root.find("size") is not None:
-        width, height = _size_number(root, "width", file), _size_number(root, "height", file)
-        # Some annotation tools write zeros for an unknown size.
-        size = (height, width) if height > 0 and width > 0 else None
-    objects = []
-    for k, element in enumerate(root.findall("object")):
-        where = f"{file}: object {k + 1}"
-        name = (element.findtext("name") or "").strip()
-        if not name:
-            raise DataError(f"{where}: has no name.")
-        x1, y1, x2, y2 = (_number(element, f"bndbox/{corner}", where) for corner in _CORNERS)
-        difficult = element.findtext("difficult") or "0"
-        if difficult.strip() not in ("0", "1"):
-            raise DataError(f"{where} ({name}): difficult is {difficult!r} instead of 0 or 1.")
-        box = (x1 - 1, y1 - 1, x2 - x1, y2 - y1)
-        objects.append(_Object(name, box, difficult.strip() == "1"))
-    return VocImage(root.findtext("folder"), root.findtext("filename"), size, tuple(objects))
-
-
-def _size_number(root: ET.Element, key: str, file: Path) -> int:
-    return int(_number(root, f"size/{key}", str(file)))
-
-
-def _number(element: ET.Element, path: str, where: str) -> float:
-    text = element.findtext(path)
-    if text is None:
-        raise DataError(f"{where}: has no {path}.")
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise DataError(f"{where}: {path} is {text!r} instead of a number.")
-    return value
-
-
-def _class_names_in(file: Path) -> set[str]:
-    names = {(item.findtext("name") or "").strip() for item in _root(file).iter("object")}
-    return names - {""}
-
-
-def is_challenge(folder: Path) -> bool:
-    """Whether a folder is one of the VOC challenges, by its name."""
-    return re.fullmatch(r"VOC20\d\d", folder.resolve().name) is not None
-
-
-def _image_files(folder: Path, names: list[str], parsed: list[VocImage]) -> list[str]:
-    """The file of each image: its name with the extension of an image, or the one in its XML."""
-    try:
-        present = {entry.name for entry in os.scandir(folder)}
-    except OSError:
-        raise DataError(f"{folder}: no such folder; it should hold the images.") from None
-    by_stem = {
-        os.path.splitext(file)[0]: file
-        for file in sorted(present, reverse=True)
-        if file.lower().endswith(EXTENSIONS)
-    }
-    return [
-        by_stem.get(name) or image.file_name or f"{name}.jpg" for name, image in zip(names, parsed)
-    ]
-
-
-def annotations_of(parsed: list[VocImage], label_of: dict[str, int]) -> list[Annotation]:
-    """The objects of all images."""
-    found: list[Annotation] = []
-    for i, image in enumerate(parsed):
-        for item in image.objects:
-            found.append(
-                Annotation(
-                    image=i,
-                    id=len(found) + 1,
-                    label=label_of[item.name],
-                    box=item.box,
-                    area=max(item.box[2], 0.0) * max(item.box[3], 0.0),
-                    is_ignored=item.is_difficult,
-                )
-            )
-    return found
+# ------------------------------------------------------------------------------------ finding
 
 
 def _find(path: Path) -> dict[str, Source]:
-    roots = [path] if _is_voc(path) else _voc_below(path)
-    by_split: dict[str, list[tuple[Path, str]]] = {}
-    for root in roots:
-        for listing in sorted((root / "ImageSets" / "Main").glob("*.txt")):
-            split = split_name(listing.stem) if "_" not in listing.stem else None
-            by_split.setdefault(listing.stem if split is None else split, []).append(
-                (root, listing.stem)
-            )
+    if not path.is_dir():
+        return {}
+    by_split: dict[str, list[tuple[_Place, Path | None]]] = defaultdict(list)
+    for place in _places(path):
+        for split, listing in place.lists.items():
+            by_split[split].append((place, listing))
+        if not place.lists:
+            by_split[_split_of(place.root, path)].append((place, None))
     return {
-        split: Source(path, partial(_read_all, path, places)) for split, places in by_split.items()
+        split: Source(choice[0][1] or choice[0][0].xml, partial(_read_all, path, choice))
+        for split, choice in by_split.items()
     }
 
 
-def _is_voc(folder: Path) -> bool:
-    return all((folder / name).is_dir() for name in ("Annotations", "ImageSets/Main", "JPEGImages"))
+def _split_of(folder: Path, path: Path) -> str:
+    """``path/train`` is "train"; other folders without lists are not divided."""
+    return (split_name(folder.name) or UNDIVIDED) if folder != path else UNDIVIDED
 
 
-def _voc_below(path: Path) -> list[Path]:
-    """VOC folders one level down, or in ``VOCdevkit``."""
-    if not path.is_dir():
-        return []
-    folders = [*sorted(path.iterdir())]
-    devkit = path / "VOCdevkit"
-    if devkit.is_dir():
-        folders += sorted(devkit.iterdir())
-    return [folder for folder in folders if _is_voc(folder)]
+def _places(path: Path) -> list[_Place]:
+    """The folder itself, or those of the first level below it that has any."""
+    level = [path]
+    for _ in range(4):
+        found = [place for folder in level if (place := _place(folder)) is not None]
+        if found:
+            return found
+        level = [inner for folder in level for inner in folders_below(folder, depth=1)[1:]][:200]
+    return []
 
 
-def _read_all(path: Path, places: list[tuple[Path, str]], images: Path | None) -> DetectionDataset:
+def _place(folder: Path) -> _Place | None:
+    inner = {other.name.lower(): other for other in folders_below(folder, depth=1)[1:]}
+    sets = inner.get("imagesets")
+    for xml in (*(inner[name] for name in _XML_FOLDERS if name in inner), folder):
+        is_strict = sets is not None and xml.name.lower() == "annotations"
+        if is_strict or _has_annotations(xml, deep=xml != folder):
+            return _Place(folder, xml, _lists(folder, sets))
+    return None
+
+
+def _has_annotations(folder: Path, *, deep: bool) -> bool:
+    """Whether one of the first XML files is Pascal VOC's. In the root of a data set, what lies
+    below does not count: that may be several data sets."""
+    places = folders_below(folder, depth=3) if deep else [folder]
+    first = next((files for place in places if (files := files_of(place, ".xml"))), [])
+    return any(_ANNOTATION.search(beginning(file, 4096)) for file in first[:5])
+
+
+def _lists(folder: Path, sets: Path | None) -> dict[str, Path]:
+    """The lists in ``ImageSets/Main``, else elsewhere in ``ImageSets``, else beside the folders."""
+    inner = [] if sets is None else sorted(folders_below(sets, depth=1)[1:])
+    inner.sort(key=lambda place: place.name.lower() != "main")
+    for place in [*inner[:1], *([] if sets is None else [sets]), *inner[1:]]:
+        found = files_of(place, ".txt")
+        if found:
+            return {_list_name(file): file for file in found}
+    named = {_list_name(file): file for file in files_of(folder, ".txt")}
+    return {name: file for name, file in named.items() if name in (*SPLITS, UNDIVIDED, "trainval")}
+
+
+def _list_name(file: Path) -> str:
+    """The split of ``train.txt`` or ``Train2.txt``; ``cat_train.txt`` is a list of its own."""
+    is_word = re.fullmatch(r"[A-Za-z]+\d*", file.stem)
+    split = split_name(file.stem) if is_word else None
+    return file.stem if split is None else split
+
+
+# ------------------------------------------------------------------------------------ reading
+
+
+def _read_all(
+    path: Path, choice: Sequence[tuple[_Place, Path | None]], images: Path | None
+) -> DetectionDataset:
     """Several years of the challenge are one data set; other folders are not."""
-    if len(places) > 1 and not all(is_challenge(root) for root, _ in places):
-        listed = ", ".join(str(root) for root, _ in places)
+    if len(choice) > 1 and not all(_is_challenge(place.root) for place, _ in choice):
+        listed = ", ".join(str(place.root) for place, _ in choice)
         raise DataError(f"{path}: has several data sets ({listed}). Give the path of one of them.")
-    dataset = union([read_voc(root, split) for root, split in places])
-    return dataset if images is None else replace(dataset, image_dir=str(images))
+    return union([_read(place, listing, images) for place, listing in choice])
+
+
+def _read(place: _Place, listing: Path | None, images: Path | None) -> DetectionDataset:
+    """Reads the images of a list, or all.
+
+    In a folder called VOC20xx, classes are the twenty of the challenges, in their order; otherwise,
+    the sorted names of what any list of the folder has, so that all splits have the same.
+    """
+    entries = _xml_files(place.xml)
+    names = list(entries) if listing is None else _listed(listing, entries, place.xml)
+    parsed = {name: parse_image(entries[name]) for name in names}
+    folder, files = _image_files(place, parsed, images)
+    notes = []
+    if listing is None:
+        without = len(set(images_below(folder)) - set(files))
+        if without:
+            notes.append(f"{counted(without, 'image')} without XML left out")
+    return build_dataset(
+        (
+            ImageRecord(
+                file, image.objects, str(entries[name]), image.size, left_out=image.left_out
+            )
+            for (name, image), file in zip(parsed.items(), files)
+        ),
+        source=listing or place.xml,
+        image_dir=folder,
+        class_names=_class_names(place, parsed, entries),
+        notes=notes,
+    )
+
+
+def _xml_files(folder: Path) -> dict[str, Path]:
+    """The XML files in and below a folder by their paths from it, without the extension."""
+    return {
+        file.relative_to(folder).with_suffix("").as_posix(): file
+        for place in folders_below(folder, depth=3)
+        for file in files_of(place, ".xml")
+    }
+
+
+def image_names(listing: Path) -> list[str]:
+    """The lines of a list of images that are not blank. Raises :class:`DataError`."""
+    names = [line.strip() for line in read_text(listing).splitlines() if line.strip()]
+    if not names:
+        raise DataError(f"{listing}: lists no images.")
+    return names
+
+
+def _listed(listing: Path, entries: dict[str, Path], folder: Path) -> list[str]:
+    """The entries that the lines of a list name."""
+    by_base = {os.path.basename(name): name for name in reversed(entries)}
+    names: dict[str, None] = {}
+    lines = image_names(listing)
+    absent = []
+    for line in lines:
+        name = _entry(line, entries, by_base)
+        if name is None:
+            if not line.startswith("#"):
+                absent.append(line)
+        elif name in names:
+            raise DataError(f"{listing}: lists {line!r} twice. Remove one of the lines.")
+        else:
+            names[name] = None
+    if absent:
+        raise DataError(
+            f"{listing}: lists {absent[0]!r}, which has no file {folder}/{absent[0]}.xml "
+            f"({len(absent)} such). Add the file, or remove the line."
+        )
+    return list(names)
+
+
+def _entry(line: str, entries: dict[str, Path], by_base: dict[str, str]) -> str | None:
+    """A line is a name, which may have blanks, an extension, or folders before it."""
+    for text in (line, _AFTER_NAME.sub("", line)):
+        name = text.replace("\\", "/").removeprefix("./")
+        stem, extension = os.path.splitext(name)
+        for key in (name, stem if extension.lower() in _LIST_SUFFIXES else name):
+            if key in entries:
+                return key
+            if os.path.basename(key) in by_base:
+                return by_base[os.path.basename(key)]
+    return None
+
+
+def _image_files(
+    place: _Place, parsed: dict[str, XmlImage], images: Path | None
+) -> tuple[Path, list[str]]:
+    """The image folder, and the file of each image in it."""
+    inner = folders_below(place.root, depth=1)[1:]
+    likely = [folder for folder in inner if folder.name.lower() in _IMAGE_FOLDERS]
+    likely.sort(key=lambda folder: _IMAGE_FOLDERS.index(folder.name.lower()))
+    folders = [*likely, place.xml, place.root] if images is None else [images]
+    for folder in folders:
+        present = images_below(folder)
+        if present:
+            return folder, _matched(parsed, present)
+    missing = folders[0] if likely or images is not None else place.root / "JPEGImages"
+    raise DataError(f"{missing}: no such folder of images; it should hold those of {place.xml}.")
+
+
+def _matched(parsed: dict[str, XmlImage], present: list[str]) -> list[str]:
+    """By name: the file that the XML names if it is called like it, or one with another extension.
+    Else whatever the XML names, which may be missing."""
+    by_stem: dict[str, str] = {}
+    for file in reversed(present):
+        stem = os.path.splitext(file)[0]
+        by_stem.setdefault(os.path.basename(stem), file)
+        by_stem[stem] = file
+    known = set(present)
+    files = []
+    for name, image in parsed.items():
+        stated = os.path.join(os.path.dirname(name), image.file_name or "")
+        is_like = os.path.splitext(stated)[0] == name and stated in known
+        found = by_stem.get(name) or by_stem.get(os.path.basename(name))
+        files.append(stated if is_like else found or image.file_name or f"{name}.jpg")
+    return files
+
+
+def _class_names(
+    place: _Place, parsed: dict[str, XmlImage], entries: dict[str, Path]
+) -> tuple[str, ...]:
+    found = {item.class_name or "" for image in parsed.values() for item in image.objects}
+    if found <= set(VOC_CLASSES) and _is_challenge(place.root):
+        return VOC_CLASSES
+    by_base = {os.path.basename(name): name for name in entries}
+    for listing in place.lists.values():
+        lines = read_text(listing).splitlines()
+        others = {_entry(line.strip(), entries, by_base) for line in lines} - parsed.keys() - {None}
+        found |= _names_in(entries[name] for name in others if name is not None)
+    return tuple(sorted(found))
+
+
+def _names_in(files: Iterable[Path]) -> set[str]:
+    """The names of the objects in files that may be broken: that is said when they are opened."""
+    names = set()
+    for file in files:
+        try:
+            elements = list(read_xml(file).iter("object"))
+        except DataError:
+            continue
+        names |= {(element.findtext("name") or "").strip() for element in elements}
+    return names - {""}
+
+
+def _is_challenge(folder: Path) -> bool:
+    """Whether a folder is one of the VOC challenges, by its name."""
+    return re.fullmatch(r"VOC20\d\d", folder.resolve().name) is not None
 
 
 FORMAT = Format(
     name="Pascal VOC",
     layout=(
-        "Annotations/*.xml, ImageSets/Main/{split}.txt and JPEGImages/, in the folder itself, one "
-        "level down, or in VOCdevkit/VOC2012; several years make one data set"
+        "`Annotations/*.xml`, `JPEGImages/` and `ImageSets/Main/{split}.txt`, in the folder itself "
+        "or below it (`VOCdevkit/VOC2012`; several years make one data set). Images may be in "
+        "`images/` or beside the XML; lists elsewhere in `ImageSets/`, at the root, or absent. "
+        "`{split}/` with images and XML (Roboflow)"
     ),
-    flags="difficult is ignored",
+    flags="difficult objects are ignored; truncated and occluded ones count",
     find=_find,
 )

@@ -41,7 +41,7 @@ _LARGEST_FRACTION = 2.0
 
 @dataclass(frozen=True)
 class _Split:
-    """The image folders and lists of images of one split.
+    """The image folders and lists of images of one split: ``places``; those ``absent`` are named.
 
     ``root`` is what lists are relative to. Without ``class_names`` classes are numbers.
     ``keypoint_numbers`` follow each box.
@@ -51,6 +51,7 @@ class _Split:
     root: Path
     places: tuple[Path, ...]
     class_names: tuple[str, ...] | None
+    absent: tuple[str, ...] = ()
     keypoint_numbers: int = 0
     notes: tuple[str, ...] = ()
 
@@ -80,26 +81,23 @@ def _described(file: Path) -> dict[str, Source]:
     roots = _roots(file, content.get("path"))
     class_names = _class_names(content, file)
     splits: dict[str, _Split] = {}
-    for key, value in content.items():
-        split = split_name(key) if isinstance(value, str | list) and value else None
-        if split not in SPLITS or key.lower() != key:
+    for key in ("train", "val", "valid", "validation", "test"):
+        value = content.get(key)
+        entries = [str(entry) for entry in (value if isinstance(value, list) else [value]) if entry]
+        found = {entry: _place(entry, roots) for entry in entries}
+        places = tuple(place for place in found.values() if place is not None)
+        # Many a description names a val or test that nobody has made.
+        if not entries or (not places and key != "train"):
             continue
-        entries = [str(entry) for entry in (value if isinstance(value, list) else [value])]
-        found = [place for entry in entries if (place := _place(entry, roots)) is not None]
-        if len(found) < len(entries) and split != "train":
-            continue  # many a description names splits that nobody has made
-        if len(found) < len(entries):
-            raise DataError(
-                f"{file}: {key} is {value!r}, which is neither below {roots[0]} nor at that path. "
-                "Write where the folder of images is, relative to this file."
-            )
+        split = split_name(key) or key
         splits[split] = _Split(
             source=file,
             root=roots[0],
-            places=tuple(found),
+            places=places,
+            absent=tuple(entry for entry, place in found.items() if place is None),
             class_names=class_names,
             keypoint_numbers=_keypoint_numbers(content, file),
-            notes=_note_if_same(split, tuple(found), splits),
+            notes=_note_if_same(split, places, splits),
         )
     return {name: Source(file, partial(_read, split)) for name, split in splits.items()}
 
@@ -160,7 +158,8 @@ def _keypoint_numbers(content: dict[str, Any], file: Path) -> int:
     shape = content.get("kpt_shape")
     if shape is None:
         return 0
-    if not (isinstance(shape, list) and len(shape) == 2 and all(map(str.isdecimal, shape))):
+    are_texts = isinstance(shape, list) and all(isinstance(n, str) for n in shape)
+    if not (are_texts and len(shape) == 2 and all(map(str.isdecimal, shape))):
         raise DataError(f"{file}: kpt_shape is {shape!r} instead of [points, numbers of each].")
     return int(shape[0]) * int(shape[1])
 
@@ -171,7 +170,7 @@ def _roots(file: Path, path: Any) -> list[Path]:
     if not isinstance(path, str) or not path:
         return [here]
     stated = [here / path, here.parent / path, here / Path(path).name]
-    return [*(folder for folder in stated if folder.is_dir()), here]
+    return [*(folder for folder in stated if os.path.isdir(folder)), here]
 
 
 def _place(entry: str, roots: Sequence[Path]) -> Path | None:
@@ -183,14 +182,14 @@ def _place(entry: str, roots: Sequence[Path]) -> Path | None:
     """
     parts = [part for part in entry.replace("\\", "/").split("/") if part not in ("", ".")]
     for root in roots:
-        if (root / entry).exists():
+        if os.path.exists(root / entry):
             return (root / entry).resolve()
     for dropped in range(len(parts)):
         if any(split_name(part) in SPLITS for part in parts[:dropped]):
             break
         for root in roots:
             place = root.joinpath(*parts[dropped:])
-            if parts[dropped] != ".." and place.exists():
+            if parts[dropped] != ".." and os.path.exists(place):
                 return place.resolve()
     return None
 
@@ -205,8 +204,8 @@ def _undescribed(path: Path) -> dict[str, Source]:
         if named is not None and classes is None:
             classes = tuple(_lines(named))
         labels = [file for file in texts if file.name not in _CLASS_FILES]
-        images = _images_of(folder)
-        if not any(map(_is_label_file, labels[:20])) or images is None:
+        images = _images_of(folder) if any(map(_is_label_file, labels[:20])) else None
+        if images is None:
             continue
         own = (split_name(name) for name in folder.relative_to(path).parts[::-1])
         split = next((name for name in own if name is not None), UNDIVIDED)
@@ -244,6 +243,11 @@ def _is_label_file(file: Path) -> bool:
 
 
 def _read(split: _Split, images: Path | None) -> DetectionDataset:
+    if split.absent and images is None:
+        raise DataError(
+            f"{split.source}: names {split.absent[0]!r}, which is neither below {split.root} nor "
+            "at that path. Write where the folder of images is, relative to this file."
+        )
     files = _image_files(split, images)
     if not files:
         places = ", ".join(map(str, split.places))
@@ -271,6 +275,8 @@ def _image_files(split: _Split, images: Path | None) -> list[Path]:
             folder, names = place, images_below(place)
         else:
             names = _lines(place)
+            if not names:
+                raise DataError(f"{place}: lists no images.")
             located = locate_images(names, [place.parent, split.root, *folders_below(split.root)])
             if located is None:
                 raise DataError(
@@ -349,10 +355,11 @@ def _lines(file: Path) -> list[str]:
 FORMAT = Format(
     name="YOLO",
     layout=(
-        "data.yaml (Ultralytics, Roboflow, CVAT) or obj.data (Darknet, CVAT) with names and the "
-        "folders or lists of images; or images/ and labels/, by split or not, with classes.txt "
-        "(Label Studio); or text files beside the images"
+        "`data.yaml` (Ultralytics, Roboflow, CVAT) or `obj.data` (Darknet, CVAT) with class names "
+        "and folders or lists of images; or `images/` and `labels/`, by split or not, with "
+        "`classes.txt` (Label Studio); or text files beside the images. Boxes and polygons"
     ),
-    flags="none in the format; keypoints are left out",
+    flags="the format has none; keypoints are left out",
     find=_find,
+    given="`DIR` or `data.yaml`",
 )

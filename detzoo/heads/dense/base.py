@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from detzoo.losses.boxes import BoxLoss
 from detzoo.losses.classification import ClassificationLoss
 from detzoo.losses.scoring import Scoring
 from detzoo.ops.distributed import average_over_processes
-from detzoo.postprocess.select import Select
+from detzoo.postprocess.select import Pairs, Select
 from detzoo.priors.anchors import inside_image
 from detzoo.priors.base import PriorGrid
 from detzoo.samplers.base import Sampler
@@ -139,7 +140,7 @@ class PriorHead(DetectionHead, Generic[Predictions]):
         """The boxes with the highest scores of each image and level."""
         out = []
         for image, info in enumerate(infos):
-            prior, scores, labels = self._best(predictions.cls_logits[image], predictions)
+            prior, labels, scores = self.best(predictions.cls_logits[image], predictions.priors)
             codes = predictions.box_deltas[image, prior].float()
             boxes = self.decode_boxes(predictions.priors, prior, codes, info.size)
             if predictions.quality_logits is not None:
@@ -157,22 +158,16 @@ class PriorHead(DetectionHead, Generic[Predictions]):
     def select(self, candidates: Sequence[Candidates]) -> list[Detections]:
         return [self.config.select(image) for image in candidates]
 
-    def _best(self, logits: Tensor, predictions: Predictions) -> tuple[Tensor, Tensor, Tensor]:
-        """Prior index, score and label of the candidates in one image, from its logits (P, K)."""
-        select, scoring = self.config.select, self.config.scoring
-        priors, scores, labels = [], [], []
-        start = 0
-        for level in logits.split(predictions.priors.level_sizes):
-            prior, label = scoring.above(level, select.min_score).nonzero(as_tuple=True)
-            score = scoring.scores(level[prior].float()).gather(1, label[:, None])[:, 0]
-            if select.pre_nms is not None and len(score) > select.pre_nms:
-                score, best = score.topk(select.pre_nms)
-                prior, label = prior[best], label[best]
-            priors.append(prior + start)
-            scores.append(score)
-            labels.append(label)
+    def best(self, logits: Tensor, priors: Priors) -> Pairs:
+        """Prior, label and score of the candidates in one image, level by level, from its logits
+        (P, K)."""
+        parts, start = [], 0
+        for level in logits.split(priors.level_sizes):
+            prior, label, score = self.config.select.best_pairs(level, self.config.scoring)
+            parts.append((prior + start, label, score))
             start += len(level)
-        return torch.cat(priors), torch.cat(scores), torch.cat(labels)
+        prior, label, score = (torch.cat(column) for column in zip(*parts))
+        return prior, label, score
 
 
 class DenseHead(PriorHead[Predictions]):
@@ -217,6 +212,19 @@ class DenseHead(PriorHead[Predictions]):
     def trainable(self, priors: Priors, info: ImageInfo) -> Tensor:
         """(P,) whether each prior may be trained on in this image."""
         return inside_image(priors, info, self.config.border)
+
+    def untrainable_strides(self, infos: Sequence[ImageInfo]) -> list[int]:
+        """The strides of levels of which no prior may be trained on in any of these images."""
+        left = set(self.strides)
+        for info in infos:
+            grids = tuple(
+                (math.ceil(info.padded_size[0] / stride), math.ceil(info.padded_size[1] / stride))
+                for stride in self.strides
+            )
+            priors = self.config.priors.place(grids, self.strides, torch.device("cpu"))
+            levels = self.trainable(priors, info).split(priors.level_sizes)
+            left -= {stride for stride, level in zip(self.strides, levels) if level.any()}
+        return sorted(left)
 
     def references(self, predictions: Predictions) -> Tensor:
         """The boxes that codes are relative to: (P, 4), or (B, P, 4) if they differ between

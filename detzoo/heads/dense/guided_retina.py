@@ -102,10 +102,10 @@ class GuidedRetinaHead(GuidedAnchorHead):
         out = []
         for image, info in enumerate(infos):
             best = predictions.priors.best_of_levels(scores[image].amax(1), select.pre_nms)
-            row, labels = (scores[image, best] > select.min_score).nonzero(as_tuple=True)
+            row, labels, chosen = select.pairs(scores[image, best])
             priors = best[row]
             boxes = self.config.coder.decode(
                 anchors[image, priors], predictions.box_deltas[image, priors].float(), info.size
             )
-            out.append(Candidates(boxes, scores[image, priors, labels], labels, labels))
+            out.append(Candidates(boxes, chosen, labels, labels))
         return out

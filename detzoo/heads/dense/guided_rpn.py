@@ -129,13 +129,13 @@ class GuidedRPNHead(GuidedAnchorHead, ProposalHead):
         out = []
         for image, info in enumerate(infos):
             index = predictions.priors.best_of_levels(scores[image], self._select.pre_nms)
-            index = index[scores[image, index] >= 0]
             boxes = self.config.coder.decode(
                 anchors[image, index], predictions.box_deltas[image, index].float(), info.size
             )
             labels = torch.zeros_like(index)
             candidates = Candidates(boxes, scores[image, index], labels, level[index])
-            out.append(candidates[has_area(boxes)])
+            counts = (candidates.scores >= 0) & has_area(boxes)
+            out.append(self._select.keep(candidates, counts))
         return out
 
     def select(self, candidates: Sequence[Candidates]) -> list[Detections]:

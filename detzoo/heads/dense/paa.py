@@ -164,8 +164,8 @@ class PAAHead(ATSSHead):
             best = priors.best_of_levels(scores.amax(1), limit)
             codes = predictions.box_deltas[image, best].float()
             boxes = self.decode_boxes(priors, best, codes, info.size)
-            row, labels = (scores[best] > config.select.min_score).nonzero(as_tuple=True)
-            out.append(Candidates(boxes[row], scores[best][row, labels], labels, labels))
+            row, labels, chosen = config.select.pairs(scores[best])
+            out.append(Candidates(boxes[row], chosen, labels, labels))
         return out
 
     def select(self, candidates: Sequence[Candidates]) -> list[Detections]:
@@ -179,7 +179,7 @@ def vote(detections: Detections, candidates: Candidates) -> Detections:
     A box without area overlaps nothing, not even itself, and stays where it is.
     """
     iou = pairwise_iou(detections.boxes, candidates.boxes)  # (D, K)
-    votes = torch.exp(-(1 - iou).square() / VOTE_SOFTNESS) * candidates.scores
+    votes = torch.exp(-(1 - iou).square() / VOTE_SOFTNESS) * candidates.scores.clamp(min=0)
     votes = votes * (iou > MIN_VOTE_IOU) * (detections.labels[:, None] == candidates.labels)
     total = votes.sum(1, keepdim=True)
     average = votes @ candidates.boxes / total

@@ -105,7 +105,7 @@ class RPNHead(DenseHead, ProposalHead):
             boxes = self.config.coder.decode(references[image], deltas[image], info.size)
             labels = torch.zeros_like(level[image])
             candidates = Candidates(boxes, scores[image], labels, level[image])
-            out.append(candidates[has_area(boxes)])
+            out.append(self._select.keep(candidates, has_area(boxes)))
         return out
 
     def select(self, candidates: Sequence[Candidates]) -> list[Detections]:

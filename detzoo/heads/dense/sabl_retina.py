@@ -120,7 +120,7 @@ class SABLRetinaHead(DenseHead):
         their sides."""
         out = []
         for image, info in enumerate(infos):
-            prior, scores, labels = self._best(predictions.cls_logits[image], predictions)
+            prior, labels, scores = self.best(predictions.cls_logits[image], predictions.priors)
             codes = predictions.box_deltas[image, prior].float()
             boxes = self.decode_boxes(predictions.priors, prior, codes, info.size)
             scores = scores * self.config.coder.confidence(codes)

@@ -156,16 +156,15 @@ class YOLOv3Head(DetectionHead):
 
     def decode(self, predictions: DensePredictions, infos: Sequence[ImageInfo]) -> list[Candidates]:
         assert predictions.quality_logits is not None
-        min_score = self.config.select.min_score
         out = []
         for image in range(len(infos)):
             confidence = predictions.quality_logits[image].float().sigmoid()
             scores = predictions.cls_logits[image].float().sigmoid()
             is_sure = confidence >= self.config.min_confidence
             # The threshold applies before multiplying by the confidence, which keeps more boxes.
-            prior, label = ((scores > min_score) & is_sure[:, None]).nonzero(as_tuple=True)
+            prior, label, score = self.config.select.pairs(scores.where(is_sure[:, None], -1.0))
             boxes = decode(predictions.priors, predictions.box_deltas[image].float())
-            score = scores[prior, label] * confidence[prior]
+            score = score * confidence[prior]
             out.append(Candidates(boxes[prior], score, label, label))
         return out
 

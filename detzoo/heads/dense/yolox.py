@@ -187,9 +187,9 @@ class YOLOXHead(DetectionHead):
         boxes = decode(predictions.priors, predictions.box_deltas.float())
         out = []
         for image in range(len(infos)):
-            kept = scores[image] >= self.config.select.min_score
-            label = labels[image][kept]
-            out.append(Candidates(boxes[image][kept], scores[image][kept], label, label))
+            candidates = Candidates(boxes[image], scores[image], labels[image], labels[image])
+            is_kept = scores[image] >= self.config.select.min_score
+            out.append(self.config.select.keep(candidates, is_kept))
         return out
 
     def select(self, candidates: Sequence[Candidates]) -> list[Detections]:

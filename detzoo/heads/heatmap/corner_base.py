@@ -237,10 +237,10 @@ class CornerPairHead(DetectionHead):
             scores = (start.peaks.scores[:, None] + end.peaks.scores) / 2
             scores = torch.where(fits, scores, -1.0).flatten()
             scores, best = scores.topk(min(self.config.num_pairs, len(scores)))
-            best, scores = best[scores >= 0], scores[scores >= 0]
             labels = start.peaks.labels[best.div(len(end.tag), rounding_mode="floor")]
             found = boxes.view(-1, 4)[best] + origin.repeat(2)
-            out.append(Candidates(found, scores, labels, labels))
+            candidates = Candidates(found, scores, labels, labels)
+            out.append(self.config.select.keep(candidates, scores >= 0))
         return out
 
     @abstractmethod

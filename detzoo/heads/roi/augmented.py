@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
+from detzoo.postprocess.select import Pairs
 from detzoo.structures import Candidates, Detections, ImageInfo, RoIMasks
 
-# Decoding with this least score gives a box for every region and class, in the same order for
-# every augmentation.
-EVERY_SCORE = -1.0
+
+def every_pair(scores: Tensor) -> Pairs:
+    """All pairs of row and class in ``scores`` (R, C), so that augmentations can be averaged."""
+    index = torch.arange(scores.numel(), device=scores.device)
+    return index // scores.shape[1], index % scores.shape[1], scores.flatten()
 
 
 def average_candidates(seen: Sequence[Candidates], infos: Sequence[ImageInfo]) -> Candidates:

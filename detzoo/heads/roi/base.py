@@ -9,6 +9,9 @@ from torch import Tensor, nn
 
 from detzoo.config import PositiveInt, config
 from detzoo.heads.class_rows import ClassRows
+from detzoo.losses.classification import ClassificationLoss
+from detzoo.losses.seesaw import SeesawLoss
+from detzoo.postprocess.select import Pairs
 from detzoo.structures import Candidates, ImageInfo, Losses
 
 
@@ -61,6 +64,8 @@ class RegionBoxHead(RegionHead):
     per region.
     """
 
+    loss_cls: ClassificationLoss | SeesawLoss
+
     @abstractmethod
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Regions (R, C, h, w) -> class logits (R, K) and box code (R, ...)."""
@@ -91,10 +96,8 @@ class RegionBoxHead(RegionHead):
         """
 
     @abstractmethod
-    def decode(
-        self, logits: Tensor, deltas: Tensor, regions: Tensor, info: ImageInfo, min_score: float
-    ) -> Candidates:
-        """Boxes of one image's regions (R, 4), one per region and class that scores enough."""
+    def decode(self, pairs: Pairs, deltas: Tensor, regions: Tensor, info: ImageInfo) -> Candidates:
+        """The boxes of pairs of region and class, for one image's regions (R, 4)."""
 
 
 class RegionMaskHead(RegionHead):

@@ -11,6 +11,7 @@ from detzoo.heads.roi.base import RegionBoxHead, RegionBoxHeadConfig
 from detzoo.heads.roi.layers import hidden_layers
 from detzoo.heads.roi.regions import num_regions
 from detzoo.losses.classification import ClassificationLoss, SoftmaxCrossEntropy
+from detzoo.postprocess.select import Pairs
 from detzoo.structures import Candidates, ImageInfo, Losses
 
 
@@ -79,9 +80,6 @@ class RegionClassifier(RegionBoxHead):
     ) -> Tensor:
         return regions
 
-    def decode(
-        self, logits: Tensor, deltas: Tensor, regions: Tensor, info: ImageInfo, min_score: float
-    ) -> Candidates:
-        scores = self.loss_cls.scores(logits.float())
-        region, label = (scores > min_score).nonzero(as_tuple=True)
-        return Candidates(regions[region], scores[region, label], label, label)
+    def decode(self, pairs: Pairs, deltas: Tensor, regions: Tensor, info: ImageInfo) -> Candidates:
+        region, label, scores = pairs
+        return Candidates(regions[region], scores, label, label)

@@ -16,6 +16,7 @@ from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.losses.boxes import BoxLoss, SmoothL1Loss
 from detzoo.losses.buckets import bucket_losses
 from detzoo.losses.classification import ClassificationLoss, SoftmaxCrossEntropy
+from detzoo.postprocess.select import Pairs
 from detzoo.structures import Candidates, ImageInfo, Losses
 
 NUM_CONVS = 2  # before the axes part
@@ -147,16 +148,13 @@ class SABLHead(RegionBoxHead):
     ) -> Tensor:
         return self.config.coder.decode(regions, deltas.float(), info.size)
 
-    def decode(
-        self, logits: Tensor, deltas: Tensor, regions: Tensor, info: ImageInfo, min_score: float
-    ) -> Candidates:
+    def decode(self, pairs: Pairs, deltas: Tensor, regions: Tensor, info: ImageInfo) -> Candidates:
         """Scores are those of the classes times how sure the sides are."""
-        scores = self.loss_cls.scores(logits.float())
-        region, label = (scores > min_score).nonzero(as_tuple=True)
+        region, label, scores = pairs
         codes = deltas[region].float()
         boxes = self.config.coder.decode(regions[region], codes, info.size)
         sure = self.config.coder.confidence(codes)
-        return Candidates(boxes, scores[region, label] * sure, label, label)
+        return Candidates(boxes, scores * sure, label, label)
 
 
 class AxisConv(nn.Module):

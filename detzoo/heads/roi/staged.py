@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +14,7 @@ from detzoo.assigners.max_iou import MaxIoUAssigner
 from detzoo.config import NonNegativeFloat, config
 from detzoo.heads.base import AugmentedFeatures, RoIHead, RoIHeadConfig
 from detzoo.heads.class_rows import ClassRows, prefixed
-from detzoo.heads.roi.augmented import EVERY_SCORE, average_candidates, average_detections
+from detzoo.heads.roi.augmented import average_candidates, average_detections, every_pair
 from detzoo.heads.roi.base import (
     RegionBoxHead,
     RegionBoxHeadConfig,
@@ -25,7 +25,7 @@ from detzoo.heads.roi.extractor import PyramidRoIAlignConfig
 from detzoo.heads.roi.regions import LabeledRegions, SampledRegions, label_regions, sampled_rois
 from detzoo.ops.roi_align import rois_of
 from detzoo.postprocess.nms import NMS
-from detzoo.postprocess.select import Select
+from detzoo.postprocess.select import Pairs, Select
 from detzoo.samplers.base import Sampler
 from detzoo.samplers.random import RandomSampler
 from detzoo.structures import Assignment, Candidates, Detections, ImageInfo, Losses, Targets
@@ -248,7 +248,7 @@ class StagedRoIHead(RoIHead):
         infos: Sequence[ImageInfo],
     ) -> list[Detections]:
         maps, select = self.image_maps(features), self.config.select
-        candidates = self.decode(maps, proposals, infos, select.min_score)
+        candidates = self.decode(maps, proposals, infos, select.pairs)
         return self.predict_branches(maps, [select(image) for image in candidates])
 
     def predict_augmented(
@@ -260,7 +260,7 @@ class StagedRoIHead(RoIHead):
         seen = [(self.image_maps(features), infos) for features, infos in augmented]
         infos_of_images = list(zip(*(infos for _, infos in seen)))
         decoded = [
-            self.decode(maps, _to_input(proposals, infos), infos, EVERY_SCORE)
+            self.decode(maps, _to_input(proposals, infos), infos, every_pair)
             for maps, infos in seen
         ]
         detections = []
@@ -277,9 +277,10 @@ class StagedRoIHead(RoIHead):
         maps: ImageMaps,
         proposals: Sequence[Detections],
         infos: Sequence[ImageInfo],
-        min_score: float,
+        choose: Callable[[Tensor], Pairs],
     ) -> list[Candidates]:
-        """Boxes of each image that score enough, before suppression.
+        """Boxes of each image before suppression, for the pairs of region and class that ``choose``
+        finds in their scores (R, C).
 
         They are the last stage's; their scores come from the mean of all stages' logits.
         """
@@ -293,9 +294,12 @@ class StagedRoIHead(RoIHead):
             if number + 1 < len(self.stages):
                 columns = zip(logits.split(counts), deltas.split(counts), boxes, infos)
                 boxes = [head.refine(a, b, own, None, info) for a, b, own, info in columns]
-        mean = torch.stack(all_logits).mean(0)
-        columns = zip(mean.split(counts), deltas.split(counts), boxes, infos)
-        return [head.decode(a, b, own, info, min_score) for a, b, own, info in columns]
+        scores = head.loss_cls.scores(torch.stack(all_logits).mean(0).float()).split(counts)
+        select, out = self.config.select, []
+        for image, (own, info) in enumerate(zip(boxes, infos)):
+            pairs = choose(select.of_regions(scores[image], proposals[image]))
+            out.append(head.decode(pairs, deltas.split(counts)[image], own, info))
+        return out
 
     def predict_branches(
         self, maps: ImageMaps, detections: Sequence[Detections]

@@ -68,7 +68,7 @@ def _pairs(node: Node, known: HeadContext) -> dict[str, Any]:
         "max_distance": float(test.take("distance_threshold")),
         "select": Select(
             min_score=0.0,
-            suppression=test.part("nms", "nms"),
+            suppression=test.part("nms_cfg" if test.has("nms_cfg") else "nms", "nms"),
             max_detections=test.take("max_per_img"),
         ),
     }

@@ -83,7 +83,10 @@ def weight_standardized(node: Node) -> WeightStandardizedConvConfig:
 @adapts("convolution", "DCN", "DCNv2")
 def deformable(node: Node) -> DeformConvConfig:
     node.expect("fallback_on_stride", False, "as in all of the zoo")
-    return DeformConvConfig(groups=node.take("deform_groups", 1), modulated=node.type == "DCNv2")
+    groups = node.take("deformable_groups", 1)  # as it was called at first
+    return DeformConvConfig(
+        groups=node.take("deform_groups", groups), modulated=node.type == "DCNv2"
+    )
 
 
 def convolution_of(node: Node, key: str = "conv_cfg") -> ConvConfig:
@@ -145,8 +148,21 @@ def pretrained_of(node: Node) -> str | None:
     return _known_weights(init.take("checkpoint", None), init.at("checkpoint"), node)
 
 
+# Names that mmcv still takes, and what it calls them today.
+_RENAMED = {
+    f"open-mmlab://{old}": f"open-mmlab://{new}"
+    for depth in (50, 101)
+    for old, new in (
+        (f"resnet{depth}_caffe", f"detectron/resnet{depth}_caffe"),
+        (f"resnet{depth}_caffe_bgr", f"detectron2/resnet{depth}_caffe"),
+        (f"detectron2/resnet{depth}_caffe_bgr", f"detectron2/resnet{depth}_caffe"),
+    )
+}
+
+
 def _known_weights(name: str | None, path: str, node: Node) -> str | None:
     """``name``, where weights are called so. The backbone detects without them."""
+    name = None if name is None else _RENAMED.get(name, name)
     if name is None or name in all_pretrained() or is_file_name(name) or name.startswith(SCHEME):
         return name
     reason = f"detzoo knows no weights called {name!r}; give the path of the file"

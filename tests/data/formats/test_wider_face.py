@@ -5,7 +5,6 @@ from pathlib import Path
 import cv2
 import pytest
 
-from detzoo.data.formats.wider_face import read_wider_face
 from detzoo.data.locate import available_splits, open_dataset
 from detzoo.errors import DataError
 from tests.data.files import noise, voc_object
@@ -38,14 +37,14 @@ def test_layouts(tmp_path: Path, images: str, listing: str) -> None:
 
 def test_the_lists_of_the_data_name_the_event_too(tmp_path: Path) -> None:
     root = write_faces(tmp_path / "WIDER_val")
-    (tmp_path / "list.txt").write_text("0--Parade/x_1.jpg\n")
-    assert read_wider_face(tmp_path / "list.txt", root).image_id(0) == "x_1"
+    (root / "val.txt").write_text("0--Parade/x_1.jpg\n")
+    assert open_dataset(root, "val").image_id(0) == "x_1"
 
 
 def test_small_faces_are_ignored_in_training(tmp_path: Path) -> None:
     root = write_faces(tmp_path / "WIDER_val")
     (tmp_path / "val.txt").write_text("x_1\n")
-    data = read_wider_face(tmp_path / "val.txt", root).for_training(min_object_size=17)
+    data = open_dataset(root, "val").for_training(min_object_size=17)
     targets = data.targets(0)
     assert targets.boxes.tolist() == [[2, 3, 22, 33]]
     assert targets.ignored_boxes.tolist() == [[29, 3, 39, 29]]
@@ -56,15 +55,15 @@ def test_what_is_wrong_is_said(tmp_path: Path) -> None:
     listing = tmp_path / "val.txt"
     listing.write_text("x_1\n")
     with pytest.raises(DataError, match=r"x_1\.xml: names no folder"):
-        read_wider_face(listing, root)
+        open_dataset(root, "val")
     listing.write_text("x_2\n")
     with pytest.raises(DataError, match=r"x_2\.xml: cannot be read"):
-        read_wider_face(listing, root)
+        open_dataset(root, "val")
     file = root / "Annotations" / "x_1.xml"
     file.write_text(f"<annotation><folder>e</folder>{voc_object('cat', (1, 1, 9, 9))}</annotation>")
     listing.write_text("x_1\n")
     with pytest.raises(DataError, match="holds a 'cat'; WIDER FACE has nothing but 'face'"):
-        read_wider_face(listing, root)
+        open_dataset(root, "val")
 
 
 def test_real_data() -> None:

@@ -4,11 +4,13 @@ import pytest
 import torch
 
 from detzoo.heads.class_rows import ClassRows
+from detzoo.heads.roi.augmented import every_pair
 from detzoo.heads.roi.box_head import BoxHeadConfig
 from detzoo.heads.roi.mask_head import MaskHeadConfig
 from detzoo.layers.norm import GroupNormConfig
 from detzoo.layers.normalized import NormalizedConv2d, NormalizedLinear
 from detzoo.losses.seesaw import SeesawLossConfig
+from detzoo.postprocess.select import Select
 from tests.heads.roi.test_standard import BOXES, CLASSES, INFO
 
 
@@ -35,7 +37,8 @@ def test_one_box_for_all_classes() -> None:
     logits = torch.tensor([[0.6, 0.3, 0.05, 0.05], [0.1, 0.1, 0.2, 0.6]]).log()
     deltas = torch.zeros(2, 1, 4)
     deltas[0, 0, 0] = 5.0  # half of a width, as the coder's deviation is 0.1
-    found = head.decode(logits, deltas, BOXES, INFO, min_score=0.15)
+    pairs = Select(min_score=0.15).pairs(head.loss_cls.scores(logits))
+    found = head.decode(pairs, deltas, BOXES, INFO)
     assert found.labels.tolist() == [0, 1, 2]
     torch.testing.assert_close(
         found.boxes, torch.tensor([[14.0, 4, 34, 24], [14, 4, 34, 24], [30, 30, 60, 50]])
@@ -71,7 +74,7 @@ def test_seesaw() -> None:
     assert set(losses) == {"loss_cls_objectness", "loss_cls_classes", "loss_bbox"}
     assert set(losses.metrics) == {"acc_objectness", "acc_classes"}
     assert head.state_dict()["loss_cls.cum_samples"].tolist() == [0, 1, 0, 1]
-    found = head.decode(logits, deltas, BOXES, INFO, min_score=-1.0)
+    found = head.decode(every_pair(head.loss_cls.scores(logits)), deltas, BOXES, INFO)
     torch.testing.assert_close(found.scores, head.loss_cls.scores(logits).flatten())
 
 

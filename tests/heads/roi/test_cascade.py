@@ -8,6 +8,7 @@ from torch import Tensor
 
 from detzoo.coders.delta import DeltaCoder
 from detzoo.config import ConfigError
+from detzoo.heads.roi.augmented import every_pair
 from detzoo.heads.roi.box_head import BoxHead, BoxHeadConfig
 from detzoo.heads.roi.cascade import (
     CascadeRoIHead,
@@ -149,7 +150,7 @@ def test_detections_are_of_the_mean_logits_and_the_last_boxes() -> None:
         boxes = head.bbox_head[number].refine(logits, deltas, boxes, None, INFO)
     assert isinstance(total, Tensor)
     scores = (total / 3).softmax(1)[:, :-1]
-    (found,) = head.decode(ImageMaps(maps), [proposals(NEAR_FIRST, FAR)], [INFO], min_score=-1.0)
+    (found,) = head.decode(ImageMaps(maps), [proposals(NEAR_FIRST, FAR)], [INFO], every_pair)
     torch.testing.assert_close(found.scores, scores.flatten())
     torch.testing.assert_close(found.boxes, boxes.repeat_interleave(CLASSES, 0))
 
@@ -182,7 +183,7 @@ def test_stages_keep_to_their_image() -> None:
     small = ImageInfo.of((30, 40))
     with torch.no_grad():
         given = [proposals([20.0, 40.0, 60.0, 60.0])] * 2
-        large, cut = head.decode(ImageMaps(features(2)), given, [INFO, small], min_score=-1.0)
+        large, cut = head.decode(ImageMaps(features(2)), given, [INFO, small], every_pair)
     assert (cut.boxes[:, 2:] <= torch.tensor([40.0, 30.0])).all()
     assert (large.boxes[:, 3] > 30).all()
 

@@ -11,6 +11,7 @@ from detzoo.heads.roi.classifier import RegionClassifierConfig
 from detzoo.heads.roi.grid import jittered
 from detzoo.heads.roi.grid_head import GridHead, GridHeadConfig
 from detzoo.layers.norm import GroupNormConfig
+from detzoo.postprocess.select import Select
 from detzoo.structures import ImageInfo
 
 BOXES = torch.tensor([[10.0, 20, 50, 60], [30, 10, 70, 90], [5, 5, 6, 30]])
@@ -125,7 +126,8 @@ def test_a_classifier_leaves_regions_where_they_are() -> None:
     logits, code = model(torch.randn(2, 4, 7, 7))
     assert code.shape == (2, 0)
     scores = torch.tensor([[0.7, 0.2, 0.05, 0.05], [0.1, 0.1, 0.2, 0.6]]).log()
-    found = model.decode(scores, code, BOXES[:2], ImageInfo.of((100, 100)), 0.15)
+    pairs = Select(min_score=0.15).pairs(model.loss_cls.scores(scores))
+    found = model.decode(pairs, code, BOXES[:2], ImageInfo.of((100, 100)))
     assert found.labels.tolist() == [0, 1, 2]
     assert torch.equal(found.boxes, BOXES[[0, 0, 1]])
     assert torch.equal(model.refine(logits, code, BOXES, None, ImageInfo.of((9, 9))), BOXES)

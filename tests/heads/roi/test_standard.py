@@ -17,6 +17,7 @@ from detzoo.heads.roi.staged import ImageMaps, StagedRoIHead
 from detzoo.heads.roi.standard import StandardRoIHead, StandardRoIHeadConfig
 from detzoo.losses.boxes import GIoULoss, L1Loss
 from detzoo.losses.classification import SigmoidCrossEntropy, SoftmaxCrossEntropy
+from detzoo.postprocess.select import Select
 from detzoo.samplers.ohem import OHEMSampler
 from detzoo.samplers.random import RandomSampler
 from detzoo.structures import BitmapMasks, Detections, ImageInfo, RoIMasks, Targets
@@ -176,7 +177,8 @@ def test_decode_refines_each_class_by_itself() -> None:
     deltas = torch.zeros(2, CLASSES, 4)
     deltas[0, 1, 0] = 5.0  # half of a width, as the coder's deviation is 0.1
     deltas[1, 2, 0] = 100.0
-    found = head.decode(scores.log(), deltas, BOXES, INFO, min_score=0.15)
+    pairs = Select(min_score=0.15).pairs(scores[:, :CLASSES])
+    found = head.decode(pairs, deltas, BOXES, INFO)
     assert found.labels.tolist() == [0, 1, 2]
     torch.testing.assert_close(found.scores, torch.tensor([0.7, 0.2, 0.2]))
     # The last is cut at the image.

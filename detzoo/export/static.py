@@ -1,0 +1,96 @@
+"""Detectors whose shapes depend on nothing but the size of their input."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+
+from detzoo.detectors.base import Detector
+from detzoo.postprocess.select import Select
+from detzoo.postprocess.static import StaticSelect
+from detzoo.structures import Detections, ImageBatch, ImageInfo, RoIMasks
+from detzoo.structures.images import Size
+
+
+class StaticDetections(NamedTuple):
+    """N detections in each of B images, of which the first ``num`` (B,) count.
+
+    ``boxes`` (B, N, 4) xyxy in input pixels, ``scores`` (B, N) in descending order, ``labels``
+    (B, N), all zero beyond. ``masks`` (B, N, m, m) are probabilities in the boxes.
+    """
+
+    boxes: Tensor
+    scores: Tensor
+    labels: Tensor
+    num: Tensor
+    masks: Tensor | None = None
+
+
+class StaticDetector(nn.Module):
+    """The same detector with shapes that do not depend on what it sees.
+
+    It detects the same as ``detector``, unless an image has more candidates than
+    ``max_candidates``: see :class:`~detzoo.postprocess.static.StaticSelect`. Parameters are shared.
+    """
+
+    def __init__(self, detector: Detector, max_candidates: int = 1000) -> None:
+        super().__init__()
+        self.detector = _with_static_selects(detector, max_candidates).eval()
+
+    def forward(self, pixels: Tensor, sizes: Tensor) -> StaticDetections:
+        """Normalized pixels (B, 3, H, W), of which ``sizes`` (B, 2: height, width) show the image,
+        the rest is padding."""
+        padded = (pixels.shape[2], pixels.shape[3])
+        infos = tuple(
+            ImageInfo(
+                id=number,
+                path="",
+                original_size=padded,
+                size=cast(Size, (size[0], size[1])),
+                padded_size=padded,
+            )
+            for number, size in enumerate(sizes.unbind(0))
+        )
+        images = ImageBatch(pixels, infos)
+        return stacked(self.detector.detect(self.detector.extract_features(pixels), images))
+
+
+def stacked(found: list[Detections]) -> StaticDetections:
+    """Detections of equal number, of which those with a negative score are padding."""
+    boxes = torch.stack([image.boxes for image in found])
+    scores = torch.stack([image.scores for image in found])
+    labels = torch.stack([image.labels for image in found])
+    counts = scores >= 0
+    masks = None
+    if found[0].masks is not None:
+        masks = torch.stack([cast(RoIMasks, image.masks).probabilities for image in found])
+        masks = torch.where(counts[..., None, None], masks, 0.0)
+    return StaticDetections(
+        torch.where(counts[..., None], boxes, 0.0),
+        scores.clamp(min=0),
+        torch.where(counts, labels, 0),
+        counts.sum(1),
+        masks,
+    )
+
+
+def _with_static_selects(detector: Detector, max_candidates: int) -> Detector:
+    """A copy that shares its tensors, whose heads select in the static way."""
+    shared = {id(t): t for t in (*detector.parameters(), *detector.buffers())}
+    copied = copy.deepcopy(detector, cast("dict[int, Any]", shared))
+    for module in copied.modules():
+        config = getattr(module, "config", None)
+        if not dataclasses.is_dataclass(config):
+            continue
+        changes = {
+            field.name: StaticSelect.of(value, max_candidates)
+            for field in dataclasses.fields(config)
+            if isinstance(value := getattr(config, field.name), Select)
+        }
+        if changes:
+            module.config = dataclasses.replace(cast(Any, config), **changes)
+    return copied
