@@ -232,7 +232,7 @@ def _read_recipe(root: Node, data: DataConfig, files: Sequence[str]) -> dict[str
         root.reading.replaced.pop("learning rate")
     hooks = recipe.hooks_of(root, data.train_transforms)
     nothing: dict[str, Any] = {}
-    return {
+    settings = {
         "optimizer": optimizer,
         "schedule": schedule,
         "reference_batch": batch,
@@ -242,6 +242,9 @@ def _read_recipe(root: Node, data: DataConfig, files: Sequence[str]) -> dict[str
         **hooks,
         **recipe.intervals_of(root, schedule, hooks.get("final")),
     }
+    for key in SECTIONS:  # what could not be read has been noted
+        root.take_any(key)
+    return settings
 
 
 def _leave_aside(root: Node, config: Mapping[str, Any]) -> None:

@@ -23,7 +23,7 @@ def batch_norm(node: Node, fixed_statistics: bool) -> BatchNormConfig:
     return BatchNormConfig(
         trainable=node.take("requires_grad", True),
         fixed_statistics=fixed_statistics,
-        eps=node.take("eps", 1e-5),
+        eps=float(node.take("eps", 1e-5)),
         momentum=node.take("momentum", 0.1),
     )
 
@@ -34,7 +34,7 @@ def synchronized_batch_norm(node: Node, fixed_statistics: bool) -> BatchNormConf
         trainable=node.take("requires_grad", True),
         fixed_statistics=fixed_statistics,
         synchronized=True,
-        eps=node.take("eps", 1e-5),
+        eps=float(node.take("eps", 1e-5)),
         momentum=node.take("momentum", 0.1),
     )
 

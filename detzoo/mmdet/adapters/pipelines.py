@@ -112,7 +112,12 @@ def resize(node: Node, pipeline: Pipeline) -> Resize | None:
         if not keep_ratio:
             raise node.error("keep_ratio", "images keep their size here, and so their ratio")
         return None
-    sizes = sizes_of(node) if pipeline.test_sizes is None else pipeline.test_sizes
+    if pipeline.test_sizes is None:
+        sizes = sizes_of(node)
+    else:
+        sizes = pipeline.test_sizes
+        if node.take("img_scale", None) is not None:
+            node.reading.aside[node.at("img_scale")] = "MultiScaleFlipAug says the size"
     mode = node.take("multiscale_mode", "range")
     if len(sizes) == 1:
         mode = "value"  # there is nothing to choose
@@ -341,7 +346,8 @@ def _fill_of(node: Node) -> tuple[float, float, float]:
     """``mean``, which V2 gives in the order that the detector sees: here in that of images, BGR."""
     mean = tuple(float(value) for value in node.take("mean", (0, 0, 0)))
     if len(set(mean)) == 1:
-        node.expect("to_rgb", True, "as a gray has no order of channels", default=True)
+        if not node.take("to_rgb", True):
+            node.reading.aside[node.at("to_rgb")] = "a gray has no order of channels"
         return mean[0], mean[0], mean[0]
     blue, green, red = mean[::-1] if node.take("to_rgb", True) else mean
     return blue, green, red
@@ -359,8 +365,8 @@ def min_iou_crop(node: Node, pipeline: Pipeline) -> MinIoUCrop:
 @adapts("transform", "Mosaic")
 def mosaic(node: Node, pipeline: Pipeline) -> Mosaic:
     _expect_unfiltered(node)
-    node.expect("prob", 1.0, "as every image becomes part of a mosaic")
     return Mosaic(
+        probability=float(node.take("prob", 1.0)),
         size=node.take("img_scale", (640, 640)),
         center_range=node.take("center_ratio_range", (0.5, 1.5)),
         fill=int(node.take("pad_val", 114)),
