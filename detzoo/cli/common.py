@@ -12,6 +12,7 @@ import typer
 
 from detzoo.errors import CheckpointError, ConfigError, DataError
 from detzoo.weights.places import SUFFIXES, is_address
+from detzoo.zoo_list import unknown_name, zoo_rows
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -108,6 +109,7 @@ JsonFile = Annotated[
 
 def find_experiment(source: str, settings: Sequence[str] | None = None) -> Experiment:
     """The experiment of a zoo name, a checkpoint or a configuration file, and ``--set``."""
+    check_source(source)
     from detzoo.inference import loading
 
     experiment = loading.find_experiment(source)
@@ -219,14 +221,17 @@ def print_broken(faults: Sequence[str], most: int = 50) -> None:
         console.print(f"  and {len(faults) - most} more")
 
 
-def check_source(*sources: str | Path | None) -> None:
-    """Raises :class:`CheckpointError` for a file that is not there, before anything heavy."""
-    for path in (os.fspath(source) for source in sources if source is not None):
+def check_source(source: str | None, weights: Path | None = None) -> None:
+    """Raises :class:`UserError` for a file that is not there, or a name that is not in the zoo,
+    before anything heavy is imported."""
+    for path in (os.fspath(item) for item in (source, weights) if item is not None):
         if is_address(path):
             continue
-        is_file = os.sep in path or Path(path).suffix in (*SUFFIXES, ".py", ".json")
-        if is_file and not Path(path).exists():
+        is_path = os.sep in path or Path(path).suffix in (*SUFFIXES, ".py", ".json")
+        if is_path and not Path(path).exists():
             raise CheckpointError(f"{path}: no such file. Check the path.")
+        if path == source and not is_path and not Path(path).is_file() and path not in zoo_rows():
+            raise unknown_name(path, zoo_rows())
 
 
 def check_data(*paths: Path | None) -> None:

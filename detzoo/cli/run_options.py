@@ -133,7 +133,9 @@ def to_json(options: RunOptions) -> dict[str, Any]:
 
 def version_changes(run_dir: Path) -> list[str]:
     """Versions that differ from those the run was last started with, in words."""
-    kept = json.loads((run_dir / FILE).read_text()).get("versions", {})
+    kept = json.loads((run_dir / FILE).read_text()).get("versions")
+    if not isinstance(kept, dict):
+        return []
     return [
         f"resuming with a changed version: {name} {kept[name]} -> {now}"
         for name, now in versions().items()

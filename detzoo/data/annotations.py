@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from detzoo.values import Id
+
 
 @dataclass(frozen=True)
 class Annotation:
@@ -28,7 +30,7 @@ class Annotation:
     """
 
     image: int
-    id: int
+    id: Id
     label: int
     box: tuple[float, float, float, float]
     area: float
@@ -40,14 +42,17 @@ class Annotation:
 
 @dataclass(frozen=True)
 class Strings:
-    """A sequence of texts in two arrays: ``text`` (bytes,) UTF-8 and ``offsets`` (count + 1,)."""
+    """A sequence of texts in two arrays: ``text`` (bytes,) UTF-8 and ``offsets`` (count + 1,).
+
+    Surrogates stay: names of files that are not UTF-8 hold some, and what JSON escapes may.
+    """
 
     text: Tensor
     offsets: Tensor
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> Strings:
-        encoded = [text.encode("utf-8", "surrogateescape") for text in texts]
+        encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
         return cls(_bytes(b"".join(encoded)), _offsets([len(item) for item in encoded]))
 
     def __len__(self) -> int:
@@ -55,7 +60,7 @@ class Strings:
 
     def __getitem__(self, index: int) -> str:
         start, end = self.offsets[index : index + 2].tolist()
-        return self.text[start:end].numpy().tobytes().decode("utf-8", "surrogateescape")
+        return self.text[start:end].numpy().tobytes().decode("utf-8", "surrogatepass")
 
     @classmethod
     def join(cls, parts: Sequence[Strings]) -> Strings:
@@ -67,6 +72,49 @@ class Strings:
     def take(self, index: Tensor) -> Strings:
         positions, offsets = take_ragged(self.offsets, index)
         return Strings(self.text[positions], offsets)
+
+
+@dataclass(frozen=True)
+class Numerals:
+    """Integers, some beyond 64 bits."""
+
+    text: Strings
+
+    @classmethod
+    def of(cls, numbers: Iterable[int]) -> Numerals:
+        return cls(Strings.of(map(str, numbers)))
+
+    def __len__(self) -> int:
+        return len(self.text)
+
+    def __getitem__(self, index: int) -> int:
+        return int(self.text[index])
+
+    def take(self, index: Tensor) -> Numerals:
+        return Numerals(self.text.take(index))
+
+
+# Of images or objects: integers, unless one is text; then all are.
+Ids = Tensor | Strings | Numerals
+
+
+def ids_of(ids: Sequence[Id]) -> Ids:
+    numbers = [identity for identity in ids if isinstance(identity, int)]
+    if len(numbers) < len(ids):
+        return Strings.of(map(str, ids))
+    try:
+        return _integers(array("q", numbers))
+    except OverflowError:
+        return Numerals.of(numbers)
+
+
+def id_at(ids: Ids, index: int) -> Id:
+    identity = ids[index]
+    return int(identity) if isinstance(identity, Tensor) else identity
+
+
+def take_ids(ids: Ids, index: Tensor) -> Ids:
+    return ids[index] if isinstance(ids, Tensor) else ids.take(index)
 
 
 @dataclass(frozen=True)
@@ -179,7 +227,7 @@ class Annotations:
     offsets: Tensor
     boxes: Tensor
     labels: Tensor
-    ids: Tensor
+    ids: Ids
     areas: Tensor
     is_crowd: Tensor
     is_ignored: Tensor
@@ -188,7 +236,8 @@ class Annotations:
     @classmethod
     def build(cls, num_images: int, objects: Iterable[Annotation]) -> Annotations:
         """Packs ``objects``, in any order, image by image; within an image their order stays."""
-        images, ids, labels = array("q"), array("q"), array("q")
+        images, labels = array("q"), array("q")
+        ids: list[Id] = []
         boxes, areas, points = array("d"), array("d"), array("d")
         crowd, ignored, codes = bytearray(), bytearray(), bytearray()
         point_counts, polygon_counts, code_lengths = array("q"), array("q"), array("q")
@@ -220,7 +269,7 @@ class Annotations:
             offsets=_offsets(torch.bincount(image_of, minlength=num_images).tolist()),
             boxes=_floats(boxes).view(-1, 4),
             labels=_integers(labels),
-            ids=_integers(ids),
+            ids=ids_of(ids),
             areas=_floats(areas),
             is_crowd=_bytes(crowd).bool(),
             is_ignored=_bytes(ignored).bool(),
@@ -284,7 +333,7 @@ class Annotations:
             offsets=offsets,
             boxes=self.boxes[rows],
             labels=self.labels[rows],
-            ids=self.ids[rows],
+            ids=take_ids(self.ids, rows),
             areas=self.areas[rows],
             is_crowd=self.is_crowd[rows],
             is_ignored=self.is_ignored[rows],

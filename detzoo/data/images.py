@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from detzoo.errors import DataError
+from detzoo.files import check_regular
 
 # What OpenCV decodes. It goes by the content: a file of another name is read as well.
 EXTENSIONS = (
@@ -105,6 +106,7 @@ def header_of(path: str | os.PathLike[str]) -> tuple[tuple[int, int] | None, int
     """
     from PIL import Image, UnidentifiedImageError
 
+    check_regular(path)
     try:
         with warnings.catch_warnings():
             # Pillow warns of large images, which are not decoded here.
@@ -114,7 +116,7 @@ def header_of(path: str | os.PathLike[str]) -> tuple[tuple[int, int] | None, int
                 orientation = exif_orientation(header.info.get("exif", b""))
                 size = (height, width) if header.format in _SIZED_BY_HEADER else None
                 return size, orientation
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError):
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError):
         return None, 1
 
 
@@ -166,6 +168,7 @@ def _first_scan(data: bytes) -> int:
 
 def _read_bytes(path: str | os.PathLike[str]) -> bytes:
     file = Path(path)
+    check_regular(file)
     try:
         data = file.read_bytes()
     except FileNotFoundError:
@@ -174,6 +177,8 @@ def _read_bytes(path: str | os.PathLike[str]) -> bytes:
         raise DataError(f"{path}: is a folder, not an image file.") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}).") from None
+    except ValueError as error:  # a null byte or half a character in the name
+        raise DataError(f"{path}: is no name of a file ({error}).") from None
     if not data:
         raise DataError(f"{path}: the image file is empty. Copy it again or remove it.")
     return data

@@ -11,6 +11,7 @@ from detzoo.data.formats.base import SPLITS, UNDIVIDED, Source
 from detzoo.data.formats.table import FORMATS
 from detzoo.data.union import union
 from detzoo.data.unrecognized import check_is_no_pointer, why_absent, why_unrecognized
+from detzoo.files import check_regular
 
 PathLike = str | os.PathLike[str]
 
@@ -65,16 +66,17 @@ def available_splits(path: PathLike) -> tuple[str, ...]:
     An annotation file that is not divided has none: it opens as any of them.
     """
     place = Path(path)
-    found = dict(next(filter(None, (item.find(place) for item in FORMATS)), {}))
-    if place.is_file():
-        found.pop(UNDIVIDED, None)
-    return tuple(split for split in SPLITS if _choose(found, split, place) is not None)
+    found = next(filter(None, (item.find(place) for item in FORMATS)), {})
+    if place.is_file() and found.keys() == {UNDIVIDED}:
+        return ()
+    return tuple(split for split in SPLITS if _choose(found, split) is not None)
 
 
 def _locate(path: Path, split: str) -> Source:
     """The ``split`` in the first format that has it."""
     if not path.exists():
         raise why_absent(path)
+    check_regular(path)
     found: dict[str, Source] = {}
     for item in FORMATS:
         # What one format divides into splits may look undivided to another.
@@ -84,18 +86,18 @@ def _locate(path: Path, split: str) -> Source:
             if not (found and name == UNDIVIDED)
         }
         found = {**others, **found}
-        source = _choose(found, split, path)
+        source = _choose(found, split)
         if source is not None:
             return source
+    if path.is_file() and UNDIVIDED in found:
+        return found[UNDIVIDED]  # who gives a file of annotations means that file
     raise why_unrecognized(path, split, found, FORMATS)
 
 
-def _choose(found: Mapping[str, Source], split: str, path: Path) -> Source | None:
+def _choose(found: Mapping[str, Source], split: str) -> Source | None:
     names = [split]
-    # All of it is what to train on, or what a file of annotations is.
-    if split == "train" or path.is_file():
-        names.append(UNDIVIDED)
-    # The list of VOC that is both; where there is a val, it would be part of what is trained on.
-    if split == "train" and "val" not in found:
-        names.append("trainval")
+    if split == "train":
+        # What is not divided is there to train on. The list of VOC that is both train and val is,
+        # too, unless there is a val, which would be part of it.
+        names += [UNDIVIDED] if "val" in found else [UNDIVIDED, "trainval"]
     return next((found[name] for name in names if name in found), None)

@@ -45,6 +45,8 @@ class Position:
     stale_evaluations: int = 0
     # What the recipe's learning rates were multiplied by; None in older files.
     lr_scale: float | None = None
+    # Whether the run was asked to stop before the evaluation at this step was done.
+    owes_evaluation: bool = False
 
     @property
     def epoch(self) -> float:

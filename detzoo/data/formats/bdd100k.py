@@ -91,9 +91,10 @@ def _object(label: dict[str, Any], where: str) -> ObjectRecord:
 
 FORMAT = Format(
     name="BDD100K",
-    layout="labels/det_20/det_{split}.json or bdd100k_labels_images_{split}.json, and "
-    "images/100k/{split}/",
-    flags="crowd is a crowd, ignored is ignored; occluded and truncated objects count; lanes and "
-    "drivable areas are left out",
+    layout="`labels/det_20/det_{split}.json` or `bdd100k_labels_images_{split}.json`, and "
+    "`images/100k/{split}/`",
+    flags="`crowd` makes a crowd; `ignored` objects are ignored; occluded and truncated ones "
+    "count; lanes and drivable areas are left out",
+    given="`DIR` or `FILE.json`",
     find=partial(find_files, suffix=".json", is_ours=_is_ours, read=_read),
 )

@@ -62,8 +62,9 @@ def _object(item: Any, where: str) -> ObjectRecord:
 
 FORMAT = Format(
     name="CrowdHuman",
-    layout="annotation_{split}.odgt, and Images/ or another folder with the images",
-    flags="boxes of the full body; those marked ignore, and tags other than person, are ignored; "
-    "occluded persons count",
+    layout="`annotation_{split}.odgt`, and `Images/` or another folder with the images; boxes of "
+    "the full body (`fbox`)",
+    flags="those marked `ignore` and tags other than `person` are ignored; occluded persons count",
+    given="`DIR` or `FILE.odgt`",
     find=partial(find_files, suffix=".odgt", is_ours=_is_ours, read=_read),
 )

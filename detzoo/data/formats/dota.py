@@ -43,7 +43,7 @@ def _find(path: Path) -> dict[str, Source]:
 
 FORMAT = Format(
     name="DOTA",
-    layout="{split}/labelTxt/*.txt and {split}/images/",
-    flags=f"difficult is ignored; {_NOTE}",
+    layout="`{split}/labelTxt/*.txt` and `{split}/images/`",
+    flags=f"difficult objects are ignored; {_NOTE}",
     find=_find,
 )

@@ -38,8 +38,8 @@ def _find(path: Path) -> dict[str, Source]:
 
 FORMAT = Format(
     name="KITTI",
-    layout="training/label_2/*.txt and training/image_2/",
-    flags="DontCare regions are ignored for every class; truncated and occluded objects count, and "
-    "every type is a class",
+    layout="`training/label_2/*.txt` and `training/image_2/`",
+    flags="`DontCare` regions are ignored for every class; truncated and occluded objects count; "
+    "every other type is a class",
     find=_find,
 )

@@ -23,15 +23,11 @@ from detzoo.data.formats import (
 )
 from detzoo.data.formats.base import Format
 
-# COCO takes any JSON file it is given: those that know theirs by the content come before it.
+# The most common first: others look into more files.
 FORMATS: tuple[Format, ...] = (
-    label_studio.FORMAT,
-    via.FORMAT,
-    bdd100k.FORMAT,
     coco.FORMAT,
     cityscapes.FORMAT,
     wider_face.FORMAT,
-    cvat.FORMAT,
     voc.FORMAT,
     visdrone.FORMAT,
     kitti.FORMAT,
@@ -39,7 +35,11 @@ FORMATS: tuple[Format, ...] = (
     crowdhuman.FORMAT,
     hugging_face.FORMAT,
     yolo.FORMAT,
+    cvat.FORMAT,
     labelme.FORMAT,
+    label_studio.FORMAT,
+    via.FORMAT,
+    bdd100k.FORMAT,
     open_images.FORMAT,
     csv_tables.FORMAT,
 )

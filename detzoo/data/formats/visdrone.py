@@ -47,7 +47,7 @@ def _find(path: Path) -> dict[str, Source]:
 
 FORMAT = Format(
     name="VisDrone",
-    layout="annotations/*.txt and images/, in VisDrone2019-DET-{split}",
+    layout="`annotations/*.txt` and `images/`, in `VisDrone2019-DET-{split}/`",
     flags="ignored regions (category 0) and objects of score 0 are ignored, other vehicles (11) "
     "are left out; truncated and occluded objects count",
     find=_find,

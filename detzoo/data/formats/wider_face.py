@@ -105,9 +105,10 @@ def _find(path: Path) -> dict[str, Source]:
 FORMAT = Format(
     name="WIDER FACE",
     layout=(
-        "wider_face_split/wider_face_{split}_bbx_gt.txt and WIDER_{split}/images/; or "
-        "WIDER_{split}/Annotations/*.xml, {split}.txt next to or in WIDER_{split}, images by event"
+        "`wider_face_split/wider_face_{split}_bbx_gt.txt` and `WIDER_{split}/images/`; or "
+        "`WIDER_{split}/Annotations/*.xml`, `{split}.txt` next to or in `WIDER_{split}`, images by "
+        "event"
     ),
-    flags="invalid and difficult are ignored; small and occluded faces count",
+    flags="invalid and difficult faces are ignored; small and occluded ones count",
     find=_find,
 )
