@@ -75,7 +75,7 @@ def _image(frame: dict[str, Any], name: str, where: str) -> ImageRecord:
 
 def _object(label: dict[str, Any], where: str) -> ObjectRecord:
     box = label["box2d"]
-    corners = [box.get(key) for key in _CORNERS] if isinstance(box, dict) else [None]
+    corners: list[Any] = [box.get(key) for key in _CORNERS] if isinstance(box, dict) else [None]
     if not all(map(is_coordinate, corners)):
         raise DataError(f"{where}: the box2d {box!r:.80} is not x1, y1, x2, y2.")
     x1, y1, x2, y2 = corners
