@@ -233,10 +233,10 @@ SECTIONS: dict[str, tuple[str, str, Callable[[Result], str]]] = {
     "learning": (learning.TITLE, learning.TEXT, _learning),
     "opening": (
         "Opening data sets",
-        "The first opening of a data set of the size of COCO train2017, with polygons, and of PNGs\n"
-        "of 1920x1080 pixels whose sizes only their headers tell. detzoo checks that all images are\n"
-        "there, pycocotools does not look at them, and Ultralytics verifies the sums of each PNG\n"
-        "(`python -m benchmarks.opening`).",
+        "The first opening of images like those of COCO train2017, with polygons, and of PNGs of\n"
+        "1920x1080 pixels whose sizes only their headers tell. detzoo checks that all images are\n"
+        "there, pycocotools does not look at them, and Ultralytics verifies the checksums of\n"
+        "each PNG (`python -m benchmarks.opening`).",
         _opening,
     ),
     "startup": (
