@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from detzoo.cli.common import Imports, check_source, plain_console
+from detzoo.cli.run_data import FILE as SPLIT_FILE
 from detzoo.cli.run_options import read_options
 from detzoo.errors import CheckpointError, ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from detzoo.checkpoints.publish import Facts
 
@@ -158,10 +159,16 @@ def _facts_of_run(file: Path, facts: Facts) -> Facts:
     options = read_options(file.parent)
     if options is None:
         return facts
-    data = None if options.data is None else f"{Path(options.data).name}, {options.split}"
-    test = options.val or options.data
-    test_data = None if test is None else f"{Path(test).name}, {options.val_split or 'val'}"
+    data = _listed(options.data, options.split)
+    if (file.parent / SPLIT_FILE).is_file():
+        test_data = _listed(options.data, f"images held out of {options.split}")
+    else:
+        test_data = _listed(options.val or options.data, options.val_split or "val")
     return replace(facts, training_data=data, test_data=test_data, metrics=_metrics_of_run(file))
+
+
+def _listed(paths: Sequence[str], split: str) -> str | None:
+    return f"{' + '.join(Path(path).name for path in paths)}, {split}" if paths else None
 
 
 def _metrics_of_run(file: Path) -> Mapping[str, float] | None:

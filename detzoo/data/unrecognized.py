@@ -31,6 +31,7 @@ _OTHER_STORES = {
     ".h5": "HDF5",
     ".hdf5": "HDF5",
     ".mat": "Matlab's",
+    ".parquet": "Parquet",
 }
 _POINTER = "version https://git-lfs.github.com"
 # Files that are counted of a folder, which may have millions.
