@@ -43,7 +43,7 @@ def publish(
         str | None,
         typer.Option(
             metavar="hf://USER/REPO",
-            help="Also upload to this repository of the Hugging Face Hub, created if it does not exist.",
+            help="Also upload to this repository of the Hugging Face Hub, created if need be.",
         ),
     ] = None,
     private: Annotated[

@@ -31,7 +31,7 @@ Row = dict[str, Any]
 Names = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="NAME...",
+        metavar="NAME",
         help="Models of the zoo, names of backbone weights, addresses, or patterns such as "
         "'retinanet_r50*'.",
         show_default=False,
