@@ -17,6 +17,7 @@ from detzoo.cli.common import (
     JsonFile,
     Settings,
     check_data,
+    check_folder,
     check_source,
     plain_console,
 )
