@@ -256,6 +256,12 @@ def check_data(*paths: Path | None) -> None:
             raise why_absent(path)
 
 
+def check_folder(out: Path | None) -> None:
+    """Raises :class:`ConfigError` for a folder of results that is a file, before anything heavy."""
+    if out is not None and out.exists() and not out.is_dir():
+        raise ConfigError(f"--out {out}: is a file. Give a folder.")
+
+
 def plain_console() -> Console:
     """A console that prints names of files and classes as they are."""
     from rich.console import Console
