@@ -21,7 +21,7 @@ def batch_norm(node: Node, fixed_statistics: bool) -> BatchNormConfig:
     return BatchNormConfig(
         trainable=node.take("requires_grad", True),
         fixed_statistics=fixed_statistics,
-        eps=node.take("eps", 1e-5),
+        eps=float(node.take("eps", 1e-5)),
         momentum=node.take("momentum", 0.1),
     )
 
@@ -32,7 +32,7 @@ def synchronized_batch_norm(node: Node, fixed_statistics: bool) -> BatchNormConf
         trainable=node.take("requires_grad", True),
         fixed_statistics=fixed_statistics,
         synchronized=True,
-        eps=node.take("eps", 1e-5),
+        eps=float(node.take("eps", 1e-5)),
         momentum=node.take("momentum", 0.1),
     )
 
@@ -40,7 +40,7 @@ def synchronized_batch_norm(node: Node, fixed_statistics: bool) -> BatchNormConf
 @adapts("norm", "GN")
 def group_norm(node: Node, fixed_statistics: bool) -> GroupNormConfig:
     node.expect("requires_grad", True, "what group norms are here")
-    return GroupNormConfig(groups=node.take("num_groups"), eps=node.take("eps", 1e-5))
+    return GroupNormConfig(groups=node.take("num_groups"), eps=float(node.take("eps", 1e-5)))
 
 
 @overload
