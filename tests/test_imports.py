@@ -18,7 +18,7 @@ PACKAGE = Path(detzoo.__file__).parent
 
 # Each may import from its own layer and from those above it in this list.
 LAYERS = (
-    ("errors", "files", "renamed", "ranges", "config"),
+    ("errors", "files", "values", "renamed", "ranges", "config", "zoo_list"),
     ("ops", "devices", "weights", "report"),
     ("structures",),
     ("layers", "priors", "coders", "assigners", "samplers", "losses", "postprocess"),

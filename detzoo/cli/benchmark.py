@@ -14,6 +14,7 @@ from detzoo.cli.common import (
     JsonFile,
     Precision,
     Settings,
+    check_source,
     find_experiment,
     open_split,
     wide_console,
@@ -83,6 +84,8 @@ def inference(
       detzoo benchmark inference retinanet_r50_fpn_1x_coco fcos_r50_caffe_fpn_gn-head_1x_coco
       --images val2017 --precision bf16 --json speed.json
     """
+    for name in names:
+        check_source(name)
     import torch
 
     from detzoo.benchmark.inference import InferenceOptions, measure_inference
@@ -182,6 +185,7 @@ def training(
 
       torchrun --nproc-per-node 8 -m detzoo benchmark training mask_rcnn_r50_fpn_1x_coco --data coco
     """
+    check_source(name)
     from detzoo.benchmark.machine import describe_machine
     from detzoo.benchmark.training import measure_training
     from detzoo.devices import resolve_device
@@ -260,6 +264,7 @@ def loader(
 
       detzoo benchmark loader yolox_s_8x8_300e_coco --data my_data --model-steps 0
     """
+    check_source(name)
     from detzoo.benchmark.loading import measure_loader, measure_steps
     from detzoo.benchmark.machine import describe_machine
     from detzoo.benchmark.training import measure_training

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from detzoo.cli.common import Imports
+from detzoo.cli.common import Imports, check_data
+from detzoo.weights.places import is_address
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,6 +37,8 @@ def checkpoint(
 
       detzoo checkpoint best.pt --keys
     """
+    if not is_address(source):
+        check_data(Path(source))
     from rich.console import Console
     from rich.markup import escape
 

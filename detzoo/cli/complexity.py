@@ -6,7 +6,14 @@ from typing import Annotated
 
 import typer
 
-from detzoo.cli.common import Imports, JsonFile, Settings, find_experiment, plain_console
+from detzoo.cli.common import (
+    Imports,
+    JsonFile,
+    Settings,
+    check_source,
+    find_experiment,
+    plain_console,
+)
 
 
 def complexity(
@@ -29,6 +36,7 @@ def complexity(
 
       detzoo complexity yolox_s_8x8_300e_coco --size 640 640
     """
+    check_source(name)
     from rich.table import Table
 
     from detzoo.benchmark.complexity import measure_complexity

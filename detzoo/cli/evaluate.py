@@ -78,7 +78,7 @@ def evaluate(
         f"{found} detections in {len(results)} of {len(ground_truth.image_ids)} images, "
         f"{len(ground_truth)} annotations"
     )
-    for note in note_on_masks(ground_truth.num_without_mask):
+    for note in (*ground_truth.notes, *note_on_masks(ground_truth.num_without_mask)):
         console.print(f"  {note}")
     console.print(metrics.table(per_class=per_class))
     if json_file is not None:

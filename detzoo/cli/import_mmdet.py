@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from detzoo.cli.common import check_data
 from detzoo.errors import CheckpointError, ConfigError
+from detzoo.files import check_output, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,15 +53,17 @@ def import_mmdet(
 
       detzoo import-mmdet my_retinanet.py -o my_retinanet.json
     """
-    from detzoo.checkpoints import checkpoint as checkpoints
-    from detzoo.config import to_dict
-    from detzoo.files import write_json
-    from detzoo.mmdet import read_experiment
-
+    check_data(config, checkpoint)
     if out is not None and out.suffix not in (".pt", ".json"):
         raise ConfigError(f"--out {out}: write a checkpoint (.pt) or an experiment (.json)")
     if out is not None and out.suffix == ".pt" and checkpoint is None:
         raise ConfigError(f"--out {out}: a checkpoint needs weights: --checkpoint FILE")
+    if out is not None:
+        check_output(out, "--out")
+    from detzoo.checkpoints import checkpoint as checkpoints
+    from detzoo.config import to_dict
+    from detzoo.mmdet import read_experiment
+
     experiment = read_experiment(config)
     _print_summary(experiment)
     if checkpoint is not None:

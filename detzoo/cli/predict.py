@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,6 +27,7 @@ from detzoo.cli.common import (
     with_tta,
 )
 from detzoo.errors import ConfigError, DataError
+from detzoo.files import check_output, check_regular, to_json, write_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,7 +86,6 @@ def predict(
     """
     check_source(source, weights)
 
-    from detzoo.files import check_output, write_json
     from detzoo.inference.inputs import find_files, is_video, left_out
 
     console = plain_console()
@@ -160,7 +160,7 @@ def _line_writer(json_file: Path | None) -> Iterator[Callable[[dict[str, Any]], 
 
         def write(content: dict[str, Any]) -> None:
             try:
-                print(json.dumps(content), file=lines, flush=True)
+                print(to_json(content), file=lines, flush=True)
             except OSError as error:
                 raise _unwritable(path, error) from None
 
@@ -217,8 +217,7 @@ def _write_picture(path: Path, picture: np.ndarray) -> None:
 
 
 def _summary(names: list[str]) -> str:
-    counts = {name: names.count(name) for name in dict.fromkeys(names)}
-    return ", ".join(f"{count} {name}" for name, count in counts.items()) or "nothing"
+    return ", ".join(f"{count} {name}" for name, count in Counter(names).items()) or "nothing"
 
 
 def _predict_video(
@@ -227,6 +226,7 @@ def _predict_video(
     """Writes the film with the detections drawn; returns them frame by frame."""
     import cv2
 
+    check_regular(file)
     for path in (file, target):
         if not _is_utf8(path):
             raise DataError(f"{path}: OpenCV opens no video whose path is not UTF-8. Rename it.")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from detzoo.errors import ConfigError
+from detzoo.files import check_regular
 
 _BASE_VARIABLE = re.compile(r"\{\{\s*_base_\.([\w.]+)\s*\}\}")
 _BASE_MARK = "detzoo base variable "  # stands in the text for a value of a base file
@@ -61,6 +62,7 @@ def _read(path: Path, readers: tuple[Path, ...]) -> dict[str, Any]:
 
 def _execute(path: Path, readers: tuple[Path, ...]) -> dict[str, Any]:
     asked = _asked(readers[-1] if readers else None)
+    check_regular(path)
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:

@@ -77,4 +77,4 @@ def test_what_cannot_be_written(detzoo: Run, tmp_path: Path) -> None:
     path = edited(tmp_path)
     assert_refused(detzoo("import-mmdet", path, "-o", "mine.pt"), "--checkpoint FILE")
     assert_refused(detzoo("import-mmdet", path, "-o", "mine.txt"), ".json")
-    assert_refused(detzoo("import-mmdet", "nowhere.py"), "nowhere.py", "no such configuration")
+    assert_refused(detzoo("import-mmdet", "nowhere.py"), "nowhere.py", "no such file")

@@ -102,7 +102,7 @@ def test_wrong_options(files, option, value):
 
 
 def test_swapped_files(files):
-    with pytest.raises(DataError, match="give the detections first"):
+    with pytest.raises(DataError, match="Give the detections first"):
         _run(files[0], files[1])
 
 

@@ -108,6 +108,31 @@ def interrupting(data: DetectionDataset, calls: int) -> DetectionDataset:
 
 
 @pytest.mark.usefixtures("foreground")
+@pytest.mark.parametrize("calls", [2, 10])
+def test_an_evaluation_that_is_interrupted_is_made_up_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], calls: int
+) -> None:
+    """One in the middle of the run, and the last one."""
+    experiment = tiny_experiment(optimizer=AdamWConfig(lr=0.001))
+    data = make_data(tmp_path / "data")
+    whole = train(experiment, build(experiment), data, data, tmp_path / "whole")
+    stopped = interrupting(data, calls)
+    result = train(experiment, build(experiment), data, stopped, tmp_path / "run")
+    assert result.stop_signal == signal.SIGINT
+    assert Interrupting.calls == 0  # no image was read after it
+    shown = capsys.readouterr().out
+    assert f"stopped after step {result.iterations} of 8" in shown
+    assert "its evaluation is not done: --resume begins with it" in shown
+    again = train(experiment, build(experiment), data, data, tmp_path / "run", resume=True)
+    assert again.metrics is not None
+    assert whole.metrics is not None
+    assert again.metrics.to_json() == whole.metrics.to_json()
+    for name in ("last.pt", "best.pt"):
+        one, other = (checkpoint.read(tmp_path / run / name) for run in ("whole", "run"))
+        assert_same(dataclasses.asdict(one), dataclasses.asdict(other), name)
+
+
+@pytest.mark.usefixtures("foreground")
 def test_ctrl_c_finishes_the_step_and_keeps_all(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
