@@ -146,7 +146,7 @@ def open_split(path: Path, wanted: str, images: Path | None, **selection: Any) -
     return open_dataset(path, wanted, images=images and images.resolve(), **selection)
 
 
-def check_source(source: str | None, weights: Path | None = None) -> None:
+def check_source(source: str | None, weights: str | Path | None = None) -> None:
     """Raises :class:`UserError` for a file that is not there, or a name that is not in the zoo,
     before anything heavy is imported."""
     for path in (os.fspath(item) for item in (source, weights) if item is not None):
