@@ -21,6 +21,7 @@ from torch import Tensor
 import detzoo
 from detzoo.checkpoints.catalog import config_classes, require_importable
 from detzoo.config import ConfigError, from_dict, to_dict
+from detzoo.data.hold_out import Division
 from detzoo.devices import Precision
 from detzoo.errors import CheckpointError
 from detzoo.experiment import Experiment
@@ -46,7 +47,8 @@ class Checkpoint:
 
     ``precision`` is the one in which its training was evaluated. ``changed_modules`` are those of
     the detector that are not its configuration's, in words (see
-    :mod:`detzoo.checkpoints.architecture`).
+    :mod:`detzoo.checkpoints.architecture`). ``division`` says which images its training held out to
+    evaluate on.
     """
 
     experiment: Experiment
@@ -55,6 +57,7 @@ class Checkpoint:
     training: Mapping[str, Any] | None = None
     precision: Precision = "fp32"
     changed_modules: tuple[str, ...] = ()
+    division: Division | None = None
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -85,6 +88,8 @@ def save(path: Path | str, checkpoint: Checkpoint) -> None:
         "training": None if checkpoint.training is None else dict(checkpoint.training),
         "changed_modules": list(checkpoint.changed_modules),
     }
+    if checkpoint.division is not None:
+        content["division"] = checkpoint.division.to_json()
     save_atomically(Path(path), content)
 
 
@@ -160,6 +165,7 @@ def checkpoint_in(content: Any, path: Path | str) -> Checkpoint:
         _training(content, path),
         experiment.precision,
         _changed_modules(content, path),
+        Division.from_json(content["division"], str(path)) if "division" in content else None,
     )
 
 

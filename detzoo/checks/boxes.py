@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from detzoo.checks.finding import Finding, Split, at_objects, share
+from detzoo.checks.finding import Finding, Split, at_objects, tally
 
 # Rounded coordinates, and those that count from 1, reach this far beyond an image, in pixels.
 TOLERANCE = 1.0
@@ -32,13 +32,13 @@ def check_boxes(split: Split) -> Iterator[Finding]:
 def _normalized(split: Split) -> Finding | None:
     boxes = split.dataset.annotations.boxes
     small = ((boxes >= 0) & (boxes <= 1)).all(1)
-    if len(boxes) < ENOUGH_BOXES or small.double().mean() < NEARLY_ALL:
+    if not (boxes % 1).any() or small.double().mean() < NEARLY_ALL:
         return None
     return Finding(
         "normalized-boxes",
         "error",
         split.name,
-        f"boxes lie between 0 and 1: {share(int(small.sum()), len(boxes), 'boxes')}",
+        tally("boxes with all coordinates between 0 and 1", int(small.sum()), len(boxes)),
         "Coordinates seem to be normalized. Multiply them by the width and height of the image.",
         at_objects(split, small),
     )
@@ -63,7 +63,7 @@ def _corners(split: Split) -> Finding | None:
         "corners-as-size",
         "error",
         split.name,
-        f"boxes seem to be x1, y1, x2, y2: {share(int(could_be.sum()), len(boxes), 'boxes')}",
+        tally("boxes that seem to be x1, y1, x2, y2", int(could_be.sum()), len(boxes)),
         "They should be x, y, width, height; read like that, they reach outside their images. "
         "Subtract the first corner from the second.",
         at_objects(split, could_be),
@@ -81,7 +81,7 @@ def _outside(split: Split) -> Iterator[Finding]:
             "box-off-image",
             "error",
             split.name,
-            f"{share(int(away.sum()), len(boxes), 'boxes')} lie entirely outside their images",
+            tally("boxes entirely outside their images", int(away.sum()), len(boxes)),
             "They are left out of training. Their coordinates, their image or its declared size is "
             "wrong.",
             at_objects(split, away),
@@ -91,7 +91,7 @@ def _outside(split: Split) -> Iterator[Finding]:
             "box-outside-image",
             "warning",
             split.name,
-            f"{share(int(partly.sum()), len(boxes), 'boxes')} reach outside their images",
+            tally("boxes that reach outside their images", int(partly.sum()), len(boxes)),
             "Keep them only if they are meant to cover what the image does not show. Otherwise, "
             "clip them to the image, or look for a wrong scale.",
             at_objects(split, partly, lambda n: f"by {float(overhang[n]):.0f} pixels"),
@@ -107,7 +107,7 @@ def _tiny(split: Split) -> Iterator[Finding]:
             "box-under-a-pixel",
             "warning",
             split.name,
-            f"{share(int(tiny.sum()), len(boxes), 'boxes')} are under a pixel wide or high",
+            tally("boxes under a pixel wide or high", int(tiny.sum()), len(boxes)),
             "They are left out of training, but count in evaluation. Remove or redraw them.",
             at_objects(split, tiny, lambda n: f"{width[n]:g} x {height[n]:g} pixels"),
         )
@@ -116,7 +116,7 @@ def _tiny(split: Split) -> Iterator[Finding]:
 def _boxes_and_sizes(split: Split) -> tuple[Tensor, Tensor, Tensor]:
     """(N, 4) boxes xywh, and the width and height (N,) of the image of each."""
     annotations = split.dataset.annotations
-    height, width = split.dataset.sizes[annotations.image_index].double().unbind(1)
+    height, width = split.image_sizes[annotations.image_index].double().unbind(1)
     return annotations.boxes, width, height
 
 

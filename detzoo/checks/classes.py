@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from detzoo.checks.finding import Finding, Split, at_images, at_objects, share
+from detzoo.checks.finding import Finding, Split, at_images, at_objects, tally
 
 # The most frequent class over the rarest one.
 IMBALANCE = 50
@@ -27,7 +27,7 @@ def check_classes(split: Split) -> Iterator[Finding]:
                 "similar-class-names",
                 "warning",
                 split.name,
-                f"the classes {' and '.join(map(repr, names))} are told apart",
+                f"classes with nearly the same name: {' and '.join(map(repr, names))}",
                 "If they are one class, give it one name.",
             )
     counts = objects_per_class(split)
@@ -37,7 +37,7 @@ def check_classes(split: Split) -> Iterator[Finding]:
             "class-without-objects",
             "info",
             split.name,
-            f"{share(len(absent), len(counts), 'classes')} have no object: {listed(absent)}",
+            f"{tally('classes without objects', len(absent), len(counts))} ({listed(absent)})",
             "Nothing is learned of them.",
         )
     present = counts[counts > 0]
@@ -47,8 +47,8 @@ def check_classes(split: Split) -> Iterator[Finding]:
             "class-imbalance",
             "info",
             split.name,
-            f"{dataset.class_names[most]!r} has {int(counts[most])} objects, "
-            f"{dataset.class_names[least]!r} has {int(counts[least])}",
+            f"objects of {dataset.class_names[most]!r}: {int(counts[most])}, of "
+            f"{dataset.class_names[least]!r}: {int(counts[least])}",
             "Rare classes are learned less well. --set data.oversample_threshold=0.01 repeats the "
             "images of classes that are in fewer than 1% of all images.",
         )
@@ -64,8 +64,13 @@ def check_ignored(split: Split) -> Iterator[Finding]:
             "all-ignored",
             "error",
             split.name,
-            f"all {total} objects are marked as "
-            + ("crowds (iscrowd: 1)" if annotations.is_crowd.all() else "crowds or as difficult"),
+            tally(
+                "objects marked as crowds (iscrowd: 1)"
+                if annotations.is_crowd.all()
+                else "objects marked as crowds or as difficult",
+                total,
+                total,
+            ),
             "Nothing is learned from crowds and difficult objects. Exports of brush masks often "
             "mark every object as a crowd: set iscrowd to 0 for single objects.",
             at_objects(split, ignored),
@@ -73,14 +78,14 @@ def check_ignored(split: Split) -> Iterator[Finding]:
         return
     for kind, mask, what in (
         ("crowds", annotations.is_crowd, "crowds (iscrowd: 1)"),
-        ("difficult", annotations.is_ignored & ~annotations.is_crowd, "marked difficult or ignore"),
+        ("difficult", annotations.is_ignored & ~annotations.is_crowd, "difficult"),
     ):
         if mask.any():
             yield Finding(
                 kind,
                 "info",
                 split.name,
-                f"{share(int(mask.sum()), total, 'objects')} are {what}",
+                tally(f"objects marked as {what}", int(mask.sum()), total),
                 "They are ignored: neither objects nor background.",
                 at_objects(split, mask),
             )
@@ -92,7 +97,7 @@ def check_ignored(split: Split) -> Iterator[Finding]:
             "class-ignored",
             "warning",
             split.name,
-            f"all objects of {listed(names)} are crowds or difficult",
+            f"classes with nothing but crowds and difficult objects: {listed(names)}",
             "Nothing is learned of these classes.",
             at_objects(split, only_ignored[annotations.labels]),
         )
@@ -106,7 +111,7 @@ def check_empty_images(split: Split) -> Iterator[Finding]:
             "image-without-objects",
             "info",
             split.name,
-            f"{share(int(empty.sum()), len(empty), 'images')} have no object",
+            tally("images without objects", int(empty.sum()), len(empty)),
             "Training leaves them out, unless --set data.skip_empty=false. Look whether annotators "
             "missed something.",
             at_images(split, empty),
@@ -127,7 +132,7 @@ def check_classes_of_splits(splits: Sequence[Split]) -> Iterator[Finding]:
                 "class-not-trained",
                 "warning",
                 split.name,
-                f"there are objects of {listed(missing)}, but none in train",
+                f"classes without an object in train: {listed(missing)}",
                 "They cannot be found. Add such objects to train, or leave the classes out.",
                 at_objects(split, torch.isin(split.dataset.annotations.labels, labels)),
             )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from detzoo.checks.finding import Finding, Place, Split, counted
+from detzoo.checks.finding import Finding, Place, Split, tally
 
 # Boxes of one object drawn by two people overlap less, those of one that was copied more.
 SAME_BOX = 0.95
@@ -23,7 +23,7 @@ def check_duplicates(split: Split) -> Iterator[Finding]:
         (
             "duplicate-box",
             pairs[same_class],
-            "of the same class",
+            "of one class",
             "Detectors learn to find the object twice, and one of the two counts as missed in "
             "evaluation. Remove one.",
         ),
@@ -40,7 +40,7 @@ def check_duplicates(split: Split) -> Iterator[Finding]:
                 kind,
                 "warning",
                 split.name,
-                f"{counted(len(chosen), 'pair')} of boxes {what} coincide",
+                tally(f"pairs of boxes {what} that coincide", len(chosen)),
                 advice,
                 tuple(Place(split, i, (a, b)) for i, (a, b) in zip(images, chosen.tolist())),
             )

@@ -18,10 +18,19 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 
 @dataclass(frozen=True)
 class Split:
-    """A data set and what it is called in findings: "train"."""
+    """A data set and what it is called in findings: "train".
+
+    ``true_sizes`` (I, 2) are the heights and widths of the images, if these were opened.
+    """
 
     name: str
     dataset: DetectionDataset
+    true_sizes: Tensor | None = None
+
+    @property
+    def image_sizes(self) -> Tensor:
+        """(I, 2) heights and widths: the true ones, or else those that are declared."""
+        return self.dataset.sizes if self.true_sizes is None else self.true_sizes
 
 
 @dataclass(frozen=True)
@@ -107,11 +116,8 @@ def at_objects(
     )
 
 
-def share(count: int, total: int, many: str) -> str:
-    """How many of how many: "all 8 boxes", "3 of 8 boxes"."""
-    return f"all {total} {many}" if count == total > 1 else f"{count} of {total} {many}"
-
-
-def counted(count: int, one: str) -> str:
-    """A number and a noun: "1 image", "2 images"."""
-    return f"{count} {one}" if count == 1 else f"{count} {one}s"
+def tally(what: str, count: int, total: int | None = None) -> str:
+    """What was found, and how often: "missing images: 3 of 8", "missing images: all 8"."""
+    if total is None:
+        return f"{what}: {count}"
+    return f"{what}: all {total}" if count == total > 1 else f"{what}: {count} of {total}"

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import torch
 
-from detzoo.checks.finding import Finding, Split, at_images, share
+from detzoo.checks.finding import Finding, Split, at_images, tally
 from detzoo.data.dataset import DetectionDataset
 from detzoo.data.images import header_of, read_image
 from detzoo.errors import DataError
@@ -54,19 +54,25 @@ def read_files(
         progress()
         return file
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
         return list(pool.map(read, range(len(dataset))))
+    finally:
+        pool.shutdown(cancel_futures=True)  # Ctrl-C does not wait for the rest
 
 
 def check_files(split: Split, files: list[ImageFile]) -> Iterator[Finding]:
-    """Missing and unreadable images, wrong declared sizes, orientation tags."""
+    """Missing and unreadable images, wrong declared sizes, orientation tags.
+
+    ``files`` are those of the split, which has its ``true_sizes``.
+    """
     missing = torch.tensor([file.is_missing for file in files])
     if missing.any():
         yield Finding(
             "image-missing",
             "error",
             split.name,
-            f"{share(int(missing.sum()), len(files), 'images')} are not there",
+            tally("missing images", int(missing.sum()), len(files)),
             "Restore them, correct their names, or remove them from the annotations.",
             at_images(split, missing),
         )
@@ -76,7 +82,7 @@ def check_files(split: Split, files: list[ImageFile]) -> Iterator[Finding]:
             "image-unreadable",
             "error",
             split.name,
-            f"{share(int(damaged.sum()), len(files), 'images')} cannot be read",
+            tally("unreadable images", int(damaged.sum()), len(files)),
             "Replace them, or remove them from the annotations.",
             at_images(split, damaged, lambda i: files[i].problem),
         )
@@ -87,7 +93,7 @@ def check_files(split: Split, files: list[ImageFile]) -> Iterator[Finding]:
             "image-turned",
             "info",
             split.name,
-            f"{share(int(turned.sum()), len(files), 'images')} are turned by their EXIF tag",
+            tally("images rotated by their EXIF tag", int(turned.sum()), len(files)),
             "They are turned when they are read. Boxes drawn by a tool that does not heed the tag "
             "are misplaced.",
             at_images(split, turned, lambda i: f"orientation {files[i].orientation}"),
@@ -101,7 +107,7 @@ def true_sizes(dataset: DetectionDataset, files: list[ImageFile]) -> torch.Tenso
 
 
 def _wrong_sizes(split: Split, files: list[ImageFile]) -> Iterator[Finding]:
-    declared, true = split.dataset.sizes, true_sizes(split.dataset, files)
+    declared, true = split.dataset.sizes, split.image_sizes
     wrong = (declared != true).any(1)
     if not wrong.any():
         return
@@ -128,7 +134,7 @@ def _wrong_sizes(split: Split, files: list[ImageFile]) -> Iterator[Finding]:
         "wrong-size",
         "error",
         split.name,
-        f"{share(int(wrong.sum()), len(files), 'images')} are not of the declared size",
+        tally("images of another size than declared", int(wrong.sum()), len(files)),
         advice,
         at_images(split, wrong, note),
     )

@@ -8,7 +8,7 @@ import torch
 from faster_coco_eval.core import mask as rle
 from torch import Tensor
 
-from detzoo.checks.finding import Finding, Split, at_objects, share
+from detzoo.checks.finding import Finding, Split, at_objects, tally
 
 # A box is that of a mask if no side is farther off than so many pixels, and this part of it.
 PIXELS, FRACTION = 3.0, 0.1
@@ -28,7 +28,7 @@ def check_masks(split: Split) -> Iterator[Finding]:
             "mask-missing",
             "warning",
             split.name,
-            f"{share(int(missing.sum()), total, 'objects')} have no mask",
+            tally("objects without a mask", int(missing.sum()), total),
             "Boxes alone are learned of them, and mask metrics ignore them. Draw their masks.",
             at_objects(split, missing),
         )
@@ -41,7 +41,7 @@ def check_masks(split: Split) -> Iterator[Finding]:
             "box-off-mask",
             "warning",
             split.name,
-            f"{share(int(apart.sum()), total, 'boxes')} do not fit their masks",
+            tally("boxes that do not fit their masks", int(apart.sum()), total),
             "Box and mask contradict each other in training. Compute the boxes from the masks, or "
             "look for a box in another form.",
             at_objects(split, apart, lambda n: f"a side is {float(off[n]):.0f} pixels off"),

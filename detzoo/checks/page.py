@@ -72,7 +72,8 @@ def _finding_section(finding: Finding) -> Section:
         blocks.append(Table(["file", ""], [_file_row(place) for place in files], text_columns=2))
         if count > len(files):
             blocks.append(Text([f"And {count - len(files)} more; --json FILE lists them all."]))
-    return Section(f"{finding.split}: {finding.title}", blocks, finding.severity)
+    title = f"{finding.title[0].upper()}{finding.title[1:]} ({finding.split})"
+    return Section(title, blocks, finding.severity)
 
 
 def _file_row(place: Place) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from detzoo.checks.finding import Finding, Severity, Split, at_objects, share
+from detzoo.checks.finding import Finding, Severity, Split, at_objects, tally
 from detzoo.data.dataset import DetectionDataset
 from detzoo.data.sample import Sample, apply
 from detzoo.experiment import Experiment
@@ -69,10 +69,13 @@ def check_priors(split: Split, experiment: Experiment, grid: Grid) -> Iterator[F
             "object-under-a-cell",
             _severity(small, total),
             split.name,
-            f"{share(int(small.sum()), total, 'objects')} are smaller than a cell of {grid.name} "
-            f"({grid.stride} x {grid.stride} pixels of its input)",
+            tally(
+                f"objects smaller than a cell of {grid.name} ({grid.stride} pixels of its input)",
+                int(small.sum()),
+                total,
+            ),
             "They are hard to find. Train and test on larger images or on tiles (detzoo predict "
-            "--tiles), or take a model with a finer map.",
+            "--tile), or take a model with a finer map.",
             at_objects(split, small, lambda n: _size(sizes[n])),
         )
     if not len(grid.anchors):
@@ -83,7 +86,7 @@ def check_priors(split: Split, experiment: Experiment, grid: Grid) -> Iterator[F
             "object-fits-no-anchor",
             _severity(unfit, total),
             split.name,
-            f"{share(int(unfit.sum()), total, 'objects')} fit no anchor of {grid.name}",
+            tally(f"objects that fit no anchor of {grid.name}", int(unfit.sum()), total),
             f"Wherever it lies, an anchor overlaps them by less than {LEAST_OVERLAP}. Change the "
             "anchors' scales or ratios, or the size of the input.",
             at_objects(split, unfit, lambda n: _size(sizes[n])),

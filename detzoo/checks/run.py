@@ -14,7 +14,7 @@ from detzoo.checks.classes import (
 )
 from detzoo.checks.duplicates import check_duplicates
 from detzoo.checks.finding import SEVERITIES, Finding, Split
-from detzoo.checks.images import ImageFile, check_files, read_files, true_sizes
+from detzoo.checks.images import check_files, read_files, true_sizes
 from detzoo.checks.masks import check_masks
 from detzoo.checks.similar import check_similar
 
@@ -43,15 +43,11 @@ def check_all(
     Decodes every image; ``progress`` is called after each.
     """
     files = [read_files(split.dataset, progress) for split in splits]
+    splits = [
+        replace(split, true_sizes=true_sizes(split.dataset, of)) for split, of in zip(splits, files)
+    ]
     findings = [finding for split, of in zip(splits, files) for finding in check_files(split, of)]
-    findings += check_similar(splits, files)
-    measured = [_measured(split, of) for split, of in zip(splits, files)]
-    return worst_first([*findings, *check_annotations(measured)])
-
-
-def _measured(split: Split, files: list[ImageFile]) -> Split:
-    """The split with the true sizes of its images, which boxes are held against."""
-    return replace(split, dataset=replace(split.dataset, sizes=true_sizes(split.dataset, files)))
+    return worst_first([*findings, *check_similar(splits, files), *check_annotations(splits)])
 
 
 def worst_first(findings: Sequence[Finding]) -> list[Finding]:

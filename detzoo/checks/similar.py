@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from detzoo.checks.finding import Finding, Place, Split, counted, share
+from detzoo.checks.finding import Finding, Place, Split, tally
 from detzoo.checks.images import HASH_SIZE, ImageFile
 
 # Bits of two perceptual hashes that may differ. Copies of another size, quality or brightness
@@ -27,9 +27,9 @@ def check_similar(splits: Sequence[Split], files: Sequence[list[ImageFile]]) -> 
     identical = _identical(flat)
     alike = {b: a for b, a in _alike(flat).items() if b not in identical}
     sizes = {split.name: len(split.dataset) for split in splits}
-    for kind, pairs, what, relation in (
-        ("identical-images", identical, "are identical", "are identical to"),
-        ("similar-images", alike, "look nearly the same", "look nearly like"),
+    for kind, pairs, what in (
+        ("identical-images", identical, "identical"),
+        ("similar-images", alike, "nearly identical"),
     ):
         groups: dict[tuple[str, str], list[Place]] = defaultdict(list)
         for second, first in pairs.items():
@@ -41,17 +41,16 @@ def check_similar(splits: Sequence[Split], files: Sequence[list[ImageFile]]) -> 
                     kind,
                     "warning" if kind == "identical-images" else "info",
                     one,
-                    f"{counted(len(found), 'pair')} of images {what}",
+                    tally(f"pairs of {what} images", len(found)),
                     "Keep one of each, and look whether both have the same objects.",
                     tuple(found),
                 )
             else:
-                count = share(len(found), sizes[other], "images")
                 yield Finding(
                     f"{kind}-across-splits",
                     "warning",
                     f"{one}, {other}",
-                    f"{count} of {other} {relation} images of {one}",
+                    tally(f"images of {other} {what} to images of {one}", len(found), sizes[other]),
                     f"Metrics on them are too good for a model that has seen {one}. Keep every "
                     "image in one split.",
                     tuple(found),

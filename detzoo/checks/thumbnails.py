@@ -24,8 +24,10 @@ from detzoo.structures.segmentation import decode_rle
 SIDE = 480
 # What is shown around objects: so many times their size, and at least this part of the image.
 AROUND, LEAST_PART = 3.0, 1 / 3
+# Further off, OpenCV cannot draw lines.
+_FAR = 1e4
 # The color of what lies outside the image.
-OUTSIDE = (128, 128, 128)
+OUTSIDE = 128
 
 
 def thumbnails(place: Place, *, masks: bool = False) -> list[Picture]:
@@ -60,9 +62,11 @@ def _draw(place: Place, masks: bool) -> np.ndarray:
     scale = SIDE / max(right - left, bottom - top)
     new_size = (max(round((bottom - top) * scale), 1), max(round((right - left) * scale), 1))
     shift = torch.tensor([left, top, left, top])
-    boxes = (boxes - shift) * scale
+    boxes = ((boxes - shift) * scale).clamp(-_FAR, _FAR)
     drawn = None
-    if masks:
+    if (
+        masks and list(size) == dataset.sizes[place.image].tolist()
+    ):  # else they are of another image
         objects = [rows.start + k for k in chosen.nonzero()[:, 0].tolist()]
         bitmaps = _bitmaps(dataset, objects, (size[0], size[1]))
         window = bitmaps.crop(left, top, (bottom - top, right - left))
@@ -99,7 +103,7 @@ def _window(boxes: Tensor, size: Sequence[int]) -> tuple[int, int, int, int]:
 def _crop(image: np.ndarray, left: int, top: int, right: int, bottom: int) -> np.ndarray:
     """The window of an image (H, W, C), gray where that lies outside."""
     height, width = image.shape[:2]
-    view = np.full((bottom - top, right - left, image.shape[2]), OUTSIDE[0], np.uint8)
+    view = np.full((bottom - top, right - left, image.shape[2]), OUTSIDE, np.uint8)
     x1, y1, x2, y2 = max(left, 0), max(top, 0), min(right, width), min(bottom, height)
     if x1 < x2 and y1 < y2:
         view[y1 - top : y2 - top, x1 - left : x2 - left] = image[y1:y2, x1:x2]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from detzoo.errors import CheckpointError, ConfigError
+from detzoo.errors import CheckpointError, ConfigError, DataError
 from detzoo.weights.places import SUFFIXES, is_address
 from detzoo.zoo_list import unknown_name, zoo_rows
 
@@ -86,6 +86,22 @@ MissingMasks = Annotated[
         "or count them as empty masks, as pycocotools does.",
     ),
 ]
+SkipBroken = Annotated[
+    bool,
+    typer.Option(
+        "--skip-broken",
+        help="Leave out images that are missing, cannot be read or have another size than "
+        "declared; they are listed at the end (exit code 1).",
+    ),
+]
+IgnoreExif = Annotated[
+    bool,
+    typer.Option(
+        "--ignore-exif",
+        help="Take images as they lie in the file, where annotations were made without EXIF "
+        "rotation.",
+    ),
+]
 JsonFile = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Also write it to a JSON file.")
 ]
@@ -144,6 +160,65 @@ def open_split(path: Path, wanted: str, images: Path | None, **selection: Any) -
     from detzoo.data.locate import open_dataset
 
     return open_dataset(path, wanted, images=images and images.resolve(), **selection)
+
+
+def open_sets(
+    paths: Sequence[str | Path],
+    images: Sequence[str | Path],
+    split: str,
+    *,
+    skip_broken: bool = False,
+    ignore_exif: bool = False,
+) -> tuple[list[DetectionDataset], tuple[str, ...]]:
+    """The ``split`` of each of ``paths``; and what is wrong with each image that was left out.
+
+    ``images`` are image folders: none, one for all, or one for each path. Without ``skip_broken``,
+    an image that is missing raises :class:`DataError`.
+    """
+    from detzoo.data.broken import broken_images
+    from detzoo.data.locate import open_dataset
+
+    if len(images) not in (0, 1, len(paths)):
+        raise ConfigError(
+            f"--images: given {len(images)} times for {len(paths)} data sets. Repeat it for each "
+            "of them, in the same order."
+        )
+    sets, faults = [], []
+    for k, path in enumerate(paths):
+        folder = Path(images[min(k, len(images) - 1)]).resolve() if images else None
+        data = open_dataset(path, split, images=folder, check=False)
+        data = replace(data, ignore_exif=ignore_exif)
+        if skip_broken:
+            found = _with_progress(broken_images, data, "reading all images")
+            if len(found) == len(data):
+                raise DataError(f"{data.source}: every image is broken. {found[0]}")
+            data = data.take([i for i in range(len(data)) if i not in found])
+            faults += found.values()
+        else:
+            data.check_files()
+        sets.append(data)
+    return sets, tuple(faults)
+
+
+def _with_progress(work: Any, data: DetectionDataset, text: str) -> Any:
+    """``work(data, progress)`` behind a progress bar, in the first process."""
+    from rich.progress import Progress
+
+    with Progress(transient=True, disable=not is_first_process()) as progress:
+        task = progress.add_task(text, total=len(data))
+        return work(data, lambda: progress.advance(task))
+
+
+def print_broken(faults: Sequence[str], most: int = 50) -> None:
+    """Lists the images that ``--skip-broken`` left out."""
+    if not faults:
+        return
+    console = plain_console()
+    console.print(f"left out as broken: {len(faults)} image{'s' if len(faults) > 1 else ''}")
+    for fault in faults[:most]:
+        console.print(f"  {fault}", soft_wrap=True)
+    if len(faults) > most:
+        console.print(f"  and {len(faults) - most} more")
 
 
 def check_source(source: str | None, weights: str | Path | None = None) -> None:

@@ -43,7 +43,7 @@ def publish(
         str | None,
         typer.Option(
             metavar="hf://USER/REPO",
-            help="Also upload to this repository of the Hugging Face hub, made if need be.",
+            help="Also upload to this repository of the Hugging Face Hub, made if need be.",
         ),
     ] = None,
     private: Annotated[
@@ -126,7 +126,7 @@ def _check_repository(address: str) -> str:
     repository = repository_of(address)
     if hub_package(address).get_token() is None:
         raise ConfigError(
-            f"--to {address}: you are not logged in to the Hugging Face hub. Run `hf auth login`, "
+            f"--to {address}: you are not logged in to the Hugging Face Hub. Run `hf auth login`, "
             "or set HF_TOKEN."
         )
     return repository

@@ -62,6 +62,13 @@ class Strings:
         start, end = self.offsets[index : index + 2].tolist()
         return self.text[start:end].numpy().tobytes().decode("utf-8", "surrogatepass")
 
+    @classmethod
+    def join(cls, parts: Sequence[Strings]) -> Strings:
+        """One sequence after the other."""
+        return cls(
+            torch.cat([part.text for part in parts]), _joined([part.offsets for part in parts])
+        )
+
     def take(self, index: Tensor) -> Strings:
         positions, offsets = take_ragged(self.offsets, index)
         return Strings(self.text[positions], offsets)
@@ -130,6 +137,13 @@ class LabelLists:
         labels: list[int] = self.labels[start:end].tolist()
         return labels
 
+    @classmethod
+    def join(cls, parts: Sequence[LabelLists]) -> LabelLists:
+        """The lists of one after those of the other."""
+        return cls(
+            torch.cat([part.labels for part in parts]), _joined([part.offsets for part in parts])
+        )
+
     def take(self, images: Tensor) -> LabelLists:
         positions, offsets = take_ragged(self.offsets, images)
         return LabelLists(self.labels[positions], offsets)
@@ -156,6 +170,24 @@ class Segmentations:
     polygon_offsets: Tensor
     rle: Tensor
     rle_offsets: Tensor
+
+    @classmethod
+    def none(cls, count: int) -> Segmentations:
+        """Those of ``count`` objects without masks."""
+        nothing, zero = torch.zeros(count + 1, dtype=torch.int64), torch.zeros(1, dtype=torch.int64)
+        codes = torch.zeros(0, dtype=torch.uint8)
+        return cls(torch.zeros(0, 2, dtype=torch.float64), zero, nothing, codes, nothing)
+
+    @classmethod
+    def join(cls, parts: Sequence[Segmentations]) -> Segmentations:
+        """Those of one after those of the other."""
+        return cls(
+            points=torch.cat([part.points for part in parts]),
+            point_offsets=_joined([part.point_offsets for part in parts]),
+            polygon_offsets=_joined([part.polygon_offsets for part in parts]),
+            rle=torch.cat([part.rle for part in parts]),
+            rle_offsets=_joined([part.rle_offsets for part in parts]),
+        )
 
     @property
     def is_there(self) -> Tensor:
@@ -247,6 +279,28 @@ class Annotations:
             return unsorted
         return unsorted._take_rows(torch.argsort(image_of, stable=True), unsorted.offsets)
 
+    @classmethod
+    def join(cls, parts: Sequence[Annotations]) -> Annotations:
+        """The images of one after those of the other, with new ids from 1 on.
+
+        Objects of a part without masks are objects without a mask.
+        """
+        segmentations = None
+        if any(part.segmentations is not None for part in parts):
+            segmentations = Segmentations.join(
+                [part.segmentations or Segmentations.none(len(part)) for part in parts]
+            )
+        return cls(
+            offsets=_joined([part.offsets for part in parts]),
+            boxes=torch.cat([part.boxes for part in parts]),
+            labels=torch.cat([part.labels for part in parts]),
+            ids=torch.arange(1, 1 + sum(len(part) for part in parts)),
+            areas=torch.cat([part.areas for part in parts]),
+            is_crowd=torch.cat([part.is_crowd for part in parts]),
+            is_ignored=torch.cat([part.is_ignored for part in parts]),
+            segmentations=segmentations,
+        )
+
     def __len__(self) -> int:
         return len(self.labels)
 
@@ -297,6 +351,13 @@ class Proposals:
 
     boxes: Tensor
     offsets: Tensor
+
+    @classmethod
+    def join(cls, parts: Sequence[Proposals]) -> Proposals:
+        """The images of one after those of the other."""
+        return cls(
+            torch.cat([part.boxes for part in parts]), _joined([part.offsets for part in parts])
+        )
 
     @classmethod
     def of(cls, arrays: Sequence[np.ndarray]) -> Proposals:
@@ -369,6 +430,11 @@ def take_ragged(offsets: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
 def _offsets(lengths: Sequence[int]) -> Tensor:
     counts = torch.as_tensor(np.array(lengths, np.int64))
     return torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    """The offsets of rows that lie one part after the other, from those of each part."""
+    return torch.cat([parts[0].new_zeros(1), torch.cat([part.diff() for part in parts]).cumsum(0)])
 
 
 def _integers(values: array[int]) -> Tensor:

@@ -46,7 +46,8 @@ class DetectionDataset:
     integers or texts. ``notes`` tell the user what was left out. ``federation`` is
     given if images are not annotated for every class (LVIS). ``proposals`` come from a file,
     ``semantic_dir`` is a folder of semantic maps, for models that need them. Images are read with
-    ``channels`` channels.
+    ``channels`` channels, and with ``ignore_exif`` as they lie in the file: see
+    :func:`~detzoo.data.images.read_image`.
     """
 
     source: str
@@ -62,6 +63,7 @@ class DetectionDataset:
     proposals: Proposals | None = None
     semantic_dir: str | None = None
     channels: int = 3
+    ignore_exif: bool = False
 
     def __len__(self) -> int:
         return len(self.sizes)
@@ -102,12 +104,17 @@ class DetectionDataset:
         map cannot be read or does not have the declared size.
         """
         info = self.info(i)
-        image = read_image(info.path, self.channels)
-        self._check_size(i, (image.shape[0], image.shape[1]))
+        image = self.image(i)
         targets = self.targets(i, masks)
         if self.semantic_dir is not None:
             targets = replace(targets, semantic_map=self._semantic_map(i))
         return Sample(image, targets, info)
+
+    def image(self, i: int) -> np.ndarray:
+        """The pixels (H, W, channels) uint8 BGR of image ``i``. Raises as :meth:`sample` does."""
+        image = read_image(self.path(i), self.channels, ignore_exif=self.ignore_exif)
+        self._check_size(i, (image.shape[0], image.shape[1]))
+        return image
 
     def targets(self, i: int, masks: MaskForm = "none") -> Targets:
         """The targets of :meth:`sample`, without the semantic map."""
@@ -255,11 +262,12 @@ class DetectionDataset:
         if missing:
             raise DataError(
                 f"{self.source}: {len(missing)} of its {len(self)} images are not in the folder "
-                f"{self.image_dir}, the first is {missing[0]!r}. Give the folder that has them."
+                f"{self.image_dir}, the first is {missing[0]!r}. Give the folder that has them, or "
+                "leave them out (--skip-broken)."
             )
         step = max(1, len(self) // max(sizes, 1))
         for i in range(0, len(self), step):
-            self._check_size(i, image_size(self.path(i)))
+            self._check_size(i, image_size(self.path(i), ignore_exif=self.ignore_exif))
 
     def to_coco(self) -> dict[str, Any]:
         """The ground truth in COCO's format, with the ids, boxes and areas of the file."""
@@ -369,7 +377,11 @@ class DetectionDataset:
         if size == declared:
             return
         is_turned = size == declared[::-1] and header_of(self.path(i))[1] >= 5
-        turned = " It is rotated by its EXIF tag." if is_turned else ""
+        turned = ""
+        if is_turned and self.ignore_exif:
+            turned = " Its EXIF tag rotates it, and is ignored (--ignore-exif)."
+        elif is_turned:
+            turned = " It is rotated by its EXIF tag (--ignore-exif takes images as stored)."
         raise DataError(
             f"{self.path(i)}: the image is {size[1]} x {size[0]} pixels (width x height), but "
             f"{self.source} declares {declared[1]} x {declared[0]}, so its boxes may be misplaced."

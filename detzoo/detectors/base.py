@@ -110,6 +110,9 @@ class Detector(nn.Module, ABC):
         """
         return {}
 
+    def enter_epoch(self, epoch: int) -> None:
+        """Called in training where an ``epoch`` begins, counted from 0, or is resumed."""
+
     def enter_final_epochs(self) -> None:
         """Called once at the start of a recipe's final epochs: see ``Experiment.final``."""
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 from typing_extensions import Self
 
-from detzoo.config import Channels, PositiveFloat, UnitFloat, config
+from detzoo.config import Channels, NonNegativeFloat, PositiveFloat, UnitFloat, config
 from detzoo.ops.distributed import num_processes
 
 NormLayer: TypeAlias = nn.BatchNorm2d | nn.GroupNorm
@@ -50,7 +50,7 @@ class BatchNormConfig(NormConfig):
     trainable: bool = True
     fixed_statistics: bool = False
     synchronized: bool = False
-    eps: PositiveFloat = 1e-5
+    eps: NonNegativeFloat = 1e-5
     momentum: UnitFloat = 0.1
 
     @property

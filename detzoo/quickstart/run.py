@@ -15,6 +15,7 @@ from detzoo.data.dataset import DetectionDataset
 from detzoo.data.images import read_image
 from detzoo.data.loader import build_loader
 from detzoo.data.locate import open_dataset
+from detzoo.devices import resolve_device
 from detzoo.errors import ConfigError
 from detzoo.evaluate import Metrics, default_evaluators, evaluate
 from detzoo.evaluate.ground_truth import GroundTruth
@@ -121,10 +122,12 @@ def _print_end(
     program = Path(sys.prefix, "bin", "activate")
     if shutil.which("detzoo") is None and program.is_file():
         console.print(f"  source {program}", soft_wrap=True)
+    has_gpu = resolve_device(None).type != "cpu"
+    model = "faster_rcnn_r50_fpn_1x_coco" if has_gpu else "retinanet_mobilenetv2_fpn"
     for line in (
         "detzoo models",
-        "detzoo train faster_rcnn_r50_fpn_1x_coco --data MY_DATA",
-        "detzoo test runs/faster_rcnn_r50_fpn_1x_coco-1/best.pt --data MY_DATA",
-        "detzoo predict runs/faster_rcnn_r50_fpn_1x_coco-1/best.pt PHOTOS --out predictions",
+        f"detzoo train {model} --data MY_DATA",
+        f"detzoo test runs/{model}-1/best.pt --data MY_DATA",
+        f"detzoo predict runs/{model}-1/best.pt PHOTOS --out predictions",
     ):
         console.print(f"  {line}", soft_wrap=True)

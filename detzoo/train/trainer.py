@@ -18,6 +18,7 @@ from torch import Tensor
 
 from detzoo.config import ConfigError
 from detzoo.data.dataset import DetectionDataset
+from detzoo.data.hold_out import Division
 from detzoo.data.loader import dead_workers_explained
 from detzoo.detectors.base import Detector
 from detzoo.devices import autocast
@@ -84,8 +85,10 @@ class Trainer:
         checkpoint_steps: int | None = None,
         fused: bool = True,
         log_interval: int = 20,
+        division: Division | None = None,
     ) -> None:
         self.experiment, self.run_dir, self.processes = experiment, run_dir, processes
+        self.division = division
         self.resumed = resume
         self.callbacks = [c for c in callbacks if processes.is_first or not c.first_process_only]
 
@@ -131,6 +134,7 @@ class Trainer:
         self._means, self._stopwatch = Averages(), Stopwatch()
         self._interrupt = Interrupt(self.say)
         self._is_final, self._is_stopping = False, False
+        self._epoch = -1
         self._signal = 0  # the number of the one that asked to stop
 
     # ------------------------------------------------------------------------- for callbacks
@@ -230,6 +234,9 @@ class Trainer:
     def _step(self, batches: Sequence[Batch]) -> None:
         """One step of the optimizer."""
         step, scaler = self.position.iteration, self.learner.scaler
+        if self._epoch != (epoch := step // self.plan.steps_per_epoch):
+            self._epoch = epoch
+            self.model.enter_epoch(epoch)
         if not self._is_final and self.plan.is_final(step):
             self._is_final = True
             self.model.enter_final_epochs()

@@ -77,7 +77,7 @@ PYCLS = Host(
 PVT = Host(
     "https://github.com/whai362/PVT/releases/download/v2",
     "the authors' releases",
-    "https://github.com/whai362/PVT",
+    "https://github.com/whai362/PVT/blob/v2/classification/README.md",
 )
 SWIN = Host(
     "https://github.com/SwinTransformer/storage/releases/download",

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from detzoo.checks.finding import Finding, Split
+from detzoo.checks.page import page
 from detzoo.checks.run import check_annotations
 from detzoo.data.locate import open_dataset
 from tests.checks.planted import Object, box, plant
@@ -51,7 +52,7 @@ def test_boxes_that_reach_outside(tmp_path: Path) -> None:
     objects = [*CLEAN, box(-9, 2, 30, 20), box(70, 2, 20, 20), box(5, 50, 20, 13, image=2)]
     finding = only(found(tmp_path, objects), "box-outside-image")
     assert finding.severity == "warning"
-    assert finding.title == "3 of 7 boxes reach outside their images"
+    assert finding.title == "boxes that reach outside their images: 3 of 7"
     assert objects_of(finding) == [5, 6, 7]
     assert [place.image for place in finding.places] == [0, 0, 1]
     assert [place.note.split()[1] for place in finding.places] == ["9", "10", "3"]
@@ -79,7 +80,7 @@ def test_corners_written_as_sizes(tmp_path: Path) -> None:
     (finding,) = found(tmp_path, objects, classes=["cat"])
     assert finding.kind == "corners-as-size"
     assert finding.severity == "error"
-    assert "all 5 boxes" in finding.title
+    assert ": all 5" in finding.title
 
 
 def test_objects_in_the_corner_are_no_corners(tmp_path: Path) -> None:
@@ -93,6 +94,19 @@ def test_normalized_coordinates(tmp_path: Path) -> None:
     findings = found(tmp_path, objects, classes=["cat"])
     assert [finding.kind for finding in findings] == ["normalized-boxes"]
     assert "multiply" in findings[0].advice.lower()
+
+
+def test_numbers_beyond_any_image_are_drawn(tmp_path: Path) -> None:
+    split = plant(tmp_path, [*CLEAN, box(1, 2, 1e30, 20), box(-1e30, 2, 5, 20), box(9, 9, -5, 2)])
+    findings = check_annotations([split])
+    kinds = {finding.kind for finding in findings}
+    assert {"box-outside-image", "box-off-image", "box-under-a-pixel"} <= kinds
+    assert page("", [split], findings).to_html().count("data:image") >= 3
+
+
+def test_boxes_of_no_size_are_not_normalized(tmp_path: Path) -> None:
+    kinds = [finding.kind for finding in found(tmp_path, [box(0, 0, 0, 0), box(0, 0, 1, 1)])]
+    assert "normalized-boxes" not in kinds
 
 
 def test_boxes_and_masks_that_disagree(tmp_path: Path) -> None:
@@ -113,7 +127,7 @@ def test_boxes_and_masks_that_disagree(tmp_path: Path) -> None:
 def test_masks_that_are_missing(tmp_path: Path) -> None:
     findings = found(tmp_path, [box(10, 10, 20, 20, segmentation=[SQUARE]), *CLEAN])
     finding = only(findings, "mask-missing")
-    assert finding.title == "4 of 5 objects have no mask"
+    assert finding.title == "objects without a mask: 4 of 5"
     assert not [f for f in findings if f.kind == "box-off-mask"]
 
 
@@ -144,14 +158,17 @@ def test_nothing_but_crowds(tmp_path: Path) -> None:
     objects = [box(k, k, 9, 9, image=1 + k % 2, iscrowd=1) for k in range(12)]
     finding = only(found(tmp_path, objects), "all-ignored")
     assert finding.severity == "error"
-    assert finding.title == "all 12 objects are marked as crowds (iscrowd: 1)"
+    assert finding.title == "objects marked as crowds (iscrowd: 1): all 12"
     assert "brush masks" in finding.advice
 
 
 def test_a_class_of_nothing_but_crowds(tmp_path: Path) -> None:
     objects = [box(1, 2, 30, 20), box(3, 3, 9, 9, image=2, category_id=2, iscrowd=1)]
     findings = found(tmp_path, objects)
-    assert only(findings, "class-ignored").title == "all objects of dog are crowds or difficult"
+    assert (
+        only(findings, "class-ignored").title
+        == "classes with nothing but crowds and difficult objects: dog"
+    )
 
 
 def test_images_without_objects(tmp_path: Path) -> None:
@@ -167,8 +184,8 @@ def test_classes(tmp_path: Path) -> None:
         [*objects, *CLEAN[1:]][:51],
         classes=("traffic light", "Traffic_Light", "bird"),
     )
-    assert only(findings, "class-without-objects").title == "1 of 3 classes have no object: bird"
-    assert "'traffic light' has 50" in only(findings, "class-imbalance").title
+    assert only(findings, "class-without-objects").title == "classes without objects: 1 of 3 (bird)"
+    assert "'traffic light': 50" in only(findings, "class-imbalance").title
     assert only(findings, "similar-class-names").is_fault
 
 
@@ -179,7 +196,7 @@ def test_classes_that_only_validation_has(tmp_path: Path) -> None:
     ]
     finding = only(check_annotations(splits), "class-not-trained")
     assert finding.split == "val"
-    assert finding.title == "there are objects of dog, but none in train"
+    assert finding.title == "classes without an object in train: dog"
 
 
 def test_the_worst_comes_first(tmp_path: Path) -> None:

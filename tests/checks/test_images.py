@@ -13,6 +13,7 @@ from PIL import Image
 from detzoo.checks import images as images_module
 from detzoo.checks.finding import Finding
 from detzoo.checks.images import read_files
+from detzoo.checks.page import page
 from detzoo.checks.run import check_all
 from detzoo.checks.similar import MOST_BITS
 from tests.checks.planted import HEIGHT, WIDTH, box, picture, plant, reopen
@@ -75,10 +76,21 @@ def test_wrong_declared_sizes(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "train" / "1.png"), larger)
     findings = check_all([split])
     finding = only(findings, "wrong-size")
-    assert finding.title == "1 of 2 images are not of the declared size"
+    assert finding.title == "images of another size than declared: 1 of 2"
     assert finding.places[0].note == "declared 80 x 60, is 160 x 120"
     assert "only the sizes are wrong" in finding.advice
     assert [f.kind for f in findings if f.is_fault] == ["wrong-size"]
+
+
+def test_masks_are_of_the_declared_size(tmp_path: Path) -> None:
+    """Run lengths mean nothing in another size: box and mask agree as they are declared."""
+    rle = {"size": [60, 80], "counts": [610, 20, *[40, 20] * 19, 80 * 60 - 610 - 20 - 19 * 60]}
+    objects = [box(10, 10, 20, 20, segmentation=rle), box(1, 2, 30, 20, image=2, iscrowd=1)]
+    split = plant(tmp_path, objects)
+    cv2.imwrite(str(tmp_path / "train" / "1.png"), cv2.resize(picture(1), (160, 100)))
+    findings = check_all([split])
+    assert [f.kind for f in findings if f.is_fault] == ["wrong-size"]
+    assert page("", [split], findings).to_html().count("data:image") == 2
 
 
 def test_boxes_of_other_versions_of_the_images(tmp_path: Path) -> None:
@@ -110,10 +122,10 @@ def test_identical_images(tmp_path: Path) -> None:
     (pair,) = only(findings, "identical-images").places
     assert (pair.image, pair.twin and pair.twin.image) == (0, 2)
     across = only(findings, "identical-images-across-splits")
-    assert across.title == "1 of 3 images of val are identical to images of train"
+    assert across.title == "images of val identical to images of train: 1 of 3"
     assert across.split == "train, val"
     assert across.places[0].twin is not None
-    assert across.places[0].twin.split is val
+    assert across.places[0].twin.split.name == "val"
     # What is identical is not said to be similar as well.
     assert not [f for f in findings if f.kind.startswith("similar-images")]
 

@@ -27,9 +27,9 @@ def test_check_names_all_faults(detzoo: Run, tmp_path: Path) -> None:
     done = detzoo("data", "check", data, "-o", "checked", "--json", "faults.json")
     assert done.code == 1
     first, *_ = done.out.splitlines()
-    assert first == "error    train: 1 of 2 images are not there"
-    assert "train: 1 of 3 boxes reach outside their images" in done.out
-    assert "val: 1 of 3 boxes are under a pixel wide or high" in done.out
+    assert first == "error    train  missing images: 1 of 2"
+    assert "train  boxes that reach outside their images: 1 of 3" in done.out
+    assert "val    boxes under a pixel wide or high: 1 of 3" in done.out
     findings = json.loads(Path("faults.json").read_text())["findings"]
     assert [one["kind"] for one in findings] == [
         "image-missing",
@@ -41,7 +41,7 @@ def test_check_names_all_faults(detzoo: Run, tmp_path: Path) -> None:
     assert place["note"] == "by 20 pixels"
     assert place["objects"] == [{"id": 3, "class": "cat", "bbox": [70.0, 2.0, 30.0, 20.0]}]
     page = Path("checked", "report.html").read_text("utf-8")
-    assert "1 of 3 boxes reach outside their images" in page
+    assert "Boxes that reach outside their images: 1 of 3 (train)" in page
     assert page.count("data:image/jpeg") == 2  # the missing image has none
     assert str(data / "train" / "2.png") in page
 
@@ -54,14 +54,22 @@ def test_check_of_one_split(detzoo: Run, tmp_path: Path) -> None:
 
 
 def test_check_of_files(detzoo: Run, tmp_path: Path) -> None:
-    """Identical images are found across data sets that lie apart."""
-    for name in ("a", "b"):
-        plant(tmp_path / name, CLEAN, classes=["cat"])
-    files = [tmp_path / name / "annotations" / "train.json" for name in ("a", "b")]
-    renamed = files[1].rename(files[1].with_name("other.json"))
-    done = detzoo("data", "check", files[0], renamed, "--images", tmp_path / "a" / "train")
+    """Each is called by what tells it from the others."""
+    splits = ("train", "val")
+    for split in splits:
+        plant(tmp_path, CLEAN, classes=["cat"], split=split)
+    files = [tmp_path / "annotations" / f"{split}.json" for split in splits]
+    done = detzoo("data", "check", *files)
     assert done.code == 1
-    assert "train, other: all 2 images of other are identical to images of train\n" in done.out
+    assert "images of val identical to images of train: all 2\n" in done.out
+
+
+def test_check_of_several_folders(detzoo: Run, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        plant(tmp_path / name / "data", CLEAN, classes=["cat"])
+    done = detzoo("data", "check", tmp_path / "a" / "data", tmp_path / "b" / "data")
+    assert done.code == 1
+    assert "images of b/data/train identical to images of a/data/train: all 2\n" in done.out
 
 
 def test_check_against_a_model(detzoo: Run, scenes: Path, tiny: Path) -> None:
@@ -127,6 +135,6 @@ def test_training_says_in_brief_what_is_wrong(detzoo: Run, tmp_path: Path, tiny:
     done = detzoo("train", tiny, "--data", data, "--epochs", 1, "--out", "run", "--device", "cpu")
     assert done.code == 0, done
     lines = done.out.splitlines()
-    place = lines.index("  warning: 1 of 3 boxes reach outside their images")
+    place = lines.index("  warning: boxes that reach outside their images: 1 of 3")
     assert lines[place + 1] == "  detzoo data check shows where, and what to do"
     assert done.out.count("data check") == 1

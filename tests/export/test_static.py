@@ -11,6 +11,7 @@ from torch import Tensor
 
 from detzoo.detectors.base import Detector
 from detzoo.detectors.solo import SOLOConfig
+from detzoo.detectors.yolact import YOLACTConfig
 from detzoo.export.static import StaticDetector
 from detzoo.structures import ImageBatch, RoIMasks
 from detzoo.zoo.entry import Entry
@@ -21,7 +22,7 @@ ENTRIES = [
     for entry in one_per_head()
     # Regions from outside, and masks of the whole image.
     if not entry.experiment.model.needs_proposals
-    and not isinstance(entry.experiment.model, SOLOConfig)
+    and not isinstance(entry.experiment.model, SOLOConfig | YOLACTConfig)
 ]
 
 

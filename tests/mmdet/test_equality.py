@@ -19,6 +19,8 @@ CONTRADICTORY = {
     "retinanet_r101_caffe_fpn_mstrain_3x_coco": _TWICE,
     "retinanet_r101_fpn_mstrain_640-800_3x_coco": _TWICE,
     "retinanet_x101_64x4d_fpn_mstrain_640-800_3x_coco": _TWICE,
+    # A Faster R-CNN with the head of a RetinaNet beside its own.
+    "retinanet_r50_fpn_syncbn_1350k_obj365v1": "num_classes: 80 is not 365",
 }
 # Files that leave V2's default batch of 16 although their learning rate is for another one: that of
 # their images per GPU, on as many GPUs as they were trained on.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -96,16 +97,18 @@ def open_splits(
     from detzoo.data.formats.base import SPLITS
     from detzoo.data.formats.table import FORMATS
 
+    common = os.path.commonpath([path.resolve().parent for path in paths])
     splits = []
     for path in paths:
+        place = os.path.relpath(path.resolve(), common)  # tells several from each other
         found = next(filter(None, (item.find(path) for item in FORMATS)), {})
         divided = [name for name in SPLITS if name in found]
         for name in wanted or divided or ["train"]:
             dataset = open_split(path, name, images, check=False)
             if path.is_file() and not divided:
-                name = path.stem
+                name = os.path.splitext(place)[0]
             elif len(paths) > 1:
-                name = f"{path.name}/{name}"
+                name = f"{place}/{name}"
             splits.append(Split(name, dataset))
     return splits
 
@@ -128,9 +131,10 @@ def print_findings(findings: Sequence[Finding]) -> None:
     """A line each, and for faults another one on what to do."""
     console = plain_console()
     styles = {"error": "bold red", "warning": "yellow", "info": "dim"}
+    width = max((len(finding.split) for finding in findings), default=0)
     for finding in findings:
         console.print(f"{finding.severity:7}", style=styles[finding.severity], end="  ")
-        console.print(f"{finding.split}: {finding.title}", soft_wrap=True)
+        console.print(f"{finding.split:{width}}  {finding.title}", soft_wrap=True)
         if finding.is_fault:
             console.print(f"         {finding.advice}", soft_wrap=True, style="dim")
     if not any(finding.is_fault for finding in findings):

@@ -75,7 +75,7 @@ def _ids(files: list[str]) -> list[str]:
 
 def _sizes(images: list[ImageRecord], folder: Path, source: str | Path) -> list[Size]:
     unknown = [image.file_name for image in images if image.size is None]
-    absent = [name for name in unknown if not (folder / name).is_file()]
+    absent = [name for name in unknown if not os.path.isfile(folder / name)]
     if absent:
         raise DataError(
             f"{source}: {len(absent)} of its {len(images)} images are not in the folder {folder}, "

@@ -36,16 +36,23 @@ _MOST_SNIFFED = 50
 
 def _find(path: Path) -> dict[str, Source]:
     if path.is_file():
-        return {UNDIVIDED: _source([path])} if path.suffix.lower() == ".json" else {}
+        return {UNDIVIDED: _source([path])} if _is_meant(path) else {}
     if not path.is_dir():
         return {}
-    files = _annotation_files(path, [path, *_folders_named(path, ANNOTATION_FOLDERS)])
+    files = _annotation_files([path, *_folders_named(path, ANNOTATION_FOLDERS)])
     if not files:
-        files = _annotation_files(path, folders_below(path))
+        files = _annotation_files(folders_below(path))
     by_split: dict[str, list[Path]] = defaultdict(list)
     for file in files:
         by_split[split_of(file, path)].append(file)
     return {split: _source(_best(choice)) for split, choice in as_undivided(by_split).items()}
+
+
+def _is_meant(file: Path) -> bool:
+    """Whether a file that the user names is COCO's, or too broken to tell: its reader says how."""
+    outline = json_outline(file)
+    is_broken = outline.kind == "other" or not outline.keys | outline.inner
+    return file.suffix.lower() == ".json" and (is_broken or bool(outline.keys & _KEYS))
 
 
 def _folders_named(path: Path, names: tuple[str, ...]) -> list[Path]:
@@ -56,7 +63,7 @@ def _source(files: list[Path]) -> Source:
     return Source(files[0], partial(read_only_one, files, read_coco_file))
 
 
-def _annotation_files(root: Path, folders: list[Path]) -> list[Path]:
+def _annotation_files(folders: list[Path]) -> list[Path]:
     found = []
     sniffed = 0
     for folder in folders:
@@ -90,11 +97,11 @@ def _rank(file: Path) -> int:
 def _best(files: list[Path]) -> list[Path]:
     """Those of the highest rank and of the latest year; more than one cannot be told apart."""
 
-    def order(file: Path) -> tuple[int, int, str]:
+    def order(file: Path) -> tuple[int, int, bool, str]:
         year = re.sub(r".*?(2014|2017|)$", r"\1", file.stem)
         # Of LVIS the newer version, of its parts the first.
-        name = file.stem if file.name.startswith("lvis_v1") else ""
-        return _rank(file), _YEARS.index(year), name
+        part = file.stem if file.name.startswith("lvis_v") else ""
+        return _rank(file), _YEARS.index(year), not part.startswith("lvis_v1"), part
 
     best = min(map(order, files))
     return [file for file in files if order(file) == best]
@@ -146,11 +153,12 @@ def _no_folder(folder: Path, annotations: Path) -> DataError:
 FORMAT = Format(
     name="COCO",
     layout=(
-        "annotations/instances_{split}2017.json, instances_{split}.json or {split}.json, "
-        "{split}/_annotations.coco.json, or the only COCO file in the folder, whatever its name; "
-        "images in the folder where the first file_name exists. Also LVIS, Objects365, person "
-        "keypoints (their boxes) and panoptic annotations (their things)"
+        "`annotations/instances_{split}2017.json`, `instances_{split}.json`, `{split}.json`, "
+        "`{split}/_annotations.coco.json`, or the only COCO file in the folder, whatever its name. "
+        "The images are in the folder where the first `file_name` exists. Includes LVIS, "
+        "Objects365, person keypoints (their boxes) and panoptic annotations (their things)"
     ),
-    flags="iscrowd is a crowd, ignore is ignored",
+    flags="`iscrowd` makes a crowd; `ignore` objects are ignored",
     find=_find,
+    given="`DIR` or `FILE.json`",
 )

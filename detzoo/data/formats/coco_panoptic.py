@@ -32,8 +32,9 @@ def things_of(content: dict[str, Json], file: Path) -> tuple[dict[str, Json], tu
     Masks are those of the PNG files in the folder that is called like ``file``; without it, there
     are boxes only. Raises :class:`DataError` for a malformed entry or a PNG that is missing.
     """
-    categories = [c for c in content.get("categories") or () if _is_thing(c)]
-    things = {category.get("id") for category in categories}
+    categories = content.get("categories")
+    categories = [c for c in categories if _is_thing(c)] if isinstance(categories, list) else []
+    things = [category.get("id") for category in categories]
     entries = content["annotations"]
     for k, entry in enumerate(entries):
         segments = entry.get("segments_info") if isinstance(entry, dict) else None
@@ -43,10 +44,9 @@ def things_of(content: dict[str, Json], file: Path) -> tuple[dict[str, Json], tu
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         masks = list(threads.map(lambda entry: _masks(entry, things, maps, file), entries))
     objects: list[Json] = []
-    for entry, codes in zip(entries, masks):
-        for segment in entry["segments_info"]:
+    for entry, own_masks in zip(entries, masks):
+        for segment, mask in zip(entry["segments_info"], own_masks):
             if segment.get("category_id") in things:
-                mask = codes.get(segment.get("id"))
                 own = {"id": len(objects) + 1, "image_id": entry.get("image_id")}
                 objects.append({**segment, **own, "segmentation": mask})
     stuff = sum(len(entry["segments_info"]) for entry in entries) - len(objects)
@@ -68,26 +68,28 @@ def _maps(file: Path, entries: list[Json]) -> Path | None:
     return None if located is None else located.folder
 
 
-def _masks(
-    entry: dict[str, Json], things: set[Json], maps: Path | None, file: Path
-) -> dict[Json, Json]:
-    """The run lengths of the things of one image, by the ids of their segments.
+def _masks(entry: dict[str, Json], things: list[Json], maps: Path | None, file: Path) -> list[Json]:
+    """The run lengths of the things among the segments of one image; None for stuff.
 
     The id of a pixel is its red, plus 256 times its green, plus 65,536 times its blue.
     """
-    wanted = [s for s in entry["segments_info"] if s.get("category_id") in things]
-    if maps is None or not wanted:
-        return {}
+    segments = entry["segments_info"]
+    if maps is None:
+        return [None] * len(segments)
     name = entry.get("file_name")
-    if not isinstance(name, str):
+    if not isinstance(name, str) or not os.path.isfile(maps / name):
         raise DataError(
-            f"{file}: the annotation of image {entry.get('image_id')!r} has no file_name."
+            f"{file}: the panoptic map {name!r:.60} of image {entry.get('image_id')!r:.60} is not "
+            f"in {maps}."
         )
     pixels = read_image(maps / name).astype(np.int64)
     ids = pixels[..., 2] + 256 * pixels[..., 1] + 65536 * pixels[..., 0]
-    masks = {}
-    for segment in wanted:
-        mask = (ids == segment.get("id")).astype(np.uint8)
-        counts = encode_rle(mask).decode("ascii") if cv2.countNonZero(mask) else None
-        masks[segment.get("id")] = counts and {"size": list(ids.shape), "counts": counts}
+    masks: list[Json] = []
+    for segment in segments:
+        mask = np.zeros((0, 0), np.uint8)
+        if segment.get("category_id") in things and type(segment.get("id")) is int:
+            mask = (ids == segment["id"]).astype(np.uint8)
+        has_any = mask.size > 0 and cv2.countNonZero(mask) > 0
+        counts = encode_rle(mask).decode("ascii") if has_any else ""
+        masks.append({"size": list(ids.shape), "counts": counts} if counts else None)
     return masks

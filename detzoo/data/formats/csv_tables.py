@@ -8,7 +8,6 @@ objects is ``path,,,,,`` (https://github.com/fizyr/keras-retinanet#csv-datasets)
 
 from __future__ import annotations
 
-import csv
 import math
 from collections import defaultdict
 from functools import partial
@@ -19,7 +18,7 @@ from detzoo.data.formats.annotation_files import find_files, images_of
 from detzoo.data.formats.base import Format, ImageRecord, ObjectRecord
 from detzoo.data.formats.build import build_dataset
 from detzoo.data.formats.image_files import is_image_name
-from detzoo.data.formats.sniff import beginning, read_text
+from detzoo.data.formats.sniff import csv_rows, first_row
 from detzoo.errors import DataError
 
 # Names of a column, in lower case without blanks and underscores.
@@ -36,7 +35,7 @@ _WITHOUT_HEADER = {"image": 0, "x1": 1, "y1": 2, "x2": 3, "y2": 4, "class": 5}
 
 
 def _is_ours(file: Path) -> bool:
-    return _layout(next(csv.reader(beginning(file).splitlines()[:1]), [])) is not None
+    return _layout(first_row(file)) is not None
 
 
 def _layout(row: list[str]) -> dict[str, int] | None:
@@ -60,7 +59,7 @@ def _is_number_or_blank(cell: str) -> bool:
 
 
 def _read(file: Path, images: Path | None) -> DetectionDataset:
-    rows = list(csv.reader(read_text(file).splitlines()))
+    rows = list(csv_rows(file))
     layout = _layout(rows[0])
     assert layout is not None
     has_header = not is_image_name(rows[0][layout["image"]])
@@ -116,9 +115,10 @@ def _number(cells: dict[str, str], key: str, where: str) -> float:
 FORMAT = Format(
     name="CSV",
     layout=(
-        "a file per split with the columns filename, class, xmin, ymin, xmax, ymax, in any order "
-        "(TensorFlow), or without a header path, x1, y1, x2, y2, class (keras-retinanet)"
+        "a file per split with the columns `filename`, `class`, `xmin`, `ymin`, `xmax`, `ymax`, in "
+        "any order (TensorFlow), or path, x1, y1, x2, y2, class without a header (keras-retinanet)"
     ),
-    flags="none in the format; coordinates are taken as they are",
+    flags="the format has none; coordinates are taken as they are",
+    given="`DIR` or `FILE.csv`",
     find=partial(find_files, suffix=".csv", is_ours=_is_ours, read=_read),
 )

@@ -24,7 +24,7 @@ from detzoo.data.formats.base import (
     split_name,
 )
 from detzoo.data.formats.build import build_dataset
-from detzoo.data.formats.shapes import ellipse, extent, rectangle, rotated
+from detzoo.data.formats.shapes import ellipse, extent, placed, rectangle, rotated
 from detzoo.data.formats.sniff import beginning
 from detzoo.data.formats.voc_xml import read_xml
 from detzoo.errors import DataError
@@ -117,18 +117,15 @@ def _mask(label: str, shape: ET.Element, size: tuple[int, int], where: str) -> O
         int(_number(shape, key, where)) for key in ("left", "top", "width", "height")
     )
     try:
-        runs = np.array([int(run) for run in _text(shape, "rle", where).split(",")])
+        runs = [int(run) for run in _text(shape, "rle", where).split(",")]
     except ValueError:
-        runs = np.array([-1])
-    inside = min(left, top) >= 0 and left + width <= size[1] and top + height <= size[0]
-    if not inside or (runs < 0).any() or runs.sum() != width * height or width * height == 0:
+        runs = [-1]
+    if min(runs) < 0 or sum(runs) != width * height or not 0 < width * height <= size[0] * size[1]:
         raise DataError(
-            f"{where}: its run lengths do not fill a box of {width} x {height} pixels inside the "
-            f"image of {size[1]} x {size[0]} (width x height)."
+            f"{where}: its run lengths do not fill its box of {width} x {height} pixels."
         )
-    bitmap = np.zeros(size, np.uint8)
-    values = np.repeat(np.arange(len(runs)) % 2, runs).astype(np.uint8)
-    bitmap[top : top + height, left : left + width] = values.reshape(height, width)
+    part = np.repeat(np.arange(len(runs)) % 2, runs).reshape(height, width)
+    bitmap = placed(part, left, top, size, where)
     return ObjectRecord(label, (left, top, width, height), rle=encode_rle(bitmap))
 
 
@@ -162,8 +159,9 @@ def _text(element: ET.Element, key: str, where: str) -> str:
 
 FORMAT = Format(
     name="CVAT for images",
-    layout="annotations.xml of an export 'CVAT for images 1.1', and images in images/",
+    layout="`annotations.xml` of an export as CVAT for images 1.1, with the images in `images/`",
     flags="occluded objects count; rotated boxes become upright ones; polylines, points, cuboids "
     "and skeletons are left out",
     find=_find,
+    given="`DIR` or `annotations.xml`",
 )

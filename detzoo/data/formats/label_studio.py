@@ -16,7 +16,16 @@ from detzoo.data.dataset import DetectionDataset
 from detzoo.data.formats.annotation_files import find_files, images_of
 from detzoo.data.formats.base import Format, ImageRecord, ObjectRecord, counted
 from detzoo.data.formats.build import build_dataset
-from detzoo.data.formats.shapes import ellipse, extent, is_coordinate, points_of, rectangle, rotated
+from detzoo.data.formats.image_files import is_image_name
+from detzoo.data.formats.shapes import (
+    ellipse,
+    extent,
+    is_coordinate,
+    points_of,
+    rectangle,
+    rotated,
+    size_of,
+)
 from detzoo.data.formats.sniff import json_outline
 from detzoo.errors import DataError
 from detzoo.files import read_json
@@ -48,6 +57,8 @@ def _read(file: Path, images: Path | None) -> DetectionDataset:
 
 def _tasks(content: Json, file: Path) -> tuple[list[tuple[str, list[Json], str]], list[str]]:
     """(address of the image, result, where) of each task that somebody has annotated."""
+    if not isinstance(content, list):
+        raise DataError(f"{file}: holds no list of tasks.")
     tasks = []
     skipped = several = 0
     for k, task in enumerate(content):
@@ -79,7 +90,10 @@ def _tasks(content: Json, file: Path) -> tuple[list[tuple[str, list[Json], str]]
 
 
 def _is_image_address(value: str) -> bool:
-    return os.path.splitext(_image_name(value))[1] != "" and "\n" not in value
+    try:
+        return is_image_name(_image_name(value))
+    except ValueError:  # no address
+        return False
 
 
 def _image_name(address: str) -> str:
@@ -107,7 +121,8 @@ def _results(task: dict[str, Json], where: str) -> list[list[Json]]:
     """The results of those who have annotated the task, the approved one first."""
     if "data" not in task:  # JSON-MIN has the values under the names of their controls
         values = [value for value in task.values() if isinstance(value, list)]
-        return [[{"value": item, **item} for value in values for item in value]]
+        regions = [item for value in values for item in value if isinstance(item, dict)]
+        return [[{**region, "value": region} for region in regions]]
     annotations = task.get("annotations")
     if not isinstance(annotations, list) or not all(isinstance(a, dict) for a in annotations):
         raise DataError(f"{where}: its annotations are no list of objects.")
@@ -122,7 +137,8 @@ def _image(name: str, result: list[Json], where: str) -> ImageRecord:
         if not isinstance(item, dict) or not isinstance(item.get("value"), dict):
             raise DataError(f"{where}: result {k + 1} has no value.")
         # A shape and its label may be two entries of one id.
-        regions[item.get("id", k)].append(item)
+        identity = item.get("id")
+        regions[identity if isinstance(identity, str) else k].append(item)
     objects, left_out = [], []
     size = None
     for k, items in enumerate(regions.values(), 1):
@@ -130,8 +146,7 @@ def _image(name: str, result: list[Json], where: str) -> ImageRecord:
         if items[0].get("image_rotation"):
             raise DataError(f"{where}: the image was turned in Label Studio. Export it as COCO.")
         height, width = (items[0].get(f"original_{side}") for side in ("height", "width"))
-        if isinstance(height, int) and isinstance(width, int):
-            size = (height, width)
+        size = size_of(height, width) or size
         if "rle" in value:
             left_out.append("brush masks are not read: export them as COCO")
         elif "keypointlabels" in value:
@@ -176,7 +191,8 @@ def _object(value: dict[str, Json], size: tuple[int, int] | None, where: str) ->
     box = (
         extent(rotated(rectangle(x, y, x + w, y + h), (x, y), degrees)) if degrees else (x, y, w, h)
     )
-    return ObjectRecord(label, tuple(n / side for n, side in zip(box, (width, height) * 2)))
+    x, y, w, h = box
+    return ObjectRecord(label, (x / width, y / height, w / width, h / height))
 
 
 def _fractions(points: list[float], height: int, width: int) -> list[float]:
@@ -193,7 +209,8 @@ def _number(value: dict[str, Json], key: str, where: str, default: float | None 
 FORMAT = Format(
     name="Label Studio",
     layout="its JSON or JSON-MIN export, with the images in any folder beside it",
-    flags="tasks that nobody has annotated, brush masks and key points are left out; turned boxes "
-    "become upright ones",
+    flags="skipped tasks, brush masks and key points are left out; rotated boxes become upright "
+    "ones; of several annotations, the ground truth or the first counts",
+    given="`DIR` or `FILE.json`",
     find=partial(find_files, suffix=".json", is_ours=_is_ours, read=_read),
 )

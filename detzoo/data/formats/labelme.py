@@ -18,7 +18,7 @@ from detzoo.data.formats.annotation_files import images_of, split_of
 from detzoo.data.formats.base import SPLITS, UNDIVIDED, Format, ImageRecord, ObjectRecord, Source
 from detzoo.data.formats.build import build_dataset
 from detzoo.data.formats.image_files import folders_below
-from detzoo.data.formats.shapes import ellipse, extent, points_of
+from detzoo.data.formats.shapes import ellipse, extent, placed, points_of, size_of
 from detzoo.data.formats.sniff import files_of, json_outline
 from detzoo.errors import DataError
 from detzoo.files import read_json
@@ -74,8 +74,7 @@ def _image_name(file: Path, content: dict[str, Json], base: Path) -> str:
 
 
 def _image(file: Path, content: dict[str, Json], name: str) -> ImageRecord:
-    height, width = content.get("imageHeight"), content.get("imageWidth")
-    size = (height, width) if isinstance(height, int) and isinstance(width, int) else None
+    size = size_of(content.get("imageHeight"), content.get("imageWidth"))
     groups: dict[Json, list[ObjectRecord]] = defaultdict(list)
     left_out = []
     for k, shape in enumerate(content["shapes"]):
@@ -107,29 +106,22 @@ def _object(
         radius = math.dist(points[:2], points[2:])
         return ObjectRecord(label, polygons=(ellipse(points[0], points[1], radius, radius),))
     if kind == "mask" and len(points) == 4 and size is not None:
-        bitmap = _mask(shape, points, size, where)
+        left, top = round(points[0]), round(points[1])
+        bitmap = placed(_mask(shape, where), left, top, size, where)
         return ObjectRecord(label, cv2.boundingRect(bitmap), rle=encode_rle(bitmap))
     raise DataError(f"{where} ({label}): is a {kind!r} of {len(points) // 2} points, not read.")
 
 
-def _mask(
-    shape: dict[str, Json], points: list[float], size: tuple[int, int], where: str
-) -> np.ndarray:
+def _mask(shape: dict[str, Json], where: str) -> np.ndarray:
     """An image in base64 that covers the pixels from the first point to the second."""
     try:
         data = base64.b64decode(shape.get("mask") or "")
         part = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
     except (cv2.error, ValueError, TypeError):
         part = None
-    left, top = round(points[0]), round(points[1])
-    if part is None or left < 0 or top < 0:
-        raise DataError(f"{where}: its mask is no image within that of the file.")
-    bitmap = np.zeros(size, np.uint8)
-    place = bitmap[top : top + part.shape[0], left : left + part.shape[1]]
-    if place.shape != part.shape:
-        raise DataError(f"{where}: its mask reaches beyond the image.")
-    place[:] = part > 0
-    return bitmap
+    if part is None:
+        raise DataError(f"{where}: its mask is no image.")
+    return part
 
 
 def _joined(parts: list[ObjectRecord]) -> ObjectRecord:
@@ -149,7 +141,7 @@ def _joined(parts: list[ObjectRecord]) -> ObjectRecord:
 
 FORMAT = Format(
     name="labelme",
-    layout="a JSON file with shapes per image, beside the images or in a folder of their own",
-    flags="shapes of one group_id are one object; lines and points are left out",
+    layout="a JSON file with `shapes` per image, beside the images or in a folder of their own",
+    flags="shapes of one `group_id` are one object; lines and points are left out",
     find=_find,
 )

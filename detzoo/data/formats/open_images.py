@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
 from functools import partial
 from pathlib import Path
@@ -12,15 +11,14 @@ from detzoo.data.formats.annotation_files import find_files, image_folders
 from detzoo.data.formats.base import Format, ImageRecord, ObjectRecord, counted
 from detzoo.data.formats.build import build_dataset
 from detzoo.data.formats.image_files import folders_below, images_below
-from detzoo.data.formats.sniff import beginning, files_of
+from detzoo.data.formats.sniff import csv_rows, files_of, first_row
 from detzoo.errors import DataError
 
 _COLUMNS = ("ImageID", "LabelName", "XMin", "XMax", "YMin", "YMax")
 
 
 def _is_ours(file: Path) -> bool:
-    header = next(iter(beginning(file, 4096).splitlines()), "").split(",")
-    return set(_COLUMNS) <= set(header)
+    return set(_COLUMNS) <= set(first_row(file))
 
 
 def _read(file: Path, images: Path | None) -> DetectionDataset:
@@ -28,13 +26,17 @@ def _read(file: Path, images: Path | None) -> DetectionDataset:
     objects: dict[str, list[ObjectRecord]] = defaultdict(list)
     absent = set()
     class_names = _class_names(file)
-    with open(file, encoding="utf-8-sig", newline="") as lines:
-        for k, row in enumerate(csv.DictReader(lines), 2):
-            if row["ImageID"] in names:
-                where = f"{file}: line {k}"
-                objects[row["ImageID"]].append(_object(row, class_names, where))
-            else:
-                absent.add(row["ImageID"])
+    header: list[str] = []
+    for k, row in enumerate(csv_rows(file), 1):
+        if k == 1:
+            header = row
+        elif len(row) != len(header):
+            raise DataError(f"{file}: line {k}: has {len(row)} columns instead of {len(header)}.")
+        elif row[header.index("ImageID")] in names:
+            cells = dict(zip(header, row))
+            objects[cells["ImageID"]].append(_object(cells, class_names, f"{file}: line {k}"))
+        else:
+            absent.add(row[header.index("ImageID")])
     if not objects:
         raise DataError(f"{file}: none of its {len(absent)} images is in {folder}.")
     notes = [f"{counted(len(absent), 'image')} of {file.name} left out: not there"] * bool(absent)
@@ -65,28 +67,28 @@ def _class_names(file: Path) -> dict[str, str]:
     for folder in folders_below(root, depth=1):
         for other in files_of(folder, ".csv"):
             if "class-descriptions" in other.name.lower().replace("_", "-"):
-                with open(other, encoding="utf-8-sig", newline="") as lines:
-                    return {row[0]: row[1] for row in csv.reader(lines) if row[0][:1] == "/"}
+                return {row[0]: row[1] for row in csv_rows(other) if len(row) == 2}
     return {}
 
 
-def _object(row: dict[str, str], class_names: dict[str, str], where: str) -> ObjectRecord:
-    name = class_names.get(row["LabelName"], row["LabelName"])
+def _object(cells: dict[str, str], class_names: dict[str, str], where: str) -> ObjectRecord:
+    name = class_names.get(cells["LabelName"], cells["LabelName"])
     try:
-        x1, y1, x2, y2 = (float(row[key]) for key in ("XMin", "YMin", "XMax", "YMax"))
-    except (TypeError, ValueError):
+        x1, y1, x2, y2 = (float(cells[key]) for key in ("XMin", "YMin", "XMax", "YMax"))
+    except ValueError:
         raise DataError(f"{where}: one of XMin, YMin, XMax, YMax is no number.") from None
-    is_group = row.get("IsGroupOf") == "1"
+    is_group = cells.get("IsGroupOf") == "1"
     return ObjectRecord(name, (x1, y1, x2 - x1, y2 - y1), is_crowd=is_group)
 
 
 FORMAT = Format(
     name="Open Images",
     layout=(
-        "*-annotations-bbox.csv, class-descriptions-boxable.csv, and those of the images that were "
-        "downloaded, called by their ids"
+        "`*-annotations-bbox.csv`, `class-descriptions-boxable.csv`, and as many of the images as "
+        "were downloaded"
     ),
-    flags="IsGroupOf is a crowd; occluded, truncated, inside and depicted objects count. Classes "
-    "that were not verified in an image count as absent",
+    flags="`IsGroupOf` makes a crowd; occluded, truncated, inside and depicted objects count; "
+    "classes that were not verified in an image count as absent",
+    given="`DIR` or `FILE.csv`",
     find=partial(find_files, suffix=".csv", is_ours=_is_ours, read=_read),
 )

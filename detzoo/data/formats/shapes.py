@@ -6,11 +6,15 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from detzoo.errors import DataError
 
 # Of a circle of a hundred pixels' radius, the corners lie within a fifth of a pixel.
 _CORNERS = 64
 _LARGEST = 2**31
+# What OpenCV reads at most, too.
+_MOST_PIXELS = 2**30
 
 
 def points_of(value: Any, where: str) -> list[float]:
@@ -30,6 +34,30 @@ def points_of(value: Any, where: str) -> list[float]:
 def is_coordinate(value: Any) -> bool:
     """Whether a value of a JSON file is a finite number that an image may have."""
     return type(value) in (int, float) and abs(value) < _LARGEST
+
+
+def size_of(height: Any, width: Any) -> tuple[int, int] | None:
+    """The size that values of a JSON file give; None if they cannot be one."""
+    is_one = all(type(side) is int and 0 < side < _LARGEST for side in (height, width))
+    return (height, width) if is_one else None
+
+
+def placed(part: np.ndarray, left: int, top: int, size: tuple[int, int], where: str) -> np.ndarray:
+    """A mask (h, w) in its place in an image of ``size`` (H, W) -> (H, W) uint8, 1 inside.
+
+    Raises :class:`DataError`, beginning with ``where``, if it reaches beyond the image.
+    """
+    height, width = part.shape
+    if min(left, top) < 0 or left + width > size[1] or top + height > size[0]:
+        raise DataError(
+            f"{where}: its mask of {width} x {height} pixels at ({left}, {top}) reaches beyond the "
+            f"image of {size[1]} x {size[0]} (width x height)."
+        )
+    if size[0] * size[1] > _MOST_PIXELS:
+        raise DataError(f"{where}: is in an image of {size[1]} x {size[0]} pixels, too large.")
+    bitmap = np.zeros(size, np.uint8)
+    bitmap[top : top + height, left : left + width] = part != 0
+    return bitmap
 
 
 def rotated(points: Sequence[float], center: tuple[float, float], degrees: float) -> list[float]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -76,6 +78,23 @@ def files_of(folder: Path, *suffixes: str) -> list[Path]:
         and not entry.name.startswith(".")
         and entry.is_file()
     )
+
+
+def csv_rows(file: Path) -> Iterator[list[str]]:
+    """The rows of a table, a few in memory at a time. Raises :class:`DataError`."""
+    try:
+        with open(file, encoding="utf-8-sig", newline="") as lines:
+            yield from csv.reader(lines)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{file}: cannot be read as CSV in UTF-8 ({error}).") from None
+
+
+def first_row(file: Path) -> list[str]:
+    """The first row of a table; empty where it is none."""
+    try:
+        return next(csv.reader(beginning(file, 1 << 13).splitlines()[:1]), [])
+    except csv.Error:
+        return []
 
 
 def read_text(file: Path) -> str:

@@ -17,17 +17,17 @@ from detzoo.data.formats import (
 )
 from detzoo.data.formats.base import Format
 
-# COCO takes any JSON file it is given: those that know theirs by the content come before it.
+# The most common first: others look into more files.
 FORMATS: tuple[Format, ...] = (
-    label_studio.FORMAT,
-    via.FORMAT,
     coco.FORMAT,
     cityscapes.FORMAT,
     wider_face.FORMAT,
-    cvat.FORMAT,
     voc.FORMAT,
     yolo.FORMAT,
+    cvat.FORMAT,
     labelme.FORMAT,
+    label_studio.FORMAT,
+    via.FORMAT,
     open_images.FORMAT,
     csv_tables.FORMAT,
 )

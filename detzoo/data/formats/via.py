@@ -36,7 +36,8 @@ def _is_ours(file: Path) -> bool:
 
 def _read(file: Path, images: Path | None) -> DetectionDataset:
     content = read_json(file)
-    content = content.get("_via_img_metadata", content)
+    if isinstance(content, dict):
+        content = content.get("_via_img_metadata", content)
     entries = list(content.values()) if isinstance(content, dict) else []
     for k, entry in enumerate(entries):
         if not isinstance(entry, dict) or not isinstance(entry.get("filename"), str):
@@ -71,8 +72,7 @@ def _regions(entry: dict[str, Json], file: Path) -> list[dict[str, Json]]:
 
 def _class_attribute(regions: Sequence[dict[str, Json]], file: Path) -> str | None:
     """The attribute that holds the class: the only one, or one that is called like it."""
-    attributes = [region.get("region_attributes") or {} for region in regions]
-    counts = Counter(key for found in attributes if isinstance(found, dict) for key in found)
+    counts = Counter(key for region in regions for key in _attributes(region))
     if len(counts) < 2:
         return next(iter(counts), None)
     named = [key for key in counts if key.lower() in _CLASS_ATTRIBUTES]
@@ -82,6 +82,11 @@ def _class_attribute(regions: Sequence[dict[str, Json]], file: Path) -> str | No
             "is the class 'class', and none of the others."
         )
     return named[0]
+
+
+def _attributes(region: dict[str, Json]) -> dict[str, Json]:
+    found = region.get("region_attributes")
+    return found if isinstance(found, dict) else {}
 
 
 def _image(
@@ -101,7 +106,7 @@ def _image(
 def _class_name(region: dict[str, Json], attribute: str | None, where: str) -> str:
     if attribute is None:
         return _ONLY_CLASS
-    value = (region.get("region_attributes") or {}).get(attribute)
+    value = _attributes(region).get(attribute)
     if isinstance(value, dict):  # of check boxes, those that are ticked
         value = next((key for key, ticked in value.items() if ticked), None)
     if value is None or not str(value).strip():
@@ -138,7 +143,8 @@ def _numbers(shape: dict[str, Json], keys: Sequence[str], where: str) -> list[fl
 
 FORMAT = Format(
     name="VGG VIA",
-    layout="via_region_data.json or a saved project, a file per split, with images beside it",
-    flags="none in the format; points and polylines are left out",
+    layout="`via_region_data.json` or a saved project, a file per split, with the images beside it",
+    flags="the format has none; points and polylines are left out",
+    given="`DIR` or `FILE.json`",
     find=partial(find_files, suffix=".json", is_ours=_is_ours, read=_read),
 )

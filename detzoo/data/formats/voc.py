@@ -59,8 +59,10 @@ def _find(path: Path) -> dict[str, Source]:
         return {}
     by_split: dict[str, list[tuple[_Place, Path | None]]] = defaultdict(list)
     for place in _places(path):
-        for split, listing in (place.lists or {_split_of(place.root, path): None}).items():
+        for split, listing in place.lists.items():
             by_split[split].append((place, listing))
+        if not place.lists:
+            by_split[_split_of(place.root, path)].append((place, None))
     return {
         split: Source(choice[0][1] or choice[0][0].xml, partial(_read_all, path, choice))
         for split, choice in by_split.items()
@@ -283,11 +285,11 @@ def _is_challenge(folder: Path) -> bool:
 FORMAT = Format(
     name="Pascal VOC",
     layout=(
-        "Annotations/*.xml, JPEGImages/ and ImageSets/Main/{split}.txt, in the folder itself or "
-        "below it (VOCdevkit/VOC2012; several years make one data set); images in images/ or "
-        "beside the XML, lists elsewhere in ImageSets/, at the root, or none; {split}/ with images "
-        "and XML (Roboflow)"
+        "`Annotations/*.xml`, `JPEGImages/` and `ImageSets/Main/{split}.txt`, in the folder itself "
+        "or below it (`VOCdevkit/VOC2012`; several years make one data set). Images may be in "
+        "`images/` or beside the XML; lists elsewhere in `ImageSets/`, at the root, or absent. "
+        "`{split}/` with images and XML (Roboflow)"
     ),
-    flags="difficult is ignored; truncated and occluded objects count",
+    flags="difficult objects are ignored; truncated and occluded ones count",
     find=_find,
 )

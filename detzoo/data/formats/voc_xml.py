@@ -79,10 +79,10 @@ def read_xml(file: Path) -> ET.Element:
         raise DataError(
             f"{file}: declares the encoding {name!r}, which does not exist. Correct its first line."
         ) from None
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
         raise DataError(
-            f"{file}: is not text in the encoding {error.encoding!r} that it declares "
-            f"(byte {error.start}). Correct its first line, or save it in that encoding."
+            f"{file}: is not text in the encoding that it declares ({error}). Correct its first "
+            "line, or save it in that encoding."
         ) from None
     if root.tag.startswith("{"):
         for element in root.iter():

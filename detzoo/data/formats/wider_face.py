@@ -61,8 +61,9 @@ def _find(path: Path) -> dict[str, Source]:
 FORMAT = Format(
     name="WIDER FACE",
     layout=(
-        "WIDER_{split}/Annotations/*.xml, {split}.txt next to or in WIDER_{split}, images by event"
+        "`WIDER_{split}/Annotations/*.xml`, `{split}.txt` next to or in `WIDER_{split}`, images by "
+        "event"
     ),
-    flags="difficult is ignored",
+    flags="difficult objects are ignored",
     find=_find,
 )

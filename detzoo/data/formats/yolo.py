@@ -158,7 +158,8 @@ def _keypoint_numbers(content: dict[str, Any], file: Path) -> int:
     shape = content.get("kpt_shape")
     if shape is None:
         return 0
-    if not (isinstance(shape, list) and len(shape) == 2 and all(map(str.isdecimal, shape))):
+    are_texts = isinstance(shape, list) and all(isinstance(n, str) for n in shape)
+    if not (are_texts and len(shape) == 2 and all(map(str.isdecimal, shape))):
         raise DataError(f"{file}: kpt_shape is {shape!r} instead of [points, numbers of each].")
     return int(shape[0]) * int(shape[1])
 
@@ -169,7 +170,7 @@ def _roots(file: Path, path: Any) -> list[Path]:
     if not isinstance(path, str) or not path:
         return [here]
     stated = [here / path, here.parent / path, here / Path(path).name]
-    return [*(folder for folder in stated if folder.is_dir()), here]
+    return [*(folder for folder in stated if os.path.isdir(folder)), here]
 
 
 def _place(entry: str, roots: Sequence[Path]) -> Path | None:
@@ -181,14 +182,14 @@ def _place(entry: str, roots: Sequence[Path]) -> Path | None:
     """
     parts = [part for part in entry.replace("\\", "/").split("/") if part not in ("", ".")]
     for root in roots:
-        if (root / entry).exists():
+        if os.path.exists(root / entry):
             return (root / entry).resolve()
     for dropped in range(len(parts)):
         if any(split_name(part) in SPLITS for part in parts[:dropped]):
             break
         for root in roots:
             place = root.joinpath(*parts[dropped:])
-            if parts[dropped] != ".." and place.exists():
+            if parts[dropped] != ".." and os.path.exists(place):
                 return place.resolve()
     return None
 
@@ -203,8 +204,8 @@ def _undescribed(path: Path) -> dict[str, Source]:
         if named is not None and classes is None:
             classes = tuple(_lines(named))
         labels = [file for file in texts if file.name not in _CLASS_FILES]
-        images = _images_of(folder)
-        if not any(map(_is_label_file, labels[:20])) or images is None:
+        images = _images_of(folder) if any(map(_is_label_file, labels[:20])) else None
+        if images is None:
             continue
         own = (split_name(name) for name in folder.relative_to(path).parts[::-1])
         split = next((name for name in own if name is not None), UNDIVIDED)
@@ -274,6 +275,8 @@ def _image_files(split: _Split, images: Path | None) -> list[Path]:
             folder, names = place, images_below(place)
         else:
             names = _lines(place)
+            if not names:
+                raise DataError(f"{place}: lists no images.")
             located = locate_images(names, [place.parent, split.root, *folders_below(split.root)])
             if located is None:
                 raise DataError(
@@ -352,10 +355,11 @@ def _lines(file: Path) -> list[str]:
 FORMAT = Format(
     name="YOLO",
     layout=(
-        "data.yaml (Ultralytics, Roboflow, CVAT) or obj.data (Darknet, CVAT) with names and the "
-        "folders or lists of images; or images/ and labels/, by split or not, with classes.txt "
-        "(Label Studio); or text files beside the images"
+        "`data.yaml` (Ultralytics, Roboflow, CVAT) or `obj.data` (Darknet, CVAT) with class names "
+        "and folders or lists of images; or `images/` and `labels/`, by split or not, with "
+        "`classes.txt` (Label Studio); or text files beside the images. Boxes and polygons"
     ),
-    flags="none in the format; keypoints are left out",
+    flags="the format has none; keypoints are left out",
     find=_find,
+    given="`DIR` or `data.yaml`",
 )

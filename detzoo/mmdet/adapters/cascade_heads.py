@@ -37,9 +37,9 @@ class CascadeContext:
         return HeadContext(self.features, self.num_classes, None, self.test)
 
 
-@adapts("detector", "CascadeRCNN", "HybridTaskCascade")
+@adapts("detector", "CascadeRCNN", "HybridTaskCascade", "SCNet")
 def cascade(node: Node, num_classes: int, pixels: Pixels) -> TwoStageConfig:
-    """Cascade R-CNN and HTC."""
+    """Cascade R-CNN, HTC and SCNet."""
     trunk, features = trunk_of(node, pixels)
     train, test = node.child("train_cfg"), node.child("test_cfg")
     rpn = HeadContext(features, num_classes, train.child("rpn"), test.child("rpn"))
@@ -73,7 +73,7 @@ def cascade_roi_head(node: Node, known: CascadeContext) -> CascadeRoIHeadConfig:
     else:
         node.expect("mask_head", None, "as there is no mask_roi_extractor")
     return CascadeRoIHeadConfig(
-        stages=_stages(node, known, extractor.output_size),
+        stages=stages_of(node, known, extractor.output_size),
         extractor=extractor,
         mask_extractor=mask_extractor,
         mask_head=masks,
@@ -90,13 +90,13 @@ def htc_roi_head(node: Node, known: CascadeContext) -> HTCRoIHeadConfig:
     mask_extractor = node.part("mask_roi_extractor", "roi_extractor", known.single)
     settings: dict[str, Any] = {}
     if node.has("semantic_head"):
-        settings = _semantic(node, known)
+        settings = semantic_settings(node, known)
     else:
         node.expect("semantic_head", None, "as there is none")
         node.expect("semantic_roi_extractor", None, "as there is no semantic_head")
     masks = _mask_heads(node, known, mask_extractor.output_size, "htc_mask_head")
     return HTCRoIHeadConfig(
-        stages=_stages(node, known, extractor.output_size),
+        stages=stages_of(node, known, extractor.output_size),
         extractor=extractor,
         mask_extractor=mask_extractor,
         mask_head=masks,
@@ -112,10 +112,14 @@ def htc_mask_head(
     return mask_head(node, regions, threshold)
 
 
-def _semantic(node: Node, known: CascadeContext) -> dict[str, Any]:
+def semantic_settings(
+    node: Node, known: CascadeContext, kind: str = "FusedSemanticHead", *, residual: bool = False
+) -> dict[str, Any]:
     """``semantic_head`` and ``semantic_roi_extractor``."""
     head = node.child("semantic_head")
-    head.expect("type", "FusedSemanticHead", "the head for pixels")
+    head.expect("type", kind, "the head for pixels")
+    if residual:
+        head.expect("conv_to_res", True, "as convolutions are residual")
     level = head.take("fusion_level")
     features = known.features
     head.expect("num_ins", len(features.channels), "the number of feature maps")
@@ -132,13 +136,14 @@ def _semantic(node: Node, known: CascadeContext) -> dict[str, Any]:
             fusion_level=level,
             num_convs=head.take("num_convs", 4),
             channels=head.take("conv_out_channels", 256),
+            residual=residual,
             loss_weight=float(loss.take("loss_weight", 1.0)),
         ),
         "semantic_extractor": node.part("semantic_roi_extractor", "roi_extractor", context),
     }
 
 
-def _stages(node: Node, known: CascadeContext, size: int) -> tuple[CascadeStage, ...]:
+def stages_of(node: Node, known: CascadeContext, size: int) -> tuple[CascadeStage, ...]:
     """``bbox_head``, the settings of each stage, and the weights of their losses."""
     regions = Regions(known.features.channels[0], size, known.num_classes)
     heads = node.children("bbox_head")

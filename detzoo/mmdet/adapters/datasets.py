@@ -33,6 +33,26 @@ def lvis(node: Node) -> DataSource:
     return _plain(node, classes.LVIS_V1)
 
 
+@adapts("dataset", "LVISV05Dataset")
+def lvis_v05(node: Node) -> DataSource:
+    return _plain(node, classes.LVIS_V05)
+
+
+@adapts("dataset", "Objects365V1Dataset")
+def objects365_v1(node: Node) -> DataSource:
+    return _plain(node, classes.OBJECTS365_V1)
+
+
+@adapts("dataset", "Objects365V2Dataset")
+def objects365_v2(node: Node) -> DataSource:
+    return _plain(node, classes.OBJECTS365_V2)
+
+
+@adapts("dataset", "DeepFashionDataset")
+def deepfashion(node: Node) -> DataSource:
+    return _plain(node, classes.DEEPFASHION)
+
+
 @adapts("dataset", "CityscapesDataset")
 def cityscapes(node: Node) -> DataSource:
     return _plain(node, classes.CITYSCAPES)

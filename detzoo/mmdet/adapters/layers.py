@@ -81,7 +81,10 @@ def weight_standardized(node: Node) -> WeightStandardizedConvConfig:
 @adapts("convolution", "DCN", "DCNv2")
 def deformable(node: Node) -> DeformConvConfig:
     node.expect("fallback_on_stride", False, "as in all of the zoo")
-    return DeformConvConfig(groups=node.take("deform_groups", 1), modulated=node.type == "DCNv2")
+    groups = node.take("deformable_groups", 1)  # as it was called at first
+    return DeformConvConfig(
+        groups=node.take("deform_groups", groups), modulated=node.type == "DCNv2"
+    )
 
 
 def convolution_of(node: Node, key: str = "conv_cfg") -> ConvConfig:

@@ -36,8 +36,7 @@ def fpn(node: Node, features: Features) -> FPNConfig:
     if extra is True:
         extra = "on_input"
     upsampling = node.optional_child("upsample_cfg")
-    if upsampling is not None:
-        upsampling.expect("mode", "nearest", "as levels are upsampled to the nearest cell")
+    mode = "nearest" if upsampling is None else upsampling.take("mode", "nearest")
     node.expect("act_cfg", None, "as convolutions of an FPN are linear")
     init = node.optional_child("init_cfg")
     if init is not None:
@@ -49,6 +48,7 @@ def fpn(node: Node, features: Features) -> FPNConfig:
         start_level=node.take("start_level", 0),
         extra_levels=extra or "max_pool",
         relu_between_extras=node.take("relu_before_extra_convs", False),
+        upsampling=mode,
         convolution=convolution_of(node),
         norm=norm_of(node, default=None),
         norm_on_lateral=not node.take("no_norm_on_lateral", False),

@@ -252,6 +252,7 @@ def reference_batch_of(root: Node) -> int:
 # Hooks whose effect detzoo has without being told, and why.
 HOOKS_WITHOUT_EFFECT = {
     "NumClassCheckHook": "the number of classes is that of the class names",
+    "SetEpochInfoHook": "detectors are always told the epoch",
     "CheckInvalidLossHook": "a loss that is no number always stops a run",
     "SyncNormHook": "processes have the same running statistics at any time",
 }

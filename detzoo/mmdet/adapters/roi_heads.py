@@ -101,7 +101,7 @@ class Regions:
 def box_head(node: Node, regions: Regions) -> BoxHeadConfig:
     """V2's BBoxHead: one layer each, on averaged features."""
     node.expect("with_avg_pool", True, "as a head without layers averages", default=False)
-    return BoxHeadConfig(num_shared_fcs=0, **_box_outputs(node, regions))
+    return BoxHeadConfig(num_shared_fcs=0, **box_outputs(node, regions))
 
 
 @adapts("box_head", "Shared2FCBBoxHead")
@@ -111,7 +111,7 @@ def shared_fcs_box_head(node: Node, regions: Regions) -> BoxHeadConfig:
     return BoxHeadConfig(
         num_shared_fcs=2,
         fc_channels=node.take("fc_out_channels", 1024),
-        **_box_outputs(node, regions),
+        **box_outputs(node, regions),
     )
 
 
@@ -126,7 +126,7 @@ def shared_convs_box_head(node: Node, regions: Regions) -> BoxHeadConfig:
         norm=norm_of(node, default=None),
         num_shared_fcs=1,
         fc_channels=node.take("fc_out_channels", 1024),
-        **_box_outputs(node, regions),
+        **box_outputs(node, regions),
     )
 
 
@@ -146,11 +146,12 @@ def conv_fc_box_head(node: Node, regions: Regions) -> BoxHeadConfig:
         norm=norm_of(node, default=None),
         num_shared_fcs=num_fcs,
         fc_channels=node.take("fc_out_channels", 1024),
-        **_box_outputs(node, regions),
+        **box_outputs(node, regions),
     )
 
 
-def _box_outputs(node: Node, regions: Regions) -> dict[str, Any]:
+def box_outputs(node: Node, regions: Regions) -> dict[str, Any]:
+    """What all box heads say of their outputs."""
     node.expect("in_channels", regions.channels, "the channels of the regions", default=256)
     node.expect("roi_feat_size", regions.size, "the size of the regions", default=7)
     node.expect("num_classes", regions.num_classes, "the number of class names", default=80)
@@ -189,7 +190,14 @@ def _is_normalized(node: Node, key: str, plain: str, normalized: str) -> bool:
 
 @adapts("mask_head", "FCNMaskHead")
 def mask_head(node: Node, regions: Regions, threshold: float) -> MaskHeadConfig:
-    """V2's FCNMaskHead. It ignores its own ``roi_feat_size``."""
+    """V2's FCNMaskHead."""
+    return mask_settings(node, regions, threshold)
+
+
+def mask_settings(
+    node: Node, regions: Regions, threshold: float, *, residual: bool = False
+) -> MaskHeadConfig:
+    """An FCNMaskHead, or one like it. It ignores its own ``roi_feat_size``."""
     node.take("roi_feat_size", None)
     node.expect("in_channels", regions.channels, "the channels of the regions", default=256)
     node.expect("num_classes", regions.num_classes, "the number of class names", default=80)
@@ -202,6 +210,7 @@ def mask_head(node: Node, regions: Regions, threshold: float) -> MaskHeadConfig:
         channels=node.take("conv_out_channels", 256),
         convolution=convolution_of(node),
         norm=norm_of(node, default=None),
+        residual=residual,
         upsampling=_upsampling(node),
         normalized_predictor=_is_normalized(node, "predictor_cfg", "Conv", "NormedConv2d"),
         loss_weight=float(loss.take("loss_weight", 1.0)),
@@ -225,6 +234,13 @@ def _upsampling(node: Node) -> Literal["deconvolution", "carafe"]:
 
 @adapts("roi_head", "StandardRoIHead")
 def standard_roi_head(node: Node, known: HeadContext) -> StandardRoIHeadConfig:
+    settings = standard_settings(node, known)
+    assert known.train is not None
+    return StandardRoIHeadConfig(**settings, sampler=known.train.part("sampler", "sampler"))
+
+
+def standard_settings(node: Node, known: HeadContext) -> dict[str, Any]:
+    """Those of a standard RoI head, except its sampler."""
     train, test = require_settings(node, known)
     expect_plain_training(train)
     extractor = node.part("bbox_roi_extractor", "roi_extractor", known)
@@ -241,13 +257,12 @@ def standard_roi_head(node: Node, known: HeadContext) -> StandardRoIHeadConfig:
         masks = node.part("mask_head", "mask_head", regions, test.take("mask_thr_binary", 0.5))
     else:
         node.take("mask_head", None)
-    return StandardRoIHeadConfig(
-        extractor=extractor,
-        shared_stage=stage,
-        box_head=node.part("bbox_head", "box_head", regions),
-        mask_extractor=mask_extractor,
-        mask_head=masks,
-        assigner=train.part("assigner", "assigner"),
-        sampler=train.part("sampler", "sampler"),
-        select=detection_select(test),
-    )
+    return {
+        "extractor": extractor,
+        "shared_stage": stage,
+        "box_head": node.part("bbox_head", "box_head", regions),
+        "mask_extractor": mask_extractor,
+        "mask_head": masks,
+        "assigner": train.part("assigner", "assigner"),
+        "select": detection_select(test),
+    }

@@ -35,7 +35,6 @@ from detzoo.samplers.random import RandomSampler
 @adapts("priors", "AnchorGenerator")
 def anchors(node: Node, strides: tuple[int, ...]) -> AnchorGrid:
     node.expect("strides", strides, "the strides of the feature maps")
-    node.expect("center_offset", 0.0, "as the anchors of the zoo")
     node.expect("scale_major", True, "as the anchors of the zoo")
     scales = node.take("scales", None)
     base, per_octave = node.take("octave_base_scale", None), node.take("scales_per_octave", None)
@@ -46,7 +45,9 @@ def anchors(node: Node, strides: tuple[int, ...]) -> AnchorGrid:
     if scales is None:
         scales = octave_scales(float(base), per_octave)
     return AnchorGrid(
-        scales=tuple(float(scale) for scale in scales), ratios=_floats(node.take("ratios"))
+        scales=tuple(float(scale) for scale in scales),
+        ratios=_floats(node.take("ratios")),
+        center=float(node.take("center_offset", 0.0)),
     )
 
 
@@ -93,12 +94,12 @@ def max_iou_assigner(node: Node) -> MaxIoUAssigner:
 
 @adapts("sampler", "RandomSampler")
 def random_sampler(node: Node) -> RandomSampler:
-    return RandomSampler(**_sampler(node))
+    return RandomSampler(**sampler_settings(node))
 
 
 @adapts("sampler", "OHEMSampler")
 def ohem_sampler(node: Node) -> OHEMSampler:
-    return OHEMSampler(**_sampler(node))
+    return OHEMSampler(**sampler_settings(node))
 
 
 @adapts("sampler", "PseudoSampler")
@@ -114,10 +115,11 @@ def balanced_sampler(node: Node) -> BalancedSampler:
     negative.expect("type", "IoUBalancedNegSampler", "as negatives are balanced over IoU")
     negative.expect("floor_thr", -1, "as negatives of any IoU are balanced")
     negative.expect("floor_fraction", 0, "as negatives of any IoU are balanced")
-    return BalancedSampler(**_sampler(node), num_iou_bins=negative.take("num_bins", 3))
+    return BalancedSampler(**sampler_settings(node), num_iou_bins=negative.take("num_bins", 3))
 
 
-def _sampler(node: Node) -> dict[str, Any]:
+def sampler_settings(node: Node) -> dict[str, Any]:
+    """What all samplers have."""
     ratio = node.take("neg_pos_ub", -1)
     return {
         "max_negatives_per_positive": float(ratio) if ratio >= 0 else None,

@@ -90,6 +90,12 @@ def test_several_files_for_a_split(tmp_path: Path) -> None:
     assert boxes(root) == [BOX]
 
 
+def test_the_newer_lvis(tmp_path: Path) -> None:
+    files = {f"annotations/lvis_{v}_val.json": content("a.jpg") for v in ("v0.5", "v1")}
+    root = write(tmp_path, {**files, "annotations/lvis_v1_val_x.json": "{}", "val2017/a.jpg": ""})
+    assert Path(open_dataset(root, "val").source).name == "lvis_v1_val.json"
+
+
 def test_objects365(tmp_path: Path) -> None:
     """Names as in zhiyuan_objv2_train.json: "images/v1/patch8/objects365_v1_00420917.jpg"."""
     names = ("images/v1/patch8/objects365_v1_1.jpg", "images/v2/patch40/objects365_v2_2.jpg")

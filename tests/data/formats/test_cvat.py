@@ -83,8 +83,8 @@ def test_subsets_of_a_project_are_splits(tmp_path: Path) -> None:
     [
         ('xtl="10.25"', 'xtl="left"', r"image 'cam/filename000\.jpg': box 2: its xtl is 'left'"),
         ('xtl="10.25" ', "", "has no xtl"),
-        ('rle="1, 3, 4"', 'rle="1, 3"', "do not fill a box of 4 x 2 pixels"),
-        ('left="2" top="40"', 'left="98" top="40"', "do not fill a box of 4 x 2"),
+        ('rle="1, 3, 4"', 'rle="1, 3"', "do not fill its box of 4 x 2 pixels"),
+        ('left="2" top="40"', 'left="98" top="40"', r"4 x 2 pixels at \(98, 40\) reaches beyond"),
         ("70.00,10.00;90", "70.00;90", "is not a polygon"),
         ("70.00,10.00;90", "x,10.00;90", "its points are 'x,10.00"),
         ('box label="car" occluded="1"', 'box label="bus" occluded="1"', "its class 'bus' is not"),

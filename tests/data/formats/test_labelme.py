@@ -89,7 +89,10 @@ def test_other_json_files_do_not_disturb(tmp_path: Path) -> None:
         ([shape("x", [], "polygon")], "its points are"),
         ([{"points": [[1, 2]]}], "has no label"),
         ([shape("x", [[1, 2], [3, 4], [5, 6]], "rectangle")], "is a 'rectangle' of 3 points"),
-        ([shape("x", [[99, 49], [101, 50]], "mask", mask=MASK)], "its mask reaches beyond"),
+        (
+            [shape("x", [[99, 49], [101, 50]], "mask", mask=MASK)],
+            r"its mask of 3 x 2 pixels at \(99, 49\) reaches beyond",
+        ),
         ([shape("x", [[1, 1], [3, 2]], "mask", mask="no")], "its mask is no image"),
         ([shape("x", [[1, 1], [3, float("nan")]], "rectangle")], "its points are"),
     ],
