@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from detzoo.errors import CheckpointError, ConfigError, DataError
+from detzoo.files import why_absent
 from detzoo.weights.places import SUFFIXES, is_address
 from detzoo.zoo_list import unknown_name, zoo_rows
 
@@ -251,8 +252,6 @@ def check_data(*paths: Path | None) -> None:
     """Raises :class:`DataError` for data that are not there, before anything heavy."""
     for path in paths:
         if path is not None and not path.exists():
-            from detzoo.data.unrecognized import why_absent
-
             raise why_absent(path)
 
 
