@@ -50,8 +50,10 @@ def why_absent(path: str | os.PathLike[str]) -> DataError:
     text = os.fspath(path)
     scheme = text.partition(":")[0].lower()
     if scheme in ("http", "https", "s3", "gs", "ftp", "hf") and ":/" in text:
+        # A Path has only one of the slashes left.
+        address = text if "://" in text else text.replace(":/", "://", 1)
         return DataError(
-            f"{text}: is an address. Download and unpack the data set, and give its folder."
+            f"{address}: is an address. Download and unpack the data set, and give its folder."
         )
     return DataError(f"{text}: no such file or folder. Check the path.")
 

@@ -168,7 +168,9 @@ def test_images_that_are_pointers(tmp_path: Path) -> None:
 
 
 def test_addresses() -> None:
-    with pytest.raises(DataError, match=r"is an address\. Download and unpack"):
+    with pytest.raises(
+        DataError, match=r"https://example\.org/coco\.zip: is an address\. Download"
+    ):
         open_dataset("https://example.org/coco.zip")
 
 
