@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from detzoo.errors import CheckpointError, ConfigError, DataError
+from detzoo.files import why_absent
 from detzoo.weights.places import SUFFIXES, is_address
 from detzoo.zoo_list import unknown_name, zoo_rows
 
@@ -234,7 +235,7 @@ def print_broken(faults: Sequence[str], most: int = 50) -> None:
         console.print(f"  and {len(faults) - most} more")
 
 
-def check_source(source: str | None, weights: Path | None = None) -> None:
+def check_source(source: str | None, weights: str | Path | None = None) -> None:
     """Raises :class:`UserError` for a file that is not there, or a name that is not in the zoo,
     before anything heavy is imported."""
     for path in (os.fspath(item) for item in (source, weights) if item is not None):
@@ -251,9 +252,13 @@ def check_data(*paths: Path | None) -> None:
     """Raises :class:`DataError` for data that are not there, before anything heavy."""
     for path in paths:
         if path is not None and not path.exists():
-            from detzoo.data.unrecognized import why_absent
-
             raise why_absent(path)
+
+
+def check_folder(out: Path | None) -> None:
+    """Raises :class:`ConfigError` for a folder of results that is a file, before anything heavy."""
+    if out is not None and out.exists() and not out.is_dir():
+        raise ConfigError(f"--out {out}: is a file. Give a folder.")
 
 
 def plain_console() -> Console:

@@ -19,6 +19,7 @@ from detzoo.devices import Precision, resolve_device
 from detzoo.errors import CheckpointError
 from detzoo.experiment import Experiment
 from detzoo.files import read_json
+from detzoo.inference.exported import EXPORTED, open_onnx
 from detzoo.inference.predictor import Predictor
 from detzoo.layers.fusion import fuse
 from detzoo.weights.locate import find_published_file
@@ -39,7 +40,8 @@ def load(
 ) -> Predictor:
     """The detector in a checkpoint, or the one that the zoo calls ``source``.
 
-    A checkpoint of MMDetection 2.x will do, and an address, ``https://...`` or
+    A checkpoint of MMDetection 2.x will do, an ONNX file that ``detzoo export`` wrote (on the CPU,
+    with the experiment, weights and precision that are in it), and an address, ``https://...`` or
     ``hf://user/repo/file``, in place of a path. ``weights`` is a file with other weights for it: a
     checkpoint of the same model, whose class names count, or bare weights. A zoo name without it
     takes the published file, from a folder, a cache or a mirror (``weights/locate.py``); a config
@@ -59,6 +61,9 @@ def load(
     name.
     """
     catalog.import_modules(import_modules)
+    if os.fspath(source).endswith(EXPORTED):
+        exported = open_onnx(Path(source))
+        return Predictor(exported.details.experiment, exported, fused=False)
     device = resolve_device(device)
     origin: Path | str = source if weights is None else weights
     if is_checkpoint_path(source):

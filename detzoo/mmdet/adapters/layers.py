@@ -42,7 +42,7 @@ def synchronized_batch_norm(node: Node, fixed_statistics: bool) -> BatchNormConf
 @adapts("norm", "GN")
 def group_norm(node: Node, fixed_statistics: bool) -> GroupNormConfig:
     node.expect("requires_grad", True, "what group norms are here")
-    return GroupNormConfig(groups=node.take("num_groups"), eps=node.take("eps", 1e-5))
+    return GroupNormConfig(groups=node.take("num_groups"), eps=float(node.take("eps", 1e-5)))
 
 
 @overload

@@ -19,7 +19,7 @@ from detzoo.necks.bfp import BFPConfig
 from detzoo.necks.channel_mapper import ChannelMapperConfig
 from detzoo.necks.ct_resnet import CTResNetNeckConfig
 from detzoo.necks.dilated_encoder import DilatedEncoderConfig
-from detzoo.necks.fpn import FPNConfig
+from detzoo.necks.fpn import FPNConfig, Upsampling
 from detzoo.necks.fpn_carafe import FPNCARAFEConfig
 from detzoo.necks.nas_fpn import NUM_LEVELS, NASFPNConfig
 from detzoo.necks.rfp import RFPConfig
@@ -38,7 +38,7 @@ def fpn(node: Node, features: Features) -> FPNConfig:
         extra = "on_input" if node.take("extra_convs_on_inputs", True) else "on_output"
     node.take("extra_convs_on_inputs", None)
     upsampling = node.optional_child("upsample_cfg")
-    mode = "nearest" if upsampling is None else upsampling.take("mode", "nearest")
+    mode: Upsampling = "nearest" if upsampling is None else upsampling.take("mode", "nearest")
     node.expect("act_cfg", None, "as convolutions of an FPN are linear")
     init = node.optional_child("init_cfg")
     if init is not None:

@@ -121,15 +121,15 @@ def resize(node: Node, pipeline: Pipeline) -> Resize | None:
     mode = node.take("multiscale_mode", "range")
     if len(sizes) == 1:
         mode = "value"  # there is nothing to choose
-    library = {"cv2": "opencv", "pillow": "pillow"}.get(node.take("backend", "cv2"))
-    if library is None:
-        raise node.error("backend", "is neither 'cv2' nor 'pillow'")
+    backend = node.take("backend", "cv2")
+    if backend not in ("cv2", "pillow"):
+        raise node.error("backend", f"{backend!r} is neither 'cv2' nor 'pillow'")
     return Resize(
         sizes=sizes,
         keep_ratio=keep_ratio,
         mode=mode,
         ratio_range=node.take("ratio_range", None),
-        library=library,
+        library="pillow" if backend == "pillow" else "opencv",
     )
 
 
