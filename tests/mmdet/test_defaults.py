@@ -14,8 +14,13 @@ from detzoo.mmdet.node import Node
 from tests.mmdet.published import published_configs
 from tests.mmdet.signatures import REQUIRED, defaults
 
-# V2's ResNeSt sets these two of ResNet itself.
-ALWAYS = {("ResNeSt", "deep_stem"): True, ("ResNeSt", "avg_down"): True}
+# What V2's constructors and losses set by themselves, whatever the signature says.
+ALWAYS = {
+    ("ResNeSt", "deep_stem"): True,
+    ("ResNeSt", "avg_down"): True,
+    ("DDODHead", "reg_decoded_bbox"): True,
+    ("DoubleConvFCBBoxHead", "with_avg_pool"): True,
+}
 NAMES = {"1.0 / 9.0": 1.0 / 9.0, "INF": 1e8}
 
 

@@ -125,8 +125,8 @@ def semantic_settings(
     head.expect("num_ins", len(features.channels), "the number of feature maps")
     head.expect("in_channels", features.channels[0], "the channels of the feature maps")
     # Until 2.16, both were settings of the head; V2 still takes the label, unless it is 0.
-    label, weight = head.take("ignore_label", None) or 255, head.take("loss_weight", 0.2)
-    own = {"type": "CrossEntropyLoss", "ignore_index": 255, "loss_weight": weight}
+    label, weight = head.take("ignore_label", None) or 255, head.take("loss_weight", None)
+    own = {"type": "CrossEntropyLoss", "ignore_index": 255, "loss_weight": weight or 0.2}
     head.left.setdefault("loss_seg", own)
     loss = head.child("loss_seg")
     loss.expect("type", "CrossEntropyLoss", "the loss of pixels")
