@@ -44,22 +44,23 @@ def publish(
         str | None,
         typer.Option(
             metavar="hf://USER/REPO",
-            help="Also upload to this repository of the Hugging Face Hub, made if need be.",
+            help="Also upload to this repository of the Hugging Face Hub, created if need be.",
         ),
     ] = None,
     private: Annotated[
-        bool, typer.Option("--private", help="With --to: make a private repository.")
+        bool, typer.Option("--private", help="With --to: create a private repository.")
     ] = False,
     imports: Imports = None,
 ) -> None:
     """Write a trained detector as a checkpoint for others, with a model card.
 
-    The checkpoint has the weights to detect with (averaged ones, where there are), the
-    configuration and the class names, but nothing that only training needs. Its name ends in its
-    hash. Of a run, best.pt is taken. Checkpoints of MMDetection 2.x become detzoo's.
+    The checkpoint holds the weights to detect with (the averaged ones, if any),
+    the configuration and the class names, and nothing that only training needs.
+    Its name ends in its hash. Of a run, best.pt is taken. Checkpoints of
+    MMDetection 2.x are converted.
 
-    The card, README.md, says what is known of classes, data, metrics, license and use. Complete it
-    before you share it.
+    The card, README.md, says what is known of classes, data, metrics, license
+    and use. Complete it before you share it.
 
     Examples:
 

@@ -38,17 +38,6 @@ _POINTER = "version https://git-lfs.github.com"
 _MOST_COUNTED = 10_000
 
 
-def why_absent(path: str | os.PathLike[str]) -> DataError:
-    """For a path at which there is nothing."""
-    text = os.fspath(path)
-    scheme = text.partition(":")[0].lower()
-    if scheme in ("http", "https", "s3", "gs", "ftp", "hf") and ":/" in text:
-        return DataError(
-            f"{text}: is an address. Download and unpack the data set, and give its folder."
-        )
-    return DataError(f"{text}: no such file or folder. Check the path.")
-
-
 def check_is_no_pointer(file: Path) -> None:
     """Raises :class:`DataError` if Git LFS has left a pointer instead of the file."""
     if file.is_file() and beginning(file, len(_POINTER)) == _POINTER:
