@@ -221,7 +221,7 @@ def print_broken(faults: Sequence[str], most: int = 50) -> None:
         console.print(f"  and {len(faults) - most} more")
 
 
-def check_source(source: str | None, weights: Path | None = None) -> None:
+def check_source(source: str | None, weights: str | Path | None = None) -> None:
     """Raises :class:`UserError` for a file that is not there, or a name that is not in the zoo,
     before anything heavy is imported."""
     for path in (os.fspath(item) for item in (source, weights) if item is not None):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from detzoo.cli.common import check_data
+from detzoo.cli.common import check_source
 from detzoo.errors import CheckpointError, ConfigError
 from detzoo.files import check_output, write_json
 
@@ -53,7 +53,8 @@ def import_mmdet(
 
       detzoo import-mmdet my_retinanet.py -o my_retinanet.json
     """
-    check_data(config, checkpoint)
+    check_source(None, config)
+    check_source(None, checkpoint)
     if out is not None and out.suffix not in (".pt", ".json"):
         raise ConfigError(f"--out {out}: write a checkpoint (.pt) or an experiment (.json)")
     if out is not None and out.suffix == ".pt" and checkpoint is None:

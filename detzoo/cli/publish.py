@@ -15,7 +15,7 @@ from detzoo.cli.run_options import read_options
 from detzoo.errors import CheckpointError, ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from detzoo.checkpoints.publish import Facts
 
@@ -67,7 +67,8 @@ def publish(
 
       detzoo publish best.pt -o published --metrics metrics.json --to hf://me/my-detector
     """
-    check_source(source)
+    if not Path(source).is_dir():
+        check_source(None, source)
     repository = None if to is None else _check_repository(to)
     if private and to is None:
         raise ConfigError("--private: is for --to, which is not given")
@@ -159,10 +160,17 @@ def _facts_of_run(file: Path, facts: Facts) -> Facts:
     options = read_options(file.parent)
     if options is None:
         return facts
-    data = None if options.data is None else f"{Path(options.data).name}, {options.split}"
-    test = options.val or options.data
-    test_data = None if test is None else f"{Path(test).name}, {options.val_split or 'val'}"
-    return replace(facts, training_data=data, test_data=test_data, metrics=_metrics_of_run(file))
+    return replace(
+        facts,
+        training_data=_names(options.data, options.split),
+        test_data=_names(options.val or options.data, options.val_split or "val"),
+        metrics=_metrics_of_run(file),
+    )
+
+
+def _names(places: Sequence[str], split: str) -> str | None:
+    """Data sets by the names of their folders or files, which say nothing of this machine."""
+    return f"{' and '.join(Path(place).name for place in places)}, {split}" if places else None
 
 
 def _metrics_of_run(file: Path) -> Mapping[str, float] | None:
