@@ -50,7 +50,7 @@ def read_files(
     with_looks = importlib.util.find_spec("imagehash") is not None
 
     def read(i: int) -> ImageFile:
-        file = _read_file(dataset.path(i), dataset.channels, with_looks)
+        file = _read_file(dataset, i, with_looks)
         progress()
         return file
 
@@ -88,14 +88,14 @@ def check_files(split: Split, files: list[ImageFile]) -> Iterator[Finding]:
         )
     yield from _wrong_sizes(split, files)
     turned = torch.tensor([file.orientation > 1 for file in files])
-    if turned.any():
+    if turned.any() and not split.dataset.ignore_exif:
         yield Finding(
             "image-turned",
             "info",
             split.name,
             tally("images rotated by their EXIF tag", int(turned.sum()), len(files)),
-            "They are turned when they are read. Boxes drawn by a tool that does not heed the tag "
-            "are misplaced.",
+            "They are rotated when they are read. If the annotation tool did not do that, boxes "
+            "are misplaced: then give --ignore-exif, here and in training.",
             at_images(split, turned, lambda i: f"orientation {files[i].orientation}"),
         )
 
@@ -140,11 +140,12 @@ def _wrong_sizes(split: Split, files: list[ImageFile]) -> Iterator[Finding]:
     )
 
 
-def _read_file(path: str, channels: int, with_looks: bool) -> ImageFile:
+def _read_file(dataset: DetectionDataset, i: int, with_looks: bool) -> ImageFile:
+    path = dataset.path(i)
     try:
         check_regular(path)
         digest = hashlib.blake2b(Path(path).read_bytes(), digest_size=16).digest()
-        image = read_image(path, channels)
+        image = read_image(path, dataset.channels, ignore_exif=dataset.ignore_exif)
     except FileNotFoundError:
         return ImageFile(is_missing=True, problem="no such file")
     except OSError as error:

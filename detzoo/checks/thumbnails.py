@@ -50,7 +50,8 @@ def thumbnails(place: Place, *, masks: bool = False) -> list[Picture]:
 
 def _draw(place: Place, masks: bool) -> np.ndarray:
     dataset = place.split.dataset
-    image = read_image(dataset.path(place.image), dataset.channels)
+    path = dataset.path(place.image)
+    image = read_image(path, dataset.channels, ignore_exif=dataset.ignore_exif)
     size = image.shape[:2]
     rows = dataset.annotations.rows(place.image)
     chosen = torch.zeros(len(dataset.annotations), dtype=torch.bool)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from detzoo.cli.common import Imports, check_source, plain_console
+from detzoo.cli.run_data import FILE as SPLIT_FILE
 from detzoo.cli.run_options import read_options
 from detzoo.errors import CheckpointError, ConfigError
 
@@ -160,17 +161,16 @@ def _facts_of_run(file: Path, facts: Facts) -> Facts:
     options = read_options(file.parent)
     if options is None:
         return facts
-    return replace(
-        facts,
-        training_data=_names(options.data, options.split),
-        test_data=_names(options.val or options.data, options.val_split or "val"),
-        metrics=_metrics_of_run(file),
-    )
+    data = _listed(options.data, options.split)
+    if (file.parent / SPLIT_FILE).is_file():
+        test_data = _listed(options.data, f"images held out of {options.split}")
+    else:
+        test_data = _listed(options.val or options.data, options.val_split or "val")
+    return replace(facts, training_data=data, test_data=test_data, metrics=_metrics_of_run(file))
 
 
-def _names(places: Sequence[str], split: str) -> str | None:
-    """Data sets by the names of their folders or files, which say nothing of this machine."""
-    return f"{' and '.join(Path(place).name for place in places)}, {split}" if places else None
+def _listed(paths: Sequence[str], split: str) -> str | None:
+    return f"{' + '.join(Path(path).name for path in paths)}, {split}" if paths else None
 
 
 def _metrics_of_run(file: Path) -> Mapping[str, float] | None:

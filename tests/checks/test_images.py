@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
-import numpy as np
 import pytest
 from PIL import Image
 
 from detzoo.checks import images as images_module
-from detzoo.checks.finding import Finding
+from detzoo.checks.finding import Finding, Place, Split
 from detzoo.checks.images import read_files
 from detzoo.checks.page import page
 from detzoo.checks.run import check_all
-from detzoo.checks.similar import MOST_BITS
+from detzoo.checks.thumbnails import thumbnails
+from detzoo.data.locate import open_dataset
 from tests.checks.planted import HEIGHT, WIDTH, box, picture, plant, reopen
 from tests.shared import shared
 
@@ -113,6 +114,19 @@ def test_images_that_are_turned(tmp_path: Path) -> None:
     assert note == "declared 80 x 60, is 60 x 80, turned by its EXIF tag"
 
 
+def test_images_as_they_lie_in_the_file(tmp_path: Path) -> None:
+    split = plant(tmp_path, OBJECTS[:2])
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(picture(1)[..., ::-1].copy()).save(
+        tmp_path / "train" / "1.png", "jpeg", exif=exif
+    )
+    split = replace(split, dataset=replace(split.dataset, ignore_exif=True))
+    findings = check_all([split])
+    assert {f.kind for f in findings} == {"class-without-objects"}
+    assert thumbnails(Place(split, 0))
+
+
 def test_identical_images(tmp_path: Path) -> None:
     train = plant(tmp_path, OBJECTS, images=3)
     val = plant(tmp_path, OBJECTS, images=3, split="val", seed=10)
@@ -170,16 +184,17 @@ def test_without_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_photos_and_micrographs_are_told_apart() -> None:
-    """Of all pairs in the real sets, only two shots of one field of view look alike."""
-    files = sorted(shared("data", "bccd", "BCCD", "JPEGImages").glob("*.jpg"))
-    chosen = [file for file in files if 30 <= int(file.stem[-5:]) < 60]
-    looks = [images_module._read_file(str(file), 3, True).looks for file in chosen]
-    signs = np.array(looks, np.float32) * 2 - 1
-    bits = (looks[0].size - signs @ signs.T) / 2
-    a, b = np.nonzero(np.triu(bits <= MOST_BITS, 1))
-    assert [(chosen[i].stem, chosen[j].stem) for i, j in zip(a, b)] == [
-        ("BloodImage_00037", "BloodImage_00038")
-    ]
+    """Of all pairs of these images, only two shots of one field of view look alike."""
+    data = open_dataset(shared("data", "bccd"), "train")
+    chosen = [i for i in range(len(data)) if 30 <= int(data.file_names[i][-9:-4]) < 60]
+    val = open_dataset(shared("data", "bccd"), "val")
+    other = [i for i in range(len(val)) if 30 <= int(val.file_names[i][-9:-4]) < 60]
+    splits = [Split("train", data.take(chosen)), Split("val", val.take(other))]
+    (finding,) = (f for f in check_all(splits) if "images" in f.kind)
+    (place,) = finding.places
+    assert place.twin is not None
+    assert names_of(finding) == ["BloodImage_00038.jpg"]
+    assert val.take(other).file_names[place.twin.image] == "BloodImage_00037.jpg"
 
 
 def test_a_set_that_opens_only_unchecked(tmp_path: Path) -> None:

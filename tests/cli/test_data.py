@@ -94,6 +94,17 @@ def test_check_of_nothing(detzoo: Run, tmp_path: Path) -> None:
     assert str(tmp_path) in done.error
 
 
+def test_where_nothing_can_be_written(detzoo: Run, scenes: Path, tiny: Path) -> None:
+    Path("file").write_text("")
+    for arguments in (
+        ("check", scenes, "-o", "file"),
+        ("check", scenes, "--json", "nowhere/faults.json"),
+        ("browse", scenes, "--model", tiny, "-o", "file"),
+        ("convert", scenes, "file", "--to", "coco"),
+    ):
+        assert detzoo("data", *arguments).code == 2, arguments
+
+
 def test_browse(detzoo: Run, scenes: Path, tiny: Path) -> None:
     done = detzoo("data", "browse", scenes, "--model", tiny, "--count", 2)
     assert done.code == 0, done

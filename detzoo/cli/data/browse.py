@@ -8,9 +8,11 @@ from typing import Annotated
 import typer
 
 from detzoo.cli.common import (
+    IgnoreExif,
     Imports,
     Settings,
     check_data,
+    check_folder,
     check_source,
     find_experiment,
     next_folder,
@@ -34,6 +36,7 @@ def browse(
         int, typer.Option(min=1, help="Samples of this epoch: the last ones may augment less.")
     ] = 1,
     seed: Annotated[int | None, typer.Option(help="Of everything random, as in training.")] = None,
+    ignore_exif: IgnoreExif = False,
     semantic_maps: Annotated[
         Path | None, typer.Option(metavar="DIR", help="As in detzoo train, for HTC.")
     ] = None,
@@ -56,6 +59,7 @@ def browse(
     """
     check_source(model)
     check_data(data, images)
+    check_folder(out)
     from dataclasses import replace
 
     from detzoo.browse import browse as draw_samples
@@ -64,7 +68,9 @@ def browse(
     experiment = find_experiment(model, settings)
     if seed is not None:
         experiment = replace(experiment, seed=seed)
-    dataset = open_split(data, split, images)
+    dataset = replace(
+        open_split(data, split, images, check=not ignore_exif), ignore_exif=ignore_exif
+    )
     if semantic_maps is not None:
         dataset = dataset.with_semantic_maps(semantic_maps)
     browsed = draw_samples(dataset, experiment, count, epoch=epoch - 1)

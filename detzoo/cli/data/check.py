@@ -5,12 +5,23 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from detzoo.cli.common import Imports, JsonFile, Settings, check_data, check_source, plain_console
+from detzoo.cli.common import (
+    IgnoreExif,
+    Imports,
+    JsonFile,
+    Settings,
+    check_data,
+    check_folder,
+    check_source,
+    plain_console,
+)
+from detzoo.files import check_output, write_json
 
 if TYPE_CHECKING:
     from detzoo.checks.finding import Finding, Split
@@ -30,6 +41,7 @@ def check(
         list[str] | None,
         typer.Option(help="Only this split; repeat as needed. Default: all there are."),
     ] = None,
+    ignore_exif: IgnoreExif = False,
     model: Annotated[
         str | None,
         typer.Option(
@@ -58,14 +70,16 @@ def check(
     """
     check_data(*paths, images)
     check_source(model)
+    check_folder(out)
+    if json_file is not None:
+        check_output(json_file, "--json")
     from detzoo.checks.page import page
     from detzoo.checks.priors import check_priors, grid_of, input_boxes
     from detzoo.checks.run import worst_first
     from detzoo.cli.common import find_experiment
-    from detzoo.files import write_json
     from detzoo.report import write_page
 
-    splits = open_splits(paths, split, images)
+    splits = open_splits(paths, split, images, ignore_exif)
     experiment = grid = sizes = None
     if model is not None:
         experiment = find_experiment(model, settings)
@@ -89,7 +103,10 @@ def check(
 
 
 def open_splits(
-    paths: Sequence[Path], wanted: Sequence[str] | None, images: Path | None
+    paths: Sequence[Path],
+    wanted: Sequence[str] | None,
+    images: Path | None,
+    ignore_exif: bool = False,
 ) -> list[Split]:
     """The ``wanted`` splits of folders, or all of them; of a file, the data that it describes."""
     from detzoo.checks.finding import Split
@@ -109,7 +126,7 @@ def open_splits(
                 name = os.path.splitext(place)[0]
             elif len(paths) > 1:
                 name = f"{place}/{name}"
-            splits.append(Split(name, dataset))
+            splits.append(Split(name, replace(dataset, ignore_exif=ignore_exif)))
     return splits
 
 

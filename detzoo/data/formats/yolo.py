@@ -197,6 +197,7 @@ def _place(entry: str, roots: Sequence[Path]) -> Path | None:
 def _undescribed(path: Path) -> dict[str, Source]:
     """Folders of labels that no description names, by the splits in their paths."""
     by_split: dict[str, list[Path]] = {}
+    roots: dict[str, set[Path]] = {}
     classes: tuple[str, ...] | None = None
     for folder in folders_below(path):
         texts = files_of(folder, ".txt")
@@ -210,6 +211,16 @@ def _undescribed(path: Path) -> dict[str, Source]:
         own = (split_name(name) for name in folder.relative_to(path).parts[::-1])
         split = next((name for name in own if name is not None), UNDIVIDED)
         by_split.setdefault(split, []).append(images)
+        if "labels" in folder.relative_to(path).parts:
+            above = next(place for place in folder.parents if "labels" not in place.parts)
+            roots.setdefault(split, set()).add(above)
+    for found in roots.values():
+        if len(found) > 1:
+            listed = ", ".join(str(root) for root in sorted(found)[:4])
+            raise DataError(
+                f"{path}: has {len(found)} folders of labels for the same split (in {listed}). "
+                "Give the path of one data set."
+            )
     note = (
         () if classes else ("no file of class names (classes.txt): classes are called 0, 1, ...",)
     )
