@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from detzoo.cli.common import Trust, check_data, check_source, wide_console
+from detzoo.cli.common import Trust, check_source, wide_console
 from detzoo.errors import CheckpointError, ConfigError
 from detzoo.files import check_output, write_json
 
@@ -55,7 +55,7 @@ def import_mmdet(
 
       detzoo import-mmdet my_retinanet.py -o my_retinanet.json
     """
-    check_data(config)
+    check_source(None, config)
     check_source(None, checkpoint)
     if out is not None and out.suffix not in (".pt", ".json"):
         raise ConfigError(f"--out {out}: write a checkpoint (.pt) or an experiment (.json)")

@@ -68,7 +68,8 @@ def publish(
 
       detzoo publish best.pt -o published --metrics metrics.json --to hf://me/my-detector
     """
-    check_source(source)
+    if not Path(source).is_dir():
+        check_source(None, source)
     repository = None if to is None else _check_repository(to)
     if private and to is None:
         raise ConfigError("--private: is for --to, which is not given")
