@@ -241,7 +241,7 @@ def check_source(source: str | None, weights: str | Path | None = None) -> None:
     for path in (os.fspath(item) for item in (source, weights) if item is not None):
         if is_address(path):
             continue
-        is_path = os.sep in path or Path(path).suffix in (*SUFFIXES, ".py", ".json")
+        is_path = os.sep in path or Path(path).suffix in (*SUFFIXES, ".py", ".json", ".onnx")
         if is_path and not Path(path).exists():
             raise CheckpointError(f"{path}: no such file. Check the path.")
         if path == source and not is_path and not Path(path).is_file() and path not in zoo_rows():

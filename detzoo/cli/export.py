@@ -89,14 +89,14 @@ def export(
     try:
         export_onnx(detector, partial, details.size, batch_size, details.to_metadata())
         exported = Predictor(experiment, open_onnx(partial), fused=False)
-        _verify(Predictor(experiment, original.model, fused=False), exported, images)
+        verify(Predictor(experiment, original.model, fused=False), exported, images)
         partial.replace(out)
     finally:
         partial.unlink(missing_ok=True)
     print(f"wrote {out}: {out.stat().st_size / 1e6:.0f} MB, {batch_size} x 3 x {height} x {width}")
 
 
-def _verify(original: Predictor, exported: Predictor, images: Path | None) -> None:
+def verify(original: Predictor, exported: Predictor, images: Path | None) -> None:
     """Raises :class:`ExportError` where both do not detect the same."""
     from detzoo.export.verify import compare
     from detzoo.inference.inputs import read_inputs
