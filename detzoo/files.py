@@ -45,6 +45,19 @@ def check_regular(path: str | os.PathLike[str]) -> None:
         )
 
 
+def why_absent(path: str | os.PathLike[str]) -> DataError:
+    """For a path at which there is nothing."""
+    text = os.fspath(path)
+    scheme = text.partition(":")[0].lower()
+    if scheme in ("http", "https", "s3", "gs", "ftp", "hf") and ":/" in text:
+        # A Path has only one of the slashes left.
+        address = text if "://" in text else text.replace(":/", "://", 1)
+        return DataError(
+            f"{address}: is an address. Download and unpack the data set, and give its folder."
+        )
+    return DataError(f"{text}: no such file or folder. Check the path.")
+
+
 def check_output(path: str | Path, option: str) -> None:
     """Raises :class:`ConfigError` where a file could not be written, before the work it is of."""
     target = Path(path)

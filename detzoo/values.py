@@ -25,7 +25,7 @@ MOST_PIXELS = 2**20
 # A box with larger numbers is in no image, though it may reach far beyond one.
 FARTHEST = 2**31
 # float() takes more than that: "nan", "1_000", digits of other scripts.
-_NUMBER = re.compile(r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*", re.ASCII)
+_NUMBER = re.compile(r"\s*[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?\s*", re.ASCII)
 
 
 def as_number(value: Json) -> float | None:

@@ -38,6 +38,10 @@ def test_numbers(value: Any, number: float | None) -> None:
     assert as_number(value) == number
 
 
+def test_long_text_is_read_at_once() -> None:
+    assert as_number("9" * 10**6 + "x") is None
+
+
 def test_integers() -> None:
     assert [as_integer(value) for value in (3, 3.0, "3", "3.0")] == [3] * 4
     assert as_integer(2**64 + 1) == 2**64 + 1

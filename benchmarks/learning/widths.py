@@ -12,7 +12,16 @@ from typing import Any
 
 import torch
 
-from detzoo.backbones import darknet, hourglass, hrnet, res2net, resnest, resnet, ssd_vgg
+from detzoo.backbones import (
+    darknet,
+    efficientnet,
+    hourglass,
+    hrnet,
+    res2net,
+    resnest,
+    resnet,
+    ssd_vgg,
+)
 from detzoo.backbones.base import Backbone, BackboneConfig
 from detzoo.config import config
 from detzoo.detectors.base import Detector
@@ -33,6 +42,10 @@ CONSTANTS: dict[type[BackboneConfig], tuple[ModuleType, Mapping[str, Any]]] = {
     darknet.DarknetConfig: (
         darknet,
         {"STEM_CHANNELS": 8, "STAGES": ((16, 1), (32, 1), (64, 2), (128, 2), (256, 1))},
+    ),
+    efficientnet.EfficientNetConfig: (
+        efficientnet,
+        {"SCALES": dict.fromkeys(efficientnet.SCALES, (0.25, 0.5))},
     ),
     hourglass.HourglassConfig: (
         hourglass,

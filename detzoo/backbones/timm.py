@@ -126,7 +126,8 @@ def _build(config: TimmConfig) -> tuple[Any, list[Tensor]]:
 def timm_pixels(name: str) -> Pixels:
     """The pixel normalization that the weights called ``timm://...`` declare."""
     declared = _declared(name)
-    mean, std = ([255 * value for value in values] for values in (declared.mean, declared.std))
+    # The decimals that others write: 123.675, and not 123.67499999999998.
+    mean, std = ([round(255 * v, 6) for v in values] for values in (declared.mean, declared.std))
     return Pixels(mean=(mean[0], mean[1], mean[2]), std=(std[0], std[1], std[2]))
 
 

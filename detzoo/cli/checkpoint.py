@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from detzoo.cli.common import Imports, check_data
-from detzoo.weights.places import is_address
+from detzoo.cli.common import Imports, check_source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,8 +36,7 @@ def checkpoint(
 
       detzoo checkpoint best.pt --keys
     """
-    if not is_address(source):
-        check_data(Path(source))
+    check_source(None, source)
     from rich.console import Console
     from rich.markup import escape
 

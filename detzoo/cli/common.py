@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from detzoo.errors import CheckpointError, ConfigError, DataError
+from detzoo.files import why_absent
 from detzoo.weights.places import SUFFIXES, is_address
 from detzoo.zoo_list import unknown_name, zoo_rows
 
@@ -65,6 +66,13 @@ Imports = Annotated[
         help="Import a module whose config classes the model is made of.",
     ),
 ]
+Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust",
+        help="Execute the V2 config file, as MMDetection does. By default nothing is executed.",
+    ),
+]
 Precision = Annotated[
     str | None,
     typer.Option(
@@ -107,12 +115,18 @@ JsonFile = Annotated[
 ]
 
 
-def find_experiment(source: str, settings: Sequence[str] | None = None) -> Experiment:
+def find_experiment(
+    source: str,
+    settings: Sequence[str] | None = None,
+    *,
+    trust: bool = False,
+    to_train: bool = False,
+) -> Experiment:
     """The experiment of a zoo name, a checkpoint or a configuration file, and ``--set``."""
     check_source(source)
     from detzoo.inference import loading
 
-    experiment = loading.find_experiment(source)
+    experiment = loading.find_experiment(source, trust=trust, to_train=to_train)
     for setting in settings or ():
         experiment = apply_setting(experiment, setting)
     return experiment
@@ -221,7 +235,7 @@ def print_broken(faults: Sequence[str], most: int = 50) -> None:
         console.print(f"  and {len(faults) - most} more")
 
 
-def check_source(source: str | None, weights: Path | None = None) -> None:
+def check_source(source: str | None, weights: str | Path | None = None) -> None:
     """Raises :class:`UserError` for a file that is not there, or a name that is not in the zoo,
     before anything heavy is imported."""
     for path in (os.fspath(item) for item in (source, weights) if item is not None):
@@ -238,8 +252,6 @@ def check_data(*paths: Path | None) -> None:
     """Raises :class:`DataError` for data that are not there, before anything heavy."""
     for path in paths:
         if path is not None and not path.exists():
-            from detzoo.data.unrecognized import why_absent
-
             raise why_absent(path)
 
 

@@ -10,6 +10,7 @@ from detzoo.cli.common import (
     Imports,
     JsonFile,
     Settings,
+    Trust,
     check_source,
     find_experiment,
     plain_console,
@@ -23,6 +24,7 @@ def complexity(
     ] = (800, 1333),
     settings: Settings = None,
     imports: Imports = None,
+    trust: Trust = False,
     json_file: JsonFile = None,
 ) -> None:
     """Count the parameters and floating-point operations of a model, part by part.
@@ -46,7 +48,8 @@ def complexity(
     height, width = size
     if min(size) < 32:
         raise ConfigError(f"--size {height} {width}: is smaller than 32 pixels")
-    parts = measure_complexity(find_experiment(name, settings).build_model(), height, width)
+    experiment = find_experiment(name, settings, trust=trust)
+    parts = measure_complexity(experiment.build_model(), height, width)
     table = Table("part", "M parameters", "GFLOPs", box=None)
     for column in table.columns[1:]:
         column.justify = "right"

@@ -17,6 +17,7 @@ from detzoo.cli.config import config
 from detzoo.cli.data import data
 from detzoo.cli.env import env
 from detzoo.cli.evaluate import evaluate
+from detzoo.cli.export import export
 from detzoo.cli.import_mmdet import import_mmdet
 from detzoo.cli.logs import logs
 from detzoo.cli.models import models
@@ -50,6 +51,7 @@ app.command("models")(models)
 app.command("config")(config)
 app.command("checkpoint")(checkpoint)
 app.command("publish")(publish)
+app.command("export")(export)
 app.add_typer(weights, name="weights")
 app.command("import-mmdet")(import_mmdet)
 app.add_typer(benchmark, name="benchmark")

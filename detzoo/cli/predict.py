@@ -19,6 +19,7 @@ from detzoo.cli.common import (
     Imports,
     JsonFile,
     Precision,
+    Trust,
     TtaFlip,
     TtaScales,
     check_source,
@@ -71,6 +72,7 @@ def predict(
     fuse: Fuse = True,
     device: Device = None,
     imports: Imports = None,
+    trust: Trust = False,
 ) -> None:
     """Find objects in images and videos; draw them and write them as JSON.
 
@@ -106,7 +108,7 @@ def predict(
     from detzoo.inference.predictor import Predictor
 
     chosen = None if precision is None else check_precision(precision)
-    predictor = load(source, weights, device, chosen, fused=fuse)
+    predictor = load(source, weights, device, chosen, fused=fuse, trust=trust)
     experiment = with_tta(predictor.experiment, tta_scales, tta_flip)
     predictor = Predictor(experiment, predictor.model, predictor.precision, fused=fuse)
     _make_folder(folder)

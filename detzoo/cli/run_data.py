@@ -39,11 +39,17 @@ class RunData:
     broken: tuple[str, ...]
 
 
-def open_run_data(options: RunOptions, seed: int, run_dir: Path | None = None) -> RunData:
+def open_run_data(
+    options: RunOptions,
+    seed: int,
+    run_dir: Path | None = None,
+    v2_names: tuple[str, ...] | None = None,
+) -> RunData:
     """Opens the data that ``options`` ask for, and says what it is; ``run_dir``: that of a run to
     be resumed.
 
-    Raises :class:`DataError` and :class:`ConfigError`.
+    ``v2_names`` are the classes that the V2 file of the model trains, if it says so. Raises
+    :class:`DataError` and :class:`ConfigError`.
     """
     from detzoo.data.union import union
 
@@ -56,7 +62,14 @@ def open_run_data(options: RunOptions, seed: int, run_dir: Path | None = None) -
         skip_broken=options.skip_broken,
         ignore_exif=options.ignore_exif,
     )
-    data = _with_extras(union(sets, _class_names(options)), options)
+    try:
+        data = union(sets, _class_names(options) or v2_names)
+    except DataError as error:
+        if options.classes is not None or v2_names is None:
+            raise
+        hint = f"{options.name} trains its classes=; to train others: --classes A,B,C"
+        raise DataError(f"{error} ({hint})") from None
+    data = _with_extras(data, options)
     source = _validation_source(options)
     division = kept
     if division is None:

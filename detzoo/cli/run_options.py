@@ -48,6 +48,7 @@ class RunOptions:
     from_scratch: bool = False
     settings: tuple[str, ...] = ()
     imports: tuple[str, ...] = ()
+    trust: bool = False
     epochs: int | None = None
     batch_size: int | None = None
     workers: int | None = None

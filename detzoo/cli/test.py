@@ -17,6 +17,7 @@ from detzoo.cli.common import (
     MissingMasks,
     Precision,
     SkipBroken,
+    Trust,
     TtaFlip,
     TtaScales,
     check_data,
@@ -103,6 +104,7 @@ def measure(
     fuse: Fuse = True,
     device: Device = None,
     imports: Imports = None,
+    trust: Trust = False,
 ) -> None:
     """Evaluate a model on data. Classes meet by name; objects of others are left out.
 
@@ -157,7 +159,7 @@ def measure(
         dataset = replace(dataset, proposals=read_proposals(proposals, dataset))
     if division is not None:
         dataset = held_out_of(dataset, sets, division, source)
-    predictor = load(source, weights, device, chosen, fused=fuse)
+    predictor = load(source, weights, device, chosen, fused=fuse, trust=trust)
     experiment = with_tta(predictor.experiment, tta_scales, tta_flip)
     if save_proposals is not None and not experiment.model.is_class_agnostic:
         raise ConfigError(

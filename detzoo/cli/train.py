@@ -18,6 +18,7 @@ from detzoo.cli.common import (
     Imports,
     Settings,
     SkipBroken,
+    Trust,
     apply_setting,
     check_data,
     check_source,
@@ -129,6 +130,7 @@ def train(
     ] = False,
     settings: Settings = None,
     imports: Imports = None,
+    trust: Trust = False,
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Stretches the schedule to so many epochs.")
     ] = None,
@@ -223,14 +225,15 @@ def train(
     run_dir = _run_folder(name, out, resume)
     if resume:
         options, experiment, notes = _resumed(run_dir, given, _typed(context))
+        names = experiment.class_names if _is_v2_file(options.name) else None
     else:
         options, notes = given, []
-        experiment = _first_experiment(given)
+        experiment, names = _first_experiment(given)
     chosen_device = resolve_device(options.device)
     stopping = _parse_early_stopping(options.early_stopping)
     added = _callbacks(options, notes)
 
-    data_of_run = open_run_data(options, experiment.seed, run_dir if resume else None)
+    data_of_run = open_run_data(options, experiment.seed, run_dir if resume else None, names)
     train_data, division = data_of_run.train, data_of_run.division
     if division is not None:
         added.append(RunFile(SPLIT_FILE, division.to_json()))
@@ -304,14 +307,32 @@ def _run_folder(name: str | None, out: Path | None, resume: bool) -> Path:
     return folder
 
 
-def _first_experiment(options: RunOptions) -> Experiment:
+def _first_experiment(options: RunOptions) -> tuple[Experiment, tuple[str, ...] | None]:
+    """What is trained, and the classes that a V2 file says are (None: all of the data)."""
     if options.name is None:
         raise ConfigError("NAME: give a model (detzoo models lists the zoo's)")
-    experiment = _with_options(find_experiment(options.name, options.settings), options)
+    names = None
+    if _is_v2_file(options.name):
+        from detzoo.cli.import_mmdet import print_notes
+        from detzoo.mmdet import import_file
+
+        imported = import_file(options.name, trust=options.trust)
+        experiment, names = imported.to_train(), imported.trained_classes
+        if is_first_process():
+            print_notes(imported, options.name)
+        for setting in options.settings:
+            experiment = apply_setting(experiment, setting)
+    else:
+        experiment = find_experiment(options.name, options.settings, to_train=True)
+    experiment = _with_options(experiment, options)
     if options.from_scratch:
         model = experiment.model.from_scratch()
         experiment = replace(experiment, model=model, initial_weights=None)
-    return experiment
+    return experiment, names
+
+
+def _is_v2_file(name: str | None) -> bool:
+    return name is not None and name.endswith(".py")
 
 
 def _resumed(
@@ -328,7 +349,7 @@ def _resumed(
                 f"--resume: {run_dir} has no {FILE} with the options it was started with (it may "
                 "be from an older version). Give the full command that started it, plus --resume."
             )
-        return given, _first_experiment(given), []
+        return given, _first_experiment(given)[0], []
     if "name" in typed and given.name != kept.name:
         raise ConfigError(
             f"{given.name}: the run in {run_dir} trains {kept.name}. Leave the name out to resume "
@@ -398,7 +419,7 @@ def _initial_model(experiment: Experiment, weights: str | None, resume: bool) ->
     from detzoo.backbones.timm import SCHEME
     from detzoo.checkpoints import checkpoint
     from detzoo.checkpoints.transfer import initialize, initialize_backbone
-    from detzoo.inference.loading import find_published
+    from detzoo.inference.loading import find_published, is_checkpoint_path
 
     pretrained = experiment.model.backbone.pretrained_name
     source: Path | str | None = weights
@@ -406,8 +427,10 @@ def _initial_model(experiment: Experiment, weights: str | None, resume: bool) ->
     if resume or weights is not None:
         pretrained = None
     elif experiment.initial_weights is not None:
-        entry = zoo.find(experiment.initial_weights)
-        source, names, pretrained = find_published(entry), entry.experiment.class_names, None
+        source, pretrained = experiment.initial_weights, None
+        if not is_checkpoint_path(source):
+            entry = zoo.find(source)
+            source, names = find_published(entry), entry.experiment.class_names
     # What is missing is said before the seconds that building a model takes.
     if pretrained is not None and not pretrained.startswith(SCHEME):
         find_pretrained(pretrained)

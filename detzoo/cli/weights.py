@@ -31,7 +31,7 @@ Row = dict[str, Any]
 Names = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="NAME...",
+        metavar="NAME",
         help="Models of the zoo, names of backbone weights, addresses, or patterns such as "
         "'retinanet_r50*'.",
         show_default=False,
@@ -70,7 +70,7 @@ def list_weights(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List published weights of detectors and backbones, and where they are on this machine.
+    """List published weights, and where they are on this machine.
 
     Examples:
 
@@ -115,10 +115,10 @@ def list_weights(
 
 @weights.command("where")
 def where(names: Names = None, family: FamilyOption = None, only: Only = None) -> None:
-    """Show where weights are on this machine, and the addresses they would be downloaded from.
+    """Show where weights are on this machine, and where they would come from.
 
-    Nothing is downloaded. The hash of a file on this machine is checked if its name has one; the
-    exit code is 1 if it is wrong.
+    Nothing is downloaded. Files on this machine are checked against the hash in
+    their name; the exit code is 1 if one is damaged.
 
     Examples:
 
@@ -154,8 +154,8 @@ def where(names: Names = None, family: FamilyOption = None, only: Only = None) -
 def get(names: Names = None, family: FamilyOption = None, only: Only = None) -> None:
     """Download weights, to have them where there is no network.
 
-    What is on this machine stays as it is. The exit code is 1 if some could not be downloaded, and
-    2 if none could.
+    What is on this machine stays as it is. The exit code is 1 if some could not
+    be downloaded, and 2 if none could.
 
     Examples:
 

@@ -26,6 +26,7 @@ _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _SIZED_BY_HEADER = ("JPEG", "MPO", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF")
 _FLAGS = {1: cv2.IMREAD_GRAYSCALE, 3: cv2.IMREAD_COLOR}
 _AS_STORED = cv2.IMREAD_UNCHANGED
+_LFS_POINTER = b"version https://git-lfs.github.com"
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 # Markers of a JPEG: where the pixels start; those that have no length.
 _START_OF_SCAN, _BARE_MARKERS = 0xDA, (0x01, *range(0xD0, 0xD9))
@@ -68,6 +69,11 @@ def read_image(
         raise DataError(
             f"{path}: has {image.shape[2]} channels, and the model looks at {channels} (as many "
             "as its pixels.mean has). Convert the image, or take a model for such images."
+        )
+    if image is None and data.startswith(_LFS_POINTER):
+        raise DataError(
+            f"{path}: is a pointer of Git LFS, not the image itself. Run 'git lfs pull' in its "
+            "repository."
         )
     if image is None or image.dtype != np.uint8:
         raise DataError(

@@ -10,8 +10,8 @@ from detzoo.data.dataset import DetectionDataset
 from detzoo.data.formats.base import SPLITS, UNDIVIDED, Source
 from detzoo.data.formats.table import FORMATS
 from detzoo.data.union import union
-from detzoo.data.unrecognized import check_is_no_pointer, why_absent, why_unrecognized
-from detzoo.files import check_regular
+from detzoo.data.unrecognized import check_is_no_pointer, why_unrecognized
+from detzoo.files import check_regular, why_absent
 
 PathLike = str | os.PathLike[str]
 

@@ -75,7 +75,8 @@ def _notes_on_classes(datasets: Sequence[DetectionDataset], names: Sequence[str]
     """What it means for the classes ``names`` that sets are annotated for different ones."""
     notes = []
     for data in datasets:
-        absent = [name for name in names if name not in set(data.class_names)]
+        known = set(data.class_names)
+        absent = [name for name in names if name not in known]
         if absent:
             notes.append(
                 f"images of {data.source} count as showing no {' or '.join(absent[:8])}"

@@ -31,21 +31,11 @@ _OTHER_STORES = {
     ".h5": "HDF5",
     ".hdf5": "HDF5",
     ".mat": "Matlab's",
+    ".parquet": "Parquet",
 }
 _POINTER = "version https://git-lfs.github.com"
 # Files that are counted of a folder, which may have millions.
 _MOST_COUNTED = 10_000
-
-
-def why_absent(path: str | os.PathLike[str]) -> DataError:
-    """For a path at which there is nothing."""
-    text = os.fspath(path)
-    scheme = text.partition(":")[0].lower()
-    if scheme in ("http", "https", "s3", "gs", "ftp", "hf") and ":/" in text:
-        return DataError(
-            f"{text}: is an address. Download and unpack the data set, and give its folder."
-        )
-    return DataError(f"{text}: no such file or folder. Check the path.")
 
 
 def check_is_no_pointer(file: Path) -> None:

@@ -87,6 +87,10 @@ class Detector(nn.Module, ABC):
         if config.neck is not None:
             source = self.neck = config.neck.build(source.out_channels, source.out_strides)
         self.feature_channels, self.feature_strides = source.out_channels, source.out_strides
+        self._normalize_by(pixels)
+
+    def _normalize_by(self, pixels: Pixels) -> None:
+        """What :meth:`preprocess` needs."""
         # Images are decoded as BGR.
         self.swaps_channels = pixels.order == "rgb" and pixels.channels >= COLORS
         mean, std = (torch.tensor(v).view(-1, 1, 1) for v in (pixels.mean, pixels.std))

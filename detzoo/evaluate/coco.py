@@ -77,7 +77,8 @@ class CocoEvaluator(Evaluator):
         self.areas = (EVERY_AREA, *areas)
         self.labels_of_detector = ground_truth.labels_of(class_names)
         self.scored = ground_truth.shared_labels(class_names)
-        self.left_out = tuple(n for n in ground_truth.class_names if n not in set(class_names))
+        known = set(class_names)
+        self.left_out = tuple(name for name in ground_truth.class_names if name not in known)
         self.truth = {
             kind: Table.of_ground_truth(ground_truth, kind, missing_masks) for kind in self.kinds
         }

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from detzoo.detectors.base import Detector
+from detzoo.heads.roi.coarse_mask_head import CoarseMaskHeadConfig
+from detzoo.heads.roi.mask_head import MaskHeadConfig
 from detzoo.postprocess.select import Select
 from detzoo.postprocess.static import StaticSelect
 from detzoo.structures import Detections, ImageBatch, ImageInfo, RoIMasks
@@ -40,6 +42,25 @@ class StaticDetector(nn.Module):
     def __init__(self, detector: Detector, max_candidates: int = 1000) -> None:
         super().__init__()
         self.detector = _with_static_selects(detector, max_candidates).eval()
+
+    @property
+    def channels(self) -> int:
+        """The number of channels of its input."""
+        return self.detector.config.input_pixels.channels
+
+    @property
+    def predicts_masks(self) -> bool:
+        return self.detector.config.predicts_masks
+
+    @property
+    def mask_threshold(self) -> float | None:
+        """The probability from which a pixel belongs to an object; None without masks."""
+        if not self.predicts_masks:
+            return None
+        configs = (getattr(module, "config", None) for module in self.detector.modules())
+        return next(
+            c.threshold for c in configs if isinstance(c, MaskHeadConfig | CoarseMaskHeadConfig)
+        )
 
     def forward(self, pixels: Tensor, sizes: Tensor) -> StaticDetections:
         """Normalized pixels (B, 3, H, W), of which ``sizes`` (B, 2: height, width) show the image,

@@ -13,7 +13,7 @@ from torch import Tensor
 
 def current_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """``tensors`` under the names of MMDetection 2.28.2."""
-    rules = [_offset_convolution(tensors), _predictor]
+    rules = [_offset_convolution(tensors), _timm, _predictor]
     if "backbone.l2_norm.weight" in tensors:
         rules.append(_ssd)
     if any(".multihead_attn." in name for name in tensors):
@@ -46,6 +46,11 @@ def _offset_convolution(tensors: Mapping[str, Tensor]) -> Callable[[str], str]:
         return f"{found[1]}.conv_offset.{found[2]}"
 
     return rename
+
+
+def _timm(name: str) -> str:
+    """MMClassification calls a model of timm after its library."""
+    return re.sub(r"^backbone\.timm_model\.", "backbone.body.", name)
 
 
 def _predictor(name: str) -> str:

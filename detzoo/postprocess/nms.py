@@ -44,16 +44,22 @@ class NMS(Suppression):
 
     Args:
         max_iou: Boxes that overlap a better one by more are dropped.
+        class_agnostic: Whether boxes of different classes suppress each other too.
     """
 
     max_iou: UnitFloat = 0.5
+    class_agnostic: bool = False
 
     def __call__(self, candidates: Candidates) -> tuple[Tensor, Tensor]:
-        kept = grouped_nms(candidates.boxes, candidates.scores, candidates.group, self.max_iou)
+        group = self._group(candidates)
+        kept = grouped_nms(candidates.boxes, candidates.scores, group, self.max_iou)
         return kept, candidates.scores[kept]
 
+    def _group(self, candidates: Candidates) -> Tensor:
+        return torch.zeros_like(candidates.group) if self.class_agnostic else candidates.group
+
     def best(self, candidates: Candidates, count: int) -> tuple[Tensor, Tensor]:
-        boxes, scores, group = candidates.boxes, candidates.scores, candidates.group
+        boxes, scores, group = candidates.boxes, candidates.scores, self._group(candidates)
         is_kept = nms_mask(boxes, scores, group, self.max_iou)
         scores, kept = torch.where(is_kept, scores, -1.0).topk(count)
         return kept, scores

@@ -87,7 +87,7 @@ def train(
 
 def default_callbacks(*, quiet: bool = False) -> list[Callback]:
     """Those of every run: its files, and what it shows unless it is ``quiet``."""
-    callbacks: list[Callback] = [Checkpoints(), MetricsFiles(), TextLog()]
+    callbacks: list[Callback] = [Checkpoints(), TextLog(), MetricsFiles()]
     if importlib.util.find_spec("tensorboard") is not None:
         callbacks.append(TensorBoard())
     return callbacks if quiet else [*callbacks, Display()]

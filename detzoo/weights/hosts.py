@@ -84,6 +84,11 @@ SWIN = Host(
     "the authors' releases",
     "https://github.com/microsoft/Swin-Transformer/blob/main/MODELHUB.md",
 )
+SWIN = Host(
+    "https://github.com/SwinTransformer/storage/releases/download",
+    "the authors' releases",
+    "https://github.com/microsoft/Swin-Transformer",
+)
 TORCHVISION = Host(
     "https://download.pytorch.org/models",
     "torchvision's own host",

@@ -32,6 +32,11 @@ def entries() -> tuple[Entry, ...]:
     return tuple(entry for family in families() for entry in family.entries)
 
 
+def has(name: str) -> bool:
+    """Whether the zoo's page lists an entry called ``name``; imports no family."""
+    return _module_of(name) is not None
+
+
 def find(name: str) -> Entry:
     """The entry called ``name``. Raises :class:`UserError` with the nearest names otherwise."""
     module = _module_of(name)

@@ -19,8 +19,10 @@ from detzoo.zoo.entry import Entry, Family
 from detzoo.zoo.parts import resnet
 
 
-def retinanet_crop640(neck: NeckConfig, *, divisor: int) -> Experiment:
-    """RetinaNet with norms that learn, trained long on crops of 640 pixels.
+def retinanet_crop640(
+    neck: NeckConfig, *, divisor: int = 64, size: tuple[int, int] = (640, 640)
+) -> Experiment:
+    """RetinaNet with norms that learn, trained long on crops of ``size`` pixels.
 
     In evaluation sides are padded to multiples of ``divisor``.
     """
@@ -31,12 +33,12 @@ def retinanet_crop640(neck: NeckConfig, *, divisor: int) -> Experiment:
     )
     data = DataConfig(
         train_transforms=(
-            Resize(sizes=((640, 640),), ratio_range=(0.8, 1.2)),
-            Crop(size=(640, 640)),
+            Resize(sizes=(size,), ratio_range=(0.8, 1.2)),
+            Crop(size=size),
             Flip(),
-            Pad(size=(640, 640)),
+            Pad(size=size),
         ),
-        test_transforms=(Resize(sizes=((640, 640),)), Pad(divisor=divisor)),
+        test_transforms=(Resize(sizes=(size,)), Pad(divisor=divisor)),
         images_per_device=8,
         workers=4,
     )
@@ -61,7 +63,7 @@ FPN = FPNConfig(
 ENTRIES = (
     Entry(
         "retinanet_r50_fpn_crop640_50e_coco",
-        retinanet_crop640(FPN, divisor=64),
+        retinanet_crop640(FPN),
         box_ap=37.9,
         memory_gb=12.9,
         inference_ms=43.67,

@@ -49,7 +49,8 @@ def solov2(
     model = SOLOConfig(backbone=backbone, neck=FPNConfig(), mask_head=head)
     recipe.setdefault("masks", "bitmap")
     recipe.setdefault("optimizer", SGDConfig(lr=0.01))
-    return experiment(model, max_gradient_norm=35.0, **recipe)
+    recipe.setdefault("max_gradient_norm", 35.0)
+    return experiment(model, **recipe)
 
 
 def solov2_light(backbone: ResNetConfig, head: SOLOv2HeadConfig = LIGHT) -> Experiment:

@@ -25,6 +25,8 @@ from detzoo.zoo.parts import Depth, resnet
 
 MILESTONES = (20, 42, 49, 52)
 PIXELS = Pixels(mean=(123.68, 116.78, 103.94), std=(58.40, 57.12, 57.38))
+# In the order of decoded images.
+MEAN_BGR = (103.94, 116.78, 123.68)
 FIT = Resize(sizes=((550, 550),), keep_ratio=False)
 
 
@@ -43,7 +45,7 @@ def yolact(depth: Depth) -> Experiment:
         data=DataConfig(
             train_transforms=(
                 FilterBoxes(min_size=(4.0, 4.0), allow_empty=False),
-                Expand(fill=PIXELS.mean[::-1]),
+                Expand(fill=MEAN_BGR),
                 MinIoUCrop(),
                 FIT,
                 Flip(),

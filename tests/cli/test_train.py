@@ -290,7 +290,7 @@ def lose_a_category(folder: Path) -> None:
     [
         (break_json, ("train.json", "line 1")),
         (lose_an_image, ("train.json", "0003.png")),
-        (lose_the_annotations, ("train", "annotations")),
+        (lose_the_annotations, ("train", "It has: val")),
         (empty_the_data, ("train.json", "no image")),
         (lose_a_category, ("train.json", "categor")),
     ],

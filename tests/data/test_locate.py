@@ -160,8 +160,17 @@ def test_files_that_are_no_data_set(tmp_path: Path, name: str, content: str, mes
         open_dataset(tmp_path / name)
 
 
+def test_images_that_are_pointers(tmp_path: Path) -> None:
+    coco(tmp_path)
+    (tmp_path / "train" / "1.png").write_text("version https://git-lfs.github.com/spec/v1\noid 1")
+    with pytest.raises(DataError, match=r"1\.png: is a pointer of Git LFS, not the image itself"):
+        open_dataset(tmp_path)
+
+
 def test_addresses() -> None:
-    with pytest.raises(DataError, match=r"is an address\. Download and unpack"):
+    with pytest.raises(
+        DataError, match=r"https://example\.org/coco\.zip: is an address\. Download"
+    ):
         open_dataset("https://example.org/coco.zip")
 
 

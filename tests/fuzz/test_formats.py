@@ -12,13 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.data.formats import (
+    test_bdd100k,
     test_coco_files,
+    test_crowdhuman,
     test_csv_tables,
     test_cvat,
+    test_hugging_face,
     test_label_studio,
     test_labelme,
     test_open_images,
+    test_text_labels,
     test_via,
+    test_wider_face,
     test_yolo,
 )
 from tests.data.formats.files import write
@@ -53,6 +58,31 @@ OPEN_IMAGES = {
     "class-descriptions.csv": test_open_images.CLASSES,
     "train/000026e7ee790996.jpg": "",
 }
+KITTI = {"label_2/a.txt": test_text_labels.KITTI, "image_2/a.png": ""}
+VISDRONE = {"annotations/a.txt": test_text_labels.VISDRONE, "images/a.jpg": ""}
+DOTA = {"labelTxt/a.txt": test_text_labels.DOTA, "images/a.png": ""}
+WIDER_FACE = {
+    "wider_face_split/wider_face_train_bbx_gt.txt": test_wider_face.PUBLISHED,
+    **{
+        f"WIDER_train/images/{line}": ""
+        for line in test_wider_face.PUBLISHED.splitlines()
+        if line.endswith(".jpg")
+    },
+}
+CROWDHUMAN = {
+    "annotation_train.odgt": test_crowdhuman.SAMPLE,
+    f"Images/{test_crowdhuman.NAME}.jpg": "",
+}
+HUGGING_FACE = {
+    "metadata.jsonl": test_hugging_face.SAMPLE,
+    "README.md": test_hugging_face.CARD,
+    "0001.png": "",
+    "0002.png": "",
+}
+FRAMES = {
+    "det_train.json": json.dumps(test_bdd100k.FRAMES),
+    **{f"train/{frame['name']}": "" for frame in test_bdd100k.FRAMES},
+}
 PANOPTIC = test_coco_files.content("a.jpg", **test_coco_files.PANOPTIC)
 CASES = {
     "yolo": Case("data.yaml", YOLO),
@@ -67,6 +97,14 @@ CASES = {
     "csv": Case("t.csv", {"t.csv": test_csv_tables.TENSORFLOW, "a.jpg": ""}),
     "keras": Case("t.csv", {"t.csv": test_csv_tables.KERAS, "a.jpg": "", "b.jpg": ""}),
     "open images": Case("train-annotations-bbox.csv", OPEN_IMAGES),
+    "kitti": Case("label_2/a.txt", KITTI),
+    "visdrone": Case("annotations/a.txt", VISDRONE),
+    "dota": Case("labelTxt/a.txt", DOTA),
+    "wider face": Case("wider_face_split/wider_face_train_bbx_gt.txt", WIDER_FACE),
+    "crowdhuman": Case("annotation_train.odgt", CROWDHUMAN),
+    "hugging face": Case("metadata.jsonl", HUGGING_FACE),
+    "dataset card": Case("README.md", HUGGING_FACE),
+    "bdd100k": Case("det_train.json", FRAMES),
 }
 
 

@@ -91,3 +91,8 @@ def test_the_second_set_of_weights_goes() -> None:
     names = ["backbone.conv.weight", "ema_backbone_conv_weight", "ema_other", "bbox_head.ema_x"]
     found = without_averages({name: torch.zeros(1) for name in names})
     assert list(found) == ["backbone.conv.weight", "ema_other", "bbox_head.ema_x"]
+
+
+def test_a_backbone_of_timm() -> None:
+    """MMClassification, from which V2 takes it, calls it after the library."""
+    assert renamed("backbone.timm_model.conv1.weight") == ["backbone.body.conv1.weight"]

@@ -54,8 +54,8 @@ def read_only_one(files: list[Path], read: Read, images: Path | None) -> Detecti
     if len(files) > 1:
         listed = ", ".join(map(str, files[:4])) + (", ..." if len(files) > 4 else "")
         raise DataError(
-            f"{files[0].parent}: has {len(files)} files of annotations for the same split "
-            f"({listed}). Give the path of one of them."
+            f"{files[0].parent}: one of {len(files)} files of annotations for the same split "
+            f"({listed}). Give the path of the one that you mean, or of its folder."
         )
     return read(files[0], images)
 
@@ -66,6 +66,14 @@ def split_of(file: Path, root: Path) -> str:
     if split is None:
         split = _split_below(file.parent, root)
     return file.stem.removeprefix("instances_") if split is None else split
+
+
+def data_root(file: Path) -> Path:
+    """The folder of the data set that a file of annotations belongs to."""
+    folder = file.parent
+    while folder.name.lower() in ANNOTATION_FOLDERS or split_name(folder.name) in SPLITS:
+        folder = folder.parent
+    return folder
 
 
 def _split_below(folder: Path, root: Path) -> str | None:

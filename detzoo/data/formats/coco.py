@@ -15,6 +15,7 @@ from detzoo.data.dataset import DetectionDataset
 from detzoo.data.formats.annotation_files import (
     ANNOTATION_FOLDERS,
     as_undivided,
+    data_root,
     image_folders,
     read_only_one,
     split_of,
@@ -95,7 +96,10 @@ def _rank(file: Path) -> int:
 
 
 def _best(files: list[Path]) -> list[Path]:
-    """Those of the highest rank and of the latest year; more than one cannot be told apart."""
+    """Those of the highest rank and of the latest year; more than one cannot be told apart.
+
+    Nor can those of several data sets.
+    """
 
     def order(file: Path) -> tuple[int, int, bool, str]:
         year = re.sub(r".*?(2014|2017|)$", r"\1", file.stem)
@@ -103,6 +107,8 @@ def _best(files: list[Path]) -> list[Path]:
         part = file.stem if file.name.startswith("lvis_v") else ""
         return _rank(file), _YEARS.index(year), not part.startswith("lvis_v1"), part
 
+    if len({data_root(file) for file in files}) > 1:
+        return files
     best = min(map(order, files))
     return [file for file in files if order(file) == best]
 

@@ -130,8 +130,11 @@ def _read_all(
 ) -> DetectionDataset:
     """Several years of the challenge are one data set; other folders are not."""
     if len(choice) > 1 and not all(_is_challenge(place.root) for place, _ in choice):
-        listed = ", ".join(str(place.root) for place, _ in choice)
-        raise DataError(f"{path}: has several data sets ({listed}). Give the path of one of them.")
+        listed = ", ".join(str(place.root) for place, _ in choice[:4])
+        more = ", ..." if len(choice) > 4 else ""
+        raise DataError(
+            f"{path}: has several data sets ({listed}{more}). Give the path of one of them."
+        )
     return union([_read(place, listing, images) for place, listing in choice])
 
 

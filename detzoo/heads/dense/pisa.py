@@ -87,7 +87,7 @@ class PISARetinaHeadConfig(RetinaHeadConfig, PrimeHeadConfig):
 class PISARetinaHead(PrimeHead, RetinaHead):
     """Children as in RetinaNet."""
 
-    config: PISARetinaHeadConfig  # type: ignore[assignment]
+    config: PISARetinaHeadConfig
 
 
 @config
@@ -103,4 +103,4 @@ class PISASSDHeadConfig(SSDHeadConfig, PrimeHeadConfig):
 class PISASSDHead(PrimeHead, SSDHead):
     """Children as in SSD."""
 
-    config: PISASSDHeadConfig  # type: ignore[assignment]
+    config: PISASSDHeadConfig

@@ -84,7 +84,7 @@ def learned_masks(claimed: Sequence[Sequence[Tensor]]) -> list[list[tuple[Tensor
     flat = torch.cat([level.flatten() for image in claimed for level in image])
     on_host = flat.cpu().split([level.numel() for image in claimed for level in image])
     parts = iter(on_host)
-    pairs = []
+    pairs: list[list[tuple[Tensor, Tensor]]] = []
     for image in claimed:
         pairs.append([])
         for level in image:

@@ -11,9 +11,8 @@ from torch import Tensor, nn
 
 from detzoo.backbones.residual import BlockLayers, Bottleneck
 from detzoo.config import Channels, PositiveFloat, PositiveInt, config
-from detzoo.heads.roi.base import RegionPooling
 from detzoo.heads.roi.box_head import BoxPredictor, BoxPredictorConfig
-from detzoo.heads.roi.extractor import PyramidRoIAlignConfig
+from detzoo.heads.roi.extractor import PyramidRoIAlign, PyramidRoIAlignConfig
 from detzoo.heads.roi.layers import hidden_layers
 from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.norm import BatchNormConfig, NormConfig
@@ -42,15 +41,15 @@ class DoublePoolingConfig(PyramidRoIAlignConfig):
         return DoublePooling(self, in_channels, strides)
 
 
-class DoublePooling(RegionPooling):
+class DoublePooling(PyramidRoIAlign):
     """Nothing learns."""
+
+    config: DoublePoolingConfig
 
     def __init__(
         self, config: DoublePoolingConfig, in_channels: Sequence[int], strides: Sequence[int]
     ) -> None:
-        super().__init__()
-        self.config = config
-        self.strides = tuple(strides[: config.num_levels])
+        super().__init__(config, in_channels, strides)
         self.out_channels = 2 * in_channels[0]
 
     def forward(self, features: Sequence[Tensor], rois: Tensor) -> Tensor:

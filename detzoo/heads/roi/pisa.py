@@ -13,6 +13,7 @@ from detzoo.heads.roi.box_head import BoxPredictor
 from detzoo.heads.roi.regions import LabeledRegions, SampledRegions, num_regions
 from detzoo.heads.roi.staged import ImageMaps, StageRegions
 from detzoo.heads.roi.standard import StandardRoIHead, StandardRoIHeadConfig
+from detzoo.losses.classification import ClassificationLoss
 from detzoo.losses.prime_samples import CertaintyWeight, Importance, local_importance
 from detzoo.ops.boxes import elementwise_iou
 from detzoo.samplers.score_rank import ScoreRankSampler
@@ -55,7 +56,7 @@ class PISARoIHead(StandardRoIHead):
     @torch.no_grad()
     def sample(
         self, maps: ImageMaps, number: int, labeled: Sequence[LabeledRegions]
-    ) -> list[WeightedRegions]:  # type: ignore[override]
+    ) -> list[SampledRegions]:
         return [self._sample(maps, image, regions) for image, regions in enumerate(labeled)]
 
     def _sample(self, maps: ImageMaps, image: int, regions: LabeledRegions) -> WeightedRegions:
@@ -84,8 +85,10 @@ class PISARoIHead(StandardRoIHead):
         logits = regions.logits.float()
         count = num_regions(labels)
         is_positive = labels < self.num_classes
-        per_region = head.loss_cls.weighted(logits, labels)
-        backgrounds = torch.cat([image.weights for image in regions.sampled])  # type: ignore[attr-defined]
+        loss_cls = head.loss_cls
+        assert isinstance(loss_cls, ClassificationLoss), "PISA weighs each region's loss"
+        per_region = loss_cls.weighted(logits, labels)
+        backgrounds = torch.cat([_weights(image) for image in regions.sampled])
         with torch.no_grad():
             own = labels.clamp(max=self.num_classes - 1)
             refined = head.decode_own(regions.deltas, boxes, own)
@@ -96,16 +99,21 @@ class PISARoIHead(StandardRoIHead):
             weights = config.importance.weights(importance, per_region, is_positive)
             weights = torch.where(is_positive, weights, backgrounds)
         predicted, wanted = head.compared(regions.deltas, boxes, labels, target_boxes)
-        scores = head.loss_cls.scores(logits)[is_positive].gather(1, labels[is_positive][:, None])
+        scores = loss_cls.scores(logits)[is_positive].gather(1, labels[is_positive][:, None])
         certainty = config.certainty.weights(scores[:, 0], torch.ones_like(scores[:, 0]))
         box_loss = head.config.box_loss
-        metrics = head.loss_cls.losses(logits.detach(), labels, count).metrics
+        metrics = loss_cls.losses(logits.detach(), labels, count).metrics
         return Losses(
             loss_cls=(per_region * weights).sum() / count,
             loss_bbox=box_loss(predicted, wanted) / count,
             loss_carl=box_loss(predicted, wanted, certainty) / count,
             metrics=metrics,
         )
+
+
+def _weights(regions: SampledRegions) -> Tensor:
+    assert isinstance(regions, WeightedRegions)
+    return regions.weights
 
 
 def _owners(sampled: Sequence[SampledRegions], targets: Sequence[Targets]) -> Tensor:

@@ -124,10 +124,16 @@ def semantic_settings(
     features = known.features
     head.expect("num_ins", len(features.channels), "the number of feature maps")
     head.expect("in_channels", features.channels[0], "the channels of the feature maps")
-    head.expect("ignore_label", None, "as loss_seg.ignore_index says it")
+    # Until 2.16, both were settings of the head; V2 still takes the label, unless it is 0.
+    label, weight = head.take("ignore_label", None) or 255, head.take("loss_weight", None)
+    own = {"type": "CrossEntropyLoss", "ignore_index": 255, "loss_weight": weight or 0.2}
+    head.left.setdefault("loss_seg", own)
     loss = head.child("loss_seg")
     loss.expect("type", "CrossEntropyLoss", "the loss of pixels")
     loss.expect("ignore_index", 255, "the value of pixels without a class")
+    if label != 255:
+        reason = f"{label} is not 255, the value of pixels without a class"
+        head.reading.note(loss.error("ignore_index", reason))
     stride = Features(features.channels[level:], features.strides[level:])
     context = HeadContext(stride, known.num_classes, None, known.test)
     return {

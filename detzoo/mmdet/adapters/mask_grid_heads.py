@@ -21,8 +21,7 @@ from detzoo.structures import Pixels
 @adapts("detector", "SOLO")
 def solo(node: Node, num_classes: int, pixels: Pixels) -> SOLOConfig:
     trunk, features = trunk_of(node, pixels)
-    if node.optional_child("train_cfg") is not None:
-        raise node.error("train_cfg", "SOLO has no settings for training")
+    node.optional_child("train_cfg")  # SOLO has no settings for training: any in it is unknown
     context = HeadContext(features, num_classes, None, node.child("test_cfg"))
     return SOLOConfig(**trunk, mask_head=node.part("mask_head", "mask_grid_head", context))
 

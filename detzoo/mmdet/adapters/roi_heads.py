@@ -13,6 +13,7 @@ from detzoo.heads.roi.mask_head import MaskHeadConfig
 from detzoo.heads.roi.shared_stage import SharedStageConfig
 from detzoo.heads.roi.standard import StandardRoIHeadConfig
 from detzoo.layers.norm import BatchNormConfig
+from detzoo.losses.classification import FocalLoss, SigmoidCrossEntropy, SoftmaxCrossEntropy
 from detzoo.mmdet.adapters.backbones import starting_from
 from detzoo.mmdet.adapters.layers import (
     convolution_of,
@@ -34,11 +35,13 @@ def roi_extractor(
     if layer.type == "DeformRoIPoolPack":
         return _deformable_extractor(node, layer, known)
     layer.expect("type", "RoIAlign", "as regions are cut out by RoIAlign")
+    # Until 2.4, mmcv's names were others.
+    size, samples = layer.take("out_size", None), layer.take("sample_num", 0)
     layer.expect("pool_mode", "avg", "as RoIAlign averages its samples")
     strides = _strides(node, known)
     return PyramidRoIAlignConfig(
-        output_size=layer.take("output_size"),
-        sampling_ratio=layer.take("sampling_ratio", 0),
+        output_size=layer.take("output_size") if size is None else size,
+        sampling_ratio=layer.take("sampling_ratio", samples),
         aligned=layer.take("aligned", True),
         num_levels=len(strides),
         finest_scale=float(node.take("finest_scale", 56)),
@@ -174,7 +177,16 @@ def classification_loss(node: Node, num_classes: int) -> Any:
     loss = node.child("loss_cls")
     if loss.has("num_classes"):
         loss.expect("num_classes", num_classes, "the number of class names")
-    return loss.adapt("classification_loss")
+    found = loss.adapt("classification_loss")
+    if not isinstance(found, SigmoidCrossEntropy | FocalLoss):
+        return found
+    # V2's RoI heads have C + 1 rows and a softmax with any loss that has no activation of its own.
+    reason = (
+        "V2 trains the C + 1 rows of a RoI head's softmax with sigmoids here; detzoo detects as V2 "
+        "does, but has no such training"
+    )
+    loss.reading.note(loss.error("type", reason))
+    return SoftmaxCrossEntropy(weight=found.weight)
 
 
 def _is_normalized(node: Node, key: str, plain: str, normalized: str) -> bool:
@@ -256,6 +268,9 @@ def standard_settings(node: Node, known: HeadContext) -> dict[str, Any]:
         train.expect("mask_size", 2 * size, "the size of the head's masks")
         masks = node.part("mask_head", "mask_head", regions, test.take("mask_thr_binary", 0.5))
     else:
+        # Of a Mask R-CNN whose masks were taken away, V2 reads neither.
+        train.take("mask_size", None)
+        test.take("mask_thr_binary", None)
         node.take("mask_head", None)
     return {
         "extractor": extractor,

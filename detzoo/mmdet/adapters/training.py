@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from detzoo.assigners.max_iou import MaxIoUAssigner
@@ -23,7 +24,7 @@ from detzoo.losses.classification import (
     SoftmaxCrossEntropy,
 )
 from detzoo.mmdet.node import Node
-from detzoo.mmdet.registry import adapts
+from detzoo.mmdet.registry import adapts, stands_in
 from detzoo.postprocess.nms import NMS, GaussianSoftNMS, SoftNMS
 from detzoo.postprocess.select import Select
 from detzoo.priors.anchors import AnchorGrid, octave_scales
@@ -129,6 +130,27 @@ def sampler_settings(node: Node) -> dict[str, Any]:
     }
 
 
+@stands_in("assigner")
+def any_assigner(settings: Mapping[str, Any]) -> MaxIoUAssigner:
+    return MaxIoUAssigner(positive_iou=0.5, negative_iou=0.5)
+
+
+@stands_in("sampler")
+def any_sampler(settings: Mapping[str, Any]) -> RandomSampler:
+    return RandomSampler(num=512, positive_fraction=0.25)
+
+
+@stands_in("box_loss")
+def any_box_loss(settings: Mapping[str, Any]) -> L1Loss:
+    return L1Loss()
+
+
+@stands_in("classification_loss")
+def any_classification_loss(settings: Mapping[str, Any]) -> ClassificationLoss:
+    """V2's heads ask the settings of a loss, whatever it is, whether scores are sigmoids."""
+    return SigmoidCrossEntropy() if settings.get("use_sigmoid") else SoftmaxCrossEntropy()
+
+
 @adapts("classification_loss", "CrossEntropyLoss")
 def cross_entropy(node: Node) -> ClassificationLoss:
     uses_sigmoid = node.take("use_sigmoid", False)
@@ -195,7 +217,7 @@ def bounded_iou_loss(node: Node) -> BoundedIoULoss:
 
 @adapts("nms", "nms")
 def nms(node: Node) -> NMS:
-    return NMS(max_iou=float(_max_iou(node)))
+    return NMS(max_iou=float(_max_iou(node)), class_agnostic=node.take("class_agnostic", False))
 
 
 @adapts("nms", "soft_nms")
@@ -223,8 +245,13 @@ def detection_select(node: Node) -> Select:
         min_score=float(node.take("score_thr")),
         pre_nms=pre_nms if pre_nms > 0 else None,
         suppression=node.part("nms", "nms"),
-        max_detections=node.take("max_per_img"),
+        max_detections=_most(node.take("max_per_img")),
     )
+
+
+def _most(count: int) -> int | None:
+    """A number of detections, of which -1 means all."""
+    return None if count < 0 else count
 
 
 def proposal_select(node: Node) -> Select:

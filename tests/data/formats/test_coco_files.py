@@ -82,12 +82,20 @@ def test_several_files_for_a_split(tmp_path: Path) -> None:
     files = {"a_train.json": content("a.jpg"), "b_train.json": content("a.jpg"), "a.jpg": ""}
     root = write(tmp_path, files)
     with pytest.raises(
-        DataError, match=r"2 files of annotations for the same split \(.*a_train\.js"
+        DataError, match=r"one of 2 files of annotations for the same split \(.*a_tr"
     ):
         open_dataset(root)
     # A name that only they have goes before others.
     write(root, {"instances_train.json": content("a.jpg")})
     assert boxes(root) == [BOX]
+
+
+def test_several_data_sets_are_not_guessed_between(tmp_path: Path) -> None:
+    files = {"x/train.json": content("a.jpg"), "x/a.jpg": "", "y/a.jpg": ""}
+    root = write(tmp_path, {**files, "y/annotations/instances_train2017.json": content("a.jpg")})
+    with pytest.raises(DataError, match="one of 2 files of annotations"):
+        open_dataset(root)
+    assert boxes(root / "x") == boxes(root / "y") == [BOX]
 
 
 def test_the_newer_lvis(tmp_path: Path) -> None:

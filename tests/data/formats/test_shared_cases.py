@@ -16,7 +16,6 @@ REFUSED = {
     "seg_flat": "its segmentation cannot be read",
     "seg_odd": "its segmentation cannot be read",
     "rle_size_wh": r"its size is \[64, 48\], but the image is 48 high and 64 wide",
-    "rle_rowmajor_counts_string_list": "its counts are",
     "bbox_empty_polygon": "its bbox",
     "bbox_missing_polygon": "has no 'bbox'",
     "bbox_null": "its bbox",

@@ -112,10 +112,38 @@ def test_other_descriptions(tmp_path: Path, files: dict[str, str]) -> None:
     assert boxes(tmp_path) == [("dog", XYXY)]
 
 
+def test_several_data_sets_are_not_guessed_between(tmp_path: Path) -> None:
+    files = {"images/a.jpg": "", "labels/a.txt": BOX}
+    root = write(
+        tmp_path, {f"{name}/{file}": text for name in "xy" for file, text in files.items()}
+    )
+    with pytest.raises(DataError, match="has 2 folders of labels for the same split"):
+        open_dataset(root)
+    assert boxes(root / "x") == [("1", XYXY)]
+    # Folders in one folder of labels are one data set.
+    files = {
+        f"{kind}/{name}/{name}.{suffix}": BOX
+        for name in "xy"
+        for kind, suffix in (("images", "jpg"), ("labels", "txt"))
+    }
+    assert boxes(write(tmp_path / "z", files)) == [("1", XYXY), ("1", XYXY)]
+
+
 def test_classes_without_names_are_numbers(tmp_path: Path) -> None:
     data = open_dataset(write(tmp_path, {"images/a.jpg": "", "labels/a.txt": BOX}))
     assert data.class_names == ("0", "1")
     assert "classes.txt" in data.notes[0]
+
+
+def test_only_the_number_of_classes(tmp_path: Path) -> None:
+    files = {**IMAGES_FIRST, "data.yaml": "train: images/train\nnc: 3\nnames:\n"}
+    assert open_dataset(write(tmp_path, files)).class_names == ("0", "1", "2")
+
+
+def test_names_in_a_file(tmp_path: Path) -> None:
+    files = {**IMAGES_FIRST, "data/x.names": "cat\ndog\n"}
+    root = write(tmp_path, {**files, "x.yaml": "train: images/train\nnames: data/x.names\n"})
+    assert boxes(root) == [("dog", XYXY)]
 
 
 def test_names_are_text(tmp_path: Path) -> None:
