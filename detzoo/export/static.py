@@ -10,12 +10,18 @@ import torch
 from torch import Tensor, nn
 
 from detzoo.detectors.base import Detector
+from detzoo.detectors.solo import SOLOConfig
+from detzoo.detectors.yolact import YOLACTConfig
+from detzoo.errors import ConfigError
 from detzoo.heads.roi.coarse_mask_head import CoarseMaskHeadConfig
 from detzoo.heads.roi.mask_head import MaskHeadConfig
 from detzoo.postprocess.select import Select
 from detzoo.postprocess.static import StaticSelect
 from detzoo.structures import Detections, ImageBatch, ImageInfo, RoIMasks
 from detzoo.structures.images import Size
+
+# Detectors whose masks are not grids in boxes.
+WHOLE_IMAGE_MASKS = (SOLOConfig, YOLACTConfig)
 
 
 class StaticDetections(NamedTuple):
@@ -37,10 +43,21 @@ class StaticDetector(nn.Module):
 
     It detects the same as ``detector``, unless an image has more candidates than
     ``max_candidates``: see :class:`~detzoo.postprocess.static.StaticSelect`. Parameters are shared.
+    Raises :class:`ConfigError` for detectors that have no such form.
     """
 
     def __init__(self, detector: Detector, max_candidates: int = 1000) -> None:
         super().__init__()
+        if detector.config.needs_proposals:
+            raise ConfigError(
+                "this detector is given its proposals, so it cannot be exported: take one that "
+                "proposes its own"
+            )
+        if isinstance(detector.config, WHOLE_IMAGE_MASKS):
+            raise ConfigError(
+                "the masks of this detector cover the whole image, which cannot be exported yet: "
+                "take one with masks in boxes, such as Mask R-CNN"
+            )
         self.detector = _with_static_selects(detector, max_candidates).eval()
 
     @property

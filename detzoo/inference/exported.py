@@ -61,6 +61,7 @@ class Details:
             "pixel_mean": json.dumps(pixels.mean),
             "pixel_std": json.dumps(pixels.std),
             "channel_order": pixels.order,
+            "padding": json.dumps(pixels.padding),
             "keep_ratio": json.dumps(keeps_ratio(experiment)),
             "mask_threshold": json.dumps(self.mask_threshold),
             _KEY: json.dumps(own),

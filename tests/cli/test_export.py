@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import json
+import runpy
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import onnxruntime
 import pytest
 import torch
@@ -86,6 +89,19 @@ def test_what_programs_without_detzoo_need(exported: Path, detecting: Path) -> N
     assert tuple(json.loads(facts["class_names"])) == experiment.class_names
     assert tuple(json.loads(facts["pixel_mean"])) == experiment.model.input_pixels.mean
     assert facts["channel_order"] == "rgb"
+
+
+def test_the_example(exported: Path, scenes: Path) -> None:
+    """A program of NumPy and ONNX Runtime finds the same."""
+    path = Path(__file__).parents[2] / "examples" / "onnx_runtime.py"
+    example = runpy.run_path(str(path))
+    file = scenes / "val" / "0001.png"
+    (expected,) = load(exported).predict(file, min_score=0.3)
+    session = onnxruntime.InferenceSession(exported)
+    names, scores, boxes = example["detect"](session, cv2.imread(str(file)))
+    assert names == expected.names
+    np.testing.assert_allclose(scores, expected.scores, atol=1e-5)
+    np.testing.assert_allclose(boxes, expected.boxes, atol=1e-2)
 
 
 def test_a_detector_that_differs_is_refused(exported: Path, detecting: Path, scenes: Path) -> None:
