@@ -239,6 +239,9 @@ CASES: tuple[Case, ...] = (
     Case("instaboost", "mask_rcnn_r50_fpn_instaboost_4x_coco", MASKS, steps=240),
     Case("pascal_voc", "retinanet_r50_fpn_1x_voc0712", ANCHORS, lr=0.04, batch=8, steps=320),
     Case("cityscapes", "mask_rcnn_r50_fpn_1x_cityscapes", MASKS, steps=240),
+    Case("lvis", "mask_rcnn_r50_fpn_sample1e-3_mstrain_1x_lvis_v1", MASKS, steps=240),
+    Case("objects365", "faster_rcnn_r50_fpn_16x4_1x_obj365v1", BOXES),
+    Case("deepfashion", "mask_rcnn_r50_fpn_15e_deepfashion", MASKS, steps=240),
     Case("light", "mask_rcnn_mobilenetv2_fpn", MASKS, lr=1e-3),
     # Beside the one of their family: other backbones, necks and heads.
     Case(

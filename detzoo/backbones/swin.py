@@ -15,6 +15,7 @@ from detzoo.backbones.staged import check_stages
 from detzoo.config import Channels, NonNegativeInt, PositiveFloat, PositiveInt, UnitFloat, config
 from detzoo.errors import ConfigError
 from detzoo.layers.checkpoint import run_stage
+from detzoo.layers.module_list import ModuleList
 
 PATCH_SIZE = 4
 # Added to the attention logits of cells that the shift brought together from opposite borders.
@@ -112,7 +113,7 @@ class Swin(Backbone):
             cells = config.position_embedding // PATCH_SIZE
             self.absolute_pos_embed = nn.Parameter(torch.zeros(1, widths[0], cells, cells))
         self.dropout = nn.Dropout(config.dropout)
-        self.stages = nn.ModuleList()
+        self.stages = ModuleList[SwinStage]()
         for stage, (width, num_blocks) in enumerate(zip(widths, config.blocks)):
             first = sum(config.blocks[:stage])
             self.stages.append(
@@ -151,6 +152,7 @@ class Swin(Backbone):
             if index in self.config.out_stages:
                 outputs.append(self._norm(index)(x).permute(0, 3, 1, 2))
             if index < last:
+                assert stage.downsample is not None
                 x = stage.downsample(x)
         return tuple(outputs)
 
@@ -182,7 +184,7 @@ class Swin(Backbone):
     def _freeze(self) -> None:
         """Also what is behind the last output: checkpoints hold it, but it takes no part."""
         last = max(self.config.out_stages)
-        unused = [self.stages[last].downsample, *self.stages[last + 1 :]]
+        unused = [self.stages[last].downsample, *list(self.stages)[last + 1 :]]
         for module in [*self.frozen_modules(), *unused]:
             if module is not None:
                 module.requires_grad_(False)

@@ -7,7 +7,9 @@ import dataclasses
 from detzoo.assigners.max_iou import MaxIoUAssigner
 from detzoo.backbones.efficientnet import EfficientNetConfig
 from detzoo.data.transforms import Pad, Resize
+from detzoo.detectors.single_stage import SingleStageConfig
 from detzoo.experiment import Experiment
+from detzoo.heads.dense.retina_sep_norm import RetinaSepNormHeadConfig
 from detzoo.layers.norm import BatchNormConfig
 from detzoo.optim.optimizers import SGDConfig
 from detzoo.optim.schedules import Warmup, epochs
@@ -26,8 +28,10 @@ def retinanet_crop896(backbone: EfficientNetConfig) -> Experiment:
     """As NAS-FPN's, on crops of 896 pixels, 12 epochs."""
     size = (896, 896)
     base = retinanet_crop640(dataclasses.replace(FPN, start_level=0), size=size)
+    assert isinstance(base.model, SingleStageConfig)
+    assert isinstance(base.model.bbox_head, RetinaSepNormHeadConfig)
     head = dataclasses.replace(
-        base.model.bbox_head,  # type: ignore[attr-defined]
+        base.model.bbox_head,
         assigner=MaxIoUAssigner(positive_iou=0.5, negative_iou=0.5),
     )
     data = dataclasses.replace(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-
-from typing_extensions import Unpack
+from typing import Literal
 
 from detzoo.backbones.swin import SwinConfig
 from detzoo.experiment import Experiment
@@ -14,7 +13,6 @@ from detzoo.optim.schedules import Warmup, epochs
 from detzoo.zoo.detr import with_crops
 from detzoo.zoo.entry import Entry, Family
 from detzoo.zoo.mask_rcnn import mask_rcnn
-from detzoo.zoo.parts import Recipe
 from detzoo.zoo.retinanet import retinanet
 
 TINY = SwinConfig(
@@ -35,9 +33,13 @@ WARMUP = Warmup(iterations=1000, ratio=0.001)
 SCHEDULE_3X = epochs(36, milestones=(27, 33), warmup=WARMUP)
 
 
-def mask_rcnn_with_crops(backbone: SwinConfig, **recipe: Unpack[Recipe]) -> Experiment:
+def mask_rcnn_with_crops(
+    backbone: SwinConfig, precision: Literal["fp32", "fp16"] = "fp32"
+) -> Experiment:
     """Mask R-CNN with the transforms of DETR, 36 epochs."""
-    return with_crops(mask_rcnn(backbone, optimizer=ADAMW, schedule=SCHEDULE_3X, **recipe))
+    return with_crops(
+        mask_rcnn(backbone, optimizer=ADAMW, schedule=SCHEDULE_3X, precision=precision)
+    )
 
 
 def swin_retinanet() -> Experiment:

@@ -12,6 +12,7 @@ from detzoo.heads.roi.dynamic import DynamicRoIHeadConfig
 from detzoo.heads.roi.htc import HTCRoIHeadConfig
 from detzoo.heads.roi.mask_head import MaskHeadConfig
 from detzoo.heads.roi.semantic_head import SemanticHeadConfig
+from detzoo.losses.boxes import SmoothL1Loss
 from detzoo.losses.seesaw import SeesawLossConfig
 from detzoo.mmdet.adapters.detectors import trunk_of
 from detzoo.mmdet.adapters.roi_heads import Regions, mask_head
@@ -210,6 +211,8 @@ def dynamic_roi_head(node: Node, known: HeadContext) -> DynamicRoIHeadConfig:
         match_low_quality=False,
     ):
         raise train.error("assigner", "has several thresholds; in training they become one")
+    if not isinstance(box_head.box_loss, SmoothL1Loss):
+        raise node.error("bbox_head.loss_bbox", "is not SmoothL1Loss, whose beta changes here")
     dynamic.expect("initial_beta", box_head.box_loss.beta, "the beta of loss_bbox")
     return DynamicRoIHeadConfig(
         extractor=extractor,
