@@ -158,6 +158,22 @@ def _allocator(result: Result) -> str:
     )
 
 
+def _opening(result: Result) -> str:
+    return _table(
+        ("data", "images", "opened by", "seconds", "MiB held"),
+        (
+            (
+                row["data"],
+                f"{row['images']:,}",
+                row["tool"],
+                _spread(row["seconds"], 1),
+                f"{row['memory_mib']:.0f}",
+            )
+            for row in result["rows"]
+        ),
+    )
+
+
 def _startup(result: Result) -> str:
     return _table(
         ("command", "seconds", "relative to importing torch"),
@@ -215,6 +231,14 @@ SECTIONS: dict[str, tuple[str, str, Callable[[Result], str]]] = {
         _evaluation,
     ),
     "learning": (learning.TITLE, learning.TEXT, _learning),
+    "opening": (
+        "Opening data sets",
+        "The first opening of images like those of COCO train2017, with polygons, and of PNGs of\n"
+        "1920x1080 pixels whose sizes only their headers tell. detzoo checks that all images are\n"
+        "there, pycocotools does not look at them, and Ultralytics verifies the checksums of\n"
+        "each PNG (`python -m benchmarks.opening`).",
+        _opening,
+    ),
     "startup": (
         "Startup",
         "Time of a complete process (`python -m benchmarks.startup`).",

@@ -290,6 +290,11 @@ def _suggest(name: str, candidates: typing.Iterable[str]) -> str:
 def _no_such_field(cls: type, key: str, path: str) -> str:
     names = list(hints_of(cls))
     where = path or cls.__name__
+    if key == "type" and path:
+        return (
+            f"{where}: {cls.__name__} cannot become another class by its 'type' alone; replace all "
+            f'of it: {path}={{"type": "...", ...}}'
+        )
     new_name = renamed.field(cls, key)
     if new_name is not None:
         return f"{where}: the field {key!r} of {cls.__name__} is called {new_name!r} now"

@@ -19,5 +19,9 @@ class CheckpointError(UserError):
     """A weights file that is missing, damaged, or belongs to another model or other classes."""
 
 
+class ExportError(UserError):
+    """A detector that another runtime does not run as PyTorch does."""
+
+
 class DeviceError(UserError):
     """A device that is not there."""

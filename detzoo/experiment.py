@@ -95,7 +95,8 @@ class Experiment:
         data: How images are loaded, transformed and evaluated.
         optimizer: The optimizer, with the learning rate and the weight decay.
         schedule: Length of training, and the learning rate over it.
-        reference_batch: Images per step over all devices at which the learning rate holds as given.
+        reference_batch: Images per step over all devices at which the learning rate holds as given;
+            it is scaled to those of a run. None: it holds for any number.
         precision: Precision of training: float32, or mixed with bfloat16 or float16.
         loss_scale: Fixed loss scale in fp16; None: dynamic.
         max_gradient_norm: Gradients are clipped to this norm; None: no clipping.
@@ -104,7 +105,8 @@ class Experiment:
         final: What changes for the last epochs; None: nothing.
         evaluate_every: Epochs (or iterations, if the schedule counts them) between evaluations.
         checkpoint_every: Epochs (or iterations) between checkpoints.
-        initial_weights: Zoo entry whose published weights training starts from; None: none.
+        initial_weights: What training starts from: a zoo entry, whose published weights are taken,
+            or the path or address of a file; None: the backbone's weights alone.
         seed: Seed of all randomness in training.
     """
 
@@ -113,7 +115,7 @@ class Experiment:
     data: DataConfig
     optimizer: OptimizerConfig = SGDConfig(lr=0.02)
     schedule: Schedule = Schedule()
-    reference_batch: PositiveInt = 16
+    reference_batch: PositiveInt | None = 16
     precision: Precision = "fp32"
     loss_scale: PositiveFloat | None = None
     max_gradient_norm: PositiveFloat | None = None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from detzoo.errors import ConfigError, DataError
 
 def read_json(path: str | Path) -> Any:
     """The content of a JSON file. Raises :class:`DataError` naming file and, if bad, line."""
+    check_regular(path)
     try:
         with open(path, encoding="utf-8-sig") as file:
             return json.load(file)
@@ -30,6 +33,31 @@ def read_json(path: str | Path) -> Any:
         raise DataError(f"{path}: cannot be read ({error}).") from None
 
 
+def check_regular(path: str | os.PathLike[str]) -> None:
+    """Raises :class:`DataError` for a pipe or device, which reading may wait for for ever."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return  # who opens it says what is wrong
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise DataError(
+            f"{path}: is a pipe, socket or device instead of a file. Save what it holds as a file."
+        )
+
+
+def why_absent(path: str | os.PathLike[str]) -> DataError:
+    """For a path at which there is nothing."""
+    text = os.fspath(path)
+    scheme = text.partition(":")[0].lower()
+    if scheme in ("http", "https", "s3", "gs", "ftp", "hf") and ":/" in text:
+        # A Path has only one of the slashes left.
+        address = text if "://" in text else text.replace(":/", "://", 1)
+        return DataError(
+            f"{address}: is an address. Download and unpack the data set, and give its folder."
+        )
+    return DataError(f"{text}: no such file or folder. Check the path.")
+
+
 def check_output(path: str | Path, option: str) -> None:
     """Raises :class:`ConfigError` where a file could not be written, before the work it is of."""
     target = Path(path)
@@ -43,13 +71,32 @@ def check_output(path: str | Path, option: str) -> None:
         raise ConfigError(f"{option} {path}: {target.parent} is not yours to write in.")
 
 
+def to_json(content: Any, indent: int | None = None) -> str:
+    """The text of ``content``. JSON has no NaN and no infinity: they become null."""
+    try:
+        return json.dumps(content, allow_nan=False, indent=indent)
+    except ValueError:
+        return json.dumps(_without_nan(content), allow_nan=False, indent=indent)
+
+
+def _without_nan(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {key: _without_nan(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_without_nan(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
+
+
 def write_json(path: str | Path, content: Any) -> None:
-    """Writes a JSON file whole or not at all: what was there before survives a failure."""
+    """Writes a JSON file whole or not at all: what was there before survives a failure.
+
+    See :func:`to_json`.
+    """
     target = Path(path)
     temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "w", encoding="utf-8") as file:
-            json.dump(content, file, allow_nan=False)
+            file.write(to_json(content))
         os.replace(temporary, target)
     except OSError as error:
         raise DataError(

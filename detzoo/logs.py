@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from detzoo.errors import DataError
+from detzoo.files import check_regular
 
 Axis = Literal["epoch", "iteration"]
 
@@ -152,6 +153,7 @@ def draw_curves(logs: Sequence[RunLog], keys: Sequence[str], axis: Axis, out: Pa
 
 def _read_rows(file: Path) -> dict[int, dict[str, Any]]:
     """The records by the number of their line."""
+    check_regular(file)
     try:
         lines = file.read_text(encoding="utf-8").rstrip().split("\n")
     except FileNotFoundError:

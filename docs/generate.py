@@ -1,4 +1,5 @@
-"""Writes what follows from the zoo: ``docs/zoo.md``, and the list that ``detzoo models`` shows.
+"""Writes what follows from the code: ``docs/zoo.md``, the list that ``detzoo models`` shows, and
+the table of formats in ``docs/data.md``.
 
 python docs/generate.py          # counts the parameters of new entries
 python docs/generate.py --all    # of all entries anew: minutes
@@ -14,7 +15,9 @@ from pathlib import Path
 import torch
 
 from detzoo import zoo
-from detzoo.zoo.entry import Entry, Family, _parameters
+from detzoo.data.formats.table import FORMATS
+from detzoo.zoo.entry import Entry, Family
+from detzoo.zoo_list import FILE, zoo_rows
 
 ROOT = Path(__file__).parents[1]
 HEADER = """\
@@ -25,14 +28,33 @@ box and mask AP in percent on the validation set of its data (AP50 and AR of 100
 says so), training memory in GB per GPU and milliseconds per image on a V100. Parameters are
 counted. `detzoo models` lists and filters the same. This page is generated; see `docs/generate.py`.
 """
+TABLE_START, TABLE_END = "<!-- The table of formats, by docs/generate.py -->", "<!-- end -->"
 COLUMNS = ("name", "box AP", "mask AP", "memory", "ms", "parameters", "weights")
 
 
 def main() -> None:
     known = {} if "--all" in sys.argv else {e.name: e.parameters for e in zoo.entries()}
-    (ROOT / "detzoo" / "zoo" / "models.json").write_text(listing(count_parameters(known)))
-    _parameters.cache_clear()
+    FILE.write_text(listing(count_parameters(known)))
+    zoo_rows.cache_clear()
     (ROOT / "docs" / "zoo.md").write_text(page())
+    data = ROOT / "docs" / "data.md"
+    data.write_text(data_page(data.read_text()))
+
+
+def data_page(text: str) -> str:
+    """``docs/data.md`` with the table of formats as the code has it now."""
+    rows = [
+        f"| {item.name} | {item.layout.replace('|', '/')} | {item.flags} | {item.given} |"
+        for item in FORMATS
+    ]
+    table = [
+        "| format | what is recognized | flags | `--data` |",
+        "|---|---|---|---|",
+        *sorted(rows, key=str.lower),
+    ]
+    before, rest = text.split(f"{TABLE_START}\n")
+    after = rest[rest.index(TABLE_END) :]
+    return before + "\n".join([TABLE_START, *table, after])
 
 
 def count_parameters(known: Mapping[str, int | None]) -> dict[str, int]:

@@ -367,6 +367,12 @@ def test_element_of_a_tuple_in_a_union() -> None:
             "backbone: ResNet has no field 'dpeth'; did you mean 'depth'? "
             "(fields: depth, style, stem, frozen_stages, pretrained)",
         ),
+        (
+            "backbone.type",
+            "VGG",
+            "backbone: ResNet cannot become another class by its 'type' alone; replace all of it: "
+            'backbone={"type": "...", ...}',
+        ),
         ("backbone.depth", "51", "backbone.depth: 51 is not one of 18, 34, 50, 101, 152"),
         ("backbone.depth", "18.0", "backbone.depth: 18.0 is not one of 18, 34, 50, 101, 152"),
         ("backbone.style", "tf", "backbone.style: 'tf' is not one of pytorch, caffe"),

@@ -34,6 +34,13 @@ def test_list_of_the_zoo() -> None:
     assert written == generate().listing(counted), stale
 
 
+def test_table_of_formats() -> None:
+    written = (ROOT / "docs" / "data.md").read_text()
+    assert written == generate().data_page(written), (
+        "docs/data.md is stale: run `python docs/generate.py`"
+    )
+
+
 def test_page_of_benchmarks() -> None:
     written = (ROOT / "docs" / "benchmarks.md").read_text()
     assert written == page.page(), "run `python -m benchmarks.page`"

@@ -18,8 +18,8 @@ PACKAGE = Path(detzoo.__file__).parent
 
 # Each may import from its own layer and from those above it in this list.
 LAYERS = (
-    ("errors", "files", "renamed", "ranges", "config"),
-    ("ops", "devices", "weights"),
+    ("errors", "files", "values", "renamed", "ranges", "config", "zoo_list"),
+    ("ops", "devices", "weights", "report"),
     ("structures",),
     ("layers", "priors", "coders", "assigners", "samplers", "losses", "postprocess"),
     ("backbones", "necks", "heads"),
@@ -28,9 +28,10 @@ LAYERS = (
     ("experiment",),
     ("evaluate", "zoo"),
     ("checkpoints", "mmdet"),
-    ("inference", "export"),
+    ("inference",),
+    ("export",),
     ("train",),
-    ("quickstart", "benchmark", "logs"),
+    ("quickstart", "benchmark", "logs", "checks", "browse"),
     ("cli",),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -69,6 +69,11 @@ SSDLITE = {
     "model.bbox_head.priors.sizes": _SSD_SIZES,
     "model.bbox_head.priors.strides": (16, 32, 64, 128, 128, 128),
 }
+YOLACT = {
+    "model.bbox_head.priors.image_size": 128,
+    "model.bbox_head.priors.cells": (16, 8, 4, 2, 1),
+    "model.bbox_head.priors.scales": (2.0,),
+}
 # For heads whose only map has 32 pixels per cell: images twice as large as the scenes.
 _TWICE = ((256, 256),)
 ENLARGED = {
@@ -101,10 +106,13 @@ CASES: tuple[Case, ...] = (
         settings=ALL_LOCATIONS,
     ),
     Case("htc", "htc_r50_fpn_1x_coco", CASCADE_MASKS, steps=240),
+    Case("scnet", "scnet_r50_fpn_1x_coco", CASCADE_MASKS, steps=240, settings=FEW_IN_STAGES),
     Case("nas_fpn", "retinanet_r50_nasfpn_crop640_50e_coco", ANCHORS, batch=8, steps=240),
     Case("atss", "atss_r50_fpn_1x_coco", ANCHORS, batch=8, steps=240),
     Case("gfl", "gfl_r50_fpn_1x_coco", ANCHORS, batch=8, steps=240),
     Case("vfnet", "vfnet_r50_fpn_1x_coco", ANCHORS, batch=8, steps=240),
+    Case("tood", "tood_r50_fpn_1x_coco", ANCHORS, batch=8, steps=240),
+    Case("ddod", "ddod_r50_fpn_1x_coco", ANCHORS, batch=8, steps=240),
     Case("detr", "detr_r50_8x2_150e_coco", QUERIES, steps=400, lr=1e-3, batch=8),
     Case(
         "deformable_detr",
@@ -120,6 +128,27 @@ CASES: tuple[Case, ...] = (
         "mask_rcnn_r50_fpn_random_seesaw_loss_mstrain_2x_lvis_v1",
         MASKS,
         steps=240,
+    ),
+    Case("double_heads", "dh_faster_rcnn_r50_fpn_1x_coco", BOXES, settings=FEW_REGIONS),
+    Case(
+        "yolact",
+        "yolact_r50_1x8_coco",
+        "dense, masks",
+        lr=0.005,
+        batch=8,
+        steps=320,
+        settings=YOLACT,
+    ),
+    Case("pisa", "pisa_faster_rcnn_r50_fpn_1x_coco", BOXES),
+    Case("pisa_ssd", "pisa_ssd300_coco", ANCHORS, lr=2e-3, settings=SSD300, batch=8, steps=240),
+    Case("pisa_retinanet", "pisa_retinanet_r50_fpn_1x_coco", ANCHORS, lr=0.04, batch=8, steps=320),
+    Case(
+        "dyhead",
+        "atss_r50_fpn_dyhead_1x_coco",
+        ANCHORS,
+        batch=8,
+        steps=160,
+        settings={"model.neck.necks[1].num_blocks": 2},
     ),
     Case("paa", "paa_r50_fpn_1x_coco", ANCHORS, batch=8, steps=240),
     Case("queryinst", "queryinst_r50_fpn_1x_coco", QUERY_MASKS, steps=240, lr=1e-3),
@@ -149,8 +178,16 @@ CASES: tuple[Case, ...] = (
     Case("ghm", "retinanet_ghm_r50_fpn_1x_coco", ANCHORS, batch=8, steps=240),
     Case("free_anchor", "retinanet_free_anchor_r50_fpn_1x_coco", ANCHORS, batch=8, steps=240),
     Case("ms_rcnn", "ms_rcnn_r50_fpn_1x_coco", MASKS, steps=300),
+    Case(
+        "nas_fcos",
+        "nas_fcos_nashead_r50_caffe_fpn_gn-head_4x4_1x_coco",
+        POINTS,
+        batch=8,
+        steps=240,
+    ),
     Case("fsaf", "fsaf_r50_fpn_1x_coco", POINTS, batch=8, steps=240),
     Case("solo", "solo_r50_fpn_1x_coco", GRID, lr=0.05, steps=640),
+    Case("solov2", "solov2_light_r18_fpn_3x_coco", GRID, lr=0.05, steps=640),
     Case("foveabox", "fovea_align_r50_fpn_gn-head_4x4_2x_coco", POINTS, batch=8, steps=240),
     Case("grid_rcnn", "grid_rcnn_r50_fpn_gn-head_2x_coco", BOXES),
     Case("carafe", "mask_rcnn_r50_fpn_carafe_1x_coco", MASKS),
@@ -203,6 +240,9 @@ CASES: tuple[Case, ...] = (
     Case("instaboost", "mask_rcnn_r50_fpn_instaboost_4x_coco", MASKS, steps=240),
     Case("pascal_voc", "retinanet_r50_fpn_1x_voc0712", ANCHORS, lr=0.04, batch=8, steps=320),
     Case("cityscapes", "mask_rcnn_r50_fpn_1x_cityscapes", MASKS, steps=240),
+    Case("lvis", "mask_rcnn_r50_fpn_sample1e-3_mstrain_1x_lvis_v1", MASKS, steps=240),
+    Case("objects365", "faster_rcnn_r50_fpn_16x4_1x_obj365v1", BOXES),
+    Case("deepfashion", "mask_rcnn_r50_fpn_15e_deepfashion", MASKS, steps=240),
     Case("light", "mask_rcnn_mobilenetv2_fpn", MASKS, lr=1e-3),
     # Beside the one of their family: other backbones, necks and heads.
     Case(

@@ -29,6 +29,13 @@ class ATSSAssigner(PriorAssigner):
         if len(targets) == 0:
             return nothing_to_find(allowed)
         iou = pairwise_iou(priors.boxes, targets.boxes)  # (P, N)
+        return self.assign_rated(priors, targets, allowed, iou)
+
+    def assign_rated(
+        self, priors: Priors, targets: Targets, allowed: Tensor, iou: Tensor
+    ) -> Assignment:
+        """Assigns at least one target by how well it and each prior match, in place of ``iou``
+        (P, N)."""
         centers = box_centers(priors.boxes)[:, None]
         distance = (centers - box_centers(targets.boxes)).square().sum(-1).sqrt()
         distance = distance.masked_fill(~allowed[:, None], torch.inf)

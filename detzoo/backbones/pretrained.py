@@ -70,21 +70,18 @@ def _regnet(file: str, number: int, size: str) -> PretrainedWeights:
     return _third_party(file, PYCLS, _original(hosts.PYCLS, path))
 
 
-def _pvt(file: str) -> PretrainedWeights:
-    return PretrainedWeights((Published(file, (hosts.PVT.at(file),)),))
-
-
-def _swin(file: str, release: str = "v1.0.0") -> tuple[str, PretrainedWeights]:
-    """By address, as V2's configurations name them."""
-    address = hosts.SWIN.at(f"{release}/{file}")
-    return address, PretrainedWeights((Published(file, (address,)),))
+def _at_their_authors(host: hosts.Host, *paths: str) -> dict[str, PretrainedWeights]:
+    """Weights that MMDetection's configurations name by their address."""
+    return {
+        host.at(path): PretrainedWeights((Published(Path(path).name, (host.at(path),)),))
+        for path in paths
+    }
 
 
 def _mmcls(path: str) -> tuple[str, PretrainedWeights]:
-    """A classifier of MMClassification, by the address that V2's configurations give."""
-    file = openmmlab_file(f"mmclassification/v0/{path}")
-    address = f"https://download.openmmlab.com/mmclassification/v0/{path}"
-    return address, PretrainedWeights((file,))
+    """A whole classifier of MMClassification, named by its address likewise."""
+    path = f"mmclassification/v0/{path}"
+    return hosts.OPENMMLAB_PAST.at(path), PretrainedWeights((openmmlab_file(path),))
 
 
 def _stem(file: str) -> str:
@@ -164,25 +161,26 @@ PRETRAINED = {
     "mobilenet_v2_imagenet": PretrainedWeights(
         (Published("mobilenet_v2_imagenet.npz"),), TENSORFLOW
     ),
-    **{
-        hosts.PVT.at(f"{size}.pth"): _pvt(f"{size}.pth")
-        for size in (
-            *("pvt_tiny", "pvt_small", "pvt_medium", "pvt_large"),
-            *(f"pvt_v2_b{number}" for number in range(6)),
-        )
-    },
+    **_at_their_authors(
+        hosts.PVT,
+        *("pvt_tiny.pth", "pvt_small.pth", "pvt_medium.pth", "pvt_large.pth"),
+        *(f"pvt_v2_b{number}.pth" for number in range(6)),
+    ),
+    **_at_their_authors(
+        hosts.SWIN,
+        "v1.0.0/swin_tiny_patch4_window7_224.pth",
+        "v1.0.8/swin_tiny_patch4_window7_224_22k.pth",
+        "v1.0.0/swin_small_patch4_window7_224.pth",
+        "v1.0.8/swin_small_patch4_window7_224_22k.pth",
+        "v1.0.0/swin_base_patch4_window7_224.pth",
+        "v1.0.0/swin_base_patch4_window7_224_22k.pth",
+        "v1.0.0/swin_base_patch4_window12_384.pth",
+        "v1.0.0/swin_base_patch4_window12_384_22k.pth",
+        "v1.0.0/swin_large_patch4_window7_224_22k.pth",
+        "v1.0.0/swin_large_patch4_window12_384_22k.pth",
+    ),
     **dict(
         (
-            _swin("swin_tiny_patch4_window7_224.pth"),
-            _swin("swin_tiny_patch4_window7_224_22k.pth", release="v1.0.8"),
-            _swin("swin_small_patch4_window7_224.pth"),
-            _swin("swin_small_patch4_window7_224_22k.pth", release="v1.0.8"),
-            _swin("swin_base_patch4_window7_224.pth"),
-            _swin("swin_base_patch4_window7_224_22k.pth"),
-            _swin("swin_base_patch4_window12_384.pth"),
-            _swin("swin_base_patch4_window12_384_22k.pth"),
-            _swin("swin_large_patch4_window7_224_22k.pth"),
-            _swin("swin_large_patch4_window12_384_22k.pth"),
             _mmcls("efficientnet/efficientnet-b3_3rdparty_8xb32-aa_in1k_20220119-5b4887a0.pth"),
             _mmcls(
                 "convnext/downstream/convnext-tiny_3rdparty_32xb128-noema_in1k_20220301-795e9634.pth"

@@ -21,6 +21,7 @@ from torch import Tensor
 import detzoo
 from detzoo.checkpoints.catalog import config_classes, require_importable
 from detzoo.config import ConfigError, from_dict, to_dict
+from detzoo.data.hold_out import Division
 from detzoo.devices import Precision
 from detzoo.errors import CheckpointError
 from detzoo.experiment import Experiment
@@ -46,7 +47,8 @@ class Checkpoint:
 
     ``precision`` is the one in which its training was evaluated. ``changed_modules`` are those of
     the detector that are not its configuration's, in words (see
-    :mod:`detzoo.checkpoints.architecture`).
+    :mod:`detzoo.checkpoints.architecture`). ``division`` says which images its training held out to
+    evaluate on.
     """
 
     experiment: Experiment
@@ -55,6 +57,7 @@ class Checkpoint:
     training: Mapping[str, Any] | None = None
     precision: Precision = "fp32"
     changed_modules: tuple[str, ...] = ()
+    division: Division | None = None
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -85,6 +88,8 @@ def save(path: Path | str, checkpoint: Checkpoint) -> None:
         "training": None if checkpoint.training is None else dict(checkpoint.training),
         "changed_modules": list(checkpoint.changed_modules),
     }
+    if checkpoint.division is not None:
+        content["division"] = checkpoint.division.to_json()
     save_atomically(Path(path), content)
 
 
@@ -118,22 +123,23 @@ def save_atomically(path: Path, content: Any) -> None:
                 temporary.unlink()
 
 
-def read(path: Path | str) -> Checkpoint:
+def read(path: Path | str, *, to_train: bool = False) -> Checkpoint:
     """The checkpoint in ``path``, its tensors on the CPU. One of MMDetection 2.x is imported.
 
-    ``path`` may be an address, ``https://...`` or ``hf://user/repo/file``, here and below.
+    ``path`` may be an address, ``https://...`` or ``hf://user/repo/file``, here and below. Of
+    MMDetection's configuration only what detecting needs has to be understood, unless ``to_train``.
 
     Raises :class:`CheckpointError` when there is none, when it is damaged, when it was written by a
     newer detzoo or another MMDetection, or when the file is something else; :class:`UserError` when
     MMDetection's configuration cannot be imported.
     """
-    return checkpoint_in(read_file(local_file(path)), path)
+    return checkpoint_in(read_file(local_file(path)), path, to_train=to_train)
 
 
-def checkpoint_in(content: Any, path: Path | str) -> Checkpoint:
+def checkpoint_in(content: Any, path: Path | str, *, to_train: bool = False) -> Checkpoint:
     """The checkpoint in ``content``, which :func:`read_file` returned; see :func:`read`."""
     if not is_ours(content):
-        return _imported(content, path)
+        return _imported(content, path, to_train)
     absent = [key for key in _KEYS if key not in content]
     if absent:
         raise CheckpointError(f"{path}: an incomplete checkpoint: it has no {absent[0]!r}.")
@@ -160,6 +166,7 @@ def checkpoint_in(content: Any, path: Path | str) -> Checkpoint:
         _training(content, path),
         experiment.precision,
         _changed_modules(content, path),
+        Division.from_json(content["division"], str(path)) if "division" in content else None,
     )
 
 
@@ -178,11 +185,12 @@ def _changed_modules(content: Mapping[str, Any], path: Path | str) -> tuple[str,
     return tuple(changes)
 
 
-def _imported(content: Any, path: Path | str) -> Checkpoint:
+def _imported(content: Any, path: Path | str, to_train: bool) -> Checkpoint:
     """The checkpoint of MMDetection 2.x in ``content``."""
     # Here, and not above: ours are read without the importer and the zoo that it knows.
     from detzoo.mmdet.checkpoint import interpret, is_v2
-    from detzoo.mmdet.convert import experiment_of
+    from detzoo.mmdet.convert import import_config
+    from detzoo.mmdet.node import Reading
 
     if not is_v2(content):
         raise CheckpointError(
@@ -190,10 +198,12 @@ def _imported(content: Any, path: Path | str) -> Checkpoint:
             "detzoo.load(NAME, weights=FILE), or --weights FILE after a model's name."
         )
     found = interpret(content, path)
-    experiment = experiment_of(found.config(), found.source)
+    imported = import_config(found.config(), Reading(found.source))
+    experiment = imported.to_train() if to_train else imported.experiment
     # MMDetection names the classes of the data even where the detector knows none.
     if found.class_names is not None and not experiment.model.is_class_agnostic:
-        experiment = replace(experiment, class_names=found.class_names)
+        names = imported.row_names(found.class_names)
+        experiment = replace(experiment, class_names=names)
     return Checkpoint(experiment, found.tensors)
 
 

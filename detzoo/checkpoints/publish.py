@@ -67,7 +67,7 @@ def write_published(checkpoint: Checkpoint, folder: Path, name: str) -> Path:
 
 
 def model_card(checkpoint: Checkpoint, file: Path, facts: Facts, repository: str | None) -> str:
-    """The model card of a published ``file``, in Markdown with the header that the Hugging Face hub
+    """The model card of a published ``file``, in Markdown with the header that the Hugging Face Hub
     reads. ``repository``: where it will be on the hub, ``user/repo``."""
     model = checkpoint.experiment.model
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)

@@ -62,8 +62,9 @@ def initialize(
         fresh = {name: own[name] for name in model.class_parameters()}
         load_strictly(model, {**weights, **fresh}, source)
         return ClassTransfer(copied=(), fresh=tuple(to_names), unused=())
-    shared = [name for name in to_names if name in set(from_names)]
-    pairs = [(to_names.index(name), from_names.index(name)) for name in shared]
+    place = {name: row for row, name in enumerate(from_names)}
+    known = set(to_names)
+    pairs = [(row, place[name]) for row, name in enumerate(to_names) if name in place]
     to_rows, from_rows = torch.tensor(pairs, dtype=torch.long).reshape(-1, 2).unbind(1)
 
     merged = dict(weights)
@@ -78,9 +79,9 @@ def initialize(
         merged[name] = mixed
     load_strictly(model, merged, source)
     return ClassTransfer(
-        copied=tuple(shared),
-        fresh=tuple(name for name in to_names if name not in set(from_names)),
-        unused=tuple(name for name in from_names if name not in set(to_names)),
+        copied=tuple(name for name in to_names if name in place),
+        fresh=tuple(name for name in to_names if name not in place),
+        unused=tuple(name for name in from_names if name not in known),
     )
 
 

@@ -14,6 +14,8 @@ from detzoo.cli.common import (
     JsonFile,
     Precision,
     Settings,
+    Trust,
+    check_source,
     find_experiment,
     open_split,
     wide_console,
@@ -68,6 +70,7 @@ def inference(
     ] = False,
     settings: Settings = None,
     imports: Imports = None,
+    trust: Trust = False,
     device: Device = None,
     json_file: JsonFile = None,
 ) -> None:
@@ -83,6 +86,8 @@ def inference(
       detzoo benchmark inference retinanet_r50_fpn_1x_coco fcos_r50_caffe_fpn_gn-head_1x_coco
       --images val2017 --precision bf16 --json speed.json
     """
+    for name in names:
+        check_source(name)
     import torch
 
     from detzoo.benchmark.inference import InferenceOptions, measure_inference
@@ -98,7 +103,7 @@ def inference(
         raise ConfigError(f"--weights {weights}: requires a single model")
     chosen = resolve_device(device)
     torch.manual_seed(0)
-    subjects = [_subject(name, weights, settings, chosen) for name in names]
+    subjects = [_subject(name, weights, settings, chosen, trust) for name in names]
     files = [] if images is None else find_files(images)
     options = InferenceOptions(
         num_images=num_images,
@@ -166,6 +171,7 @@ def training(
     precision: Annotated[str | None, typer.Option(help="fp32, bf16 or fp16.")] = None,
     settings: Settings = None,
     imports: Imports = None,
+    trust: Trust = False,
     device: Device = None,
     json_file: JsonFile = None,
 ) -> None:
@@ -182,6 +188,7 @@ def training(
 
       torchrun --nproc-per-node 8 -m detzoo benchmark training mask_rcnn_r50_fpn_1x_coco --data coco
     """
+    check_source(name)
     from detzoo.benchmark.machine import describe_machine
     from detzoo.benchmark.training import measure_training
     from detzoo.devices import resolve_device
@@ -191,7 +198,7 @@ def training(
     if skip >= steps:
         raise ConfigError(f"--skip {skip}: leaves none of the {steps} steps to measure")
     experiment, dataset, model = _training_setup(
-        name, data, images, settings, batch_size, workers, precision
+        name, data, images, settings, batch_size, workers, precision, trust
     )
     with join_processes(resolve_device(device)) as processes:
 
@@ -249,6 +256,7 @@ def loader(
     workers: Annotated[int | None, typer.Option(min=0, help="Processes that load images.")] = None,
     settings: Settings = None,
     imports: Imports = None,
+    trust: Trust = False,
     device: Device = None,
     json_file: JsonFile = None,
 ) -> None:
@@ -260,6 +268,7 @@ def loader(
 
       detzoo benchmark loader yolox_s_8x8_300e_coco --data my_data --model-steps 0
     """
+    check_source(name)
     from detzoo.benchmark.loading import measure_loader, measure_steps
     from detzoo.benchmark.machine import describe_machine
     from detzoo.benchmark.training import measure_training
@@ -269,7 +278,7 @@ def loader(
     from detzoo.train.distributed import join_processes
 
     experiment, dataset, model = _training_setup(
-        name, data, images, settings, batch_size, workers, None
+        name, data, images, settings, batch_size, workers, None, trust
     )
     steps = measure_steps(dataset, experiment, num_images)
     trained = None
@@ -301,20 +310,24 @@ def loader(
 
 
 def _subject(
-    name: str, weights: str | None, settings: Sequence[str] | None, device: torch.device
+    name: str,
+    weights: str | None,
+    settings: Sequence[str] | None,
+    device: torch.device,
+    trust: bool,
 ) -> Subject:
     """The model called ``name``, with its own weights if it is a checkpoint, else random ones."""
     from detzoo.benchmark.inference import Subject
     from detzoo.inference.loading import is_checkpoint_path, load
 
     if (weights is not None or is_checkpoint_path(name)) and not settings:
-        predictor = load(name, weights, device, fused=False)
+        predictor = load(name, weights, device, fused=False, trust=trust)
         return Subject(name, predictor.model, predictor.experiment.data.test_transforms)
     if weights is not None:
         raise ConfigError(
             "--set: cannot be combined with --weights, which would not fit the changed model"
         )
-    experiment = find_experiment(name, settings)
+    experiment = find_experiment(name, settings, trust=trust)
     model = experiment.build_model().to(device)
     return Subject(name, model, experiment.data.test_transforms)
 
@@ -327,6 +340,7 @@ def _training_setup(
     batch_size: int | None,
     workers: int | None,
     precision: str | None,
+    trust: bool,
 ) -> tuple[Experiment, DetectionDataset, Detector]:
     """The experiment for the data's classes, the data, and a model with random weights."""
     from dataclasses import replace
@@ -335,7 +349,7 @@ def _training_setup(
 
     from detzoo.devices import check_precision
 
-    experiment = find_experiment(name, settings)
+    experiment = find_experiment(name, settings, trust=trust, to_train=True)
     if precision is not None:
         experiment = replace(experiment, precision=check_precision(precision))
     changes: dict[str, Any] = {}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from detzoo.cli.common import Imports
+from detzoo.cli.common import Imports, check_source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,6 +36,7 @@ def checkpoint(
 
       detzoo checkpoint best.pt --keys
     """
+    check_source(None, source)
     from rich.console import Console
     from rich.markup import escape
 

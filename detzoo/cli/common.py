@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from detzoo.errors import CheckpointError, ConfigError
+from detzoo.errors import CheckpointError, ConfigError, DataError
+from detzoo.files import why_absent
 from detzoo.weights.places import SUFFIXES, is_address
+from detzoo.zoo_list import unknown_name, zoo_rows
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -64,6 +66,13 @@ Imports = Annotated[
         help="Import a module whose config classes the model is made of.",
     ),
 ]
+Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust",
+        help="Execute the V2 config file, as MMDetection does. By default nothing is executed.",
+    ),
+]
 Precision = Annotated[
     str | None,
     typer.Option(
@@ -85,16 +94,39 @@ MissingMasks = Annotated[
         "or count them as empty masks, as pycocotools does.",
     ),
 ]
+SkipBroken = Annotated[
+    bool,
+    typer.Option(
+        "--skip-broken",
+        help="Leave out images that are missing, cannot be read or have another size than "
+        "declared; they are listed at the end (exit code 1).",
+    ),
+]
+IgnoreExif = Annotated[
+    bool,
+    typer.Option(
+        "--ignore-exif",
+        help="Take images as they lie in the file, where annotations were made without EXIF "
+        "rotation.",
+    ),
+]
 JsonFile = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Also write it to a JSON file.")
 ]
 
 
-def find_experiment(source: str, settings: Sequence[str] | None = None) -> Experiment:
+def find_experiment(
+    source: str,
+    settings: Sequence[str] | None = None,
+    *,
+    trust: bool = False,
+    to_train: bool = False,
+) -> Experiment:
     """The experiment of a zoo name, a checkpoint or a configuration file, and ``--set``."""
+    check_source(source)
     from detzoo.inference import loading
 
-    experiment = loading.find_experiment(source)
+    experiment = loading.find_experiment(source, trust=trust, to_train=to_train)
     for setting in settings or ():
         experiment = apply_setting(experiment, setting)
     return experiment
@@ -144,23 +176,89 @@ def open_split(path: Path, wanted: str, images: Path | None, **selection: Any) -
     return open_dataset(path, wanted, images=images and images.resolve(), **selection)
 
 
-def check_source(*sources: str | Path | None) -> None:
-    """Raises :class:`CheckpointError` for a file that is not there, before anything heavy."""
-    for path in (os.fspath(source) for source in sources if source is not None):
+def open_sets(
+    paths: Sequence[str | Path],
+    images: Sequence[str | Path],
+    split: str,
+    *,
+    skip_broken: bool = False,
+    ignore_exif: bool = False,
+) -> tuple[list[DetectionDataset], tuple[str, ...]]:
+    """The ``split`` of each of ``paths``; and what is wrong with each image that was left out.
+
+    ``images`` are image folders: none, one for all, or one for each path. Without ``skip_broken``,
+    an image that is missing raises :class:`DataError`.
+    """
+    from detzoo.data.broken import broken_images
+    from detzoo.data.locate import open_dataset
+
+    if len(images) not in (0, 1, len(paths)):
+        raise ConfigError(
+            f"--images: given {len(images)} times for {len(paths)} data sets. Repeat it for each "
+            "of them, in the same order."
+        )
+    sets, faults = [], []
+    for k, path in enumerate(paths):
+        folder = Path(images[min(k, len(images) - 1)]).resolve() if images else None
+        data = open_dataset(path, split, images=folder, check=False)
+        data = replace(data, ignore_exif=ignore_exif)
+        if skip_broken:
+            found = _with_progress(broken_images, data, "reading all images")
+            if len(found) == len(data):
+                raise DataError(f"{data.source}: every image is broken. {found[0]}")
+            data = data.take([i for i in range(len(data)) if i not in found])
+            faults += found.values()
+        else:
+            data.check_files()
+        sets.append(data)
+    return sets, tuple(faults)
+
+
+def _with_progress(work: Any, data: DetectionDataset, text: str) -> Any:
+    """``work(data, progress)`` behind a progress bar, in the first process."""
+    from rich.progress import Progress
+
+    with Progress(transient=True, disable=not is_first_process()) as progress:
+        task = progress.add_task(text, total=len(data))
+        return work(data, lambda: progress.advance(task))
+
+
+def print_broken(faults: Sequence[str], most: int = 50) -> None:
+    """Lists the images that ``--skip-broken`` left out."""
+    if not faults:
+        return
+    console = plain_console()
+    console.print(f"left out as broken: {len(faults)} image{'s' if len(faults) > 1 else ''}")
+    for fault in faults[:most]:
+        console.print(f"  {fault}", soft_wrap=True)
+    if len(faults) > most:
+        console.print(f"  and {len(faults) - most} more")
+
+
+def check_source(source: str | None, weights: str | Path | None = None) -> None:
+    """Raises :class:`UserError` for a file that is not there, or a name that is not in the zoo,
+    before anything heavy is imported."""
+    for path in (os.fspath(item) for item in (source, weights) if item is not None):
         if is_address(path):
             continue
-        is_file = os.sep in path or Path(path).suffix in (*SUFFIXES, ".py", ".json")
-        if is_file and not Path(path).exists():
+        is_path = os.sep in path or Path(path).suffix in (*SUFFIXES, ".py", ".json", ".onnx")
+        if is_path and not Path(path).exists():
             raise CheckpointError(f"{path}: no such file. Check the path.")
+        if path == source and not is_path and not Path(path).is_file() and path not in zoo_rows():
+            raise unknown_name(path, zoo_rows())
 
 
 def check_data(*paths: Path | None) -> None:
     """Raises :class:`DataError` for data that are not there, before anything heavy."""
     for path in paths:
         if path is not None and not path.exists():
-            from detzoo.data.unrecognized import why_absent
-
             raise why_absent(path)
+
+
+def check_folder(out: Path | None) -> None:
+    """Raises :class:`ConfigError` for a folder of results that is a file, before anything heavy."""
+    if out is not None and out.exists() and not out.is_dir():
+        raise ConfigError(f"--out {out}: is a file. Give a folder.")
 
 
 def plain_console() -> Console:
@@ -171,9 +269,12 @@ def plain_console() -> Console:
 
 
 def print_dataset(purpose: str, dataset: DetectionDataset) -> None:
-    """One line on what was opened, and one for each note on what was left out."""
+    """One line on what was opened, and one for each note and for each fault of its annotations."""
     from rich.console import Console
     from rich.markup import escape
+
+    from detzoo.checks.finding import Split
+    from detzoo.checks.run import check_annotations
 
     console = Console(highlight=False, emoji=False)
     names = ", ".join(dataset.class_names[:8])
@@ -183,6 +284,12 @@ def print_dataset(purpose: str, dataset: DetectionDataset) -> None:
     console.print(f"[bold]{purpose}[/]  {escape(text)}", soft_wrap=True)
     for note in (*dataset.notes, *note_on_masks(dataset.num_without_mask)):
         console.print(f"  {escape(note)}", soft_wrap=True)
+    findings = check_annotations([Split(purpose.strip(), dataset)])
+    faults = [one for one in findings if one.is_fault and one.kind != "mask-missing"]
+    for fault in faults:
+        console.print(f"  {fault.severity}: {escape(fault.title)}", soft_wrap=True)
+    if faults:
+        console.print("  [dim]detzoo data check shows where, and what to do[/]")
 
 
 def note_on_masks(count: int) -> list[str]:

@@ -6,7 +6,15 @@ from typing import Annotated
 
 import typer
 
-from detzoo.cli.common import Imports, JsonFile, Settings, find_experiment, plain_console
+from detzoo.cli.common import (
+    Imports,
+    JsonFile,
+    Settings,
+    Trust,
+    check_source,
+    find_experiment,
+    plain_console,
+)
 
 
 def complexity(
@@ -16,6 +24,7 @@ def complexity(
     ] = (800, 1333),
     settings: Settings = None,
     imports: Imports = None,
+    trust: Trust = False,
     json_file: JsonFile = None,
 ) -> None:
     """Count the parameters and floating-point operations of a model, part by part.
@@ -29,6 +38,7 @@ def complexity(
 
       detzoo complexity yolox_s_8x8_300e_coco --size 640 640
     """
+    check_source(name)
     from rich.table import Table
 
     from detzoo.benchmark.complexity import measure_complexity
@@ -38,7 +48,8 @@ def complexity(
     height, width = size
     if min(size) < 32:
         raise ConfigError(f"--size {height} {width}: is smaller than 32 pixels")
-    parts = measure_complexity(find_experiment(name, settings).build_model(), height, width)
+    experiment = find_experiment(name, settings, trust=trust)
+    parts = measure_complexity(experiment.build_model(), height, width)
     table = Table("part", "M parameters", "GFLOPs", box=None)
     for column in table.columns[1:]:
         column.justify = "right"

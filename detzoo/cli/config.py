@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from detzoo.cli.common import Imports, Settings, find_experiment, wide_console
+from detzoo.cli.common import Imports, Settings, Trust, find_experiment, wide_console
 from detzoo.errors import ConfigError
 
 
@@ -31,6 +31,7 @@ def config(
     ] = False,
     settings: Settings = None,
     imports: Imports = None,
+    trust: Trust = False,
     diff: Annotated[
         str | None,
         typer.Option(metavar="OTHER", help="Show only what differs from this other one."),
@@ -58,14 +59,15 @@ def config(
 
     if explain and (diff is not None or as_json):
         raise ConfigError("--explain: goes neither with --diff nor with --json; give one of them")
-    experiment = find_experiment(name, settings)
+    to_train = path is None or not path.startswith("model")
+    experiment = find_experiment(name, settings, trust=trust, to_train=to_train)
     part = find(experiment, path).value if path else experiment
     if explain:
         from detzoo.cli.explain import explain as print_explanation
 
         print_explanation(wide_console(), experiment, path or "")
     elif diff is not None:
-        other = find_experiment(diff)
+        other = find_experiment(diff, trust=trust, to_train=to_train)
         rows = differences(part, find(other, path).value if path else other, path or "")
         if as_json:
             changed = [{"path": p, "a": to_dict(a), "b": to_dict(b)} for p, a, b in rows]

@@ -13,7 +13,7 @@ from detzoo.errors import ConfigError
 from detzoo.files import check_output, write_json
 
 if TYPE_CHECKING:
-    from detzoo.evaluate import AreaRange, ImageResult
+    from detzoo.evaluate import AreaRange, GroundTruth, ImageResult
 
 
 def evaluate(
@@ -27,6 +27,13 @@ def evaluate(
         str | None,
         typer.Option(
             "--type", help="bbox or segm. Default: boxes, and masks if the detections have them."
+        ),
+    ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B,C",
+            help="Score these classes alone, those of a model that knows no others. Default: all.",
         ),
     ] = None,
     missing_masks: MissingMasks = "ignore",
@@ -62,10 +69,11 @@ def evaluate(
     if kind not in (None, "bbox", "segm"):
         raise ConfigError(f"--type {kind}: is not one of bbox, segm")
     ground_truth = read_ground_truth(annotations)
+    scored = _scored_names(classes, ground_truth)
     results = read_results(detections, ground_truth)
     evaluator = CocoEvaluator(
         ground_truth,
-        ground_truth.class_names,
+        scored,
         kinds=_kinds(kind, results, ground_truth.has_masks),
         max_detections=numbers,
         areas=ranges,
@@ -78,11 +86,26 @@ def evaluate(
         f"{found} detections in {len(results)} of {len(ground_truth.image_ids)} images, "
         f"{len(ground_truth)} annotations"
     )
-    for note in note_on_masks(ground_truth.num_without_mask):
+    for note in (*ground_truth.notes, *note_on_masks(ground_truth.num_without_mask)):
         console.print(f"  {note}")
     console.print(metrics.table(per_class=per_class))
     if json_file is not None:
         write_json(json_file, metrics.to_json())
+
+
+def _scored_names(classes: str | None, ground_truth: GroundTruth) -> tuple[str, ...]:
+    """The names of the classes to be scored; "" in place of the others, which no class has."""
+    names = ground_truth.class_names
+    if classes is None:
+        return names
+    wanted = [part.strip() for part in classes.split(",")]
+    absent = [name for name in wanted if name not in names]
+    if absent:
+        raise ConfigError(
+            f"--classes {classes}: {ground_truth.source} has no class {absent[0]!r}; it has "
+            f"{', '.join(names[:20])}{', ...' if len(names) > 20 else ''}."
+        )
+    return tuple(name if name in wanted else "" for name in names)
 
 
 def _kinds(

@@ -14,8 +14,10 @@ from detzoo.cli.benchmark import benchmark
 from detzoo.cli.checkpoint import checkpoint
 from detzoo.cli.complexity import complexity
 from detzoo.cli.config import config
+from detzoo.cli.data import data
 from detzoo.cli.env import env
 from detzoo.cli.evaluate import evaluate
+from detzoo.cli.export import export
 from detzoo.cli.import_mmdet import import_mmdet
 from detzoo.cli.logs import logs
 from detzoo.cli.models import models
@@ -44,10 +46,12 @@ app.command("train")(train)
 app.command("test")(measure)
 app.command("predict")(predict)
 app.command("evaluate")(evaluate)
+app.add_typer(data, name="data")
 app.command("models")(models)
 app.command("config")(config)
 app.command("checkpoint")(checkpoint)
 app.command("publish")(publish)
+app.command("export")(export)
 app.add_typer(weights, name="weights")
 app.command("import-mmdet")(import_mmdet)
 app.add_typer(benchmark, name="benchmark")

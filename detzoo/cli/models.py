@@ -5,15 +5,13 @@ from __future__ import annotations
 import fnmatch
 import json
 from collections.abc import Callable
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from detzoo.cli.common import wide_console
 from detzoo.errors import UserError
-
-Row = dict[str, Any]
+from detzoo.zoo_list import Row, zoo_rows
 
 
 def models(
@@ -104,12 +102,8 @@ def models(
 
 
 def read_rows() -> list[Row]:
-    """The generated list of the zoo, which is quick to read."""
-    import detzoo
-
-    file = Path(detzoo.__file__).parent / "zoo" / "models.json"
-    rows: list[Row] = json.loads(file.read_text())
-    return rows
+    """The list of the zoo."""
+    return [dict(row) for row in zoo_rows().values()]
 
 
 def _at_least(value: float | None, bound: float | None) -> bool:

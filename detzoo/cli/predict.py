@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,6 +19,7 @@ from detzoo.cli.common import (
     Imports,
     JsonFile,
     Precision,
+    Trust,
     TtaFlip,
     TtaScales,
     check_source,
@@ -27,6 +28,7 @@ from detzoo.cli.common import (
     with_tta,
 )
 from detzoo.errors import ConfigError, DataError
+from detzoo.files import check_output, check_regular, to_json, write_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,6 +72,7 @@ def predict(
     fuse: Fuse = True,
     device: Device = None,
     imports: Imports = None,
+    trust: Trust = False,
 ) -> None:
     """Find objects in images and videos; draw them and write them as JSON.
 
@@ -85,7 +88,6 @@ def predict(
     """
     check_source(source, weights)
 
-    from detzoo.files import check_output, write_json
     from detzoo.inference.inputs import find_files, is_video, left_out
 
     console = plain_console()
@@ -106,7 +108,7 @@ def predict(
     from detzoo.inference.predictor import Predictor
 
     chosen = None if precision is None else check_precision(precision)
-    predictor = load(source, weights, device, chosen, fused=fuse)
+    predictor = load(source, weights, device, chosen, fused=fuse, trust=trust)
     experiment = with_tta(predictor.experiment, tta_scales, tta_flip)
     predictor = Predictor(experiment, predictor.model, predictor.precision, fused=fuse)
     _make_folder(folder)
@@ -160,7 +162,7 @@ def _line_writer(json_file: Path | None) -> Iterator[Callable[[dict[str, Any]], 
 
         def write(content: dict[str, Any]) -> None:
             try:
-                print(json.dumps(content), file=lines, flush=True)
+                print(to_json(content), file=lines, flush=True)
             except OSError as error:
                 raise _unwritable(path, error) from None
 
@@ -217,8 +219,7 @@ def _write_picture(path: Path, picture: np.ndarray) -> None:
 
 
 def _summary(names: list[str]) -> str:
-    counts = {name: names.count(name) for name in dict.fromkeys(names)}
-    return ", ".join(f"{count} {name}" for name, count in counts.items()) or "nothing"
+    return ", ".join(f"{count} {name}" for name, count in Counter(names).items()) or "nothing"
 
 
 def _predict_video(
@@ -227,6 +228,7 @@ def _predict_video(
     """Writes the film with the detections drawn; returns them frame by frame."""
     import cv2
 
+    check_regular(file)
     for path in (file, target):
         if not _is_utf8(path):
             raise DataError(f"{path}: OpenCV opens no video whose path is not UTF-8. Rename it.")

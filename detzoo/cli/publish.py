@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from detzoo.cli.common import Imports, check_source, plain_console
+from detzoo.cli.run_data import FILE as SPLIT_FILE
 from detzoo.cli.run_options import read_options
 from detzoo.errors import CheckpointError, ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from detzoo.checkpoints.publish import Facts
 
@@ -43,22 +44,23 @@ def publish(
         str | None,
         typer.Option(
             metavar="hf://USER/REPO",
-            help="Also upload to this repository of the Hugging Face hub, made if need be.",
+            help="Also upload to this repository of the Hugging Face Hub, created if need be.",
         ),
     ] = None,
     private: Annotated[
-        bool, typer.Option("--private", help="With --to: make a private repository.")
+        bool, typer.Option("--private", help="With --to: create a private repository.")
     ] = False,
     imports: Imports = None,
 ) -> None:
     """Write a trained detector as a checkpoint for others, with a model card.
 
-    The checkpoint has the weights to detect with (averaged ones, where there are), the
-    configuration and the class names, but nothing that only training needs. Its name ends in its
-    hash. Of a run, best.pt is taken. Checkpoints of MMDetection 2.x become detzoo's.
+    The checkpoint holds the weights to detect with (the averaged ones, if any),
+    the configuration and the class names, and nothing that only training needs.
+    Its name ends in its hash. Of a run, best.pt is taken. Checkpoints of
+    MMDetection 2.x are converted.
 
-    The card, README.md, says what is known of classes, data, metrics, license and use. Complete it
-    before you share it.
+    The card, README.md, says what is known of classes, data, metrics, license
+    and use. Complete it before you share it.
 
     Examples:
 
@@ -66,7 +68,8 @@ def publish(
 
       detzoo publish best.pt -o published --metrics metrics.json --to hf://me/my-detector
     """
-    check_source(source)
+    if not Path(source).is_dir():
+        check_source(None, source)
     repository = None if to is None else _check_repository(to)
     if private and to is None:
         raise ConfigError("--private: is for --to, which is not given")
@@ -109,7 +112,9 @@ def publish(
     unknown = [fact for fact, value in missing.items() if value is None]
     notes = f"; to be completed: {', '.join(unknown)}" if unknown else ""
     console.print(f"model card {card}{notes}", soft_wrap=True)
-    if repository is not None:
+    if repository is None:
+        console.print(f"to share it: hf upload USER/REPO {out}", soft_wrap=True)
+    else:
         address = _upload(out, (path, card), repository, private)
         console.print(f"uploaded to {address}: hf://{repository}/{path.name}", soft_wrap=True)
 
@@ -124,7 +129,7 @@ def _check_repository(address: str) -> str:
     repository = repository_of(address)
     if hub_package(address).get_token() is None:
         raise ConfigError(
-            f"--to {address}: you are not logged in to the Hugging Face hub. Run `hf auth login`, "
+            f"--to {address}: you are not logged in to the Hugging Face Hub. Run `hf auth login`, "
             "or set HF_TOKEN."
         )
     return repository
@@ -156,10 +161,16 @@ def _facts_of_run(file: Path, facts: Facts) -> Facts:
     options = read_options(file.parent)
     if options is None:
         return facts
-    data = None if options.data is None else f"{Path(options.data).name}, {options.split}"
-    test = options.val or options.data
-    test_data = None if test is None else f"{Path(test).name}, {options.val_split or 'val'}"
+    data = _listed(options.data, options.split)
+    if (file.parent / SPLIT_FILE).is_file():
+        test_data = _listed(options.data, f"images held out of {options.split}")
+    else:
+        test_data = _listed(options.val or options.data, options.val_split or "val")
     return replace(facts, training_data=data, test_data=test_data, metrics=_metrics_of_run(file))
+
+
+def _listed(paths: Sequence[str], split: str) -> str | None:
+    return f"{' + '.join(Path(path).name for path in paths)}, {split}" if paths else None
 
 
 def _metrics_of_run(file: Path) -> Mapping[str, float] | None:
@@ -191,11 +202,11 @@ def _upload(folder: Path, files: tuple[Path, ...], repository: str, private: boo
     """Uploads ``files`` and returns the address of the page that shows them."""
     from detzoo.weights.hub import hub_package, hub_reason
 
-    hub = hub_package(repository)
+    api = hub_package(repository).HfApi()
     # The hub's client raises errors of its own, of its HTTP library and of the system.
     try:
-        url = hub.create_repo(repository, private=private or None, exist_ok=True)
-        hub.upload_folder(
+        url = api.create_repo(repository, private=private or None, exist_ok=True)
+        api.upload_folder(
             repo_id=repository,
             folder_path=folder,
             allow_patterns=[file.name for file in files],

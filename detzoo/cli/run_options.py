@@ -15,11 +15,11 @@ from detzoo.weights.places import is_address
 
 FILE = "run.json"
 
-_PATHS = (
-    *("data", "images", "val", "val_images", "weights"),
-    *("proposals", "val_proposals", "semantic_maps"),
-)
-_LISTS = ("settings", "imports", "loggers", "callbacks")
+_PATHS = ("weights", "proposals", "val_proposals", "semantic_maps")
+_LISTS_OF_PATHS = ("data", "images", "val", "val_images")
+# Those given again are added to those that are there.
+_GROWING_LISTS = ("settings", "imports", "loggers", "callbacks")
+_LISTS = (*_LISTS_OF_PATHS, *_GROWING_LISTS)
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,16 @@ class RunOptions:
     """
 
     name: str | None = None
-    data: str | None = None
-    images: str | None = None
+    data: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
     split: str = "train"
-    val: str | None = None
-    val_images: str | None = None
+    val: tuple[str, ...] = ()
+    val_images: tuple[str, ...] = ()
     val_split: str | None = None
+    val_fraction: float | None = None
+    fold: str | None = None
+    skip_broken: bool = False
+    ignore_exif: bool = False
     proposals: str | None = None
     val_proposals: str | None = None
     semantic_maps: str | None = None
@@ -44,6 +48,7 @@ class RunOptions:
     from_scratch: bool = False
     settings: tuple[str, ...] = ()
     imports: tuple[str, ...] = ()
+    trust: bool = False
     epochs: int | None = None
     batch_size: int | None = None
     workers: int | None = None
@@ -65,8 +70,10 @@ class RunOptions:
         for name in _PATHS:
             if values[name] is not None and not is_address(values[name]):
                 values[name] = str(Path(values[name]).absolute())
-        for name in _LISTS:
+        for name in _GROWING_LISTS:
             values[name] = tuple(values[name] or ())
+        for name in _LISTS_OF_PATHS:
+            values[name] = tuple(str(Path(path).absolute()) for path in values[name] or ())
         if values["name"] is not None and Path(values["name"]).is_file():
             values["name"] = str(Path(values["name"]).absolute())
         return cls(**values)
@@ -77,7 +84,7 @@ class RunOptions:
         """These options with those of ``given`` that were typed, the ``explicit`` ones.
 
         Also those alone that differ, and each of them in words. Settings, modules, loggers and
-        callbacks add to the ones that are there.
+        callbacks add to the ones that are there; data replaces it.
         """
         new: dict[str, Any] = {}
         added: dict[str, Any] = {}
@@ -86,13 +93,15 @@ class RunOptions:
             old, value = getattr(self, field.name), getattr(given, field.name)
             if field.name not in explicit or value == old:
                 continue
-            if isinstance(value, tuple):
+            if field.name in _GROWING_LISTS:
                 more = tuple(item for item in value if item not in old)
                 if more:
                     added[field.name], new[field.name] = more, (*old, *more)
                 continue
             added[field.name] = new[field.name] = value
             option = f"--{field.name.replace('_', '-')}"
+            if field.name in _LISTS_OF_PATHS:
+                old, value = " + ".join(old), " + ".join(value)
             notes.append(f"resuming with a changed option: {option} {old} -> {value}")
         return dataclasses.replace(self, **new), RunOptions(**added), notes
 
@@ -105,13 +114,17 @@ def read_options(run_dir: Path) -> RunOptions | None:
         return None
     try:
         kept: dict[str, Any] = json.loads(file.read_text())["options"]
-        kept |= {name: tuple(kept[name]) for name in _LISTS}
-        return RunOptions(**kept)
+        return RunOptions(**kept | {name: _as_tuple(kept[name]) for name in _LISTS})
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(
             f"{file}: is damaged ({error}). Remove it, and resume with the full command that "
             "started the run."
         ) from None
+
+
+def _as_tuple(value: Any) -> tuple[str, ...]:
+    """A list; older files hold one path, or null."""
+    return (value,) if isinstance(value, str) else tuple(value or ())
 
 
 def to_json(options: RunOptions) -> dict[str, Any]:
@@ -121,7 +134,9 @@ def to_json(options: RunOptions) -> dict[str, Any]:
 
 def version_changes(run_dir: Path) -> list[str]:
     """Versions that differ from those the run was last started with, in words."""
-    kept = json.loads((run_dir / FILE).read_text()).get("versions", {})
+    kept = json.loads((run_dir / FILE).read_text()).get("versions")
+    if not isinstance(kept, dict):
+        return []
     return [
         f"resuming with a changed version: {name} {kept[name]} -> {now}"
         for name, now in versions().items()

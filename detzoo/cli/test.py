@@ -11,23 +11,29 @@ import typer
 from detzoo.cli.common import (
     Device,
     Fuse,
+    IgnoreExif,
     Imports,
     JsonFile,
     MissingMasks,
     Precision,
+    SkipBroken,
+    Trust,
     TtaFlip,
     TtaScales,
     check_data,
     check_source,
-    open_split,
+    open_sets,
+    print_broken,
     print_dataset,
     with_tta,
 )
+from detzoo.cli.run_data import held_out_of
 from detzoo.errors import CheckpointError, ConfigError
 from detzoo.files import check_output, write_json
 
 if TYPE_CHECKING:
     from detzoo.data.dataset import DetectionDataset
+    from detzoo.data.hold_out import Division
     from detzoo.inference.predictor import Predictor
 
 METRICS = ("coco", "lvis", "voc", "voc07", "cityscapes")
@@ -41,22 +47,35 @@ def measure(
         ),
     ],
     data: Annotated[
-        Path, typer.Option(help="Folder of a data set (COCO, LVIS, VOC, ...), or a COCO JSON.")
+        list[Path],
+        typer.Option(
+            help="Folder of a data set (COCO, LVIS, VOC, ...), or a COCO JSON; repeat to join "
+            "several by class name."
+        ),
     ],
     images: Annotated[
-        Path | None, typer.Option(help="Image folder, where --data is an annotation file.")
+        list[Path] | None,
+        typer.Option(
+            help="Image folder, where --data is an annotation file; one for all, or one for each.",
+            show_default=False,
+        ),
     ] = None,
-    split: Annotated[str, typer.Option(help="Which split of the folder.")] = "val",
+    split: Annotated[
+        str | None, typer.Option(help="Which split of the folder. Default: val.")
+    ] = None,
+    held_out: Annotated[
+        bool,
+        typer.Option(
+            "--held-out",
+            help="Test on the images of --data that training held out; the checkpoint knows them.",
+        ),
+    ] = False,
+    skip_broken: SkipBroken = False,
+    ignore_exif: IgnoreExif = False,
     weights: Annotated[
         str | None,
         typer.Option(help="Weights for a zoo name or a V2 config file. Default: the published."),
     ] = None,
-    allow_missing_classes: Annotated[
-        bool,
-        typer.Option(
-            "--allow-missing-classes", help="Leave out classes that the checkpoint does not know."
-        ),
-    ] = False,
     metric: Annotated[
         str | None,
         typer.Option(
@@ -85,8 +104,9 @@ def measure(
     fuse: Fuse = True,
     device: Device = None,
     imports: Imports = None,
+    trust: Trust = False,
 ) -> None:
-    """Evaluate a model on data. Classes meet by name.
+    """Evaluate a model on data. Classes meet by name; objects of others are left out.
 
     Examples:
 
@@ -101,7 +121,11 @@ def measure(
     if metric is not None and metric not in METRICS:
         raise ConfigError(f"--metric {metric}: is not one of {', '.join(METRICS)}")
     check_source(source, weights)
-    check_data(data, images, proposals)
+    check_data(*data, *(images or ()), proposals)
+    if held_out and split is not None:
+        raise ConfigError(
+            f"--split {split}: with --held-out, the checkpoint knows which. Leave it out"
+        )
     for option, path in (
         ("--json", json_file),
         ("--save-proposals", save_proposals),
@@ -115,23 +139,34 @@ def measure(
 
     from detzoo.data.loader import build_loader
     from detzoo.data.proposals import read_proposals, write_proposals
+    from detzoo.data.union import union
     from detzoo.devices import check_precision
     from detzoo.evaluate import default_evaluators, detect, score, write_results
     from detzoo.evaluate.ground_truth import GroundTruth
     from detzoo.inference.loading import load
 
     chosen = None if precision is None else check_precision(precision)
-    dataset = open_split(data, split, images)
-    predictor = load(source, weights, device, chosen, fused=fuse)
+    division = _division_of(source) if held_out else None
+    sets, broken = open_sets(
+        data,
+        images or (),
+        division.split if division else split or "val",
+        skip_broken=skip_broken,
+        ignore_exif=ignore_exif,
+    )
+    dataset = union(sets)
+    if proposals is not None:
+        dataset = replace(dataset, proposals=read_proposals(proposals, dataset))
+    if division is not None:
+        dataset = held_out_of(dataset, sets, division, source)
+    predictor = load(source, weights, device, chosen, fused=fuse, trust=trust)
     experiment = with_tta(predictor.experiment, tta_scales, tta_flip)
     if save_proposals is not None and not experiment.model.is_class_agnostic:
         raise ConfigError(
             f"--save-proposals {save_proposals}: {source} detects objects of classes instead of "
             "proposing regions; use a model of the folder rpn."
         )
-    dataset = _match_classes(dataset, predictor, source, allow_missing_classes)
-    if proposals is not None:
-        dataset = replace(dataset, proposals=read_proposals(proposals, dataset))
+    dataset = _match_classes(dataset, predictor, source)
     experiment.check_needs(dataset, training=False)
     dataset = dataset.with_channels(experiment.model.input_pixels.channels)
     print_dataset("test", dataset)
@@ -174,26 +209,35 @@ def measure(
     Console(highlight=False, emoji=False).print(metrics.table(per_class=per_class))
     if json_file is not None:
         write_json(json_file, metrics.to_json())
+    if broken:
+        print_broken(broken)
+        raise typer.Exit(1)
+
+
+def _division_of(source: str) -> Division:
+    """Which images the training of a checkpoint held out."""
+    from detzoo.checkpoints import checkpoint
+    from detzoo.inference.loading import is_checkpoint_path
+
+    division = checkpoint.read(source).division if is_checkpoint_path(source) else None
+    if division is None:
+        raise ConfigError(
+            f"--held-out: {source} does not say which images were held out; that is known of what "
+            "detzoo train has written with --val-fraction or --fold, or by default. Give --split."
+        )
+    return division
 
 
 def _match_classes(
-    dataset: DetectionDataset, predictor: Predictor, source: str, allow_missing: bool
+    dataset: DetectionDataset, predictor: Predictor, source: str
 ) -> DetectionDataset:
     """The data in the detector's classes, or as it is where the detector names none."""
     if predictor.experiment.model.is_class_agnostic:
         return dataset
-    known = set(predictor.class_names)
-    missing = [name for name in dataset.class_names if name not in known]
-    if len(missing) == len(dataset.class_names):
+    if not set(predictor.class_names) & set(dataset.class_names):
         raise CheckpointError(
             f"{source}: knows none of the classes of {dataset.source} "
             f"({_listed(dataset.class_names)}); it knows {_listed(predictor.class_names)}."
-        )
-    if missing and not allow_missing:
-        raise CheckpointError(
-            f"{source}: does not know {_listed(missing)} of {dataset.source}; it knows "
-            f"{_listed(predictor.class_names)}. To score the shared classes alone, add "
-            "--allow-missing-classes."
         )
     return dataset.select_classes(predictor.class_names, drop_others=True, allow_absent=True)
 

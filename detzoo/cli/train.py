@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,8 +14,11 @@ import typer
 from detzoo.cli.common import (
     Device,
     Fuse,
+    IgnoreExif,
     Imports,
     Settings,
+    SkipBroken,
+    Trust,
     apply_setting,
     check_data,
     check_source,
@@ -23,16 +26,16 @@ from detzoo.cli.common import (
     is_first_process,
     latest_folder,
     next_folder,
-    open_split,
     plain_console,
-    print_dataset,
+    print_broken,
 )
+from detzoo.cli.run_data import FILE as SPLIT_FILE
+from detzoo.cli.run_data import RunData, open_run_data
 from detzoo.cli.run_options import FILE, RunOptions, read_options, to_json, version_changes
 from detzoo.errors import ConfigError
 
 if TYPE_CHECKING:
     from detzoo.checkpoints.transfer import ClassTransfer
-    from detzoo.data.dataset import DetectionDataset
     from detzoo.detectors.base import Detector
     from detzoo.experiment import Experiment
     from detzoo.train.callbacks import Callback
@@ -53,24 +56,52 @@ def train(
         ),
     ] = None,
     data: Annotated[
-        Path | None,
-        typer.Option(help="Folder of a data set (COCO, Roboflow or VOC), or a COCO JSON."),
+        list[Path] | None,
+        typer.Option(
+            help="Folder of a data set (COCO, Roboflow or VOC), or a COCO JSON; repeat to join "
+            "several by class name.",
+            show_default=False,
+        ),
     ] = None,
     images: Annotated[
-        Path | None, typer.Option(help="Image folder, where --data is an annotation file.")
+        list[Path] | None,
+        typer.Option(
+            help="Image folder, where --data is an annotation file; one for all, or one for each.",
+            show_default=False,
+        ),
     ] = None,
     split: Annotated[
         str, typer.Option(help="Which split of --data to train on; for VOC: trainval.")
     ] = "train",
     val: Annotated[
-        Path | None, typer.Option(help="Data to evaluate on. Default: the val split of --data.")
+        list[Path] | None,
+        typer.Option(
+            help="Data to evaluate on; repeat to join several. Default: the val split of --data, "
+            "or else a fifth of it that is held out.",
+            show_default=False,
+        ),
     ] = None,
     val_images: Annotated[
-        Path | None, typer.Option(help="Image folder, where --val is an annotation file.")
+        list[Path] | None,
+        typer.Option(help="Image folder, where --val is an annotation file.", show_default=False),
     ] = None,
     val_split: Annotated[
         str | None, typer.Option(help="Which split to evaluate on. Default: val, or what there is.")
     ] = None,
+    val_fraction: Annotated[
+        float | None,
+        typer.Option(
+            metavar="F",
+            help="Hold out this part of --data to evaluate on: whole scenes, by their names; .2 is "
+            "a fifth, 0 nothing.",
+        ),
+    ] = None,
+    fold: Annotated[
+        str | None,
+        typer.Option(metavar="K/N", help="Hold out fold K of N, for cross-validation: 2/5."),
+    ] = None,
+    skip_broken: SkipBroken = False,
+    ignore_exif: IgnoreExif = False,
     proposals: Annotated[
         Path | None,
         typer.Option(help="Regions for models that do not propose their own (Fast R-CNN)."),
@@ -84,7 +115,11 @@ def train(
     ] = None,
     classes: Annotated[
         str | None,
-        typer.Option(metavar="A,B,C", help="The class names, in order. Default: the data's."),
+        typer.Option(
+            metavar="A,B,C",
+            help="The classes to train on, in order; objects of others are left out. Default: the "
+            "data's.",
+        ),
     ] = None,
     weights: Annotated[
         str | None, typer.Option(help="Start from this checkpoint; classes meet by name.")
@@ -95,6 +130,7 @@ def train(
     ] = False,
     settings: Settings = None,
     imports: Imports = None,
+    trust: Trust = False,
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Stretches the schedule to so many epochs.")
     ] = None,
@@ -153,7 +189,8 @@ def train(
     """Train a model on your data.
 
     Class names come from the data. Writes last.pt (to resume), best.pt (to detect with),
-    experiment.json, metrics.jsonl, metrics.csv and log.txt into the folder of the run.
+    experiment.json, metrics.jsonl, metrics.csv, log.txt and, where images are held out, split.json
+    into the folder of the run.
 
     Examples:
 
@@ -164,14 +201,18 @@ def train(
 
       detzoo train mask_rcnn_r50_fpn_1x_coco --data my_data --weights runs/x-1/best.pt
 
+      detzoo train atss_r50_fpn_1x_coco --data summer --data winter --classes person,dog
+      --val-fraction .2
+
       detzoo train --resume --out runs/x-1
 
       torchrun --nproc-per-node 4 -m detzoo train faster_rcnn_r50_fpn_1x_coco --data my_data
       --out runs/four
     """
     check_source(name, weights)
-    check_data(data, images, val, val_images)
+    check_data(*(path for paths in (data, images, val, val_images) for path in paths or ()))
     from detzoo.devices import resolve_device
+    from detzoo.train.callbacks.files import RunFile
     from detzoo.train.loop import train as run
 
     if weights is not None and (from_scratch or resume):
@@ -184,16 +225,18 @@ def train(
     run_dir = _run_folder(name, out, resume)
     if resume:
         options, experiment, notes = _resumed(run_dir, given, _typed(context))
+        names = experiment.class_names if _is_v2_file(options.name) else None
     else:
         options, notes = given, []
-        experiment = _first_experiment(given)
+        experiment, names = _first_experiment(given)
     chosen_device = resolve_device(options.device)
     stopping = _parse_early_stopping(options.early_stopping)
     added = _callbacks(options, notes)
 
-    train_data = _open_training_data(options)
-    validation = _validation_source(options)
-    val_data = _open_validation_data(options, validation, train_data)
+    data_of_run = open_run_data(options, experiment.seed, run_dir if resume else None, names)
+    train_data, division = data_of_run.train, data_of_run.division
+    if division is not None:
+        added.append(RunFile(SPLIT_FILE, division.to_json()))
     experiment = replace(experiment, class_names=train_data.class_names)
     model = _initial_model(experiment, None if resume else options.weights, resume)
 
@@ -201,7 +244,7 @@ def train(
         experiment,
         model,
         train_data,
-        val_data,
+        data_of_run.val,
         run_dir,
         device=chosen_device,
         resume=resume,
@@ -210,13 +253,14 @@ def train(
         checkpoint_steps=options.checkpoint_steps,
         fused=options.fuse,
         callbacks=added,
+        division=division,
     )
     if result.stop_signal is not None:
         if is_first_process():
             print(f"go on with: {_resume_command(run_dir)}")
         raise typer.Exit(128 + result.stop_signal)
     if is_first_process():
-        _print_result(result, options, validation)
+        _print_result(result, options, data_of_run)
 
 
 # ------------------------------------------------------------------------------- what is asked
@@ -263,14 +307,32 @@ def _run_folder(name: str | None, out: Path | None, resume: bool) -> Path:
     return folder
 
 
-def _first_experiment(options: RunOptions) -> Experiment:
+def _first_experiment(options: RunOptions) -> tuple[Experiment, tuple[str, ...] | None]:
+    """What is trained, and the classes that a V2 file says are (None: all of the data)."""
     if options.name is None:
         raise ConfigError("NAME: give a model (detzoo models lists the zoo's)")
-    experiment = _with_options(find_experiment(options.name, options.settings), options)
+    names = None
+    if _is_v2_file(options.name):
+        from detzoo.cli.import_mmdet import print_notes
+        from detzoo.mmdet import import_file
+
+        imported = import_file(options.name, trust=options.trust)
+        experiment, names = imported.to_train(), imported.trained_classes
+        if is_first_process():
+            print_notes(imported, options.name)
+        for setting in options.settings:
+            experiment = apply_setting(experiment, setting)
+    else:
+        experiment = find_experiment(options.name, options.settings, to_train=True)
+    experiment = _with_options(experiment, options)
     if options.from_scratch:
         model = experiment.model.from_scratch()
         experiment = replace(experiment, model=model, initial_weights=None)
-    return experiment
+    return experiment, names
+
+
+def _is_v2_file(name: str | None) -> bool:
+    return name is not None and name.endswith(".py")
 
 
 def _resumed(
@@ -282,12 +344,12 @@ def _resumed(
 
     kept = read_options(run_dir)
     if kept is None:
-        if given.name is None or given.data is None:
+        if given.name is None or not given.data:
             raise ConfigError(
                 f"--resume: {run_dir} has no {FILE} with the options it was started with (it may "
                 "be from an older version). Give the full command that started it, plus --resume."
             )
-        return given, _first_experiment(given), []
+        return given, _first_experiment(given)[0], []
     if "name" in typed and given.name != kept.name:
         raise ConfigError(
             f"{given.name}: the run in {run_dir} trains {kept.name}. Leave the name out to resume "
@@ -345,83 +407,6 @@ def _parse_early_stopping(text: str | None) -> EarlyStopping | None:
     return EarlyStopping(metric=metric or None, patience=int(patience))
 
 
-# ------------------------------------------------------------------------------------- its data
-
-
-def _open_training_data(options: RunOptions) -> DetectionDataset:
-    from detzoo.data.proposals import read_proposals
-
-    if options.data is None:
-        raise ConfigError("--data: give the folder of a data set, or a COCO JSON file")
-    names = None
-    if options.classes is not None:
-        names = [part.strip() for part in options.classes.split(",")]
-    data = open_split(Path(options.data), options.split, _path(options.images), class_names=names)
-    if is_first_process():
-        print_dataset("train", data)
-    if options.proposals is not None:
-        data = replace(data, proposals=read_proposals(Path(options.proposals), data))
-    if options.semantic_maps is not None:
-        data = data.with_semantic_maps(options.semantic_maps)
-    return data
-
-
-@dataclass(frozen=True)
-class _Source:
-    """Where the data to evaluate on is: ``split`` of a folder, or a file and its ``images``."""
-
-    path: Path
-    images: Path | None
-    split: str
-
-
-def _validation_source(options: RunOptions) -> _Source | None:
-    """That of ``--val``, or a split of ``--data`` where it has one."""
-    from detzoo.data.locate import available_splits
-
-    assert options.data is not None
-    # What is trained on is no test: after trainval, that is the split called test.
-    own = ("test",) if options.split == "trainval" else ("val",)
-    path, split = _path(options.val), options.val_split
-    if path is None and Path(options.data).is_dir():
-        there = available_splits(options.data)
-        split = split or next((name for name in own if name in there), None)
-        path = Path(options.data) if split is not None else None
-    if path is None:
-        return None
-    if split is None:
-        there = available_splits(path) if path.is_dir() else ()
-        split = next((name for name in ("val", "test", "train") if name in there), "val")
-    return _Source(path, _path(options.val_images), split)
-
-
-def _open_validation_data(
-    options: RunOptions, source: _Source | None, train_data: DetectionDataset
-) -> DetectionDataset | None:
-    from detzoo.data.proposals import read_proposals
-
-    if source is None:
-        if is_first_process():
-            print("val    none: nothing is evaluated, and only last.pt is written (give --val)")
-        return None
-    data = open_split(
-        source.path,
-        source.split,
-        source.images,
-        class_names=train_data.class_names,
-        allow_absent=True,
-    )
-    if is_first_process():
-        print_dataset("val  ", data)
-    if options.val_proposals is not None:
-        data = replace(data, proposals=read_proposals(Path(options.val_proposals), data))
-    return data
-
-
-def _path(text: str | None) -> Path | None:
-    return None if text is None else Path(text)
-
-
 # ------------------------------------------------------------------------------------ its start
 
 
@@ -434,7 +419,7 @@ def _initial_model(experiment: Experiment, weights: str | None, resume: bool) ->
     from detzoo.backbones.timm import SCHEME
     from detzoo.checkpoints import checkpoint
     from detzoo.checkpoints.transfer import initialize, initialize_backbone
-    from detzoo.inference.loading import find_published
+    from detzoo.inference.loading import find_published, is_checkpoint_path
 
     pretrained = experiment.model.backbone.pretrained_name
     source: Path | str | None = weights
@@ -442,8 +427,10 @@ def _initial_model(experiment: Experiment, weights: str | None, resume: bool) ->
     if resume or weights is not None:
         pretrained = None
     elif experiment.initial_weights is not None:
-        entry = zoo.find(experiment.initial_weights)
-        source, names, pretrained = find_published(entry), entry.experiment.class_names, None
+        source, pretrained = experiment.initial_weights, None
+        if not is_checkpoint_path(source):
+            entry = zoo.find(source)
+            source, names = find_published(entry), entry.experiment.class_names
     # What is missing is said before the seconds that building a model takes.
     if pretrained is not None and not pretrained.startswith(SCHEME):
         find_pretrained(pretrained)
@@ -503,7 +490,7 @@ def _resume_command(run_dir: Path) -> str:
     return shlex.join([*command, "train", "--resume", "--out", str(run_dir)])
 
 
-def _print_result(result: TrainingResult, options: RunOptions, source: _Source | None) -> None:
+def _print_result(result: TrainingResult, options: RunOptions, data: RunData) -> None:
     """What came of it, and what can be done with it."""
     from detzoo.logs import divergence, read_log
 
@@ -518,21 +505,18 @@ def _print_result(result: TrainingResult, options: RunOptions, source: _Source |
     imports = [part for module in options.imports for part in ("--import", module)]
     predict = ["detzoo", "predict", str(best), "IMAGES", "--out", "predictions", *imports]
     lines = [f"done: {best}"]
-    if source is not None:
-        lines.append(f"  {shlex.join([*_test_command(best, options, source), *imports])}")
+    if data.test_arguments is not None:
+        lines.append(f"  {shlex.join([*_test_command(best, options, data), *imports])}")
     for line in [*lines, f"  {shlex.join(predict)}"]:
         console.print(line, soft_wrap=True, markup=False)
+    if data.broken:
+        print_broken(data.broken)
+        raise typer.Exit(1)
 
 
-def _test_command(best: Path, options: RunOptions, source: _Source) -> Sequence[str]:
+def _test_command(best: Path, options: RunOptions, data: RunData) -> list[str]:
     """What repeats the run's own evaluation."""
-    command = ["detzoo", "test", str(best), "--data", str(source.path)]
-    if source.images is not None:
-        command += ["--images", str(source.images)]
-    if source.path.is_dir() and source.split != "val":
-        command += ["--split", source.split]
-    if options.val_proposals is not None:
-        command += ["--proposals", options.val_proposals]
+    command = ["detzoo", "test", str(best), *(data.test_arguments or ())]
     if options.device is not None:
         command += ["--device", options.device]
     return command if options.fuse else [*command, "--no-fuse"]

@@ -31,7 +31,7 @@ Row = dict[str, Any]
 Names = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="NAME...",
+        metavar="NAME",
         help="Models of the zoo, names of backbone weights, addresses, or patterns such as "
         "'retinanet_r50*'.",
         show_default=False,
@@ -53,7 +53,7 @@ Only = Annotated[
 class Wanted:
     """Weights by their name: of a detector, of a backbone, or at an address.
 
-    Any of ``files`` will do; there are none where timm or the Hugging Face hub knows the place.
+    Any of ``files`` will do; there are none where timm or the Hugging Face Hub knows the place.
     """
 
     name: str
@@ -70,7 +70,7 @@ def list_weights(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List published weights of detectors and backbones, and where they are on this machine.
+    """List published weights, and where they are on this machine.
 
     Examples:
 
@@ -115,10 +115,10 @@ def list_weights(
 
 @weights.command("where")
 def where(names: Names = None, family: FamilyOption = None, only: Only = None) -> None:
-    """Say where weights are, or what would be asked for them, in order.
+    """Show where weights are on this machine, and where they would come from.
 
-    Nothing is downloaded. The hash of a file on this machine is checked if its name has one; the
-    exit code is 1 if it is wrong.
+    Nothing is downloaded. Files on this machine are checked against the hash in
+    their name; the exit code is 1 if one is damaged.
 
     Examples:
 
@@ -139,13 +139,14 @@ def where(names: Names = None, family: FamilyOption = None, only: Only = None) -
         faults += sum(not _describe_local(file, say) for file in wanted.files)
         if wanted.files and downloads_allowed():
             _describe_addresses(wanted.files, say)
-    say("looked for in")
+    say("folders searched:")
     for folder in weight_directories():
         say(f"  {folder}")
     if not downloads_allowed():
         say("nothing would be downloaded: DETZOO_MIRRORS is empty")
     if faults:
-        say(f"{faults} damaged: delete them, and they are downloaded again")
+        files = "1 file is" if faults == 1 else f"{faults} files are"
+        say(f"{files} damaged. What you delete is downloaded again when it is needed.")
         raise typer.Exit(1)
 
 
@@ -153,8 +154,8 @@ def where(names: Names = None, family: FamilyOption = None, only: Only = None) -
 def get(names: Names = None, family: FamilyOption = None, only: Only = None) -> None:
     """Download weights, to have them where there is no network.
 
-    What is on this machine stays as it is. The exit code is 1 if some could not be downloaded, and
-    2 if none could.
+    What is on this machine stays as it is. The exit code is 1 if some could not
+    be downloaded, and 2 if none could.
 
     Examples:
 
@@ -183,7 +184,7 @@ def get(names: Names = None, family: FamilyOption = None, only: Only = None) -> 
             missing.append(wanted.name)
     if missing:
         listed = ", ".join(missing)
-        console.print(f"{len(missing)} of {len(selected)} missing: {listed}", soft_wrap=True)
+        console.print(f"{len(missing)} of {len(selected)} not downloaded: {listed}", soft_wrap=True)
         raise typer.Exit(2 if len(missing) == len(selected) else 1)
 
 
@@ -279,7 +280,7 @@ def _describe_addresses(files: Sequence[Published], say: Callable[[str], None]) 
     from detzoo.weights.locate import addresses
 
     requests = addresses(files)
-    say("  addresses, in the order in which they are asked:" if requests else "  no address")
+    say("  addresses, in the order in which they are tried:" if requests else "  no known address")
     for number, (file, address) in enumerate(requests, start=1):
         host = host_of(address)
         say(f"  {number}. {address}")
@@ -290,7 +291,7 @@ def _describe_addresses(files: Sequence[Published], say: Callable[[str], None]) 
 
 
 def _describe_foreign(name: str, say: Callable[[str], None]) -> None:
-    """Says where weights are that timm or the client of the Hugging Face hub loads."""
+    """Says where weights are that timm or the client of the Hugging Face Hub loads."""
     from detzoo.backbones.timm import SCHEME, timm_place
     from detzoo.weights.hub import cached_hub_file
 
@@ -299,7 +300,7 @@ def _describe_foreign(name: str, say: Callable[[str], None]) -> None:
         return
     local = cached_hub_file(name)
     say("  not on this machine" if local is None else f"  {local}")
-    say("  huggingface_hub loads them from the Hugging Face hub")
+    say("  huggingface_hub loads them from the Hugging Face Hub")
 
 
 def _get_foreign(name: str) -> Path | str:

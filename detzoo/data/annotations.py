@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from detzoo.values import Id
+
 
 @dataclass(frozen=True)
 class Annotation:
@@ -28,7 +30,7 @@ class Annotation:
     """
 
     image: int
-    id: int
+    id: Id
     label: int
     box: tuple[float, float, float, float]
     area: float
@@ -40,14 +42,17 @@ class Annotation:
 
 @dataclass(frozen=True)
 class Strings:
-    """A sequence of texts in two arrays: ``text`` (bytes,) UTF-8 and ``offsets`` (count + 1,)."""
+    """A sequence of texts in two arrays: ``text`` (bytes,) UTF-8 and ``offsets`` (count + 1,).
+
+    Surrogates stay: names of files that are not UTF-8 hold some, and what JSON escapes may.
+    """
 
     text: Tensor
     offsets: Tensor
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> Strings:
-        encoded = [text.encode("utf-8", "surrogateescape") for text in texts]
+        encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
         return cls(_bytes(b"".join(encoded)), _offsets([len(item) for item in encoded]))
 
     def __len__(self) -> int:
@@ -55,11 +60,61 @@ class Strings:
 
     def __getitem__(self, index: int) -> str:
         start, end = self.offsets[index : index + 2].tolist()
-        return self.text[start:end].numpy().tobytes().decode("utf-8", "surrogateescape")
+        return self.text[start:end].numpy().tobytes().decode("utf-8", "surrogatepass")
+
+    @classmethod
+    def join(cls, parts: Sequence[Strings]) -> Strings:
+        """One sequence after the other."""
+        return cls(
+            torch.cat([part.text for part in parts]), _joined([part.offsets for part in parts])
+        )
 
     def take(self, index: Tensor) -> Strings:
         positions, offsets = take_ragged(self.offsets, index)
         return Strings(self.text[positions], offsets)
+
+
+@dataclass(frozen=True)
+class Numerals:
+    """Integers, some beyond 64 bits."""
+
+    text: Strings
+
+    @classmethod
+    def of(cls, numbers: Iterable[int]) -> Numerals:
+        return cls(Strings.of(map(str, numbers)))
+
+    def __len__(self) -> int:
+        return len(self.text)
+
+    def __getitem__(self, index: int) -> int:
+        return int(self.text[index])
+
+    def take(self, index: Tensor) -> Numerals:
+        return Numerals(self.text.take(index))
+
+
+# Of images or objects: integers, unless one is text; then all are.
+Ids = Tensor | Strings | Numerals
+
+
+def ids_of(ids: Sequence[Id]) -> Ids:
+    numbers = [identity for identity in ids if isinstance(identity, int)]
+    if len(numbers) < len(ids):
+        return Strings.of(map(str, ids))
+    try:
+        return _integers(array("q", numbers))
+    except OverflowError:
+        return Numerals.of(numbers)
+
+
+def id_at(ids: Ids, index: int) -> Id:
+    identity = ids[index]
+    return int(identity) if isinstance(identity, Tensor) else identity
+
+
+def take_ids(ids: Ids, index: Tensor) -> Ids:
+    return ids[index] if isinstance(ids, Tensor) else ids.take(index)
 
 
 @dataclass(frozen=True)
@@ -81,6 +136,13 @@ class LabelLists:
         start, end = self.offsets[image : image + 2].tolist()
         labels: list[int] = self.labels[start:end].tolist()
         return labels
+
+    @classmethod
+    def join(cls, parts: Sequence[LabelLists]) -> LabelLists:
+        """The lists of one after those of the other."""
+        return cls(
+            torch.cat([part.labels for part in parts]), _joined([part.offsets for part in parts])
+        )
 
     def take(self, images: Tensor) -> LabelLists:
         positions, offsets = take_ragged(self.offsets, images)
@@ -108,6 +170,24 @@ class Segmentations:
     polygon_offsets: Tensor
     rle: Tensor
     rle_offsets: Tensor
+
+    @classmethod
+    def none(cls, count: int) -> Segmentations:
+        """Those of ``count`` objects without masks."""
+        nothing, zero = torch.zeros(count + 1, dtype=torch.int64), torch.zeros(1, dtype=torch.int64)
+        codes = torch.zeros(0, dtype=torch.uint8)
+        return cls(torch.zeros(0, 2, dtype=torch.float64), zero, nothing, codes, nothing)
+
+    @classmethod
+    def join(cls, parts: Sequence[Segmentations]) -> Segmentations:
+        """Those of one after those of the other."""
+        return cls(
+            points=torch.cat([part.points for part in parts]),
+            point_offsets=_joined([part.point_offsets for part in parts]),
+            polygon_offsets=_joined([part.polygon_offsets for part in parts]),
+            rle=torch.cat([part.rle for part in parts]),
+            rle_offsets=_joined([part.rle_offsets for part in parts]),
+        )
 
     @property
     def is_there(self) -> Tensor:
@@ -147,7 +227,7 @@ class Annotations:
     offsets: Tensor
     boxes: Tensor
     labels: Tensor
-    ids: Tensor
+    ids: Ids
     areas: Tensor
     is_crowd: Tensor
     is_ignored: Tensor
@@ -156,7 +236,8 @@ class Annotations:
     @classmethod
     def build(cls, num_images: int, objects: Iterable[Annotation]) -> Annotations:
         """Packs ``objects``, in any order, image by image; within an image their order stays."""
-        images, ids, labels = array("q"), array("q"), array("q")
+        images, labels = array("q"), array("q")
+        ids: list[Id] = []
         boxes, areas, points = array("d"), array("d"), array("d")
         crowd, ignored, codes = bytearray(), bytearray(), bytearray()
         point_counts, polygon_counts, code_lengths = array("q"), array("q"), array("q")
@@ -188,7 +269,7 @@ class Annotations:
             offsets=_offsets(torch.bincount(image_of, minlength=num_images).tolist()),
             boxes=_floats(boxes).view(-1, 4),
             labels=_integers(labels),
-            ids=_integers(ids),
+            ids=ids_of(ids),
             areas=_floats(areas),
             is_crowd=_bytes(crowd).bool(),
             is_ignored=_bytes(ignored).bool(),
@@ -197,6 +278,28 @@ class Annotations:
         if bool((image_of[1:] >= image_of[:-1]).all()):
             return unsorted
         return unsorted._take_rows(torch.argsort(image_of, stable=True), unsorted.offsets)
+
+    @classmethod
+    def join(cls, parts: Sequence[Annotations]) -> Annotations:
+        """The images of one after those of the other, with new ids from 1 on.
+
+        Objects of a part without masks are objects without a mask.
+        """
+        segmentations = None
+        if any(part.segmentations is not None for part in parts):
+            segmentations = Segmentations.join(
+                [part.segmentations or Segmentations.none(len(part)) for part in parts]
+            )
+        return cls(
+            offsets=_joined([part.offsets for part in parts]),
+            boxes=torch.cat([part.boxes for part in parts]),
+            labels=torch.cat([part.labels for part in parts]),
+            ids=torch.arange(1, 1 + sum(len(part) for part in parts)),
+            areas=torch.cat([part.areas for part in parts]),
+            is_crowd=torch.cat([part.is_crowd for part in parts]),
+            is_ignored=torch.cat([part.is_ignored for part in parts]),
+            segmentations=segmentations,
+        )
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -230,7 +333,7 @@ class Annotations:
             offsets=offsets,
             boxes=self.boxes[rows],
             labels=self.labels[rows],
-            ids=self.ids[rows],
+            ids=take_ids(self.ids, rows),
             areas=self.areas[rows],
             is_crowd=self.is_crowd[rows],
             is_ignored=self.is_ignored[rows],
@@ -248,6 +351,13 @@ class Proposals:
 
     boxes: Tensor
     offsets: Tensor
+
+    @classmethod
+    def join(cls, parts: Sequence[Proposals]) -> Proposals:
+        """The images of one after those of the other."""
+        return cls(
+            torch.cat([part.boxes for part in parts]), _joined([part.offsets for part in parts])
+        )
 
     @classmethod
     def of(cls, arrays: Sequence[np.ndarray]) -> Proposals:
@@ -320,6 +430,11 @@ def take_ragged(offsets: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
 def _offsets(lengths: Sequence[int]) -> Tensor:
     counts = torch.as_tensor(np.array(lengths, np.int64))
     return torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    """The offsets of rows that lie one part after the other, from those of each part."""
+    return torch.cat([parts[0].new_zeros(1), torch.cat([part.diff() for part in parts]).cumsum(0)])
 
 
 def _integers(values: array[int]) -> Tensor:

@@ -17,9 +17,12 @@ from torch import Tensor
 
 from detzoo.data.annotations import (
     Annotations,
+    Ids,
     Proposals,
     Strings,
+    id_at,
     reasons_to_ignore,
+    take_ids,
     usable_for_training,
 )
 from detzoo.data.images import header_of, image_size, read_gray, read_image
@@ -29,6 +32,7 @@ from detzoo.errors import DataError
 from detzoo.structures import BitmapMasks, ImageInfo, PolygonMasks, TargetMasks, Targets
 from detzoo.structures.masks import rasterize
 from detzoo.structures.segmentation import decode_rle
+from detzoo.values import Id, as_integer
 
 MaskForm = Literal["none", "bitmap", "polygon"]
 
@@ -38,18 +42,19 @@ class DetectionDataset:
     """I images and their objects, as the readers in ``coco.py`` and ``voc.py`` return them.
 
     ``sizes`` (I, 2) are the heights and widths declared by ``source``, the annotation file.
-    ``category_ids`` are those of the file, in the order of ``class_names``. ``image_ids`` is a
-    tensor (I,) if the ids are numbers. ``notes`` tell the user what was left out. ``federation`` is
+    ``category_ids`` are those of the file, in the order of ``class_names``. ``image_ids`` are
+    integers or texts. ``notes`` tell the user what was left out. ``federation`` is
     given if images are not annotated for every class (LVIS). ``proposals`` come from a file,
     ``semantic_dir`` is a folder of semantic maps, for models that need them. Images are read with
-    ``channels`` channels.
+    ``channels`` channels, and with ``ignore_exif`` as they lie in the file: see
+    :func:`~detzoo.data.images.read_image`.
     """
 
     source: str
     image_dir: str
     class_names: tuple[str, ...]
-    category_ids: tuple[int, ...]
-    image_ids: Tensor | Strings
+    category_ids: tuple[Id, ...]
+    image_ids: Ids
     file_names: Strings
     sizes: Tensor
     annotations: Annotations
@@ -58,6 +63,7 @@ class DetectionDataset:
     proposals: Proposals | None = None
     semantic_dir: str | None = None
     channels: int = 3
+    ignore_exif: bool = False
 
     def __len__(self) -> int:
         return len(self.sizes)
@@ -78,9 +84,8 @@ class DetectionDataset:
         height, width = self.sizes.double().unbind(1)
         return (width / height).numpy()
 
-    def image_id(self, i: int) -> int | str:
-        identity = self.image_ids[i]
-        return int(identity) if isinstance(identity, Tensor) else identity
+    def image_id(self, i: int) -> Id:
+        return id_at(self.image_ids, i)
 
     def path(self, i: int) -> str:
         return os.path.join(self.image_dir, self.file_names[i])
@@ -99,12 +104,17 @@ class DetectionDataset:
         map cannot be read or does not have the declared size.
         """
         info = self.info(i)
-        image = read_image(info.path, self.channels)
-        self._check_size(i, (image.shape[0], image.shape[1]))
+        image = self.image(i)
         targets = self.targets(i, masks)
         if self.semantic_dir is not None:
             targets = replace(targets, semantic_map=self._semantic_map(i))
         return Sample(image, targets, info)
+
+    def image(self, i: int) -> np.ndarray:
+        """The pixels (H, W, channels) uint8 BGR of image ``i``. Raises as :meth:`sample` does."""
+        image = read_image(self.path(i), self.channels, ignore_exif=self.ignore_exif)
+        self._check_size(i, (image.shape[0], image.shape[1]))
+        return image
 
     def targets(self, i: int, masks: MaskForm = "none") -> Targets:
         """The targets of :meth:`sample`, without the semantic map."""
@@ -130,10 +140,9 @@ class DetectionDataset:
     def take(self, images: Sequence[int] | Tensor) -> DetectionDataset:
         """The data set with only these images, in this order."""
         index = torch.as_tensor(images, dtype=torch.int64)
-        ids = self.image_ids
         return replace(
             self,
-            image_ids=ids[index] if isinstance(ids, Tensor) else ids.take(index),
+            image_ids=take_ids(self.image_ids, index),
             file_names=self.file_names.take(index),
             sizes=self.sizes[index],
             annotations=self.annotations.of_images(index),
@@ -185,8 +194,10 @@ class DetectionDataset:
         """
         names = tuple(names)
         check_class_names(names, "the class names asked for")
-        others = [name for name in self.class_names if name not in names]
-        absent = [name for name in names if name not in self.class_names]
+        label_of = {name: label for label, name in enumerate(names)}
+        known = dict(zip(self.class_names, self.category_ids))
+        others = [name for name in self.class_names if name not in label_of]
+        absent = [name for name in names if name not in known]
         if absent and not allow_absent:
             near = difflib.get_close_matches(absent[0], self.class_names, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
@@ -200,9 +211,8 @@ class DetectionDataset:
                 f"asked for ({_listed(names)}). Add it to them, or ask for other classes to be "
                 "left out."
             )
-        new_label = [names.index(name) if name in names else -1 for name in self.class_names]
-        known = dict(zip(self.class_names, self.category_ids))
-        unused = itertools.count(max(self.category_ids) + 1)
+        new_label = [label_of.get(name, -1) for name in self.class_names]
+        unused = itertools.count(max(as_integer(number) or 0 for number in self.category_ids) + 1)
         ids = [known[name] if name in known else next(unused) for name in names]
         label_map = torch.tensor(new_label, dtype=torch.int64)
         annotations = self.annotations.relabeled(label_map)
@@ -252,11 +262,12 @@ class DetectionDataset:
         if missing:
             raise DataError(
                 f"{self.source}: {len(missing)} of its {len(self)} images are not in the folder "
-                f"{self.image_dir}, the first is {missing[0]!r}. Give the folder that has them."
+                f"{self.image_dir}, the first is {missing[0]!r}. Give the folder that has them, or "
+                "leave them out (--skip-broken)."
             )
         step = max(1, len(self) // max(sizes, 1))
         for i in range(0, len(self), step):
-            self._check_size(i, image_size(self.path(i)))
+            self._check_size(i, image_size(self.path(i), ignore_exif=self.ignore_exif))
 
     def to_coco(self) -> dict[str, Any]:
         """The ground truth in COCO's format, with the ids, boxes and areas of the file."""
@@ -278,7 +289,7 @@ class DetectionDataset:
         data = self.annotations
         image_index = data.image_index.tolist()
         rows = zip(
-            data.ids.tolist(),
+            (id_at(data.ids, n) for n in range(len(data))),
             image_index,
             data.labels.tolist(),
             data.boxes.tolist(),
@@ -366,7 +377,11 @@ class DetectionDataset:
         if size == declared:
             return
         is_turned = size == declared[::-1] and header_of(self.path(i))[1] >= 5
-        turned = " It is rotated by its EXIF tag." if is_turned else ""
+        turned = ""
+        if is_turned and self.ignore_exif:
+            turned = " Its EXIF tag rotates it, and is ignored (--ignore-exif)."
+        elif is_turned:
+            turned = " It is rotated by its EXIF tag (--ignore-exif takes images as stored)."
         raise DataError(
             f"{self.path(i)}: the image is {size[1]} x {size[0]} pixels (width x height), but "
             f"{self.source} declares {declared[1]} x {declared[0]}, so its boxes may be misplaced."

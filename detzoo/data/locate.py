@@ -9,13 +9,15 @@ from pathlib import Path
 from detzoo.data.dataset import DetectionDataset
 from detzoo.data.formats.base import SPLITS, UNDIVIDED, Source
 from detzoo.data.formats.table import FORMATS
-from detzoo.data.unrecognized import check_is_no_pointer, why_absent, why_unrecognized
+from detzoo.data.union import union
+from detzoo.data.unrecognized import check_is_no_pointer, why_unrecognized
+from detzoo.files import check_regular, why_absent
 
 PathLike = str | os.PathLike[str]
 
 
 def open_dataset(
-    path: PathLike,
+    path: PathLike | Sequence[PathLike],
     split: str = "train",
     annotations: PathLike | None = None,
     images: PathLike | None = None,
@@ -27,22 +29,15 @@ def open_dataset(
 ) -> DetectionDataset:
     """Opens the ``split`` of the data set at ``path`` and checks that all image files exist.
 
-    ``path`` is a folder or file in one of the formats of ``docs/data.md``. Data that are not
-    divided into splits open as "train". ``annotations`` (a file) and ``images`` (a folder),
-    absolute or relative to ``path``, override what the format says. ``class_names``,
-    ``drop_others`` and ``allow_absent`` are those of :meth:`DetectionDataset.select_classes`.
-    ``check=False`` leaves out the check of the images. Raises :class:`DataError`, which tells what
-    was looked for.
+    ``path`` is a folder or file in one of the formats of ``docs/data.md``; several are joined by
+    class name (see :func:`~detzoo.data.union.union`). Data that are not divided into splits open as
+    "train". ``annotations`` (a file) and ``images`` (a folder), absolute or relative to ``path``,
+    override what the format says. ``class_names``, ``drop_others`` and ``allow_absent`` are those
+    of :meth:`DetectionDataset.select_classes`. ``check=False`` leaves out the check of the images.
+    Raises :class:`DataError`, which tells what was looked for.
     """
-    place = Path(path)
-    if annotations is not None:
-        folder = place if place.is_dir() else place.parent
-        place, images = folder / annotations, None if images is None else folder / images
-    elif images is not None:
-        images = (place if place.is_dir() else place.parent) / images
-    source = _locate(place, split)
-    check_is_no_pointer(source.path)
-    dataset = source.read(None if images is None else Path(images))
+    paths = [path] if isinstance(path, (str, os.PathLike)) else path
+    dataset = union([_open(Path(one), split, annotations, images) for one in paths])
     if class_names is not None:
         dataset = dataset.select_classes(
             class_names, drop_others=drop_others, allow_absent=allow_absent
@@ -52,17 +47,36 @@ def open_dataset(
     return dataset
 
 
+def _open(
+    place: Path, split: str, annotations: PathLike | None, images: PathLike | None
+) -> DetectionDataset:
+    if annotations is not None:
+        folder = place if place.is_dir() else place.parent
+        place, images = folder / annotations, None if images is None else folder / images
+    elif images is not None:
+        images = (place if place.is_dir() else place.parent) / images
+    source = _locate(place, split)
+    check_is_no_pointer(source.path)
+    return source.read(None if images is None else Path(images))
+
+
 def available_splits(path: PathLike) -> tuple[str, ...]:
-    """The splits among "train", "val" and "test" that the data set at ``path`` has."""
+    """The splits among "train", "val" and "test" that the data set at ``path`` has.
+
+    An annotation file that is not divided has none: it opens as any of them.
+    """
     place = Path(path)
     found = next(filter(None, (item.find(place) for item in FORMATS)), {})
-    return tuple(split for split in SPLITS if _choose(found, split, place) is not None)
+    if place.is_file() and found.keys() == {UNDIVIDED}:
+        return ()
+    return tuple(split for split in SPLITS if _choose(found, split) is not None)
 
 
 def _locate(path: Path, split: str) -> Source:
     """The ``split`` in the first format that has it."""
     if not path.exists():
         raise why_absent(path)
+    check_regular(path)
     found: dict[str, Source] = {}
     for item in FORMATS:
         # What one format divides into splits may look undivided to another.
@@ -72,18 +86,18 @@ def _locate(path: Path, split: str) -> Source:
             if not (found and name == UNDIVIDED)
         }
         found = {**others, **found}
-        source = _choose(found, split, path)
+        source = _choose(found, split)
         if source is not None:
             return source
+    if path.is_file() and UNDIVIDED in found:
+        return found[UNDIVIDED]  # who gives a file of annotations means that file
     raise why_unrecognized(path, split, found, FORMATS)
 
 
-def _choose(found: Mapping[str, Source], split: str, path: Path) -> Source | None:
+def _choose(found: Mapping[str, Source], split: str) -> Source | None:
     names = [split]
-    # All of it is what to train on, or what a file of annotations is.
-    if split == "train" or path.is_file():
-        names.append(UNDIVIDED)
-    # The list of VOC that is both; where there is a val, it would be part of what is trained on.
-    if split == "train" and "val" not in found:
-        names.append("trainval")
+    if split == "train":
+        # What is not divided is there to train on. The list of VOC that is both train and val is,
+        # too, unless there is a val, which would be part of it.
+        names += [UNDIVIDED] if "val" in found else [UNDIVIDED, "trainval"]
     return next((found[name] for name in names if name in found), None)

@@ -7,17 +7,19 @@ Nothing is known about the others.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from detzoo.data.annotations import LabelLists
 from detzoo.errors import DataError
+from detzoo.values import Json, as_id, same
 
-Json = Any
+if TYPE_CHECKING:
+    from detzoo.data.coco_file import CocoFile
 
 # In the annotation files of both versions; published models use the correct spelling.
 _MISSPELLED = {"speaker_(stero_equipment)": "speaker_(stereo_equipment)"}
@@ -49,9 +51,9 @@ class Federation:
         )
 
 
-def is_federated(content: dict[str, Json]) -> bool:
+def is_federated(content: Json) -> bool:
     """Whether a file in COCO's format has LVIS annotations."""
-    images = content.get("images")
+    images = content.get("images") if isinstance(content, dict) else None
     return isinstance(images, list) and any(
         isinstance(entry, dict) and "neg_category_ids" in entry for entry in images
     )
@@ -69,46 +71,59 @@ def as_coco(content: dict[str, Json], image_dir: Path) -> dict[str, Json]:
     ]
     names = [entry["file_name"] for entry in images if isinstance(entry, dict)]
     first = next((name for name in names if name), "")
-    if not (image_dir / first).exists() and (image_dir / Path(first).name).exists():
+    direct = image_dir / Path(first).name
+    if not os.path.exists(image_dir / first) and os.path.exists(direct):
         images = [{**entry, "file_name": Path(entry["file_name"] or "").name} for entry in images]
-    categories = [
-        {**entry, "name": _spelt_right(entry.get("name"))} if isinstance(entry, dict) else entry
-        for entry in content.get("categories") or ()
-    ]
+    categories = content.get("categories")
+    if isinstance(categories, list):
+        categories = [_spelt_right(entry) for entry in categories]
     return {**content, "images": images, "categories": categories}
 
 
-def federation_of(content: dict[str, Json], category_ids: Sequence[int], file: Path) -> Federation:
-    """Raises :class:`DataError` for a missing category, or one without a known frequency."""
-    label_of = {number: label for label, number in enumerate(category_ids)}
+def federation_of(file: CocoFile) -> Federation:
+    """Raises :class:`DataError` for a missing category, or one of another frequency.
+
+    Lists may be absent or null, and classes without a frequency are frequent.
+    """
+    label_of = {same(number): label for label, number in enumerate(file.category_ids)}
 
     def labels(key: str) -> LabelLists:
         lists = []
-        for k, entry in enumerate(content["images"]):
-            numbers = entry.get(key, [])
-            unknown = [number for number in numbers if number not in label_of]
-            if unknown:
-                raise DataError(
-                    f"{file}: images[{k}]: its {key} hold {unknown[0]!r}, which no category has."
-                )
-            lists.append([label_of[number] for number in numbers])
+        for entry, image in zip(file.content["images"], file.images):
+            numbers = entry.get(key) or []
+            if not isinstance(numbers, list):
+                raise DataError(f"{image.where}: its {key} {numbers!r:.60} are not a list.")
+            found = []
+            for number in numbers:
+                identity = as_id(number)
+                label = None if identity is None else label_of.get(same(identity))
+                if label is None:
+                    raise DataError(
+                        f"{image.where}: its {key} hold {number!r:.60}, which no category has."
+                    )
+                found.append(label)
+            lists.append(found)
         return LabelLists.of(lists)
 
     frequency = []
-    for k, entry in enumerate(content["categories"]):
-        if entry.get("frequency") not in ("r", "c", "f"):
+    for k, entry in enumerate(file.categories):
+        letter = entry.get("frequency")
+        if letter not in ("r", "c", "f", None):
             raise DataError(
-                f"{file}: categories[{k}]: its frequency {entry.get('frequency')!r} is not one of "
+                f"{file.source}: categories[{k}]: its frequency {letter!r:.60} is not one of "
                 "r (rare), c (common), f (frequent)."
             )
-        frequency.append(entry["frequency"])
+        frequency.append(letter or "f")
     return Federation(
         labels("neg_category_ids"), labels("not_exhaustive_category_ids"), tuple(frequency)
     )
 
 
-def _spelt_right(name: Json) -> Json:
-    return _MISSPELLED.get(name, name) if isinstance(name, str) else name
+def _spelt_right(category: Json) -> Json:
+    name = category.get("name") if isinstance(category, dict) else None
+    if isinstance(name, str) and name in _MISSPELLED:
+        return {**category, "name": _MISSPELLED[name]}
+    return category
 
 
 def _file_name(entry: dict[str, Json]) -> str | None:

@@ -10,10 +10,9 @@ import numpy as np
 from detzoo.data.annotations import Proposals
 from detzoo.data.dataset import DetectionDataset
 from detzoo.errors import DataError
-from detzoo.files import read_json, write_json
+from detzoo.files import check_regular, read_json, write_json
+from detzoo.values import Id, read_id, same
 from detzoo.weights.pickles import load_pickle
-
-ImageId = int | str
 
 
 def read_proposals(path: str | Path, dataset: DetectionDataset) -> Proposals:
@@ -29,17 +28,17 @@ def read_proposals(path: str | Path, dataset: DetectionDataset) -> Proposals:
         return Proposals.of(_from_pickle(file, len(dataset), dataset.source))
     by_image = _from_json(file)
     ids = [dataset.image_id(i) for i in range(len(dataset))]
-    missing = [identity for identity in ids if identity not in by_image]
+    missing = [identity for identity in ids if same(identity) not in by_image]
     if missing:
         raise DataError(
             f"{file}: has no proposals for {len(missing)} of the {len(ids)} images of "
             f"{dataset.source}, the first is {missing[0]!r}. Write them for the same data "
             "(detzoo test RPN --save-proposals FILE)."
         )
-    return Proposals.of([by_image[identity] for identity in ids])
+    return Proposals.of([by_image[same(identity)] for identity in ids])
 
 
-def write_proposals(path: str | Path, proposals: dict[ImageId, np.ndarray]) -> None:
+def write_proposals(path: str | Path, proposals: dict[Id, np.ndarray]) -> None:
     """Writes (K, 5) arrays by image id: ``{"proposals": [{"image_id": ..., "boxes": [...]}]}``."""
     entries = [
         # Thousandths of a pixel are enough, and a third of the size.
@@ -64,6 +63,7 @@ def _from_pickle(file: Path, num_images: int, source: str) -> list[np.ndarray]:
 
 
 def _read_pickle(file: Path) -> Any:
+    check_regular(file)
     try:
         return load_pickle(file)
     except FileNotFoundError:
@@ -75,7 +75,7 @@ def _read_pickle(file: Path) -> Any:
         ) from None
 
 
-def _from_json(file: Path) -> dict[ImageId, np.ndarray]:
+def _from_json(file: Path) -> dict[str, np.ndarray]:
     content = read_json(file)
     entries = content.get("proposals") if isinstance(content, dict) else None
     if not isinstance(entries, list):
@@ -83,12 +83,11 @@ def _from_json(file: Path) -> dict[ImageId, np.ndarray]:
             f"{file}: is no file of proposals. Write one with detzoo test RPN --save-proposals "
             "FILE, or give a .pkl of MMDetection."
         )
-    found: dict[ImageId, np.ndarray] = {}
+    found: dict[str, np.ndarray] = {}
     for i, entry in enumerate(entries):
         where = f"{file}: proposals[{i}]"
-        if not isinstance(entry, dict) or type(entry.get("image_id")) not in (int, str):
-            raise DataError(f"{where}: has no image_id.")
-        found[entry["image_id"]] = _checked(entry.get("boxes"), where)
+        image_id = read_id(entry, "image_id", where)
+        found[same(image_id)] = _checked(entry.get("boxes"), where)
     return found
 
 
@@ -96,7 +95,7 @@ def _checked(value: Any, where: str) -> np.ndarray:
     """(K, 5) float32; a missing score is 1."""
     try:
         array = np.array(value, np.float32)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         array = np.zeros((1, 0), np.float32)
     if array.size == 0 and array.shape[:1] == (0,):
         return np.zeros((0, 5), np.float32)

@@ -7,69 +7,118 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
-from detzoo.data.annotations import Annotation, Annotations, Strings
+from detzoo.data.annotations import Annotations, LabelLists, Proposals, Strings
 from detzoo.data.dataset import DetectionDataset
+from detzoo.data.lvis import Federation
 from detzoo.errors import DataError
 
 
-def union(datasets: Sequence[DetectionDataset]) -> DetectionDataset:
-    """Concatenates data sets without masks, such as the years of Pascal VOC, with new object ids.
+def union(
+    datasets: Sequence[DetectionDataset], class_names: Sequence[str] | None = None
+) -> DetectionDataset:
+    """Joins data sets by class name, such as the years of Pascal VOC.
 
-    Raises :class:`DataError` if their classes differ or they share an image id.
+    The classes are those of the first, followed by what the others add; or ``class_names``, without
+    the objects of others. Objects get new ids, and images too where two sets use the same.
+    ``notes`` say so, and which classes are not annotated in every set. Proposals stay if all sets
+    have them. Raises :class:`DataError` if no set has one of ``class_names``, if some sets are
+    annotated for every class in every image and others are not (LVIS), and for sets with semantic
+    maps, which the joined set can get by :meth:`DetectionDataset.with_semantic_maps`.
     """
-    first = datasets[0]
-    if len(datasets) == 1:
-        return first
-    ids: list[str] = []
-    files: list[str] = []
-    objects: list[Annotation] = []
-    image_dir = os.path.commonpath([os.path.abspath(dataset.image_dir) for dataset in datasets])
-    for dataset in datasets:
-        if dataset.class_names != first.class_names:
+    joined = datasets[0] if len(datasets) == 1 else _joined(datasets)
+    if class_names is not None:
+        joined = joined.select_classes(class_names, drop_others=True)
+    notes = _notes_on_classes(datasets, joined.class_names)
+    return replace(joined, notes=(*joined.notes, *notes)) if notes else joined
+
+
+def _joined(datasets: Sequence[DetectionDataset]) -> DetectionDataset:
+    for data in datasets:
+        if data.semantic_dir is not None:
             raise DataError(
-                f"{dataset.source}: its classes are not those of {first.source}, so they cannot be "
-                "one data set."
+                f"{data.source}: has semantic maps. Join the data sets first, and give the joined "
+                "one its folder of maps."
             )
-        objects += _objects(dataset, start_image=len(ids), start_id=len(objects) + 1)
-        for i in range(len(dataset)):
-            ids.append(str(dataset.image_id(i)))
-            files.append(os.path.relpath(os.path.abspath(dataset.path(i)), image_dir))
-    if len(set(ids)) < len(ids):
-        twice = next(name for name in ids if ids.count(name) > 1)
-        raise DataError(f"{datasets[-1].source}: has an image {twice!r}, like {first.source}.")
-    return replace(
-        first,
-        source=" + ".join(dataset.source for dataset in datasets),
-        image_dir=image_dir,
-        image_ids=Strings.of(ids),
-        file_names=Strings.of(files),
-        sizes=torch.cat([dataset.sizes for dataset in datasets]),
-        annotations=Annotations.build(len(ids), objects),
-        notes=tuple(note for dataset in datasets for note in dataset.notes),
-    )
-
-
-def _objects(dataset: DetectionDataset, start_image: int, start_id: int) -> list[Annotation]:
-    data = dataset.annotations
-    assert data.segmentations is None, "only data without masks is put together"
-    rows = zip(
-        data.image_index.tolist(),
-        data.labels.tolist(),
-        data.boxes.tolist(),
-        data.areas.tolist(),
-        data.is_crowd.tolist(),
-        data.is_ignored.tolist(),
-    )
-    return [
-        Annotation(
-            image=start_image + image,
-            id=start_id + n,
-            label=label,
-            box=tuple(box),
-            area=area,
-            is_crowd=crowd,
-            is_ignored=ignored,
-        )
-        for n, (image, label, box, area, crowd, ignored) in enumerate(rows)
+    names = tuple(dict.fromkeys(name for data in datasets for name in data.class_names))
+    notes = [f"{note} ({data.source})" for data in datasets for note in data.notes]
+    same_classes = [
+        data.select_classes(names, allow_absent=True) if data.class_names != names else data
+        for data in datasets
     ]
+    image_dir = os.path.commonpath([os.path.abspath(data.image_dir) for data in datasets])
+    file_names = Strings.of(
+        os.path.relpath(os.path.abspath(data.path(i)), image_dir)
+        for data in datasets
+        for i in range(len(data))
+    )
+    image_ids = _joined_ids(datasets)
+    if image_ids is None:
+        image_ids = torch.arange(1, 1 + len(file_names))
+        notes.append(f"images renumbered from 1 to {len(file_names)}: the sets share image ids")
+    return replace(
+        same_classes[0],
+        source=" + ".join(data.source for data in datasets),
+        image_dir=image_dir,
+        image_ids=image_ids,
+        file_names=file_names,
+        sizes=torch.cat([data.sizes for data in datasets]),
+        annotations=Annotations.join([data.annotations for data in same_classes]),
+        notes=tuple(notes),
+        federation=_joined_federation(same_classes),
+        proposals=_joined_proposals(datasets),
+    )
+
+
+def _notes_on_classes(datasets: Sequence[DetectionDataset], names: Sequence[str]) -> list[str]:
+    """What it means for the classes ``names`` that sets are annotated for different ones."""
+    notes = []
+    for data in datasets:
+        known = set(data.class_names)
+        absent = [name for name in names if name not in known]
+        if absent:
+            notes.append(
+                f"images of {data.source} count as showing no {' or '.join(absent[:8])}"
+                f"{f' or {len(absent) - 8} more' if len(absent) > 8 else ''}: not among its classes"
+            )
+    alike: dict[str, str] = {}
+    for name in names:
+        other = alike.setdefault(" ".join(name.casefold().replace("_", " ").split()), name)
+        if other != name:
+            notes.append(f"{other!r} and {name!r} are two classes: their names differ")
+    return notes
+
+
+def _joined_ids(datasets: Sequence[DetectionDataset]) -> Tensor | Strings | None:
+    """The ids of all images; None where two are the same."""
+    parts = [data.image_ids for data in datasets]
+    numbers = [part for part in parts if isinstance(part, Tensor)]
+    if len(numbers) == len(parts):
+        ids = torch.cat(numbers)
+        return ids if len(ids.unique()) == len(ids) else None
+    texts = [str(data.image_id(i)) for data in datasets for i in range(len(data))]
+    return Strings.of(texts) if len(set(texts)) == len(texts) else None
+
+
+def _joined_federation(datasets: Sequence[DetectionDataset]) -> Federation | None:
+    parts = [data.federation for data in datasets if data.federation is not None]
+    if not parts:
+        return None
+    if len(parts) < len(datasets):
+        exhaustive = next(data for data in datasets if data.federation is None)
+        federated = next(data for data in datasets if data.federation is not None)
+        raise DataError(
+            f"{federated.source}: says of each image which classes were looked for (LVIS), and "
+            f"{exhaustive.source} does not, so they cannot be joined. Convert one of them."
+        )
+    return Federation(
+        LabelLists.join([part.absent for part in parts]),
+        LabelLists.join([part.partial for part in parts]),
+        parts[0].frequency,
+    )
+
+
+def _joined_proposals(datasets: Sequence[DetectionDataset]) -> Proposals | None:
+    parts = [data.proposals for data in datasets if data.proposals is not None]
+    return Proposals.join(parts) if len(parts) == len(datasets) else None

@@ -31,21 +31,11 @@ _OTHER_STORES = {
     ".h5": "HDF5",
     ".hdf5": "HDF5",
     ".mat": "Matlab's",
+    ".parquet": "Parquet",
 }
 _POINTER = "version https://git-lfs.github.com"
 # Files that are counted of a folder, which may have millions.
 _MOST_COUNTED = 10_000
-
-
-def why_absent(path: str | os.PathLike[str]) -> DataError:
-    """For a path at which there is nothing."""
-    text = os.fspath(path)
-    scheme = text.partition(":")[0].lower()
-    if scheme in ("http", "https", "s3", "gs", "ftp", "hf") and ":/" in text:
-        return DataError(
-            f"{text}: is an address. Download and unpack the data set, and give its folder."
-        )
-    return DataError(f"{text}: no such file or folder. Check the path.")
 
 
 def check_is_no_pointer(file: Path) -> None:
@@ -70,9 +60,9 @@ def why_unrecognized(
         return DataError(f"{path}: {_file_looks_like(path)}")
     return DataError(
         f"{path}: is no data set in a known format.\n{_folder_looks_like(path, formats)}\n"
-        f"Known formats: {', '.join(item.name for item in formats)}. The commonest look like this:\n"
+        f"Known formats: {', '.join(item.name for item in formats)}. The most common:\n"
         + "\n".join(
-            f"  {item.name}: {item.layout.replace('{split}', split)}"
+            f"  {item.name}: {item.layout.replace('{split}', split).replace('`', '')}"
             for item in formats
             if item.name in ("COCO", "Pascal VOC", "YOLO")
         )
@@ -89,11 +79,24 @@ def _file_looks_like(file: Path) -> str:
         return f"is in {_OTHER_STORES[suffix]} format, which is not read. Export it as COCO JSON."
     if suffix in EXTENSIONS:
         return "is an image. Give the folder of the data set, or its file of annotations."
+    if suffix == ".csv":
+        columns = next(iter(beginning(file, 4096).splitlines()), "")
+        return (
+            f"is a table with the columns {columns.replace(',', ', ')!r:.100}; one of boxes has "
+            "filename, class, xmin, ymin, xmax, ymax, or no header and path, x1, y1, x2, y2, class."
+        )
+    if suffix == ".json":
+        outline = json_outline(file)
+        keys = ", ".join(sorted(outline.keys or outline.inner)[:8])
+        return (
+            f"holds a JSON {outline.kind} with the keys {keys}, which is in no known format. COCO "
+            "has an object with images, annotations and categories. Is it a file of detections?"
+        )
     if suffix in (".xml", ".txt"):
         return f"is a single file of a data set. Give its folder: --data {file.parent}"
     return (
-        f"is no file of annotations in a known format ({suffix or 'no extension'}). Give the folder "
-        "of the data set, or its file of annotations."
+        f"is no file of annotations in a known format ({suffix or 'no extension'}). "
+        "Give the folder of the data set, or its file of annotations."
     )
 
 
@@ -129,8 +132,8 @@ def _what_to_do(
         check_is_no_pointer(file)
         keys = json_outline(file).keys or json_outline(file).inner
         return (
-            f"{file} has the keys {', '.join(sorted(keys)[:8]) or 'of no object'}; COCO has images, "
-            "annotations and categories."
+            f"{file} has the keys {', '.join(sorted(keys)[:8]) or 'of no object'}; "
+            "COCO has images, annotations and categories."
         )
     if images and not {".xml", ".txt", ".csv"} & set(suffixes):
         return "There are images, but no annotations."

@@ -87,6 +87,10 @@ class Detector(nn.Module, ABC):
         if config.neck is not None:
             source = self.neck = config.neck.build(source.out_channels, source.out_strides)
         self.feature_channels, self.feature_strides = source.out_channels, source.out_strides
+        self._normalize_by(pixels)
+
+    def _normalize_by(self, pixels: Pixels) -> None:
+        """What :meth:`preprocess` needs."""
         # Images are decoded as BGR.
         self.swaps_channels = pixels.order == "rgb" and pixels.channels >= COLORS
         mean, std = (torch.tensor(v).view(-1, 1, 1) for v in (pixels.mean, pixels.std))
@@ -109,6 +113,9 @@ class Detector(nn.Module, ABC):
         A class-agnostic detector has none.
         """
         return {}
+
+    def enter_epoch(self, epoch: int) -> None:
+        """Called in training where an ``epoch`` begins, counted from 0, or is resumed."""
 
     def enter_final_epochs(self) -> None:
         """Called once at the start of a recipe's final epochs: see ``Experiment.final``."""

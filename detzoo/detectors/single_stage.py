@@ -41,6 +41,9 @@ class SingleStage(Detector):
     def class_parameters(self) -> dict[str, ClassRows]:
         return prefixed("bbox_head", self.bbox_head.class_parameters())
 
+    def enter_epoch(self, epoch: int) -> None:
+        self.bbox_head.enter_epoch(epoch)
+
     def enter_final_epochs(self) -> None:
         self.bbox_head.enter_final_epochs()
 

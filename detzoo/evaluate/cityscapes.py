@@ -15,7 +15,7 @@ from detzoo.data.formats.cityscapes import (
 )
 from detzoo.errors import DataError
 from detzoo.evaluate.evaluator import Evaluator
-from detzoo.evaluate.ground_truth import GroundTruth, ImageId
+from detzoo.evaluate.ground_truth import GroundTruth
 from detzoo.evaluate.metrics import Metrics
 from detzoo.evaluate.results import ImageResult
 from detzoo.structures.segmentation import decode_rle
@@ -60,7 +60,7 @@ class CityscapesEvaluator(Evaluator):
                 )
 
     def score(self, results: Sequence[ImageResult]) -> Metrics:
-        by_image: dict[ImageId, ImageResult] = {result.image_id: result for result in results}
+        by_image = {result.image_id: result for result in results}
         self.ground_truth.image_indices(list(by_image))
         overlaps: list[list[_Overlaps]] = [[] for _ in self.scored]
         for image_id, path in zip(self.ground_truth.image_ids, self.maps):

@@ -21,9 +21,10 @@ Kind = Literal["bbox", "segm"]
 # What mask metrics make of objects without a mask, see :class:`CocoEvaluator`.
 MissingMasks = Literal["ignore", "empty"]
 
-# The library needs a Python object per detection, so classes are evaluated in groups with about
-# this many detections.
+# The library needs a Python object per detection, and one for each pair of an image and a class, so
+# classes are evaluated in groups with about this many detections and at most so many classes.
 DETECTIONS_AT_ONCE = 100_000
+CLASSES_AT_ONCE = 500
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,8 @@ class CocoEvaluator(Evaluator):
         self.areas = (EVERY_AREA, *areas)
         self.labels_of_detector = ground_truth.labels_of(class_names)
         self.scored = ground_truth.shared_labels(class_names)
-        self.left_out = tuple(n for n in ground_truth.class_names if n not in set(class_names))
+        known = set(class_names)
+        self.left_out = tuple(name for name in ground_truth.class_names if name not in known)
         self.truth = {
             kind: Table.of_ground_truth(ground_truth, kind, missing_masks) for kind in self.kinds
         }
@@ -107,24 +109,29 @@ def precision_and_recall(
     max_detections: Sequence[int],
     areas: Sequence[AreaRange],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Precision (T, R, C, A, M) and recall (T, C, A, M) by threshold, recall level, class in
-    ``labels``, area and number of detections; -1 where there is no ground truth."""
-    tables = []
-    for group in _groups(labels, found.label):
-        evaluation = _Evaluation(
-            truth.select(group), found.select(group), kind, lvis_style=truth.is_federated
-        )
+    """Precision (T, R, C, A) for the most detections and recall (T, C, A, M) by threshold, recall
+    level, class in ``labels``, area and number of detections; -1 where there is no ground truth."""
+    num_thresholds, num_recalls = 10, 101
+    shape = len(labels), len(areas)
+    precision = np.full((num_thresholds, num_recalls, *shape), -1.0)
+    recall = np.full((num_thresholds, *shape, len(max_detections)), -1.0)
+    place = {label: c for c, label in enumerate(labels)}
+    annotated = set(truth.label.tolist())
+    for group in _groups([label for label in labels if label in annotated], found.label):
+        objects, detections = truth.select(group), found.select(group)
+        evaluation = _Evaluation(objects, detections, kind, lvis_style=truth.is_federated)
+        shown = {one["image_id"] for data in (objects, detections) for one in data.anns.values()}
+        evaluation.params.imgIds = sorted(shown)
         evaluation.params.catIds = [label + 1 for label in group]
         evaluation.params.maxDets = list(max_detections)
         evaluation.params.areaRng = [[area.low, area.high] for area in areas]
         evaluation.params.areaRngLbl = [area.name for area in areas]
         evaluation.evaluate()
         evaluation.accumulate()
-        tables.append((evaluation.eval["precision"], evaluation.eval["recall"]))
-    return (
-        np.concatenate([precision for precision, _ in tables], 2),
-        np.concatenate([recall for _, recall in tables], 1),
-    )
+        columns = [place[label] for label in group]
+        precision[:, :, columns] = evaluation.eval["precision"][..., -1]
+        recall[:, columns] = evaluation.eval["recall"]
+    return precision, recall
 
 
 class _Evaluation(COCOeval_faster):
@@ -147,16 +154,20 @@ class _Evaluation(COCOeval_faster):
 
 
 def _groups(labels: Sequence[int], found_labels: np.ndarray) -> Iterator[list[int]]:
-    """The labels in groups with about ``DETECTIONS_AT_ONCE`` detections each."""
+    """The labels in groups of ``CLASSES_AT_ONCE`` with about ``DETECTIONS_AT_ONCE`` detections."""
     known = found_labels[found_labels >= 0]
-    counts = np.bincount(known, minlength=max(labels) + 1)
+    counts = np.bincount(known, minlength=max(labels, default=0) + 1).tolist()
     group: list[int] = []
+    detections = 0
     for label in labels:
-        if group and counts[[*group, label]].sum() > DETECTIONS_AT_ONCE:
+        is_full = detections + counts[label] > DETECTIONS_AT_ONCE or len(group) == CLASSES_AT_ONCE
+        if group and is_full:
             yield group
-            group = []
+            group, detections = [], 0
         group.append(label)
-    yield group
+        detections += counts[label]
+    if group:
+        yield group
 
 
 @dataclass(frozen=True)
@@ -330,15 +341,15 @@ def summarize(
     max_detections: Sequence[int],
     areas: Sequence[AreaRange],
 ) -> Metrics:
-    """Averages precision (T, R, C, A, M) and recall (T, C, A, M) where they are defined."""
+    """Averages precision (T, R, C, A) and recall (T, C, A, M) where they are defined."""
     # Thresholds are .50, .55, ..., .95: the sixth is .75.
     tables = {
-        "AP": precision[:, :, :, 0, -1],
-        "AP50": precision[:1, :, :, 0, -1],
-        "AP75": precision[5:6, :, :, 0, -1],
+        "AP": precision[..., 0],
+        "AP50": precision[:1, ..., 0],
+        "AP75": precision[5:6, ..., 0],
     }
     for a, area in enumerate(areas[1:], 1):
-        tables[f"AP{area.name}"] = precision[:, :, :, a, -1]
+        tables[f"AP{area.name}"] = precision[..., a]
     for m, number in enumerate(max_detections):
         tables[f"AR{number}"] = recall[:, None, :, 0, m]
     for a, area in enumerate(areas[1:], 1):

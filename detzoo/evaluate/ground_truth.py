@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from detzoo.data.coco_file import NO_AREAS, CocoFile, CocoObject
+from detzoo.data.dataset import DetectionDataset
+from detzoo.data.lvis import federation_of, is_federated
 from detzoo.errors import DataError
 from detzoo.files import read_json
 from detzoo.structures.segmentation import is_missing, read_segmentation
-
-if TYPE_CHECKING:
-    from detzoo.data.dataset import DetectionDataset
-
-ImageId = int | str
+from detzoo.values import Id, Json, same
 
 
 @dataclass(frozen=True)
@@ -43,13 +41,14 @@ class GroundTruth:
     ``segmentations``, polygons or run lengths as in COCO files, or None. Per image, in order of id:
     ``image_ids``; ``image_sizes`` (I, 2) height, width, 0 if unknown; ``paths`` of the files. Per
     class: ``class_names`` and ``category_ids``. ``federation`` if images are not annotated for
-    every class. ``source`` is the file to name in error messages.
+    every class. ``source`` is the file to name in error messages. ``notes`` tell the user what had
+    to be guessed.
     """
 
-    image_ids: tuple[ImageId, ...]
+    image_ids: tuple[Id, ...]
     image_sizes: np.ndarray
     class_names: tuple[str, ...]
-    category_ids: tuple[int, ...]
+    category_ids: tuple[Id, ...]
     image: np.ndarray
     label: np.ndarray
     boxes: np.ndarray
@@ -60,6 +59,7 @@ class GroundTruth:
     source: str = "ground truth"
     paths: tuple[str, ...] = ()
     federation: Federation | None = None
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, dataset: DetectionDataset) -> GroundTruth:
@@ -75,47 +75,35 @@ class GroundTruth:
         ``area`` defaults to that of the mask, or of the box if there is none, ``iscrowd`` to 0.
         Raises :class:`DataError` naming ``source`` and the invalid entry.
         """
-        images = _entries(data, "images", source)
-        categories = _entries(data, "categories", source)
-        annotations = _entries(data, "annotations", source)
-        _index(images, "images", source)
+        file = CocoFile(data, source)
         # The official tool ranks detections of equal score by the id of their image.
-        images = sorted(images, key=lambda image: (type(image["id"]).__name__, image["id"]))
-        image_index = {image["id"]: i for i, image in enumerate(images)}
-        label_of = _index(categories, "categories", source)
-        names = [
-            str(_value(c, "name", f"categories[{i}]", source)) for i, c in enumerate(categories)
+        order = sorted(range(len(file.images)), key=lambda i: _rank(file.images[i].id))
+        position = np.argsort(order)
+        images = [file.images[i] for i in order]
+        sizes = np.array([image.size or (0, 0) for image in images], np.int64).reshape(-1, 2)
+        objects = list(file.objects())
+        place = position[np.array([found.image for found in objects], np.int64)]
+        masks = [None if is_missing(o.segmentation) else o.segmentation for o in objects]
+        areas = [
+            _area(found, mask, sizes[i]) if found.area is None else found.area
+            for found, mask, i in zip(objects, masks, place)
         ]
-        for name in names:
-            if names.count(name) > 1:
-                raise DataError(
-                    f"{source}: two categories are called {name!r}; classes are matched by name, "
-                    "so rename or merge them"
-                )
-        sizes = np.array([_size(i, source) for i in images], np.int64).reshape(-1, 2)
-        rows = [
-            _row(annotation, f"annotations[{i}]", image_index, sizes, label_of, source)
-            for i, annotation in enumerate(annotations)
-        ]
-        image, label, boxes, area, crowd, ignored = zip(*rows) if rows else ((),) * 6
         return cls(
-            image_ids=tuple(image_index),
+            image_ids=tuple(image.id for image in images),
             image_sizes=sizes,
-            class_names=tuple(names),
-            category_ids=tuple(label_of),
-            image=np.array(image, np.int64),
-            label=np.array(label, np.int64),
-            boxes=np.array(boxes, np.float64).reshape(-1, 4),
-            area=np.array(area, np.float64),
-            is_crowd=np.array(crowd, bool),
-            is_ignored=np.array(ignored, bool),
-            segmentations=tuple(
-                None if is_missing(a.get("segmentation")) else a["segmentation"]
-                for a in annotations
-            ),
-            source=source,
-            paths=tuple(str(image.get("file_name", "")) for image in images),
-            federation=_federation(images, categories, label_of, source),
+            class_names=tuple(file.class_names),
+            category_ids=tuple(file.category_ids),
+            image=place,
+            label=np.array([found.label for found in objects], np.int64),
+            boxes=np.array([found.box for found in objects], np.float64).reshape(-1, 4),
+            area=np.array(areas, np.float64),
+            is_crowd=np.array([found.is_crowd for found in objects], bool),
+            is_ignored=np.array([found.is_ignored for found in objects], bool),
+            segmentations=tuple(masks),
+            source=file.source,
+            paths=tuple(image.file_name or "" for image in images),
+            federation=_federation(file, order),
+            notes=(NO_AREAS,) if file.has_no_areas else (),
         )
 
     def __len__(self) -> int:
@@ -134,16 +122,16 @@ class GroundTruth:
         pairs = zip(self.segmentations, self.is_crowd.tolist())
         return sum(mask is None and not crowd for mask, crowd in pairs)
 
-    def image_indices(self, image_ids: Sequence[ImageId]) -> np.ndarray:
+    def image_indices(self, image_ids: Sequence[Id]) -> np.ndarray:
         """(I,) the position of each image. Raises :class:`DataError` for an unknown image."""
-        position = {image_id: i for i, image_id in enumerate(self.image_ids)}
+        position = {same(image_id): i for i, image_id in enumerate(self.image_ids)}
         for image_id in image_ids:
-            if image_id not in position:
+            if same(image_id) not in position:
                 raise DataError(
-                    f"{self.source}: has no image {image_id!r}, for which there are detections; "
-                    "evaluate them with the annotations of the same images"
+                    f"{self.source}: has no image {image_id!r:.60}, for which there are "
+                    "detections. Evaluate them with the annotations of the same images."
                 )
-        return np.array([position[image_id] for image_id in image_ids], np.int64)
+        return np.array([position[same(image_id)] for image_id in image_ids], np.int64)
 
     def labels_of(self, class_names: Sequence[str]) -> np.ndarray:
         """(C,) the label here of each of a detector's classes, -1 for unknown ones."""
@@ -162,7 +150,7 @@ class GroundTruth:
             )
         return labels
 
-    def category_ids_of(self, class_names: Sequence[str]) -> tuple[int | None, ...]:
+    def category_ids_of(self, class_names: Sequence[str]) -> tuple[Id | None, ...]:
         """The category id here of each of a detector's classes, None for unknown ones."""
         labels = self.labels_of(class_names).tolist()
         return tuple(None if label < 0 else self.category_ids[label] for label in labels)
@@ -170,148 +158,33 @@ class GroundTruth:
 
 def read_ground_truth(path: str | Path) -> GroundTruth:
     """Reads a COCO annotation file, without its images. Raises :class:`DataError`."""
-    data = read_json(path)
-    if isinstance(data, list):
+    content = read_json(path)
+    if isinstance(content, list):
         raise DataError(
-            f"{path}: is a list, so it seems to hold detections instead of annotations; "
-            "give the detections first, then the annotations"
+            f"{path}: is a list, so it seems to hold detections instead of annotations. Give the "
+            "detections first, then the annotations."
         )
-    if not isinstance(data, dict):
-        raise DataError(f"{path}: is not a COCO annotation file, which must hold a JSON object")
-    return GroundTruth.from_coco(data, str(path))
+    return GroundTruth.from_coco(content, str(path))
 
 
-def _entries(data: Mapping[str, Any], key: str, source: str) -> list[Mapping[str, Any]]:
-    entries = data.get(key)
-    if not isinstance(entries, list):
-        raise DataError(
-            f"{source}: has no list {key!r}; COCO annotations hold images, annotations and "
-            "categories"
-        )
-    for i, entry in enumerate(entries):
-        if not isinstance(entry, Mapping):
-            raise DataError(f"{source}: {key}[{i}] is {entry!r} instead of a JSON object")
-    return entries
+def _rank(identity: Id) -> tuple[str, Id]:
+    return type(identity).__name__, identity
 
 
-def _index(entries: list[Mapping[str, Any]], key: str, source: str) -> dict[Any, int]:
-    """The position of each id."""
-    index: dict[Any, int] = {}
-    for i, entry in enumerate(entries):
-        identity = _id(entry, "id", f"{key}[{i}]", source)
-        if index.setdefault(identity, i) != i:
-            raise DataError(
-                f"{source}: {key}[{i}] has the same id as {key}[{index[identity]}], {identity!r}; "
-                "give each its own"
-            )
-    return index
-
-
-def _federation(
-    images: list[Mapping[str, Any]],
-    categories: list[Mapping[str, Any]],
-    label_of: Mapping[int, int],
-    source: str,
-) -> Federation | None:
-    """What the annotators looked for, if the file says so, as in LVIS."""
-    if not any("neg_category_ids" in image for image in images):
+def _federation(file: CocoFile, order: Sequence[int]) -> Federation | None:
+    """What the annotators looked for in each image, if the file says so, as in LVIS."""
+    if not is_federated(file.content):
         return None
-    lists = []
-    for key in ("neg_category_ids", "not_exhaustive_category_ids"):
-        for image in images:
-            unknown = [number for number in image.get(key, ()) if number not in label_of]
-            if unknown:
-                raise DataError(
-                    f"{source}: image {image['id']!r} lists {unknown[0]!r} in {key}, which is not "
-                    "the id of a category; add the category or remove the id"
-                )
-        lists.append(tuple(frozenset(label_of[n] for n in image.get(key, ())) for image in images))
-    absent, partial = lists
-    return Federation(absent, partial, tuple(str(c.get("frequency", "f")) for c in categories))
+    found = federation_of(file)
+    absent, partial = (
+        tuple(frozenset(lists[i]) for i in order) for lists in (found.absent, found.partial)
+    )
+    return Federation(absent, partial, found.frequency)
 
 
-def _size(image: Mapping[str, Any], source: str) -> list[float]:
-    """Height and width, 0 if not given: only masks need them."""
-    stated = [image.get("height") or 0, image.get("width") or 0]
-    size = numbers(stated, 2)
-    if size is None:
-        raise DataError(
-            f"{source}: image {image['id']!r} has the height {stated[0]!r} and the width "
-            f"{stated[1]!r}; give both in pixels, or omit them if there are no masks"
-        )
-    return size
-
-
-def _row(
-    annotation: Mapping[str, Any],
-    where: str,
-    image_index: Mapping[ImageId, int],
-    sizes: np.ndarray,
-    label_of: Mapping[int, int],
-    source: str,
-) -> tuple[int, int, list[float], float, bool, bool]:
-    image_id = _id(annotation, "image_id", where, source)
-    category_id = _id(annotation, "category_id", where, source)
-    if image_id not in image_index:
-        raise DataError(
-            f"{source}: {where} belongs to image {image_id!r}, which is not among the images; "
-            "add the image or remove the annotation"
-        )
-    if category_id not in label_of:
-        raise DataError(
-            f"{source}: {where} has the category {category_id!r}, which is not among the "
-            "categories; add the category or remove the annotation"
-        )
-    box = numbers(_value(annotation, "bbox", where, source), 4)
-    if box is None:
-        raise DataError(
-            f"{source}: {where} has the bbox {annotation['bbox']!r}; it must be four numbers: "
-            "x, y, width, height"
-        )
-    stated = annotation.get("area")
-    if stated is None:
-        height, width = sizes[image_index[image_id]].tolist()
-        stated = _area(annotation, box, (height, width), f"{source}: {where}")
-    area = numbers([stated], 1)
-    if area is None:
-        raise DataError(
-            f"{source}: {where} has the area {annotation['area']!r}; make it a number, or omit "
-            "it to use that of the mask or box"
-        )
-    crowd, ignored = bool(annotation.get("iscrowd", 0)), bool(annotation.get("ignore", 0))
-    return image_index[image_id], label_of[category_id], box, area[0], crowd, ignored
-
-
-def _area(
-    annotation: Mapping[str, Any], box: list[float], size: tuple[int, int], where: str
-) -> float:
+def _area(found: CocoObject, mask: Json, size: np.ndarray) -> float:
     """Of the mask, or of the box where there is none or the image's ``size`` is not known."""
-    mask = annotation.get("segmentation")
-    if 0 in size or is_missing(mask):
-        return box[2] * box[3]
-    return read_segmentation(mask, size, where).area(size)
-
-
-def numbers(value: Any, count: int) -> list[float] | None:
-    """``value`` as ``count`` finite floats, or None if it is anything else."""
-    if not isinstance(value, (list, tuple)) or len(value) != count:
-        return None
-    for item in value:
-        if isinstance(item, bool) or not isinstance(item, (int, float)) or not math.isfinite(item):
-            return None
-    return [float(item) for item in value]
-
-
-def _id(entry: Mapping[str, Any], key: str, where: str, source: str) -> Any:
-    value = _value(entry, key, where, source)
-    if type(value) not in (int, str):
-        raise DataError(
-            f"{source}: {where} has the {key} {value!r}; it must be a number or a string"
-        )
-    return value
-
-
-def _value(entry: Mapping[str, Any], key: str, where: str, source: str) -> Any:
-    if key not in entry:
-        raise DataError(f"{source}: {where} has no {key!r}; add it")
-    return entry[key]
+    height, width = size.tolist()
+    if mask is None or not height:
+        return found.box[2] * found.box[3]
+    return read_segmentation(mask, (height, width), found.where).area((height, width))

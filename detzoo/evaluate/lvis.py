@@ -94,7 +94,7 @@ class LvisEvaluator(Evaluator):
         names = [self.ground_truth.class_names[label] for label in self.scored]
         metrics = summarize(kind, precision, recall, names, (MAX_DETECTIONS,), areas)
         by_frequency = {
-            f"{kind}/{name}": average(precision[:, :, members, 0, -1])
+            f"{kind}/{name}": average(precision[:, :, members, 0])
             for name, members in self.groups.items()
         }
         return replace(metrics, values={**metrics.values, **by_frequency})

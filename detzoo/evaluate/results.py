@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from detzoo.data.coco_file import some
 from detzoo.errors import DataError
-from detzoo.evaluate.ground_truth import GroundTruth, ImageId, numbers
+from detzoo.evaluate.ground_truth import GroundTruth
 from detzoo.evaluate.run_lengths import RunLengths
 from detzoo.files import read_json, write_json
 from detzoo.structures import BitmapMasks, Detections
+from detzoo.values import Box, Id, Json, Size, read_box, read_id, read_number, same
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class ImageResult:
     ``mask_scores`` (N,) float64 if it rates them separately.
     """
 
-    image_id: ImageId
+    image_id: Id
     boxes: np.ndarray
     scores: np.ndarray
     labels: np.ndarray
@@ -33,7 +35,7 @@ class ImageResult:
     mask_scores: np.ndarray | None = None
 
     @classmethod
-    def of(cls, image_id: ImageId, detections: Detections) -> ImageResult:
+    def of(cls, image_id: Id, detections: Detections) -> ImageResult:
         """From detections in original pixels, with pasted masks (``Detections.to_original``)."""
         masks = None
         if detections.masks is not None:
@@ -79,7 +81,7 @@ class ImageResult:
 
 
 def to_coco(
-    results: Sequence[ImageResult], category_ids: Sequence[int | None]
+    results: Sequence[ImageResult], category_ids: Sequence[Id | None]
 ) -> list[dict[str, Any]]:
     """Results in COCO format; ``category_ids`` are indexed by label, None for classes to leave out.
 
@@ -114,7 +116,7 @@ def to_coco(
 
 
 def write_results(
-    path: str | Path, results: Sequence[ImageResult], category_ids: Sequence[int | None]
+    path: str | Path, results: Sequence[ImageResult], category_ids: Sequence[Id | None]
 ) -> None:
     """Writes a COCO result file (see :func:`to_coco`). Raises :class:`DataError` on failure."""
     write_json(path, to_coco(results, category_ids))
@@ -138,94 +140,94 @@ def read_results(path: str | Path, ground_truth: GroundTruth) -> list[ImageResul
             f"{path}: is not a list; COCO results are a JSON list of objects with image_id, "
             "category_id, score, and bbox or segmentation"
         )
-    position = {image_id: i for i, image_id in enumerate(ground_truth.image_ids)}
-    label_of = {category_id: i for i, category_id in enumerate(ground_truth.category_ids)}
-    by_image: list[list[int]] = [[] for _ in position]
+    position = {same(image_id): i for i, image_id in enumerate(ground_truth.image_ids)}
+    label_of = {same(number): label for label, number in enumerate(ground_truth.category_ids)}
+    by_image: list[list[_Entry]] = [[] for _ in position]
+    with_mask: list[bool] = []
     for i, entry in enumerate(entries):
-        where = f"{path}: entry {i}"
-        _check_entry(entry, where, position, label_of, ground_truth.source)
-        by_image[position[entry["image_id"]]].append(i)
-    with_mask = ["segmentation" in entry for entry in entries]
+        found = _read_entry(entry, f"{path}: entry {i}", position, label_of, ground_truth)
+        by_image[found.image].append(found)
+        with_mask.append(found.mask is not None)
     if any(with_mask) and not all(with_mask):
         raise DataError(
             f"{path}: entry {with_mask.index(False)} has no segmentation, but others have one; "
             "give all entries masks, or none"
         )
-    results = []
-    for image_id, indices, size in zip(position, by_image, ground_truth.image_sizes.tolist()):
-        if not indices:
-            continue
-        mine = [entries[i] for i in indices]
-        masks = None
-        if with_mask[0]:
-            masks = RunLengths.read(
-                [entry["segmentation"] for entry in mine],
-                [f"{path}: entry {i}" for i in indices],
-                tuple(size),
-            )
-        results.append(
-            ImageResult(
-                image_id=image_id,
-                boxes=_boxes(mine, masks),
-                scores=np.array([entry["score"] for entry in mine], np.float64),
-                labels=np.array([label_of[entry["category_id"]] for entry in mine], np.int64),
-                masks=masks,
-                mask_scores=_mask_scores(mine),
-            )
-        )
-    return results
+    sizes = ground_truth.image_sizes.tolist()
+    return [
+        _result(image_id, mine, (height, width))
+        for image_id, mine, (height, width) in zip(ground_truth.image_ids, by_image, sizes)
+        if mine
+    ]
 
 
-def _mask_scores(entries: list[Mapping[str, Any]]) -> np.ndarray | None:
-    """(N,) if any entry has one; entries without use the score of their box."""
-    if not any("mask_score" in entry for entry in entries):
-        return None
-    return np.array([entry.get("mask_score", entry["score"]) for entry in entries], np.float64)
+@dataclass(frozen=True)
+class _Entry:
+    """A detection in a file: a box, a mask as the file has it, or both."""
+
+    where: str
+    image: int
+    label: int
+    score: float
+    mask_score: float | None
+    box: Box | None
+    mask: Json
 
 
-def _boxes(entries: list[Mapping[str, Any]], masks: RunLengths | None) -> np.ndarray:
-    if masks is None:
-        return np.array([entry["bbox"] for entry in entries], np.float64)
-    around = masks.boxes().tolist()
-    return np.array([entry.get("bbox", box) for entry, box in zip(entries, around)], np.float64)
+def _result(image_id: Id, entries: Sequence[_Entry], size: Size) -> ImageResult:
+    masks = None
+    if entries[0].mask is not None:
+        masks = RunLengths.read([e.mask for e in entries], [e.where for e in entries], size)
+    boxes = [entry.box for entry in entries]
+    if masks is not None and None in boxes:
+        boxes = [box or around for box, around in zip(boxes, masks.boxes().tolist())]
+    mask_scores = None
+    if any(entry.mask_score is not None for entry in entries):  # the others have those of boxes
+        mask_scores = [e.score if e.mask_score is None else e.mask_score for e in entries]
+    return ImageResult(
+        image_id=image_id,
+        boxes=np.array(boxes, np.float64),
+        scores=np.array([entry.score for entry in entries], np.float64),
+        labels=np.array([entry.label for entry in entries], np.int64),
+        masks=masks,
+        mask_scores=None if mask_scores is None else np.array(mask_scores, np.float64),
+    )
 
 
-def _check_entry(
-    entry: Any,
+def _read_entry(
+    entry: Json,
     where: str,
-    images: Mapping[ImageId, int],
-    categories: Mapping[int, int],
-    source: str,
-) -> None:
-    if not isinstance(entry, dict):
-        raise DataError(f"{where} is {entry!r} instead of a JSON object")
-    for key in ("image_id", "category_id", "score"):
-        if key not in entry:
-            raise DataError(f"{where} has no {key!r}; add it to every entry")
-    if "bbox" not in entry and "segmentation" not in entry:
-        raise DataError(f"{where} has neither 'bbox' nor 'segmentation'; add what was detected")
-    image_id, category_id, score = entry["image_id"], entry["category_id"], entry["score"]
-    if type(image_id) not in (int, str) or image_id not in images:
+    images: Mapping[str, int],
+    categories: Mapping[str, int],
+    truth: GroundTruth,
+) -> _Entry:
+    image_id = read_id(entry, "image_id", where)
+    category_id = read_id(entry, "category_id", where)
+    image, label = images.get(same(image_id)), categories.get(same(category_id))
+    if image is None:
         raise DataError(
-            f"{where} is for image {image_id!r}, which {source} does not have; evaluate detections "
-            "with the annotations of the same images"
+            f"{where}: is for image {image_id!r:.60}, which {truth.source} does not have. Evaluate "
+            "detections with the annotations of the same images."
         )
-    if type(category_id) not in (int, str) or category_id not in categories:
-        known = ", ".join(map(str, categories))
+    if label is None:
         raise DataError(
-            f"{where} has the category {category_id!r}, which {source} does not have "
-            f"(it has {known}); use the ids of its categories, not the indices of classes"
+            f"{where}: has the category {category_id!r:.60}, which {truth.source} does not have "
+            f"(it has {some(truth.category_ids)}). Use the ids of its categories, not the indices "
+            "of classes."
         )
-    if numbers([score], 1) is None:
-        raise DataError(f"{where} has the score {score!r}; it must be a finite number")
-    if "mask_score" in entry and numbers([entry["mask_score"]], 1) is None:
-        raise DataError(
-            f"{where} has the mask_score {entry['mask_score']!r}; it must be a finite number"
-        )
-    if "bbox" in entry:
-        box = numbers(entry["bbox"], 4)
-        if box is None or box[2] < 0 or box[3] < 0:
-            raise DataError(
-                f"{where} has the bbox {entry['bbox']!r}; it must be four numbers: x, y, width "
-                "and height, in pixels of the original image"
-            )
+    mask = entry.get("segmentation")
+    has_box, has_mask_score = (entry.get(key) is not None for key in ("bbox", "mask_score"))
+    if not has_box and mask is None:
+        raise DataError(f"{where}: has neither 'bbox' nor 'segmentation'. Add what was detected.")
+    box = read_box(entry, "bbox", where) if has_box else None
+    if box is not None and min(box[2:]) < 0:
+        raise DataError(f"{where}: its bbox {entry['bbox']!r:.60} has a negative width or height.")
+    return _Entry(
+        where=where,
+        image=image,
+        label=label,
+        score=read_number(entry, "score", where),
+        mask_score=read_number(entry, "mask_score", where) if has_mask_score else None,
+        box=box,
+        mask=mask,
+    )

@@ -10,10 +10,18 @@ import torch
 from torch import Tensor, nn
 
 from detzoo.detectors.base import Detector
+from detzoo.detectors.solo import SOLOConfig
+from detzoo.detectors.yolact import YOLACTConfig
+from detzoo.errors import ConfigError
+from detzoo.heads.roi.coarse_mask_head import CoarseMaskHeadConfig
+from detzoo.heads.roi.mask_head import MaskHeadConfig
 from detzoo.postprocess.select import Select
 from detzoo.postprocess.static import StaticSelect
 from detzoo.structures import Detections, ImageBatch, ImageInfo, RoIMasks
 from detzoo.structures.images import Size
+
+# Detectors whose masks are not grids in boxes.
+WHOLE_IMAGE_MASKS = (SOLOConfig, YOLACTConfig)
 
 
 class StaticDetections(NamedTuple):
@@ -35,11 +43,41 @@ class StaticDetector(nn.Module):
 
     It detects the same as ``detector``, unless an image has more candidates than
     ``max_candidates``: see :class:`~detzoo.postprocess.static.StaticSelect`. Parameters are shared.
+    Raises :class:`ConfigError` for detectors that have no such form.
     """
 
     def __init__(self, detector: Detector, max_candidates: int = 1000) -> None:
         super().__init__()
+        if detector.config.needs_proposals:
+            raise ConfigError(
+                "this detector is given its proposals, so it cannot be exported: take one that "
+                "proposes its own"
+            )
+        if isinstance(detector.config, WHOLE_IMAGE_MASKS):
+            raise ConfigError(
+                "the masks of this detector cover the whole image, which cannot be exported yet: "
+                "take one with masks in boxes, such as Mask R-CNN"
+            )
         self.detector = _with_static_selects(detector, max_candidates).eval()
+
+    @property
+    def channels(self) -> int:
+        """The number of channels of its input."""
+        return self.detector.config.input_pixels.channels
+
+    @property
+    def predicts_masks(self) -> bool:
+        return self.detector.config.predicts_masks
+
+    @property
+    def mask_threshold(self) -> float | None:
+        """The probability from which a pixel belongs to an object; None without masks."""
+        if not self.predicts_masks:
+            return None
+        configs = (getattr(module, "config", None) for module in self.detector.modules())
+        return next(
+            c.threshold for c in configs if isinstance(c, MaskHeadConfig | CoarseMaskHeadConfig)
+        )
 
     def forward(self, pixels: Tensor, sizes: Tensor) -> StaticDetections:
         """Normalized pixels (B, 3, H, W), of which ``sizes`` (B, 2: height, width) show the image,

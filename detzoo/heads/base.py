@@ -37,6 +37,9 @@ class DetectionHead(nn.Module, ABC):
     def class_parameters(self) -> dict[str, ClassRows]:
         """The parameters and buffers whose size depends on the number of classes, by name."""
 
+    def enter_epoch(self, epoch: int) -> None:
+        """Called in training where an ``epoch`` begins, counted from 0, or is resumed."""
+
     def enter_final_epochs(self) -> None:
         """Called once where the final epochs of a recipe begin: see ``Experiment.final``."""
 

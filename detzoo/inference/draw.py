@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
-from detzoo.structures import Detections
+from detzoo.structures import Detections, Targets
 
 if TYPE_CHECKING:
     import supervision as sv
@@ -21,6 +22,9 @@ PALETTE = (
     *("#604020", "#C0E0A0", "#802060", "#C0A060", "#2040A0", "#8060E0", "#A04000", "#A0E0C0"),
 )
 
+# Of boxes that are ignored.
+IGNORED = (160, 160, 160)
+
 
 def draw(image: np.ndarray, detections: Detections, class_names: Sequence[str]) -> np.ndarray:
     """A copy of ``image`` (H, W, 3) BGR with the detections, which are in its pixels.
@@ -29,22 +33,48 @@ def draw(image: np.ndarray, detections: Detections, class_names: Sequence[str]) 
     far as there is room. Of images with more channels the first three are
     shown, others in gray.
     """
-    # Imported here because it brings matplotlib, which takes a second.
-    import supervision as sv
-
-    colors = sv.ColorPalette.from_hex(list(PALETTE))
-    found = detections.to_supervision(class_names)
-    scale = max(image.shape[:2]) / 1000
-    picture = image[..., :3] if image.shape[2] >= 3 else image[..., :1].repeat(3, axis=2)
-    picture = np.ascontiguousarray(picture).copy()
-    if found.mask is not None:
-        picture = sv.MaskAnnotator(colors, opacity=0.4).annotate(picture, found)
-    thickness = max(1, round(2 * scale))
-    picture = sv.BoxAnnotator(colors, thickness=thickness).annotate(picture, found)
     labels = [
         f"{class_names[label]} {score:.2f}"
         for label, score in zip(detections.labels.tolist(), detections.scores.tolist())
     ]
+    return _annotate(_picture(image), detections.to_supervision(class_names), labels)
+
+
+def draw_targets(image: np.ndarray, targets: Targets, class_names: Sequence[str]) -> np.ndarray:
+    """A copy of ``image`` (H, W, C) with its ground truth, drawn as :func:`draw` draws detections.
+
+    ``image`` may be of floats, as transforms of colors leave it. Ignored boxes are gray.
+    """
+    picture = _picture(image.clip(0, 255).astype(np.uint8))
+    thickness = _thickness(picture)
+    for x1, y1, x2, y2 in targets.ignored_boxes.round().int().tolist():
+        cv2.rectangle(picture, (x1, y1), (x2, y2), IGNORED, thickness)
+    masks = None if targets.masks is None else targets.masks.to_bitmaps()
+    objects = Detections(targets.boxes, targets.boxes.new_ones(len(targets)), targets.labels, masks)
+    names = [class_names[label] for label in targets.labels.tolist()]
+    return _annotate(picture, objects.to_supervision(class_names), names)
+
+
+def _picture(image: np.ndarray) -> np.ndarray:
+    """A copy of three channels, to draw on."""
+    picture = image[..., :3] if image.shape[2] >= 3 else image[..., :1].repeat(3, axis=2)
+    return np.ascontiguousarray(picture).copy()
+
+
+def _thickness(picture: np.ndarray) -> int:
+    """That of lines, in pixels."""
+    return max(1, round(max(picture.shape[:2]) / 500))
+
+
+def _annotate(picture: np.ndarray, found: sv.Detections, labels: Sequence[str]) -> np.ndarray:
+    # Imported here because it brings matplotlib, which takes a second.
+    import supervision as sv
+
+    colors = sv.ColorPalette.from_hex(list(PALETTE))
+    scale = max(picture.shape[:2]) / 1000
+    if found.mask is not None:
+        picture = sv.MaskAnnotator(colors, opacity=0.4).annotate(picture, found)
+    picture = sv.BoxAnnotator(colors, thickness=_thickness(picture)).annotate(picture, found)
     annotator = sv.LabelAnnotator(
         colors,
         text_color=sv.ColorPalette([_readable_on(color) for color in colors.colors]),

@@ -12,6 +12,7 @@ import numpy as np
 
 from detzoo.data.images import EXTENSIONS, exif_orientation, read_image, upright
 from detzoo.errors import DataError
+from detzoo.files import check_regular
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -29,6 +30,7 @@ def find_files(item: str | os.PathLike[str]) -> list[Path]:
     :class:`DataError` where there is none.
     """
     path = Path(item)
+    check_regular(path)
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if is_image(file))
         if not files:

@@ -19,6 +19,7 @@ from detzoo.devices import Precision, resolve_device
 from detzoo.errors import CheckpointError
 from detzoo.experiment import Experiment
 from detzoo.files import read_json
+from detzoo.inference.exported import EXPORTED, open_onnx
 from detzoo.inference.predictor import Predictor
 from detzoo.layers.fusion import fuse
 from detzoo.weights.locate import find_published_file
@@ -35,10 +36,12 @@ def load(
     model: Detector | None = None,
     fused: bool = True,
     import_modules: Sequence[str] = (),
+    trust: bool = False,
 ) -> Predictor:
     """The detector in a checkpoint, or the one that the zoo calls ``source``.
 
-    A checkpoint of MMDetection 2.x will do, and an address, ``https://...`` or
+    A checkpoint of MMDetection 2.x will do, an ONNX file that ``detzoo export`` wrote (on the CPU,
+    with the experiment, weights and precision that are in it), and an address, ``https://...`` or
     ``hf://user/repo/file``, in place of a path. ``weights`` is a file with other weights for it: a
     checkpoint of the same model, whose class names count, or bare weights. A zoo name without it
     takes the published file, from a folder, a cache or a mirror (``weights/locate.py``); a config
@@ -51,12 +54,16 @@ def load(
     configuration: a checkpoint of such a detector opens only with one that was changed likewise.
 
     ``import_modules`` are imported first: those with config classes of your own that the
-    checkpoint may name.
+    checkpoint may name. ``trust`` allows a V2 config file to be executed, as MMDetection does;
+    without it, nothing ever is.
 
     Raises :class:`CheckpointError`, :class:`DeviceError`, and :class:`UserError` for an unknown
     name.
     """
     catalog.import_modules(import_modules)
+    if os.fspath(source).endswith(EXPORTED):
+        exported = open_onnx(Path(source))
+        return Predictor(exported.details.experiment, exported, fused=False)
     device = resolve_device(device)
     origin: Path | str = source if weights is None else weights
     if is_checkpoint_path(source):
@@ -71,12 +78,15 @@ def load(
             checkpoint.require_same_changes(changes, opened, source)
         given = opened.to_detect if weights is None else checkpoint.read_weights(weights)
     else:
-        experiment = find_experiment(os.fspath(source))
+        experiment = find_experiment(os.fspath(source), trust=trust)
         if weights is None:
             origin = published_weights(os.fspath(source))
         given = checkpoint.read_weights(origin)
     if given.class_names is not None and not experiment.model.is_class_agnostic:
-        experiment = replace(experiment, class_names=given.class_names)
+        names = given.class_names
+        if os.fspath(source).endswith(".py") and len(names) < len(experiment.class_names):
+            names = _row_names(experiment, names, given)
+        experiment = replace(experiment, class_names=names)
     detector = experiment.build_model() if model is None else model
     checkpoint.load_strictly(detector, given.tensors, str(origin))
     detector = detector.to(device)
@@ -85,15 +95,30 @@ def load(
     return Predictor(experiment, detector, precision or "fp32", fused=fused)
 
 
-def find_experiment(source: str) -> Experiment:
+def _row_names(
+    experiment: Experiment, names: tuple[str, ...], given: checkpoint.Weights
+) -> tuple[str, ...]:
+    """``names``, or as many more as the configuration has classes, where the weights have them."""
+    with torch.device("meta"):
+        own = replace(experiment, class_names=names).build_model().state_dict()
+    if not checkpoint.mismatches(own, given.tensors):
+        return names
+    unnamed = range(len(names), len(experiment.class_names))
+    return (*names, *(f"class_{i + 1}" for i in unnamed))
+
+
+def find_experiment(source: str, *, trust: bool = False, to_train: bool = False) -> Experiment:
     """The experiment of a zoo name, a checkpoint, an ``experiment.json`` or a V2 config file.
 
-    A config file of MMDetection 2.x (``.py``) is Python, and executed. Raises :class:`UserError`.
+    A config file of MMDetection 2.x (``.py``) is a program, which is executed only if ``trust`` is
+    set. Of such a file, and of the configuration in a checkpoint of MMDetection, only what
+    detecting needs has to be understood, unless ``to_train``. Raises :class:`UserError`.
     """
     if source.endswith(".py"):
-        from detzoo.mmdet import read_experiment
+        from detzoo.mmdet import import_file
 
-        return read_experiment(source)
+        imported = import_file(source, trust=trust)
+        return imported.to_train() if to_train else imported.experiment
     if source.endswith(".json"):
         try:
             experiment: Experiment = from_dict(read_json(source), catalog.config_classes())
@@ -101,7 +126,7 @@ def find_experiment(source: str) -> Experiment:
             raise ConfigError(f"{source}: {error}") from None
         return experiment
     if is_checkpoint_path(source):
-        return checkpoint.read(source).experiment
+        return checkpoint.read(source, to_train=to_train).experiment
     return zoo.find(source).experiment
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 from typing_extensions import Self
 
-from detzoo.config import Channels, PositiveFloat, UnitFloat, config
+from detzoo.config import Channels, ConfigError, NonNegativeFloat, PositiveFloat, UnitFloat, config
 from detzoo.ops.distributed import num_processes
 
 NormLayer: TypeAlias = nn.BatchNorm2d | nn.GroupNorm
@@ -43,15 +43,19 @@ class BatchNormConfig(NormConfig):
         trainable: Whether weight and bias are trained.
         fixed_statistics: Whether training also normalizes with the running statistics.
         synchronized: Whether statistics are computed over the images of all processes.
-        eps: Added to the variance.
+        eps: Added to the variance; 0 only where statistics are fixed.
         momentum: Weight of the current batch in the running statistics.
     """
 
     trainable: bool = True
     fixed_statistics: bool = False
     synchronized: bool = False
-    eps: PositiveFloat = 1e-5
+    eps: NonNegativeFloat = 1e-5
     momentum: UnitFloat = 0.1
+
+    def __post_init__(self) -> None:
+        if self.eps == 0 and not self.fixed_statistics:
+            raise ConfigError("eps: 0 needs fixed_statistics; a batch may have no variance")
 
     @property
     def child_name(self) -> str:
@@ -67,7 +71,8 @@ class BatchNormConfig(NormConfig):
         return norm
 
     def from_scratch(self) -> Self:
-        return dataclasses.replace(self, trainable=True, fixed_statistics=False)
+        eps = self.eps or BatchNormConfig().eps
+        return dataclasses.replace(self, trainable=True, fixed_statistics=False, eps=eps)
 
 
 @config

@@ -37,7 +37,7 @@ class ValidCells:
         counts = torch.stack([_count(sizes[:, k], input_size[k], grid[k]) for k in (0, 1)], 1)
         # Of sizes that only the device knows, nothing is taken for granted.
         known = not isinstance(infos[0].size[0], Tensor)
-        complete = known and bool((counts == torch.tensor(grid)).all())
+        complete = known and bool((counts.numpy() == grid).all())
         return cls(counts.to(device, non_blocking=True), grid, complete)
 
     def mask(self) -> Tensor:

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from detzoo import zoo
 from detzoo.checkpoints.catalog import config_classes
 from detzoo.config import check
+from detzoo.detectors.base import DetectorConfig
 from detzoo.errors import ConfigError
 from detzoo.experiment import DataConfig, Experiment
 from detzoo.mmdet.adapters import recipe
-from detzoo.mmdet.adapters.datasets import DataSource
+from detzoo.mmdet.adapters.datasets import DataSource, read_datasets
 from detzoo.mmdet.adapters.pipelines import Pipeline, read_pipeline
-from detzoo.mmdet.node import Node, Reading
+from detzoo.mmdet.node import Node, Reading, Refusal
+from detzoo.mmdet.registry import ADAPTERS
+from detzoo.optim.optimizers import OptimizerConfig, SGDConfig
+from detzoo.optim.schedules import Schedule
 from detzoo.structures import Pixels
 from detzoo.zoo.classes import OBJECT
 
@@ -39,77 +45,267 @@ SECTIONS = (
     "workflow",
 )
 
+# Sections that say how V2 runs; what takes their place.
+LEFT_ASIDE = {
+    "resume_from": "a run is resumed with --resume",
+    "log_config": "what is logged is chosen where a run starts (--logger)",
+    "custom_imports": "nothing is imported; --import MODULE imports for detzoo",
+    "work_dir": "the folder of a run is named where it starts (--out)",
+}
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What a V2 configuration describes.
+
+    ``experiment`` has a name for each class of the model, ``trained_classes`` are those that
+    training is for (None: all of the data). Where there are ``obstacles`` to training, the parts
+    that they concern are stand-ins: ``require_training`` before using these.
+
+    Args:
+        experiment: As detzoo says it.
+        trained_classes: Those of ``classes=``, None where the data name them.
+        reading: What was replaced, left aside, and not understood.
+    """
+
+    experiment: Experiment
+    trained_classes: tuple[str, ...] | None
+    reading: Reading
+
+    @property
+    def obstacles(self) -> tuple[Refusal, ...]:
+        """What stands in the way of training with this configuration."""
+        return tuple(self.reading.obstacles)
+
+    def to_train(self) -> Experiment:
+        """The experiment, once there is no obstacle to training with it.
+
+        Raises :class:`ConfigError` with all obstacles.
+        """
+        self.reading.require("detect", "train")
+        names = self.trained_classes
+        return self.experiment if names is None else replace(self.experiment, class_names=names)
+
+    def row_names(self, class_names: tuple[str, ...]) -> tuple[str, ...]:
+        """A name for each class of the model, of which a checkpoint may name fewer.
+
+        Raises :class:`ConfigError` if it names more.
+        """
+        count = len(self.experiment.class_names)
+        if len(class_names) > count:
+            raise ConfigError(
+                f"{self.reading.source}: names {len(class_names)} classes "
+                f"({', '.join(class_names[:5])}, ...), but its model has {count} (num_classes)."
+            )
+        return (*class_names, *_unnamed(class_names, range(count - len(class_names))))
+
 
 def experiment_of(config: Mapping[str, Any], source: str) -> Experiment:
     """The experiment that a merged V2 configuration describes; ``source`` is its name in errors.
 
-    Raises :class:`ConfigError`, naming the place in the configuration, for a type that detzoo does
-    not have, a setting that no adapter knows, and facts that contradict each other.
+    Raises :class:`ConfigError`, naming the places in the configuration, for types that detzoo does
+    not have, settings that no adapter knows, and facts that contradict each other.
     """
-    _check_names(config, source)
-    reading = Reading(source)
+    return import_config(config, Reading(source)).to_train()
+
+
+def import_config(
+    config: Mapping[str, Any], reading: Reading, files: Sequence[str] | None = None
+) -> Imported:
+    """What a merged V2 configuration describes.
+
+    Strict about the model and how an image reaches it: raises :class:`ConfigError` with all
+    obstacles to detecting. Those to training alone are kept. What concerns only the course of a run
+    is understood, or left aside and reported. ``files`` are the names of the file and its bases.
+    """
+    if files is None:
+        files = (Path(reading.source).stem,)
+    _check_names(config, reading.source)
     sections = {key: config[key] for key in SECTIONS if key in config}
-    root = Node(_modernised(sections, config), "", reading)
-    root.expect("workflow", (("train", 1),), "as every epoch trains, then evaluates")
-    root.expect("resume_from", None, "as a run is resumed with --resume")
-    data = _read_data(root.child("data"))
+    root = Node(_modernized(sections, config, reading), "", reading)
+    _leave_aside(root, config)
+    if "model" not in root.left:
+        raise reading.error("model", "missing: this file describes no detector")
+    data = _read_data(root)
     model = root.child("model")
-    names = OBJECT if model.left.get("type") == "RPN" else data.class_names
-    transforms = data.settings.train_transforms
-    batch_resize = recipe.batch_resize(model, transforms)
-    detector = model.adapt("detector", len(names), data.pixels)
-    optimizer = root.part("optimizer", "optimizer")
-    schedule = recipe.schedule_of(root, optimizer.lr)
-    hooks = recipe.hooks_of(root, transforms)
-    intervals = recipe.intervals_of(root, schedule, hooks.get("final"))
-    experiment = Experiment(
-        model=detector,
-        class_names=names,
-        data=replace(data.settings, batch_resize=batch_resize),
-        optimizer=optimizer,
-        schedule=schedule,
-        reference_batch=recipe.reference_batch_of(root),
-        initial_weights=_initial_weights(root),
-        **recipe.precision_of(root),
-        **recipe.steps_of(root),
-        **(hooks | intervals),
+    count = _number_of_classes(model, data.class_names)
+    names = OBJECT if model.left.get("type") == "RPN" else _names(data, count, reading)
+    detector = _read_model(model, len(names), data.pixels)
+    batch_resize = reading.attempt(
+        "model", lambda: recipe.batch_resize(model, data.settings.train_transforms), None
     )
-    reading.require_all_taken()
+    settings = _read_recipe(root, data.settings, files)
+    resize = settings.pop("batch_resize", batch_resize)
+    reading.finish()
+    reading.require("detect")
+    if detector is None:  # what training alone needs was not there, and nothing can replace it
+        reading.require("detect", "train")
+        raise AssertionError("a model that cannot be read has an obstacle")
+    detector = _settled(detector, reading.stand_ins)
+    known = DataConfig(train_transforms=(), test_transforms=data.settings.test_transforms)
+    _require_valid(detector, reading)
+    _require_valid(known, reading)
+    detects = Experiment(model=detector, class_names=names, data=known)
     try:
+        data_settings = replace(data.settings, batch_resize=resize)
+        experiment = replace(detects, data=data_settings, **settings)
         check(experiment, config_classes())
     except ConfigError as error:
-        raise ConfigError(f"{source}: {error}") from None
-    return experiment
+        path, _, reason = str(error).partition(": ")
+        reading.note(Refusal(reading.source, path, reason, use="train"))
+        experiment = detects
+    trained = data.class_names if data.names_are_given and names is not OBJECT else None
+    return Imported(experiment, trained, reading)
+
+
+def _settled(value: Any, stand_ins: Sequence[Any]) -> Any:
+    """``value`` with the defaults of its fields where these hold stand-ins."""
+    if isinstance(value, tuple):
+        return tuple(_settled(item, stand_ins) for item in value)
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        return value
+    changes = {}
+    for field in dataclasses.fields(value):
+        item = getattr(value, field.name)
+        stands_in = any(item is one for one in stand_ins)
+        if stands_in and field.default is not dataclasses.MISSING:
+            changes[field.name] = field.default
+        elif (settled := _settled(item, stand_ins)) != item:
+            changes[field.name] = settled
+    return replace(value, **changes) if changes else value
+
+
+def _require_valid(settings: Any, reading: Reading) -> None:
+    """Refuses values that a field cannot have, in the words of detzoo's settings."""
+    try:
+        check(settings, config_classes())
+    except ConfigError as error:
+        raise ConfigError(f"{reading.source}: {error}") from None
+
+
+def _read_model(node: Node, num_classes: int, pixels: Pixels) -> DetectorConfig | None:
+    """The detector, None where it cannot be read; then other types that are unknown are noted."""
+    detector: DetectorConfig | None = None
+    original = copy.deepcopy(dict(node.original))
+    try:
+        detector = node.adapt("detector", num_classes, pixels)
+    except Refusal as refusal:
+        node.reading.note(refusal)
+        node.reading.forget("model")
+        known = {name for adapters in ADAPTERS.values() for name in adapters}
+        for path, name in _types(original, "model"):
+            if name not in known | PLAIN_TYPES:
+                node.reading.note(node.reading.error(path, f"detzoo has no {name!r}"))
+    return detector
+
+
+def _types(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    """The path and value of every ``type`` in ``value``."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if key == "type" and isinstance(item, str):
+                yield f"{path}.type", item
+            elif key not in ("init_cfg", "train_cfg") and not key.startswith("loss"):
+                yield from _types(item, f"{path}.{key}")
+    elif isinstance(value, list | tuple):
+        for i, item in enumerate(value):
+            yield from _types(item, f"{path}[{i}]")
+
+
+# Types within a model that need no adapter of their own: their part reads them.
+PLAIN_TYPES = frozenset(
+    ("ContextBlock", "GeneralizedAttention", "RoIAlign", "DeformRoIPoolPack", "Linear", "Conv")
+    + ("NormedLinear", "NormedConv2d", "deconv", "carafe", "GHMC", "GHMR", "QualityFocalLoss")
+    + ("DistributionFocalLoss", "MSELoss", "MaskIoUHead", "FusedSemanticHead")
+)
+
+
+def _read_recipe(root: Node, data: DataConfig, files: Sequence[str]) -> dict[str, Any]:
+    """Optimizer, schedule and the course of a run: fields of the experiment."""
+    attempt = root.reading.attempt
+    optimizer: OptimizerConfig = attempt(
+        "optimizer", lambda: root.part("optimizer", "optimizer"), SGDConfig(lr=0.02)
+    )
+    schedule = attempt("lr_config", lambda: recipe.schedule_of(root, optimizer.lr), Schedule())
+    batch = recipe.reference_batch_of(root, optimizer, files)
+    if any(obstacle.path.startswith("optimizer") for obstacle in root.reading.obstacles):
+        root.reading.replaced.pop("learning rate")
+    hooks = recipe.hooks_of(root, data.train_transforms)
+    nothing: dict[str, Any] = {}
+    settings = {
+        "optimizer": optimizer,
+        "schedule": schedule,
+        "reference_batch": batch,
+        "initial_weights": attempt("load_from", lambda: _initial_weights(root), None),
+        **attempt("fp16", lambda: recipe.precision_of(root), nothing),
+        **attempt("optimizer_config", lambda: recipe.steps_of(root), nothing),
+        **hooks,
+        **recipe.intervals_of(root, schedule, hooks.get("final")),
+    }
+    for key in SECTIONS:  # what could not be read has been noted
+        root.take_any(key)
+    return settings
+
+
+def _leave_aside(root: Node, config: Mapping[str, Any]) -> None:
+    """Sections that say how V2 runs, and not what."""
+    for key, reason in LEFT_ASIDE.items():
+        if config.get(key) not in (None, (), [], {}):
+            root.reading.aside[key] = reason
+        root.take_any(key)
+    if "workflow" in root.left and not _is_plain_workflow(root.take("workflow")):
+        root.reading.aside["workflow"] = "each epoch trains, then evaluates"
+
+
+def _is_plain_workflow(value: Any) -> bool:
+    return value is None or value == (("train", 1),)
 
 
 @dataclass(frozen=True)
 class _Data:
-    class_names: tuple[str, ...]
+    """``class_names`` are those of the data; see :class:`DataSource`."""
+
+    class_names: tuple[str, ...] | None
+    names_are_given: bool
     settings: DataConfig
     pixels: Pixels
 
 
-def _read_data(node: Node) -> _Data:
+def _read_data(root: Node) -> _Data:
     """``data``: the pipelines, and how images are passed over."""
-    source: DataSource = node.part("train", "dataset")
+    reading = root.reading
+    node = root.optional_child("data") or Node({}, "data", reading)
+    source = _read_source(node, "train")
     train = read_pipeline(source.pipeline, training=True)
-    tests = []
-    for key in ("test", "val"):
-        held_out: DataSource = node.part(key, "dataset")
-        if held_out.class_names != source.class_names:
-            raise node.error(f"{key}.classes", "are not those of data.train")
-        tests.append(read_pipeline(held_out.pipeline, training=False))
-    test, validation = tests
-    if test != validation:
-        raise node.error("val.pipeline", "is not that of data.test")
-    if test.normalization != train.normalization or test.padding != train.padding:
-        raise node.error("test.pipeline", "makes other pixels than data.train.pipeline")
+    is_known = bool(source.pipeline) and not reading.obstacles
+    key = "test" if node.has("test") or not node.has("val") else "val"
+    held_out = _read_source(node, key)
+    test = read_pipeline(held_out.pipeline, training=False)
+    if not held_out.pipeline:
+        reading.note(reading.error("data.test.pipeline", "missing: how does an image get in?"))
+    elif is_known and (train.normalization, train.padding) != (
+        test.normalization,
+        test.padding,
+    ):
+        reason = "makes other pixels than data.test.pipeline"
+        reading.note(reading.error("data.train.pipeline", reason))
+    if not source.pipeline:
+        reading.note(reading.error("data.train.pipeline", "missing"))
+    _leave_validation(node, test_key=key)
+    names, given = source.class_names, source.names_are_given
+    if not given and held_out.names_are_given:
+        names, given = held_out.class_names, True
+    elif held_out.names_are_given and held_out.class_names != names:
+        reading.aside[f"data.{key}.classes"] = (
+            "those of data.train are the ones that are trained; classes of data meet them by name"
+        )
     node.ignore("persistent_workers")
+    images = _images_per_device(node)
     settings = DataConfig(
         train_transforms=tuple(train.transforms),
         test_transforms=tuple(test.transforms),
-        images_per_device=node.take("samples_per_gpu"),
-        workers=node.take("workers_per_gpu"),
+        images_per_device=images,
+        workers=node.take("workers_per_gpu", 2),
         repeats=source.repeats,
         skip_empty=source.skip_empty,
         min_object_size=source.min_object_size,
@@ -117,10 +313,79 @@ def _read_data(node: Node) -> _Data:
         tta=test.tta,
         train_proposals=train.proposals,
         test_proposals=test.proposals,
-        metric=source.metric,
+        metric=source.metric or held_out.metric,
         masks=train.masks,
     )
-    return _Data(source.class_names, settings, _pixels(train))
+    return _Data(names, given, settings, _pixels(test))
+
+
+def _read_source(node: Node, key: str) -> DataSource:
+    """The data set at ``key``, one without steps where there is none or it cannot be read."""
+    nothing = DataSource(None, names_are_given=False, pipeline=[])
+    if not node.has(key):
+        node.take(key, None)
+        return nothing
+    path = node.at(key)
+    return node.reading.attempt(path, lambda: read_datasets(node, key), nothing)
+
+
+def _leave_validation(node: Node, test_key: str) -> None:
+    """``data.val``: evaluations during training use the pipeline of the test."""
+    value, test = node.original.get("val"), node.original.get(test_key)
+    node.take_any("val")
+    same = ("ann_file", "img_prefix", "seg_prefix", "proposal_file", "samples_per_gpu", "classes")
+    if isinstance(value, Mapping) and isinstance(test, Mapping):
+        kept = [{k: v for k, v in one.items() if k not in same} for one in (value, test)]
+        if kept[0] != kept[1]:
+            node.reading.aside["data.val"] = "evaluation uses the pipeline of data.test"
+
+
+def _images_per_device(node: Node) -> int:
+    """``samples_per_gpu``, its older name, or that of the loader's own settings."""
+    older = node.take("imgs_per_gpu", None)
+    loader = node.optional_child("train_dataloader")
+    own = None if loader is None else loader.take("samples_per_gpu", None)
+    if loader is not None:
+        node.reading.forget(loader.path)
+    for key in ("val_dataloader", "test_dataloader"):
+        node.take_any(key)
+    return node.take("samples_per_gpu", 2 if older is None else older) if own is None else own
+
+
+def _number_of_classes(model: Node, names: tuple[str, ...] | None) -> int | None:
+    """That of the model's heads; where none says it, that of the names."""
+    roi_head = model.left.get("roi_head")
+    for place in (model.left, roi_head):
+        for key in ("bbox_head", "mask_head"):
+            head = place.get(key) if isinstance(place, Mapping) else None
+            while isinstance(head, list | tuple) and head:
+                head = head[0]
+            if isinstance(head, Mapping) and isinstance(head.get("num_classes"), int):
+                return int(head["num_classes"])
+    return None if names is None else len(names)
+
+
+def _names(data: _Data, count: int | None, reading: Reading) -> tuple[str, ...]:
+    """A name for each class of the model, whose number rules: its weights have as many rows."""
+    names = data.class_names
+    if count is None or count < 1:
+        raise reading.error("model", "says nowhere how many classes it has (num_classes)")
+    if names is not None and len(names) == count:
+        return names
+    if names is None or not data.names_are_given:
+        reading.replaced["class names"] = f"those of the checkpoint or the data, which has {count}"
+        return _unnamed((), range(count))
+    reading.replaced["num_classes"] = (
+        f"this model has {count}; what is trained are the {len(names)} of classes="
+    )
+    if len(names) > count:
+        return _unnamed((), range(count))
+    return (*names, *_unnamed(names, range(count - len(names))))
+
+
+def _unnamed(names: Sequence[str], rows: Sequence[object]) -> tuple[str, ...]:
+    """What classes are called that have no name, which come after ``names``."""
+    return tuple(f"class_{len(names) + i + 1}" for i in range(len(rows)))
 
 
 def _pixels(pipeline: Pipeline) -> Pixels:
@@ -130,27 +395,43 @@ def _pixels(pipeline: Pipeline) -> Pixels:
         )
     mean, std, to_rgb = pipeline.normalization
     return Pixels(
-        mean=(mean[0], mean[1], mean[2]),
-        std=(std[0], std[1], std[2]),
+        mean=mean,
+        std=std,
         order="rgb" if to_rgb else "bgr",
         padding=pipeline.padding,
     )
 
 
-def _modernised(sections: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+def _modernized(
+    sections: Mapping[str, Any], config: Mapping[str, Any], reading: Reading
+) -> dict[str, Any]:
     """Older V2 spellings in their later places."""
     changed = copy.deepcopy(dict(sections))
     model = changed.get("model")
     if isinstance(model, dict):
         # Until 2.4 both stood beside the model.
         for key in ("train_cfg", "test_cfg"):
-            if key in config and key not in model:
+            if key in config and model.get(key) is None:
                 model[key] = copy.deepcopy(config[key])
         _drop_copied_settings(model)
+        # As is that of a model which was stripped for inference.
+        if model.get("train_cfg") is None and "type" in model:
+            model["train_cfg"] = _any_train_cfg(model)
         backbone = model.get("backbone")
         if "pretrained" in model and isinstance(backbone, dict):
             backbone["pretrained"] = model.pop("pretrained")
     return changed
+
+
+def _any_train_cfg(model: Mapping[str, Any]) -> dict[str, Any]:
+    """In the form that a model needs which was stripped for inference."""
+    roi_head, test = model.get("roi_head"), model.get("test_cfg")
+    if "rpn_head" not in model:
+        return {}
+    rpn = test.get("rpn") if isinstance(test, Mapping) else None
+    stages = roi_head.get("num_stages") if isinstance(roi_head, Mapping) else None
+    rcnn: Any = {} if stages is None else [{} for _ in range(stages)]
+    return {"rpn": {}, "rpn_proposal": copy.deepcopy(rpn), "rcnn": rcnn}
 
 
 def _drop_copied_settings(model: dict[str, Any]) -> None:
@@ -179,7 +460,7 @@ def _check_names(config: Mapping[str, Any], source: str) -> None:
 
 
 def _initial_weights(root: Node) -> str | None:
-    """``load_from``: the entry whose published file it is, or the file itself.
+    """``load_from``: a file where it lies, the entry whose published file it is, or an address.
 
     Published files lie in a folder with the name of their entry; some entries have had several.
     """
@@ -188,6 +469,8 @@ def _initial_weights(root: Node) -> str | None:
         return None
     if not isinstance(load_from, str):
         raise root.error("load_from", f"{load_from!r} is not the name or address of a file")
+    if Path(load_from).is_file():
+        return load_from
     folder, file = ("", *load_from.split("/"))[-2:]
     published = (
         entry.name

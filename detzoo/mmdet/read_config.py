@@ -1,32 +1,38 @@
 """Reading MMDetection 2.x configuration files into plain dictionaries.
 
-A V2 configuration is a Python file that is executed, here as there: read only files that you
-trust. (The configuration text inside a checkpoint is never executed; see ``checkpoint.py``.)
+A V2 configuration is a Python file. It is read without executing anything (``safe_python.py``);
+what that cannot read is executed only where the user says that the file is trusted.
 """
 
 from __future__ import annotations
 
 import copy
+import functools
 import re
-import types
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from detzoo.errors import ConfigError
+from detzoo.files import check_regular
+from detzoo.mmdet.safe_python import Budget, SafePython
 
 _BASE_VARIABLE = re.compile(r"\{\{\s*_base_\.([\w.]+)\s*\}\}")
 _BASE_MARK = "detzoo base variable "  # stands in the text for a value of a base file
+# How many folders up from a file the modules are looked for that it imports.
+_FOLDERS_UP = 6
+_REMEDY = "If you trust the file, have it executed: --trust, or trust=True."
 
 
-def read_config(path: str | Path) -> dict[str, Any]:
+def read_config(path: str | Path, *, trust: bool = False) -> dict[str, Any]:
     """The variables of a V2 configuration file, merged over those of its ``_base_`` files.
 
-    Executes Python: the file and its bases. Understands ``_delete_``, changes of list elements by
-    their number, ``{{ fileBasename }}`` and its like, and ``{{ _base_.name }}``. Raises
+    Understands ``_delete_``, changes of list elements by their number, ``{{ fileBasename }}`` and
+    its like, ``{{ _base_.name }}``, and ``from sibling import *``. Nothing is executed, unless
+    ``trust`` is set: then the file and its bases run as programs, as in MMDetection. Raises
     :class:`ConfigError` naming the file, and the line where there is one.
     """
-    return _read(_resolved(Path(path), None), ())
+    return Files(trust).read_all(path)
 
 
 def _resolved(path: Path, reader: Path | None) -> Path:
@@ -40,27 +46,71 @@ def _asked(reader: Path | None) -> str:
     return f" (a _base_ of {reader})" if reader is not None else ""
 
 
-def _read(path: Path, readers: tuple[Path, ...]) -> dict[str, Any]:
-    if path in readers:
-        chain = " -> ".join(reader.name for reader in (*readers, path))
-        raise ConfigError(f"{path}: is its own base ({chain}). Remove one of these _base_ lines.")
-    own = _execute(path, readers)
-    bases = own.pop("_base_", [])
-    names = [bases] if isinstance(bases, str) else bases
-    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-        raise ConfigError(f"{path}: _base_: {bases!r:.60} is no file name, nor a list of them")
-    base: dict[str, Any] = {}
-    for name in names:
-        inherited = _read(_resolved(path.parent / name, path), (*readers, path))
-        twice = sorted(base.keys() & inherited.keys())
-        if twice:
-            raise ConfigError(f"{path}: two of its _base_ files define {', '.join(twice)}.")
-        base |= inherited
-    return merge_settings(base, _fill_in(own, base, path), str(path))
+class Files:
+    """The files of one configuration: read one inside the other, from one budget.
+
+    ``paths`` are those that have been read: the file, then its bases.
+    """
+
+    def __init__(self, trust: bool) -> None:
+        self.trust = trust
+        self.budget = Budget()
+        self.paths: list[Path] = []
+
+    def read_all(self, path: str | Path) -> dict[str, Any]:
+        """See :func:`read_config`."""
+        return self.read(_resolved(Path(path), None), ())
+
+    def read(self, path: Path, readers: tuple[Path, ...]) -> dict[str, Any]:
+        """The settings of ``path``, a base of the last of the ``readers``."""
+        own = self.variables(path, readers)
+        bases = own.pop("_base_", [])
+        names = [bases] if isinstance(bases, str) else bases
+        if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+            raise ConfigError(f"{path}: _base_: {bases!r:.60} is no file name, nor a list of them")
+        base: dict[str, Any] = {}
+        for name in names:
+            inherited = self.read(_resolved(path.parent / name, path), (*readers, path))
+            twice = sorted(base.keys() & inherited.keys())
+            if twice:
+                raise ConfigError(f"{path}: two of its _base_ files define {', '.join(twice)}.")
+            base |= inherited
+        return merge_settings(base, _fill_in(own, base, path), str(path))
+
+    def variables(self, path: Path, readers: tuple[Path, ...]) -> dict[str, Any]:
+        """What the file itself assigns."""
+        if path in readers:
+            chain = " -> ".join(reader.name for reader in (*readers, path))
+            raise ConfigError(f"{path}: is its own base ({chain}). Remove one of these lines.")
+        text = _text(path, readers[-1] if readers else None)
+        self.paths.append(path)
+        if self.trust:
+            from detzoo.mmdet.trusted import execute
+
+            variables = execute(text, path, functools.partial(read_config, trust=True))
+            require_shallow(variables, str(path))
+            return variables
+
+        def imported(module: str, level: int) -> dict[str, Any] | None:
+            file = _module_file(path.parent, module, level)
+            return None if file is None else self.variables(file, (*readers, path))
+
+        variables = SafePython(str(path), _REMEDY, self.budget, imported).run(text)
+        return {name: value for name, value in variables.items() if not name.startswith("__")}
 
 
-def _execute(path: Path, readers: tuple[Path, ...]) -> dict[str, Any]:
-    asked = _asked(readers[-1] if readers else None)
+def _module_file(folder: Path, module: str, level: int) -> Path | None:
+    """The file that ``from module import`` means in a file of ``folder``: beside it or above."""
+    parts = [part for part in module.split(".") if part]
+    above = [folder, *folder.parents]
+    places = above[:_FOLDERS_UP] if level == 0 else above[level - 1 : level]
+    files = (place.joinpath(*parts).with_suffix(".py") for place in places if parts)
+    return next((file for file in files if file.is_file()), None)
+
+
+def _text(path: Path, reader: Path | None) -> str:
+    asked = _asked(reader)
+    check_regular(path)
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -74,33 +124,7 @@ def _execute(path: Path, readers: tuple[Path, ...]) -> dict[str, Any]:
         ("fileExtname", path.suffix),
     ):
         text = value.join(re.split(r"\{\{\s*" + name + r"\s*\}\}", text))
-    text = _BASE_VARIABLE.sub(lambda match: repr(_BASE_MARK + match.group(1)), text)
-    names: dict[str, Any] = {"__file__": str(path)}
-    try:
-        exec(compile(text, str(path), "exec"), names)
-    except SyntaxError as error:
-        raise ConfigError(f"{path}: line {error.lineno}: {error.msg}") from None
-    # A configuration is a program of the user's: whatever it raises is the user's to mend.
-    except (Exception, SystemExit) as error:
-        line = _line_in(path, error)
-        raise ConfigError(f"{path}: line {line}: {type(error).__name__}: {error}") from None
-    settings = {name: value for name, value in names.items() if _is_setting(name, value)}
-    require_shallow(settings, str(path))
-    return settings
-
-
-def _is_setting(name: str, value: Any) -> bool:
-    code = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type)
-    return not name.startswith("__") and not isinstance(value, code)
-
-
-def _line_in(path: Path, error: BaseException) -> int | None:
-    line, trace = None, error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == str(path):
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    return line
+    return _BASE_VARIABLE.sub(lambda match: repr(_BASE_MARK + match.group(1)), text)
 
 
 def require_shallow(value: Any, source: str, path: str = "", depth: int = 0) -> None:

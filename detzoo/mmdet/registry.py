@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 # From a Node, and what the caller knows, to our configuration.
@@ -11,6 +11,9 @@ A = TypeVar("A", bound=Adapter)
 
 # By kind of part ("backbone", "box_loss") and V2 type; filled by ``adapts``.
 ADAPTERS: Final[dict[str, dict[str, Adapter]]] = {}
+# What takes the place of a part that only training looks at, where it cannot be read: by kind, from
+# the settings of the part; filled by ``stands_in``.
+STAND_INS: Final[dict[str, Callable[[Mapping[str, Any]], Any]]] = {}
 
 
 def adapts(kind: str, *types: str) -> Callable[[A], A]:
@@ -28,6 +31,16 @@ def adapts(kind: str, *types: str) -> Callable[[A], A]:
                 )
         known.update(dict.fromkeys(types, adapter))
         return adapter
+
+    return register
+
+
+def stands_in(kind: str) -> Callable[[A], A]:
+    """Registers a function that makes the stand-in of a ``kind``."""
+
+    def register(stand_in: A) -> A:
+        STAND_INS[kind] = stand_in
+        return stand_in
 
     return register
 

@@ -16,6 +16,7 @@ from detzoo.layers.norm import NormConfig
 from detzoo.necks.base import Neck, NeckConfig
 
 ExtraLevels = Literal["max_pool", "on_input", "on_output"]
+Upsampling = Literal["nearest", "bilinear"]
 
 
 @config
@@ -30,6 +31,7 @@ class FPNConfig(NeckConfig):
             by stride-2 convolutions of the last backbone map ("on_input") or the last output
             ("on_output").
         relu_between_extras: Apply a ReLU between the stride-2 convolutions.
+        upsampling: How a level is resized to the next finer one.
         convolution: Kind of all convolutions.
         norm: Norm after each convolution; None: a bias instead.
         norm_on_lateral: Whether the lateral convolutions have the norm, too.
@@ -42,6 +44,7 @@ class FPNConfig(NeckConfig):
     start_level: NonNegativeInt = 0
     extra_levels: ExtraLevels = "max_pool"
     relu_between_extras: bool = False
+    upsampling: Upsampling = "nearest"
     convolution: ConvConfig = PlainConvConfig()
     norm: NormConfig | None = None
     norm_on_lateral: bool = True
@@ -137,19 +140,22 @@ def pyramid(
 ) -> tuple[Tensor, ...]:
     """Computes the pyramid of a backbone's maps with the convolutions of :func:`pyramid_convs`."""
     used = features[config.start_level :]
-    outputs = top_down(lateral_convs, fpn_convs, used)
+    outputs = top_down(lateral_convs, fpn_convs, used, config.upsampling)
     return with_extra_levels(config, fpn_convs, used, outputs)
 
 
 def top_down(
-    lateral_convs: nn.ModuleList, fpn_convs: nn.ModuleList, used: Sequence[Tensor]
+    lateral_convs: nn.ModuleList,
+    fpn_convs: nn.ModuleList,
+    used: Sequence[Tensor],
+    upsampling: Upsampling,
 ) -> list[Tensor]:
     """One output per backbone map ``used``, fine to coarse."""
     laterals: list[Tensor] = []  # coarse to fine
     for conv, x in zip(reversed(lateral_convs), reversed(used)):
         above = None
         if laterals:
-            above = F.interpolate(laterals[-1], size=x.shape[2:], mode="nearest")
+            above = F.interpolate(laterals[-1], size=x.shape[2:], mode=upsampling)
         laterals.append(conv(x, shortcut=above, reuse_shortcut=True))
     return [conv(x) for conv, x in zip(fpn_convs, reversed(laterals))]
 

@@ -49,7 +49,7 @@ class PAFPN(FPN):
 
     def forward(self, features: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         used = features[self.config.start_level :]
-        first, *rest = top_down(self.lateral_convs, self.fpn_convs, used)
+        first, *rest = top_down(self.lateral_convs, self.fpn_convs, used, self.config.upsampling)
         summed, outputs = first, [first]
         for x, downsample, conv in zip(rest, self.downsample_convs, self.pafpn_convs):
             summed = downsample(summed, shortcut=x, reuse_shortcut=True)

@@ -24,6 +24,7 @@ def made_once(make: Make) -> Make:
         is_real = type(torch.empty(0)) is Tensor
         return (remembered if is_real else make)(*arguments)
 
+    get.cache_clear = remembered.cache_clear  # type: ignore[attr-defined]
     return get  # type: ignore[return-value]
 
 

@@ -19,6 +19,28 @@ def grouped_nms(boxes: Tensor, scores: Tensor, group: Tensor, max_iou: float) ->
     return batched_nms(boxes, scores, group, max_iou)
 
 
+def grouped_fast_nms(
+    boxes: Tensor, scores: Tensor, group: Tensor, max_iou: float, max_per_group: int
+) -> Tensor:
+    """Fast NMS (https://arxiv.org/abs/1904.02689) of the best ``max_per_group`` boxes (K, 4) of
+    each ``group`` (K,).
+
+    A box is dropped if it overlaps any better one by more than ``max_iou``, even one that is itself
+    dropped. Returns the indices of the kept boxes, highest score first.
+    """
+    if len(boxes) == 0:
+        return group.new_zeros(0, dtype=torch.long)
+    by_score = scores.argsort(descending=True, stable=True)
+    order, member = _by_group(group[by_score])
+    order = by_score[order[:, :max_per_group]]  # (G, M) indices into boxes
+    grid = boxes[order]
+    iou = elementwise_iou(grid[:, :, None], grid[:, None])  # (G, M, M)
+    # Rows of a table beyond its members repeat a box, and come last.
+    kept = member[:, :max_per_group] & (iou.triu(1).amax(1) <= max_iou)
+    kept_index = order[kept]
+    return kept_index[scores[kept_index].argsort(descending=True, stable=True)]
+
+
 def grouped_soft_nms(
     boxes: Tensor, scores: Tensor, group: Tensor, max_iou: float, min_score: float
 ) -> tuple[Tensor, Tensor]:
@@ -114,6 +136,22 @@ def nms_mask(boxes: Tensor, scores: Tensor, group: Tensor, max_iou: float) -> Te
 @nms_mask.register_fake
 def _(boxes: Tensor, scores: Tensor, group: Tensor, max_iou: float) -> Tensor:
     return scores.new_empty(len(scores), dtype=torch.bool)
+
+
+def fast_nms_mask(
+    boxes: Tensor, scores: Tensor, group: Tensor, max_iou: float, max_per_group: int
+) -> Tensor:
+    """Which of the boxes (K, 4) Fast NMS keeps within each ``group`` (K,): (K,) bool.
+
+    Boxes with a negative score are padding.
+    """
+    order = scores.argsort(descending=True, stable=True)
+    sorted_group, real = group[order], scores[order] >= 0
+    is_better = (sorted_group[:, None] == sorted_group).triu(1) & real[:, None]
+    iou = elementwise_iou(boxes[order][:, None], boxes[order])  # (K, K)
+    is_kept = (iou.masked_fill(~is_better, 0.0).amax(0) <= max_iou) & real
+    is_kept &= is_better.sum(0) < max_per_group
+    return torch.zeros_like(is_kept).scatter(0, order, is_kept)
 
 
 def best_by_decay(

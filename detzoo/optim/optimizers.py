@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import torch
 from torch import nn
 
-from detzoo.config import ConfigError, NonNegativeFloat, Range, config
+from detzoo.config import ConfigError, NonNegativeFloat, PositiveFloat, Range, config
 from detzoo.optim.layer_decay import LayerDecay
 
 # Of 1, a moving average would never change.
@@ -158,12 +158,23 @@ class AdamWConfig(OptimizerConfig):
 
     Args:
         betas: Decay rates of the moving averages of the gradient and of its square.
+        eps: Added to the denominator of each step.
+        amsgrad: Whether the average of the squared gradient never falls within a run.
     """
 
     betas: tuple[Momentum, Momentum] = (0.9, 0.999)
+    eps: PositiveFloat = 1e-8
+    amsgrad: bool = False
 
     def _build(self, groups: Sequence[dict[str, Any]], fused: bool) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(groups, lr=self.lr, betas=self.betas, fused=fused)
+        return torch.optim.AdamW(
+            groups,
+            lr=self.lr,
+            betas=self.betas,
+            eps=self.eps,
+            amsgrad=self.amsgrad,
+            fused=fused,
+        )
 
 
 @config
@@ -172,10 +183,21 @@ class AdamConfig(OptimizerConfig):
 
     Args:
         betas: Decay rates of the moving averages of the gradient and of its square.
+        eps: Added to the denominator of each step.
+        amsgrad: Whether the average of the squared gradient never falls within a run.
     """
 
     weight_decay: NonNegativeFloat = 0.0
     betas: tuple[Momentum, Momentum] = (0.9, 0.999)
+    eps: PositiveFloat = 1e-8
+    amsgrad: bool = False
 
     def _build(self, groups: Sequence[dict[str, Any]], fused: bool) -> torch.optim.Optimizer:
-        return torch.optim.Adam(groups, lr=self.lr, betas=self.betas, fused=fused)
+        return torch.optim.Adam(
+            groups,
+            lr=self.lr,
+            betas=self.betas,
+            eps=self.eps,
+            amsgrad=self.amsgrad,
+            fused=fused,
+        )

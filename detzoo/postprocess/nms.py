@@ -7,10 +7,12 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from detzoo.config import PositiveFloat, UnitFloat, config
+from detzoo.config import PositiveFloat, PositiveInt, UnitFloat, config
 from detzoo.ops.nms import (
     best_by_decay,
+    fast_nms_mask,
     gaussian,
+    grouped_fast_nms,
     grouped_gaussian_soft_nms,
     grouped_nms,
     grouped_soft_nms,
@@ -42,16 +44,22 @@ class NMS(Suppression):
 
     Args:
         max_iou: Boxes that overlap a better one by more are dropped.
+        class_agnostic: Whether boxes of different classes suppress each other too.
     """
 
     max_iou: UnitFloat = 0.5
+    class_agnostic: bool = False
 
     def __call__(self, candidates: Candidates) -> tuple[Tensor, Tensor]:
-        kept = grouped_nms(candidates.boxes, candidates.scores, candidates.group, self.max_iou)
+        group = self._group(candidates)
+        kept = grouped_nms(candidates.boxes, candidates.scores, group, self.max_iou)
         return kept, candidates.scores[kept]
 
+    def _group(self, candidates: Candidates) -> Tensor:
+        return torch.zeros_like(candidates.group) if self.class_agnostic else candidates.group
+
     def best(self, candidates: Candidates, count: int) -> tuple[Tensor, Tensor]:
-        boxes, scores, group = candidates.boxes, candidates.scores, candidates.group
+        boxes, scores, group = candidates.boxes, candidates.scores, self._group(candidates)
         is_kept = nms_mask(boxes, scores, group, self.max_iou)
         scores, kept = torch.where(is_kept, scores, -1.0).topk(count)
         return kept, scores
@@ -99,3 +107,32 @@ class GaussianSoftNMS(Suppression):
     def best(self, candidates: Candidates, count: int) -> tuple[Tensor, Tensor]:
         boxes, scores, group = candidates.boxes, candidates.scores, candidates.group
         return best_by_decay(boxes, scores, group, gaussian(self.sigma), self.min_score, count)
+
+
+@config
+class FastNMS(Suppression):
+    """Fast NMS (https://arxiv.org/abs/1904.02689): boxes that are dropped drop others, too.
+
+    Args:
+        max_iou: Boxes that overlap a better one by more are dropped.
+        max_per_group: How many of the best boxes of each group are looked at.
+    """
+
+    max_iou: UnitFloat = 0.5
+    max_per_group: PositiveInt = 200
+
+    def __call__(self, candidates: Candidates) -> tuple[Tensor, Tensor]:
+        kept = grouped_fast_nms(
+            candidates.boxes,
+            candidates.scores,
+            candidates.group,
+            self.max_iou,
+            self.max_per_group,
+        )
+        return kept, candidates.scores[kept]
+
+    def best(self, candidates: Candidates, count: int) -> tuple[Tensor, Tensor]:
+        boxes, scores, group = candidates.boxes, candidates.scores, candidates.group
+        is_kept = fast_nms_mask(boxes, scores, group, self.max_iou, self.max_per_group)
+        scores, kept = torch.where(is_kept, scores, -1.0).topk(count)
+        return kept, scores

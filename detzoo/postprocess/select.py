@@ -58,6 +58,10 @@ class Select:
 
     def __call__(self, candidates: Candidates) -> Detections:
         """Selects from the candidates of one image; detections are in descending order of score."""
-        kept, scores = self.suppression(candidates)
-        kept, scores = kept[: self.max_detections], scores[: self.max_detections]
+        kept, scores = self.choose(candidates)
         return Detections(candidates.boxes[kept], scores, candidates.labels[kept])
+
+    def choose(self, candidates: Candidates) -> tuple[Tensor, Tensor]:
+        """Indices and scores of the candidates selected, in descending order of score."""
+        kept, scores = self.suppression(candidates)
+        return kept[: self.max_detections], scores[: self.max_detections]

@@ -57,7 +57,6 @@ class StaticSelect(Select):
     def of_regions(self, scores: Tensor, regions: Detections) -> Tensor:
         return torch.where(regions.scores[:, None] >= 0, scores, PADDING)
 
-    def __call__(self, candidates: Candidates) -> Detections:
+    def choose(self, candidates: Candidates) -> tuple[Tensor, Tensor]:
         count = min(self.max_detections or len(candidates), len(candidates))
-        kept, scores = self.suppression.best(candidates, count)
-        return Detections(candidates.boxes[kept], scores, candidates.labels[kept])
+        return self.suppression.best(candidates, count)

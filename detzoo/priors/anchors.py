@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from detzoo.config import NonEmpty, PositiveFloat, config
+from detzoo.config import NonEmpty, PositiveFloat, UnitFloat, config
 from detzoo.ops.constants import made_once
 from detzoo.priors.base import Grids, PriorGrid
 from detzoo.structures import ImageInfo, Priors
@@ -15,15 +15,17 @@ from detzoo.structures import ImageInfo, Priors
 
 @config
 class AnchorGrid(PriorGrid):
-    """Anchors of every scale and ratio at each cell, centered on its top left corner.
+    """Anchors of every scale and ratio at each cell.
 
     Args:
         scales: Square roots of the anchors' areas, in strides of the level.
         ratios: Aspect ratios of the anchors, height over width.
+        center: Where in a cell anchors are centered, as a fraction of it from its top left corner.
     """
 
     scales: NonEmpty[PositiveFloat] = (8.0,)
     ratios: NonEmpty[PositiveFloat] = (0.5, 1.0, 2.0)
+    center: UnitFloat = 0.0
 
     @property
     def num_per_cell(self) -> int:
@@ -47,19 +49,20 @@ def _place(
     anchors: AnchorGrid, grids: Grids, strides: tuple[int, ...], device: torch.device
 ) -> Priors:
     bases = [anchors.base_anchors(stride) for stride in strides]
-    return place_in_cells(bases, grids, strides, 0.0, device)
+    return place_in_cells(bases, grids, strides, anchors.center, device)
 
 
 def place_in_cells(
     bases: Sequence[Tensor],
     grids: Grids,
-    strides: Sequence[int],
+    strides: Sequence[float],
     offset: float,
     device: torch.device,
 ) -> Priors:
     """Copies the boxes ``bases`` (A, 4) of each level to every cell.
 
-    Their origin is placed ``offset`` cells to the right of and below the cell's top left corner.
+    Cells are ``strides`` pixels apart; the origin of the boxes is placed ``offset`` cells to the
+    right of and below a cell's top left corner.
     """
     boxes, level_strides, sizes = [], [], []
     for base, (height, width), stride in zip(bases, grids, strides):

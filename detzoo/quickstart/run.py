@@ -15,6 +15,7 @@ from detzoo.data.dataset import DetectionDataset
 from detzoo.data.images import read_image
 from detzoo.data.loader import build_loader
 from detzoo.data.locate import open_dataset
+from detzoo.devices import resolve_device
 from detzoo.errors import ConfigError
 from detzoo.evaluate import Metrics, default_evaluators, evaluate
 from detzoo.evaluate.ground_truth import GroundTruth
@@ -22,8 +23,9 @@ from detzoo.files import write_json
 from detzoo.inference.loading import load
 from detzoo.inference.predictor import Predictor
 from detzoo.quickstart.model import experiment
-from detzoo.quickstart.report import Picture, write_report
+from detzoo.quickstart.report import read_losses, report
 from detzoo.quickstart.scenes import write_scenes
+from detzoo.report import Picture, write_page
 from detzoo.train.loop import train
 
 NUM_PICTURES = 9
@@ -70,18 +72,14 @@ def run(
     console.print("[bold]4. Drawing detections[/]")
     pictures = _draw(predictor, test_data, folder / "pictures")
     seconds = time.monotonic() - started
-    report = write_report(
-        folder / "report.html",
-        metrics,
-        pictures,
-        log=folder / "run" / "metrics.jsonl",
-        facts=(
-            f"{scenes} generated training scenes, {held_out} held-out scenes",
-            f"classes: {', '.join(predictor.class_names)}",
-            f"{seconds / 60:.1f} minutes on {device}",
-        ),
+    facts = (
+        f"{scenes} generated training scenes, {held_out} held-out scenes",
+        f"classes: {', '.join(predictor.class_names)}",
+        f"{seconds / 60:.1f} minutes on {device}",
     )
-    _print_end(console, metrics, seconds, folder, report, checkpoint)
+    losses = read_losses(folder / "run" / "metrics.jsonl")
+    page = write_page(folder / "report.html", report(metrics, pictures, losses, facts))
+    _print_end(console, metrics, seconds, folder, page, checkpoint)
     return metrics
 
 
@@ -99,9 +97,9 @@ def _draw(predictor: Predictor, data: DetectionDataset, folder: Path) -> list[Pi
     images = [cv2.resize(read_image(path), None, fx=3, fy=3) for path in paths]
     pictures = []
     for path, result in zip(paths, predictor.predict(images, batch_size=4, min_score=0.5)):
-        drawn = folder / f"{path.stem}.jpg"
-        cv2.imwrite(str(drawn), result.draw())
-        pictures.append(Picture(drawn, f"scene {path.stem}: {len(result)} shapes detected"))
+        caption = f"scene {path.stem}: {len(result)} shapes detected"
+        pictures.append(Picture.of(result.draw(), caption))
+        (folder / f"{path.stem}.jpg").write_bytes(pictures[-1].jpeg)
     return pictures
 
 
@@ -124,10 +122,12 @@ def _print_end(
     program = Path(sys.prefix, "bin", "activate")
     if shutil.which("detzoo") is None and program.is_file():
         console.print(f"  source {program}", soft_wrap=True)
+    has_gpu = resolve_device(None).type != "cpu"
+    model = "faster_rcnn_r50_fpn_1x_coco" if has_gpu else "retinanet_mobilenetv2_fpn"
     for line in (
         "detzoo models",
-        "detzoo train faster_rcnn_r50_fpn_1x_coco --data MY_DATA",
-        "detzoo test runs/faster_rcnn_r50_fpn_1x_coco-1/best.pt --data MY_DATA",
-        "detzoo predict runs/faster_rcnn_r50_fpn_1x_coco-1/best.pt PHOTOS --out predictions",
+        f"detzoo train {model} --data MY_DATA",
+        f"detzoo test runs/{model}-1/best.pt --data MY_DATA",
+        f"detzoo predict runs/{model}-1/best.pt PHOTOS --out predictions",
     ):
         console.print(f"  {line}", soft_wrap=True)

@@ -11,19 +11,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
 from faster_coco_eval.core import mask as rle
 
 from detzoo.errors import DataError
-
-Json = Any  # whatever a file may hold: nothing about it is trusted
-Size = tuple[int, int]  # (height, width)
+from detzoo.values import MOST_PIXELS, Json, Size, as_integer, as_numbers
 
 # More five-bit characters in one number are beyond any image, and soon beyond 64 bits.
 _MOST_CHARACTERS = 8
+# In pixels.
+_LONGEST_OUTLINE = 4 * MOST_PIXELS
 
 
 @dataclass(frozen=True)
@@ -118,7 +117,7 @@ def _encode_run_lengths(value: dict[str, Json], size: Size) -> bytes:
     """
     height, width = size
     declared, counts = value.get("size"), value.get("counts")
-    if declared not in ([height, width], (height, width)):
+    if not isinstance(declared, list | tuple) or [*map(as_integer, declared)] != [height, width]:
         raise ValueError(
             f"its size is {declared!r}, but the image is {height} high and {width} wide"
         )
@@ -132,8 +131,10 @@ def _encode_run_lengths(value: dict[str, Json], size: Size) -> bytes:
 
 def _counts(counts: Json) -> np.ndarray:
     """Run lengths (K,) int64 of a file's "counts". Raises :class:`ValueError`."""
-    if isinstance(counts, list) and all(type(n) is int and 0 <= n < 2**31 for n in counts):
-        return np.array(counts, np.int64)
+    if isinstance(counts, list):
+        runs = [n if type(n) is int else as_integer(n) for n in counts]
+        if all(n is not None and 0 <= n < 2**31 for n in runs):
+            return np.array(runs, np.int64)
     if isinstance(counts, str) and counts.isascii():
         return _run_lengths(counts.encode("ascii"))
     raise ValueError(f"its counts are {counts!r:.60}")
@@ -199,10 +200,12 @@ def _polygons(value: Json) -> tuple[Sequence[float], ...]:
     for polygon in value:
         if isinstance(polygon, list) and polygon and all(_is_pair(point) for point in polygon):
             polygon = [number for point in polygon for number in point]
-        if not isinstance(polygon, list) or len(polygon) % 2 or not _are_numbers(polygon):
+        numbers = _numbers(polygon) if isinstance(polygon, list) else None
+        if numbers is None or len(numbers) % 2:
             raise ValueError(f"{polygon!r:.60} is not a polygon of points x, y")
-        if len(polygon) >= 6:
-            polygons.append(polygon)
+        if len(numbers) >= 6:
+            _check_extent(numbers)
+            polygons.append(numbers)
     return tuple(polygons)
 
 
@@ -210,9 +213,25 @@ def _is_pair(point: Json) -> bool:
     return isinstance(point, list) and len(point) == 2 and not isinstance(point[0], list)
 
 
-def _are_numbers(values: list[Json]) -> bool:
-    """Whether all are finite numbers. Quick: a data set has tens of millions of them."""
+def _check_extent(polygon: Sequence[float]) -> None:
+    """Raises :class:`ValueError` for what no image holds: the COCO tools keep every step along an
+    outline."""
+    low, high = min(polygon), max(polygon)
+    if max(high, -low) > MOST_PIXELS:
+        raise ValueError(f"{polygon!r:.60} has points far beyond any image")
+    if len(polygon) * (high - low) > _LONGEST_OUTLINE:  # it may be as long as that
+        points = np.array(polygon).reshape(-1, 2)
+        length = np.abs(points - np.roll(points, 1, 0)).max(1).sum()
+        if length > _LONGEST_OUTLINE:
+            raise ValueError(f"its outline is {length:.0f} pixels long")
+
+
+def _numbers(values: list[Json]) -> list[float] | None:
+    """The finite numbers that all ``values`` are or spell. Quick where they are numbers: a data set
+    has tens of millions of them."""
     try:
-        return math.isfinite(sum(values))
+        if math.isfinite(sum(values)):
+            return values
     except (TypeError, OverflowError):
-        return False
+        pass
+    return as_numbers(values)

@@ -7,8 +7,10 @@ from itertools import islice
 
 from detzoo.data.dataset import DetectionDataset
 from detzoo.data.loader import Loader, build_loader
+from detzoo.detectors.base import Detector
 from detzoo.errors import DataError
 from detzoo.experiment import Experiment
+from detzoo.heads.dense.base import DenseHead
 from detzoo.structures import Batch
 from detzoo.train.distributed import Processes
 
@@ -55,6 +57,31 @@ def check_labels(experiment: Experiment, data: DetectionDataset) -> None:
             f"for {', '.join(experiment.class_names)}. Make them agree: "
             "data.select_classes(experiment.class_names), or class_names=data.class_names."
         )
+
+
+def notes_on_priors(model: Detector, loader: Loader) -> list[str]:
+    """What to say of pyramid levels that will never learn, since their anchors fit into no image
+    as it is trained on (judged by a few)."""
+    heads = {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, DenseHead) and module.config.border is not None
+    }
+    if not heads:
+        return []
+    infos = loader.some_infos(8)
+    notes = []
+    for name, head in heads.items():
+        strides = head.untrainable_strides(infos)
+        if strides and infos:
+            levels = ", ".join(map(str, strides))
+            notes.append(
+                f"{name}: no anchor of stride {levels} fits into the training images (such as "
+                f"{infos[0].size[1]} x {infos[0].size[0]} pixels), so that level is never trained; "
+                f"use smaller anchors (model.{name}.priors), larger images, or "
+                f"--set model.{name}.border=None"
+            )
+    return notes
 
 
 def grouped_batches(

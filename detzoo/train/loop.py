@@ -10,6 +10,7 @@ import torch
 
 from detzoo.config import ConfigError
 from detzoo.data.dataset import DetectionDataset
+from detzoo.data.hold_out import Division
 from detzoo.detectors.base import Detector
 from detzoo.experiment import Experiment
 from detzoo.train.callbacks.base import Callback
@@ -38,6 +39,7 @@ def train(
     log_interval: int = 20,
     callbacks: Sequence[Callback] = (),
     quiet: bool = False,
+    division: Division | None = None,
 ) -> TrainingResult:
     """Trains ``model`` (initialized by the caller, on any device) as ``experiment`` says.
 
@@ -48,8 +50,9 @@ def train(
     ``last.pt`` every so many steps besides the experiment's ``checkpoint_every``; every
     ``log_interval`` steps their averages are logged. Each evaluation is made by a copy that is
     prepared for it, unless ``fused`` is false (see :func:`detzoo.evaluate.detect`). ``callbacks``
-    of your own act at moments of the run (:class:`detzoo.train.callbacks.Callback`). Call it in
-    every process of a ``torchrun``.
+    of your own act at moments of the run (:class:`detzoo.train.callbacks.Callback`). ``division``
+    says which images are held out as ``val_data``; checkpoints keep it. Call it in every process of
+    a ``torchrun``.
 
     Raises :class:`UserError` for what cannot be trained, before the first step where it can be
     known by then.
@@ -75,6 +78,7 @@ def train(
             checkpoint_steps=checkpoint_steps,
             fused=fused,
             log_interval=log_interval,
+            division=division,
         )
         if early_stopping is not None and trainer.validation is not None:
             trainer.validation.require_defined_metric()
@@ -83,7 +87,7 @@ def train(
 
 def default_callbacks(*, quiet: bool = False) -> list[Callback]:
     """Those of every run: its files, and what it shows unless it is ``quiet``."""
-    callbacks: list[Callback] = [Checkpoints(), MetricsFiles(), TextLog()]
+    callbacks: list[Callback] = [Checkpoints(), TextLog(), MetricsFiles()]
     if importlib.util.find_spec("tensorboard") is not None:
         callbacks.append(TensorBoard())
     return callbacks if quiet else [*callbacks, Display()]

@@ -70,12 +70,13 @@ def fit_recipe(
     """
     notes = []
     batch = experiment.data.images_per_device * processes * experiment.accumulate
-    scale = batch / experiment.reference_batch if scale_learning_rate else 1.0
+    reference = experiment.reference_batch if scale_learning_rate else None
+    scale = 1.0 if reference is None else batch / reference
     if scale != 1:
         rate = experiment.optimizer.lr
         notes.append(
             f"learning rate {rate:g} -> {rate * scale:g}: {batch} images per step, where the "
-            f"recipe has {experiment.reference_batch} (--no-lr-scaling keeps it)"
+            f"recipe has {reference} (--no-lr-scaling keeps it)"
         )
     steps = experiment.schedule.total_iterations(steps_per_epoch)
     schedule = experiment.schedule.with_warmup_within(max(1, steps // 10))

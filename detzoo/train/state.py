@@ -28,6 +28,7 @@ from detzoo.checkpoints.architecture import (
 )
 from detzoo.checkpoints.checkpoint import Checkpoint
 from detzoo.config import diff
+from detzoo.data.hold_out import Division
 from detzoo.errors import CheckpointError, ConfigError, UserError
 from detzoo.experiment import Experiment
 from detzoo.optim.ema import WeightAverage
@@ -44,6 +45,8 @@ class Position:
     stale_evaluations: int = 0
     # What the recipe's learning rates were multiplied by; None in older files.
     lr_scale: float | None = None
+    # Whether the run was asked to stop before the evaluation at this step was done.
+    owes_evaluation: bool = False
 
     @property
     def epoch(self) -> float:
@@ -136,7 +139,13 @@ def seed_step(seed: int, rank: int, iteration: int) -> None:
     torch.manual_seed(int(mixed[0]))
 
 
-def save_last(path: Path, experiment: Experiment, learner: Learner, position: Position) -> None:
+def save_last(
+    path: Path,
+    experiment: Experiment,
+    learner: Learner,
+    position: Position,
+    division: Division | None = None,
+) -> None:
     """Writes a checkpoint that training can go on from."""
     average = learner.average
     training = {
@@ -146,18 +155,24 @@ def save_last(path: Path, experiment: Experiment, learner: Learner, position: Po
         "averaged_steps": 0 if average is None else average.steps,
         "buffers": _other_buffers(learner.model),
     }
-    weights = learner.model.state_dict()
-    averaged = None if average is None else average.average
-    changes = learner.changed_modules
-    checkpoint.save(
-        path, Checkpoint(experiment, weights, averaged, training, changed_modules=changes)
+    content = Checkpoint(
+        experiment,
+        learner.model.state_dict(),
+        None if average is None else average.average,
+        training,
+        changed_modules=learner.changed_modules,
+        division=division,
     )
+    checkpoint.save(path, content)
 
 
-def save_best(path: Path, experiment: Experiment, learner: Learner) -> None:
+def save_best(
+    path: Path, experiment: Experiment, learner: Learner, division: Division | None = None
+) -> None:
     """Writes a checkpoint to detect with: the weights that were evaluated."""
     weights, changes = learner.model.state_dict(), learner.changed_modules
-    checkpoint.save(path, Checkpoint(experiment, weights, changed_modules=changes))
+    content = Checkpoint(experiment, weights, changed_modules=changes, division=division)
+    checkpoint.save(path, content)
 
 
 def load_last(

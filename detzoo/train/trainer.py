@@ -18,6 +18,7 @@ from torch import Tensor
 
 from detzoo.config import ConfigError
 from detzoo.data.dataset import DetectionDataset
+from detzoo.data.hold_out import Division
 from detzoo.data.loader import dead_workers_explained
 from detzoo.detectors.base import Detector
 from detzoo.devices import autocast
@@ -26,7 +27,13 @@ from detzoo.evaluate.metrics import Metrics
 from detzoo.experiment import Experiment
 from detzoo.structures import Batch, Losses
 from detzoo.train.callbacks.base import Callback
-from detzoo.train.data import check_labels, grouped_batches, open_loader, usable_data
+from detzoo.train.data import (
+    check_labels,
+    grouped_batches,
+    notes_on_priors,
+    open_loader,
+    usable_data,
+)
 from detzoo.train.distributed import Processes
 from detzoo.train.log import Averages, Stopwatch, memory_in_use
 from detzoo.train.plan import fit_recipe
@@ -78,8 +85,10 @@ class Trainer:
         checkpoint_steps: int | None = None,
         fused: bool = True,
         log_interval: int = 20,
+        division: Division | None = None,
     ) -> None:
         self.experiment, self.run_dir, self.processes = experiment, run_dir, processes
+        self.division = division
         self.resumed = resume
         self.callbacks = [c for c in callbacks if processes.is_first or not c.first_process_only]
 
@@ -96,6 +105,7 @@ class Trainer:
             plan, checkpoint_steps=checkpoint_steps, log_interval=log_interval
         )
         self._notes += [n for n in self.train_data.notes if n not in train_data.notes]
+        self._notes += notes_on_priors(model, self._loader) if processes.is_first else []
 
         # What learns.
         self.model = model.to(processes.device).to(memory_format=torch.channels_last).train()
@@ -124,6 +134,7 @@ class Trainer:
         self._means, self._stopwatch = Averages(), Stopwatch()
         self._interrupt = Interrupt(self.say)
         self._is_final, self._is_stopping = False, False
+        self._epoch = -1
         self._signal = 0  # the number of the one that asked to stop
 
     # ------------------------------------------------------------------------- for callbacks
@@ -171,6 +182,8 @@ class Trainer:
             done, last = self.position.iteration, self.run_dir / "last.pt"
             if self._signal:
                 self.say(f"stopped after step {done} of {self.plan.steps}; {last} holds all")
+                if self.position.owes_evaluation:
+                    self.say("its evaluation is not done: --resume begins with it")
             stop_signal = signal.Signals(self._signal) if self._signal else None
             return TrainingResult(self.run_dir, done, self.metrics, self.position.best, stop_signal)
 
@@ -199,6 +212,9 @@ class Trainer:
 
     def _train(self) -> None:
         """All steps that are left, or those until it is stopped."""
+        if self.position.owes_evaluation:
+            self._evaluate()
+            self._save()
         batches = grouped_batches(
             self._loader,
             self.experiment.accumulate,
@@ -218,6 +234,9 @@ class Trainer:
     def _step(self, batches: Sequence[Batch]) -> None:
         """One step of the optimizer."""
         step, scaler = self.position.iteration, self.learner.scaler
+        if self._epoch != (epoch := step // self.plan.steps_per_epoch):
+            self._epoch = epoch
+            self.model.enter_epoch(epoch)
         if not self._is_final and self.plan.is_final(step):
             self._is_final = True
             self.model.enter_final_epochs()
@@ -281,8 +300,7 @@ class Trainer:
         if evaluates:
             self._evaluate()
         if saves or self._ends:
-            for callback in self.callbacks:
-                callback.on_save(self)
+            self._save()
 
     def _record(self) -> None:
         """Passes on the averages since the last time."""
@@ -294,12 +312,27 @@ class Trainer:
             callback.on_log(self, record)
 
     def _evaluate(self) -> None:
-        """Evaluates the weights as they are, averaged where an average is kept."""
+        """Evaluates the weights as they are, averaged where an average is kept.
+
+        Where a signal asks to stop, resuming begins with it.
+        """
         if self.validation is None:
+            return
+        self.position.owes_evaluation = True
+        if self._signal:
             return
         with self._stopwatch.stopped(), self.learner.averaged_weights():
             self.processes.share(self.model.buffers())  # the first one's statistics
-            self.metrics = self.validation.run(self.model)
-            is_best = self.position.note(self.metrics.values, self.metric)
+            metrics = self.validation.run(self.model, self._interrupt)
+            if metrics is None:
+                self._signal = self._interrupt.of_any(self.processes)
+                return
+            self.metrics = metrics
+            self.position.owes_evaluation = False
+            is_best = self.position.note(metrics.values, self.metric)
             for callback in self.callbacks:
-                callback.on_evaluation(self, self.metrics, is_best)
+                callback.on_evaluation(self, metrics, is_best)
+
+    def _save(self) -> None:
+        for callback in self.callbacks:
+            callback.on_save(self)

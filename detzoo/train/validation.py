@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from detzoo.evaluate.run import default_evaluators, detect, score
 from detzoo.experiment import Experiment
 from detzoo.train.callbacks.base import Callback
 from detzoo.train.distributed import Processes
+from detzoo.train.watch import Interrupt
 
 if TYPE_CHECKING:
     from detzoo.train.trainer import Trainer
@@ -60,6 +62,7 @@ class Validation:
     ) -> None:
         experiment.check_needs(data, training=False)
         data = data.with_channels(experiment.model.input_pixels.channels)
+        self._processes = processes
         self._source = data.source
         self._precision = experiment.precision
         self._fused = fused
@@ -105,7 +108,13 @@ class Validation:
                 "objects to find, so it cannot get better. Give other data to evaluate on (--val)."
             )
 
-    def run(self, model: Detector) -> Metrics:
-        """The metrics of the model as it is now; every process gets those of all the data."""
-        found = detect(model, *self._views, precision=self._precision, fused=self._fused)
+    def run(self, model: Detector, interrupt: Interrupt) -> Metrics | None:
+        """The metrics of the model as it is now; every process gets those of all the data.
+
+        None where a signal, to any process, ended it early.
+        """
+        views = [itertools.takewhile(lambda _: not interrupt.requested, v) for v in self._views]
+        found = detect(model, *views, precision=self._precision, fused=self._fused)
+        if interrupt.of_any(self._processes):
+            return None
         return score(self._evaluators, found)

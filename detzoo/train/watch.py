@@ -59,6 +59,11 @@ class Interrupt:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
+    def of_any(self, processes: Processes) -> int:
+        """The number of the signal that any of the processes got; every one must ask."""
+        number = torch.tensor(self.requested, device=processes.device)
+        return int(processes.maximum(number))
+
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._process:
             return  # a forked loader worker: its parent decides

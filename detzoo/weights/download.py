@@ -97,7 +97,9 @@ def download(addresses: Sequence[str], target: Path, unreachable: set[str] | Non
                 for address in addresses:
                     host = _host(address)
                     if host in unreachable:
-                        failures.append(f"{address}: not asked, as its host did not answer before")
+                        failures.append(
+                            f"{address}: skipped, since its host did not respond earlier"
+                        )
                         continue
                     try:
                         _fetch(address, file, partial, display.report)

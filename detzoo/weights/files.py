@@ -27,7 +27,9 @@ def read_file(path: Path) -> Any:
     Raises :class:`CheckpointError` when there is none or when it cannot be read.
     """
     if not path.is_file():
-        what = "is a folder, not a file" if path.is_dir() else "no such file"
+        what = "no such file"
+        if path.exists():
+            what = f"is {'a folder' if path.is_dir() else 'a pipe, socket or device'}, not a file"
         raise CheckpointError(f"{path}: {what}. Give the path of a checkpoint, such as best.pt.")
     try:
         _verify(path)

@@ -34,6 +34,12 @@ class Host:
         return urllib.parse.unquote(rest.removeprefix(own).partition("?")[0])
 
 
+# The one that MMDetection's configurations name.
+OPENMMLAB_PAST = Host(
+    "https://download.openmmlab.com",
+    "OpenMMLab's own host, gone since June 2026",
+    "https://github.com/open-mmlab/mmdetection/blob/v2.28.2/docs/en/model_zoo.md",
+)
 # Hosts of OpenMMLab's files, in the order in which they are asked. Paths are the same on all.
 OPENMMLAB = (
     Host(
@@ -46,11 +52,7 @@ OPENMMLAB = (
         "the same mirror, by its first address",
         "https://github.com/VBTI-development/onedl-mmdetection/blob/main/docs/en/model_zoo.md",
     ),
-    Host(
-        "https://download.openmmlab.com",
-        "OpenMMLab's own host, gone since June 2026",
-        "https://github.com/open-mmlab/mmdetection/blob/v2.28.2/docs/en/model_zoo.md",
-    ),
+    OPENMMLAB_PAST,
     Host(
         "https://open-mmlab.s3.ap-northeast-2.amazonaws.com",
         "OpenMMLab's host before that, left in 2020",
@@ -75,7 +77,12 @@ PYCLS = Host(
 PVT = Host(
     "https://github.com/whai362/PVT/releases/download/v2",
     "the authors' releases",
-    "https://github.com/whai362/PVT",
+    "https://github.com/whai362/PVT/blob/v2/classification/README.md",
+)
+SWIN = Host(
+    "https://github.com/SwinTransformer/storage/releases/download",
+    "the authors' releases",
+    "https://github.com/microsoft/Swin-Transformer/blob/main/MODELHUB.md",
 )
 SWIN = Host(
     "https://github.com/SwinTransformer/storage/releases/download",

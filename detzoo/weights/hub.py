@@ -1,4 +1,4 @@
-"""Files of the Hugging Face hub: ``hf://user/repo/file``, through ``huggingface_hub``.
+"""Files of the Hugging Face Hub: ``hf://user/repo/file``, through ``huggingface_hub``.
 
 The package is optional (``pip install huggingface_hub``) and imported only when such a file is
 asked for. It downloads, resumes and caches; gated repositories need ``hf auth login``.
@@ -34,8 +34,8 @@ def find_hub_file(address: str, *, offline: bool) -> Path:
         )
     except Exception as error:
         raise CheckpointError(
-            f"{address}: cannot be had from the Hugging Face hub ({hub_reason(error)}). Check the "
-            "address, log in with `hf auth login` if the repository is private or gated, or "
+            f"{address}: not available from the Hugging Face Hub ({hub_reason(error)}). Check "
+            "the address, log in with `hf auth login` if the repository is private or gated, or "
             "download the file and give its path."
         ) from error
     return Path(path)
@@ -61,7 +61,7 @@ def _parts(address: str) -> tuple[str, str | None, str]:
     parts = _FILE.fullmatch(address)
     if parts is None:
         raise CheckpointError(
-            f"{address}: is not the address of a file on the Hugging Face hub. Write "
+            f"{address}: is not the address of a file on the Hugging Face Hub. Write "
             "hf://user/repo/file, or hf://user/repo@revision/file."
         )
     return parts[1], parts[2], parts[3]
@@ -72,7 +72,7 @@ def repository_of(address: str) -> str:
     parts = _REPOSITORY.fullmatch(address)
     if parts is None:
         raise ConfigError(
-            f"{address}: is not a repository on the Hugging Face hub. Write hf://user/repo."
+            f"{address}: is not a repository on the Hugging Face Hub. Write hf://user/repo."
         )
     return parts[1]
 

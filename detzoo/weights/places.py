@@ -14,7 +14,7 @@ from detzoo.weights.hosts import OPENMMLAB
 
 # How files of weights end.
 SUFFIXES = (".pth", ".pt", ".pyth", ".pkl", ".safetensors", ".npz")
-# How addresses of files on the Hugging Face hub start.
+# How addresses of files on the Hugging Face Hub start.
 HUB = "hf://"
 # Published files end in the first digits of their own hash; a date is none.
 _DIGITS = re.compile(r"-(?!(?:19|20)[0-9]{6}\.)([0-9a-f]{8})\.\w+$")
@@ -59,7 +59,7 @@ def zoo_file(path: str) -> Published:
 
 
 def is_address(source: Path | str) -> bool:
-    """Whether ``source`` is a web address or one of the Hugging Face hub (``hf://``)."""
+    """Whether ``source`` is a web address or one of the Hugging Face Hub (``hf://``)."""
     return isinstance(source, str) and source.startswith(("https://", "http://", HUB))
 
 

@@ -7,16 +7,14 @@ family of a name.)
 
 from __future__ import annotations
 
-import difflib
 import functools
 import importlib
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from detzoo.errors import UserError
 from detzoo.zoo.entry import Entry, Family
+from detzoo.zoo_list import unknown_name, zoo_rows
 
 _FOLDER = Path(__file__).parent
 _DEFINITION = re.compile(r'^FAMILY = Family\(\s*folder="([^"]+)"', re.MULTILINE)
@@ -34,25 +32,34 @@ def entries() -> tuple[Entry, ...]:
     return tuple(entry for family in families() for entry in family.entries)
 
 
+def has(name: str) -> bool:
+    """Whether the zoo's page lists an entry called ``name``; imports no family."""
+    return _module_of(name) is not None
+
+
 def find(name: str) -> Entry:
     """The entry called ``name``. Raises :class:`UserError` with the nearest names otherwise."""
-    module = _modules().get(_listed().get(name, ""))
+    module = _module_of(name)
     known = families() if module is None else (_import(module),)
     for family in known:
         for entry in family.entries:
             if entry.name == name:
                 return entry
-    near = difflib.get_close_matches(name, [e.name for e in entries()], n=3, cutoff=0.5)
-    hint = f"the nearest names are {', '.join(near)}" if near else "no name is near it"
-    raise UserError(f"no model is called {name!r}: {hint}. `detzoo models` lists them all.")
+    raise unknown_name(name, [entry.name for entry in entries()])
 
 
 def family_of(entry: Entry) -> Family:
     """The family that ``entry`` belongs to."""
-    module = _modules().get(_listed().get(entry.name, ""))
+    module = _module_of(entry.name)
     if module is not None and entry in _import(module).entries:
         return _import(module)
     return next(family for family in families() if entry in family.entries)
+
+
+def _module_of(name: str) -> str | None:
+    """The module of the family that had an entry of this name when ``models.json`` was written."""
+    row = zoo_rows().get(name)
+    return None if row is None else _modules().get(row["family"])
 
 
 def _import(module: str) -> Family:
@@ -68,10 +75,3 @@ def _modules() -> Mapping[str, str]:
         for folder in _DEFINITION.findall(path.read_text(encoding="utf-8")):
             found[folder] = path.stem
     return found
-
-
-@functools.cache
-def _listed() -> Mapping[str, str]:
-    """The family of each name when ``models.json`` was written."""
-    rows = json.loads((_FOLDER / "models.json").read_text(encoding="utf-8"))
-    return {row["name"]: row["family"] for row in rows}

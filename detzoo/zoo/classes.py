@@ -5,8 +5,20 @@ from __future__ import annotations
 from detzoo.data.formats.cityscapes import CITYSCAPES_CLASSES
 from detzoo.data.formats.voc import VOC_CLASSES
 from detzoo.zoo.lvis_classes import LVIS_V05, LVIS_V1
+from detzoo.zoo.objects365_classes import OBJECTS365_V1, OBJECTS365_V2
 
-__all__ = ["CITYSCAPES", "COCO", "LVIS_V05", "LVIS_V1", "OBJECT", "VOC", "WIDER_FACE"]
+__all__ = [
+    "CITYSCAPES",
+    "COCO",
+    "DEEPFASHION",
+    "LVIS_V05",
+    "LVIS_V1",
+    "OBJECT",
+    "OBJECTS365_V1",
+    "OBJECTS365_V2",
+    "VOC",
+    "WIDER_FACE",
+]
 
 CITYSCAPES = CITYSCAPES_CLASSES
 VOC = VOC_CLASSES
@@ -23,6 +35,12 @@ COCO = tuple(
     """.strip()
     .replace("\n    ", "")
     .split("|")
+)
+
+DEEPFASHION = tuple(
+    """
+    top|skirt|leggings|dress|outer|pants|bag|neckwear|headwear|eyeglass|belt|footwear|hair|skin|face
+    """.strip().split("|")
 )
 
 # What a detector without classes finds.

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import functools
-import json
 from dataclasses import dataclass
-from pathlib import Path
 
 from detzoo.experiment import Experiment
+from detzoo.zoo_list import zoo_rows
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,8 @@ class Entry:
     @property
     def parameters(self) -> int | None:
         """Parameters of the model: counted when the zoo was last generated, None if not yet."""
-        return _parameters().get(self.name)
+        row = zoo_rows().get(self.name)
+        return None if row is None else row["parameters"]
 
     @property
     def backbone(self) -> str:
@@ -63,9 +62,3 @@ class Family:
         if entry.weights is None or "/" in entry.weights:
             return entry.weights
         return f"{self.folder}/{entry.name}/{entry.weights}"
-
-
-@functools.cache
-def _parameters() -> dict[str, int]:
-    rows = json.loads(Path(__file__).with_name("models.json").read_text())
-    return {row["name"]: row["parameters"] for row in rows}

@@ -11,7 +11,7 @@ from detzoo.backbones.base import BackboneConfig
 from detzoo.detectors.two_stage import TwoStageConfig
 from detzoo.experiment import Experiment
 from detzoo.heads.dense.rpn import RPNHeadConfig
-from detzoo.heads.roi.base import RegionPoolingConfig
+from detzoo.heads.roi.base import RegionBoxHeadConfig, RegionPoolingConfig
 from detzoo.heads.roi.box_head import BoxHeadConfig
 from detzoo.heads.roi.extractor import PyramidRoIAlignConfig
 from detzoo.heads.roi.shared_stage import SharedStageConfig
@@ -54,7 +54,7 @@ def faster_rcnn(
     *,
     neck: NeckConfig = FPNConfig(),
     extractor: RegionPoolingConfig = PyramidRoIAlignConfig(),
-    box_head: BoxHeadConfig = BoxHeadConfig(),
+    box_head: RegionBoxHeadConfig = BoxHeadConfig(),
     sampler: Sampler = SAMPLER,
     suppression: Suppression = NMS(max_iou=0.5),
     **recipe: Unpack[Recipe],

@@ -86,6 +86,8 @@ def test_a_file_is_taken_as_it_is(tmp_path: Path) -> None:
 def test_every_file_is_named_once_and_has_an_address() -> None:
     files = [file for weights in PRETRAINED.values() for file in weights.files]
     assert len({file.path for file in files}) == len(files)
+    for name, weights in PRETRAINED.items():
+        assert not name.startswith("https://") or name in weights.files[0].addresses
     for file in files:
         assert file.addresses or file.name == "mobilenet_v2_imagenet.npz"
         assert all(url.endswith(f"/{file.name}") for url in file.addresses)

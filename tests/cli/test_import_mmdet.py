@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import torch
@@ -40,9 +41,23 @@ def test_an_edited_one_is_compared_with_the_nearest(detzoo: Run, tmp_path: Path)
     outcome = detzoo("import-mmdet", path, "-o", "mine.json")
     assert outcome.code == 0
     assert "most similar is retinanet_r18_fpn_1x_coco, with 2 different settings" in outcome.out
-    assert "classes  2: cat, dog" in outcome.out
+    assert re.search(r"\n +classes +2: cat, dog\s*\n", outcome.out)
+    assert "good for predict, test, train\n" in outcome.out
     written = from_dict(json.loads(Path("mine.json").read_text()), config_classes())
     assert written == read_experiment(path)
+
+
+def test_what_cannot_be_trained_can_detect(detzoo: Run, tmp_path: Path) -> None:
+    path = edited(tmp_path)
+    path.write_text(path.read_text() + "optimizer = dict(type='Lion')\nwork_dir = 'x'\n")
+    outcome = detzoo("import-mmdet", path, "-o", "mine.json")
+    assert outcome.code == 1
+    assert re.search(r"\nnot understood +optimizer.type +detzoo has no optimizer", outcome.out)
+    assert re.search(r"\nleft aside .*\n( .*\n)* +work_dir +the folder of a run", outcome.out)
+    assert "good for predict, test\n" in outcome.out
+    assert "mine.json has detzoo's defaults" in outcome.out
+    assert detzoo("config", path, "model.neck").code == 0
+    assert_refused(detzoo("train", path, "--data", "."), "optimizer.type")
 
 
 def test_with_weights_it_becomes_a_checkpoint(detzoo: Run, tmp_path: Path) -> None:
@@ -77,4 +92,4 @@ def test_what_cannot_be_written(detzoo: Run, tmp_path: Path) -> None:
     path = edited(tmp_path)
     assert_refused(detzoo("import-mmdet", path, "-o", "mine.pt"), "--checkpoint FILE")
     assert_refused(detzoo("import-mmdet", path, "-o", "mine.txt"), ".json")
-    assert_refused(detzoo("import-mmdet", "nowhere.py"), "nowhere.py", "no such configuration")
+    assert_refused(detzoo("import-mmdet", "nowhere.py"), "nowhere.py", "no such file")

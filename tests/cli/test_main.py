@@ -16,7 +16,17 @@ from detzoo.cli.common import apply_setting, find_experiment
 from detzoo.config import from_dict
 from tests.cli.conftest import Run, assert_refused
 
-COMMANDS = ("train", "test", "predict", "evaluate", "models", "config", "env", "quickstart")
+COMMANDS = (
+    "train",
+    "test",
+    "predict",
+    "evaluate",
+    "models",
+    "config",
+    "env",
+    "publish",
+    "quickstart",
+)
 R50 = "retinanet_r50_fpn_1x_coco"
 ROOT = Path(__file__).parents[2]
 

@@ -67,7 +67,11 @@ def test_config(detzoo: Run, weights: Path, config_file: Path) -> None:
 def test_train(detzoo: Run, weights: Path, config_file: Path, scenes: Path, source: str) -> None:
     name = {"weights": weights, "config_file": config_file}[source]
     write(weights, state())
-    options = ("--epochs", 1, "--workers", 0, "--out", "run")
+    options: tuple[object, ...] = ("--epochs", 1, "--workers", 0, "--out", "run")
+    if source == "config_file":
+        outcome = detzoo("train", name, "--data", scenes, "--weights", weights, *options)
+        assert_refused(outcome, "has no class 'cow'", "trains its classes=", "--classes")
+        options = (*options, "--classes", ",".join(CLASSES))
     outcome = detzoo("train", name, "--data", scenes, "--weights", weights, *options)
     assert outcome.code == 0, outcome
     assert re.search(r"circle +\W* *trained", outcome.out)

@@ -233,6 +233,17 @@ def test_a_folder_says_what_it_leaves_out(detzoo: Run, retinanet: Path) -> None:
         (("test", "none.pt", "--data", "in"), "none.pt: no such file"),
         (("test", "{checkpoint}", "--data", "nowhere"), "nowhere: no such file or folder"),
         (("train", "retinanet_r50_fpn_1x_coco", "--data", "nowhere"), "nowhere: no such file"),
+        *(
+            ((*command, "retinanet_r50_fpn_1x_koko", *more), "names are retinanet_r50_fpn_1x_coco")
+            for command, more in (
+                (("train",), ("--data", "in")),
+                (("test",), ("--data", "in")),
+                (("predict",), ("in",)),
+                (("benchmark", "training"), ("--data", "in")),
+            )
+        ),
+        (("checkpoint", "none.pt"), "none.pt: no such file"),
+        (("import-mmdet", "none.py"), "none.py: no such file"),
     ],
 )
 def test_wrong_paths_are_refused_before_anything_heavy(

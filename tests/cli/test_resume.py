@@ -67,7 +67,7 @@ def test_resuming_needs_the_folder_alone(
     assert written["position"]["lr_scale"] == 1
     kept = json.loads(Path("../run/run.json").read_text())
     assert kept["options"]["epochs"] == 3
-    assert kept["options"]["data"] == str(scenes)
+    assert kept["options"]["data"] == [str(scenes)]
     assert kept["options"]["early_stopping"] == "9"
     assert kept["versions"].keys() == {"detzoo", "torch", "torchvision", "numpy", "Python"}
 

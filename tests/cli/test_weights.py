@@ -96,7 +96,7 @@ def test_list(detzoo: Run, tmp_path: Path) -> None:
         ([], "name the weights"),
         (["--family", "rcnn"], "--family rcnn: no such family"),
         (["https://a.example/page"], "is not the address of a file of weights"),
-        (["hf://user"], "is not the address of a file on the Hugging Face hub"),
+        (["hf://user"], "is not the address of a file on the Hugging Face Hub"),
         (["retinanet_r50_fpn_90k_coco", "--only", "detector"], "no weights of these models"),
     ],
 )
@@ -124,7 +124,7 @@ def test_get_what_is_not_there(detzoo: Run, mirror: Server) -> None:
     assert outcome.code == 2
     assert f"error: {FASTER}: no file {FASTER}_20200130-047c8118.pth" in outcome.error
     assert "HTTP 404" in outcome.error
-    assert outcome.out == f"1 of 1 missing: {FASTER}\n"
+    assert outcome.out == f"1 of 1 not downloaded: {FASTER}\n"
 
 
 def test_get_a_family(
@@ -144,7 +144,7 @@ def test_get_a_family(
     monkeypatch.setattr("detzoo.cli.weights.read_rows", lambda: rows)
     outcome = detzoo("weights", "get", "--family", "ours")
     assert outcome.code == 1, outcome
-    assert outcome.out.splitlines()[-1] == "1 of 3 missing: two"
+    assert outcome.out.splitlines()[-1] == "1 of 3 not downloaded: two"
     asked = [path.rpartition("/")[2] for path, _ in mirror.requests]
     assert asked == [NAME, "start.pth", *["two-00000000.pth"] * 2]
     assert detzoo("weights", "get", "o*", "--only", "detector").code == 0

@@ -3,12 +3,14 @@ from __future__ import annotations
 import io
 import struct
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
+from detzoo.data import images
 from detzoo.data.images import EXTENSIONS, exif_orientation, image_size, read_image
 from detzoo.errors import DataError
 from detzoo.inference.inputs import is_image, read_inputs
@@ -92,6 +94,48 @@ def test_exif_rotation_is_applied(tmp_path: Path, orientation: int, extension: s
     difference = np.abs(image.astype(int) - upright.astype(int)).mean()
     assert difference == 0 if extension == "png" else difference < 8
     assert image_size(path) == upright.shape[:2]
+
+
+WITH_EXIF = ("jpg", "png", "webp", "avif")
+
+
+@pytest.mark.parametrize(
+    ("extension", "orientation"),
+    [
+        *((extension, number) for extension in WITH_EXIF for number in (1, 3, 5, 6, 8, 9)),
+        *(("tif", number) for number in range(1, 10)),
+        *((extension, 1) for extension in ("bmp", "gif", "ppm", "jp2", "mpo")),
+    ],
+)
+def test_sizes_come_from_headers(
+    tmp_path: Path, extension: str, orientation: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options: dict[str, Any] = {}
+    if extension == "tif":
+        options["tiffinfo"] = {0x0112: orientation}
+    elif extension in WITH_EXIF:
+        options["exif"] = b"Exif\0\0" + exif_block("<", "H", orientation)
+    if extension == "mpo":
+        options |= {"save_all": True, "append_images": [as_rgb(noise(24, 40, 1))]}
+    path = save(tmp_path / f"a.{extension}", as_rgb(noise(24, 40)), **options)
+    decoded = read_image(path).shape[:2]
+    assert decoded == ((40, 24) if 5 <= orientation <= 8 else (24, 40))
+    monkeypatch.setattr(images, "read_image", None)  # what decodes
+    assert image_size(path) == decoded
+
+
+@pytest.mark.parametrize(
+    ("extension", "channels"),
+    [*((extension, channels) for extension in WITH_EXIF for channels in (1, 3)), ("png", 4)],
+)
+def test_exif_rotation_can_be_ignored(tmp_path: Path, extension: str, channels: int) -> None:
+    stored = as_rgb(noise(24, 40)).convert("RGBA" if channels == 4 else "RGB")
+    plain = read_image(save(tmp_path / f"plain.{extension}", stored), channels)
+    exif = b"Exif\0\0" + exif_block("<", "H", 6)
+    turned = save(tmp_path / f"turned.{extension}", stored, exif=exif)
+    assert read_image(turned, channels).shape[:2] == (40, 24)
+    np.testing.assert_array_equal(read_image(turned, channels, ignore_exif=True), plain)
+    assert image_size(turned, ignore_exif=True) == (24, 40)
 
 
 @pytest.mark.parametrize("extension", ["jpg", "png", "webp", "bmp"])

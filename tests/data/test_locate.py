@@ -97,16 +97,81 @@ def test_nothing_fits(tmp_path: Path) -> None:
         open_dataset(tmp_path / "nowhere")
     assert available_splits(tmp_path / "nowhere") == ()
     (tmp_path / "readme.txt").touch()
-    with pytest.raises(DataError, match="no 'train' split") as error:
+    with pytest.raises(DataError, match="no data set in a known format") as error:
         open_dataset(tmp_path)
     text = str(error.value)
     assert "annotations/instances_train2017.json" in text
     assert "ImageSets/Main/train.txt" in text
-    assert "The folder holds: readme.txt." in text
+    assert "It holds 1 .txt (readme.txt)." in text
     coco(tmp_path)
-    with pytest.raises(DataError, match="no 'val' split") as error:
+    with pytest.raises(DataError, match=r"no 'val' split. It has: train. Add --split train"):
         open_dataset(tmp_path, "val")
-    assert "It has: train." in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({}, "The folder is empty"),
+        (
+            {"a.jpg": "", "s/b.png": ""},
+            r"2 images \(a\.jpg, s\)\. There are images, but no annotations",
+        ),
+        (
+            {"data.zip": "PK"},
+            r"data\.zip is an archive. Unpack it \('unzip .*data\.zip -d .*data'\)",
+        ),
+        ({"a.tfrecord": ""}, "TensorFlow's records files are not read"),
+        (
+            {"x.json": '{"detections": [], "info": 1}'},
+            "x.json has the keys detections, info; COCO has",
+        ),
+        ({"x.json": "version https://git-lfs.github.com/spec/v1"}, "is a pointer of Git LFS"),
+    ],
+)
+def test_what_a_folder_looks_like(tmp_path: Path, files: dict[str, str], message: str) -> None:
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+    with pytest.raises(DataError, match=message):
+        open_dataset(tmp_path)
+
+
+def test_the_folder_that_would_do_is_named(tmp_path: Path) -> None:
+    coco(tmp_path / "x" / "mine")
+    with pytest.raises(DataError, match=r"x looks like COCO: give --data .*/x\n"):
+        open_dataset(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("set.zip", "PK", r"is an archive. Unpack it \('unzip .*set\.zip -d .*set'\) and give the"),
+        ("set.tar.gz", "", r"'tar -xf .*set\.tar\.gz -C .*set'"),
+        ("a.jpg", "", "is an image"),
+        ("a.xml", "<annotation/>", "is a single file of a data set"),
+        ("train.tfrecord", "", "is in TensorFlow's records format"),
+        ("x.json", "version https://git-lfs.github.com/spec/v1\noid 1", "Run 'git lfs pull'"),
+        ("x.bin", "", r"is no file of annotations in a known format \(\.bin\)"),
+    ],
+)
+def test_files_that_are_no_data_set(tmp_path: Path, name: str, content: str, message: str) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(DataError, match=message):
+        open_dataset(tmp_path / name)
+
+
+def test_images_that_are_pointers(tmp_path: Path) -> None:
+    coco(tmp_path)
+    (tmp_path / "train" / "1.png").write_text("version https://git-lfs.github.com/spec/v1\noid 1")
+    with pytest.raises(DataError, match=r"1\.png: is a pointer of Git LFS, not the image itself"):
+        open_dataset(tmp_path)
+
+
+def test_addresses() -> None:
+    with pytest.raises(
+        DataError, match=r"https://example\.org/coco\.zip: is an address\. Download"
+    ):
+        open_dataset("https://example.org/coco.zip")
 
 
 def test_several_data_sets_are_not_guessed_between(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_own_files_go_by_image(data: DetectionDataset, tmp_path: Path) -> None:
         ("p.pkl", pickle.dumps([Path]), r"p\.pkl: cannot be read \(.*Path.*could run code"),
         ("p.pkl", b"junk", r"p\.pkl: cannot be read"),
         ("p.json", b"[1]", r"is no file of proposals"),
-        ("p.json", b'{"proposals": [{"boxes": []}]}', r"proposals\[0\]: has no image_id"),
+        ("p.json", b'{"proposals": [{"boxes": []}]}', r"proposals\[0\]: has no 'image_id'"),
         (
             "p.json",
             b'{"proposals": [{"image_id": 1, "boxes": []}]}',

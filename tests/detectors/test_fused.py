@@ -18,7 +18,7 @@ from tests.parity.double import float64
 
 SIZE = 128
 # Beside the classes' own: what says that there is an object, and where its mask is.
-DECISIVE = ("conv_obj", "conv_mask_list", "_heat.", "conv_pred", "fc_cls")
+DECISIVE = ("conv_obj", "conv_mask_list", "conv_kernel", "_heat.", "fc_cls")
 
 
 def images() -> ImageBatch:

@@ -33,7 +33,7 @@ DIVISOR = 128
 # Detectors for images of one size, changed to the size of these.
 SETTINGS = {case.entry: case.settings for case in CASES}
 # Of the names of parameters, beside the classes' own: what says that there is an object, or where.
-DECISIVE = ("conv_obj", "conv_mask_list", "_heat.")
+DECISIVE = ("conv_obj", "conv_mask_list", "conv_kernel", "_heat.")
 
 
 @functools.cache
@@ -78,6 +78,7 @@ def build(entry: Entry) -> Detector:
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.ones_(module.weight)
+    model.enter_epoch(experiment.schedule.length - 1)
     model.enter_final_epochs()
     return model.train()
 

@@ -121,6 +121,8 @@ def test_in_groups_of_classes_as_at_once(tmp_path, monkeypatch):
     assert len(list(coco._groups(range(5), np.arange(5)))) == 5
     in_groups = evaluator.score(results)
     assert dict(in_groups.values) == pytest.approx(dict(at_once.values), nan_ok=True)
+    monkeypatch.setattr(coco, "CLASSES_AT_ONCE", 2)
+    assert list(coco._groups(range(5), np.zeros(0, int))) == [[0, 1], [2, 3], [4]]
 
 
 def test_masks_are_ranked_by_their_own_scores(tmp_path):

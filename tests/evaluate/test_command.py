@@ -102,10 +102,24 @@ def test_wrong_options(files, option, value):
 
 
 def test_swapped_files(files):
-    with pytest.raises(DataError, match="give the detections first"):
+    with pytest.raises(DataError, match="Give the detections first"):
         _run(files[0], files[1])
 
 
 def test_missing_file(files, tmp_path):
     with pytest.raises(DataError, match="no such file"):
         _run(tmp_path / "missing.json", files[0])
+
+
+def test_some_of_the_classes(files, tmp_path):
+    annotations, boxes, _ = files
+    out = tmp_path / "metrics.json"
+    _run(boxes, annotations, "--json", out)
+    every = json.loads(out.read_text())["per_class"]["bbox/AP"]
+    first, second = [name for name, value in every.items() if value is not None][:2]
+    _run(boxes, annotations, "--json", out, "--classes", f"{second}, {first}")
+    some = json.loads(out.read_text())
+    assert some["per_class"]["bbox/AP"] == {name: every[name] for name in (first, second)}
+    assert some["metrics"]["bbox/AP"] == pytest.approx((every[first] + every[second]) / 2)
+    with pytest.raises(ConfigError, match="has no class 'fish'"):
+        _run(boxes, annotations, "--classes", f"{first},fish")

@@ -123,7 +123,7 @@ def test_data_that_is_not_federated() -> None:
     with pytest.raises(DataError, match="no neg_category_ids"):
         LvisEvaluator(GroundTruth.from_coco(data), ("1",))
     data = scene(neg_category_ids=[7])
-    with pytest.raises(DataError, match="image 1 lists 7 in neg_category_ids"):
+    with pytest.raises(DataError, match=r"\(id 1\): its neg_category_ids hold 7"):
         GroundTruth.from_coco(data)
 
 

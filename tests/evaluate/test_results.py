@@ -69,7 +69,7 @@ def test_scores_of_masks(tmp_path, truth):
     entries = json.loads(path.read_text())
     entries[1]["mask_score"] = "high"
     path.write_text(json.dumps(entries))
-    with pytest.raises(DataError, match="entry 1 has the mask_score 'high'"):
+    with pytest.raises(DataError, match="entry 1: its mask_score 'high'"):
         read_results(path, truth)
     del entries[1]["mask_score"]
     path.write_text(json.dumps(entries))
@@ -115,17 +115,17 @@ def test_no_detections(tmp_path, truth):
     [
         ({"a": 1}, "is not a list"),
         (DATA, "holds annotations instead of detections"),
-        ([[1, 2]], r"entry 0 is \[1, 2\] instead of a JSON object"),
-        ([ENTRY, {**ENTRY, "image_id": 77}], "entry 1 is for image 77, which annotations.json"),
-        ([{**ENTRY, "image_id": [4]}], r"entry 0 is for image \[4\]"),
-        ([{**ENTRY, "category_id": 1}], r"entry 0 has the category 1.*it has 5, 2"),
-        ([{**ENTRY, "score": None}], "entry 0 has the score None"),
-        ([{**ENTRY, "score": float("nan")}], "entry 0 has the score nan"),
-        ([{k: v for k, v in ENTRY.items() if k != "score"}], "entry 0 has no 'score'"),
+        ([[1, 2]], r"entry 0: is \[1, 2\] instead of a JSON object"),
+        ([ENTRY, {**ENTRY, "image_id": 77}], "entry 1: is for image 77, which annotations.json"),
+        ([{**ENTRY, "image_id": [4]}], r"entry 0: its image_id \[4\] is neither"),
+        ([{**ENTRY, "category_id": 1}], r"entry 0: has the category 1.*it has 5, 2"),
+        ([{**ENTRY, "score": None}], "entry 0: its score None"),
+        ([{**ENTRY, "score": float("nan")}], "entry 0: its score nan"),
+        ([{k: v for k, v in ENTRY.items() if k != "score"}], "entry 0: has no 'score'"),
         ([{k: v for k, v in ENTRY.items() if k != "bbox"}], "has neither 'bbox' nor"),
-        ([{**ENTRY, "bbox": [1, 2, 3]}], r"entry 0 has the bbox \[1, 2, 3\]"),
-        ([{**ENTRY, "bbox": [5, 5, -1, 3]}], "entry 0 has the bbox"),
-        ([{**ENTRY, "bbox": "1 2 3 4"}], "entry 0 has the bbox '1 2 3 4'"),
+        ([{**ENTRY, "bbox": [1, 2, 3]}], r"entry 0: its bbox \[1, 2, 3\]"),
+        ([{**ENTRY, "bbox": [5, 5, -1, 3]}], "entry 0: its bbox .* negative"),
+        ([{**ENTRY, "bbox": "1 2 3 4"}], "entry 0: its bbox '1 2 3 4'"),
         ([ENTRY, {**ENTRY, "segmentation": [[1, 1, 5, 1, 5, 5]]}], "entry 0 has no segmentation"),
         (
             [{**ENTRY, "segmentation": {"size": [30, 20], "counts": "0X"}}],
@@ -185,11 +185,20 @@ def test_file_that_cannot_be_written(tmp_path, truth):
 def test_failed_write_keeps_what_was_there(tmp_path, truth):
     path = tmp_path / "found.json"
     path.write_text("old")
-    bad = ImageResult(4, np.full((1, 4), np.nan), np.ones(1), np.zeros(1, int))
-    with pytest.raises(ValueError, match="Out of range"):
-        write_results(path, [bad], (5, 2))
+    bad = ImageResult(4, np.ones((1, 4)), np.ones(1), np.zeros(1, int))
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        write_results(path, [bad], (b"2", 5))  # type: ignore[arg-type]
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_not_finite_is_null(tmp_path, truth):
+    path = tmp_path / "found.json"
+    bad = ImageResult(4, np.array([[1, np.nan, np.inf, 2]]), np.ones(1), np.zeros(1, int))
+    write_results(path, [bad], (5, 2))
+    assert json.loads(path.read_text())[0]["bbox"] == [1, None, None, 2]
+    with pytest.raises(DataError, match="its bbox"):
+        read_results(path, truth)
 
 
 ANNOTATION = {"id": 1, "image_id": 4, "category_id": 5, "bbox": [0, 0, 2, 3]}
@@ -200,25 +209,25 @@ ANNOTATION = {"id": 1, "image_id": 4, "category_id": 5, "bbox": [0, 0, 2, 3]}
     [
         ({"images": None}, "has no list 'images'"),
         ({"categories": {}}, "has no list 'categories'"),
-        ({"images": ["a.jpg"]}, r"images\[0\] is 'a.jpg' instead"),
-        ({"images": [{"file_name": "a.jpg"}]}, r"images\[0\] has no 'id'"),
-        ({"images": [{"id": 4}, {"id": 4}]}, r"images\[1\] has the same id as images\[0\], 4"),
-        ({"images": [{"id": None}]}, r"images\[0\] has the id None"),
+        ({"images": ["a.jpg"]}, r"images\[0\]: is 'a.jpg' instead"),
+        ({"images": [{"file_name": "a.jpg"}]}, r"images\[0\]: has no 'id'"),
+        ({"images": [{"id": 4}, {"id": 4}]}, r"images\[1\]: the id 4 occurs twice"),
+        ({"images": [{"id": None}]}, r"images\[0\]: its id None"),
         (
             {"categories": [{"id": 1, "name": "cat"}] * 2},
-            r"categories\[1\] has the same id as categories\[0\], 1",
+            r"categories\[1\]: the id 1 is that of 'cat' too",
         ),
-        ({"categories": [{"id": 1}]}, r"categories\[0\] has no 'name'"),
+        ({"categories": [{"id": 1}]}, r"categories\[0\]: has no 'name'"),
         (
             {"categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "cat"}]},
-            "two categories are called 'cat'",
+            "two classes are called 'cat'",
         ),
-        ({"annotations": [{**ANNOTATION, "image_id": 5}]}, r"annotations\[0\] belongs to image 5"),
-        ({"annotations": [{**ANNOTATION, "category_id": 1}]}, "has the category 1"),
-        ({"annotations": [{**ANNOTATION, "bbox": [1, 2, float("nan"), 3]}]}, "has the bbox"),
-        ({"annotations": [{**ANNOTATION, "area": "big"}]}, "has the area 'big'"),
-        ({"annotations": [{"image_id": 4, "category_id": 5}]}, r"annotations\[0\] has no 'bbox'"),
-        ({"images": [{"id": 4, "height": "tall", "width": 3}]}, "image 4 has the height 'tall'"),
+        ({"annotations": [{**ANNOTATION, "image_id": 5}]}, "no image has the image_id 5"),
+        ({"annotations": [{**ANNOTATION, "category_id": 1}]}, "no category has the category_id 1"),
+        ({"annotations": [{**ANNOTATION, "bbox": [1, 2, float("nan"), 3]}]}, "its bbox"),
+        ({"annotations": [{**ANNOTATION, "area": "big"}]}, "its area 'big'"),
+        ({"annotations": [{"image_id": 4, "category_id": 5}]}, r"annotations\[0\]: has no 'bbox'"),
+        ({"images": [{"id": 4, "height": "tall", "width": 3}]}, "width 3 and height 'tall'"),
     ],
 )
 def test_malformed_ground_truth(tmp_path, change, message):
@@ -245,7 +254,7 @@ def test_ground_truth_that_is_something_else(tmp_path):
     with pytest.raises(DataError, match="seems to hold detections"):
         read_ground_truth(path)
     path.write_text("3")
-    with pytest.raises(DataError, match="is not a COCO annotation file"):
+    with pytest.raises(DataError, match="holds a JSON int instead"):
         read_ground_truth(path)
 
 

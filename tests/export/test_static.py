@@ -9,8 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from detzoo import zoo
 from detzoo.detectors.base import Detector
 from detzoo.detectors.solo import SOLOConfig
+from detzoo.detectors.yolact import YOLACTConfig
+from detzoo.errors import ConfigError
 from detzoo.export.static import StaticDetector
 from detzoo.structures import ImageBatch, RoIMasks
 from detzoo.zoo.entry import Entry
@@ -21,7 +24,7 @@ ENTRIES = [
     for entry in one_per_head()
     # Regions from outside, and masks of the whole image.
     if not entry.experiment.model.needs_proposals
-    and not isinstance(entry.experiment.model, SOLOConfig)
+    and not isinstance(entry.experiment.model, SOLOConfig | YOLACTConfig)
 ]
 
 
@@ -89,3 +92,14 @@ def test_the_best_candidates_are_taken() -> None:
         assert torch.equal(model(batch)[0].boxes, before[0].boxes)
     assert 0 < int(found.num[0]) <= len(before[0])
     torch.testing.assert_close(found.boxes[0, 0], before[0].boxes[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("solo_r50_fpn_1x_coco", "cover the whole image"), ("fast_rcnn_r50_fpn_1x_coco", "proposals")],
+)
+def test_what_has_no_static_form(name: str, reason: str) -> None:
+    with torch.device("meta"):
+        model = zoo.find(name).experiment.build_model()
+    with pytest.raises(ConfigError, match=reason):
+        StaticDetector(model)

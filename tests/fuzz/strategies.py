@@ -60,12 +60,6 @@ ODD_VALUES: tuple[Any, ...] = (
 
 
 _ODD_NAMES = ("", "\ud800", "[red]", "type", "x" * 300, "a.b", "__class__")
-# Without those that fill the memory or overflow in data/ and evaluate/: see test_known_faults.py.
-NOT_HUGE = tuple(
-    value
-    for value in ODD_VALUES
-    if not isinstance(value, int | float) or not 2**31 <= abs(value) < math.inf
-)
 _CHANGES = ("flip", "flip", "flip", "cut", "end", "double", "put", "over")
 
 

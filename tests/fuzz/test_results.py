@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from detzoo.evaluate import CocoEvaluator, read_ground_truth, read_results
 from tests.data.files import annotation, write_coco
 from tests.fuzz.conftest import Rule
-from tests.fuzz.strategies import NOT_HUGE, ODD_VALUES, broken_text, broken_values, few
+from tests.fuzz.strategies import ODD_VALUES, broken_text, broken_values, few
 
 RUNS = {"size": [40, 60], "counts": [60, 40, 2300]}
 RESULTS = [
@@ -34,7 +34,7 @@ def evaluate(folder: Path) -> None:
     CocoEvaluator(truth, truth.class_names, kinds=kinds).score(results)
 
 
-@given(results=broken_values(RESULTS, NOT_HUGE))
+@given(results=broken_values(RESULTS))
 def test_results(rule: Rule, folder: Path, results: Any) -> None:
     (folder / "results.json").write_text(json.dumps(results))
     rule.read(evaluate, folder)
@@ -46,7 +46,7 @@ def test_text_of_results(rule: Rule, folder: Path, text: bytes) -> None:
     rule.read(evaluate, folder)
 
 
-@given(results=broken_values(RESULTS, NOT_HUGE))
+@given(results=broken_values(RESULTS))
 @few()
 def test_the_command(rule: Rule, folder: Path, results: Any) -> None:
     (folder / "results.json").write_text(json.dumps(results))

@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import torch
 
-from detzoo.inference.draw import PALETTE, draw
-from detzoo.structures import Detections
+from detzoo.inference.draw import IGNORED, PALETTE, draw, draw_targets
+from detzoo.structures import Detections, Targets
 
 # How people without one kind of cone see linear RGB (Machado, Oliveira and Fernandes, 2009).
 VISIONS = {
@@ -69,3 +69,17 @@ def test_labels_do_not_cover_each_other() -> None:
     beside = area(drawn(place, (102.0, 103.0, 203.0, 202.0)), 0)
     # The other label hides a part of a line of the box, where it would hide 400 pixels of label.
     assert beside > apart - 150
+
+
+def test_ground_truth_is_drawn_like_detections() -> None:
+    """Without scores; what is ignored is gray, and colors beyond 0 to 255 are clipped."""
+    image = np.full((60, 80, 3), 300.0, np.float32)
+    box = torch.tensor([[10.0, 20.0, 40.0, 50.0]])
+    targets = Targets(box, torch.tensor([1]), ignored_boxes=torch.tensor([[50.0, 5.0, 75.0, 55.0]]))
+    picture = draw_targets(image, targets, ["cat", "dog"])
+    assert picture.shape == (60, 80, 3)
+    assert picture.dtype == np.uint8
+    assert picture[30, 30].tolist() == [255, 255, 255]
+    assert picture[30, 50].tolist() == list(IGNORED)
+    assert picture[45, 40].tolist() == [0xE9, 0xB4, 0x56]  # the color of class 1, BGR
+    assert (image == 300).all()

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 
+from detzoo.config import ConfigError
 from detzoo.layers.norm import BatchNormConfig
 
 
@@ -35,3 +37,11 @@ def test_checkpoints_hold_what_those_of_torch_hold() -> None:
     plain = nn.BatchNorm2d(3).state_dict()
     for fixed in (False, True):
         assert list(BatchNormConfig(fixed_statistics=fixed).build(3).state_dict()) == list(plain)
+
+
+def test_nothing_is_added_to_fixed_variances_alone() -> None:
+    with pytest.raises(ConfigError, match="needs fixed_statistics"):
+        BatchNormConfig(eps=0.0)
+    fixed = BatchNormConfig(eps=0.0, fixed_statistics=True)
+    assert fixed.build(2)(torch.ones(1, 2, 1, 1)).flatten().tolist() == [1, 1]
+    assert fixed.from_scratch().eps == 1e-5

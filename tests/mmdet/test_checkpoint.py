@@ -14,7 +14,11 @@ from detzoo.checkpoints.checkpoint import read, read_weights
 from detzoo.errors import CheckpointError, ConfigError
 from detzoo.mmdet import experiment_of
 from detzoo.mmdet.checkpoint import interpret, is_v2
+from detzoo.mmdet.config_text import parse_config
+from detzoo.mmdet.convert import import_config
+from detzoo.mmdet.node import Reading
 from detzoo.weights.files import read_file
+from tests.mmdet.config_dump import dump
 from tests.mmdet.retinanet import CLASSES, CONFIG, state, write
 from tests.shared import shared
 
@@ -143,3 +147,56 @@ def test_real_weights_fit_the_zoo() -> None:
     file = shared("weights", "yolox_nano_8x8_300e_coco.pth")
     detector = detzoo.load("yolox_nano_8x8_300e_coco", weights=file, device="cpu")
     assert len(detector.class_names) == 80
+
+
+TRAINING_WORDS = [
+    ("type='CocoDataset'", "type='MyDataset'"),
+    ("workflow = [('train', 1)]", "workflow = [('train', 1), ('val', 1)]"),
+    ("type='YOLOXModeSwitchHook'", "type='MyHook'"),
+    ("type='RandomFlip', flip_ratio=0.5", "type='CutOut', n_holes=3"),
+    ("resume_from = None", "resume_from = 'epoch_3.pth'"),
+    ("checkpoint_config = dict(", "checkpoint_config = dict(save_last=True, "),
+    ("optimizer = dict(", "optimizer = dict(mine=3, "),
+    ("policy='YOLOX'", "policy='MyPolicy'"),
+    ("type='SimOTAAssigner'", "type='MyAssigner'"),
+]
+
+
+def test_a_word_that_only_training_reads_changes_nothing_that_is_detected(tmp_path: Path) -> None:
+    """In the configuration that MMDetection wrote into a real checkpoint, one by one and all."""
+    content = dict(read_file(shared("weights", "yolox_nano_8x8_300e_coco.pth")))
+    text = content["meta"]["config"]
+    wanted = import_config(parse_config(text, "x.pth"), Reading("x.pth")).experiment
+    for old, new in TRAINING_WORDS:
+        changed = text.replace(old, new)
+        assert changed != text, old
+        found = import_config(parse_config(changed, "x.pth"), Reading("x.pth")).experiment
+        assert found.data.test_transforms == wanted.data.test_transforms
+        own, theirs = found.model, wanted.model
+        assert (own.backbone, own.neck, own.bbox_head.select, own.pixels) == (
+            theirs.backbone,
+            theirs.neck,
+            theirs.bbox_head.select,
+            theirs.pixels,
+        ), old
+    for old, new in TRAINING_WORDS:
+        text = text.replace(old, new)
+    content["meta"] = {**content["meta"], "config": text}
+    torch.save(content, tmp_path / "x.pth")
+    detector = detzoo.load(tmp_path / "x.pth", device="cpu")
+    detector.predict(np.zeros((48, 64, 3), np.uint8))
+    with pytest.raises(ConfigError, match=r"x\.pth: \d settings cannot be imported"):
+        read(tmp_path / "x.pth", to_train=True)
+
+
+def test_a_checkpoint_names_fewer_classes_than_its_model_has(tmp_path: Path) -> None:
+    """Of a configuration whose num_classes was never changed; V2 trains and detects with it."""
+    names = read(write(tmp_path / "x.pth", state(), CLASSES=("cat", "dog"))).class_names
+    assert names == ("cat", "dog", "class_3", "class_4")
+    detector = detzoo.load(tmp_path / "x.pth", device="cpu")
+    assert detector.class_names == names
+    config = tmp_path / "retinanet.py"
+    config.write_text(dump(CONFIG))
+    assert detzoo.load(config, tmp_path / "x.pth", device="cpu").class_names == names
+    with pytest.raises(ConfigError, match=r"x\.pth: names 5 classes .*its model has 4"):
+        read(write(tmp_path / "x.pth", state(), CLASSES=tuple("abcde")))

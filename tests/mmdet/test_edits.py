@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from detzoo import zoo
 from detzoo.config import diff
 from detzoo.errors import ConfigError
 from detzoo.experiment import Experiment
-from detzoo.mmdet import experiment_of, read_config, read_experiment
+from detzoo.mmdet import Imported, experiment_of, import_file, read_config
 from tests.mmdet.published import published_configs
 
 BASE = "faster_rcnn_r50_fpn_1x_coco"
@@ -21,10 +22,15 @@ CLASSES = "classes = ('cat', 'dog')\ndata = dict(" + ", ".join(
 
 def edited(folder: Path, text: str) -> Experiment:
     """The published Faster R-CNN with the settings of ``text``."""
+    return imported(folder, text).to_train()
+
+
+def imported(folder: Path, text: str) -> Imported:
+    """The same, with what is said of it."""
     base = published_configs() / "faster_rcnn" / f"{BASE}.py"
     path = folder / "mine.py"
     path.write_text(f"_base_ = {str(base)!r}\n{text}")
-    return read_experiment(path)
+    return import_file(path)
 
 
 def changes(experiment: Experiment) -> dict[str, object]:
@@ -38,20 +44,38 @@ def test_other_classes(tmp_path: Path) -> None:
     assert changes(edited(tmp_path, f"{CLASSES})\n{heads}")) == {"class_names": ("cat", "dog")}
 
 
-def test_classes_and_their_number_must_agree(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"model.roi_head.bbox_head.num_classes: 80 is not 2"):
-        edited(tmp_path, f"{CLASSES})")
-    with pytest.raises(ConfigError, match=r"num_classes: 2 is not 80, the number of class names"):
-        edited(tmp_path, "model = dict(roi_head=dict(bbox_head=dict(num_classes=2)))")
+def test_the_number_of_the_model_rules_for_its_checkpoint(tmp_path: Path) -> None:
+    """Names are those of ``classes=``, which are the ones that are trained; the rest has none."""
+    found = imported(tmp_path, f"{CLASSES})")
+    assert found.experiment.class_names[:3] == ("cat", "dog", "class_3")
+    assert len(found.experiment.class_names) == 80
+    assert found.to_train().class_names == ("cat", "dog")
+    assert "num_classes" in found.reading.replaced
+    found = imported(tmp_path, "model = dict(roi_head=dict(bbox_head=dict(num_classes=2)))")
+    assert found.experiment.class_names == ("class_1", "class_2")
+    assert found.trained_classes is None  # the data name them
+    assert found.row_names(("a",)) == ("a", "class_2")
+    with pytest.raises(ConfigError, match=r"mine.py: names 3 classes .*has 2"):
+        found.row_names(("a", "b", "c"))
 
 
-def test_the_classes_of_all_splits_must_agree(tmp_path: Path) -> None:
+def test_heads_must_agree_about_the_number_of_classes(tmp_path: Path) -> None:
+    base = published_configs() / "mask_rcnn" / "mask_rcnn_r50_fpn_1x_coco.py"
+    path = tmp_path / "mine.py"
+    heads = "dict(bbox_head=dict(num_classes=3), mask_head=dict(num_classes=2))"
+    path.write_text(f"_base_ = {str(base)!r}\nmodel = dict(roi_head={heads})")
+    with pytest.raises(ConfigError, match=r"mask_head.num_classes: 2 is not 3"):
+        import_file(path)
+
+
+def test_the_trained_classes_are_those_of_the_training_data(tmp_path: Path) -> None:
     text = (
         "model = dict(roi_head=dict(bbox_head=dict(num_classes=2)))\n"
-        "data = dict(train=dict(classes=('cat', 'dog')))"
+        "data = dict(train=dict(classes=('cat', 'dog')), test=dict(classes=('dog', 'cat')))"
     )
-    with pytest.raises(ConfigError, match=r"data.test.classes: are not those of data.train"):
-        edited(tmp_path, text)
+    found = imported(tmp_path, text)
+    assert found.to_train().class_names == ("cat", "dog")
+    assert "data.test.classes" in found.reading.aside
 
 
 def test_other_anchors(tmp_path: Path) -> None:
@@ -81,6 +105,95 @@ def test_a_longer_run(tmp_path: Path) -> None:
     }
 
 
+def test_all_obstacles_are_named_at_once(tmp_path: Path) -> None:
+    text = (
+        "model = dict(neck=dict(type='MyFPN'), roi_head=dict(type='MyHead'))\n"
+        "optimizer = dict(type='Lion')\n"
+        "data = dict(train=dict(pipeline=[dict(type='Magic'), dict(type='Trick')]))"
+    )
+    with pytest.raises(ConfigError) as error:
+        edited(tmp_path, text)
+    for path in ("model.neck.type", "model.roi_head.type"):
+        assert f"\n  {path}: detzoo has no" in str(error.value)
+    obstacles = imported(tmp_path, text.partition("\n")[2]).obstacles
+    assert [one.path for one in obstacles] == [
+        "data.train.pipeline[0].type",
+        "data.train.pipeline[1].type",
+        "optimizer.type",
+    ]
+
+
+TRAINING_ONLY = [
+    "data = dict(train=dict(type='MyDataset', pipeline=[dict(type='Magic')]))",
+    "model = dict(train_cfg=dict(rcnn=dict(assigner=dict(type='MyAssigner'), more=3)))",
+    "model = dict(roi_head=dict(bbox_head=dict(loss_bbox=dict(type='MyLoss', beta=3))))",
+    "model = dict(roi_head=dict(bbox_head=dict(loss_cls=dict(type='MyLoss'))))",
+    "model = dict(rpn_head=dict(loss_cls=dict(type='MyLoss', use_sigmoid=True)))",
+    "model = dict(train_cfg=None)",
+    "optimizer = dict(type='Lion')",
+    "optimizer = dict(lr='fast')",
+    "optimizer_config = dict(type='MyHook')",
+    "lr_config = dict(_delete_=True, policy='mine')",
+    "runner = dict(type='MyRunner')",
+    "fp16 = dict(loss_scale='much')",
+    "model = dict(backbone=dict(init_cfg=dict(checkpoint='open-mmlab://mine')))",
+]
+
+
+@pytest.mark.parametrize("text", TRAINING_ONLY)
+def test_what_only_training_needs_keeps_nobody_from_detecting(tmp_path: Path, text: str) -> None:
+    found = imported(tmp_path, text)
+    published = zoo.find(BASE).experiment
+    assert found.obstacles
+    assert found.experiment.data.test_transforms == published.data.test_transforms
+    own, theirs = found.experiment.model, published.model
+    with torch.device("meta"):
+        shapes = [
+            {name: value.shape for name, value in model.build(80).state_dict().items()}
+            for model in (own, theirs)
+        ]
+    assert shapes[0] == shapes[1]
+    assert own.roi_head.select == theirs.roi_head.select
+    with pytest.raises(ConfigError):
+        found.to_train()
+
+
+RUN_ONLY = [
+    "resume_from = 'epoch_3.pth'",
+    "workflow = [('train', 1), ('val', 1)]",
+    "custom_imports = dict(imports=['mine'])\ncustom_hooks = [dict(type='MyHook')]",
+    "checkpoint_config = dict(interval=5000, by_epoch=False, save_last=True)",
+    "evaluation = dict(start=10, rule='greater', mine=3)",
+    "data = dict(test=dict(samples_per_gpu=8, test_mode=True), trainCS=dict(type='Mine'))",
+    "data = dict(val=dict(pipeline=[dict(type='LoadImageFromFile')]))",
+]
+
+
+@pytest.mark.parametrize("text", RUN_ONLY)
+def test_the_course_of_a_run_is_reported_and_refuses_nothing(tmp_path: Path, text: str) -> None:
+    found = imported(tmp_path, text)
+    assert changes(found.to_train()) == {}
+    assert found.reading.aside.keys() - imported(tmp_path, "").reading.aside.keys()
+
+
+@pytest.mark.parametrize(
+    ("text", "batch"),
+    [
+        ("", 16),
+        ("optimizer = dict(lr=0.0025)", 16),  # as auto_scale_lr says in V2's default_runtime
+        ("optimizer = dict(lr=0.0025)\nauto_scale_lr = dict(_delete_=True, enable=True)", None),
+        ("auto_scale_lr = dict(_delete_=True, enable=True)", 16),  # the published rate
+        ("optimizer = dict(lr=0.0025)\nauto_scale_lr = dict(base_batch_size=4)", 4),
+    ],
+)
+def test_the_batch_that_the_learning_rate_is_for(
+    tmp_path: Path, text: str, batch: int | None
+) -> None:
+    found = imported(tmp_path, text)
+    assert found.to_train().reference_batch == batch
+    assert ("as written" in found.reading.replaced["learning rate"]) == (batch is None)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -95,10 +208,6 @@ def test_a_longer_run(tmp_path: Path) -> None:
         (
             "model = dict(neck=dict(_delete_=True, type='MyFPN', in_channels=[256]))",
             r"model.neck.type: detzoo has no neck called 'MyFPN'; did you mean",
-        ),
-        (
-            "custom_imports = dict(imports=['mine'])\ncustom_hooks = [dict(type='MyHook')]",
-            r"custom_hooks\[0\].type: detzoo has no hook called 'MyHook'",
         ),
         # Facts that contradict each other.
         (
@@ -147,7 +256,7 @@ def test_the_spellings_of_the_first_v2_releases() -> None:
     config["test_cfg"]["rcnn"]["nms"] = {"type": "nms", "iou_thr": 0.5}
     del config["runner"], config["auto_scale_lr"]
     config["total_epochs"] = 12
-    assert experiment_of(config, "old.py") == zoo.find(BASE).experiment
+    assert experiment_of(config, f"{BASE}.py") == zoo.find(BASE).experiment
 
 
 def test_settings_that_v2_copied_into_a_head() -> None:

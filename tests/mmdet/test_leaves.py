@@ -10,10 +10,10 @@ import pytest
 
 from detzoo import zoo
 from detzoo.errors import ConfigError
-from detzoo.mmdet import experiment_of, read_config
+from detzoo.mmdet import read_config
 from detzoo.mmdet.adapters.recipe import HOOKS_WITHOUT_EFFECT
-from detzoo.mmdet.convert import SECTIONS
-from detzoo.mmdet.node import WITHOUT_EFFECT
+from detzoo.mmdet.convert import SECTIONS, import_config
+from detzoo.mmdet.node import WITHOUT_EFFECT, Reading
 from tests.meta import on_meta
 from tests.mmdet.published import published_configs
 from tests.mmdet.test_equality import CONTRADICTORY, OWN_FAMILIES
@@ -74,15 +74,21 @@ ONE_PER_FAMILY = [
 ]
 
 
+def said(config: dict[str, Any], file: str) -> tuple[Any, ...]:
+    """The experiment that a configuration describes, and what is reported beside it."""
+    found = import_config(config, Reading(file))
+    return found.to_train(), found.reading.aside, found.reading.replaced
+
+
 @pytest.mark.parametrize("file", ONE_PER_FAMILY)
 def test_every_setting_counts(file: str) -> None:
     config = read_config(published_configs() / file)
-    before = experiment_of(config, file)
+    before = said(config, file)
     lost = []
     for path in settings(config):
         try:
             with on_meta():  # many settings are those of a backbone, which is built
-                after = experiment_of(changed(config, path), file)
+                after = said(changed(config, path), file)
             if after == before:
                 lost.append(".".join(map(str, path)))
         except ConfigError:

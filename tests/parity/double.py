@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from detzoo.ops.constants import constant
-from detzoo.priors import anchors, points, ssd, yolo
+from detzoo.priors import anchors, fitted, points, ssd, yolo
 
 # What keeps tensors from one model to the next.
-CACHES = (constant, anchors._place, points._place, ssd._place, yolo._place)
+CACHES = (constant, anchors._place, fitted._place, points._place, ssd._place, yolo._place)
 
 
 @contextlib.contextmanager

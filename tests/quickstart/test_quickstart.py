@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import torch
 from detzoo.config import ConfigError
 from detzoo.data.locate import open_dataset
 from detzoo.evaluate import Metrics
-from detzoo.quickstart.report import Picture, loss_curve, write_report
+from detzoo.quickstart.report import read_losses, report
 from detzoo.quickstart.run import run
 from detzoo.quickstart.scenes import CLASSES, draw_scene, write_scenes
 
@@ -99,7 +98,6 @@ def test_the_report_stands_alone(small: tuple[Path, Metrics]) -> None:
     assert len(links.sources) == 4
     assert all(source.startswith("data:image/jpeg;base64,") for source in links.sources)
     assert "svg" in links.tags
-    assert "polyline" in links.tags
     assert f"<td>{metrics['bbox/AP']:.3f}</td>" in page
     assert all(name in page for name in CLASSES)
 
@@ -112,30 +110,19 @@ def test_nothing_is_written_over(small: tuple[Path, Metrics]) -> None:
     assert (folder / "report.html").read_bytes() == before
 
 
-def test_the_curve_falls_where_the_loss_falls() -> None:
-    svg = loss_curve([(10, 4.0), (20, 2.0), (40, 1.0)])
-    (points,) = re.findall(r'points="([^"]*)"', svg)
-    pairs = [tuple(map(float, pair.split(","))) for pair in points.split()]
-    xs, ys = zip(*pairs)
-    assert xs[1] - xs[0] == pytest.approx((xs[2] - xs[1]) / 2, abs=0.2)
-    # Down on the page is up in SVG coordinates, in proportion to the loss.
-    assert ys[1] - ys[0] == pytest.approx(2 * (ys[2] - ys[1]), abs=0.2)
-    assert "No step" in loss_curve([])
+def test_a_run_without_steps_has_no_curve() -> None:
+    assert "No steps were logged." in report(Metrics({}, "bbox/AP"), [], [], []).to_html()
 
 
-def test_the_report_escapes_what_it_shows(tmp_path: Path) -> None:
-    picture = tmp_path / "a.jpg"
-    cv2.imwrite(str(picture), np.zeros((4, 4, 3), np.uint8))
+def test_the_report_shows_what_was_measured(tmp_path: Path) -> None:
     log = tmp_path / "metrics.jsonl"
     log.write_text(
         '{"kind": "val", "iteration": 1}\n{"kind": "train", "iteration": 1, "loss": 2}\n'
     )
+    assert read_losses(log) == [(1, 2)]
     metrics = Metrics({"bbox/AP": float("nan")}, "bbox/AP", {"bbox/AP": {"<b>": 0.5}})
-    path = write_report(
-        tmp_path / "r.html", metrics, [Picture(picture, "a & b")], log=log, facts=["1 < 2"]
-    )
-    page = path.read_text()
+    page = report(metrics, [], read_losses(log), ["1 < 2"]).to_html()
     assert "&lt;b&gt;" in page
     assert "1 &lt; 2" in page
-    assert "a &amp; b" in page
     assert "<td>-</td>" in page
+    assert "<td>0.500</td>" in page

@@ -78,6 +78,28 @@ def test_resuming_drops_what_came_after_the_checkpoint(tmp_path: Path) -> None:
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 3
 
 
+def test_damaged_records_do_not_keep_a_run_from_going_on(tmp_path: Path) -> None:
+    files = opened(tmp_path, 0)
+    for iteration in (1, 2):
+        files.write(record(iteration, loss=0.5))
+    path = tmp_path / "metrics.jsonl"
+    odd = (
+        b"\0\0\0",
+        b"\xff{",
+        b'{"kind": "train", "iter',
+        b"[1]",
+        b'{"iteration": "x"}',
+        b"[" * 9999,
+    )
+    damaged = b"\n".join((*odd, path.read_bytes()))
+    path.write_bytes(damaged)
+    note = MetricsFiles().open(tmp_path, 2)
+    assert "6 unreadable lines left out" in note
+    assert (tmp_path / "metrics.damaged.jsonl").read_bytes() == damaged
+    assert [row["iteration"] for row in rows(tmp_path)] == ["1", "2"]
+    assert MetricsFiles().open(tmp_path, 2) == ""
+
+
 def trainer_at(run: Path, iteration: int) -> Any:
     """What callbacks look at of a trainer."""
     plan = Plan(tiny_experiment(), iterations(100, milestones=(80,)), 1.0, steps_per_epoch=50)

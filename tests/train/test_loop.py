@@ -87,9 +87,9 @@ def test_the_average_is_what_is_evaluated_and_published(
     seen: list[dict[str, Tensor]] = []
     run = Validation.run
 
-    def look(self: Validation, model: Detector) -> Any:
+    def look(self: Validation, model: Detector, *stopping: Any) -> Any:
         seen.append({name: value.clone() for name, value in model.state_dict().items()})
-        return run(self, model)
+        return run(self, model, *stopping)
 
     monkeypatch.setattr(Validation, "run", look)
     experiment = tiny_experiment(schedule=epochs(1), ema=EMAConfig(momentum=0.1, warmup=3))

@@ -27,6 +27,7 @@ from detzoo.heads.roi.dynamic import DynamicRoIHeadConfig
 from detzoo.heads.roi.standard import StandardRoIHeadConfig
 from detzoo.losses.boxes import SmoothL1Loss
 from detzoo.optim.optimizers import AdamWConfig
+from detzoo.optim.schedules import epochs
 from detzoo.train.loop import train
 from tests.train.tiny import build, make_data, tiny_experiment, tiny_two_stage
 from tests.train.worker import main
@@ -105,6 +106,45 @@ def interrupting(data: DetectionDataset, calls: int) -> DetectionDataset:
     Interrupting.calls = calls
     fields = {field.name: getattr(data, field.name) for field in dataclasses.fields(data)}
     return Interrupting(**fields)
+
+
+@pytest.mark.usefixtures("foreground")
+@pytest.mark.parametrize("calls", [2, 10])
+def test_an_evaluation_that_is_interrupted_is_made_up_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], calls: int
+) -> None:
+    """One in the middle of the run, and the last one."""
+    experiment = tiny_experiment(optimizer=AdamWConfig(lr=0.001))
+    data = make_data(tmp_path / "data")
+    whole = train(experiment, build(experiment), data, data, tmp_path / "whole")
+    stopped = interrupting(data, calls)
+    result = train(experiment, build(experiment), data, stopped, tmp_path / "run")
+    assert result.stop_signal == signal.SIGINT
+    assert Interrupting.calls == 0  # no image was read after it
+    shown = capsys.readouterr().out
+    assert f"stopped after step {result.iterations} of 8" in shown
+    assert "its evaluation is not done: --resume begins with it" in shown
+    again = train(experiment, build(experiment), data, data, tmp_path / "run", resume=True)
+    assert again.metrics is not None
+    assert whole.metrics is not None
+    assert again.metrics.to_json() == whole.metrics.to_json()
+    for name in ("last.pt", "best.pt"):
+        one, other = (checkpoint.read(tmp_path / run / name) for run in ("whole", "run"))
+        assert_same(dataclasses.asdict(one), dataclasses.asdict(other), name)
+
+
+def test_damaged_metrics_are_told_when_a_run_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    experiment, data = tiny_experiment(), make_data(tmp_path / "data")
+    run = tmp_path / "run"
+    train(experiment, build(experiment), data, None, run)
+    with (run / "metrics.jsonl").open("ab") as file:
+        file.write(b"\0\0\n")
+    longer = tiny_experiment(schedule=epochs(3, milestones=(1,)))
+    train(longer, build(longer), data, None, run, resume=True)
+    for shown in (capsys.readouterr().out, (run / "log.txt").read_text()):
+        assert "1 unreadable lines left out" in shown
 
 
 @pytest.mark.usefixtures("foreground")

@@ -123,7 +123,7 @@ def test_the_lock_dies_with_its_process(tmp_path: Path) -> None:
         process.kill()
         process.wait()
         os.kill(child, 0)  # still there
-        with FileLock(file).acquire(blocking=False):
+        with FileLock(file).acquire(timeout=10):  # the worker lets go when it begins
             pass
     finally:
         os.kill(child, signal.SIGKILL)

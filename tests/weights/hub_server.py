@@ -1,4 +1,4 @@
-"""A small Hugging Face hub on this machine, as much of it as its client asks for."""
+"""A small Hugging Face Hub on this machine, as much of it as its client asks for."""
 
 from __future__ import annotations
 

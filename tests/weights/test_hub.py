@@ -47,14 +47,14 @@ def test_without_downloads_what_is_there_is_taken(
     count = len(hub.requests)
     monkeypatch.setenv("DETZOO_MIRRORS", "")
     assert local_file(address) == path
-    with pytest.raises(CheckpointError, match="cannot be had from the Hugging Face hub"):
+    with pytest.raises(CheckpointError, match="not available from the Hugging Face Hub"):
         local_file("hf://user/repo/folder/other.pt")
     assert len(hub.requests) == count
 
 
 @pytest.mark.parametrize("address", ["hf://user/repo/none.pt", "hf://nobody/repo/best.pt"])
 def test_what_is_not_there(hub: FakeHub, address: str) -> None:
-    with pytest.raises(CheckpointError, match=rf"^{address}: cannot be had .*\(404|Not Found"):
+    with pytest.raises(CheckpointError, match=rf"^{address}: not available .*\(404|Not Found"):
         local_file(address)
 
 

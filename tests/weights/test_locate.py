@@ -200,5 +200,7 @@ def test_a_host_that_does_not_answer_is_asked_once_in_all(monkeypatch: pytest.Mo
             find_published_file((file,), "model x", "train it", unreachable)
             assert unreachable == {"127.0.0.1:9"}
         missing = Published("x.pth", (f"{nobody}/x.pth",))
-        with pytest.raises(CheckpointError, match="not asked, as its host did not answer before"):
+        with pytest.raises(
+            CheckpointError, match="skipped, since its host did not respond earlier"
+        ):
             find_published_file((missing,), "model x", "train it", unreachable)

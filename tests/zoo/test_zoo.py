@@ -93,6 +93,8 @@ METRICS = {
     "VOC 2007 box AP50": "box_ap50",
     "Cityscapes box AP": "box_ap",
     "Cityscapes mask AP": "mask_ap",
+    "Objects365 v1 box AP": "box_ap",
+    "Objects365 v2 box AP": "box_ap",
 }
 
 
@@ -115,10 +117,14 @@ def of_the_wheel(folder: str) -> dict[str, dict]:  # type: ignore[type-arg]
     """Configurations of a folder of MMDetection's wheel, with what its metafile says of them."""
     files = published_configs() / folder
     records: dict[str, dict] = {path.stem: {} for path in files.glob("*.py")}  # type: ignore[type-arg]
-    for model in yaml.safe_load((files / "metafile.yml").read_text())["Models"]:
+    facts_file = files / "metafile.yml"
+    if not facts_file.is_file():
+        return records
+    models = yaml.safe_load(facts_file.read_text())
+    for model in models["Models"] if isinstance(models, dict) else models:
         facts = model["Metadata"]
         times = facts.get("inference time (ms/im)", [{}])
-        records[model["Name"]] = {
+        records[Path(model["Config"]).stem] = {
             "metrics": {
                 f"{result['Dataset']} {metric}": value
                 for result in model["Results"]

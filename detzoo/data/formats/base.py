@@ -37,8 +37,9 @@ class Source:
 class Format:
     """A layout of files that :func:`~detzoo.data.locate.open_dataset` recognizes.
 
-    ``layout`` says what it looks like and ``flags`` what becomes of ignored, difficult, truncated
-    or grouped objects; both are lines of ``docs/data.md``. ``find`` returns the splits that a file
+    ``layout`` says what it looks like, ``flags`` what becomes of ignored, difficult, truncated or
+    grouped objects, and ``given`` what the user gives as ``--data``: the columns of the table in
+    ``docs/data.md``, in Markdown. ``find`` returns the splits that a file
     or folder holds in this format, by the names of :func:`split_name`: none if it is of another
     format. It reads no more than it must, and raises :class:`~detzoo.errors.DataError` only where
     the format is beyond doubt.
@@ -48,6 +49,7 @@ class Format:
     layout: str
     flags: str
     find: Callable[[Path], dict[str, Source]]
+    given: str = "`DIR`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,11 @@ class ImageRecord:
     size: tuple[int, int] | None = None
     in_fractions: bool = False
     left_out: Sequence[str] = ()
+
+
+def counted(count: int, noun: str) -> str:
+    """ "1 image" or "2 images"."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def split_name(text: str) -> str | None:

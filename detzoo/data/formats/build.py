@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,14 +12,11 @@ import torch
 
 from detzoo.data.annotations import Annotation, Annotations, Strings
 from detzoo.data.dataset import DetectionDataset, check_class_names
-from detzoo.data.formats.base import ImageRecord, ObjectRecord
+from detzoo.data.formats.base import ImageRecord, ObjectRecord, counted
 from detzoo.data.images import image_size
 from detzoo.errors import DataError
 from detzoo.structures.segmentation import Segmentation, read_segmentation
-
-Size = tuple[int, int]  # (height, width)
-
-_LARGEST_SIDE = 2**31
+from detzoo.values import FARTHEST, MOST_PIXELS, Size
 
 
 def build_dataset(
@@ -79,7 +75,7 @@ def _ids(files: list[str]) -> list[str]:
 
 def _sizes(images: list[ImageRecord], folder: Path, source: str | Path) -> list[Size]:
     unknown = [image.file_name for image in images if image.size is None]
-    absent = [name for name in unknown if not (folder / name).is_file()]
+    absent = [name for name in unknown if not os.path.isfile(folder / name)]
     if absent:
         raise DataError(
             f"{source}: {len(absent)} of its {len(images)} images are not in the folder {folder}, "
@@ -93,7 +89,7 @@ def _sizes(images: list[ImageRecord], folder: Path, source: str | Path) -> list[
 def _checked(image: ImageRecord) -> Size:
     assert image.size is not None
     height, width = image.size
-    if not (0 < height < _LARGEST_SIDE and 0 < width < _LARGEST_SIDE):
+    if not (0 < height <= MOST_PIXELS and 0 < width <= MOST_PIXELS):
         raise DataError(
             f"{image.where}: declares an image of {width} x {height} pixels (width x height)."
         )
@@ -156,8 +152,12 @@ def _box(
     else:
         x, y, width, height = item.box
         box = (x * scale[0], y * scale[1], width * scale[0], height * scale[1])
-    if not all(math.isfinite(number) for number in box):
-        raise DataError(f"{where}: its box {box} (x, y, width, height) holds no finite number.")
+    # Neither is NaN below anything.
+    if not all(abs(number) < FARTHEST for number in box):
+        raise DataError(
+            f"{where}: its box {box!r:.100} (x, y, width, height) is in no image: its numbers must "
+            "be finite pixels."
+        )
     return box
 
 
@@ -165,10 +165,6 @@ def _counted(images: list[ImageRecord]) -> list[str]:
     ignored = Counter(item.ignored for image in images for item in image.objects if item.ignored)
     left_out = Counter(reason for image in images for reason in image.left_out)
     return [
-        *(f"{_objects(n)} ignored: {reason}" for reason, n in ignored.items()),
-        *(f"{_objects(n)} left out: {reason}" for reason, n in left_out.items()),
+        *(f"{counted(n, 'object')} ignored: {reason}" for reason, n in ignored.items()),
+        *(f"{counted(n, 'object')} left out: {reason}" for reason, n in left_out.items()),
     ]
-
-
-def _objects(count: int) -> str:
-    return f"{count} object{'' if count == 1 else 's'}"

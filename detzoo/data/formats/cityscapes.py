@@ -161,7 +161,7 @@ def _find(path: Path) -> dict[str, Source]:
 
 FORMAT = Format(
     name="Cityscapes",
-    layout="gtFine/{split}/<city>/*_instanceIds.png and leftImg8bit/{split}/<city>/",
-    flags="groups are crowds",
+    layout="`gtFine/{split}/<city>/*_instanceIds.png` and `leftImg8bit/{split}/<city>/`",
+    flags="groups (`car group`) are crowds",
     find=_find,
 )

@@ -84,16 +84,16 @@ def _portable(name: str) -> str:
 
 
 def _exact(folder: Path, name: str) -> bool:
-    return bool(name) and (folder / name).is_file()
+    return bool(name) and os.path.isfile(folder / name)  # False for what is no path at all
 
 
 def _loose(folder: Path, name: str) -> bool:
     """Whether ``folder`` has the file by another case or URL encoding."""
     wanted = Path(unquote(name))
     place = folder / wanted.parent
-    if not place.is_dir():
+    if not os.path.isdir(place):
         return False
-    return any(entry.name.casefold() == wanted.name.casefold() for entry in os.scandir(place))
+    return any(name.casefold() == wanted.name.casefold() for name in os.listdir(place))
 
 
 def _resolve(names: list[str], folder: Path, prefix: str) -> ImageFiles:
@@ -109,7 +109,7 @@ def _resolve(names: list[str], folder: Path, prefix: str) -> ImageFiles:
         inner, base = os.path.split(name)
         if inner not in present:
             place = folder / inner
-            present[inner] = set(os.listdir(place)) if place.is_dir() else set()
+            present[inner] = set(os.listdir(place)) if os.path.isdir(place) else set()
         if base not in present[inner]:
             absent.append(i)
     if absent:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from detzoo.errors import DataError
+from detzoo.files import check_regular
 
 # Keys that matter come early, but COCO's follow licenses and a description.
 _BEGINNING = 1 << 16
@@ -54,6 +57,7 @@ def json_outline(file: Path) -> Outline:
 
 def beginning(file: Path, size: int = _BEGINNING) -> str:
     """The first ``size`` bytes of a file as text; "" where it cannot be read."""
+    check_regular(file)
     try:
         with open(file, "rb") as stream:
             data = stream.read(size)
@@ -76,8 +80,26 @@ def files_of(folder: Path, *suffixes: str) -> list[Path]:
     )
 
 
+def csv_rows(file: Path) -> Iterator[list[str]]:
+    """The rows of a table, a few in memory at a time. Raises :class:`DataError`."""
+    try:
+        with open(file, encoding="utf-8-sig", newline="") as lines:
+            yield from csv.reader(lines)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{file}: cannot be read as CSV in UTF-8 ({error}).") from None
+
+
+def first_row(file: Path) -> list[str]:
+    """The first row of a table; empty where it is none."""
+    try:
+        return next(csv.reader(beginning(file, 1 << 13).splitlines()[:1]), [])
+    except csv.Error:
+        return []
+
+
 def read_text(file: Path) -> str:
     """The text of a file in UTF-8 or, with its mark, UTF-16. Raises :class:`DataError`."""
+    check_regular(file)
     try:
         data = file.read_bytes()
     except OSError as error:

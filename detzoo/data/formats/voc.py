@@ -11,7 +11,15 @@ from functools import partial
 from pathlib import Path
 
 from detzoo.data.dataset import DetectionDataset
-from detzoo.data.formats.base import SPLITS, UNDIVIDED, Format, ImageRecord, Source, split_name
+from detzoo.data.formats.base import (
+    SPLITS,
+    UNDIVIDED,
+    Format,
+    ImageRecord,
+    Source,
+    counted,
+    split_name,
+)
 from detzoo.data.formats.build import build_dataset
 from detzoo.data.formats.image_files import folders_below, images_below
 from detzoo.data.formats.sniff import beginning, files_of, read_text
@@ -51,8 +59,10 @@ def _find(path: Path) -> dict[str, Source]:
         return {}
     by_split: dict[str, list[tuple[_Place, Path | None]]] = defaultdict(list)
     for place in _places(path):
-        for split, listing in (place.lists or {_split_of(place.root, path): None}).items():
+        for split, listing in place.lists.items():
             by_split[split].append((place, listing))
+        if not place.lists:
+            by_split[_split_of(place.root, path)].append((place, None))
     return {
         split: Source(choice[0][1] or choice[0][0].xml, partial(_read_all, path, choice))
         for split, choice in by_split.items()
@@ -120,8 +130,11 @@ def _read_all(
 ) -> DetectionDataset:
     """Several years of the challenge are one data set; other folders are not."""
     if len(choice) > 1 and not all(_is_challenge(place.root) for place, _ in choice):
-        listed = ", ".join(str(place.root) for place, _ in choice)
-        raise DataError(f"{path}: has several data sets ({listed}). Give the path of one of them.")
+        listed = ", ".join(str(place.root) for place, _ in choice[:4])
+        more = ", ..." if len(choice) > 4 else ""
+        raise DataError(
+            f"{path}: has several data sets ({listed}{more}). Give the path of one of them."
+        )
     return union([_read(place, listing, images) for place, listing in choice])
 
 
@@ -139,7 +152,7 @@ def _read(place: _Place, listing: Path | None, images: Path | None) -> Detection
     if listing is None:
         without = len(set(images_below(folder)) - set(files))
         if without:
-            notes.append(f"{without} image{'s' if without > 1 else ''} without XML left out")
+            notes.append(f"{counted(without, 'image')} without XML left out")
     return build_dataset(
         (
             ImageRecord(
@@ -275,11 +288,11 @@ def _is_challenge(folder: Path) -> bool:
 FORMAT = Format(
     name="Pascal VOC",
     layout=(
-        "Annotations/*.xml, JPEGImages/ and ImageSets/Main/{split}.txt, in the folder itself or "
-        "below it (VOCdevkit/VOC2012; several years make one data set); images in images/ or "
-        "beside the XML, lists elsewhere in ImageSets/, at the root, or none; {split}/ with images "
-        "and XML (Roboflow)"
+        "`Annotations/*.xml`, `JPEGImages/` and `ImageSets/Main/{split}.txt`, in the folder itself "
+        "or below it (`VOCdevkit/VOC2012`; several years make one data set). Images may be in "
+        "`images/` or beside the XML; lists elsewhere in `ImageSets/`, at the root, or absent. "
+        "`{split}/` with images and XML (Roboflow)"
     ),
-    flags="difficult is ignored; truncated and occluded objects count",
+    flags="difficult objects are ignored; truncated and occluded ones count",
     find=_find,
 )

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from detzoo.data.formats.base import ObjectRecord
 from detzoo.errors import DataError
+from detzoo.files import check_regular
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _YES, _NO = ("1", "true", "yes"), ("0", "false", "no", "", "none", "unspecified")
@@ -59,6 +60,7 @@ def parse_image(file: Path) -> XmlImage:
 
 def read_xml(file: Path) -> ET.Element:
     """The outer element, its tags without namespaces. Raises :class:`DataError`."""
+    check_regular(file)
     try:
         data = file.read_bytes()
     except OSError as error:
@@ -77,10 +79,10 @@ def read_xml(file: Path) -> ET.Element:
         raise DataError(
             f"{file}: declares the encoding {name!r}, which does not exist. Correct its first line."
         ) from None
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
         raise DataError(
-            f"{file}: is not text in the encoding {error.encoding!r} that it declares "
-            f"(byte {error.start}). Correct its first line, or save it in that encoding."
+            f"{file}: is not text in the encoding that it declares ({error}). Correct its first "
+            "line, or save it in that encoding."
         ) from None
     if root.tag.startswith("{"):
         for element in root.iter():

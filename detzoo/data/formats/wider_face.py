@@ -1,13 +1,20 @@
-"""Reads WIDER FACE (http://shuoyang1213.me/WIDERFACE) with annotations in Pascal VOC's XML."""
+"""Reads WIDER FACE (http://shuoyang1213.me/WIDERFACE), as published or in Pascal VOC's XML.
+
+The published ``wider_face_train_bbx_gt.txt`` has for each image its name, the number of faces, and
+a line for each: left, top, width, height, blur, expression, illumination, invalid, occlusion, pose
+(readme.txt of the annotations). An image without faces has one line of zeros.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 from detzoo.data.dataset import DetectionDataset
-from detzoo.data.formats.base import SPLITS, Format, ImageRecord, Source
+from detzoo.data.formats.base import SPLITS, Format, ImageRecord, ObjectRecord, Source
 from detzoo.data.formats.build import build_dataset
+from detzoo.data.formats.sniff import read_text
 from detzoo.data.formats.voc import image_names
 from detzoo.data.formats.voc_xml import parse_image
 from detzoo.errors import DataError
@@ -47,9 +54,46 @@ def _read(listing: Path, root: Path, images: Path | None) -> DetectionDataset:
     )
 
 
+def _read_published(file: Path, root: Path, images: Path | None) -> DetectionDataset:
+    return build_dataset(
+        _published_images(file),
+        source=file,
+        image_dir=images or root / "images",
+        class_names=(CLASS,),
+    )
+
+
+def _published_images(file: Path) -> Iterator[ImageRecord]:
+    lines = [line.strip() for line in read_text(file).splitlines()]
+    k = 0
+    while k < len(lines):
+        name, where = lines[k], f"{file}: line {k + 1}"
+        count = lines[k + 1] if k + 1 < len(lines) else ""
+        if not name or not count.isdecimal():
+            raise DataError(f"{where}: is not the name of an image before the number of its faces.")
+        faces = lines[k + 2 : k + 2 + max(int(count), 1)]
+        if len(faces) < int(count):
+            raise DataError(f"{where}: has {len(faces)} of {count} faces. Is the file cut off?")
+        yield ImageRecord(name, [_published_face(f, where) for f in faces[: int(count)]], where)
+        k += 2 + len(faces)
+
+
+def _published_face(line: str, where: str) -> ObjectRecord:
+    words = line.split()
+    if len(words) != 10 or not all(word.lstrip("-").isdecimal() for word in words):
+        raise DataError(f"{where}: the face {line!r:.60} is not ten whole numbers.")
+    x, y, width, height, _, _, _, invalid, _, _ = map(int, words)
+    return ObjectRecord(CLASS, (x, y, width, height), ignored="invalid" if invalid else "")
+
+
 def _find(path: Path) -> dict[str, Source]:
     found = {}
     for split in SPLITS:
+        published = path / "wider_face_split" / f"wider_face_{split}_bbx_gt.txt"
+        if published.is_file():
+            around = path / f"WIDER_{split}"
+            found[split] = Source(published, partial(_read_published, published, around))
+            continue
         root = path if path.name == f"WIDER_{split}" else path / f"WIDER_{split}"
         lists = [root.parent / f"{split}.txt", root / f"{split}.txt"]
         listing = next((file for file in lists if file.is_file()), None)
@@ -61,8 +105,10 @@ def _find(path: Path) -> dict[str, Source]:
 FORMAT = Format(
     name="WIDER FACE",
     layout=(
-        "WIDER_{split}/Annotations/*.xml, {split}.txt next to or in WIDER_{split}, images by event"
+        "`wider_face_split/wider_face_{split}_bbx_gt.txt` and `WIDER_{split}/images/`; or "
+        "`WIDER_{split}/Annotations/*.xml`, `{split}.txt` next to or in `WIDER_{split}`, images by "
+        "event"
     ),
-    flags="difficult is ignored",
+    flags="invalid and difficult faces are ignored; small and occluded ones count",
     find=_find,
 )

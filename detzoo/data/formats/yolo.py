@@ -37,6 +37,7 @@ from detzoo.errors import DataError
 _CLASS_FILES = ("classes.txt", "obj.names", "labels.txt", "predefined_classes.txt")
 # A box may reach over the edge of its image; further out, numbers are pixels.
 _LARGEST_FRACTION = 2.0
+_MOST_CLASSES = 10**6
 
 
 @dataclass(frozen=True)
@@ -124,16 +125,8 @@ def _read_yaml(file: Path) -> dict[str, Any]:
 
 
 def _read_darknet(file: Path) -> dict[str, Any]:
-    """``names = data/obj.names`` becomes the names in that file."""
     pairs = [line.partition("=") for line in read_text(file).splitlines() if "=" in line]
-    content: dict[str, Any] = {key.strip(): value.strip() for key, _, value in pairs}
-    names = content.get("names")
-    if names:
-        place = _place(names, [file.parent])
-        if place is None:
-            raise DataError(f"{file}: names {names!r} as the file of class names; it is not there.")
-        content["names"] = _lines(place)
-    return content
+    return {key.strip(): value.strip() for key, _, value in pairs}
 
 
 _DESCRIPTIONS = {".yaml": _read_yaml, ".yml": _read_yaml, ".data": _read_darknet}
@@ -141,6 +134,11 @@ _DESCRIPTIONS = {".yaml": _read_yaml, ".yml": _read_yaml, ".data": _read_darknet
 
 def _class_names(content: dict[str, Any], file: Path) -> tuple[str, ...] | None:
     names = content.get("names")
+    if isinstance(names, str) and names:  # data/obj.names
+        place = _place(names, [file.parent])
+        if place is None:
+            raise DataError(f"{file}: names {names!r} as the file of class names; it is not there.")
+        names = _lines(place)
     if isinstance(names, dict):
         numbers = sorted((int(key), str(name)) for key, name in names.items() if key.isdecimal())
         if [number for number, _ in numbers] != list(range(len(names))):
@@ -151,6 +149,9 @@ def _class_names(content: dict[str, Any], file: Path) -> tuple[str, ...] | None:
         return tuple(name for _, name in numbers)
     if isinstance(names, list) and names:
         return tuple(str(name) for name in names)
+    count = content.get("nc")
+    if isinstance(count, str) and count.isdecimal() and 0 < int(count) < _MOST_CLASSES:
+        return tuple(str(number) for number in range(int(count)))
     return None
 
 
@@ -158,7 +159,8 @@ def _keypoint_numbers(content: dict[str, Any], file: Path) -> int:
     shape = content.get("kpt_shape")
     if shape is None:
         return 0
-    if not (isinstance(shape, list) and len(shape) == 2 and all(map(str.isdecimal, shape))):
+    are_texts = isinstance(shape, list) and all(isinstance(n, str) for n in shape)
+    if not (are_texts and len(shape) == 2 and all(map(str.isdecimal, shape))):
         raise DataError(f"{file}: kpt_shape is {shape!r} instead of [points, numbers of each].")
     return int(shape[0]) * int(shape[1])
 
@@ -169,7 +171,7 @@ def _roots(file: Path, path: Any) -> list[Path]:
     if not isinstance(path, str) or not path:
         return [here]
     stated = [here / path, here.parent / path, here / Path(path).name]
-    return [*(folder for folder in stated if folder.is_dir()), here]
+    return [*(folder for folder in stated if os.path.isdir(folder)), here]
 
 
 def _place(entry: str, roots: Sequence[Path]) -> Path | None:
@@ -181,14 +183,14 @@ def _place(entry: str, roots: Sequence[Path]) -> Path | None:
     """
     parts = [part for part in entry.replace("\\", "/").split("/") if part not in ("", ".")]
     for root in roots:
-        if (root / entry).exists():
+        if os.path.exists(root / entry):
             return (root / entry).resolve()
     for dropped in range(len(parts)):
         if any(split_name(part) in SPLITS for part in parts[:dropped]):
             break
         for root in roots:
             place = root.joinpath(*parts[dropped:])
-            if parts[dropped] != ".." and place.exists():
+            if parts[dropped] != ".." and os.path.exists(place):
                 return place.resolve()
     return None
 
@@ -196,6 +198,7 @@ def _place(entry: str, roots: Sequence[Path]) -> Path | None:
 def _undescribed(path: Path) -> dict[str, Source]:
     """Folders of labels that no description names, by the splits in their paths."""
     by_split: dict[str, list[Path]] = {}
+    roots: dict[str, set[Path]] = {}
     classes: tuple[str, ...] | None = None
     for folder in folders_below(path):
         texts = files_of(folder, ".txt")
@@ -203,12 +206,22 @@ def _undescribed(path: Path) -> dict[str, Source]:
         if named is not None and classes is None:
             classes = tuple(_lines(named))
         labels = [file for file in texts if file.name not in _CLASS_FILES]
-        images = _images_of(folder)
-        if not any(map(_is_label_file, labels[:20])) or images is None:
+        images = _images_of(folder) if any(map(_is_label_file, labels[:20])) else None
+        if images is None:
             continue
         own = (split_name(name) for name in folder.relative_to(path).parts[::-1])
         split = next((name for name in own if name is not None), UNDIVIDED)
         by_split.setdefault(split, []).append(images)
+        if "labels" in folder.relative_to(path).parts:
+            above = next(place for place in folder.parents if "labels" not in place.parts)
+            roots.setdefault(split, set()).add(above)
+    for found in roots.values():
+        if len(found) > 1:
+            listed = ", ".join(str(root) for root in sorted(found)[:4])
+            raise DataError(
+                f"{path}: has {len(found)} folders of labels for the same split (in {listed}). "
+                "Give the path of one data set."
+            )
     note = (
         () if classes else ("no file of class names (classes.txt): classes are called 0, 1, ...",)
     )
@@ -274,6 +287,8 @@ def _image_files(split: _Split, images: Path | None) -> list[Path]:
             folder, names = place, images_below(place)
         else:
             names = _lines(place)
+            if not names:
+                raise DataError(f"{place}: lists no images.")
             located = locate_images(names, [place.parent, split.root, *folders_below(split.root)])
             if located is None:
                 raise DataError(
@@ -337,7 +352,7 @@ def _object(words: Sequence[str], split: _Split, where: str) -> ObjectRecord:
 
 def _class_name(number: float, split: _Split, where: str) -> str:
     names = split.class_names
-    if not (number.is_integer() and 0 <= number < (1e6 if names is None else len(names))):
+    if not (number.is_integer() and 0 <= number < (_MOST_CLASSES if names is None else len(names))):
         known = "a whole number" if names is None else f"0 to {len(names) - 1}"
         raise DataError(
             f"{where}: the class is {number:g}; {split.source} has {known}. Classes count from 0."
@@ -352,10 +367,11 @@ def _lines(file: Path) -> list[str]:
 FORMAT = Format(
     name="YOLO",
     layout=(
-        "data.yaml (Ultralytics, Roboflow, CVAT) or obj.data (Darknet, CVAT) with names and the "
-        "folders or lists of images; or images/ and labels/, by split or not, with classes.txt "
-        "(Label Studio); or text files beside the images"
+        "`data.yaml` (Ultralytics, Roboflow, CVAT) or `obj.data` (Darknet, CVAT) with class names "
+        "and folders or lists of images; or `images/` and `labels/`, by split or not, with "
+        "`classes.txt` (Label Studio); or text files beside the images. Boxes and polygons"
     ),
-    flags="none in the format; keypoints are left out",
+    flags="the format has none; keypoints are left out",
     find=_find,
+    given="`DIR` or `data.yaml`",
 )

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import torch
 
-from detzoo.config import Interval, PositiveInt, Range, config
+from detzoo.config import Interval, PositiveInt, Range, UnitFloat, config
 from detzoo.data.sample import Draw, MixTransform, Sample
 from detzoo.data.transforms.geometry import keep_visible
 from detzoo.structures import ImageInfo, Targets
@@ -25,13 +25,17 @@ class Mosaic(MixTransform):
         size: Size (height, width) that each image is fitted into.
         center_range: Range of the point's position, relative to ``size``.
         fill: Gray value where no image is.
+        probability: Probability of a mosaic; otherwise the image stays as it is.
     """
 
     size: tuple[PositiveInt, PositiveInt] = (640, 640)
     center_range: Interval[Annotated[float, Range(0, 2)]] = (0.5, 1.5)
     fill: Annotated[int, Range(0, 255)] = 114
+    probability: UnitFloat = 1.0
 
     def mix(self, sample: Sample, rng: np.random.Generator, draw: Draw) -> Sample:
+        if self.probability < 1 and rng.random() >= self.probability:
+            return sample
         height, width = self.size
         center_x = int(rng.uniform(*self.center_range) * width)
         center_y = int(rng.uniform(*self.center_range) * height)

@@ -7,6 +7,7 @@ from typing import Literal
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from detzoo.config import ConfigError, Interval, NonEmpty, PositiveFloat, PositiveInt, config
 from detzoo.data.sample import Sample, Transform
@@ -27,12 +28,14 @@ class Resize(Transform):
             shorter side fit the longer and shorter side of the size.
         mode: "value" chooses one of the sizes, "range" each side between those of two sizes.
         ratio_range: Range of a random factor of the only size; None: no factor.
+        library: What resizes: OpenCV takes four pixels for each, Pillow averages all below it.
     """
 
     sizes: NonEmpty[tuple[PositiveInt, PositiveInt]] = ((1333, 800),)
     keep_ratio: bool = True
     mode: Literal["value", "range"] = "value"
     ratio_range: Interval[PositiveFloat] | None = None
+    library: Literal["opencv", "pillow"] = "opencv"
 
     def __post_init__(self) -> None:
         if self.mode == "range" and len(self.sizes) not in (1, 2):
@@ -43,7 +46,7 @@ class Resize(Transform):
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         old = sample.image.shape[0], sample.image.shape[1]
         height, width = self._fit(old, self._choose(rng))
-        image = cv2.resize(sample.image, (width, height), interpolation=cv2.INTER_LINEAR)
+        image = self._resized(sample.image, (width, height))
         x, y = width / old[1], height / old[0]
         info = sample.info
         info = replace(
@@ -61,6 +64,17 @@ class Resize(Transform):
             semantic_map=resize_map(targets.semantic_map, info.size),
         )
         return Sample(image, resized, info)
+
+    def _resized(self, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """The image (H, W, C) uint8 at ``size`` (width, height)."""
+        if self.library == "opencv":
+            return cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
+        channels = np.split(image, image.shape[2], 2)
+        resized = (
+            Image.fromarray(channel[..., 0]).resize(size, Image.Resampling.BILINEAR)
+            for channel in channels
+        )
+        return np.stack([np.asarray(channel) for channel in resized], 2)
 
     def _choose(self, rng: np.random.Generator) -> tuple[int, int]:
         """The size (width, height) for one image."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from torch import Tensor, nn
 
@@ -36,6 +37,7 @@ class ATSSHeadConfig(DenseHeadConfig):
         num_convs: Convolutions in each tower.
         channels: Channels of the towers.
         norm: Norm after each convolution of the towers.
+        kernel_size: Kernel size of the convolutions that predict.
     """
 
     priors: PriorGrid = AnchorGrid(scales=(8.0,), ratios=(1.0,))
@@ -47,6 +49,7 @@ class ATSSHeadConfig(DenseHeadConfig):
     num_convs: NonNegativeInt = 4
     channels: Channels = 256
     norm: NormConfig = GroupNormConfig()
+    kernel_size: Literal[1, 3] = 3
 
     def build(
         self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int
@@ -75,9 +78,10 @@ class ATSSHead(DenseHead):
             tower(in_channels[0], config.channels, config.num_convs, norm=config.norm)
             for _ in range(2)
         )
+        width = config.channels if config.num_convs else in_channels[0]
         self.num_anchors = config.priors.num_per_cell
         self.atss_cls, self.atss_reg, self.atss_centerness = (
-            nn.Conv2d(config.channels, self.num_anchors * outputs, 3, padding=1)
+            nn.Conv2d(width, self.num_anchors * outputs, config.kernel_size, padding="same")
             for outputs in (self.num_outputs, 4, 1)
         )
         self.scales = nn.ModuleList(Scale() for _ in strides)

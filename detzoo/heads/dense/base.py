@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -211,6 +212,19 @@ class DenseHead(PriorHead[Predictions]):
     def trainable(self, priors: Priors, info: ImageInfo) -> Tensor:
         """(P,) whether each prior may be trained on in this image."""
         return inside_image(priors, info, self.config.border)
+
+    def untrainable_strides(self, infos: Sequence[ImageInfo]) -> list[int]:
+        """The strides of levels of which no prior may be trained on in any of these images."""
+        left = set(self.strides)
+        for info in infos:
+            grids = tuple(
+                (math.ceil(info.padded_size[0] / stride), math.ceil(info.padded_size[1] / stride))
+                for stride in self.strides
+            )
+            priors = self.config.priors.place(grids, self.strides, torch.device("cpu"))
+            levels = self.trainable(priors, info).split(priors.level_sizes)
+            left -= {stride for stride, level in zip(self.strides, levels) if level.any()}
+        return sorted(left)
 
     def references(self, predictions: Predictions) -> Tensor:
         """The boxes that codes are relative to: (P, 4), or (B, P, 4) if they differ between

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -16,7 +17,8 @@ from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseHead, DenseHeadConfig, DenseTargets
 from detzoo.heads.dense.centerness import centerness_losses
 from detzoo.heads.dense.towers import initialize_convs, set_prior_probability, tower
-from detzoo.layers.convolution import ConvConfig, PlainConvConfig
+from detzoo.layers.conv_norm_act import ConvModule
+from detzoo.layers.convolution import ConvConfig, DeformConvConfig, PlainConvConfig
 from detzoo.layers.norm import GroupNormConfig, NormConfig
 from detzoo.layers.scale import Scale
 from detzoo.losses.boxes import BoxLoss, IoULoss
@@ -30,15 +32,12 @@ from detzoo.structures import DensePredictions, ImageInfo, Losses, Priors
 
 
 @config
-class FCOSHeadConfig(DenseHeadConfig):
-    """FCOS: predicts classes, distances to the sides of the box and centerness for every point.
+class PointwiseHeadConfig(DenseHeadConfig, ABC):
+    """Predicts classes, distances to the sides of the box and centerness for every point.
 
     Args:
-        num_convs: Convolutions in each tower.
         channels: Channels of the towers.
         norm: Norm after each convolution of the towers.
-        conv_bias: Whether the towers' convolutions have biases despite their norms.
-        last_convolution: Kind of the last convolution of each tower.
         normalized_distances: Predict distances in strides, by a ReLU, instead of in pixels, by an
             exponential.
         centerness_on_boxes: Predict centerness from the box tower instead of the class tower.
@@ -50,11 +49,8 @@ class FCOSHeadConfig(DenseHeadConfig):
     classification_loss: ClassificationLoss = FocalLoss()
     box_loss: BoxLoss = IoULoss()
     select: Select = Select(min_score=0.05, pre_nms=1000, suppression=NMS(max_iou=0.5))
-    num_convs: NonNegativeInt = 4
     channels: Channels = 256
     norm: NormConfig = GroupNormConfig()
-    conv_bias: bool = False
-    last_convolution: ConvConfig = PlainConvConfig()
     normalized_distances: bool = False
     centerness_on_boxes: bool = False
 
@@ -63,40 +59,81 @@ class FCOSHeadConfig(DenseHeadConfig):
     ) -> FCOSHead:
         return FCOSHead(self, in_channels, strides, num_classes)
 
+    @abstractmethod
+    def build_tower(self, in_channels: int) -> nn.Sequential:
+        """The layers before the predictors of classes, or of boxes."""
+
+
+@config
+class FCOSHeadConfig(PointwiseHeadConfig):
+    """FCOS: points with two towers of convolutions.
+
+    Args:
+        num_convs: Convolutions in each tower.
+        conv_bias: Whether the towers' convolutions have biases despite their norms.
+        last_convolution: Kind of the last convolution of each tower.
+    """
+
+    num_convs: NonNegativeInt = 4
+    conv_bias: bool = False
+    last_convolution: ConvConfig = PlainConvConfig()
+
+    def build_tower(self, in_channels: int) -> nn.Sequential:
+        return tower(
+            in_channels,
+            self.channels,
+            self.num_convs,
+            norm=self.norm,
+            bias=self.conv_bias,
+            last=self.last_convolution,
+        )
+
+
+@config
+class NASFCOSHeadConfig(PointwiseHeadConfig):
+    """NAS-FCOS (https://arxiv.org/abs/1906.04423): points with two towers of searched layers."""
+
+    def build_tower(self, in_channels: int) -> nn.Sequential:
+        deformable, plain = DeformConvConfig(groups=2, modulated=True), PlainConvConfig()
+        width, layers = in_channels, []
+        for kind, size in ((deformable, 3), (plain, 3), (deformable, 3), (plain, 1)):
+            layers.append(
+                ConvModule(
+                    width,
+                    self.channels,
+                    size,
+                    padding=size // 2,
+                    bias=kind is deformable,
+                    convolution=kind,
+                    norm=self.norm,
+                )
+            )
+            width = self.channels
+        return nn.Sequential(*layers)
+
 
 class FCOSHead(DenseHead):
     """Children ``cls_convs``, ``reg_convs``, ``conv_cls``, ``conv_reg``, ``conv_centerness`` and,
     per level, one of ``scales``."""
 
-    config: FCOSHeadConfig
+    config: PointwiseHeadConfig
 
     def __init__(
         self,
-        config: FCOSHeadConfig,
+        config: PointwiseHeadConfig,
         in_channels: Sequence[int],
         strides: Sequence[int],
         num_classes: int,
     ) -> None:
         super().__init__(config, strides, num_classes)
-        self.cls_convs = self._tower(in_channels[0])
-        self.reg_convs = self._tower(in_channels[0])
+        self.cls_convs = config.build_tower(in_channels[0])
+        self.reg_convs = config.build_tower(in_channels[0])
         self.conv_cls = nn.Conv2d(config.channels, self.num_outputs, 3, padding=1)
         self.conv_reg = nn.Conv2d(config.channels, 4, 3, padding=1)
         self.conv_centerness = nn.Conv2d(config.channels, 1, 3, padding=1)
         self.scales = nn.ModuleList(Scale() for _ in strides)
         initialize_convs(self)
         set_prior_probability(self.conv_cls)
-
-    def _tower(self, in_channels: int) -> nn.Sequential:
-        config = self.config
-        return tower(
-            in_channels,
-            config.channels,
-            config.num_convs,
-            norm=config.norm,
-            bias=config.conv_bias,
-            last=config.last_convolution,
-        )
 
     def forward_level(self, x: Tensor, level: int) -> tuple[Tensor, Tensor, Tensor]:
         for_classes, for_boxes = self.cls_convs(x), self.reg_convs(x)

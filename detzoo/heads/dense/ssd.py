@@ -13,6 +13,7 @@ from detzoo.coders.delta import DeltaCoder
 from detzoo.config import NonNegativeInt, config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseHead, DenseHeadConfig, DenseTargets
+from detzoo.heads.dense.hard_negatives import hard_negative_losses
 from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.module_list import ModuleList
 from detzoo.layers.norm import NormConfig
@@ -85,27 +86,8 @@ class SSDHead(DenseHead):
 
     def losses(self, predictions: DensePredictions, targets: DenseTargets) -> Losses:
         """The losses, with hard negative mining."""
-        config = self.config
-        logits = predictions.cls_logits.float().flatten(0, 1)
-        losses = config.classification_loss.weighted(logits, targets.labels.flatten())
-        losses = losses.view_as(targets.labels) * targets.label_weights
-        is_positive = targets.labels < self.num_classes
-        wanted = is_positive.sum(1, keepdim=True) * config.negative_ratio
-        # (B, P) the rank of every prior among the negatives of its image, hardest first.
-        hardness = losses.detach().masked_fill(is_positive, -1.0)
-        rank = hardness.argsort(1, descending=True).argsort(1)
-        counts = is_positive | (rank < wanted)
-        classification = (losses * counts).sum()
-
-        encoded = config.coder.encode(predictions.priors.boxes, targets.boxes)
-        box = config.box_loss(
-            predictions.box_deltas.float().flatten(0, 1),
-            encoded.flatten(0, 1),
-            targets.box_weights.flatten(),
-        )
-        return Losses(
-            loss_cls=classification / targets.num_samples,
-            loss_bbox=box / targets.num_samples,
+        return hard_negative_losses(
+            self.config, predictions, targets, self.num_classes, self.config.negative_ratio
         )
 
     def class_parameters(self) -> dict[str, ClassRows]:

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from detzoo.config import Channels, ConfigError, NonNegativeFloat, PositiveInt, UnitFloat, config
 from detzoo.heads.class_rows import ClassRows
-from detzoo.heads.mask_grid.targets import owners, positive_cells, shrink
+from detzoo.heads.mask_grid.targets import claims, learned_masks, owners, shrink
 from detzoo.layers.conv_norm_act import ConvModule
+from detzoo.layers.convolution import ConvConfig, PlainConvConfig
 from detzoo.layers.norm import GroupNormConfig, NormConfig
 from detzoo.losses.classification import ClassificationLoss, FocalLoss
 from detzoo.losses.dice import DiceLoss
@@ -72,6 +73,11 @@ class MaskGridHeadConfig(ABC):
                 f"scale_ranges: {len(self.scale_ranges)} ranges for {len(self.grids)} grids"
             )
 
+    @property
+    def convolutions(self) -> tuple[ConvConfig, ...]:
+        """The kind of each convolution of a tower."""
+        return (PlainConvConfig(),) * self.num_convs
+
     @abstractmethod
     def build(
         self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int
@@ -83,7 +89,7 @@ class MaskGridPredictions(Generic[MaskMaps]):
     """Per level, class logits (B, K, G, G), and the maps from which masks are made, of a type
     internal to the head.
 
-    ``mask_sizes`` (height, width) are those of the masks, at half the level's stride.
+    ``mask_sizes`` (height, width) are those of the masks, at the head's ``mask_strides``.
     """
 
     cls_logits: list[Tensor]
@@ -95,8 +101,11 @@ class MaskGridHead(nn.Module, ABC, Generic[MaskMaps]):
     """Children ``cls_convs`` and ``conv_cls``; a family adds the layers of its masks.
 
     Masks are computed only for cells that need one: those with an object in training, those with a
-    sufficient score in inference.
+    sufficient score in inference. ``shares_cells`` says whether a cell that several objects claim
+    learns the masks of all of them, or that of its owner.
     """
+
+    shares_cells = False
 
     def __init__(
         self,
@@ -114,6 +123,7 @@ class MaskGridHead(nn.Module, ABC, Generic[MaskMaps]):
         self.config = config
         # The first map is resized to the second's size, the last to that of the one before it.
         self.strides = (strides[1], *strides[1:-1], strides[-2])
+        self.mask_strides = tuple(stride // 2 for stride in self.strides)
         self.num_classes = num_classes
         num_outputs = config.classification_loss.num_outputs(num_classes)
         self.cls_convs = tower(in_channels[0], config)
@@ -149,50 +159,60 @@ class MaskGridHead(nn.Module, ABC, Generic[MaskMaps]):
         self, predictions: MaskGridPredictions[MaskMaps], targets: Sequence[Targets]
     ) -> Losses:
         """Dice loss of the masks of positive cells, and classification loss of all cells."""
-        config, sizes = self.config, predictions.mask_sizes
-        input_size = (sizes[0][0] * self.strides[0] // 2, sizes[0][1] * self.strides[0] // 2)
-        cell_owners, shrunken = [], []
+        config, sizes, strides = self.config, predictions.mask_sizes, self.mask_strides
+        input_size = (sizes[0][0] * strides[0], sizes[0][1] * strides[0])
+        cell_owners, learned, shrunken = [], [], []
         for target in targets:
             assert target.masks is not None, "a mask head trains on targets with masks"
             masks = target.masks.to_bitmaps().to(target.boxes.device)
             bitmaps = masks.bitmaps
             objects = (target.boxes, bitmaps, input_size)
             rule = (config.center_fraction, masks.is_missing)
-            cell_owners.append(
+            claimed = [
+                claims(*objects, grid, scales, *rule)
+                for grid, scales in zip(config.grids, config.scale_ranges)
+            ]
+            cell_owners.append([owners(level) for level in claimed])
+            learned.append(
                 [
-                    owners(*objects, grid, scales, *rule)
-                    for grid, scales in zip(config.grids, config.scale_ranges)
+                    self._learned(level, owner, target)
+                    for level, owner in zip(claimed, cell_owners[-1])
                 ]
             )
-            shrunken.append([shrink(bitmaps, s // 2, size) for s, size in zip(self.strides, sizes)])
+            shrunken.append([shrink(bitmaps, s, size) for s, size in zip(strides, sizes)])
         mask_losses: list[Tensor] = []
         cls_losses: list[Tensor] = []
-        # Cells of an object whose mask nobody drew learn its class alone.
-        mask_owners = [
-            [target.index_of_masks(level) for level in levels]
-            for target, levels in zip(targets, cell_owners)
-        ]
-        num_masks = 0
-        for image, cells_of_levels in enumerate(positive_cells(mask_owners)):
-            for level, cells in enumerate(cells_of_levels):
-                owner = cell_owners[image][level].flatten()
-                wanted = shrunken[image][level][owner[cells]]
+        for image, pairs_of_levels in enumerate(learned_masks(learned)):
+            for level, (objects_of_cells, cells) in enumerate(pairs_of_levels):
+                wanted = shrunken[image][level][objects_of_cells]
                 maps = predictions.mask_maps[level]
                 predicted = self.masks(maps, level, image, cells, size=None)
                 mask_losses.append(config.mask_loss.weighted(predicted, wanted))
+                owner = cell_owners[image][level].flatten()
                 cls_losses.append(
                     self._cls_loss(predictions.cls_logits[level][image], owner, targets[image])
                 )
-                num_masks += len(cells)
+        num_masks = sum(level.any(0).sum() for levels in learned for level in levels)
         num_positive = sum((level >= 0).sum() for levels in cell_owners for level in levels)
+        assert isinstance(num_masks, Tensor)
         assert isinstance(num_positive, Tensor)
-        counts = torch.stack([torch.full_like(num_positive, num_masks), num_positive])
+        counts = torch.stack([num_masks, num_positive])
         mask_count, positive_count = average_over_processes(counts.float())
         mask_loss = torch.cat(mask_losses).sum()
         return Losses(
             loss_mask=mask_loss / mask_count.clamp(min=1),
             loss_cls=torch.stack(cls_losses).sum() / (positive_count + 1),
         )
+
+    def _learned(self, claimed: Tensor, owner: Tensor, targets: Targets) -> Tensor:
+        """Which cells learn the mask of each object, (N, G, G), given those it claims.
+
+        Cells of an object whose mask nobody drew learn its class alone.
+        """
+        objects = torch.arange(len(claimed), device=claimed.device)
+        has_mask = targets.index_of_masks(objects) >= 0
+        learned = claimed & has_mask[:, None, None]
+        return learned if self.shares_cells else learned & (owner == objects[:, None, None])
 
     def _cls_loss(self, logits: Tensor, owner: Tensor, targets: Targets) -> Tensor:
         """The summed loss of logits (K, G, G), given the ``owner`` (G * G,) of each cell."""
@@ -234,7 +254,7 @@ class MaskGridHead(nn.Module, ABC, Generic[MaskMaps]):
         all_labels = torch.cat(labels)
         inside = all_masks > select.mask_threshold
         chosen, score = select(inside, number, torch.cat(scores), all_labels)
-        pixels = self.strides[0] // 2
+        pixels = self.mask_strides[0]
         input_size = (size[0] * pixels, size[1] * pixels)
         found = ImageMasks(all_masks[number[chosen]], input_size, select.mask_threshold)
         boxes = found.at_input(info.size).boxes()
@@ -253,7 +273,10 @@ def tower(in_channels: int, config: MaskGridHeadConfig) -> nn.Sequential:
     """A stack of ``num_convs`` convolutions."""
     widths = [in_channels, *[config.channels] * (config.num_convs - 1)]
     return nn.Sequential(
-        *(ConvModule(width, config.channels, 3, padding=1, norm=config.norm) for width in widths)
+        *(
+            ConvModule(width, config.channels, 3, padding=1, convolution=kind, norm=config.norm)
+            for width, kind in zip(widths, config.convolutions)
+        )
     )
 
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def owners(
+def claims(
     boxes: Tensor,
     bitmaps: Tensor,
     input_size: tuple[int, int],
@@ -18,15 +18,15 @@ def owners(
     center_fraction: float,
     is_missing: Tensor | None = None,
 ) -> Tensor:
-    """The object of each cell of a ``grid`` over the input -> (grid, grid), -1 for none.
+    """Which cells of a ``grid`` over the input each object claims -> (N, grid, grid) bool.
 
     Objects are ``boxes`` (N, 4) with ``bitmaps`` (N, H, W). An object whose square root of box area
-    is within ``scale_range`` gets the cells touched by a region around its mask's center of mass,
-    with ``center_fraction`` of the box's sides: at most 3x3 cells. If several claim a cell, the
-    last one gets it. For an object whose mask ``is_missing`` (N,), the center is that of its box.
+    is within ``scale_range`` claims the cells touched by a region around its mask's center of mass,
+    with ``center_fraction`` of the box's sides: at most 3x3 cells. For an object whose mask
+    ``is_missing`` (N,), the center is that of its box.
     """
     if len(boxes) == 0:
-        return torch.full((grid, grid), -1, device=boxes.device)
+        return torch.zeros((0, grid, grid), dtype=torch.bool, device=boxes.device)
     sides = boxes[:, 2:] - boxes[:, :2]
     scale = sides.prod(1).sqrt()
     fits = (scale >= scale_range[0]) & (scale <= scale_range[1])
@@ -48,9 +48,16 @@ def owners(
         first, last = torch.maximum(low, middle - 1), torch.minimum(high, middle + 1)
         touched.append((number >= first) & (number <= last))
     rows, columns = touched
-    claims = rows[:, :, None] & columns[:, None] & fits[:, None, None]
-    objects = torch.arange(len(boxes), device=boxes.device)[:, None, None]
-    return torch.where(claims, objects, -1).amax(0)
+    return rows[:, :, None] & columns[:, None] & fits[:, None, None]
+
+
+def owners(claimed: Tensor) -> Tensor:
+    """The object of each cell (grid, grid), -1 for none: the last of those that claim it
+    (N, grid, grid)."""
+    if len(claimed) == 0:
+        return torch.full(claimed.shape[1:], -1, device=claimed.device)
+    objects = torch.arange(len(claimed), device=claimed.device)[:, None, None]
+    return torch.where(claimed, objects, -1).amax(0)
 
 
 def shrink(bitmaps: Tensor, stride: int, grid: tuple[int, int]) -> Tensor:
@@ -71,14 +78,20 @@ def shrink(bitmaps: Tensor, stride: int, grid: tuple[int, int]) -> Tensor:
     return (count >= 2).float()
 
 
-def positive_cells(owners: Sequence[Sequence[Tensor]]) -> list[list[Tensor]]:
-    """The cells with an owner, for each image and level, row by row; copies to the host once."""
-    flat = torch.cat([level.flatten() for image in owners for level in image])
-    is_positive = (flat >= 0).cpu()
-    sizes = [level.numel() for image in owners for level in image]
-    cells = [part.nonzero()[:, 0].to(flat.device) for part in is_positive.split(sizes)]
-    num_levels = len(owners[0])
-    return [cells[i : i + num_levels] for i in range(0, len(cells), num_levels)]
+def learned_masks(claimed: Sequence[Sequence[Tensor]]) -> list[list[tuple[Tensor, Tensor]]]:
+    """The pairs of an object (K,) and a cell (K,) that learns its mask, for each image and level,
+    given (N, grid, grid) which are; copies to the host once."""
+    flat = torch.cat([level.flatten() for image in claimed for level in image])
+    on_host = flat.cpu().split([level.numel() for image in claimed for level in image])
+    parts = iter(on_host)
+    pairs: list[list[tuple[Tensor, Tensor]]] = []
+    for image in claimed:
+        pairs.append([])
+        for level in image:
+            index = next(parts).nonzero()[:, 0].to(flat.device)
+            cells = level[0].numel() if len(level) else 1
+            pairs[-1].append((index // cells, index % cells))
+    return pairs
 
 
 def _center_of_mass(inside: Tensor, axis: int) -> Tensor:

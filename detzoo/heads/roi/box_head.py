@@ -25,7 +25,24 @@ from detzoo.structures import Candidates, ImageInfo, Losses
 
 
 @config
-class BoxHeadConfig(RegionBoxHeadConfig):
+class BoxPredictorConfig(RegionBoxHeadConfig):
+    """One fully connected layer each for the classes and the boxes of regions.
+
+    Args:
+        class_agnostic_boxes: Whether a region is refined in one way, whatever its class.
+        coder: Encodes refined boxes relative to their regions.
+        classification_loss: Loss of the classes.
+        box_loss: Loss of the refined boxes.
+    """
+
+    class_agnostic_boxes: bool = False
+    coder: DeltaCoder = DeltaCoder(stds=(0.1, 0.1, 0.2, 0.2))
+    classification_loss: ClassificationLoss | SeesawLossConfig = SoftmaxCrossEntropy()
+    box_loss: BoxLoss = L1Loss()
+
+
+@config
+class BoxHeadConfig(BoxPredictorConfig):
     """3x3 convolutions, fully connected layers, then one layer each for classes and boxes.
 
     Args:
@@ -35,12 +52,8 @@ class BoxHeadConfig(RegionBoxHeadConfig):
         norm: Norm after each convolution; None: a bias.
         num_shared_fcs: Number of fully connected layers; 0: features are averaged over the region.
         fc_channels: Outputs of each fully connected layer.
-        class_agnostic_boxes: Whether a region is refined in one way, whatever its class.
         normalized_classifier: Whether the classifier compares directions only
             (:class:`NormalizedLinear`).
-        coder: Encodes refined boxes relative to their regions.
-        classification_loss: Loss of the classes.
-        box_loss: Loss of the refined boxes.
     """
 
     num_shared_convs: NonNegativeInt = 0
@@ -49,62 +62,41 @@ class BoxHeadConfig(RegionBoxHeadConfig):
     norm: NormConfig | None = None
     num_shared_fcs: NonNegativeInt = 2
     fc_channels: Channels = 1024
-    class_agnostic_boxes: bool = False
     normalized_classifier: bool = False
-    coder: DeltaCoder = DeltaCoder(stds=(0.1, 0.1, 0.2, 0.2))
-    classification_loss: ClassificationLoss | SeesawLossConfig = SoftmaxCrossEntropy()
-    box_loss: BoxLoss = L1Loss()
 
     def build(self, in_channels: int, region_size: int, num_classes: int) -> BoxHead:
         return BoxHead(self, in_channels, region_size, num_classes)
 
 
-class BoxHead(RegionBoxHead):
-    """Children ``shared_convs``, ``shared_fcs``, ``fc_cls``, ``fc_reg``."""
+class BoxPredictor(RegionBoxHead):
+    """Predicts from two vectors per region, which a subclass makes, or from one for both.
 
-    def __init__(
-        self, config: BoxHeadConfig, in_channels: int, region_size: int, num_classes: int
-    ) -> None:
+    Children ``fc_cls``, ``fc_reg``.
+    """
+
+    config: BoxPredictorConfig
+
+    def __init__(self, config: BoxPredictorConfig, num_classes: int) -> None:
         super().__init__()
         self.config = config
         self.num_classes = num_classes
-        self.shared_convs = nn.ModuleList()
-        width = in_channels
-        for _ in range(config.num_shared_convs):
-            self.shared_convs.append(
-                ConvModule(
-                    width,
-                    config.conv_channels,
-                    3,
-                    padding=1,
-                    convolution=config.convolution,
-                    norm=config.norm,
-                )
-            )
-            width = config.conv_channels
-        self.averages = config.num_shared_fcs == 0
-        self.shared_fcs = nn.ModuleList()
-        if not self.averages:
-            width *= region_size**2
-            self.shared_fcs = hidden_layers(width, config.fc_channels, config.num_shared_fcs)
-            width = config.fc_channels
-        self.loss_cls = config.classification_loss.build(num_classes)
-        linear = NormalizedLinear if config.normalized_classifier else nn.Linear
-        self.fc_cls = linear(width, self.loss_cls.num_outputs(num_classes))
         self.num_codes = 1 if config.class_agnostic_boxes else num_classes
-        self.fc_reg = nn.Linear(width, 4 * self.num_codes)
+
+    def add_predictors(
+        self, class_width: int, box_width: int, *, normalized_classifier: bool = False
+    ) -> None:
+        """Adds the last layers, for vectors of these lengths."""
+        self.loss_cls = self.config.classification_loss.build(self.num_classes)
+        linear = NormalizedLinear if normalized_classifier else nn.Linear
+        self.fc_cls = linear(class_width, self.loss_cls.num_outputs(self.num_classes))
+        self.fc_reg = nn.Linear(box_width, 4 * self.num_codes)
         for layer, std in ((self.fc_cls, 0.01), (self.fc_reg, 0.001)):
             nn.init.normal_(layer.weight, std=std)
             nn.init.zeros_(layer.bias)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Regions (R, C, h, w) -> class logits (R, K) and box deltas (R, num_classes or 1, 4)."""
-        for conv in self.shared_convs:
-            x = conv(x)
-        x = x.mean((2, 3)) if self.averages else x.flatten(1)
-        for layer in self.shared_fcs:
-            x = F.relu(layer(x), inplace=True)
-        return self.fc_cls(x), self.fc_reg(x).unflatten(1, (self.num_codes, 4))
+    def predict(self, for_classes: Tensor, for_boxes: Tensor) -> tuple[Tensor, Tensor]:
+        """Vectors (R, D) each -> class logits (R, K) and box deltas (R, num_classes or 1, 4)."""
+        return self.fc_cls(for_classes), self.fc_reg(for_boxes).unflatten(1, (self.num_codes, 4))
 
     def class_parameters(self) -> dict[str, ClassRows]:
         classes = ClassRows(shared=self.loss_cls.num_outputs(0))
@@ -153,9 +145,12 @@ class BoxHead(RegionBoxHead):
         likeliest = self.loss_cls.scores(logits.float()).argmax(1)
         if labels is not None:
             likeliest = torch.where(labels == self.num_classes, likeliest, labels)
+        return clip_boxes(self.decode_own(deltas, regions, likeliest), info.size)
+
+    def decode_own(self, deltas: Tensor, regions: Tensor, labels: Tensor) -> Tensor:
+        """The boxes (R, 4) that regions (R, 4) have if they are of the classes ``labels`` (R,)."""
         every = torch.arange(len(regions), device=regions.device)
-        boxes = self.config.coder.decode(regions, self._own(deltas, every, likeliest).float())
-        return clip_boxes(boxes, info.size)
+        return self.config.coder.decode(regions, self._own(deltas, every, labels).float())
 
     def decode(self, pairs: Pairs, deltas: Tensor, regions: Tensor, info: ImageInfo) -> Candidates:
         region, label, scores = pairs
@@ -170,3 +165,47 @@ class BoxHead(RegionBoxHead):
     def _own(self, deltas: Tensor, region: Tensor, label: Tensor) -> Tensor:
         """Of deltas (R, num_classes or 1, 4) those of some regions (K,) for labels (K,), (K, 4)."""
         return deltas[region, 0 if self.config.class_agnostic_boxes else label]
+
+
+class BoxHead(BoxPredictor):
+    """Children ``shared_convs``, ``shared_fcs``, besides the base's."""
+
+    def __init__(
+        self, config: BoxHeadConfig, in_channels: int, region_size: int, num_classes: int
+    ) -> None:
+        super().__init__(config, num_classes)
+        self.shared_convs = nn.ModuleList()
+        width = in_channels
+        for _ in range(config.num_shared_convs):
+            self.shared_convs.append(
+                ConvModule(
+                    width,
+                    config.conv_channels,
+                    3,
+                    padding=1,
+                    convolution=config.convolution,
+                    norm=config.norm,
+                )
+            )
+            width = config.conv_channels
+        self.averages = config.num_shared_fcs == 0
+        self.shared_fcs = nn.ModuleList()
+        if not self.averages:
+            width *= region_size**2
+            self.shared_fcs = hidden_layers(width, config.fc_channels, config.num_shared_fcs)
+            width = config.fc_channels
+        self.add_predictors(width, width, normalized_classifier=config.normalized_classifier)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Regions (R, C, h, w) -> class logits (R, K) and box deltas (R, num_classes or 1, 4)."""
+        shared = self.shared(x)
+        return self.predict(shared, shared)
+
+    def shared(self, x: Tensor) -> Tensor:
+        """What both predictions are made of: regions (R, C, h, w) -> (R, D)."""
+        for conv in self.shared_convs:
+            x = conv(x)
+        x = x.mean((2, 3)) if self.averages else x.flatten(1)
+        for layer in self.shared_fcs:
+            x = F.relu(layer(x), inplace=True)
+        return x

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from torch import nn
+from torch import Tensor, nn
+
+from detzoo.layers.conv_norm_act import conv_norm_act
 
 
 def hidden_layers(in_channels: int, channels: int, count: int) -> nn.ModuleList:
@@ -15,3 +17,24 @@ def hidden_layers(in_channels: int, channels: int, count: int) -> nn.ModuleList:
         layers.append(layer)
         in_channels = channels
     return layers
+
+
+class ResidualConvs(nn.Module):
+    """Two 3x3 convolutions beside a shortcut, without norms; children ``conv1``, ``conv2``."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        for conv in (self.conv1, self.conv2):
+            nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+            assert conv.bias is not None
+            nn.init.zeros_(conv.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv2(conv_norm_act(x, self.conv1, None, "relu"))
+
+
+def residual_convs(channels: int, num_convs: int) -> nn.ModuleList:
+    """``num_convs`` convolutions, two in each block."""
+    return nn.ModuleList(ResidualConvs(channels) for _ in range(num_convs // 2))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from detzoo.config import Channels, NonNegativeFloat, NonNegativeInt, UnitFloat, config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.roi.base import RegionMaskHead
+from detzoo.heads.roi.layers import residual_convs
 from detzoo.layers.carafe import CARAFE
 from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.convolution import ConvConfig, PlainConvConfig
@@ -30,6 +31,8 @@ class MaskHeadConfig:
         channels: Output channels of each convolution, and of the upsampling.
         convolution: Kind of the convolutions.
         norm: Norm after each convolution; None: a bias.
+        residual: Whether pairs of convolutions are residual blocks, of as many channels as they
+            take, without norms.
         upsampling: How masks get twice the region's size: a transposed convolution, or CARAFE.
         normalized_predictor: Whether the last layer compares directions only
             (:class:`NormalizedConv2d`).
@@ -41,6 +44,7 @@ class MaskHeadConfig:
     channels: Channels = 256
     convolution: ConvConfig = PlainConvConfig()
     norm: NormConfig | None = None
+    residual: bool = False
     upsampling: Literal["deconvolution", "carafe"] = "deconvolution"
     normalized_predictor: bool = False
     loss_weight: NonNegativeFloat = 1.0
@@ -80,6 +84,8 @@ MASK_CLASS_ROWS = {"conv_logits.weight": ClassRows(), "conv_logits.bias": ClassR
 
 def mask_convs(config: MaskHeadConfig, in_channels: int) -> nn.ModuleList:
     """The convolutions before the upsampling."""
+    if config.residual:
+        return residual_convs(in_channels, config.num_convs)
     widths = [in_channels, *[config.channels] * config.num_convs]
     return nn.ModuleList(
         ConvModule(a, b, 3, padding=1, convolution=config.convolution, norm=config.norm)

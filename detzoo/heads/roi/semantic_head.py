@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from detzoo.config import Channels, NonNegativeFloat, NonNegativeInt, PositiveInt, config
+from detzoo.heads.roi.layers import residual_convs
 from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.ops.distributed import average_over_processes
 from detzoo.structures.targets import UNLABELED
@@ -22,6 +23,7 @@ class SemanticHeadConfig:
         fusion_level: Level whose size all maps are brought to; 0 is the finest.
         num_convs: Number of 3x3 convolutions.
         channels: Output channels of each convolution.
+        residual: Whether pairs of convolutions are residual blocks.
         loss_weight: Factor of the loss.
     """
 
@@ -29,6 +31,7 @@ class SemanticHeadConfig:
     fusion_level: NonNegativeInt = 1
     num_convs: PositiveInt = 4
     channels: Channels = 256
+    residual: bool = False
     loss_weight: NonNegativeFloat = 0.2
 
     def build(self, in_channels: Sequence[int]) -> SemanticHead:
@@ -45,7 +48,9 @@ class SemanticHead(nn.Module):
         self.lateral_convs = nn.ModuleList(ConvModule(width, width, 1) for width in in_channels)
         self.convs = nn.ModuleList()
         width = in_channels[config.fusion_level]
-        for _ in range(config.num_convs):
+        if config.residual:
+            self.convs = residual_convs(width, config.num_convs)
+        for _ in range(0 if config.residual else config.num_convs):
             self.convs.append(ConvModule(width, config.channels, 3, padding=1))
             width = config.channels
         self.conv_embedding = ConvModule(width, config.channels, 1)

@@ -12,6 +12,7 @@ from detzoo.heads.roi.dynamic import DynamicRoIHeadConfig
 from detzoo.heads.roi.htc import HTCRoIHeadConfig
 from detzoo.heads.roi.mask_head import MaskHeadConfig
 from detzoo.heads.roi.semantic_head import SemanticHeadConfig
+from detzoo.losses.boxes import SmoothL1Loss
 from detzoo.losses.seesaw import SeesawLossConfig
 from detzoo.mmdet.adapters.detectors import trunk_of
 from detzoo.mmdet.adapters.roi_heads import Regions, mask_head
@@ -37,9 +38,9 @@ class CascadeContext:
         return HeadContext(self.features, self.num_classes, None, self.test)
 
 
-@adapts("detector", "CascadeRCNN", "HybridTaskCascade")
+@adapts("detector", "CascadeRCNN", "HybridTaskCascade", "SCNet")
 def cascade(node: Node, num_classes: int, pixels: Pixels) -> TwoStageConfig:
-    """Cascade R-CNN and HTC."""
+    """Cascade R-CNN, HTC and SCNet."""
     trunk, features = trunk_of(node, pixels)
     train, test = node.child("train_cfg"), node.child("test_cfg")
     rpn = HeadContext(features, num_classes, train.child("rpn"), test.child("rpn"))
@@ -73,7 +74,7 @@ def cascade_roi_head(node: Node, known: CascadeContext) -> CascadeRoIHeadConfig:
     else:
         node.expect("mask_head", None, "as there is no mask_roi_extractor")
     return CascadeRoIHeadConfig(
-        stages=_stages(node, known, extractor.output_size),
+        stages=stages_of(node, known, extractor.output_size),
         extractor=extractor,
         mask_extractor=mask_extractor,
         mask_head=masks,
@@ -90,13 +91,13 @@ def htc_roi_head(node: Node, known: CascadeContext) -> HTCRoIHeadConfig:
     mask_extractor = node.part("mask_roi_extractor", "roi_extractor", known.single)
     settings: dict[str, Any] = {}
     if node.has("semantic_head"):
-        settings = _semantic(node, known)
+        settings = semantic_settings(node, known)
     else:
         node.expect("semantic_head", None, "as there is none")
         node.expect("semantic_roi_extractor", None, "as there is no semantic_head")
     masks = _mask_heads(node, known, mask_extractor.output_size, "htc_mask_head")
     return HTCRoIHeadConfig(
-        stages=_stages(node, known, extractor.output_size),
+        stages=stages_of(node, known, extractor.output_size),
         extractor=extractor,
         mask_extractor=mask_extractor,
         mask_head=masks,
@@ -112,18 +113,28 @@ def htc_mask_head(
     return mask_head(node, regions, threshold)
 
 
-def _semantic(node: Node, known: CascadeContext) -> dict[str, Any]:
+def semantic_settings(
+    node: Node, known: CascadeContext, kind: str = "FusedSemanticHead", *, residual: bool = False
+) -> dict[str, Any]:
     """``semantic_head`` and ``semantic_roi_extractor``."""
     head = node.child("semantic_head")
-    head.expect("type", "FusedSemanticHead", "the head for pixels")
+    head.expect("type", kind, "the head for pixels")
+    if residual:
+        head.expect("conv_to_res", True, "as convolutions are residual")
     level = head.take("fusion_level")
     features = known.features
     head.expect("num_ins", len(features.channels), "the number of feature maps")
     head.expect("in_channels", features.channels[0], "the channels of the feature maps")
-    head.expect("ignore_label", None, "as loss_seg.ignore_index says it")
+    # Until 2.16, both were settings of the head; V2 still takes the label, unless it is 0.
+    label, weight = head.take("ignore_label", None) or 255, head.take("loss_weight", None)
+    own = {"type": "CrossEntropyLoss", "ignore_index": 255, "loss_weight": weight or 0.2}
+    head.left.setdefault("loss_seg", own)
     loss = head.child("loss_seg")
     loss.expect("type", "CrossEntropyLoss", "the loss of pixels")
     loss.expect("ignore_index", 255, "the value of pixels without a class")
+    if label != 255:
+        reason = f"{label} is not 255, the value of pixels without a class"
+        head.reading.note(loss.error("ignore_index", reason))
     stride = Features(features.channels[level:], features.strides[level:])
     context = HeadContext(stride, known.num_classes, None, known.test)
     return {
@@ -132,13 +143,14 @@ def _semantic(node: Node, known: CascadeContext) -> dict[str, Any]:
             fusion_level=level,
             num_convs=head.take("num_convs", 4),
             channels=head.take("conv_out_channels", 256),
+            residual=residual,
             loss_weight=float(loss.take("loss_weight", 1.0)),
         ),
         "semantic_extractor": node.part("semantic_roi_extractor", "roi_extractor", context),
     }
 
 
-def _stages(node: Node, known: CascadeContext, size: int) -> tuple[CascadeStage, ...]:
+def stages_of(node: Node, known: CascadeContext, size: int) -> tuple[CascadeStage, ...]:
     """``bbox_head``, the settings of each stage, and the weights of their losses."""
     regions = Regions(known.features.channels[0], size, known.num_classes)
     heads = node.children("bbox_head")
@@ -199,6 +211,8 @@ def dynamic_roi_head(node: Node, known: HeadContext) -> DynamicRoIHeadConfig:
         match_low_quality=False,
     ):
         raise train.error("assigner", "has several thresholds; in training they become one")
+    if not isinstance(box_head.box_loss, SmoothL1Loss):
+        raise node.error("bbox_head.loss_bbox", "is not SmoothL1Loss, whose beta changes here")
     dynamic.expect("initial_beta", box_head.box_loss.beta, "the beta of loss_bbox")
     return DynamicRoIHeadConfig(
         extractor=extractor,

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from detzoo.experiment import Metric
 from detzoo.mmdet.node import Node
-from detzoo.mmdet.registry import adapts
+from detzoo.mmdet.registry import ADAPTERS, adapts
 from detzoo.zoo import classes
 
 
 @dataclass(frozen=True)
 class DataSource:
-    """What ``data.train`` says beside its pipeline, which is in ``pipeline``."""
+    """What a data set says beside its pipeline, which is in ``pipeline``.
 
-    class_names: tuple[str, ...]
+    ``class_names`` are those of ``classes=`` (``names_are_given``), or else of the type of the data
+    set; None where nothing says them.
+    """
+
+    class_names: tuple[str, ...] | None
+    names_are_given: bool
     pipeline: list[Node]
     skip_empty: bool = True
     repeats: int = 1
@@ -23,14 +29,51 @@ class DataSource:
     metric: Metric | None = None
 
 
+def read_dataset(node: Node) -> DataSource:
+    """The data set at ``node``, whose type may be a class of the user's own."""
+    if node.type in ADAPTERS["dataset"]:
+        source: DataSource = node.adapt("dataset")
+        return source
+    return _own(node)
+
+
+def read_datasets(node: Node, key: str) -> DataSource:
+    """The first of the data sets at ``key``; how several are joined is said where a run starts."""
+    first, *others = node.children(key)
+    for other in others:
+        other.left.clear()
+        other.reading.replaced[other.path] = "give all data sets with --data"
+    return read_dataset(first)
+
+
 @adapts("dataset", "CocoDataset")
 def coco(node: Node) -> DataSource:
     return _plain(node, classes.COCO)
 
 
-@adapts("dataset", "LVISV1Dataset")
+@adapts("dataset", "LVISV1Dataset", "LVISDataset")
 def lvis(node: Node) -> DataSource:
     return _plain(node, classes.LVIS_V1)
+
+
+@adapts("dataset", "LVISV05Dataset")
+def lvis_v05(node: Node) -> DataSource:
+    return _plain(node, classes.LVIS_V05)
+
+
+@adapts("dataset", "Objects365V1Dataset")
+def objects365_v1(node: Node) -> DataSource:
+    return _plain(node, classes.OBJECTS365_V1)
+
+
+@adapts("dataset", "Objects365V2Dataset")
+def objects365_v2(node: Node) -> DataSource:
+    return _plain(node, classes.OBJECTS365_V2)
+
+
+@adapts("dataset", "DeepFashionDataset")
+def deepfashion(node: Node) -> DataSource:
+    return _plain(node, classes.DEEPFASHION)
 
 
 @adapts("dataset", "CityscapesDataset")
@@ -48,20 +91,73 @@ def wider_face(node: Node) -> DataSource:
     return _xml(node, classes.WIDER_FACE, "voc")
 
 
-def _plain(node: Node, names: tuple[str, ...]) -> DataSource:
-    node.ignore("ann_file", "img_prefix", "data_root", "seg_prefix", "proposal_file")
-    node.expect("test_mode", False, "as the use of a data set says whether it is a test")
-    own = node.take("classes", None)
-    if isinstance(own, str):
-        raise node.error("classes", f"{own!r}: list the class names themselves: ('cat', 'dog')")
+@adapts("dataset", "XMLDataset")
+def xml(node: Node) -> DataSource:
+    """V2's base of all that lies in Pascal VOC's files; it names no classes itself."""
+    return _xml(node, None, "voc")
+
+
+@adapts("dataset", "CustomDataset")
+def custom(node: Node) -> DataSource:
+    """V2's base of all data sets, which reads files of its own form."""
+    return _plain(node, None)
+
+
+# The data sets of V2 that a user's own are made of, and what reads them.
+BASES = {
+    "CocoDataset": coco,
+    "CityscapesDataset": cityscapes,
+    "LVISV1Dataset": lvis,
+    "VOCDataset": voc,
+    "WIDERFaceDataset": wider_face,
+    "XMLDataset": xml,
+    "CustomDataset": custom,
+}
+
+
+def _own(node: Node) -> DataSource:
+    """A class of the user's: its names are read from its source, its files by their format."""
+    found = node.reading.find_dataset(node.type)
+    if found is None:
+        node.reading.replaced[node.at("type")] = (
+            f"{node.type} is a class of your own: data are read by the format of their files"
+        )
+        return _plain(node, None)
+    code = "; its code is not run: data are read by the format of their files"
+    node.reading.replaced[node.at("type")] = (
+        f"{node.type} is a {found.base} whose class names are those in {found.file}"
+        f"{code if found.has_code else ''}"
+    )
+    source = BASES[found.base](node)
+    own = source if source.names_are_given else replace(source, class_names=found.class_names)
+    # A subclass does not have the eleven points of Pascal VOC's own years.
+    return replace(own, metric="voc") if own.metric is not None else own
+
+
+def _plain(node: Node, names: tuple[str, ...] | None) -> DataSource:
+    node.ignore("ann_file", "img_prefix", "data_root", "seg_prefix", "proposal_file", "test_mode")
+    given = node.take("classes", None)
+    if isinstance(given, str):
+        given = _names_in(given, node)
     return DataSource(
-        class_names=names if own is None else own,
+        class_names=names if given is None else given,
+        names_are_given=given is not None,
         pipeline=node.children("pipeline"),
         skip_empty=node.take("filter_empty_gt", True),
     )
 
 
-def _xml(node: Node, names: tuple[str, ...], metric: Metric) -> DataSource:
+def _names_in(file: str, node: Node) -> tuple[str, ...] | None:
+    """The class names in a text file, one a line; None where there is no such file."""
+    try:
+        lines = Path(file).read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        node.reading.replaced[node.at("classes")] = f"{file} cannot be read: the data name them"
+        return None
+    return tuple(line.strip() for line in lines if line.strip())
+
+
+def _xml(node: Node, names: tuple[str, ...] | None, metric: Metric) -> DataSource:
     """Data in Pascal VOC's files, which V2 measures by its metric."""
     size = node.take("min_size", None)
     source = _plain(node, names)
@@ -70,14 +166,20 @@ def _xml(node: Node, names: tuple[str, ...], metric: Metric) -> DataSource:
 
 @adapts("dataset", "RepeatDataset")
 def repeated(node: Node) -> DataSource:
-    inner: DataSource = node.part("dataset", "dataset")
+    inner = read_datasets(node, "dataset")
     return replace(inner, repeats=inner.repeats * node.take("times"))
+
+
+@adapts("dataset", "ConcatDataset")
+def concatenated(node: Node) -> DataSource:
+    node.expect("separate_eval", True, "as data sets are scored together")
+    return read_datasets(node, "datasets")
 
 
 @adapts("dataset", "MultiImageMixDataset")
 def mixed(node: Node) -> DataSource:
     """MultiImageMixDataset: the steps after loading, some of which mix several images."""
-    inner: DataSource = node.part("dataset", "dataset")
+    inner = read_datasets(node, "dataset")
     node.expect("dynamic_scale", None, "as batches are scaled instead")
     node.expect("skip_type_keys", None, "as YOLOXModeSwitchHook says what is skipped when")
     return replace(inner, pipeline=[*inner.pipeline, *node.children("pipeline")])
@@ -85,6 +187,6 @@ def mixed(node: Node) -> DataSource:
 
 @adapts("dataset", "ClassBalancedDataset")
 def class_balanced(node: Node) -> DataSource:
-    inner: DataSource = node.part("dataset", "dataset")
+    inner = read_datasets(node, "dataset")
     node.expect("filter_empty_gt", True, "as images without objects are never repeated")
     return replace(inner, oversample_threshold=node.take("oversample_thr"))

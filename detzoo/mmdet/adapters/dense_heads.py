@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from detzoo.heads.dense.retina import RetinaHeadConfig
 from detzoo.heads.dense.retina_sep_norm import RetinaSepNormHeadConfig
 from detzoo.heads.dense.rpn import RPNHeadConfig
@@ -17,6 +19,13 @@ from detzoo.mmdet.node import Node
 from detzoo.mmdet.registry import adapts
 
 
+def box_loss_of(node: Node) -> Any:
+    """``loss_bbox``; ``reg_decoded_bbox`` says whether V2 gives it boxes or codes."""
+    loss = node.part("loss_bbox", "box_loss")
+    node.expect("reg_decoded_bbox", loss.on_boxes, "what the box loss compares", default=False)
+    return loss
+
+
 @adapts("proposal_head", "RPNHead")
 def rpn_head(node: Node, known: HeadContext, proposals: Node | None) -> RPNHeadConfig:
     """``proposals`` is ``train_cfg.rpn_proposal``, None in an RPN by itself."""
@@ -27,12 +36,13 @@ def rpn_head(node: Node, known: HeadContext, proposals: Node | None) -> RPNHeadC
     train, test = require_settings(node, known)
     expect_plain_training(train)
     select = proposal_select(test)
+    box_loss = box_loss_of(node)
     return RPNHeadConfig(
         channels=None if channels == known.features.channels[0] else channels,
         priors=node.part("anchor_generator", "priors", known.features.strides),
         coder=node.part("bbox_coder", "coder"),
         classification_loss=node.part("loss_cls", "classification_loss"),
-        box_loss=node.part("loss_bbox", "box_loss"),
+        box_loss=box_loss,
         assigner=train.part("assigner", "assigner"),
         sampler=train.part("sampler", "sampler"),
         border=border_of(train),
@@ -52,7 +62,7 @@ def retina_head(node: Node, known: HeadContext) -> RetinaHeadConfig:
         priors=node.part("anchor_generator", "priors", known.features.strides),
         coder=node.part("bbox_coder", "coder"),
         classification_loss=node.part("loss_cls", "classification_loss"),
-        box_loss=node.part("loss_bbox", "box_loss"),
+        box_loss=box_loss_of(node),
         assigner=train.part("assigner", "assigner"),
         sampler=train.optional_part("sampler", "sampler"),
         border=border_of(train),
@@ -78,7 +88,7 @@ def retina_sep_norm_head(node: Node, known: HeadContext) -> RetinaSepNormHeadCon
         priors=node.part("anchor_generator", "priors", known.features.strides),
         coder=node.part("bbox_coder", "coder"),
         classification_loss=node.part("loss_cls", "classification_loss"),
-        box_loss=node.part("loss_bbox", "box_loss"),
+        box_loss=box_loss_of(node),
         assigner=train.part("assigner", "assigner"),
         border=border_of(train),
         select=detection_select(test),

@@ -73,7 +73,9 @@ def trunk_of(node: Node, pixels: Pixels) -> tuple[dict[str, Any], Features]:
     ``pixels`` are those of the pipelines; they are written down only where they differ from what
     the backbone's weights expect.
     """
-    backbone = node.part("backbone", "backbone")
+    images = node.child("backbone")
+    images.expect("in_channels", len(pixels.mean), "the channels of the images", default=3)
+    backbone = images.adapt("backbone")
     features = features_of_backbone(backbone)
     neck, features = _neck(node, features)
     own = None if pixels == pixels_of(backbone) else pixels

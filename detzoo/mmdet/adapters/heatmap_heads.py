@@ -68,7 +68,7 @@ def _pairs(node: Node, known: HeadContext) -> dict[str, Any]:
         "max_distance": float(test.take("distance_threshold")),
         "select": Select(
             min_score=0.0,
-            suppression=test.part("nms", "nms"),
+            suppression=_nms(test),
             max_detections=test.take("max_per_img"),
         ),
     }
@@ -101,3 +101,12 @@ def _test_settings(node: Node, known: HeadContext) -> Node:
     if known.test is None:
         raise node.error("type", "has no settings in model.test_cfg")
     return known.test
+
+
+def _nms(test: Node) -> Any:
+    """``nms``, which was called ``nms_cfg`` until 2.12."""
+    older = test.optional_part("nms_cfg", "nms")
+    if older is None:
+        return test.part("nms", "nms")
+    test.take("nms", None)
+    return older

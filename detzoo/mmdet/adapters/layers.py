@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import overload
 
+from detzoo.backbones.pretrained import all_pretrained, is_file_name
+from detzoo.backbones.timm import SCHEME
 from detzoo.layers.activations import Activation
 from detzoo.layers.convolution import (
     ConvConfig,
@@ -21,7 +23,7 @@ def batch_norm(node: Node, fixed_statistics: bool) -> BatchNormConfig:
     return BatchNormConfig(
         trainable=node.take("requires_grad", True),
         fixed_statistics=fixed_statistics,
-        eps=node.take("eps", 1e-5),
+        eps=float(node.take("eps", 1e-5)),
         momentum=node.take("momentum", 0.1),
     )
 
@@ -32,7 +34,7 @@ def synchronized_batch_norm(node: Node, fixed_statistics: bool) -> BatchNormConf
         trainable=node.take("requires_grad", True),
         fixed_statistics=fixed_statistics,
         synchronized=True,
-        eps=node.take("eps", 1e-5),
+        eps=float(node.take("eps", 1e-5)),
         momentum=node.take("momentum", 0.1),
     )
 
@@ -40,7 +42,7 @@ def synchronized_batch_norm(node: Node, fixed_statistics: bool) -> BatchNormConf
 @adapts("norm", "GN")
 def group_norm(node: Node, fixed_statistics: bool) -> GroupNormConfig:
     node.expect("requires_grad", True, "what group norms are here")
-    return GroupNormConfig(groups=node.take("num_groups"), eps=node.take("eps", 1e-5))
+    return GroupNormConfig(groups=node.take("num_groups"), eps=float(node.take("eps", 1e-5)))
 
 
 @overload
@@ -81,7 +83,10 @@ def weight_standardized(node: Node) -> WeightStandardizedConvConfig:
 @adapts("convolution", "DCN", "DCNv2")
 def deformable(node: Node) -> DeformConvConfig:
     node.expect("fallback_on_stride", False, "as in all of the zoo")
-    return DeformConvConfig(groups=node.take("deform_groups", 1), modulated=node.type == "DCNv2")
+    groups = node.take("deformable_groups", 1)  # as it was called at first
+    return DeformConvConfig(
+        groups=node.take("deform_groups", groups), modulated=node.type == "DCNv2"
+    )
 
 
 def convolution_of(node: Node, key: str = "conv_cfg") -> ConvConfig:
@@ -126,22 +131,43 @@ def pretrained_of(node: Node) -> str | None:
     old = node.take("pretrained", None)
     init = node.optional_child("init_cfg")
     if init is None:
-        return old
+        return _known_weights(old, node.at("pretrained"), node)
     if old is not None:
-        raise node.error(
-            "pretrained", f"{old!r} contradicts {init.at('checkpoint')}; V2 takes only one of them"
-        )
+        reason = f"{old!r} contradicts {init.at('checkpoint')}; V2 takes only one of them"
+        node.reading.note(node.error("pretrained", reason))
     if init.has("type"):  # PVT's say the checkpoint alone
         init.expect("type", "Pretrained", "how backbones start")
     # Whatever is not the backbone's is left out without being told.
     prefix = init.take("prefix", None)
     if prefix not in (None, "backbone", "backbone."):
-        raise init.error(
-            "prefix",
-            f"{prefix!r} is not 'backbone.', where the weights of a whole "
-            "classifier or detector have those of the backbone",
+        reason = (
+            f"{prefix!r} is not 'backbone.', where the weights of a whole classifier or detector "
+            "have those of the backbone"
         )
-    return init.take("checkpoint")
+        node.reading.note(init.error("prefix", reason))
+    return _known_weights(init.take("checkpoint", None), init.at("checkpoint"), node)
+
+
+# Names that mmcv still takes, and what it calls them today.
+_RENAMED = {
+    f"open-mmlab://{old}": f"open-mmlab://{new}"
+    for depth in (50, 101)
+    for old, new in (
+        (f"resnet{depth}_caffe", f"detectron/resnet{depth}_caffe"),
+        (f"resnet{depth}_caffe_bgr", f"detectron2/resnet{depth}_caffe"),
+        (f"detectron2/resnet{depth}_caffe_bgr", f"detectron2/resnet{depth}_caffe"),
+    )
+}
+
+
+def _known_weights(name: str | None, path: str, node: Node) -> str | None:
+    """``name``, where weights are called so. The backbone detects without them."""
+    name = None if name is None else _RENAMED.get(name, name)
+    if name is None or name in all_pretrained() or is_file_name(name) or name.startswith(SCHEME):
+        return name
+    reason = f"detzoo knows no weights called {name!r}; give the path of the file"
+    node.reading.note(node.reading.error(path, reason))
+    return None
 
 
 def expect_carafe(node: Node) -> None:

@@ -21,29 +21,29 @@ from detzoo.structures import Pixels
 @adapts("detector", "SOLO")
 def solo(node: Node, num_classes: int, pixels: Pixels) -> SOLOConfig:
     trunk, features = trunk_of(node, pixels)
-    if node.optional_child("train_cfg") is not None:
-        raise node.error("train_cfg", "SOLO has no settings for training")
+    node.optional_child("train_cfg")  # SOLO has no settings for training: any in it is unknown
     context = HeadContext(features, num_classes, None, node.child("test_cfg"))
     return SOLOConfig(**trunk, mask_head=node.part("mask_head", "mask_grid_head", context))
 
 
 @adapts("mask_grid_head", "SOLOHead")
 def solo_head(node: Node, known: HeadContext) -> SOLOHeadConfig:
-    return SOLOHeadConfig(**_settings(node, known, activates=True))
+    return SOLOHeadConfig(**mask_grid_settings(node, known, activates=True))
 
 
 @adapts("mask_grid_head", "DecoupledSOLOHead")
 def decoupled_solo_head(node: Node, known: HeadContext) -> DecoupledSOLOHeadConfig:
-    return DecoupledSOLOHeadConfig(**_settings(node, known, activates=False))
+    return DecoupledSOLOHeadConfig(**mask_grid_settings(node, known, activates=False))
 
 
 @adapts("mask_grid_head", "DecoupledSOLOLightHead")
 def decoupled_solo_light_head(node: Node, known: HeadContext) -> DecoupledSOLOLightHeadConfig:
     node.expect("dcn_cfg", None, "as no configuration of the zoo has deformable convolutions here")
-    return DecoupledSOLOLightHeadConfig(**_settings(node, known, activates=False))
+    return DecoupledSOLOLightHeadConfig(**mask_grid_settings(node, known, activates=False))
 
 
-def _settings(node: Node, known: HeadContext, *, activates: bool) -> dict[str, Any]:
+def mask_grid_settings(node: Node, known: HeadContext, *, activates: bool) -> dict[str, Any]:
+    """What all of these heads have."""
     known.expect_classes(node)
     known.features.expect_channels(node)
     strides = known.features.strides

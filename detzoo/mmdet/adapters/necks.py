@@ -19,7 +19,7 @@ from detzoo.necks.bfp import BFPConfig
 from detzoo.necks.channel_mapper import ChannelMapperConfig
 from detzoo.necks.ct_resnet import CTResNetNeckConfig
 from detzoo.necks.dilated_encoder import DilatedEncoderConfig
-from detzoo.necks.fpn import FPNConfig
+from detzoo.necks.fpn import FPNConfig, Upsampling
 from detzoo.necks.fpn_carafe import FPNCARAFEConfig
 from detzoo.necks.nas_fpn import NUM_LEVELS, NASFPNConfig
 from detzoo.necks.rfp import RFPConfig
@@ -34,10 +34,11 @@ def fpn(node: Node, features: Features) -> FPNConfig:
     node.expect("end_level", -1, "as every FPN of the zoo uses the backbone's last map")
     extra = node.take("add_extra_convs", False)
     if extra is True:
-        extra = "on_input"
+        # Until 2.8, a setting of its own said of what.
+        extra = "on_input" if node.take("extra_convs_on_inputs", True) else "on_output"
+    node.take("extra_convs_on_inputs", None)
     upsampling = node.optional_child("upsample_cfg")
-    if upsampling is not None:
-        upsampling.expect("mode", "nearest", "as levels are upsampled to the nearest cell")
+    mode: Upsampling = "nearest" if upsampling is None else upsampling.take("mode", "nearest")
     node.expect("act_cfg", None, "as convolutions of an FPN are linear")
     init = node.optional_child("init_cfg")
     if init is not None:
@@ -49,6 +50,7 @@ def fpn(node: Node, features: Features) -> FPNConfig:
         start_level=node.take("start_level", 0),
         extra_levels=extra or "max_pool",
         relu_between_extras=node.take("relu_before_extra_convs", False),
+        upsampling=mode,
         convolution=convolution_of(node),
         norm=norm_of(node, default=None),
         norm_on_lateral=not node.take("no_norm_on_lateral", False),
@@ -67,7 +69,7 @@ def bfp(node: Node, features: Features) -> BFPConfig:
 @adapts("neck", "DilatedEncoder")
 def dilated_encoder(node: Node, features: Features) -> DilatedEncoderConfig:
     node.expect("in_channels", features.channels[-1], "the channels of the backbone's last map")
-    dilations = node.take("block_dilations")
+    dilations = node.take("block_dilations", (2, 4, 6, 8))  # in its code, in old releases
     node.expect("num_residual_blocks", len(dilations), "the number of block_dilations")
     return DilatedEncoderConfig(
         out_channels=node.take("out_channels"),

@@ -17,7 +17,7 @@ from detzoo.heads.dense import fovea as foveabox
 from detzoo.heads.dense import free_anchor as free
 from detzoo.heads.dense import reppoints as points
 from detzoo.heads.dense.atss import ATSSHeadConfig
-from detzoo.heads.dense.fcos import FCOSHeadConfig
+from detzoo.heads.dense.fcos import FCOSHeadConfig, NASFCOSHeadConfig
 from detzoo.heads.dense.fsaf import FSAFHeadConfig
 from detzoo.heads.dense.gfl import GFLHeadConfig
 from detzoo.heads.dense.harmonized_retina import HarmonizedRetinaHeadConfig
@@ -52,26 +52,39 @@ UNLIMITED = 1e8
 
 @adapts("dense_head", "FCOSHead")
 def fcos_head(node: Node, known: HeadContext) -> FCOSHeadConfig:
+    bias = node.take("conv_bias", "auto")
+    deformable = node.take("dcn_on_last_conv", False)
+    towers = towers_of(node)
+    towers["conv_bias"] = False if bias == "auto" else bias
+    towers["last_convolution"] = (
+        DeformConvConfig(modulated=True) if deformable else PlainConvConfig()
+    )
+    return FCOSHeadConfig(**towers, **_point_settings(node, known))
+
+
+@adapts("dense_head", "NASFCOSHead")
+def nas_fcos_head(node: Node, known: HeadContext) -> NASFCOSHeadConfig:
+    channels = node.take("feat_channels", 256)
+    return NASFCOSHeadConfig(channels=channels, **_point_settings(node, known))
+
+
+def _point_settings(node: Node, known: HeadContext) -> dict[str, Any]:
+    """What FCOS and NAS-FCOS have in common."""
     known.features.expect_channels(node)
     known.expect_classes(node)
     node.expect("strides", known.features.strides, "the strides of the feature maps")
     train, test = require_settings(node, known)
     _expect_unused(train)
     _centerness_weight(node, expected=1.0)
-    bias = node.take("conv_bias", "auto")
-    deformable = node.take("dcn_on_last_conv", False)
-    return FCOSHeadConfig(
-        **towers_of(node),
-        norm=required_norm_of(node),
-        conv_bias=False if bias == "auto" else bias,
-        last_convolution=DeformConvConfig(modulated=True) if deformable else PlainConvConfig(),
-        normalized_distances=node.take("norm_on_bbox", False),
-        centerness_on_boxes=node.take("centerness_on_reg", False),
-        assigner=_size_ranges(node),
-        classification_loss=node.part("loss_cls", "classification_loss"),
-        box_loss=node.part("loss_bbox", "box_loss"),
-        select=detection_select(test),
-    )
+    return {
+        "norm": required_norm_of(node),
+        "normalized_distances": node.take("norm_on_bbox", False),
+        "centerness_on_boxes": node.take("centerness_on_reg", False),
+        "assigner": _size_ranges(node),
+        "classification_loss": node.part("loss_cls", "classification_loss"),
+        "box_loss": node.part("loss_bbox", "box_loss"),
+        "select": detection_select(test),
+    }
 
 
 def _size_ranges(node: Node) -> SizeRangeAssigner:
@@ -303,11 +316,11 @@ def retina_head(node: Node, known: HeadContext) -> RetinaHeadConfig | Harmonized
 def _atss_layers(node: Node, known: HeadContext) -> dict[str, Any]:
     """What the heads of ATSS and PAA have in common."""
     node.expect("reg_decoded_bbox", True, "as boxes are compared, not codes")
-    node.expect("pred_kernel_size", 3, "as in all of the zoo")
     return {
         **towers_of(node),
         **anchors_of(node, known),
         "norm": required_norm_of(node),
+        "kernel_size": node.take("pred_kernel_size", 3),
         "coder": node.part("bbox_coder", "coder"),
         "classification_loss": node.part("loss_cls", "classification_loss"),
         "box_loss": node.part("loss_bbox", "box_loss"),

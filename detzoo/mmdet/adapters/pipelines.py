@@ -46,6 +46,8 @@ class Pipeline:
     masks: Literal["none", "bitmap", "polygon"] = "none"
     # What Collect hands over, in V2's words.
     keys: set[str] = field(default_factory=lambda: {"img"})
+    # Of the images, in V2's words: "color", "grayscale", or "unchanged" for any channels.
+    colors: str = "color"
     # Sizes of the steps within MultiScaleFlipAug.
     test_sizes: Sizes | None = None
     # Whether the images of a test keep the size that they have.
@@ -64,16 +66,28 @@ def read_pipeline(nodes: list[Node], training: bool) -> Pipeline:
 
 
 def read_step(node: Node, pipeline: Pipeline) -> None:
-    """One step: most add a transform, some only say something."""
-    transform: Transform | None = node.adapt("transform", pipeline)
-    if transform is not None:
-        pipeline.transforms.append(transform)
+    """One step: most add a transform, some only say something. One that cannot be read is noted."""
+    transform: Transform | None = node.reading.attempt(
+        node.path, lambda: node.adapt("transform", pipeline), None
+    )
+    if transform is None:
+        return
+    pipeline.transforms.append(transform)
+    if pipeline.normalization is not None and not isinstance(transform, _MOVES):
+        reason = "comes after Normalize; detzoo normalizes last, so it would see other values"
+        node.reading.note(node.error("type", reason))
+
+
+# Steps that only move pixels: before or after Normalize, they do the same.
+_MOVES = (CenterPad, Crop, FilterBoxes, Flip, MinIoUCrop, Pad, Resize, ShrinkSemanticMap)
 
 
 @adapts("transform", "LoadImageFromFile")
 def load_image(node: Node, pipeline: Pipeline) -> None:
-    node.ignore("to_float32")
-    node.expect("color_type", "color", "as detectors see colors")
+    node.ignore("to_float32", "file_client_args")
+    pipeline.colors = node.take("color_type", "color")
+    if pipeline.colors not in ("color", "grayscale", "unchanged"):
+        raise node.error("color_type", f"{pipeline.colors!r} is not color, grayscale or unchanged")
 
 
 @adapts("transform", "LoadAnnotations")
@@ -98,12 +112,24 @@ def resize(node: Node, pipeline: Pipeline) -> Resize | None:
         if not keep_ratio:
             raise node.error("keep_ratio", "images keep their size here, and so their ratio")
         return None
-    sizes = sizes_of(node) if pipeline.test_sizes is None else pipeline.test_sizes
+    if pipeline.test_sizes is None:
+        sizes = sizes_of(node)
+    else:
+        sizes = pipeline.test_sizes
+        if node.take("img_scale", None) is not None:
+            node.reading.aside[node.at("img_scale")] = "MultiScaleFlipAug says the size"
     mode = node.take("multiscale_mode", "range")
     if len(sizes) == 1:
         mode = "value"  # there is nothing to choose
+    backend = node.take("backend", "cv2")
+    if backend not in ("cv2", "pillow"):
+        raise node.error("backend", f"{backend!r} is neither 'cv2' nor 'pillow'")
     return Resize(
-        sizes=sizes, keep_ratio=keep_ratio, mode=mode, ratio_range=node.take("ratio_range", None)
+        sizes=sizes,
+        keep_ratio=keep_ratio,
+        mode=mode,
+        ratio_range=node.take("ratio_range", None),
+        library="pillow" if backend == "pillow" else "opencv",
     )
 
 
@@ -125,14 +151,39 @@ def flip(node: Node, pipeline: Pipeline) -> Flip | None:
         if direction != "horizontal":
             raise node.error("direction", f"{direction!r}: see MultiScaleFlipAug.flip_direction")
         return None
+    if any(isinstance(one, Flip) for one in pipeline.transforms):
+        # V2 draws once: the second step flips what the first has flipped.
+        pipeline.transforms = [one for one in pipeline.transforms if not isinstance(one, Flip)]
+        node.reading.replaced[node.path] = "repeats the first RandomFlip, which undoes it: no flips"
+        return None
     directions = direction if isinstance(direction, tuple) else (direction,)
-    return Flip(probability=0.0 if ratio is None else float(ratio), directions=directions)
+    if not isinstance(ratio, tuple):
+        return Flip(probability=0.0 if ratio is None else float(ratio), directions=directions)
+    if len(ratio) != len(directions):
+        raise node.error("flip_ratio", f"{ratio} is not a value for each of {directions}")
+    if len(set(ratio)) > 1:
+        raise node.error("flip_ratio", f"{ratio}: here each direction is as likely as another")
+    return Flip(probability=float(sum(ratio)), directions=directions)
 
 
 @adapts("transform", "Normalize")
 def normalize(node: Node, pipeline: Pipeline) -> None:
-    mean, std = (tuple(float(v) for v in node.take(key)) for key in ("mean", "std"))
+    mean, std = _channels_of(node, "mean", pipeline), _channels_of(node, "std", pipeline)
     pipeline.normalization = (mean, std, node.take("to_rgb", True))
+    if pipeline.padding is None and any(isinstance(one, Pad) for one in pipeline.transforms):
+        pipeline.padding = 0.0  # black, which is normalized like the image
+
+
+def _channels_of(node: Node, key: str, pipeline: Pipeline) -> tuple[float, ...]:
+    """A value for each channel of the image; one alone is that of all."""
+    given = node.take(key)
+    values = tuple(float(v) for v in (given if isinstance(given, tuple) else (given,)))
+    if pipeline.colors == "unchanged":
+        return values
+    count = 3 if pipeline.colors == "color" else 1
+    if len(values) not in (1, count):
+        raise node.error(key, f"{values} is not a value for each of {count} channels")
+    return values * count if len(values) == 1 else values
 
 
 @adapts("transform", "Pad")
@@ -141,10 +192,15 @@ def pad(node: Node, pipeline: Pipeline) -> Pad:
     values = node.optional_child("pad_val")
     if values is not None:
         values.expect("masks", 0, "as masks are padded with nothing")
-        red, green, blue = values.take("img")
-        if not red == green == blue:
+        given = values.take("img", 0)
+        grays = set(given if isinstance(given, tuple) else (given,))
+        if len(grays) != 1:
             raise values.error("img", "is not gray")
-        pipeline.padding = float(red)
+        gray = float(grays.pop())
+        if pipeline.normalization is None:
+            pipeline.padding = gray
+        elif gray != 0:
+            raise values.error("img", f"{gray}: after Normalize, images are padded with 0")
     if node.take("pad_to_square", False):
         return Pad(square=True)
     return Pad(size=size) if divisor is None else Pad(divisor=divisor)
@@ -290,7 +346,8 @@ def _fill_of(node: Node) -> tuple[float, float, float]:
     """``mean``, which V2 gives in the order that the detector sees: here in that of images, BGR."""
     mean = tuple(float(value) for value in node.take("mean", (0, 0, 0)))
     if len(set(mean)) == 1:
-        node.expect("to_rgb", True, "as a gray has no order of channels", default=True)
+        if not node.take("to_rgb", True):
+            node.reading.aside[node.at("to_rgb")] = "a gray has no order of channels"
         return mean[0], mean[0], mean[0]
     blue, green, red = mean[::-1] if node.take("to_rgb", True) else mean
     return blue, green, red
@@ -308,8 +365,8 @@ def min_iou_crop(node: Node, pipeline: Pipeline) -> MinIoUCrop:
 @adapts("transform", "Mosaic")
 def mosaic(node: Node, pipeline: Pipeline) -> Mosaic:
     _expect_unfiltered(node)
-    node.expect("prob", 1.0, "as every image becomes part of a mosaic")
     return Mosaic(
+        probability=float(node.take("prob", 1.0)),
         size=node.take("img_scale", (640, 640)),
         center_range=node.take("center_ratio_range", (0.5, 1.5)),
         fill=int(node.take("pad_val", 114)),

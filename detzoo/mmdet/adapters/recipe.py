@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
+from detzoo import zoo
 from detzoo.data.batch_resize import RandomBatchResize
 from detzoo.data.sample import Transform
 from detzoo.data.transforms import MixUp, Mosaic, RandomAffine, Resize
@@ -14,7 +16,13 @@ from detzoo.mmdet.node import Node
 from detzoo.mmdet.registry import ADAPTERS, adapts
 from detzoo.optim.ema import EMAConfig
 from detzoo.optim.layer_decay import LayerDecay
-from detzoo.optim.optimizers import AdamConfig, AdamWConfig, ParameterRule, SGDConfig
+from detzoo.optim.optimizers import (
+    AdamConfig,
+    AdamWConfig,
+    OptimizerConfig,
+    ParameterRule,
+    SGDConfig,
+)
 from detzoo.optim.schedules import (
     Cosine,
     Policy,
@@ -37,12 +45,20 @@ def sgd(node: Node) -> SGDConfig:
 
 @adapts("optimizer", "AdamW")
 def adamw(node: Node) -> AdamWConfig:
-    return AdamWConfig(**_common(node), betas=node.take("betas", (0.9, 0.999)))
+    return AdamWConfig(**_common(node), **_adam(node))
 
 
 @adapts("optimizer", "Adam")
 def adam(node: Node) -> AdamConfig:
-    return AdamConfig(**_common(node), betas=node.take("betas", (0.9, 0.999)))
+    return AdamConfig(**_common(node), **_adam(node))
+
+
+def _adam(node: Node) -> dict[str, Any]:
+    return {
+        "betas": node.take("betas", (0.9, 0.999)),
+        "eps": float(node.take("eps", 1e-8)),
+        "amsgrad": node.take("amsgrad", False),
+    }
 
 
 def _common(node: Node) -> dict[str, Any]:
@@ -93,8 +109,10 @@ def _rule(name: str, node: Node) -> ParameterRule:
 def schedule_of(root: Node, learning_rate: float) -> Schedule:
     """``runner`` and ``lr_config``."""
     unit, length = _length(root)
-    node = root.child("lr_config")
-    kind = node.take("policy")
+    node = root.optional_child("lr_config")
+    if node is None:  # the rate stays as it is
+        return Schedule(length=length, unit=unit, policy=Step(milestones=()), warmup=None)
+    kind = str(node.take("policy"))
     adapter = ADAPTERS["schedule"].get(kind.lower())
     if adapter is None:
         known = ", ".join(sorted(ADAPTERS["schedule"]))
@@ -140,6 +158,11 @@ def step(node: Node, learning_rate: float) -> Step:
         milestones=milestones if isinstance(milestones, tuple) else (milestones,),
         gamma=node.take("gamma", 0.1),
     )
+
+
+@adapts("schedule", "fixed")
+def constant(node: Node, learning_rate: float) -> Step:
+    return Step(milestones=())
 
 
 @adapts("schedule", "cosineannealing")
@@ -207,31 +230,53 @@ def steps_of(root: Node) -> dict[str, Any]:
 
 def intervals_of(root: Node, schedule: Schedule, final: FinalEpochs | None) -> dict[str, Any]:
     """``evaluation`` and ``checkpoint_config``: how often, and in the ``final`` epochs."""
-    settings: dict[str, Any] = {}
-    for key, field in (("evaluation", "evaluate_every"), ("checkpoint_config", "checkpoint_every")):
-        node = root.optional_child(key)
-        if node is not None:
-            node.ignore("metric", "save_best", "classwise", "max_keep_ckpts")
-            node.take("by_epoch", None)
-            settings[field] = node.take("interval", 1)
-            if node.has("dynamic_intervals"):
-                ((start, every),) = node.take("dynamic_intervals")
-                # Counted from 1, this is the first of the final epochs.
-                if final is None or start != schedule.length - final.epochs + 1:
-                    raise node.error(
-                        "dynamic_intervals", "do not change where the final epochs begin"
-                    )
-                settings["final"] = replace(final, evaluate_every=every)
-            elif final is not None and field == "evaluate_every":
-                settings["final"] = replace(final, evaluate_every=settings[field])
-    return settings
+    attempt, nothing = root.reading.attempt, dict[str, Any]()
+    settings = attempt("evaluation", lambda: _evaluations(root, schedule, final), nothing)
+    return settings | attempt("checkpoint_config", lambda: _checkpoints(root, schedule), nothing)
+
+
+def _evaluations(root: Node, schedule: Schedule, final: FinalEpochs | None) -> dict[str, Any]:
+    node = root.optional_child("evaluation")
+    if node is None:
+        return {}
+    node.ignore("metric", "save_best", "classwise")
+    node.ignore(
+        "start", "rule", "iou_thrs", "iou_thr", "proposal_nums", "less_keys", "greater_keys"
+    )
+    node.ignore("by_epoch")
+    every = node.take("interval", 1)
+    if every < 1:
+        raise node.error("interval", f"{every}: detzoo evaluates after every epoch")
+    dynamic = node.take("dynamic_intervals", None)
+    if dynamic is not None:
+        ((start, often),) = dynamic
+        # Counted from 1, this is the first of the final epochs.
+        if final is None or start != schedule.length - final.epochs + 1:
+            raise node.error("dynamic_intervals", "do not change where the final epochs begin")
+        return {"evaluate_every": every, "final": replace(final, evaluate_every=often)}
+    if final is not None:
+        return {"evaluate_every": every, "final": replace(final, evaluate_every=every)}
+    return {"evaluate_every": every}
+
+
+def _checkpoints(root: Node, schedule: Schedule) -> dict[str, Any]:
+    node = root.optional_child("checkpoint_config")
+    if node is None:
+        return {}
+    node.ignore("max_keep_ckpts", "create_symlink", "save_last", "save_optimizer", "out_dir")
+    every, by_epoch = node.take("interval", 1), node.take("by_epoch", schedule.counts_epochs)
+    if every < 1:
+        raise node.error("interval", f"{every}: the last state is always saved")
+    if schedule.counts_epochs and not by_epoch:
+        raise node.error("by_epoch", f"to save after so many steps: --checkpoint-steps {every}")
+    return {"checkpoint_every": every}
 
 
 def batch_resize(model: Node, transforms: Sequence[Transform]) -> RandomBatchResize | None:
     """What V2's YOLOX says about the sizes of batches beside the model itself."""
     if model.type != "YOLOX":
         return None
-    sizes = [one.sizes[-1] for one in transforms if isinstance(one, Resize)]
+    sizes = [one.sizes[-1] for one in transforms if isinstance(one, Resize)] or [(640, 640)]
     model.expect("input_size", sizes[-1], "the size that images are resized to", default=(640, 640))
     return RandomBatchResize(
         multiples=model.take("random_size_range", (15, 25)),
@@ -240,18 +285,46 @@ def batch_resize(model: Node, transforms: Sequence[Transform]) -> RandomBatchRes
     )
 
 
-def reference_batch_of(root: Node) -> int:
-    """``auto_scale_lr``: the batch that the learning rate is for."""
+# V2's own schedules, which its files inherit: their rate is for eight GPUs with two images.
+_USUAL_BATCH = 16
+_SCHEDULES = ("schedule_1x", "schedule_2x", "schedule_20e")
+_SCHEDULE = SGDConfig(lr=0.02, momentum=0.9, weight_decay=1e-4)
+
+
+def reference_batch_of(root: Node, optimizer: OptimizerConfig, files: Sequence[str]) -> int | None:
+    """The batch that the learning rate is for, None: for that of the file as it is.
+
+    ``files`` are the names of the file and its bases. What is published, or inherits an unchanged
+    optimizer from what is, has the published batch; V2's files have not always said it themselves.
+    """
     node = root.optional_child("auto_scale_lr")
-    if node is None:
-        return 16
-    node.expect("enable", False, "as detzoo always scales, unless told --no-lr-scaling")
-    return node.take("base_batch_size", 16)
+    given = None
+    if node is not None:
+        node.ignore("enable")
+        given = node.take("base_batch_size", None)
+    batch, why = given, "auto_scale_lr.base_batch_size"
+    for name in files if given in (None, _USUAL_BATCH) else ():
+        if zoo.has(name):
+            experiment = zoo.find(name).experiment
+            if experiment.optimizer == optimizer:
+                batch, why = experiment.reference_batch, f"as in {name}"
+                break
+        elif name in _SCHEDULES and optimizer == _SCHEDULE:
+            batch, why = _USUAL_BATCH, f"as in {name}"
+            break
+    rate = f"{optimizer.lr:g}"
+    root.reading.replaced["learning rate"] = (
+        f"{rate} for {batch} images per step ({why}), scaled to those of a run"
+        if batch is not None
+        else f"{rate}, as written; nothing says for how many images per step"
+    )
+    return batch
 
 
 # Hooks whose effect detzoo has without being told, and why.
 HOOKS_WITHOUT_EFFECT = {
     "NumClassCheckHook": "the number of classes is that of the class names",
+    "SetEpochInfoHook": "detectors are always told the epoch",
     "CheckInvalidLossHook": "a loss that is no number always stops a run",
     "SyncNormHook": "processes have the same running statistics at any time",
 }
@@ -264,12 +337,33 @@ def hooks_of(root: Node, transforms: tuple[Transform, ...]) -> dict[str, Any]:
         root.take("custom_hooks", None)
         return settings
     for node in root.children("custom_hooks"):
-        if node.type in HOOKS_WITHOUT_EFFECT:
-            node.left.clear()
-        else:
-            node.ignore("priority")
-            settings |= node.adapt("hook", transforms)
+        read = functools.partial(_hook, node, transforms)
+        settings |= root.reading.attempt(node.path, read, dict[str, Any]())
     return settings
+
+
+def _hook(node: Node, transforms: tuple[Transform, ...]) -> dict[str, Any]:
+    if node.type in HOOKS_WITHOUT_EFFECT:
+        node.left.clear()
+        node.reading.aside[node.path] = HOOKS_WITHOUT_EFFECT[node.type]
+        return {}
+    node.ignore("priority")
+    settings: dict[str, Any] = node.adapt("hook", transforms)
+    return settings
+
+
+@adapts("hook", "SyncRandomSizeHook")
+def random_size(node: Node, transforms: tuple[Transform, ...]) -> dict[str, Any]:
+    """How YOLOX resized batches until 2.19."""
+    node.expect("device", "cuda", "as sizes are drawn without a device")
+    node.ignore("img_scale")
+    return {
+        "batch_resize": RandomBatchResize(
+            multiples=node.take("ratio_range", (14, 26)),
+            divisor=32,
+            every=node.take("interval", 1),
+        )
+    }
 
 
 @adapts("hook", "YOLOXModeSwitchHook")

@@ -13,6 +13,7 @@ from detzoo.heads.roi.mask_head import MaskHeadConfig
 from detzoo.heads.roi.shared_stage import SharedStageConfig
 from detzoo.heads.roi.standard import StandardRoIHeadConfig
 from detzoo.layers.norm import BatchNormConfig
+from detzoo.losses.classification import FocalLoss, SigmoidCrossEntropy, SoftmaxCrossEntropy
 from detzoo.mmdet.adapters.backbones import starting_from
 from detzoo.mmdet.adapters.layers import (
     convolution_of,
@@ -34,11 +35,13 @@ def roi_extractor(
     if layer.type == "DeformRoIPoolPack":
         return _deformable_extractor(node, layer, known)
     layer.expect("type", "RoIAlign", "as regions are cut out by RoIAlign")
+    # Until 2.4, mmcv's names were others.
+    size, samples = layer.take("out_size", None), layer.take("sample_num", 0)
     layer.expect("pool_mode", "avg", "as RoIAlign averages its samples")
     strides = _strides(node, known)
     return PyramidRoIAlignConfig(
-        output_size=layer.take("output_size"),
-        sampling_ratio=layer.take("sampling_ratio", 0),
+        output_size=layer.take("output_size") if size is None else size,
+        sampling_ratio=layer.take("sampling_ratio", samples),
         aligned=layer.take("aligned", True),
         num_levels=len(strides),
         finest_scale=float(node.take("finest_scale", 56)),
@@ -101,7 +104,7 @@ class Regions:
 def box_head(node: Node, regions: Regions) -> BoxHeadConfig:
     """V2's BBoxHead: one layer each, on averaged features."""
     node.expect("with_avg_pool", True, "as a head without layers averages", default=False)
-    return BoxHeadConfig(num_shared_fcs=0, **_box_outputs(node, regions))
+    return BoxHeadConfig(num_shared_fcs=0, **box_outputs(node, regions))
 
 
 @adapts("box_head", "Shared2FCBBoxHead")
@@ -111,7 +114,7 @@ def shared_fcs_box_head(node: Node, regions: Regions) -> BoxHeadConfig:
     return BoxHeadConfig(
         num_shared_fcs=2,
         fc_channels=node.take("fc_out_channels", 1024),
-        **_box_outputs(node, regions),
+        **box_outputs(node, regions),
     )
 
 
@@ -126,7 +129,7 @@ def shared_convs_box_head(node: Node, regions: Regions) -> BoxHeadConfig:
         norm=norm_of(node, default=None),
         num_shared_fcs=1,
         fc_channels=node.take("fc_out_channels", 1024),
-        **_box_outputs(node, regions),
+        **box_outputs(node, regions),
     )
 
 
@@ -146,11 +149,12 @@ def conv_fc_box_head(node: Node, regions: Regions) -> BoxHeadConfig:
         norm=norm_of(node, default=None),
         num_shared_fcs=num_fcs,
         fc_channels=node.take("fc_out_channels", 1024),
-        **_box_outputs(node, regions),
+        **box_outputs(node, regions),
     )
 
 
-def _box_outputs(node: Node, regions: Regions) -> dict[str, Any]:
+def box_outputs(node: Node, regions: Regions) -> dict[str, Any]:
+    """What all box heads say of their outputs."""
     node.expect("in_channels", regions.channels, "the channels of the regions", default=256)
     node.expect("roi_feat_size", regions.size, "the size of the regions", default=7)
     node.expect("num_classes", regions.num_classes, "the number of class names", default=80)
@@ -173,7 +177,16 @@ def classification_loss(node: Node, num_classes: int) -> Any:
     loss = node.child("loss_cls")
     if loss.has("num_classes"):
         loss.expect("num_classes", num_classes, "the number of class names")
-    return loss.adapt("classification_loss")
+    found = loss.adapt("classification_loss")
+    if not isinstance(found, SigmoidCrossEntropy | FocalLoss):
+        return found
+    # V2's RoI heads have C + 1 rows and a softmax with any loss that has no activation of its own.
+    reason = (
+        "V2 trains the C + 1 rows of a RoI head's softmax with sigmoids here; detzoo detects as V2 "
+        "does, but has no such training"
+    )
+    loss.reading.note(loss.error("type", reason))
+    return SoftmaxCrossEntropy(weight=found.weight)
 
 
 def _is_normalized(node: Node, key: str, plain: str, normalized: str) -> bool:
@@ -189,7 +202,14 @@ def _is_normalized(node: Node, key: str, plain: str, normalized: str) -> bool:
 
 @adapts("mask_head", "FCNMaskHead")
 def mask_head(node: Node, regions: Regions, threshold: float) -> MaskHeadConfig:
-    """V2's FCNMaskHead. It ignores its own ``roi_feat_size``."""
+    """V2's FCNMaskHead."""
+    return mask_settings(node, regions, threshold)
+
+
+def mask_settings(
+    node: Node, regions: Regions, threshold: float, *, residual: bool = False
+) -> MaskHeadConfig:
+    """An FCNMaskHead, or one like it. It ignores its own ``roi_feat_size``."""
     node.take("roi_feat_size", None)
     node.expect("in_channels", regions.channels, "the channels of the regions", default=256)
     node.expect("num_classes", regions.num_classes, "the number of class names", default=80)
@@ -202,6 +222,7 @@ def mask_head(node: Node, regions: Regions, threshold: float) -> MaskHeadConfig:
         channels=node.take("conv_out_channels", 256),
         convolution=convolution_of(node),
         norm=norm_of(node, default=None),
+        residual=residual,
         upsampling=_upsampling(node),
         normalized_predictor=_is_normalized(node, "predictor_cfg", "Conv", "NormedConv2d"),
         loss_weight=float(loss.take("loss_weight", 1.0)),
@@ -225,6 +246,13 @@ def _upsampling(node: Node) -> Literal["deconvolution", "carafe"]:
 
 @adapts("roi_head", "StandardRoIHead")
 def standard_roi_head(node: Node, known: HeadContext) -> StandardRoIHeadConfig:
+    settings = standard_settings(node, known)
+    assert known.train is not None
+    return StandardRoIHeadConfig(**settings, sampler=known.train.part("sampler", "sampler"))
+
+
+def standard_settings(node: Node, known: HeadContext) -> dict[str, Any]:
+    """Those of a standard RoI head, except its sampler."""
     train, test = require_settings(node, known)
     expect_plain_training(train)
     extractor = node.part("bbox_roi_extractor", "roi_extractor", known)
@@ -240,14 +268,16 @@ def standard_roi_head(node: Node, known: HeadContext) -> StandardRoIHeadConfig:
         train.expect("mask_size", 2 * size, "the size of the head's masks")
         masks = node.part("mask_head", "mask_head", regions, test.take("mask_thr_binary", 0.5))
     else:
+        # Of a Mask R-CNN whose masks were taken away, V2 reads neither.
+        train.take("mask_size", None)
+        test.take("mask_thr_binary", None)
         node.take("mask_head", None)
-    return StandardRoIHeadConfig(
-        extractor=extractor,
-        shared_stage=stage,
-        box_head=node.part("bbox_head", "box_head", regions),
-        mask_extractor=mask_extractor,
-        mask_head=masks,
-        assigner=train.part("assigner", "assigner"),
-        sampler=train.part("sampler", "sampler"),
-        select=detection_select(test),
-    )
+    return {
+        "extractor": extractor,
+        "shared_stage": stage,
+        "box_head": node.part("bbox_head", "box_head", regions),
+        "mask_extractor": mask_extractor,
+        "mask_head": masks,
+        "assigner": train.part("assigner", "assigner"),
+        "select": detection_select(test),
+    }

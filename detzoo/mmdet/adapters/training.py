@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from detzoo.assigners.max_iou import MaxIoUAssigner
@@ -23,7 +24,7 @@ from detzoo.losses.classification import (
     SoftmaxCrossEntropy,
 )
 from detzoo.mmdet.node import Node
-from detzoo.mmdet.registry import adapts
+from detzoo.mmdet.registry import adapts, stands_in
 from detzoo.postprocess.nms import NMS, GaussianSoftNMS, SoftNMS
 from detzoo.postprocess.select import Select
 from detzoo.priors.anchors import AnchorGrid, octave_scales
@@ -35,7 +36,6 @@ from detzoo.samplers.random import RandomSampler
 @adapts("priors", "AnchorGenerator")
 def anchors(node: Node, strides: tuple[int, ...]) -> AnchorGrid:
     node.expect("strides", strides, "the strides of the feature maps")
-    node.expect("center_offset", 0.0, "as the anchors of the zoo")
     node.expect("scale_major", True, "as the anchors of the zoo")
     scales = node.take("scales", None)
     base, per_octave = node.take("octave_base_scale", None), node.take("scales_per_octave", None)
@@ -46,7 +46,9 @@ def anchors(node: Node, strides: tuple[int, ...]) -> AnchorGrid:
     if scales is None:
         scales = octave_scales(float(base), per_octave)
     return AnchorGrid(
-        scales=tuple(float(scale) for scale in scales), ratios=_floats(node.take("ratios"))
+        scales=tuple(float(scale) for scale in scales),
+        ratios=_floats(node.take("ratios")),
+        center=float(node.take("center_offset", 0.0)),
     )
 
 
@@ -93,12 +95,12 @@ def max_iou_assigner(node: Node) -> MaxIoUAssigner:
 
 @adapts("sampler", "RandomSampler")
 def random_sampler(node: Node) -> RandomSampler:
-    return RandomSampler(**_sampler(node))
+    return RandomSampler(**sampler_settings(node))
 
 
 @adapts("sampler", "OHEMSampler")
 def ohem_sampler(node: Node) -> OHEMSampler:
-    return OHEMSampler(**_sampler(node))
+    return OHEMSampler(**sampler_settings(node))
 
 
 @adapts("sampler", "PseudoSampler")
@@ -114,10 +116,11 @@ def balanced_sampler(node: Node) -> BalancedSampler:
     negative.expect("type", "IoUBalancedNegSampler", "as negatives are balanced over IoU")
     negative.expect("floor_thr", -1, "as negatives of any IoU are balanced")
     negative.expect("floor_fraction", 0, "as negatives of any IoU are balanced")
-    return BalancedSampler(**_sampler(node), num_iou_bins=negative.take("num_bins", 3))
+    return BalancedSampler(**sampler_settings(node), num_iou_bins=negative.take("num_bins", 3))
 
 
-def _sampler(node: Node) -> dict[str, Any]:
+def sampler_settings(node: Node) -> dict[str, Any]:
+    """What all samplers have."""
     ratio = node.take("neg_pos_ub", -1)
     return {
         "max_negatives_per_positive": float(ratio) if ratio >= 0 else None,
@@ -125,6 +128,27 @@ def _sampler(node: Node) -> dict[str, Any]:
         "positive_fraction": float(node.take("pos_fraction")),
         "adds_targets": node.take("add_gt_as_proposals", True),
     }
+
+
+@stands_in("assigner")
+def any_assigner(settings: Mapping[str, Any]) -> MaxIoUAssigner:
+    return MaxIoUAssigner(positive_iou=0.5, negative_iou=0.5)
+
+
+@stands_in("sampler")
+def any_sampler(settings: Mapping[str, Any]) -> RandomSampler:
+    return RandomSampler(num=512, positive_fraction=0.25)
+
+
+@stands_in("box_loss")
+def any_box_loss(settings: Mapping[str, Any]) -> L1Loss:
+    return L1Loss()
+
+
+@stands_in("classification_loss")
+def any_classification_loss(settings: Mapping[str, Any]) -> ClassificationLoss:
+    """V2's heads ask the settings of a loss, whatever it is, whether scores are sigmoids."""
+    return SigmoidCrossEntropy() if settings.get("use_sigmoid") else SoftmaxCrossEntropy()
 
 
 @adapts("classification_loss", "CrossEntropyLoss")
@@ -193,7 +217,7 @@ def bounded_iou_loss(node: Node) -> BoundedIoULoss:
 
 @adapts("nms", "nms")
 def nms(node: Node) -> NMS:
-    return NMS(max_iou=float(_max_iou(node)))
+    return NMS(max_iou=float(_max_iou(node)), class_agnostic=node.take("class_agnostic", False))
 
 
 @adapts("nms", "soft_nms")
@@ -221,8 +245,13 @@ def detection_select(node: Node) -> Select:
         min_score=float(node.take("score_thr")),
         pre_nms=pre_nms if pre_nms > 0 else None,
         suppression=node.part("nms", "nms"),
-        max_detections=node.take("max_per_img"),
+        max_detections=_most(node.take("max_per_img")),
     )
+
+
+def _most(count: int) -> int | None:
+    """A number of detections, of which -1 means all."""
+    return None if count < 0 else count
 
 
 def proposal_select(node: Node) -> Select:

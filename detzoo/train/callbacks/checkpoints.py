@@ -27,9 +27,14 @@ class Checkpoints(Callback):
 
     def on_evaluation(self, trainer: Trainer, metrics: Metrics, is_best: bool) -> None:
         if is_best:
-            save_best(trainer.run_dir / "best.pt", trainer.experiment, trainer.learner)
+            file = trainer.run_dir / "best.pt"
+            save_best(file, trainer.experiment, trainer.learner, trainer.division)
 
     def on_save(self, trainer: Trainer) -> None:
         save_last(
-            trainer.run_dir / "last.pt", trainer.experiment, trainer.learner, trainer.position
+            trainer.run_dir / "last.pt",
+            trainer.experiment,
+            trainer.learner,
+            trainer.position,
+            trainer.division,
         )

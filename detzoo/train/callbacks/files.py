@@ -8,6 +8,7 @@ import io
 import json
 import math
 import platform
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ import torch
 import detzoo
 from detzoo.errors import UserError
 from detzoo.evaluate.metrics import Metrics
+from detzoo.files import to_json
 from detzoo.train.callbacks.base import Callback, Record, RecordWriter
 from detzoo.train.callbacks.lines import evaluation_line, training_line
 
@@ -33,23 +35,32 @@ class MetricsFiles(RecordWriter):
     """
 
     def on_start(self, trainer: Trainer) -> None:
-        self.open(trainer.run_dir, trainer.position.iteration)
+        note = self.open(trainer.run_dir, trainer.position.iteration)
+        if note:
+            trainer.say(note)
 
-    def open(self, run_dir: Path, start: int) -> None:
-        """Begins after step ``start``."""
+    def open(self, run_dir: Path, start: int) -> str:
+        """Begins after step ``start``. Returns what there is to say about damaged records."""
         self._jsonl = run_dir / "metrics.jsonl"
         self._csv = run_dir / "metrics.csv"
-        self._records = [record for record in _read(self._jsonl) if record["iteration"] <= start]
-        lines = "".join(json.dumps(record) + "\n" for record in self._records)
+        self._records, num_damaged = _read(self._jsonl)
+        note = ""
+        if num_damaged:
+            copy = self._jsonl.with_name("metrics.damaged.jsonl")
+            shutil.copyfile(self._jsonl, copy)
+            note = f"{self._jsonl}: {num_damaged} unreadable lines left out; {copy} is a copy of it"
+        self._records = [record for record in self._records if record["iteration"] <= start]
+        lines = "".join(to_json(record) + "\n" for record in self._records)
         _replace_text(self._jsonl, lines)
         self._columns = list(dict.fromkeys(name for record in self._records for name in record))
         self._rewrite_csv()
+        return note
 
     def write(self, record: Record) -> None:
         """Appends one record; what is not finite is written as empty (null)."""
         record = {name: _finite_or_none(value) for name, value in record.items()}
         self._records.append(dict(record))
-        _append(self._jsonl, json.dumps(record) + "\n")
+        _append(self._jsonl, to_json(record) + "\n")
         new = [name for name in record if name not in self._columns]
         if new:
             self._columns += new
@@ -115,19 +126,30 @@ class TextLog(Callback):
 
 def write_json(path: Path, value: Any) -> None:
     """Writes ``value`` for people to read."""
-    _replace_text(path, json.dumps(value, indent=2) + "\n")
+    _replace_text(path, to_json(value, indent=2) + "\n")
 
 
 def _finite_or_none(value: float | int | str | None) -> float | int | str | None:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
-    """The whole records of a file; a last line that was not finished is left out."""
+def _read(path: Path) -> tuple[list[dict[str, Any]], int]:
+    """The records of a file, and how many lines are none. A last line that was not finished does
+    not count: the run was killed while it wrote."""
     if not path.is_file():
-        return []
-    lines = path.read_text().split("\n")
-    return [json.loads(line) for line in lines[:-1] if line]
+        return [], 0
+    lines = [line for line in path.read_text(errors="replace").split("\n")[:-1] if line]
+    records = [record for record in map(_parsed, lines) if record is not None]
+    return records, len(lines) - len(records)
+
+
+def _parsed(line: str) -> dict[str, Any] | None:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    is_record = isinstance(record, dict) and type(record.get("iteration")) is int
+    return record if is_record else None
 
 
 def _append(path: Path, text: str) -> None:

@@ -72,3 +72,47 @@ def test_real_data() -> None:
     for i in range(len(data)):
         sample = data.sample(i)
         assert (sample.targets.boxes[:, 2:] > sample.targets.boxes[:, :2]).all()
+
+
+# The form of wider_face_split/wider_face_train_bbx_gt.txt (its readme.txt): x, y, width, height,
+# blur, expression, illumination, invalid, occlusion, pose.
+PUBLISHED = """\
+0--Parade/0_Parade_marchingband_1_849.jpg
+3
+4 11 22 19 0 0 0 0 0 0
+30 5 5 7 2 0 0 1 2 0
+40 5 0 7 2 0 0 0 2 0
+0--Parade/0_Parade_Parade_0_452.jpg
+0
+0 0 0 0 0 0 0 0 0 0
+"""
+
+
+def test_the_published_annotations(tmp_path: Path) -> None:
+    file = tmp_path / "wider_face_split" / "wider_face_val_bbx_gt.txt"
+    images = tmp_path / "WIDER_val" / "images" / "0--Parade"
+    for folder in (file.parent, images):
+        folder.mkdir(parents=True)
+    for line in PUBLISHED.splitlines():
+        if line.endswith(".jpg"):
+            cv2.imwrite(str(images.parent / line), noise(40, 60))
+    file.write_text(PUBLISHED)
+    assert available_splits(tmp_path) == ("val",)
+    data = open_dataset(tmp_path, "val")
+    assert len(data) == 2
+    assert data.class_names == ("face",)
+    targets = data.targets(0)
+    assert targets.boxes.tolist() == [[4, 11, 26, 30]]  # the third is no pixel wide
+    assert targets.ignored_boxes.tolist() == [[30, 5, 35, 12]]
+    assert len(data.targets(1).boxes) == 0
+    assert data.notes == ("1 object ignored: invalid",)
+    for damaged, message in (
+        (PUBLISHED[:100], r"line 1: (has|the face)"),
+        (PUBLISHED.replace("0 0 0 0 0 0 0 0 0 0\n", ""), r"line 6|is not"),
+        ("a.jpg\n1\n1 2 3\n", "is not ten whole numbers"),
+    ):
+        file.write_text(damaged)
+        if damaged.startswith("0--") and len(damaged) > 100:
+            continue
+        with pytest.raises(DataError, match=message):
+            open_dataset(tmp_path, "val")

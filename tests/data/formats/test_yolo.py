@@ -2,39 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
-import cv2
 import pytest
 
 from detzoo.data.locate import available_splits, open_dataset
 from detzoo.errors import DataError
-from tests.data.files import noise
+from tests.data.formats.files import boxes, write
 
 # Center (.5, .4), .2 wide and .4 high: x 40 to 60, y 10 to 30.
 BOX = "1 0.5 0.4 0.2 0.4\n"
 XYXY = [40, 10, 60, 30]
-
-
-def write(root: Path, files: Mapping[str, str]) -> Path:
-    """Text files as given; images where the content is empty and the name is that of one."""
-    for name, content in files.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        if name.endswith((".jpg", ".png")):
-            cv2.imwrite(str(root / name), noise(50, 100))
-        else:
-            (root / name).write_text(content)
-    return root
-
-
-def boxes(path: Path, split: str = "train") -> list[list[float]]:
-    data = open_dataset(path, split)
-    return [
-        [round(n, 3) for n in box]
-        for i in range(len(data))
-        for box in data.targets(i).boxes.tolist()
-    ]
 
 
 SPLIT_FIRST = {
@@ -104,7 +82,7 @@ def test_data_yaml(tmp_path: Path, files: dict[str, str], description: str) -> N
         assert data.class_names == ("cat", "dog")
         assert data.image_id(0) == "a"
         assert data.targets(0).labels.tolist() == [1]
-        assert boxes(place) == [XYXY]
+        assert boxes(place) == [("dog", XYXY)]
         assert boxes(place, "val") == []
 
 
@@ -131,13 +109,41 @@ def test_other_descriptions(tmp_path: Path, files: dict[str, str]) -> None:
     data = open_dataset(write(tmp_path, files))
     assert data.class_names == ("cat", "dog")
     assert available_splits(tmp_path) == ("train",)
-    assert boxes(tmp_path) == [XYXY]
+    assert boxes(tmp_path) == [("dog", XYXY)]
+
+
+def test_several_data_sets_are_not_guessed_between(tmp_path: Path) -> None:
+    files = {"images/a.jpg": "", "labels/a.txt": BOX}
+    root = write(
+        tmp_path, {f"{name}/{file}": text for name in "xy" for file, text in files.items()}
+    )
+    with pytest.raises(DataError, match="has 2 folders of labels for the same split"):
+        open_dataset(root)
+    assert boxes(root / "x") == [("1", XYXY)]
+    # Folders in one folder of labels are one data set.
+    files = {
+        f"{kind}/{name}/{name}.{suffix}": BOX
+        for name in "xy"
+        for kind, suffix in (("images", "jpg"), ("labels", "txt"))
+    }
+    assert boxes(write(tmp_path / "z", files)) == [("1", XYXY), ("1", XYXY)]
 
 
 def test_classes_without_names_are_numbers(tmp_path: Path) -> None:
     data = open_dataset(write(tmp_path, {"images/a.jpg": "", "labels/a.txt": BOX}))
     assert data.class_names == ("0", "1")
     assert "classes.txt" in data.notes[0]
+
+
+def test_only_the_number_of_classes(tmp_path: Path) -> None:
+    files = {**IMAGES_FIRST, "data.yaml": "train: images/train\nnc: 3\nnames:\n"}
+    assert open_dataset(write(tmp_path, files)).class_names == ("0", "1", "2")
+
+
+def test_names_in_a_file(tmp_path: Path) -> None:
+    files = {**IMAGES_FIRST, "data/x.names": "cat\ndog\n"}
+    root = write(tmp_path, {**files, "x.yaml": "train: images/train\nnames: data/x.names\n"})
+    assert boxes(root) == [("dog", XYXY)]
 
 
 def test_names_are_text(tmp_path: Path) -> None:
@@ -153,7 +159,7 @@ def test_polygons(tmp_path: Path) -> None:
     line = "0 0.4 0.2 0.6 0.2 0.6 0.6\n" + BOX
     root = write(tmp_path, {"images/a.jpg": "", "labels/a.txt": line, "classes.txt": "cat\ndog\n"})
     data = open_dataset(root)
-    assert boxes(root) == [[40, 10, 60, 30], XYXY]
+    assert boxes(root) == [("cat", [40, 10, 60, 30]), ("dog", XYXY)]
     assert data.annotations.segmentations is not None
     assert data.annotations.segmentations.polygons(0)[0].round(3).tolist() == [
         [40, 10],
@@ -167,7 +173,7 @@ def test_keypoints_follow_the_box(tmp_path: Path) -> None:
     line = BOX.strip() + " 0.1 0.1 0.2 0.2\n"
     description = "train: images/train\nkpt_shape: [2, 2]\nnames: [cat, dog]\n"
     files = {**IMAGES_FIRST, "labels/train/a.txt": line, "data.yaml": description}
-    assert boxes(write(tmp_path, files)) == [XYXY]
+    assert boxes(write(tmp_path, files)) == [("dog", XYXY)]
     assert not open_dataset(tmp_path).has_masks
 
 

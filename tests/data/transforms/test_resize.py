@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from detzoo.config import ConfigError
 from detzoo.data.transforms import Resize
@@ -92,3 +93,15 @@ def test_a_range_of_ratios() -> None:
 def test_impossible_settings(fields: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Resize(**fields)  # type: ignore[arg-type]
+
+
+def test_pillow_averages() -> None:
+    """Fine stripes become gray, whereas OpenCV takes some of the pixels."""
+    before = sample(40, 80, boxes=(), ignored=())
+    before.image[:] = 0
+    before.image[:, ::2] = 200
+    after = Resize(sizes=((20, 10),), library="pillow")(before, RNG)
+    assert after.info.size == (10, 20)
+    assert abs(after.image.astype(int) - 100).max() <= 7
+    whole = Image.fromarray(before.image).resize((20, 10), Image.Resampling.BILINEAR)
+    np.testing.assert_array_equal(after.image, np.asarray(whole))

@@ -9,9 +9,10 @@ import torch.nn.functional as F
 from detzoo.config import ConfigError
 from detzoo.heads.mask_grid.base import MaskGridHead, MaskGridHeadConfig, coordinates
 from detzoo.heads.mask_grid.decoupled import DecoupledSOLOHeadConfig, DecoupledSOLOLightHeadConfig
-from detzoo.heads.mask_grid.solo import SOLOHeadConfig
+from detzoo.heads.mask_grid.solo import SOLOHead, SOLOHeadConfig
+from detzoo.heads.mask_grid.solov2 import SOLOv2Head, SOLOv2HeadConfig
 from detzoo.layers.norm import GroupNormConfig
-from detzoo.structures import ImageInfo, ImageMasks
+from detzoo.structures import BitmapMasks, ImageInfo, ImageMasks, Targets
 
 SMALL = {
     "num_convs": 1,
@@ -90,3 +91,27 @@ def test_settings_that_cannot_be() -> None:
         SOLOHeadConfig(**{**SMALL, "grids": (4, 3, 2, 1)})
     with pytest.raises(ConfigError, match="grids: 3 values for the neck's 2 maps"):
         SOLOHeadConfig(**SMALL).build((8, 8), (4, 8), 2)
+
+
+def test_a_kernel_makes_the_mask_of_shared_features() -> None:
+    settings = SMALL | {"grids": (4, 3, 2, 2), "scale_ranges": ((1.0, 99.0),) * 4}
+    norm = settings["norm"]
+    config = SOLOv2HeadConfig(**settings, mask_channels=4, kernel_channels=6, mask_norm=norm)
+    head = config.build((8,) * 4, (4, 8, 16, 32), 2)
+    predictions = head((*FEATURES, torch.randn(1, 8, 2, 2)))
+    assert predictions.mask_sizes == [(16, 16)] * 4
+    assert head.mask_strides == (4,) * 4
+    maps = predictions.mask_maps[1]
+    masks = head.masks(maps, 1, 0, torch.tensor([5, 0]), None)
+    for mask, (row, column) in zip(masks, ((1, 2), (0, 0))):
+        kernel = maps.kernels[0, :, row, column]
+        wanted = F.conv2d(maps.features, kernel[None, :, None, None])[0, 0].sigmoid()
+        torch.testing.assert_close(mask, wanted)
+
+
+def test_the_masks_of_objects_that_claim_the_same_cells() -> None:
+    """SOLOv2 learns both, SOLO the last one's."""
+    objects, cells = torch.tensor([[[True]], [[True]]]), torch.tensor([[1]])
+    targets = Targets.of(torch.zeros(2, 4), torch.zeros(2).long(), BitmapMasks(torch.ones(2, 4, 4)))
+    assert SOLOv2Head._learned(SOLOv2Head, objects, cells, targets).flatten().tolist() == [1, 1]
+    assert SOLOHead._learned(SOLOHead, objects, cells, targets).flatten().tolist() == [0, 1]

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import torch
 
-from detzoo.heads.mask_grid.targets import owners, positive_cells, shrink
+from detzoo.heads.mask_grid.targets import claims, learned_masks, owners, shrink
 
 SIZE = (64, 64)
 
@@ -20,7 +20,8 @@ def bitmap(top: int, left: int, bottom: int, right: int) -> torch.Tensor:
 def owners_of(boxes: list[list[float]], masks: list[torch.Tensor], **changes: object) -> list:
     settings = {"grid": 4, "scale_range": (1, 100), "center_fraction": 0.2} | changes
     bitmaps = torch.stack(masks) if masks else torch.zeros((0, *SIZE), dtype=torch.uint8)
-    return owners(torch.tensor(boxes).reshape(-1, 4), bitmaps, SIZE, **settings).tolist()
+    claimed = claims(torch.tensor(boxes).reshape(-1, 4), bitmaps, SIZE, **settings)
+    return owners(claimed).tolist()
 
 
 def test_the_middle_of_the_mask_decides() -> None:
@@ -73,8 +74,11 @@ def test_shrinking_fills_up_with_nothing() -> None:
     assert shrink(torch.ones(0, 6, 10), 4, (2, 3)).shape == (0, 2, 3)
 
 
-def test_positive_cells() -> None:
-    first = [torch.tensor([[-1, 0], [1, -1]]), torch.full((1, 1), -1)]
-    second = [torch.full((2, 2), -1), torch.zeros((1, 1))]
-    cells = positive_cells([first, second])
-    assert [[level.tolist() for level in image] for image in cells] == [[[1, 2], []], [[], [0]]]
+def test_learned_masks() -> None:
+    first = [torch.tensor([[[False, True], [True, False]]] * 2), torch.zeros(2, 1, 1) > 0]
+    second = [torch.zeros(0, 2, 2) > 0, torch.zeros(0, 1, 1) > 0]
+    found = learned_masks([first, second])
+    (objects, cells), nothing = found[0]
+    assert objects.tolist() == [0, 0, 1, 1]
+    assert cells.tolist() == [1, 2, 1, 2]
+    assert [len(part) for pair in (nothing, *found[1]) for part in pair] == [0] * 6

@@ -1,0 +1,20 @@
+"""``detzoo data``: looking at data sets, and writing them in other forms."""
+
+from __future__ import annotations
+
+import typer
+
+from detzoo.cli.data.browse import browse
+from detzoo.cli.data.check import check
+from detzoo.cli.data.convert import convert
+from detzoo.cli.data.split import split
+
+data = typer.Typer(
+    no_args_is_help=True,
+    help="Check a data set, look at it, convert it, divide it.",
+    rich_markup_mode="rich",
+)
+data.command("check")(check)
+data.command("browse")(browse)
+data.command("convert")(convert)
+data.command("split")(split)

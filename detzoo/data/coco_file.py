@@ -1,0 +1,198 @@
+"""Checks the entries of an annotation file in COCO's format, for training and evaluation alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from detzoo.data.dataset import check_class_names
+from detzoo.errors import DataError
+from detzoo.values import (
+    Box,
+    Id,
+    Json,
+    Size,
+    as_integer,
+    as_number,
+    read_box,
+    read_field,
+    read_flag,
+    read_id,
+    read_number,
+    read_size,
+    same,
+)
+
+# A note for the user.
+NO_AREAS = "all areas in the file are 0: computed from masks or boxes"
+
+
+@dataclass(frozen=True)
+class CocoImage:
+    """``file_name`` and ``size`` are None where the file does not give them."""
+
+    id: Id
+    file_name: str | None
+    size: Size | None
+    where: str
+
+
+@dataclass(frozen=True)
+class CocoObject:
+    """``image`` and ``label`` are positions among the images and categories; ``area`` is None where
+    the file does not give it. The ``segmentation`` is as the file has it, unchecked."""
+
+    image: int
+    label: int
+    box: Box
+    area: float | None
+    is_crowd: bool
+    is_ignored: bool
+    segmentation: Json
+    where: str
+
+
+class CocoFile:
+    """The images, categories and objects of ``content``, what the JSON file ``source`` holds.
+
+    Ids are matched as :mod:`detzoo.values` says. ``has_no_areas`` says that some tool has written 0
+    for the area of every object: all of them are unknown then. Raises :class:`DataError`, naming
+    ``source`` and the entry.
+    """
+
+    def __init__(self, content: Json, source: str) -> None:
+        content = require_object(content, source)
+        for key in ("images", "annotations", "categories"):
+            if not isinstance(content.get(key), list):
+                raise DataError(
+                    f"{source}: has no list {key!r}, so it is not a COCO annotation file "
+                    "(it needs images, annotations and categories)."
+                )
+        self.source = source
+        self.entries: list[Json] = content["annotations"]
+        self.categories = _without_group(content["categories"], self.entries)
+        self.category_ids, self.class_names = _classes(self.categories, source)
+        self.content = content
+        self.images = _images(content["images"], source)
+        self.has_no_areas = _have_no_areas(self.entries)
+
+    def objects(self) -> Iterator[CocoObject]:
+        image_of = {same(image.id): i for i, image in enumerate(self.images)}
+        label_of = {same(number): label for label, number in enumerate(self.category_ids)}
+        for k, entry in enumerate(self.entries):
+            where = f"{self.source}: annotations[{k}]"
+            if isinstance(entry, dict) and "id" in entry:
+                where = f"{self.source}: annotation with id {entry['id']!r:.60}"
+            image_id = read_id(entry, "image_id", where)
+            category = read_id(entry, "category_id", where)
+            image, label = image_of.get(same(image_id)), label_of.get(same(category))
+            if image is None:
+                raise DataError(f"{where}: no image has the image_id {image_id!r:.60}.")
+            if label is None:
+                raise DataError(
+                    f"{where}: no category has the category_id {category!r:.60} "
+                    f"(there are {some(self.category_ids)})."
+                )
+            has_area = not self.has_no_areas and entry.get("area") is not None
+            yield CocoObject(
+                image=image,
+                label=label,
+                box=read_box(entry, "bbox", where),
+                area=read_number(entry, "area", where) if has_area else None,
+                is_crowd=read_flag(entry, "iscrowd", where),
+                is_ignored=read_flag(entry, "ignore", where),
+                segmentation=entry.get("segmentation"),
+                where=where,
+            )
+
+    def object_ids(self) -> list[Id]:
+        """The ids of all objects. Evaluation works without them."""
+        ids: list[Id] = []
+        seen: set[str] = set()
+        for k, entry in enumerate(self.entries):
+            identity = read_id(entry, "id", f"{self.source}: annotations[{k}]")
+            if same(identity) in seen:
+                raise DataError(
+                    f"{self.source}: annotation with id {identity!r:.60}: the id occurs twice. "
+                    "Give each annotation its own."
+                )
+            seen.add(same(identity))
+            ids.append(identity)
+        return ids
+
+
+def require_object(content: Json, source: str) -> dict[str, Json]:
+    """``content`` if it may be that of a file in COCO's format."""
+    if not isinstance(content, dict):
+        raise DataError(
+            f"{source}: holds a JSON {type(content).__name__} instead of an object with images, "
+            "annotations and categories. Is it a file of detections?"
+        )
+    return content
+
+
+def some(ids: Sequence[Id]) -> str:
+    """The first ten, for messages."""
+    shown = ", ".join(map(str, ids[:10]))
+    return shown if len(ids) <= 10 else f"{shown}, ..."
+
+
+def _classes(entries: list[Json], source: str) -> tuple[list[Id], list[str]]:
+    name_of: dict[str, str] = {}
+    ids: list[Id] = []
+    for k, entry in enumerate(entries):
+        where = f"{source}: categories[{k}]"
+        identity, name = read_id(entry, "id", where), read_field(entry, "name", where)
+        if type(name) is int:
+            name = str(name)
+        if not isinstance(name, str):
+            raise DataError(f"{where} (id {identity!r:.60}): its name {name!r:.60} is not text.")
+        key = same(identity)
+        if key in name_of:
+            raise DataError(f"{where}: the id {identity!r:.60} is that of {name_of[key]!r} too.")
+        name_of[key] = name
+        ids.append(identity)
+    names = list(name_of.values())
+    check_class_names(names, f"{source}: categories")
+    return ids, names
+
+
+def _without_group(entries: list[Json], objects: list[Json]) -> list[Json]:
+    """Leaves out the entry that Roboflow writes for the group of all classes: id 0, no objects."""
+    if len(entries) < 2 or not all(isinstance(entry, dict) for entry in entries):
+        return entries
+    first, rest = entries[0], entries[1:]
+    is_group = (
+        first.get("id") == 0
+        and first.get("supercategory") == "none"
+        and all(entry.get("supercategory") == first.get("name") for entry in rest)
+    )
+    used = is_group and any(
+        isinstance(item, dict) and as_integer(item.get("category_id")) == 0 for item in objects
+    )
+    return rest if is_group and not used else entries
+
+
+def _images(entries: list[Json], source: str) -> list[CocoImage]:
+    images: list[CocoImage] = []
+    seen: set[str] = set()
+    for k, entry in enumerate(entries):
+        where = f"{source}: images[{k}]"
+        identity = read_id(entry, "id", where)
+        if same(identity) in seen:
+            raise DataError(
+                f"{where}: the id {identity!r:.60} occurs twice. Give each image its own."
+            )
+        seen.add(same(identity))
+        where = f"{where} (id {identity!r:.60})"
+        name = entry.get("file_name")
+        if name is not None and not (isinstance(name, str) and name):
+            raise DataError(f"{where}: its file_name {name!r:.60} is not a name.")
+        images.append(CocoImage(identity, name, read_size(entry, where), where))
+    return images
+
+
+def _have_no_areas(entries: list[Json]) -> bool:
+    return len(entries) > 0 and all(
+        isinstance(entry, dict) and as_number(entry.get("area")) == 0 for entry in entries
+    )

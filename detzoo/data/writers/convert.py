@@ -1,0 +1,60 @@
+"""Converts data sets from any format that can be opened to one that can be written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from detzoo.data.dataset import DetectionDataset
+from detzoo.data.writers.coco import write_coco
+from detzoo.data.writers.voc import write_voc
+from detzoo.data.writers.yolo import write_yolo
+from detzoo.errors import ConfigError, DataError
+
+FORMATS = {"coco": write_coco, "yolo": write_yolo, "voc": write_voc}
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What :func:`convert` wrote, and what the format could not hold: how often, by what it is."""
+
+    folder: Path
+    num_images: int
+    changes: Mapping[str, int]
+
+
+def convert(
+    datasets: Mapping[str, DetectionDataset],
+    to: str,
+    folder: str | os.PathLike[str],
+    *,
+    link: bool = False,
+) -> Converted:
+    """Writes ``datasets``, by the names of their splits, into a new ``folder``.
+
+    ``to`` is "coco", "yolo" or "voc". Images are copied; with ``link`` they become hard links where
+    the file system allows it. Raises :class:`ConfigError` for another format, and
+    :class:`DataError` if the folder is not empty, the data sets differ in their classes, images are
+    missing, or something cannot be written.
+    """
+    out = Path(folder)
+    if to not in FORMATS:
+        raise ConfigError(f"--to {to}: is none of {', '.join(FORMATS)}.")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DataError(f"{out}: is there already. Give a new folder.")
+    first = next(iter(datasets.values()))
+    for dataset in datasets.values():
+        if dataset.class_names != first.class_names:
+            raise DataError(
+                f"{dataset.source}: its classes are not those of {first.source}, so they cannot be "
+                "splits of one data set. Convert them one by one."
+            )
+        dataset.check_files()
+    try:
+        changes = FORMATS[to](datasets, out, link)
+    except OSError as error:
+        raise DataError(f"{error.filename or out}: cannot be written ({error.strerror}).") from None
+    num_images = sum(len(dataset) for dataset in datasets.values())
+    return Converted(out, num_images, {what: n for what, n in changes.items() if n})

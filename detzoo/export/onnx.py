@@ -1,0 +1,182 @@
+"""Detectors as ONNX files (https://onnx.ai), with standard operators only."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from detzoo.errors import ConfigError
+from detzoo.export.static import StaticDetector
+from detzoo.structures.images import Size
+
+if TYPE_CHECKING:
+    import onnx
+
+# What ONNX Runtime has kernels for: RoIAlign of version 22 has none on CPUs.
+OPSET = 21
+INPUTS = ("pixels", "sizes")
+OUTPUTS = ("boxes", "scores", "labels", "num", "masks")
+
+
+def export_onnx(
+    detector: StaticDetector, file: Path, size: Size, batch_size: int, metadata: Mapping[str, str]
+) -> None:
+    """Writes ``detector`` for inputs of one ``size`` (height, width) and ``batch_size``.
+
+    The file's inputs are ``pixels`` (B, 3, H, W) float32, normalized, and ``sizes`` (B, 2: height,
+    width) int64, the part of them that shows the image; its outputs are those of
+    :class:`~detzoo.export.static.StaticDetections`. ``metadata`` is stored in it. Raises
+    :class:`ConfigError` if the packages for it are not installed, or for what cannot be exported.
+    """
+    translations = _translations()
+    device = next(detector.parameters()).device
+    pixels = torch.zeros((batch_size, detector.channels, *size), device=device)
+    inputs = (pixels, torch.tensor([size] * batch_size, device=device))
+    with _quiet(), torch.no_grad():
+        program = torch.export.export(_Outputs(detector), inputs)
+        exported = torch.onnx.export(
+            program,
+            inputs,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=INPUTS,
+            output_names=OUTPUTS[: 5 if detector.predicts_masks else 4],
+            custom_translation_table=translations,
+            verbose=False,
+        )
+    assert exported is not None
+    _write(exported.model_proto, file, metadata)
+
+
+class _Outputs(nn.Module):
+    """The outputs that there are, as a plain tuple."""
+
+    def __init__(self, detector: StaticDetector) -> None:
+        super().__init__()
+        self.detector = detector
+
+    def forward(self, pixels: Tensor, sizes: Tensor) -> tuple[Tensor, ...]:
+        return tuple(values for values in self.detector(pixels, sizes) if values is not None)
+
+
+def _write(model: onnx.ModelProto, file: Path, metadata: Mapping[str, str]) -> None:
+    import onnx
+
+    onnx.helper.set_model_props(model, dict(metadata))
+    onnx.save(model, file)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter speaks to its developers."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
+
+
+def _translations() -> dict[Callable[..., Any], Callable[..., Any]]:
+    """How operators that are not PyTorch's own are written in ONNX."""
+    try:
+        from onnxscript import opset21 as op
+    except ImportError:
+        raise ConfigError(
+            "exporting to ONNX needs packages that are not installed: pip install detzoo[onnx]"
+        ) from None
+
+    def number(value: int) -> Any:
+        return op.Constant(value_int=value)
+
+    def numbers(*values: int) -> Any:
+        return op.Constant(value_ints=list(values))
+
+    def nms_mask(boxes: Any, scores: Any, group: Any, max_iou: float) -> Any:
+        # A row of scores per group, in which the others' are padding: (G, K).
+        count = op.Add(op.ReduceMax(group, keepdims=0), number(1))
+        groups = op.Unsqueeze(op.Range(number(0), count, number(1)), numbers(1))
+        is_own = op.Equal(groups, op.Unsqueeze(group, numbers(0)))
+        padding = op.Constant(value_float=-1.0)
+        table = op.Where(is_own, op.Unsqueeze(scores, numbers(0)), padding)
+        kept = op.NonMaxSuppression(
+            op.Unsqueeze(boxes, numbers(0)),
+            op.Unsqueeze(table, numbers(0)),
+            numbers(2**31 - 1),
+            op.Constant(value_floats=[float(max_iou)]),
+            op.Constant(value_floats=[-0.5]),
+        )  # (n, 3): image, group, box
+        index = op.Gather(kept, number(2), axis=1)
+        none = op.Expand(number(0), op.Shape(scores))
+        mask = op.ScatterElements(none, index, op.Expand(number(1), op.Shape(index)), axis=0)
+        return op.Cast(mask, to=_BOOL)
+
+    def roi_align(
+        x: Any,
+        rois: Any,
+        spatial_scale: float,
+        pooled_height: int,
+        pooled_width: int,
+        sampling_ratio: int,
+        aligned: bool,
+    ) -> Any:
+        return op.RoiAlign(
+            x,
+            op.Slice(rois, numbers(1), numbers(5), numbers(1)),
+            op.Cast(op.Gather(rois, number(0), axis=1), to=_INT64),
+            coordinate_transformation_mode="half_pixel" if aligned else "output_half_pixel",
+            mode="avg",
+            output_height=pooled_height,
+            output_width=pooled_width,
+            sampling_ratio=max(sampling_ratio, 0),
+            spatial_scale=spatial_scale,
+        )
+
+    def deform_conv2d(
+        x: Any,
+        weight: Any,
+        offset: Any,
+        mask: Any,
+        bias: Any,
+        stride_h: int,
+        stride_w: int,
+        pad_h: int,
+        pad_w: int,
+        dilation_h: int,
+        dilation_w: int,
+        groups: int,
+        offset_groups: int,
+        use_mask: bool,
+    ) -> Any:
+        return op.DeformConv(
+            x,
+            weight,
+            offset,
+            bias,
+            mask if use_mask else None,
+            dilations=[dilation_h, dilation_w],
+            group=groups,
+            offset_group=offset_groups,
+            pads=[pad_h, pad_w, pad_h, pad_w],
+            strides=[stride_h, stride_w],
+        )
+
+    ops = torch.ops
+    return {
+        ops.detzoo.nms_mask.default: nms_mask,
+        ops.torchvision.roi_align.default: roi_align,
+        ops.torchvision.deform_conv2d.default: deform_conv2d,
+    }
+
+
+# Of onnx.TensorProto.DataType.
+_INT64, _BOOL = 7, 9

@@ -1,0 +1,60 @@
+"""The sample has the columns of https://storage.googleapis.com/openimages/web/download_v7.html."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from detzoo.data.locate import available_splits, open_dataset
+from detzoo.errors import DataError
+from tests.data.formats.files import boxes, write
+
+HEADER = (
+    "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,"
+    "IsOccluded,IsTruncated,IsGroupOf,IsDepiction,IsInside\n"
+)
+BOXES = HEADER + (
+    "000026e7ee790996,xclick,/m/07j7r,1,0.1,0.3,0.2,0.6,0,1,0,0,0\n"
+    "000026e7ee790996,xclick,/m/015p6,1,0.5,0.9,0.4,0.8,1,0,1,0,0\n"
+    "000026e7ee790999,xclick,/m/015p6,1,0.5,0.9,0.4,0.8,1,0,1,0,0\n"
+)
+CLASSES = "/m/011k07,Tortoise\n/m/015p6,Bird\n/m/07j7r,Tree\n"
+
+
+@pytest.mark.parametrize(
+    ("table", "classes", "images"),
+    [
+        ("oidv6-train-annotations-bbox.csv", "class-descriptions-boxable.csv", "train"),
+        (
+            "labels/oidv6-train-annotations-bbox.csv",
+            "metadata/class-descriptions.csv",
+            "train/data",
+        ),
+        (
+            "annotations/train-annotations-bbox.csv",
+            "class-descriptions-boxable.csv",
+            "images/train",
+        ),
+    ],
+)
+def test_the_sample(tmp_path: Path, table: str, classes: str, images: str) -> None:
+    files = {table: BOXES, classes: CLASSES, f"{images}/000026e7ee790996.jpg": ""}
+    root = write(tmp_path, files)
+    assert available_splits(root) == ("train",)
+    data = open_dataset(root)
+    assert data.class_names == ("Tortoise", "Bird", "Tree")
+    assert boxes(root) == [("Tree", [10, 10, 30, 30])]
+    assert data.annotations.is_crowd.tolist() == [False, True]
+    assert [round(n, 6) for n in data.annotations.boxes[1].tolist()] == [50, 20, 40, 20]
+    assert data.notes == (f"1 image of {Path(table).name} left out: not there",)
+
+
+def test_what_is_wrong_is_said(tmp_path: Path) -> None:
+    name = "train-annotations-bbox.csv"
+    root = write(tmp_path, {name: BOXES.replace("0.1,", "x,"), "train/000026e7ee790996.jpg": ""})
+    with pytest.raises(DataError, match=r"bbox\.csv: line 2: one of XMin, YMin, XMax, YMax"):
+        open_dataset(root)
+    root = write(tmp_path / "other", {name: BOXES, "train/x.jpg": ""})
+    with pytest.raises(DataError, match="none of its 2 images is in"):
+        open_dataset(root)

@@ -1,0 +1,202 @@
+"""What stood in the way of users' files most often, in small files of our own wording."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from detzoo.data.transforms import Flip, Mosaic
+from detzoo.losses.classification import SoftmaxCrossEntropy
+from detzoo.mmdet import Imported, import_file
+from detzoo.postprocess.nms import NMS
+from tests.mmdet.published import published_configs
+
+FASTER = "faster_rcnn/faster_rcnn_r50_fpn_1x_coco.py"
+MASK = "mask_rcnn/mask_rcnn_r50_fpn_1x_coco.py"
+CASCADE = "cascade_rcnn/cascade_rcnn_r50_fpn_1x_coco.py"
+RETINANET = "retinanet/retinanet_r50_fpn_1x_coco.py"
+YOLOX = "yolox/yolox_s_8x8_300e_coco.py"
+YOLOF = "yolof/yolof_r50_c5_8x8_1x_coco.py"
+HTC = "htc/htc_r50_fpn_1x_coco.py"
+CORNERNET = "cornernet/cornernet_hourglass104_mstest_8x6_210e_coco.py"
+NORM = "dict(type='Normalize', mean={mean}, std={std}, to_rgb=True)"
+COLORS = NORM.format(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
+PAD = "dict(type='Pad', size_divisor=32)"
+FLIP = "dict(type='RandomFlip', flip_ratio=0.5)"
+
+
+def imported(folder: Path, base: str, text: str) -> Imported:
+    path = folder / "mine.py"
+    path.write_text(f"_base_ = {str(published_configs() / base)!r}\n{text}\n")
+    return import_file(path)
+
+
+def train(*steps: str, size: str = "(1333, 800)") -> str:
+    """``data.train`` with these steps after resizing."""
+    resize = f"dict(type='Resize', img_scale={size}, keep_ratio=True)"
+    last = "dict(type='Collect', keys=['img', 'gt_bboxes', 'gt_labels'])"
+    steps = ("dict(type='LoadImageFromFile')", "dict(type='LoadAnnotations')", resize, *steps, last)
+    return f"train=dict(pipeline=[{', '.join(steps)}])"
+
+
+def held_out(*steps: str, load: str = "") -> str:
+    """``data.test`` with these steps after resizing."""
+    steps = ("dict(type='Resize', keep_ratio=True)", *steps, "dict(type='Collect', keys=['img'])")
+    views = "type='MultiScaleFlipAug', img_scale=(1333, 800), flip=False"
+    views = f"dict({views}, transforms=[{', '.join(steps)}])"
+    return f"test=dict(pipeline=[dict(type='LoadImageFromFile'{load}), {views}])"
+
+
+OWN = "type='MyDataset'"
+ROI = "model = dict(roi_head=dict({}))"
+ROI_BOX = "model = dict(roi_head=dict(bbox_head=dict({})))"
+TRAINS = [
+    (FASTER, f"data = dict(train=dict({OWN}), val=dict({OWN}), test=dict({OWN}, test_mode=True))"),
+    (FASTER, f"data = dict({train(COLORS, PAD)[:-1]}, {OWN}, classes=('a', 'b')))"),
+    (FASTER, "data = dict(train=dict(type='CustomDataset', classes=('a', 'b')))"),
+    (FASTER, "data = dict(imgs_per_gpu=4, samples_per_gpu=4, trainCS=dict(type='CocoDataset'))"),
+    (CASCADE, ROI.format("bbox_head={str(i): dict(num_classes=5) for i in range(3)}")),
+    (FASTER, ROI_BOX.format("_delete_=True, type='Shared2FCBBoxHead', num_classes=80")),
+    (FASTER, "model = dict(rpn_head=dict(reg_decoded_bbox=True, loss_bbox=dict("
+     "_delete_=True, type='GIoULoss', loss_weight=10.0)))"),
+    (FASTER, ROI.format("bbox_roi_extractor=dict(roi_layer=dict("
+     "_delete_=True, type='RoIAlign', out_size=7, sample_num=2))")),
+    (FASTER, "model = dict(train_cfg=dict(rcnn=dict(mask_size=28)), "
+     "test_cfg=dict(rcnn=dict(mask_thr_binary=0.5)))"),
+    (FASTER, "model = dict(backbone=dict(init_cfg=dict("
+     "checkpoint='open-mmlab://resnet50_caffe_bgr')))"),
+    (YOLOX, "data = dict(train=dict(dynamic_scale=(640, 640)))\ncustom_hooks = [dict("
+     "type='SyncRandomSizeHook', ratio_range=(14, 26), img_scale=(640, 640), interval=10)]"),
+    (YOLOF, "model = dict(neck=dict(_delete_=True, type='DilatedEncoder', in_channels=2048, "
+     "out_channels=512, block_mid_channels=128, num_residual_blocks=4))"),
+    (HTC, ROI.format("semantic_head=dict(_delete_=True, type='FusedSemanticHead', num_ins=5, "
+     "fusion_level=1, num_convs=4, in_channels=256, conv_out_channels=256, num_classes=183, "
+     "ignore_label=255, loss_weight=0.2)")),
+    (CORNERNET, "model = dict(test_cfg=dict(nms=None, nms_cfg=dict("
+     "type='soft_nms', iou_threshold=0.5, method='gaussian')))"),
+    (RETINANET, "model = dict(neck=dict(add_extra_convs=True, extra_convs_on_inputs=False))"),
+    (FASTER, "optimizer = dict(_delete_=True, type='Adam', lr=1e-4, eps=1e-6, amsgrad=True)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("base", "text"), TRAINS)
+def test_files_that_can_be_trained(tmp_path: Path, base: str, text: str) -> None:
+    assert imported(tmp_path, base, text).obstacles == ()
+
+
+def pixels(experiment: Any) -> tuple[Any, ...]:
+    own = experiment.model.pixels
+    return own.mean, own.std, own.padding
+
+
+def test_normalize_with_one_value(tmp_path: Path) -> None:
+    one = NORM.format(mean=[127.5], std=[50.0])
+    found = imported(tmp_path, FASTER, f"data = dict({train(one, PAD)}, {held_out(one, PAD)})")
+    assert found.obstacles == ()
+    assert pixels(found.experiment) == ((127.5,) * 3, (50.0,) * 3, None)
+    two = NORM.format(mean=[1.0, 2.0], std=[50.0, 50.0])
+    with pytest.raises(ValueError, match=r"Normalize|mean: \(1.0, 2.0\) is not a value for each"):
+        imported(tmp_path, FASTER, f"data = dict({held_out(two, PAD)})")
+
+
+def test_gray_images(tmp_path: Path) -> None:
+    gray = NORM.format(mean=[127.5], std=[50.0])
+    load = ", color_type='grayscale'"
+    steps = train(gray, PAD).replace("'LoadImageFromFile'", f"'LoadImageFromFile'{load}")
+    data = f"data = dict({steps}, {held_out(gray, PAD, load=load)})"
+    found = imported(tmp_path, FASTER, f"{data}\nmodel = dict(backbone=dict(in_channels=1))")
+    assert found.obstacles == ()
+    assert found.experiment.model.pixels.mean == (127.5,)
+    with pytest.raises(ValueError, match=r"backbone.in_channels: 3 is not 1, the channels of the"):
+        imported(tmp_path, FASTER, data)
+
+
+def test_padding_before_normalizing_is_black(tmp_path: Path) -> None:
+    found = imported(
+        tmp_path, FASTER, f"data = dict({train(PAD, COLORS)}, {held_out(PAD, COLORS)})"
+    )
+    assert found.obstacles == ()
+    assert found.experiment.model.pixels.padding == 0.0
+    late = PAD.replace(")", ", pad_val=dict(img=114))")
+    with pytest.raises(ValueError, match=r"pad_val.img: 114.0: after Normalize, images are padded"):
+        imported(tmp_path, FASTER, f"data = dict({held_out(COLORS, late)})")
+
+
+def test_colors_do_not_change_after_normalizing(tmp_path: Path) -> None:
+    colors = "dict(type='PhotoMetricDistortion')"
+    found = imported(tmp_path, FASTER, f"data = dict({train(COLORS, colors, PAD)})")
+    assert [one.path for one in found.obstacles] == ["data.train.pipeline[4].type"]
+    assert imported(tmp_path, FASTER, f"data = dict({train(colors, COLORS, PAD)})").obstacles == ()
+
+
+def test_a_second_flip_undoes_the_first(tmp_path: Path) -> None:
+    def flips(*steps: str) -> list[Flip]:
+        found = imported(tmp_path, FASTER, f"data = dict({train(*steps, COLORS, PAD)})").to_train()
+        return [one for one in found.data.train_transforms if isinstance(one, Flip)]
+
+    assert len(flips(FLIP)) == 1
+    assert flips(FLIP, FLIP) == []
+    both = "dict(type='RandomFlip', flip_ratio=[0.2, 0.2], direction=['horizontal', 'vertical'])"
+    assert flips(both) == [Flip(probability=0.4, directions=("horizontal", "vertical"))]
+
+
+def test_a_mosaic_now_and_then(tmp_path: Path) -> None:
+    mosaic = "dict(type='Mosaic', img_scale=(640, 640), prob=0.3)"
+    pad = "dict(type='Pad', size_divisor=32, pad_val=dict(img=(114.0, 114.0, 114.0)))"
+    text = f"data = dict({train(mosaic, pad, size='(640, 640)')})"
+    steps = imported(tmp_path, YOLOX, text).experiment.data.train_transforms
+    assert Mosaic(probability=0.3) in steps
+
+
+def test_focal_loss_in_a_roi_head_detects_as_v2_does(tmp_path: Path) -> None:
+    """With C + 1 rows and a softmax; how V2 trains them is not in detzoo."""
+    loss = "loss_cls=dict(_delete_=True, type='FocalLoss', use_sigmoid=True, loss_weight=2.0)"
+    found = imported(tmp_path, FASTER, ROI_BOX.format(loss))
+    head = found.experiment.model.roi_head.box_head
+    assert head.classification_loss == SoftmaxCrossEntropy(weight=2.0)
+    assert [one.path for one in found.obstacles] == ["model.roi_head.bbox_head.loss_cls.type"]
+
+
+def test_suppression_over_all_classes_and_no_limit(tmp_path: Path) -> None:
+    nms = "nms=dict(type='nms', iou_threshold=0.4, class_agnostic=True), max_per_img=-1"
+    found = imported(tmp_path, FASTER, f"model = dict(test_cfg=dict(rcnn=dict({nms})))").to_train()
+    select = found.model.roi_head.select
+    assert select.suppression == NMS(max_iou=0.4, class_agnostic=True)
+    assert select.max_detections is None
+
+
+def test_classes_of_a_data_set_of_ones_own(tmp_path: Path) -> None:
+    """Read from its source, which is not run."""
+    folder = tmp_path / "mmdet" / "datasets"
+    folder.mkdir(parents=True)
+    (folder / "mine.py").write_text(
+        "raise SystemExit\n"
+        "from .coco import CocoDataset\n"
+        "@DATASETS.register_module()\n"
+        "class Animals(CocoDataset):\n"
+        "    CLASSES = ('cat', 'dog')\n"
+        "    PALETTE = None\n"
+        "class Pets(Animals):\n"
+        "    def load(self): pass\n"
+    )
+    for name, note in (("Animals", "is a CocoDataset"), ("Pets", "its code is not run")):
+        text = f"data = dict(train=dict(type={name!r}))\n{ROI_BOX.format('num_classes=2')}"
+        (tmp_path / "configs").mkdir(exist_ok=True)
+        found = imported(tmp_path / "configs", FASTER, text)
+        assert found.experiment.class_names == ("cat", "dog")
+        assert note in found.reading.replaced["data.train.type"]
+
+
+def test_load_from_a_file_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    published = "faster_rcnn_r50_fpn_1x_coco_20200130-047c8118.pth"
+    (tmp_path / published).touch()
+    for given, taken in (
+        (f"./{published}", f"./{published}"),  # it is there
+        (f"elsewhere/{published}", "faster_rcnn_r50_fpn_1x_coco"),
+        ("https://example.org/mine.pth", "https://example.org/mine.pth"),
+    ):
+        found = imported(tmp_path, FASTER, f"load_from = {given!r}")
+        assert found.to_train().initial_weights == taken
