@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from detzoo.data.transforms import Flip, Mosaic
+from detzoo.data.transforms import Albumentations, Flip, Mosaic
 from detzoo.losses.classification import SoftmaxCrossEntropy
 from detzoo.mmdet import Imported, import_file
 from detzoo.postprocess.nms import NMS
@@ -200,3 +200,29 @@ def test_load_from_a_file_of_ones_own(tmp_path: Path, monkeypatch: pytest.Monkey
     ):
         found = imported(tmp_path, FASTER, f"load_from = {given!r}")
         assert found.to_train().initial_weights == taken
+
+
+def test_albumentations_of_users(tmp_path: Path) -> None:
+    """Names and settings of before 2.0, each with what it became."""
+    old = (
+        "dict(type='Albu', transforms=[dict(type='JpegCompression', quality_lower=85, "
+        "quality_upper=95, p=0.2), dict(type='IAAAffine', shear=(-10.0, 10.0), p=0.3), "
+        "dict(type='GaussNoise', var_limit=(0, 2601), always_apply=True)], "
+        "bbox_params=dict(type='BboxParams', format='pascal_voc', label_fields=['gt_labels'], "
+        "min_visibility=0.1, filter_lost_elements=True), keymap=dict(img='image', "
+        "gt_bboxes='bboxes'), skip_img_without_anno=True)"
+    )
+    result = imported(tmp_path, FASTER, f"data = dict({train(old, COLORS, PAD)})")
+    (found,) = (
+        step for step in result.experiment.data.train_transforms if isinstance(step, Albumentations)
+    )
+    found.check()
+    assert [call.partition("(")[0] for call in found.transforms] == [
+        "ImageCompression",
+        "Affine",
+        "GaussNoise",
+    ]
+    assert "quality_range=(85, 95)" in found.transforms[0]
+    assert "std_range=(0.0, 0.2)" in found.transforms[2]
+    assert found.transforms[2].endswith("p=1.0)")
+    assert (found.order, found.min_visibility, found.allow_empty) == ("bgr", 0.1, False)

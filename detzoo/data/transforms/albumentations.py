@@ -1,7 +1,7 @@
 """Transforms of albumentations (https://albumentations.ai).
 
-albumentations is optional (``pip install 'detzoo[albumentations]'``) and imported only when an image
-is transformed.
+albumentations is optional (``pip install 'detzoo[albumentations]'``), and imported only when an
+image is transformed.
 """
 
 from __future__ import annotations
