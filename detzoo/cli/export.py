@@ -75,11 +75,13 @@ def export(
 
     from detzoo.export.frame import default_size, framed
     from detzoo.export.onnx import export_onnx
-    from detzoo.export.static import StaticDetector
+    from detzoo.export.static import StaticDetector, require_static_form
     from detzoo.inference.exported import Details, open_onnx
-    from detzoo.inference.loading import load
+    from detzoo.inference.loading import find_experiment, is_checkpoint_path, load
     from detzoo.inference.predictor import Predictor
 
+    if not is_checkpoint_path(source):  # before its weights are downloaded
+        require_static_form(find_experiment(source).model)
     original = load(source, weights, "cpu", "fp32", fused=False)
     height, width = size or default_size(original.experiment)
     experiment = framed(original.experiment, (height, width))

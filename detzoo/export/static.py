@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from detzoo.detectors.base import Detector
+from detzoo.detectors.base import Detector, DetectorConfig
 from detzoo.detectors.solo import SOLOConfig
 from detzoo.detectors.yolact import YOLACTConfig
 from detzoo.errors import ConfigError
@@ -48,16 +48,7 @@ class StaticDetector(nn.Module):
 
     def __init__(self, detector: Detector, max_candidates: int = 1000) -> None:
         super().__init__()
-        if detector.config.needs_proposals:
-            raise ConfigError(
-                "this detector is given its proposals, so it cannot be exported: take one that "
-                "proposes its own"
-            )
-        if isinstance(detector.config, WHOLE_IMAGE_MASKS):
-            raise ConfigError(
-                "the masks of this detector cover the whole image, which cannot be exported yet: "
-                "take one with masks in boxes, such as Mask R-CNN"
-            )
+        require_static_form(detector.config)
         self.detector = _with_static_selects(detector, max_candidates).eval()
 
     @property
@@ -95,6 +86,20 @@ class StaticDetector(nn.Module):
         )
         images = ImageBatch(pixels, infos)
         return stacked(self.detector.detect(self.detector.extract_features(pixels), images))
+
+
+def require_static_form(config: DetectorConfig) -> None:
+    """Raises :class:`ConfigError` for detectors that have none."""
+    if config.needs_proposals:
+        raise ConfigError(
+            "this detector is given its proposals, so it cannot be exported: take one that "
+            "proposes its own"
+        )
+    if isinstance(config, WHOLE_IMAGE_MASKS):
+        raise ConfigError(
+            "the masks of this detector cover the whole image, which cannot be exported yet: "
+            "take one with masks in boxes, such as Mask R-CNN"
+        )
 
 
 def stacked(found: list[Detections]) -> StaticDetections:

@@ -115,6 +115,8 @@ def test_a_detector_that_differs_is_refused(exported: Path, detecting: Path, sce
 def test_refused(detzoo: Run, retinanet: Path, scenes: Path) -> None:
     assert_refused(detzoo("export", retinanet, "--out", "model.trt"), "ends in .onnx")
     assert_refused(detzoo("export", retinanet, "--out", "no/model.onnx"), "no folder no")
+    outcome = detzoo("export", "solo_r50_fpn_1x_coco", "--out", "model.onnx")
+    assert_refused(outcome, "masks of this detector cover the whole image")
     Path("other.onnx").write_bytes(b"not a model")
     outcome = detzoo("predict", "other.onnx", scenes / "val")
     assert_refused(outcome, "other.onnx: ONNX Runtime cannot open it")
