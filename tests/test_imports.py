@@ -31,7 +31,7 @@ LAYERS = (
     ("inference",),
     ("export",),
     ("train",),
-    ("quickstart", "benchmark", "logs", "checks", "browse"),
+    ("quickstart", "benchmark", "logs", "checks", "browse", "analyze"),
     ("cli",),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -128,7 +128,7 @@ def _charts(
         histogram(per_image, "objects in an image", "images"),
         scatter_plot(images, "width of images", "height of images"),
     )
-    return Charts([Chart(svg) for svg in charts])
+    return Charts([Chart(drawing) for drawing in charts])
 
 
 def _most_frequent(splits: Sequence[Split]) -> tuple[list[str], dict[str, list[int]]]:

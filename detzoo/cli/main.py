@@ -10,8 +10,10 @@ import sys
 
 import typer
 
+from detzoo.cli.analyze import analyze
 from detzoo.cli.benchmark import benchmark
 from detzoo.cli.checkpoint import checkpoint
+from detzoo.cli.compare import compare
 from detzoo.cli.complexity import complexity
 from detzoo.cli.config import config
 from detzoo.cli.data import data
@@ -46,6 +48,8 @@ app.command("train")(train)
 app.command("test")(measure)
 app.command("predict")(predict)
 app.command("evaluate")(evaluate)
+app.command("analyze")(analyze)
+app.command("compare")(compare)
 app.add_typer(data, name="data")
 app.command("models")(models)
 app.command("config")(config)

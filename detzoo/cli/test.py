@@ -27,14 +27,13 @@ from detzoo.cli.common import (
     print_dataset,
     with_tta,
 )
+from detzoo.cli.detecting import detect_with_progress, match_classes
 from detzoo.cli.run_data import held_out_of
-from detzoo.errors import CheckpointError, ConfigError
+from detzoo.errors import ConfigError
 from detzoo.files import check_output, write_json
 
 if TYPE_CHECKING:
-    from detzoo.data.dataset import DetectionDataset
     from detzoo.data.hold_out import Division
-    from detzoo.inference.predictor import Predictor
 
 METRICS = ("coco", "lvis", "voc", "voc07", "cityscapes")
 
@@ -138,13 +137,11 @@ def measure(
             check_output(path, option)
 
     from rich.console import Console
-    from rich.progress import Progress
 
-    from detzoo.data.loader import build_loader
     from detzoo.data.proposals import read_proposals, write_proposals
     from detzoo.data.union import union
     from detzoo.devices import check_precision
-    from detzoo.evaluate import default_evaluators, detect, score, write_results
+    from detzoo.evaluate import default_evaluators, score, write_results
     from detzoo.evaluate.ground_truth import GroundTruth
     from detzoo.inference.loading import load
 
@@ -169,23 +166,12 @@ def measure(
             f"--save-proposals {save_proposals}: {source} detects objects of classes instead of "
             "proposing regions; use a model of the folder rpn."
         )
-    dataset = _match_classes(dataset, predictor, source)
+    dataset = match_classes(dataset, predictor, source)
     experiment.check_needs(dataset, training=False)
     dataset = dataset.with_channels(experiment.model.input_pixels.channels)
     print_dataset("test", dataset)
     if precision is None and predictor.precision != "fp32":
         print(f"computing in {predictor.precision}, as its training did (or give --precision fp32)")
-    loaders = [
-        build_loader(
-            dataset,
-            transforms,
-            images_per_device=min(batch_size, len(dataset)) if len(dataset) else 1,
-            workers=workers,
-            training=False,
-            max_proposals=experiment.data.test_proposals,
-        )
-        for transforms in experiment.data.tta.pipelines(experiment.data.test_transforms)
-    ]
     ground_truth = GroundTruth.of(dataset)
     evaluators = default_evaluators(
         ground_truth,
@@ -195,15 +181,9 @@ def measure(
         metric=metric or experiment.data.metric,  # type: ignore[arg-type]
         missing_masks=missing_masks,
     )
-    with Progress(transient=True) as progress:
-        task = progress.add_task("detecting", total=len(dataset))
-        results = detect(
-            predictor.model,
-            *loaders,
-            precision=predictor.precision,
-            fused=fuse,
-            progress=lambda count: progress.advance(task, count),
-        )
+    results = detect_with_progress(
+        predictor, experiment, dataset, batch_size=batch_size, workers=workers, fused=fuse
+    )
     metrics = score(evaluators, results)
     if save_detections is not None:
         write_results(save_detections, results, ground_truth.category_ids_of(predictor.class_names))
@@ -229,22 +209,3 @@ def _division_of(source: str) -> Division:
             "detzoo train has written with --val-fraction or --fold, or by default. Give --split."
         )
     return division
-
-
-def _match_classes(
-    dataset: DetectionDataset, predictor: Predictor, source: str
-) -> DetectionDataset:
-    """The data in the detector's classes, or as it is where the detector names none."""
-    if predictor.experiment.model.is_class_agnostic:
-        return dataset
-    if not set(predictor.class_names) & set(dataset.class_names):
-        raise CheckpointError(
-            f"{source}: knows none of the classes of {dataset.source} "
-            f"({_listed(dataset.class_names)}); it knows {_listed(predictor.class_names)}."
-        )
-    return dataset.select_classes(predictor.class_names, drop_others=True, allow_absent=True)
-
-
-def _listed(names: list[str] | tuple[str, ...]) -> str:
-    shown = ", ".join(repr(name) for name in names[:8])
-    return shown if len(names) <= 8 else f"{shown} and {len(names) - 8} more"

@@ -1,6 +1,6 @@
 """Self-contained HTML pages of tables, charts and pictures."""
 
-from detzoo.report.charts import bar_chart, histogram, line_chart, scatter_plot
+from detzoo.report.charts import Drawing, bar_chart, heat_map, histogram, line_chart, scatter_plot
 from detzoo.report.page import (
     Chart,
     Charts,
@@ -16,6 +16,7 @@ from detzoo.report.page import (
 __all__ = [
     "Chart",
     "Charts",
+    "Drawing",
     "Gallery",
     "Page",
     "Picture",
@@ -23,6 +24,7 @@ __all__ = [
     "Table",
     "Text",
     "bar_chart",
+    "heat_map",
     "histogram",
     "line_chart",
     "scatter_plot",

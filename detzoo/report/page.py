@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from detzoo.errors import DataError
+from detzoo.report.charts import Drawing
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,9 @@ class Table:
 
 @dataclass(frozen=True)
 class Chart:
-    """A drawing of ``charts.py``: an <svg> element, and its caption."""
+    """A drawing of ``charts.py``, and its caption."""
 
-    svg: str
+    drawing: Drawing
     caption: str = ""
     kind: ClassVar[str] = "chart"
 

@@ -18,6 +18,7 @@ from detzoo.report import (
     Table,
     Text,
     bar_chart,
+    heat_map,
     histogram,
     line_chart,
     scatter_plot,
@@ -96,20 +97,21 @@ def test_charts_have_the_colors_of_the_page() -> None:
         histogram({"a": values}, "x", "n", log=True, marks={"anchors": [4.0, 16.0]}),
         histogram({"a": values}, "x", "n"),
         scatter_plot({"a": (values, values)}, "x", "y"),
+        heat_map(np.array([[1.0, 0.0], [0.25, 0.75]]), ["a", "b"], ["a", "b"]),
     ]
-    for svg in charts:
+    for svg in (chart.svg for chart in charts):
         assert svg.startswith("<svg")
         assert "var(--accent)" in svg
         assert "currentColor" in svg
         # White is the background, which is transparent; black is only what clips.
         assert set(re.findall(r"#[0-9a-f]{6}\b", svg)) <= {"#ffffff", "#000000"}, svg
-    assert "anchors" in charts[2]
+    assert "anchors" in charts[2].svg
 
 
 def test_names_keep_their_letters() -> None:
     """Formulas, other scripts, and long names."""
     names = ["$\\frac", "猫", "x" * 60]
-    text = _Parsed(bar_chart({"a": [1, 2, 3]}, names, "n")).text
+    text = _Parsed(bar_chart({"a": [1, 2, 3]}, names, "n").svg).text
     assert "$\\frac" in text
     assert "猫" in text
     assert "x" * 27 + "…" in text
@@ -118,8 +120,19 @@ def test_names_keep_their_letters() -> None:
 @pytest.mark.parametrize("log", [False, True])
 @pytest.mark.parametrize("values", [[], [5.0], [0.0, 0.0], [1.5, 1e9]])
 def test_any_numbers_have_a_histogram(values: list[float], log: bool) -> None:
-    assert histogram({"a": np.array(values)}, "x", "n", log=log).startswith("<svg")
+    assert histogram({"a": np.array(values)}, "x", "n", log=log).svg.startswith("<svg")
 
 
 def test_charts_do_not_change_from_run_to_run() -> None:
-    assert len({line_chart({"a": ([1, 2], [3, 4])}, "x", "y") for _ in range(2)}) == 1
+    assert len({line_chart({"a": ([1, 2], [3, 4])}, "x", "y").svg for _ in range(2)}) == 1
+
+
+@pytest.mark.parametrize(
+    ("ending", "start"), [("svg", b"<?xml"), ("png", b"\x89PNG"), ("pdf", b"%PDF")]
+)
+def test_charts_as_files(tmp_path: Path, ending: str, start: bytes) -> None:
+    chart = line_chart({"a": ([1, 2], [3, 4])}, "x", "y")
+    chart.save(tmp_path / f"chart.{ending}")
+    content = (tmp_path / f"chart.{ending}").read_bytes()
+    assert content.startswith(start)
+    assert b"var(" not in content

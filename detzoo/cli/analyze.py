@@ -1,0 +1,127 @@
+"""``detzoo analyze``: a report on what a detector gets right and wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from detzoo.cli.common import (
+    Device,
+    Imports,
+    Precision,
+    Trust,
+    check_data,
+    check_folder,
+    check_source,
+    open_sets,
+    plain_console,
+    print_dataset,
+)
+from detzoo.errors import ConfigError
+
+
+def analyze(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="DETECTIONS|CHECKPOINT",
+            help="Detections in COCO result format (a .json file), a checkpoint, or a zoo name.",
+        ),
+    ],
+    data: Annotated[
+        list[Path],
+        typer.Option(help="Folder of a data set, or a COCO JSON; repeat to join several."),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder of the report.")],
+    images: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Image folder, where --data is an annotation file; one for all, or one for each.",
+            show_default=False,
+        ),
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Which split of the folder. Default: val.")
+    ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option("--type", help="bbox or segm. Default: masks if the detections have them."),
+    ] = None,
+    resamples: Annotated[
+        int, typer.Option(min=10, help="Resamples of the images for confidence intervals.")
+    ] = 300,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            help="Weights for a zoo name or a V2 config file. Default: the published ones."
+        ),
+    ] = None,
+    pictures: Annotated[
+        bool, typer.Option("--pictures/--no-pictures", help="Show images on the page.")
+    ] = True,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images per batch.")] = 1,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that load images.")] = 2,
+    precision: Precision = None,
+    device: Device = None,
+    imports: Imports = None,
+    trust: Trust = False,
+) -> None:
+    """Write a report on what a detector gets right and wrong.
+
+    The folder has a page (index.html), its tables as CSV and JSON, and its charts as SVG and PNG:
+    metrics with confidence intervals, thresholds per class, TIDE's errors, confusions, recall by
+    kinds of objects, calibration, the worst images, and annotations that are perhaps wrong.
+
+    Examples:
+
+      detzoo analyze runs/x-1/best.pt --data my_data -o report
+
+      detzoo analyze detections.json --data annotations.json --images photos -o report
+    """
+    check_folder(out)
+    check_data(*data, *(images or ()))
+    if kind not in (None, "bbox", "segm"):
+        raise ConfigError(f"--type {kind}: is not one of bbox, segm")
+    if source.endswith(".json"):
+        check_data(Path(source))
+    else:
+        check_source(source, weights)
+
+    from detzoo.analyze import Album, write_report
+    from detzoo.analyze import analyze as run
+    from detzoo.cli.detecting import detections_of
+    from detzoo.data.union import union
+
+    sets, _ = open_sets(data, images or (), split or "val")
+    found = detections_of(
+        source,
+        union(sets),
+        weights=weights,
+        precision=precision,
+        device=device,
+        batch_size=batch_size,
+        workers=workers,
+        trust=trust,
+    )
+    dataset, truth, results = found.dataset, found.truth, found.results
+    print_dataset("data", dataset)
+    has_masks = truth.has_masks and any(result.masks is not None for result in results)
+    chosen: Literal["bbox", "segm"] = "segm" if has_masks else "bbox"
+    if kind is not None:
+        chosen = "segm" if kind == "segm" else "bbox"
+    analysis = run(truth, results, found.class_names, kind=chosen, resamples=resamples)
+    album = Album(dataset, results, truth.image_ids, found.class_names) if pictures else None
+    facts = [
+        f"detections: {source}",
+        f"data: {dataset.source}, {len(dataset)} images, {len(analysis.matches.objects)} objects",
+        f"{'masks' if chosen == 'segm' else 'boxes'}; confidence intervals from {resamples} "
+        "resamples",
+    ]
+    page = write_report(analysis, out, f"Analysis of {Path(source).name}", facts, album)
+    console = plain_console()
+    for name, one in analysis.metrics.items():
+        console.print(f"{name:5} {one.value:.3f}  ({one.low:.3f} to {one.high:.3f})")
+    console.print(f"best threshold {analysis.threshold:.3f}")
+    console.print(f"report: {page}", soft_wrap=True)

@@ -1,0 +1,110 @@
+"""Running a detector over a data set, for the commands that need its detections."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from detzoo.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from detzoo.data.dataset import DetectionDataset
+    from detzoo.evaluate import GroundTruth, ImageResult
+    from detzoo.experiment import Experiment
+    from detzoo.inference.predictor import Predictor
+
+
+@dataclass(frozen=True)
+class Found:
+    """Detections in a data set, whose classes are the detector's where there is one."""
+
+    dataset: DetectionDataset
+    truth: GroundTruth
+    results: list[ImageResult]
+    class_names: tuple[str, ...]
+
+
+def detections_of(
+    source: str,
+    dataset: DetectionDataset,
+    *,
+    weights: str | None = None,
+    precision: str | None = None,
+    device: str | None = None,
+    batch_size: int = 1,
+    workers: int = 2,
+    trust: bool = False,
+) -> Found:
+    """What is in ``source``, a .json file of detections, or what it detects, a model."""
+    from detzoo.devices import check_precision
+    from detzoo.evaluate import GroundTruth, read_results
+    from detzoo.inference.loading import load
+
+    if source.endswith(".json"):
+        truth = GroundTruth.of(dataset)
+        return Found(dataset, truth, read_results(source, truth), truth.class_names)
+    chosen = None if precision is None else check_precision(precision)
+    predictor = load(source, weights, device, chosen, trust=trust)
+    dataset = match_classes(dataset, predictor, source)
+    experiment = predictor.experiment
+    experiment.check_needs(dataset, training=False)
+    dataset = dataset.with_channels(experiment.model.input_pixels.channels)
+    results = detect_with_progress(
+        predictor, experiment, dataset, batch_size=batch_size, workers=workers
+    )
+    return Found(dataset, GroundTruth.of(dataset), results, tuple(predictor.class_names))
+
+
+def detect_with_progress(
+    predictor: Predictor,
+    experiment: Experiment,
+    dataset: DetectionDataset,
+    *,
+    batch_size: int = 1,
+    workers: int = 2,
+    fused: bool = True,
+) -> list[ImageResult]:
+    """The detections in every image, with the test pipeline of ``experiment``; a bar shows how far
+    it is."""
+    from rich.progress import Progress
+
+    from detzoo.data.loader import build_loader
+    from detzoo.evaluate import detect
+
+    loaders = [
+        build_loader(
+            dataset,
+            transforms,
+            images_per_device=min(batch_size, len(dataset)) if len(dataset) else 1,
+            workers=workers,
+            training=False,
+            max_proposals=experiment.data.test_proposals,
+        )
+        for transforms in experiment.data.tta.pipelines(experiment.data.test_transforms)
+    ]
+    with Progress(transient=True) as progress:
+        task = progress.add_task("detecting", total=len(dataset))
+        return detect(
+            predictor.model,
+            *loaders,
+            precision=predictor.precision,
+            fused=fused,
+            progress=lambda count: progress.advance(task, count),
+        )
+
+
+def match_classes(dataset: DetectionDataset, predictor: Predictor, source: str) -> DetectionDataset:
+    """The data in the detector's classes, or as it is where the detector names none."""
+    if predictor.experiment.model.is_class_agnostic:
+        return dataset
+    if not set(predictor.class_names) & set(dataset.class_names):
+        raise CheckpointError(
+            f"{source}: knows none of the classes of {dataset.source} "
+            f"({_listed(dataset.class_names)}); it knows {_listed(predictor.class_names)}."
+        )
+    return dataset.select_classes(predictor.class_names, drop_others=True, allow_absent=True)
+
+
+def _listed(names: list[str] | tuple[str, ...]) -> str:
+    shown = ", ".join(repr(name) for name in names[:8])
+    return shown if len(names) <= 8 else f"{shown} and {len(names) - 8} more"
