@@ -25,6 +25,7 @@ from detzoo.cli.common import (
     check_source,
     next_folder,
     plain_console,
+    print_overflow,
     with_tta,
 )
 from detzoo.errors import ConfigError, DataError
@@ -143,6 +144,7 @@ def predict(
     if json_file is not None and json_file.suffix != _LINES:
         write_json(json_file, [found[file] for file in files if file in found])
     console.print(f"pictures in {folder}", soft_wrap=True)
+    print_overflow(predictor.model)
     if failures:
         for failure in failures:
             print(f"left out: {failure}", file=sys.stderr)

@@ -25,6 +25,7 @@ from detzoo.cli.common import (
     open_sets,
     print_broken,
     print_dataset,
+    print_overflow,
     with_tta,
 )
 from detzoo.cli.run_data import held_out_of
@@ -201,6 +202,7 @@ def measure(
             fused=fuse,
             progress=lambda count: progress.advance(task, count),
         )
+    print_overflow(predictor.model)
     metrics = score(evaluators, results)
     if save_detections is not None:
         write_results(save_detections, results, ground_truth.category_ids_of(predictor.class_names))

@@ -2,88 +2,48 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch.export import ExportedProgram
 
 from detzoo.errors import ConfigError
-from detzoo.export.static import StaticDetector
-from detzoo.structures.images import Size
-
-if TYPE_CHECKING:
-    import onnx
+from detzoo.export.program import quiet
+from detzoo.inference.exported import OUTPUTS
 
 # What ONNX Runtime has kernels for: RoIAlign of version 22 has none on CPUs.
 OPSET = 21
 INPUTS = ("pixels", "sizes")
-OUTPUTS = ("boxes", "scores", "labels", "num", "masks")
 
 
-def export_onnx(
-    detector: StaticDetector, file: Path, size: Size, batch_size: int, metadata: Mapping[str, str]
-) -> None:
-    """Writes ``detector`` for inputs of one ``size`` (height, width) and ``batch_size``.
+def write_onnx(program: ExportedProgram, file: Path, metadata: Mapping[str, str]) -> None:
+    """Writes what :func:`~detzoo.export.program.capture` returned.
 
     The file's inputs are ``pixels`` (B, 3, H, W) float32, normalized, and ``sizes`` (B, 2: height,
     width) int64, the part of them that shows the image; its outputs are those of
     :class:`~detzoo.export.static.StaticDetections`. ``metadata`` is stored in it. Raises
-    :class:`ConfigError` if the packages for it are not installed, or for what cannot be exported.
+    :class:`ConfigError` if the packages for it are not installed.
     """
     translations = _translations()
-    device = next(detector.parameters()).device
-    pixels = torch.zeros((batch_size, detector.channels, *size), device=device)
-    inputs = (pixels, torch.tensor([size] * batch_size, device=device))
-    with _quiet(), torch.no_grad():
-        program = torch.export.export(_Outputs(detector), inputs)
+    import onnx
+
+    num_outputs = len(program.graph_signature.user_outputs)
+    with quiet(), torch.no_grad():
         exported = torch.onnx.export(
             program,
-            inputs,
             dynamo=True,
             opset_version=OPSET,
             input_names=INPUTS,
-            output_names=OUTPUTS[: 5 if detector.predicts_masks else 4],
+            output_names=OUTPUTS[:num_outputs],
             custom_translation_table=translations,
             verbose=False,
         )
     assert exported is not None
-    _write(exported.model_proto, file, metadata)
-
-
-class _Outputs(nn.Module):
-    """The outputs that there are, as a plain tuple."""
-
-    def __init__(self, detector: StaticDetector) -> None:
-        super().__init__()
-        self.detector = detector
-
-    def forward(self, pixels: Tensor, sizes: Tensor) -> tuple[Tensor, ...]:
-        return tuple(values for values in self.detector(pixels, sizes) if values is not None)
-
-
-def _write(model: onnx.ModelProto, file: Path, metadata: Mapping[str, str]) -> None:
-    import onnx
-
+    model = exported.model_proto
     onnx.helper.set_model_props(model, dict(metadata))
     onnx.save(model, file)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporter speaks to its developers."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)
 
 
 def _translations() -> dict[Callable[..., Any], Callable[..., Any]]:

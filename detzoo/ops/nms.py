@@ -135,7 +135,7 @@ def nms_mask(boxes: Tensor, scores: Tensor, group: Tensor, max_iou: float) -> Te
 
 @nms_mask.register_fake
 def _(boxes: Tensor, scores: Tensor, group: Tensor, max_iou: float) -> Tensor:
-    return scores.new_empty(len(scores), dtype=torch.bool)
+    return torch.empty_like(scores, dtype=torch.bool)
 
 
 def fast_nms_mask(
