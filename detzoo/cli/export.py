@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import tempfile
 from pathlib import Path
@@ -9,13 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from detzoo.cli.common import Imports, check_source
-from detzoo.errors import ExportError
+from detzoo.cli.common import Imports, check_data, check_source, open_sets
+from detzoo.errors import ConfigError, ExportError
 from detzoo.files import check_output
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from detzoo.data.dataset import DetectionDataset
+    from detzoo.experiment import Experiment
     from detzoo.inference.predictor import Predictor
 
 # Between the exported detector and the original, at most: of scores, of boxes in pixels, and of
@@ -23,9 +26,13 @@ if TYPE_CHECKING:
 MAX_SCORE_DIFFERENCE, MAX_BOX_DIFFERENCE, MAX_MASK_DIFFERENCE = 1e-3, 0.1, 0.05
 # Detections of lower scores are not compared.
 MIN_SCORE = 0.05
+# In fp16 and bf16: so many of the detections of at least so high a score are so near.
+LOW_SHARE, LOW_MIN_SCORE, LOW_SCORE_DIFFERENCE, LOW_IOU = 0.99, 0.3, 0.02, 0.95
 # Generated scenes to compare on, where no images are given.
 NUM_SCENES, SCENE_SIZE = 8, 480
 MOST_IMAGES = 16
+# Images by which the ranges of int8 are set, at most.
+MOST_CALIBRATION_IMAGES = 100
 
 
 def export(
@@ -79,10 +86,31 @@ def export(
             "boxes, 100 masks.",
         ),
     ] = None,
+    precision: Annotated[
+        str,
+        typer.Option(
+            help="fp32, fp16, bf16 (openvino, torch) or int8 (onnx, openvino). int8 needs --images "
+            "and --data."
+        ),
+    ] = "fp32",
     images: Annotated[
         Path | None,
-        typer.Option(help="Image or folder to compare on. Default: generated scenes."),
+        typer.Option(
+            help="Image or folder to compare on, and to set the ranges of int8 by. Default: "
+            "generated scenes."
+        ),
     ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Data set on which the accuracy before and after is printed."),
+    ] = None,
+    split: Annotated[str, typer.Option(help="Which split of --data.")] = "val",
+    max_ap_drop: Annotated[
+        float,
+        typer.Option(
+            min=0, help="With --data: how many points of AP may be lost before nothing is written."
+        ),
+    ] = 1.0,
     weights: Annotated[
         Path | None, typer.Option(help="Weights of the model, where it is a name or a config file.")
     ] = None,
@@ -103,10 +131,12 @@ def export(
     """
     check_output(out, "--out")
     check_source(source, weights)
+    check_data(data)
 
-    from detzoo.export.formats import find_format
+    from detzoo.export.formats import check_precision, find_format
     from detzoo.export.frame import check_size, default_size, framed, largest_size, smallest_size
     from detzoo.export.program import capture
+    from detzoo.export.quantize import calibration_inputs, quantize
     from detzoo.export.static import StaticDetector, require_static_form
     from detzoo.inference.exported import Details
     from detzoo.inference.loading import find_experiment, is_checkpoint_path, load
@@ -114,6 +144,13 @@ def export(
     from detzoo.inference.runtimes import open_exported
 
     kind = find_format(format, out)
+    chosen = check_precision(precision, kind)
+    if chosen == "int8" and (images is None or data is None):
+        raise ConfigError(
+            "--precision int8: needs --images FOLDER to set its ranges by, and --data DIR to see "
+            "what it costs"
+        )
+    dataset = None if data is None else open_sets([data], (), split)[0][0]
     if not is_checkpoint_path(source):  # before its weights are downloaded
         require_static_form(find_experiment(source).model)
     original = load(source, weights, "cpu", "fp32", fused=False)
@@ -126,17 +163,26 @@ def export(
         experiment,
         size,
         batch_size,
+        precision=chosen,
         smallest=smallest_size(size) if dynamic else None,
         masks=detector.mask_kind,
         mask_threshold=detector.mask_threshold,
     )
-    program = capture(detector, details)
+    program = capture(detector, details, kind.captured_in(chosen))
+    change = None
+    if chosen == "int8":
+        assert images is not None
+        pictures = _pictures(images, recipe, MOST_CALIBRATION_IMAGES)
+        change = functools.partial(quantize, inputs=calibration_inputs(details, pictures))
     # Beside the target, whose place it takes at last.
     with tempfile.TemporaryDirectory(prefix=f".{out.stem}-", dir=out.parent) as folder:
         partial = Path(folder) / out.name
-        kind.write(program, partial, details.to_metadata())
+        kind.write(program, partial, details.to_metadata(), change)
         exported = Predictor(experiment, open_exported(partial, trust=True), fused=False)
-        verify(Predictor(experiment, original.model, fused=False), exported, images)
+        before = Predictor(experiment, original.model, fused=False)
+        verify(before, exported, images, chosen)
+        if dataset is not None:
+            compare_accuracy(before, exported, dataset, max_ap_drop)
         written = list(zip(kind.files(partial), kind.files(out)))
         total = sum(file.stat().st_size for file, _ in written)
         for file, target in written:
@@ -144,18 +190,17 @@ def export(
     print(f"wrote {out}: {total / 1e6:.0f} MB, {details.shape}")
 
 
-def verify(original: Predictor, exported: Predictor, images: Path | None) -> None:
-    """Raises :class:`ExportError` where both do not detect the same."""
+def verify(
+    original: Predictor, exported: Predictor, images: Path | None, precision: str = "fp32"
+) -> None:
+    """Raises :class:`ExportError` where both do not detect the same, up to the rounding of the
+    ``precision``; what int8 costs, only its accuracy tells."""
     from detzoo.export.verify import compare
-    from detzoo.inference.inputs import read_inputs
 
-    config = original.experiment.model
-    if images is None:
-        pictures = _scenes()
-    else:
-        read = read_inputs(images, config.input_pixels.channels, None)
-        pictures = [image for _, image in itertools.islice(read, MOST_IMAGES)]
-    difference = compare(original, exported, pictures, MIN_SCORE)
+    experiment = original.experiment
+    pictures = _scenes() if images is None else _pictures(images, experiment, MOST_IMAGES)
+    min_score = MIN_SCORE if precision == "fp32" else LOW_MIN_SCORE
+    difference = compare(original, exported, pictures, min_score)
     print(f"compared with the original: {difference}")
     if not difference.compared:
         print("nothing was found in these images: give some with objects (--images)")
@@ -164,18 +209,58 @@ def verify(original: Predictor, exported: Predictor, images: Path | None) -> Non
             f"in {difference.left_out} of these images there are more candidates than fit; "
             "a larger --max-candidates takes them all"
         )
-    # Boxes around masks are whole pixels: the masks tell more.
-    box = 0.0 if config.masks_cover_input else difference.box
-    if (
-        difference.score > MAX_SCORE_DIFFERENCE
-        or box > MAX_BOX_DIFFERENCE
-        or (difference.mask or 0.0) > MAX_MASK_DIFFERENCE
-    ):
-        raise ExportError(
-            f"the exported detector does not detect what the original does ({difference}; at most "
-            f"{MAX_SCORE_DIFFERENCE}, {MAX_BOX_DIFFERENCE} and {MAX_MASK_DIFFERENCE:.0%} are "
-            "rounding). Nothing was written."
+    share = difference.share_within(LOW_SCORE_DIFFERENCE, LOW_IOU)
+    if precision == "fp32":
+        # Boxes around masks are whole pixels: the masks tell more.
+        box = 0.0 if experiment.model.masks_cover_input else difference.box
+        is_same = (
+            difference.score <= MAX_SCORE_DIFFERENCE
+            and box <= MAX_BOX_DIFFERENCE
+            and (difference.mask or 0.0) <= MAX_MASK_DIFFERENCE
         )
+        rule = (
+            f"{difference}; at most {MAX_SCORE_DIFFERENCE}, {MAX_BOX_DIFFERENCE} and "
+            f"{MAX_MASK_DIFFERENCE:.0%} are rounding"
+        )
+    else:
+        is_same = precision == "int8" or not difference.compared or share >= LOW_SHARE
+        rule = (
+            f"{share:.1%} of the detections have nearly the same score (within "
+            f"{LOW_SCORE_DIFFERENCE}) and box (IoU {LOW_IOU}); {LOW_SHARE:.0%} must"
+        )
+    if precision != "fp32":
+        print(f"{share:.1%} of the detections have nearly the same score and box")
+    if not is_same:
+        raise ExportError(
+            "the exported detector does not detect what the original does "
+            f"({rule}). Nothing was written."
+        )
+
+
+def compare_accuracy(
+    original: Predictor, exported: Predictor, dataset: DetectionDataset, max_drop: float
+) -> None:
+    """Prints the metrics of both, and raises :class:`ExportError` where more than ``max_drop``
+    points of the main one are lost."""
+    from detzoo.export.accuracy import accuracy
+
+    before, after = (accuracy(one, dataset) for one in (original, exported))
+    for name in before.values:
+        if name.endswith("/AP") or name == before.main_name:
+            print(f"{name}: {before[name]:.4f} before, {after[name]:.4f} after")
+    drop = 100 * (before.main - after.main)
+    if drop > max_drop:
+        raise ExportError(
+            f"{before.main_name} falls by {drop:.1f} points, more than --max-ap-drop {max_drop}. "
+            "Nothing was written."
+        )
+
+
+def _pictures(images: Path, experiment: Experiment, most: int) -> list[np.ndarray]:
+    from detzoo.inference.inputs import read_inputs
+
+    read = read_inputs(images, experiment.model.input_pixels.channels, None)
+    return [image for _, image in itertools.islice(read, most)]
 
 
 def _scenes() -> list[np.ndarray]:

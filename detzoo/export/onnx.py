@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.export import ExportedProgram
@@ -13,18 +13,26 @@ from detzoo.errors import ConfigError
 from detzoo.export.program import quiet
 from detzoo.inference.exported import OUTPUTS
 
+if TYPE_CHECKING:
+    import onnx
+
 # What ONNX Runtime has kernels for: RoIAlign of version 22 has none on CPUs.
 OPSET = 21
 INPUTS = ("pixels", "sizes")
 
+# Writes one ONNX file as another.
+Change = Callable[[Path, Path], None]
 
-def write_onnx(program: ExportedProgram, file: Path, metadata: Mapping[str, str]) -> None:
+
+def write_onnx(
+    program: ExportedProgram, file: Path, metadata: Mapping[str, str], change: Change | None = None
+) -> None:
     """Writes what :func:`~detzoo.export.program.capture` returned.
 
     The file's inputs are ``pixels`` (B, 3, H, W) float32, normalized, and ``sizes`` (B, 2: height,
     width) int64, the part of them that shows the image; its outputs are those of
-    :class:`~detzoo.export.static.StaticDetections`. ``metadata`` is stored in it. Raises
-    :class:`ConfigError` if the packages for it are not installed.
+    :class:`~detzoo.export.static.StaticDetections`. ``metadata`` is stored in it. ``change`` makes
+    another file of it. Raises :class:`ConfigError` if the packages for it are not installed.
     """
     translations = _translations()
     import onnx
@@ -42,8 +50,36 @@ def write_onnx(program: ExportedProgram, file: Path, metadata: Mapping[str, str]
         )
     assert exported is not None
     model = exported.model_proto
+    _unify_types(model)
+    if change is not None:
+        before, after = (file.with_suffix(suffix) for suffix in (".before.onnx", ".after.onnx"))
+        onnx.save(model, before)
+        change(before, after)
+        model = onnx.load(after)
+        before.unlink()
+        after.unlink()
     onnx.helper.set_model_props(model, dict(metadata))
     onnx.save(model, file)
+
+
+def _unify_types(model: onnx.ModelProto) -> None:
+    """Gives the weights of convolutions the type of what they are applied to.
+
+    The exporter's optimizer folds norms into them in float32, whatever they compute in.
+    """
+    import onnx
+
+    values = {v.name: v.type.tensor_type.elem_type for v in model.graph.value_info}
+    weights = {w.name: w for w in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type not in ("Conv", "ConvTranspose"):
+            continue
+        wanted = values.get(node.input[0], onnx.TensorProto.FLOAT)
+        for weight in (weights[name] for name in node.input[1:] if name in weights):
+            if weight.data_type != wanted:
+                array = onnx.numpy_helper.to_array(weight)
+                array = array.astype(onnx.helper.tensor_dtype_to_np_dtype(wanted))
+                weight.CopyFrom(onnx.numpy_helper.from_array(array, weight.name))
 
 
 def _translations() -> dict[Callable[..., Any], Callable[..., Any]]:

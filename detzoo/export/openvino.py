@@ -9,10 +9,12 @@ from pathlib import Path
 from torch.export import ExportedProgram
 
 from detzoo.errors import ConfigError
-from detzoo.export.onnx import write_onnx
+from detzoo.export.onnx import Change, write_onnx
 
 
-def write_openvino(program: ExportedProgram, file: Path, metadata: Mapping[str, str]) -> None:
+def write_openvino(
+    program: ExportedProgram, file: Path, metadata: Mapping[str, str], change: Change | None = None
+) -> None:
     """Writes ``file`` (.xml) and the weights beside it (.bin), converted from ONNX.
 
     Raises :class:`ConfigError` if the packages for it are not installed.
@@ -26,7 +28,7 @@ def write_openvino(program: ExportedProgram, file: Path, metadata: Mapping[str, 
         ) from None
     with tempfile.TemporaryDirectory() as folder:
         onnx_file = Path(folder) / "model.onnx"
-        write_onnx(program, onnx_file, {})
+        write_onnx(program, onnx_file, {}, change)
         model = openvino.convert_model(onnx_file)
     for key, text in metadata.items():
         model.set_rt_info(text, ["detzoo", key])

@@ -11,14 +11,18 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
+from detzoo.devices import Precision, autocast
 from detzoo.errors import ExportError
 from detzoo.export.static import StaticDetector
 from detzoo.inference.exported import DIVISOR, Details
 from detzoo.structures.images import Size
 
 
-def capture(detector: StaticDetector, details: Details) -> ExportedProgram:
-    """The program of ``detector`` for inputs as ``details`` say.
+def capture(
+    detector: StaticDetector, details: Details, precision: Precision = "fp32"
+) -> ExportedProgram:
+    """The program of ``detector`` for inputs as ``details`` say, whose layers compute in
+    ``precision``.
 
     It takes pixels (B, 3, H, W) and sizes (B, 2), and returns what there is of
     :class:`~detzoo.export.static.StaticDetections`, as a tuple. Raises :class:`ExportError` for a
@@ -30,16 +34,17 @@ def capture(detector: StaticDetector, details: Details) -> ExportedProgram:
         pixels = torch.zeros((details.batch_size, detector.channels, *size), device=device)
         return pixels, torch.tensor([size] * details.batch_size, device=device)
 
+    outputs = _Outputs(detector, precision)
     with quiet(), torch.no_grad():
         if details.smallest is None:
-            return torch.export.export(_Outputs(detector), inputs(details.size))
+            return torch.export.export(outputs, inputs(details.size))
         sides = {
             axis: DIVISOR * Dim(name, min=low // DIVISOR, max=high // DIVISOR)
             for axis, name, low, high in zip((2, 3), "hw", details.smallest, details.size)
         }
         try:
             program = torch.export.export(
-                _Outputs(detector), inputs(details.size), dynamic_shapes=(sides, None)
+                outputs, inputs(details.size), dynamic_shapes=(sides, None)
             )
             program.module()(*inputs(details.smallest))  # a program may be for its size alone
         except Exception as error:  # of many classes, by what stood in the way
@@ -55,13 +60,20 @@ def _first_line(error: Exception) -> str:
 
 
 class _Outputs(nn.Module):
-    """The outputs that there are, as a plain tuple."""
+    """The outputs that there are, as a plain tuple; layers compute in ``precision``."""
 
-    def __init__(self, detector: StaticDetector) -> None:
+    def __init__(self, detector: StaticDetector, precision: Precision) -> None:
         super().__init__()
         self.detector = detector
+        self.precision = precision
 
     def forward(self, pixels: Tensor, sizes: Tensor) -> tuple[Tensor, ...]:
+        if self.precision == "fp32":
+            return self._present(pixels, sizes)
+        with autocast(pixels.device, self.precision):
+            return self._present(pixels, sizes)
+
+    def _present(self, pixels: Tensor, sizes: Tensor) -> tuple[Tensor, ...]:
         return tuple(values for values in self.detector(pixels, sizes) if values is not None)
 
 

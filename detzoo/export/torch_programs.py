@@ -15,13 +15,17 @@ from detzoo.export.program import quiet
 from detzoo.inference.runtimes import PROGRAM_METADATA
 
 
-def write_program(program: ExportedProgram, file: Path, metadata: Mapping[str, str]) -> None:
+def write_program(
+    program: ExportedProgram, file: Path, metadata: Mapping[str, str], _: object = None
+) -> None:
     """Writes the program as it is; ``torch.export.load`` reads it."""
     with quiet():
         torch.export.save(program, file, extra_files={PROGRAM_METADATA: json.dumps(dict(metadata))})
 
 
-def write_package(program: ExportedProgram, file: Path, metadata: Mapping[str, str]) -> None:
+def write_package(
+    program: ExportedProgram, file: Path, metadata: Mapping[str, str], _: object = None
+) -> None:
     """Compiles the program for this machine's processor (AOTInductor).
 
     ``torch._inductor.aoti_load_package`` reads the package. Raises :class:`ConfigError` if there is

@@ -20,10 +20,20 @@ MIN_MASK_AREA = 50
 
 
 @dataclass(frozen=True)
+class Gap:
+    """How far two detections are apart: see :class:`Difference`. ``iou`` is that of the boxes."""
+
+    score: float
+    box: float
+    iou: float
+    mask: float | None = None
+
+
+@dataclass(frozen=True)
 class Difference:
     """How far the ``compared`` detections on ``images`` are apart at worst: ``score``, ``box`` in
     pixels, and ``mask`` as a fraction of its pixels. ``unmatched`` have no partner of their class
-    at all. ``left_out`` images have more candidates than fit."""
+    at all. ``left_out`` images have more candidates than fit. ``gaps`` are those of each."""
 
     images: int
     compared: int
@@ -32,6 +42,12 @@ class Difference:
     box: float
     mask: float | None = None
     left_out: int = 0
+    gaps: tuple[Gap, ...] = ()
+
+    def share_within(self, score: float, iou: float) -> float:
+        """The fraction of the detections whose partner has nearly the same score and box."""
+        near = sum(gap.score <= score and gap.iou >= iou for gap in self.gaps)
+        return near / max(len(self.gaps), 1)
 
     def __str__(self) -> str:
         parts = [f"scores differ by at most {self.score:.1e}, boxes by {self.box:.1e} pixels"]
@@ -39,15 +55,6 @@ class Difference:
             parts.append(f"masks in {self.mask:.2%} of their pixels")
         text = f"{self.compared} detections on {self.images} images: {', '.join(parts)}"
         return text if not self.unmatched else f"{text}; {self.unmatched} have no partner"
-
-
-@dataclass(frozen=True)
-class Gap:
-    """How far two detections are apart: see :class:`Difference`."""
-
-    score: float
-    box: float
-    mask: float | None = None
 
 
 def compare(
@@ -73,6 +80,7 @@ def compare(
         box=max((gap.box for gap in gaps), default=0.0),
         mask=max(masks, default=None),
         left_out=getattr(exported.model, "num_overflowing", 0),
+        gaps=tuple(gaps),
     )
 
 
@@ -83,7 +91,7 @@ def _gaps(one: Result, other: Result, min_score: float) -> list[Gap]:
     overlaps = torch.where(one.labels[:, None] == other.labels, overlaps, -1.0)
     for row in (one.scores >= min_score).nonzero()[:, 0].tolist():
         if not len(other) or float(overlaps[row].max()) < 0:
-            found.append(Gap(float("inf"), float("inf")))
+            found.append(Gap(float("inf"), float("inf"), 0.0))
             continue
         # Of several in the same place, the one that is as sure.
         near = overlaps[row] >= overlaps[row].max() - 1e-3
@@ -93,7 +101,7 @@ def _gaps(one: Result, other: Result, min_score: float) -> list[Gap]:
         mask = None
         if one.masks is not None and other.masks is not None:
             mask = _mask_gap(one.masks[row], other.masks[best])
-        found.append(Gap(float(gap[best]), distance, mask))
+        found.append(Gap(float(gap[best]), distance, float(overlaps[row, best]), mask))
     return found
 
 

@@ -46,6 +46,7 @@ DIVISOR = 32
 OUTPUTS = ("boxes", "scores", "labels", "num", "left_out", "masks")
 
 MaskKind = Literal["boxes", "input", "drawn"]
+ExportPrecision = Literal["fp32", "fp16", "bf16", "int8"]
 
 # From pixels (B, 3, H, W) and sizes (B, 2) to the OUTPUTS.
 Run = Callable[[np.ndarray, np.ndarray], Sequence[np.ndarray]]
@@ -64,6 +65,7 @@ class Details:
     experiment: Experiment
     size: Size
     batch_size: int = 1
+    precision: ExportPrecision = "fp32"
     smallest: Size | None = None
     masks: MaskKind | None = None
     mask_threshold: float | None = None
@@ -88,6 +90,7 @@ class Details:
             "experiment": to_dict(experiment),
             "size": self.size,
             "batch_size": self.batch_size,
+            "precision": self.precision,
             "smallest": self.smallest,
             "masks": self.masks,
             "mask_threshold": self.mask_threshold,
@@ -125,6 +128,7 @@ class Details:
             experiment,
             _size(own["size"]),
             own["batch_size"],
+            own["precision"],
             None if smallest is None else _size(smallest),
             own["masks"],
             own["mask_threshold"],

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 import detzoo.ops.nms  # noqa: F401  (programs call its operators)
-from detzoo.errors import CheckpointError, ConfigError
+from detzoo.errors import CheckpointError, ConfigError, UserError
 from detzoo.inference.exported import Details, ExportedDetector
 
 # The file within an exported program that has what detzoo needs.
@@ -70,9 +70,13 @@ def open_openvino(file: Path, threads: int) -> ExportedDetector:
         core = openvino.Core()
         model = core.read_model(file)
         metadata = model.get_rt_info("detzoo").value if model.has_rt_info("detzoo") else {}
-        settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
+        details = Details.of({key: _text(value) for key, value in metadata.items()}, file)
+        hint = "bf16" if details.precision == "bf16" else "f32"
+        settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": hint}
         compiled = core.compile_model(model, "CPU", settings)
-    except Exception as error:
+    except UserError:
+        raise
+    except Exception as error:  # RuntimeError for nearly everything
         raise _unreadable(file, "OpenVINO", error) from None
     request = compiled.create_infer_request()
 
@@ -82,7 +86,7 @@ def open_openvino(file: Path, threads: int) -> ExportedDetector:
         results = request.infer(given)
         return [results[output] for output in compiled.outputs]
 
-    return ExportedDetector(run, Details.of({k: _text(v) for k, v in metadata.items()}, file))
+    return ExportedDetector(run, details)
 
 
 def open_program(file: Path, *, trust: bool) -> ExportedDetector:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -15,8 +16,10 @@ import torch
 from detzoo.checkpoints.checkpoint import Checkpoint, save
 from detzoo.cli import export as command
 from detzoo.cli.main import run
+from detzoo.data.locate import open_dataset
 from detzoo.detectors.solo import SOLOConfig
 from detzoo.errors import ExportError
+from detzoo.evaluate.metrics import Metrics
 from detzoo.heads.mask_grid.solo import SOLOHeadConfig
 from detzoo.inference.loading import load
 from detzoo.inference.predictor import Predictor
@@ -161,6 +164,62 @@ def test_more_candidates_than_fit(
     assert "in 4 images there were more candidates than fit" in outcome.out
 
 
+@pytest.mark.slow
+@pytest.mark.ci
+def test_fp16(detzoo: Run, detecting: Path, scenes: Path, tmp_path: Path) -> None:
+    loaded = load(detecting, fused=False)
+    state = loaded.model.state_dict()
+    state["bbox_head.retina_cls.weight"] *= 0.1  # random weights exaggerate rounding
+    calm = tmp_path / "calm.pt"
+    save(calm, Checkpoint(loaded.experiment, state))
+    given = (calm, *ARGUMENTS, "model.onnx", "--images", scenes / "val")
+    outcome = detzoo("export", *given, "--precision", "fp16", "--data", scenes)
+    assert outcome.code == 0, outcome
+    assert "of the detections have nearly the same score and box" in outcome.out
+    assert "bbox/AP: 0." in outcome.out
+    kinds = {weight.data_type for weight in onnx.load("model.onnx").graph.initializer}
+    assert onnx.TensorProto.FLOAT16 in kinds
+    assert load("model.onnx").model.details.precision == "fp16"
+
+
+@pytest.mark.slow
+@pytest.mark.ci
+def test_int8(detzoo: Run, detecting: Path, scenes: Path) -> None:
+    """Convolutions whose result goes into another one are in int8; the last ones are not."""
+    given = (detecting, *ARGUMENTS, "model.onnx", "--precision", "int8")
+    outcome = detzoo("export", *given, "--images", scenes / "train", "--data", scenes)
+    assert outcome.code == 0, outcome
+    graph = onnx.load("model.onnx").graph
+    makers = {name: node for node in graph.node for name in node.output}
+    in_int8 = [
+        node.input[1] in makers  # the kernel is dequantized
+        for node in graph.node
+        if node.op_type == "Conv"
+    ]
+    assert sum(in_int8) > 20
+    assert not all(in_int8)
+    outcome = detzoo("predict", "model.onnx", scenes / "val", *LOW)
+    assert outcome.code == 0, outcome
+
+
+def test_how_much_accuracy_may_be_lost(
+    exported: Path, detecting: Path, scenes: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = open_dataset(scenes, "val")
+    runs = load(exported)
+    trained = Predictor(runs.experiment, load(detecting, fused=False).model, fused=False)
+    command.compare_accuracy(trained, runs, dataset, max_drop=0.0)
+    assert "bbox/AP: " in capsys.readouterr().out
+    metrics = iter((0.5, 0.48))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "detzoo.export.accuracy.accuracy",
+            lambda *_: Metrics({"bbox/AP": next(metrics)}, "bbox/AP"),
+        )
+        with pytest.raises(ExportError, match=r"bbox/AP falls by 2.0 points"):
+            command.compare_accuracy(trained, runs, dataset, max_drop=1.0)
+
+
 def test_what_programs_without_detzoo_need(exported: Path, detecting: Path) -> None:
     session = onnxruntime.InferenceSession(exported)
     assert {one.name: one.shape for one in session.get_inputs()} == {
@@ -213,6 +272,10 @@ def test_refused(detzoo: Run, retinanet: Path, scenes: Path) -> None:
     assert_refused(outcome, "--size 60 96: this detector needs multiples of 32; give 64 96")
     outcome = detzoo("export", retinanet, "--out", "model.onnx", "--dynamic")
     assert_refused(outcome, "--dynamic: takes sizes from 256 x 256 in steps of 32")
+    outcome = detzoo("export", retinanet, "--out", "model.onnx", "--precision", "bf16")
+    assert_refused(outcome, "--precision bf16: --format onnx has fp32, fp16, int8")
+    outcome = detzoo("export", retinanet, "--out", "model.onnx", "--precision", "int8")
+    assert_refused(outcome, "--precision int8: needs --images FOLDER", "--data DIR")
     Path("other.onnx").write_bytes(b"not a model")
     outcome = detzoo("predict", "other.onnx", scenes / "val")
     assert_refused(outcome, "other.onnx: ONNX Runtime cannot open it")

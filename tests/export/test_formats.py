@@ -10,9 +10,9 @@ import torch
 
 from detzoo.errors import ConfigError
 from detzoo.export import program
-from detzoo.export.formats import FORMATS, Format, find_format
+from detzoo.export.formats import FORMATS, Format, check_precision, find_format
 from detzoo.export.static import StaticDetector
-from detzoo.inference.exported import Details
+from detzoo.inference.exported import Details, ExportPrecision
 from detzoo.inference.runtimes import open_exported
 from detzoo.zoo.entry import Entry
 from tests.detectors.zoo_models import build, certain, images, one_per_head
@@ -50,7 +50,7 @@ def check(entry: Entry, kind: Format, folder: Path) -> None:
         mask_threshold=static.mask_threshold,
     )
     file = folder / f"model{kind.suffix}"
-    kind.write(program.capture(static, details), file, details.to_metadata())
+    kind.write(program.capture(static, details), file, details.to_metadata(), None)
     opened = open_exported(file, trust=True)
     assert opened.details == details
     outputs = opened.run(batch.pixels.contiguous().numpy(), sizes.numpy())
@@ -92,7 +92,40 @@ def test_the_ending_says_the_format() -> None:
             find_format(name, Path(file))
 
 
+def test_precisions() -> None:
+    assert check_precision("fp16", TORCH) == "fp16"
+    assert TORCH.captured_in("bf16") == "bf16"
+    assert OPENVINO.captured_in("bf16") == "fp32"  # by a setting of its own
+    assert ONNX.captured_in("int8") == "fp32"
+    with pytest.raises(ConfigError, match="--precision int8: --format aoti has fp32"):
+        check_precision("int8", AOTI)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "precision"),
+    [(ONNX, "fp16"), (OPENVINO, "fp16"), (OPENVINO, "bf16"), (TORCH, "fp16"), (TORCH, "bf16")],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_low_precision(kind: Format, precision: ExportPrecision, tmp_path: Path) -> None:
+    """Scores are nearly those of fp32, and not the same."""
+    entry = entry_of("retinanet_mobilenetv2_fpn")
+    model, batch = distinct(certain(build(entry))), images(1)
+    static, sizes = StaticDetector(model), sizes_of(batch)
+    size = (batch.pixels.shape[2], batch.pixels.shape[3])
+    details = Details(entry.experiment, size, precision=precision)
+    file = tmp_path / f"model{kind.suffix}"
+    exported = program.capture(static, details, kind.captured_in(precision))
+    kind.write(exported, file, details.to_metadata(), None)
+    outputs = open_exported(file, trust=True).run(batch.pixels.contiguous().numpy(), sizes.numpy())
+    with torch.no_grad():
+        expected = static(batch.pixels, sizes)
+    gap = (torch.from_numpy(outputs[1]) - expected.scores).abs().max()
+    assert gap < 0.02
+    assert gap > 1e-6 or (kind, precision) == (OPENVINO, "bf16")  # where the processor has it
+
+
 def test_no_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(ConfigError, match=r"needs a C\+\+ compiler"):
-        AOTI.write(None, tmp_path / "model.pt2", {})  # type: ignore[arg-type]
+        AOTI.write(None, tmp_path / "model.pt2", {}, None)  # type: ignore[arg-type]
