@@ -21,13 +21,8 @@ if TYPE_CHECKING:
     from detzoo.experiment import Experiment
     from detzoo.inference.predictor import Predictor
 
-# Between the exported detector and the original, at most: of scores, of boxes in pixels, and of
-# masks as a fraction of their pixels.
-MAX_SCORE_DIFFERENCE, MAX_BOX_DIFFERENCE, MAX_MASK_DIFFERENCE = 1e-3, 0.1, 0.05
-# Detections of lower scores are not compared.
-MIN_SCORE = 0.05
-# In fp16 and bf16: so many of the detections of at least so high a score are so near.
-LOW_SHARE, LOW_MIN_SCORE, LOW_SCORE_DIFFERENCE, LOW_IOU = 0.99, 0.3, 0.02, 0.95
+# Detections of lower scores are not compared: in fp32, and in less.
+MIN_SCORE, LOW_MIN_SCORE = 0.05, 0.3
 # Generated scenes to compare on, where no images are given.
 NUM_SCENES, SCENE_SIZE = 8, 480
 MOST_IMAGES = 16
@@ -195,7 +190,15 @@ def verify(
 ) -> None:
     """Raises :class:`ExportError` where both do not detect the same, up to the rounding of the
     ``precision``; what int8 costs, only its accuracy tells."""
-    from detzoo.export.verify import compare
+    from detzoo.export.verify import (
+        LOW_IOU,
+        LOW_SCORE_DIFFERENCE,
+        LOW_SHARE,
+        MAX_BOX_DIFFERENCE,
+        MAX_MASK_DIFFERENCE,
+        MAX_SCORE_DIFFERENCE,
+        compare,
+    )
 
     experiment = original.experiment
     pictures = _scenes() if images is None else _pictures(images, experiment, MOST_IMAGES)
@@ -209,27 +212,17 @@ def verify(
             f"in {difference.left_out} of these images there are more candidates than fit; "
             "a larger --max-candidates takes them all"
         )
-    share = difference.share_within(LOW_SCORE_DIFFERENCE, LOW_IOU)
     if precision == "fp32":
-        # Boxes around masks are whole pixels: the masks tell more.
-        box = 0.0 if experiment.model.masks_cover_input else difference.box
-        is_same = (
-            difference.score <= MAX_SCORE_DIFFERENCE
-            and box <= MAX_BOX_DIFFERENCE
-            and (difference.mask or 0.0) <= MAX_MASK_DIFFERENCE
-        )
+        is_same = difference.is_rounding(by_masks=experiment.model.masks_cover_input)
         rule = (
             f"{difference}; at most {MAX_SCORE_DIFFERENCE}, {MAX_BOX_DIFFERENCE} and "
             f"{MAX_MASK_DIFFERENCE:.0%} are rounding"
         )
     else:
-        is_same = precision == "int8" or not difference.compared or share >= LOW_SHARE
-        rule = (
-            f"{share:.1%} of the detections have nearly the same score (within "
-            f"{LOW_SCORE_DIFFERENCE}) and box (IoU {LOW_IOU}); {LOW_SHARE:.0%} must"
-        )
-    if precision != "fp32":
-        print(f"{share:.1%} of the detections have nearly the same score and box")
+        share = f"{difference.near_share:.1%} of the detections have nearly the same score and box"
+        print(share)
+        is_same = precision == "int8" or difference.near_share >= LOW_SHARE
+        rule = f"{share} (within {LOW_SCORE_DIFFERENCE}, IoU {LOW_IOU}); {LOW_SHARE:.0%} must"
     if not is_same:
         raise ExportError(
             "the exported detector does not detect what the original does "

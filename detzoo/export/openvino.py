@@ -19,6 +19,14 @@ def write_openvino(
 
     Raises :class:`ConfigError` if the packages for it are not installed.
     """
+    with tempfile.TemporaryDirectory() as folder:
+        onnx_file = Path(folder) / "model.onnx"
+        write_onnx(program, onnx_file, {}, change)
+        convert(onnx_file, file, metadata)
+
+
+def convert(onnx_file: Path, file: Path, metadata: Mapping[str, str]) -> None:
+    """Writes a detector in an ONNX file for OpenVINO: see :func:`write_openvino`."""
     try:
         import openvino
     except ImportError:
@@ -26,10 +34,7 @@ def write_openvino(
             "exporting to OpenVINO needs a package that is not installed: pip install "
             "detzoo[openvino]"
         ) from None
-    with tempfile.TemporaryDirectory() as folder:
-        onnx_file = Path(folder) / "model.onnx"
-        write_onnx(program, onnx_file, {}, change)
-        model = openvino.convert_model(onnx_file)
+    model = openvino.convert_model(onnx_file)
     for key, text in metadata.items():
         model.set_rt_info(text, ["detzoo", key])
     openvino.save_model(model, file, compress_to_fp16=False)

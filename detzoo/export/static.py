@@ -90,7 +90,7 @@ class StaticDetector(nn.Module):
         """The probability from which a pixel belongs to an object; None without masks."""
         if not self.predicts_masks:
             return None
-        configs = [getattr(module, "config", None) for module in self.detector.modules()]
+        configs: list[Any] = [getattr(module, "config", None) for module in self.detector.modules()]
         grids = (c.select.mask_threshold for c in configs if isinstance(c, MaskGridHeadConfig))
         others = (c.threshold for c in configs if hasattr(c, "threshold"))
         return next(itertools.chain(grids, others))

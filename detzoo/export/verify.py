@@ -15,6 +15,10 @@ from detzoo.ops.boxes import pairwise_iou
 
 # Detections whose order or survival rounding may decide are not those near the threshold.
 MARGIN = 0.01
+# At most, in fp32: of scores, of boxes in pixels, and of masks as a fraction of their pixels.
+MAX_SCORE_DIFFERENCE, MAX_BOX_DIFFERENCE, MAX_MASK_DIFFERENCE = 1e-3, 0.1, 0.05
+# In fp16 and bf16: so many of the detections are so near.
+LOW_SHARE, LOW_SCORE_DIFFERENCE, LOW_IOU = 0.99, 0.02, 0.95
 # A pixel at the edge of a smaller mask weighs as in one of this area.
 MIN_MASK_AREA = 50
 
@@ -44,10 +48,21 @@ class Difference:
     left_out: int = 0
     gaps: tuple[Gap, ...] = ()
 
-    def share_within(self, score: float, iou: float) -> float:
-        """The fraction of the detections whose partner has nearly the same score and box."""
-        near = sum(gap.score <= score and gap.iou >= iou for gap in self.gaps)
-        return near / max(len(self.gaps), 1)
+    @property
+    def near_share(self) -> float:
+        """The fraction of the detections whose partner has nearly the same score and box; 1 if
+        there are none."""
+        near = [gap.score <= LOW_SCORE_DIFFERENCE and gap.iou >= LOW_IOU for gap in self.gaps]
+        return sum(near) / len(near) if near else 1.0
+
+    def is_rounding(self, *, by_masks: bool) -> bool:
+        """Whether it is no more than float32 explains. With ``by_masks``, boxes are those around
+        masks, in whole pixels, and masks tell more."""
+        return (
+            self.score <= MAX_SCORE_DIFFERENCE
+            and (by_masks or self.box <= MAX_BOX_DIFFERENCE)
+            and (self.mask is None or self.mask <= MAX_MASK_DIFFERENCE)
+        )
 
     def __str__(self) -> str:
         parts = [f"scores differ by at most {self.score:.1e}, boxes by {self.box:.1e} pixels"]

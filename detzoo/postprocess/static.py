@@ -97,10 +97,9 @@ class StaticSelect(Select):
         return torch.where(regions.scores[:, None] >= 0, scores, PADDING)
 
     def choose(self, candidates: Candidates) -> tuple[Tensor, Tensor]:
-        count = candidates.scores.shape[0]
-        if self.max_detections is not None:
-            count = torch.sym_min(self.max_detections, count)
-        return self.suppression.best(candidates, count)
+        number = candidates.scores.shape[0]
+        most = number if self.max_detections is None else self.max_detections
+        return self.suppression.best(candidates, torch.sym_min(most, number))
 
 
 @config

@@ -77,15 +77,14 @@ def cells(folder: Path) -> Path:
     head = SOLOHeadConfig(
         num_convs=1,
         channels=8,
-        grids=(8, 4, 2),
-        scale_ranges=((1.0, 96.0), (48.0, 192.0), (96.0, 384.0)),
+        grids=(8, 6, 4, 3, 2),
         norm=GroupNormConfig(groups=2),
     )
     model = SOLOConfig(backbone=BACKBONE, neck=FPNConfig(out_channels=8), mask_head=head)
     experiment = replace(tiny_mask_rcnn(CLASSES, FIT), model=model)
     torch.manual_seed(0)
     detector = experiment.build_model()
-    for part in ("conv_cls", *(f"conv_mask_list.{level}" for level in range(3))):
+    for part in ("conv_cls", *(f"conv_mask_list.{level}" for level in range(5))):
         torch.nn.init.normal_(detector.get_parameter(f"mask_head.{part}.weight"))
         torch.nn.init.zeros_(detector.get_parameter(f"mask_head.{part}.bias"))
     file = folder / "solo.pt"
@@ -102,7 +101,8 @@ def test_masks(
 ) -> None:
     source = mask_rcnn if kind == "boxes" else cells(tmp_path)
     val = scenes / "val"
-    outcome = detzoo("export", source, *ARGUMENTS, "model.onnx", "--images", val, "--masks", form)
+    given = ("--images", val, "--masks", form, "--max-candidates", 300)
+    outcome = detzoo("export", source, *ARGUMENTS, "model.onnx", *given)
     assert outcome.code == 0, outcome
     assert "wrote model.onnx" in outcome.out
     assert "of their pixels" in outcome.out
