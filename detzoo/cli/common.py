@@ -88,6 +88,13 @@ Fuse = Annotated[
         "--fuse/--no-fuse", help="Detect with a copy whose layers are fused: faster on a CPU."
     ),
 ]
+Compile = Annotated[
+    bool,
+    typer.Option(
+        "--compile",
+        help="Compile backbone and neck (torch.compile), once per size of input: minutes at first.",
+    ),
+]
 MissingMasks = Annotated[
     Literal["ignore", "empty"],
     typer.Option(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import itertools
+from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple, cast
 
 import torch
@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from detzoo.detectors.base import Detector, DetectorConfig
 from detzoo.errors import ConfigError
-from detzoo.heads.mask_grid.base import MaskGridHeadConfig
 from detzoo.inference.exported import MaskKind
 from detzoo.ops.masks import paste_all_masks
 from detzoo.postprocess.matrix_nms import MaskSelect
@@ -88,12 +87,7 @@ class StaticDetector(nn.Module):
     @property
     def mask_threshold(self) -> float | None:
         """The probability from which a pixel belongs to an object; None without masks."""
-        if not self.predicts_masks:
-            return None
-        configs: list[Any] = [getattr(module, "config", None) for module in self.detector.modules()]
-        grids = (c.select.mask_threshold for c in configs if isinstance(c, MaskGridHeadConfig))
-        others = (c.threshold for c in configs if hasattr(c, "threshold"))
-        return next(itertools.chain(grids, others))
+        return next(_mask_thresholds(self.detector.config)) if self.predicts_masks else None
 
     def forward(self, pixels: Tensor, sizes: Tensor) -> StaticDetections:
         """Normalized pixels (B, 3, H, W), of which ``sizes`` (B, 2: height, width) show the image,
@@ -138,6 +132,21 @@ def require_static_form(config: DetectorConfig) -> None:
             "this detector is given its proposals, so it cannot be exported: take one that "
             "proposes its own"
         )
+
+
+def _mask_thresholds(config: Any) -> Iterator[float]:
+    """Those in the configurations of mask heads."""
+    if isinstance(config, tuple):
+        for part in config:
+            yield from _mask_thresholds(part)
+    elif dataclasses.is_dataclass(config):
+        if isinstance(config, MaskSelect):
+            yield config.mask_threshold
+        for field in dataclasses.fields(config):
+            value = getattr(config, field.name)
+            if field.name == "threshold" and "Mask" in type(config).__name__:
+                yield value
+            yield from _mask_thresholds(value)
 
 
 def stacked(found: list[Detections], left_out: Tensor) -> StaticDetections:
