@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from detzoo.data.dataset import DetectionDataset
+    from detzoo.detectors.base import Detector
     from detzoo.experiment import Experiment
 
 Settings = Annotated[
@@ -70,7 +71,8 @@ Trust = Annotated[
     bool,
     typer.Option(
         "--trust",
-        help="Execute the V2 config file, as MMDetection does. By default nothing is executed.",
+        help="Execute the V2 config file, as MMDetection does, or open an exported program "
+        "(.pt2), which can do anything. By default nothing is executed.",
     ),
 ]
 Precision = Annotated[
@@ -84,6 +86,13 @@ Fuse = Annotated[
     bool,
     typer.Option(
         "--fuse/--no-fuse", help="Detect with a copy whose layers are fused: faster on a CPU."
+    ),
+]
+Compile = Annotated[
+    bool,
+    typer.Option(
+        "--compile",
+        help="Compile backbone and neck (torch.compile), once per size of input: minutes at first.",
     ),
 ]
 MissingMasks = Annotated[
@@ -112,6 +121,16 @@ IgnoreExif = Annotated[
 JsonFile = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Also write it to a JSON file.")
 ]
+
+
+def print_overflow(model: Detector) -> None:
+    """Says so where an exported detector had more candidates than fit."""
+    count = getattr(model, "num_overflowing", 0)
+    if count:
+        print(
+            f"in {count} images there were more candidates than fit into this file, and the best "
+            "were taken; detzoo export --max-candidates makes room for more"
+        )
 
 
 def find_experiment(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from detzoo.cli.common import (
+    Compile,
     Device,
     Fuse,
     Imports,
@@ -25,6 +26,7 @@ from detzoo.cli.common import (
     check_source,
     next_folder,
     plain_console,
+    print_overflow,
     with_tta,
 )
 from detzoo.errors import ConfigError, DataError
@@ -73,6 +75,7 @@ def predict(
     ] = None,
     precision: Precision = None,
     fuse: Fuse = True,
+    compile_model: Compile = False,
     device: Device = None,
     imports: Imports = None,
     trust: Trust = False,
@@ -107,13 +110,16 @@ def predict(
         check_output(json_file, "--json")
 
     from detzoo.devices import check_precision
+    from detzoo.inference.compiled import compile_detector
     from detzoo.inference.loading import load
     from detzoo.inference.predictor import Predictor
 
     chosen = None if precision is None else check_precision(precision)
+    fuse = fuse and not compile_model  # the compiler fuses layers, too
     predictor = load(source, weights, device, chosen, fused=fuse, trust=trust)
+    model = compile_detector(predictor.model) if compile_model else predictor.model
     experiment = with_tta(predictor.experiment, tta_scales, tta_flip)
-    predictor = Predictor(experiment, predictor.model, predictor.precision, fused=fuse)
+    predictor = Predictor(experiment, model, predictor.precision, fused=fuse)
     _make_folder(folder)
 
     failures: list[DataError] = []
@@ -146,6 +152,7 @@ def predict(
     if json_file is not None and json_file.suffix != _LINES:
         write_json(json_file, [found[file] for file in files if file in found])
     console.print(f"pictures in {folder}", soft_wrap=True)
+    print_overflow(predictor.model)
     if failures:
         for failure in failures:
             print(f"left out: {failure}", file=sys.stderr)

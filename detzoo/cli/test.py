@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from detzoo.cli.common import (
+    Compile,
     Device,
     Fuse,
     IgnoreExif,
@@ -25,6 +26,7 @@ from detzoo.cli.common import (
     open_sets,
     print_broken,
     print_dataset,
+    print_overflow,
     with_tta,
 )
 from detzoo.cli.detecting import detect_with_progress, match_classes
@@ -104,6 +106,7 @@ def measure(
     workers: Annotated[int, typer.Option(min=0, help="Processes that load images.")] = 2,
     precision: Precision = None,
     fuse: Fuse = True,
+    compile_model: Compile = False,
     device: Device = None,
     imports: Imports = None,
     trust: Trust = False,
@@ -143,6 +146,7 @@ def measure(
     from detzoo.devices import check_precision
     from detzoo.evaluate import default_evaluators, score, write_results
     from detzoo.evaluate.ground_truth import GroundTruth
+    from detzoo.inference.compiled import compile_detector
     from detzoo.inference.loading import load
 
     chosen = None if precision is None else check_precision(precision)
@@ -159,7 +163,10 @@ def measure(
         dataset = replace(dataset, proposals=read_proposals(proposals, dataset))
     if division is not None:
         dataset = held_out_of(dataset, sets, division, source)
+    fuse = fuse and not compile_model  # the compiler fuses layers, too
     predictor = load(source, weights, device, chosen, fused=fuse, trust=trust)
+    if compile_model:
+        predictor.model = compile_detector(predictor.model)
     experiment = with_tta(predictor.experiment, tta_scales, tta_flip)
     if save_proposals is not None and not experiment.model.is_class_agnostic:
         raise ConfigError(
@@ -184,6 +191,7 @@ def measure(
     results = detect_with_progress(
         predictor, experiment, dataset, batch_size=batch_size, workers=workers, fused=fuse
     )
+    print_overflow(predictor.model)
     metrics = score(evaluators, results)
     if save_detections is not None:
         write_results(save_detections, results, ground_truth.category_ids_of(predictor.class_names))

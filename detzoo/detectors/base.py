@@ -50,6 +50,12 @@ class DetectorConfig(ABC):
         return False
 
     @property
+    def masks_cover_input(self) -> bool:
+        """Whether masks are predicted over the whole input (``ImageMasks``), not in boxes; boxes in
+        original pixels are those around them."""
+        return False
+
+    @property
     def needs_proposals(self) -> bool:
         """Whether it only looks at regions given as input (``ImageBatch.proposals``)."""
         return False

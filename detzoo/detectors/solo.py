@@ -27,6 +27,10 @@ class SOLOConfig(DetectorConfig):
     def predicts_masks(self) -> bool:
         return True
 
+    @property
+    def masks_cover_input(self) -> bool:
+        return True
+
     def build(self, num_classes: int) -> SOLO:
         return SOLO(self, num_classes)
 

@@ -32,6 +32,10 @@ class YOLACTConfig(DetectorConfig):
     def predicts_masks(self) -> bool:
         return True
 
+    @property
+    def masks_cover_input(self) -> bool:
+        return True
+
     def build(self, num_classes: int) -> YOLACT:
         return YOLACT(self, num_classes)
 

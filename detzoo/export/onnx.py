@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch.export import ExportedProgram
 
 from detzoo.errors import ConfigError
-from detzoo.export.static import StaticDetector
-from detzoo.structures.images import Size
+from detzoo.export.program import quiet
+from detzoo.inference.exported import OUTPUTS
 
 if TYPE_CHECKING:
     import onnx
@@ -22,68 +19,67 @@ if TYPE_CHECKING:
 # What ONNX Runtime has kernels for: RoIAlign of version 22 has none on CPUs.
 OPSET = 21
 INPUTS = ("pixels", "sizes")
-OUTPUTS = ("boxes", "scores", "labels", "num", "masks")
+
+# Writes one ONNX file as another.
+Change = Callable[[Path, Path], None]
 
 
-def export_onnx(
-    detector: StaticDetector, file: Path, size: Size, batch_size: int, metadata: Mapping[str, str]
+def write_onnx(
+    program: ExportedProgram, file: Path, metadata: Mapping[str, str], change: Change | None = None
 ) -> None:
-    """Writes ``detector`` for inputs of one ``size`` (height, width) and ``batch_size``.
+    """Writes what :func:`~detzoo.export.program.capture` returned.
 
     The file's inputs are ``pixels`` (B, 3, H, W) float32, normalized, and ``sizes`` (B, 2: height,
     width) int64, the part of them that shows the image; its outputs are those of
-    :class:`~detzoo.export.static.StaticDetections`. ``metadata`` is stored in it. Raises
-    :class:`ConfigError` if the packages for it are not installed, or for what cannot be exported.
+    :class:`~detzoo.export.static.StaticDetections`. ``metadata`` is stored in it. ``change`` makes
+    another file of it. Raises :class:`ConfigError` if the packages for it are not installed.
     """
     translations = _translations()
-    device = next(detector.parameters()).device
-    pixels = torch.zeros((batch_size, detector.channels, *size), device=device)
-    inputs = (pixels, torch.tensor([size] * batch_size, device=device))
-    with _quiet(), torch.no_grad():
-        program = torch.export.export(_Outputs(detector), inputs)
+    import onnx
+
+    num_outputs = len(program.graph_signature.user_outputs)
+    with quiet(), torch.no_grad():
         exported = torch.onnx.export(
             program,
-            inputs,
             dynamo=True,
             opset_version=OPSET,
             input_names=INPUTS,
-            output_names=OUTPUTS[: 5 if detector.predicts_masks else 4],
+            output_names=OUTPUTS[:num_outputs],
             custom_translation_table=translations,
             verbose=False,
         )
     assert exported is not None
-    _write(exported.model_proto, file, metadata)
-
-
-class _Outputs(nn.Module):
-    """The outputs that there are, as a plain tuple."""
-
-    def __init__(self, detector: StaticDetector) -> None:
-        super().__init__()
-        self.detector = detector
-
-    def forward(self, pixels: Tensor, sizes: Tensor) -> tuple[Tensor, ...]:
-        return tuple(values for values in self.detector(pixels, sizes) if values is not None)
-
-
-def _write(model: onnx.ModelProto, file: Path, metadata: Mapping[str, str]) -> None:
-    import onnx
-
+    model = exported.model_proto
+    _unify_types(model)
+    if change is not None:
+        before, after = (file.with_suffix(suffix) for suffix in (".before.onnx", ".after.onnx"))
+        onnx.save(model, before)
+        change(before, after)
+        model = onnx.load(after)
+        before.unlink()
+        after.unlink()
     onnx.helper.set_model_props(model, dict(metadata))
     onnx.save(model, file)
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporter speaks to its developers."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)
+def _unify_types(model: onnx.ModelProto) -> None:
+    """Gives the weights of convolutions the type of what they are applied to.
+
+    The exporter's optimizer folds norms into them in float32, whatever they compute in.
+    """
+    import onnx
+
+    values = {v.name: v.type.tensor_type.elem_type for v in model.graph.value_info}
+    weights = {w.name: w for w in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type not in ("Conv", "ConvTranspose"):
+            continue
+        wanted = values.get(node.input[0], onnx.TensorProto.FLOAT)
+        for weight in (weights[name] for name in node.input[1:] if name in weights):
+            if weight.data_type != wanted:
+                array = onnx.numpy_helper.to_array(weight)
+                array = array.astype(onnx.helper.tensor_dtype_to_np_dtype(wanted))
+                weight.CopyFrom(onnx.numpy_helper.from_array(array, weight.name))
 
 
 def _translations() -> dict[Callable[..., Any], Callable[..., Any]]:

@@ -4,37 +4,48 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from typing import Any, NamedTuple, cast
+from collections.abc import Iterator
+from typing import Any, Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from detzoo.detectors.base import Detector, DetectorConfig
-from detzoo.detectors.solo import SOLOConfig
-from detzoo.detectors.yolact import YOLACTConfig
 from detzoo.errors import ConfigError
-from detzoo.heads.roi.coarse_mask_head import CoarseMaskHeadConfig
-from detzoo.heads.roi.mask_head import MaskHeadConfig
+from detzoo.inference.exported import MaskKind
+from detzoo.ops.masks import paste_all_masks
+from detzoo.postprocess.matrix_nms import MaskSelect
 from detzoo.postprocess.select import Select
-from detzoo.postprocess.static import StaticSelect
-from detzoo.structures import Detections, ImageBatch, ImageInfo, RoIMasks
+from detzoo.postprocess.static import (
+    MAX_BOXES,
+    MAX_MASKS,
+    StaticMaskSelect,
+    StaticSelect,
+    noting_left_out,
+)
+from detzoo.structures import Detections, ImageBatch, ImageInfo, ImageMasks, RoIMasks
 from detzoo.structures.images import Size
 
-# Detectors whose masks are not grids in boxes.
-WHOLE_IMAGE_MASKS = (SOLOConfig, YOLACTConfig)
+# As the detector predicts masks, or drawn into the input.
+MaskForm = Literal["grid", "full"]
 
 
 class StaticDetections(NamedTuple):
     """N detections in each of B images, of which the first ``num`` (B,) count.
 
     ``boxes`` (B, N, 4) xyxy in input pixels, ``scores`` (B, N) in descending order, ``labels``
-    (B, N), all zero beyond. ``masks`` (B, N, m, m) are probabilities in the boxes.
+    (B, N), all zero beyond. ``left_out`` (B,) is how many candidates did not fit: where it is zero,
+    nothing is missing.
+
+    ``masks`` are probabilities (B, N, m, m) in the boxes, or (B, N, h, w) over the whole input; or
+    (B, N, H, W) uint8, 1 inside, of the size of the input.
     """
 
     boxes: Tensor
     scores: Tensor
     labels: Tensor
     num: Tensor
+    left_out: Tensor
     masks: Tensor | None = None
 
 
@@ -42,13 +53,17 @@ class StaticDetector(nn.Module):
     """The same detector with shapes that do not depend on what it sees.
 
     It detects the same as ``detector``, unless an image has more candidates than
-    ``max_candidates``: see :class:`~detzoo.postprocess.static.StaticSelect`. Parameters are shared.
-    Raises :class:`ConfigError` for detectors that have no such form.
+    ``max_candidates``: by default 1000 boxes, or 100 masks of a level in detectors without boxes
+    (see :mod:`detzoo.postprocess.static`). With ``masks`` "full" they are drawn into the input.
+    Parameters are shared. Raises :class:`ConfigError` for detectors that have no such form.
     """
 
-    def __init__(self, detector: Detector, max_candidates: int = 1000) -> None:
+    def __init__(
+        self, detector: Detector, max_candidates: int | None = None, masks: MaskForm = "grid"
+    ) -> None:
         super().__init__()
         require_static_form(detector.config)
+        self.draws_masks = masks == "full" and detector.config.predicts_masks
         self.detector = _with_static_selects(detector, max_candidates).eval()
 
     @property
@@ -61,14 +76,18 @@ class StaticDetector(nn.Module):
         return self.detector.config.predicts_masks
 
     @property
-    def mask_threshold(self) -> float | None:
-        """The probability from which a pixel belongs to an object; None without masks."""
+    def mask_kind(self) -> MaskKind | None:
+        """What its masks are, see :class:`~detzoo.inference.exported.Details`."""
         if not self.predicts_masks:
             return None
-        configs = (getattr(module, "config", None) for module in self.detector.modules())
-        return next(
-            c.threshold for c in configs if isinstance(c, MaskHeadConfig | CoarseMaskHeadConfig)
-        )
+        if self.draws_masks:
+            return "drawn"
+        return "input" if self.detector.config.masks_cover_input else "boxes"
+
+    @property
+    def mask_threshold(self) -> float | None:
+        """The probability from which a pixel belongs to an object; None without masks."""
+        return next(_mask_thresholds(self.detector.config)) if self.predicts_masks else None
 
     def forward(self, pixels: Tensor, sizes: Tensor) -> StaticDetections:
         """Normalized pixels (B, 3, H, W), of which ``sizes`` (B, 2: height, width) show the image,
@@ -85,7 +104,25 @@ class StaticDetector(nn.Module):
             for number, size in enumerate(sizes.unbind(0))
         )
         images = ImageBatch(pixels, infos)
-        return stacked(self.detector.detect(self.detector.extract_features(pixels), images))
+        with noting_left_out() as noted:
+            found = self.detector.detect(self.detector.extract_features(pixels), images)
+        # The heads select image by image.
+        left_out = torch.stack(noted).view(len(found), -1).sum(1) if noted else sizes[:, 0] * 0
+        result = stacked(found, left_out)
+        if not self.draws_masks:
+            return result
+        drawn = [self._drawn(image, info) for image, info in zip(found, infos)]
+        counts = torch.arange(result.scores.shape[1], device=pixels.device) < result.num[:, None]
+        return result._replace(masks=torch.stack(drawn) * counts[..., None, None])
+
+    def _drawn(self, found: Detections, info: ImageInfo) -> Tensor:
+        """The masks (N, H, W) of an image in its input."""
+        masks = found.masks
+        if isinstance(masks, RoIMasks):
+            probabilities, threshold = masks.probabilities, masks.threshold
+            return paste_all_masks(probabilities, found.boxes, info.padded_size, threshold)
+        assert isinstance(masks, ImageMasks)
+        return masks.at_input(info.padded_size).bitmaps
 
 
 def require_static_form(config: DetectorConfig) -> None:
@@ -95,14 +132,24 @@ def require_static_form(config: DetectorConfig) -> None:
             "this detector is given its proposals, so it cannot be exported: take one that "
             "proposes its own"
         )
-    if isinstance(config, WHOLE_IMAGE_MASKS):
-        raise ConfigError(
-            "the masks of this detector cover the whole image, which cannot be exported yet: "
-            "take one with masks in boxes, such as Mask R-CNN"
-        )
 
 
-def stacked(found: list[Detections]) -> StaticDetections:
+def _mask_thresholds(config: Any) -> Iterator[float]:
+    """Those in the configurations of mask heads."""
+    if isinstance(config, tuple):
+        for part in config:
+            yield from _mask_thresholds(part)
+    elif dataclasses.is_dataclass(config):
+        if isinstance(config, MaskSelect):
+            yield config.mask_threshold
+        for field in dataclasses.fields(config):
+            value = getattr(config, field.name)
+            if field.name == "threshold" and "Mask" in type(config).__name__:
+                yield value
+            yield from _mask_thresholds(value)
+
+
+def stacked(found: list[Detections], left_out: Tensor) -> StaticDetections:
     """Detections of equal number, of which those with a negative score are padding."""
     boxes = torch.stack([image.boxes for image in found])
     scores = torch.stack([image.scores for image in found])
@@ -110,18 +157,19 @@ def stacked(found: list[Detections]) -> StaticDetections:
     counts = scores >= 0
     masks = None
     if found[0].masks is not None:
-        masks = torch.stack([cast(RoIMasks, image.masks).probabilities for image in found])
-        masks = torch.where(counts[..., None, None], masks, 0.0)
+        grids = [cast("RoIMasks | ImageMasks", image.masks).probabilities for image in found]
+        masks = torch.where(counts[..., None, None], torch.stack(grids), 0.0)
     return StaticDetections(
         torch.where(counts[..., None], boxes, 0.0),
         scores.clamp(min=0),
         torch.where(counts, labels, 0),
         counts.sum(1),
+        left_out,
         masks,
     )
 
 
-def _with_static_selects(detector: Detector, max_candidates: int) -> Detector:
+def _with_static_selects(detector: Detector, max_candidates: int | None) -> Detector:
     """A copy that shares its tensors, whose heads select in the static way."""
     shared = {id(t): t for t in (*detector.parameters(), *detector.buffers())}
     copied = copy.deepcopy(detector, cast("dict[int, Any]", shared))
@@ -129,11 +177,13 @@ def _with_static_selects(detector: Detector, max_candidates: int) -> Detector:
         config = getattr(module, "config", None)
         if not dataclasses.is_dataclass(config):
             continue
-        changes = {
-            field.name: StaticSelect.of(value, max_candidates)
-            for field in dataclasses.fields(config)
-            if isinstance(value := getattr(config, field.name), Select)
-        }
+        changes: dict[str, Any] = {}
+        for field in dataclasses.fields(config):
+            select = getattr(config, field.name)
+            if isinstance(select, Select):
+                changes[field.name] = StaticSelect.of(select, max_candidates or MAX_BOXES)
+            elif isinstance(select, MaskSelect):
+                changes[field.name] = StaticMaskSelect.of(select, max_candidates or MAX_MASKS)
         if changes:
             module.config = dataclasses.replace(cast(Any, config), **changes)
     return copied

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from detzoo.inference.predictor import Predictor
 from detzoo.inference.result import Result
@@ -14,24 +15,67 @@ from detzoo.ops.boxes import pairwise_iou
 
 # Detections whose order or survival rounding may decide are not those near the threshold.
 MARGIN = 0.01
+# At most, in fp32: of scores, of boxes in pixels, and of masks as a fraction of their pixels.
+MAX_SCORE_DIFFERENCE, MAX_BOX_DIFFERENCE, MAX_MASK_DIFFERENCE = 1e-3, 0.1, 0.05
+# The fraction of detections that may differ by more.
+MAX_OUTLIERS = 0.005
+# In fp16 and bf16: so many of the detections are so near.
+LOW_SHARE, LOW_SCORE_DIFFERENCE, LOW_IOU = 0.99, 0.02, 0.95
+# A pixel at the edge of a smaller mask weighs as in one of this area.
+MIN_MASK_AREA = 50
+
+
+@dataclass(frozen=True)
+class Gap:
+    """How far two detections are apart: see :class:`Difference`. ``iou`` is that of the boxes."""
+
+    score: float
+    box: float
+    iou: float
+    mask: float | None = None
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How far the ``compared`` detections on ``images`` are apart at worst: ``score``, and ``box``
-    in pixels. ``unmatched`` have no partner of their class at all."""
+    """How far the ``compared`` detections on ``images`` are apart at worst: ``score``, ``box`` in
+    pixels, and ``mask`` as a fraction of its pixels. ``unmatched`` have no partner of their class
+    at all. ``left_out`` images have more candidates than fit. ``gaps`` are those of each."""
 
     images: int
     compared: int
     unmatched: int
     score: float
     box: float
+    mask: float | None = None
+    left_out: int = 0
+    gaps: tuple[Gap, ...] = ()
+
+    @property
+    def near_share(self) -> float:
+        """The fraction of the detections whose partner has nearly the same score and box; 1 if
+        there are none."""
+        near = [gap.score <= LOW_SCORE_DIFFERENCE and gap.iou >= LOW_IOU for gap in self.gaps]
+        return sum(near) / len(near) if near else 1.0
+
+    def is_rounding(self, *, by_masks: bool) -> bool:
+        """Whether it is no more than float32 explains. With ``by_masks``, boxes are those around
+        masks, in whole pixels, and masks tell more.
+
+        Of equal scores, rounding decides which suppresses the other: so a few may differ.
+        """
+        outliers = sum(
+            gap.score > MAX_SCORE_DIFFERENCE
+            or (not by_masks and gap.box > MAX_BOX_DIFFERENCE)
+            or (gap.mask or 0.0) > MAX_MASK_DIFFERENCE
+            for gap in self.gaps
+        )
+        return outliers <= MAX_OUTLIERS * len(self.gaps)
 
     def __str__(self) -> str:
-        text = (
-            f"{self.compared} detections on {self.images} images: scores differ by at most "
-            f"{self.score:.1e}, boxes by {self.box:.1e} pixels"
-        )
+        parts = [f"scores differ by at most {self.score:.1e}, boxes by {self.box:.1e} pixels"]
+        if self.mask is not None:
+            parts.append(f"masks in {self.mask:.2%} of their pixels")
+        text = f"{self.compared} detections on {self.images} images: {', '.join(parts)}"
         return text if not self.unmatched else f"{text}; {self.unmatched} have no partner"
 
 
@@ -47,38 +91,46 @@ def compare(
             exported.predict(images, min_score=below),
         )
     )
-    scores, boxes, unmatched = [], [], 0
-    for one, other in (*pairs, *(pair[::-1] for pair in pairs)):
-        for score, box in _partners(one, other, min_score):
-            scores.append(score)
-            boxes.append(box)
-            unmatched += score > MARGIN
+    both_ways = (*pairs, *(pair[::-1] for pair in pairs))
+    gaps = [gap for one, other in both_ways for gap in _gaps(one, other, min_score)]
+    masks = [gap.mask for gap in gaps if gap.mask is not None]
     return Difference(
         images=len(pairs),
-        compared=len(scores),
-        unmatched=unmatched,
-        score=_worst(scores),
-        box=_worst(boxes),
+        compared=len(gaps),
+        unmatched=sum(gap.score > MARGIN for gap in gaps),
+        score=max((gap.score for gap in gaps), default=0.0),
+        box=max((gap.box for gap in gaps), default=0.0),
+        mask=max(masks, default=None),
+        left_out=getattr(exported.model, "num_overflowing", 0),
+        gaps=tuple(gaps),
     )
 
 
-def _partners(one: Result, other: Result, min_score: float) -> list[tuple[float, float]]:
-    """For each detection, how far its nearest one of the same class is: in score, in box."""
+def _gaps(one: Result, other: Result, min_score: float) -> list[Gap]:
+    """For each detection, how far its nearest one of the same class is."""
     found = []
+    # The least sure ones of a full list push others out.
+    floor = float(other.scores.min()) + MARGIN if len(other) >= len(one) > 0 else 0.0
     overlaps = pairwise_iou(one.boxes, other.boxes)
     overlaps = torch.where(one.labels[:, None] == other.labels, overlaps, -1.0)
     for row in (one.scores >= min_score).nonzero()[:, 0].tolist():
         if not len(other) or float(overlaps[row].max()) < 0:
-            found.append((float("inf"), float("inf")))
+            found.append(Gap(float("inf"), float("inf"), 0.0))
             continue
         # Of several in the same place, the one that is as sure.
         near = overlaps[row] >= overlaps[row].max() - 1e-3
         gap = torch.where(near, (other.scores - one.scores[row]).abs(), torch.inf)
         best = int(gap.argmin())
+        if gap[best] > MARGIN and one.scores[row] <= floor:
+            continue
         distance = float((other.boxes[best] - one.boxes[row]).abs().max())
-        found.append((float(gap[best]), distance))
+        mask = None
+        if one.masks is not None and other.masks is not None:
+            mask = _mask_gap(one.masks[row], other.masks[best])
+        found.append(Gap(float(gap[best]), distance, float(overlaps[row, best]), mask))
     return found
 
 
-def _worst(values: Iterable[float]) -> float:
-    return max(values, default=0.0)
+def _mask_gap(a: Tensor, b: Tensor) -> float:
+    """The fraction of the pixels of two masks (H, W) that only one has."""
+    return int((a != b).sum()) / max(int((a | b).sum()), MIN_MASK_AREA)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,16 +21,34 @@ from detzoo.config import from_dict, to_dict
 from detzoo.detectors.base import Detector
 from detzoo.errors import CheckpointError, ConfigError
 from detzoo.experiment import Experiment
-from detzoo.structures import Batch, Detections, ImageBatch, RoIMasks, Targets
+from detzoo.structures import (
+    Batch,
+    Detections,
+    ImageBatch,
+    ImageMasks,
+    Masks,
+    RoIMasks,
+    Targets,
+)
 from detzoo.structures.images import Size
 
 # The name under which files keep what detzoo needs; the other names are for programs without it.
 _KEY = "detzoo"
 
-# How the files end.
-EXPORTED = ".onnx"
+# How the files end: ONNX, OpenVINO, PyTorch.
+EXPORTED = (".onnx", ".xml", ".pt2")
 
-# From pixels (B, 3, H, W) and sizes (B, 2) to boxes, scores, labels, num and perhaps masks.
+# The sides of inputs of files for a range of sizes are multiples of it: what the strides of nearly
+# all detectors divide.
+DIVISOR = 32
+
+# What files return, in this order; masks only of detectors that predict some.
+OUTPUTS = ("boxes", "scores", "labels", "num", "left_out", "masks")
+
+MaskKind = Literal["boxes", "input", "drawn"]
+ExportPrecision = Literal["fp32", "fp16", "bf16", "int8"]
+
+# From pixels (B, 3, H, W) and sizes (B, 2) to the OUTPUTS.
 Run = Callable[[np.ndarray, np.ndarray], Sequence[np.ndarray]]
 
 
@@ -36,13 +56,29 @@ Run = Callable[[np.ndarray, np.ndarray], Sequence[np.ndarray]]
 class Details:
     """What a file says of its detector: ``experiment``, and the shape of its input.
 
-    ``mask_threshold`` is the probability above which a pixel belongs to an object.
+    With ``smallest``, inputs have any size from that to ``size``, in steps of 32 pixels.
+
+    ``masks`` says what its masks are: probabilities in the ``boxes``, or over the whole ``input``,
+    which ``mask_threshold`` makes masks of, or ``drawn`` into the input; None: there are none.
     """
 
     experiment: Experiment
     size: Size
-    batch_size: int
+    batch_size: int = 1
+    precision: ExportPrecision = "fp32"
+    smallest: Size | None = None
+    masks: MaskKind | None = None
     mask_threshold: float | None = None
+
+    @property
+    def shape(self) -> str:
+        """The shape of the input, for people."""
+        channels = self.experiment.model.input_pixels.channels
+        height, width = (
+            str(high) if low is None else f"{low}..{high}"
+            for low, high in zip(self.smallest or (None, None), self.size)
+        )
+        return f"{self.batch_size} x {channels} x {height} x {width}"
 
     def to_metadata(self) -> dict[str, str]:
         """Texts to be kept in a file; all but the last are for programs without detzoo."""
@@ -54,7 +90,11 @@ class Details:
             "experiment": to_dict(experiment),
             "size": self.size,
             "batch_size": self.batch_size,
+            "precision": self.precision,
+            "smallest": self.smallest,
+            "masks": self.masks,
             "mask_threshold": self.mask_threshold,
+            "outputs": OUTPUTS,
         }
         return {
             "class_names": json.dumps(names),
@@ -63,6 +103,7 @@ class Details:
             "channel_order": pixels.order,
             "padding": json.dumps(pixels.padding),
             "keep_ratio": json.dumps(keeps_ratio(experiment)),
+            "masks": json.dumps(self.masks),
             "mask_threshold": json.dumps(self.mask_threshold),
             _KEY: json.dumps(own),
         }
@@ -74,14 +115,38 @@ class Details:
             raise CheckpointError(f"{file}: was not exported by detzoo, which keeps its settings.")
         own: dict[str, Any] = json.loads(metadata[_KEY])
         try:
+            if tuple(own.get("outputs", ())) != OUTPUTS:
+                raise ConfigError("its outputs are others")
             experiment = from_dict(own["experiment"], config_classes())
         except ConfigError as error:
             raise CheckpointError(
-                f"{file}: was exported by detzoo {own.get('version')}, and this is "
-                f"{detzoo.__version__}: {error}. Export it again."
+                f"{file}: was exported by another version, detzoo {own.get('version')}, and this "
+                f"is {detzoo.__version__}: {error}. Export it again."
             ) from None
-        height, width = own["size"]
-        return cls(experiment, (height, width), own["batch_size"], own["mask_threshold"])
+        smallest = own["smallest"]
+        return cls(
+            experiment,
+            _size(own["size"]),
+            own["batch_size"],
+            own["precision"],
+            None if smallest is None else _size(smallest),
+            own["masks"],
+            own["mask_threshold"],
+        )
+
+    def input_size(self, size: Size) -> Size:
+        """The size of the input for an image of ``size`` (height, width)."""
+        if self.smallest is None:
+            return self.size
+        height, width = (
+            max(math.ceil(side / DIVISOR) * DIVISOR, low) for side, low in zip(size, self.smallest)
+        )
+        return height, width
+
+
+def _size(sides: Sequence[int]) -> Size:
+    height, width = sides
+    return height, width
 
 
 def keeps_ratio(experiment: Experiment) -> bool:
@@ -90,26 +155,36 @@ def keeps_ratio(experiment: Experiment) -> bool:
 
 
 class ExportedDetector(Detector):
-    """A detector that another runtime runs by ``run``: without modules, and not to be trained."""
+    """A detector that another runtime runs by ``run``: without modules, and not to be trained.
+
+    ``num_overflowing`` is how many images had more candidates than fit.
+    """
 
     def __init__(self, run: Run, details: Details) -> None:
         nn.Module.__init__(self)  # there is nothing to build
+        self._counts: Counter[str] = Counter()  # shared with copies
         self.details = details
         self.config = details.experiment.model
         self._normalize_by(self.config.input_pixels)
-        self._run = run
+        self.run = run
+
+    @property
+    def num_overflowing(self) -> int:
+        return self._counts["overflowing"]
 
     def preprocess(self, batch: Batch) -> ImageBatch:
         """Normalized pixels, padded to the size of the file's input."""
         images = super().preprocess(batch)
-        height, width = self.details.size
-        if images.pixels.shape[2] > height or images.pixels.shape[3] > width:
+        own = images.pixels.shape[2], images.pixels.shape[3]
+        height, width = self.details.input_size(own)
+        largest = self.details.size
+        if max(own[0], height) > largest[0] or max(own[1], width) > largest[1]:
             raise ConfigError(
-                f"an image of {images.pixels.shape[2]} x {images.pixels.shape[3]} pixels (height x "
-                f"width) does not fit into the {height} x {width} that this file was exported for"
+                f"an image of {own[0]} x {own[1]} pixels (height x width) does not fit into the "
+                f"{largest[0]} x {largest[1]} that this file was exported for"
             )
         padded = images.pixels.new_zeros((len(images), images.pixels.shape[1], height, width))
-        padded[:, :, : images.pixels.shape[2], : images.pixels.shape[3]] = images.pixels
+        padded[:, :, : own[0], : own[1]] = images.pixels
         return dataclasses.replace(images, pixels=padded)
 
     def forward(
@@ -130,18 +205,27 @@ class ExportedDetector(Detector):
         if missing:  # the file takes no fewer
             pixels = torch.cat([pixels, pixels[-1:].expand(missing, -1, -1, -1)])
             sizes = torch.cat([sizes, sizes[-1:].expand(missing, -1)])
-        outputs = self._run(pixels.contiguous().numpy(), sizes.numpy())
-        boxes, scores, labels, num, *masks = (torch.from_numpy(values) for values in outputs)
-        threshold = self.details.mask_threshold or 0.5
+        outputs = self.run(pixels.contiguous().numpy(), sizes.numpy())
+        boxes, scores, labels, num, left_out, *masks = map(torch.from_numpy, outputs)
+        present, size = len(num) - missing, (pixels.shape[2], pixels.shape[3])
+        self._counts["overflowing"] += int((left_out[:present] > 0).sum())
         return [
             Detections(
                 boxes[image, :count],
                 scores[image, :count],
                 labels[image, :count],
-                RoIMasks(masks[0][image, :count], threshold) if masks else None,
+                self._masks(masks[0][image, :count], size) if masks else None,
             )
-            for image, count in enumerate(num[: len(num) - missing].tolist())
+            for image, count in enumerate(num[:present].tolist())
         ]
+
+    def _masks(self, values: Tensor, size: Size) -> Masks:
+        threshold = self.details.mask_threshold or 0.5
+        if self.details.masks == "boxes":
+            return RoIMasks(values, threshold)
+        if self.details.masks == "input":
+            return ImageMasks(values, size, threshold)
+        return ImageMasks(values.float(), size, bounds=self.config.masks_cover_input)
 
     def detect_augmented(self, augmented: Sequence[ImageBatch]) -> list[Detections]:
         raise ConfigError("an exported detector has no test-time augmentation")
@@ -151,35 +235,3 @@ class ExportedDetector(Detector):
 
     def detect(self, *_: object) -> list[Detections]:
         raise NotImplementedError("an exported detector shows no steps of its own")
-
-
-def open_onnx(file: Path, threads: int | None = None) -> ExportedDetector:
-    """The detector in an ONNX file, run by ONNX Runtime on the CPU.
-
-    ``threads`` None: as many as PyTorch uses. Raises :class:`ConfigError` if ONNX Runtime is not
-    installed, and :class:`CheckpointError` for a file that it cannot open.
-    """
-    try:
-        import onnxruntime
-    except ImportError:
-        raise ConfigError(
-            f"{file}: ONNX Runtime is not installed: pip install detzoo[onnx]"
-        ) from None
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or torch.get_num_threads()
-    options.log_severity_level = 3
-    if not file.is_file():
-        raise CheckpointError(f"{file}: no such file; check the path")
-    try:
-        session = onnxruntime.InferenceSession(
-            str(file), options, providers=["CPUExecutionProvider"]
-        )
-    except Exception as error:  # of classes of its own, one per kind
-        raise CheckpointError(f"{file}: ONNX Runtime cannot open it: {error}") from None
-    metadata = session.get_modelmeta().custom_metadata_map
-
-    def run(pixels: np.ndarray, sizes: np.ndarray) -> Sequence[np.ndarray]:
-        inputs = {"pixels": pixels, "sizes": sizes}
-        return session.run(None, {one.name: inputs[one.name] for one in session.get_inputs()})
-
-    return ExportedDetector(run, Details.of(metadata, file))

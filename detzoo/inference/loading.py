@@ -19,8 +19,9 @@ from detzoo.devices import Precision, resolve_device
 from detzoo.errors import CheckpointError
 from detzoo.experiment import Experiment
 from detzoo.files import read_json
-from detzoo.inference.exported import EXPORTED, open_onnx
+from detzoo.inference.exported import EXPORTED
 from detzoo.inference.predictor import Predictor
+from detzoo.inference.runtimes import open_exported
 from detzoo.layers.fusion import fuse
 from detzoo.weights.locate import find_published_file
 from detzoo.weights.places import SUFFIXES, Published, is_address, zoo_file
@@ -40,8 +41,8 @@ def load(
 ) -> Predictor:
     """The detector in a checkpoint, or the one that the zoo calls ``source``.
 
-    A checkpoint of MMDetection 2.x will do, an ONNX file that ``detzoo export`` wrote (on the CPU,
-    with the experiment, weights and precision that are in it), and an address, ``https://...`` or
+    A checkpoint of MMDetection 2.x will do, a file that ``detzoo export`` wrote (on the CPU, with
+    the experiment, weights and precision that are in it), and an address, ``https://...`` or
     ``hf://user/repo/file``, in place of a path. ``weights`` is a file with other weights for it: a
     checkpoint of the same model, whose class names count, or bare weights. A zoo name without it
     takes the published file, from a folder, a cache or a mirror (``weights/locate.py``); a config
@@ -54,15 +55,15 @@ def load(
     configuration: a checkpoint of such a detector opens only with one that was changed likewise.
 
     ``import_modules`` are imported first: those with config classes of your own that the
-    checkpoint may name. ``trust`` allows a V2 config file to be executed, as MMDetection does;
-    without it, nothing ever is.
+    checkpoint may name. ``trust`` allows a V2 config file to be executed, as MMDetection does, and
+    exported programs of PyTorch to be opened; without it, nothing ever is executed.
 
     Raises :class:`CheckpointError`, :class:`DeviceError`, and :class:`UserError` for an unknown
     name.
     """
     catalog.import_modules(import_modules)
     if os.fspath(source).endswith(EXPORTED):
-        exported = open_onnx(Path(source))
+        exported = open_exported(Path(source), trust=trust)
         return Predictor(exported.details.experiment, exported, fused=False)
     device = resolve_device(device)
     origin: Path | str = source if weights is None else weights

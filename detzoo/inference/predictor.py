@@ -112,7 +112,7 @@ class Predictor:
         is_wanted: Wanted | None = None,
     ) -> list[Detections]:
         """Detections of each image (H, W, 3) uint8 BGR in its own pixels, on the CPU."""
-        samples = [self._prepare(image) for image in images]
+        samples = [self.prepare(image) for image in images]
         by_shape: dict[tuple[tuple[int, int], ...], list[int]] = defaultdict(list)
         for index, views in enumerate(samples):
             by_shape[tuple(view.info.padded_size for view in views)].append(index)
@@ -124,8 +124,8 @@ class Predictor:
                 found.update(zip(chosen, detections))
         return [found[index] for index in range(len(images))]
 
-    def _prepare(self, image: np.ndarray) -> list[Sample]:
-        """The image as each view shows it."""
+    def prepare(self, image: np.ndarray) -> list[Sample]:
+        """The image (H, W, 3) uint8 BGR as each view of the recipe shows it."""
         boxes = torch.zeros((0, 4))
         targets = Targets.of(boxes, torch.zeros(0, dtype=torch.int64))
         info = ImageInfo.of((image.shape[0], image.shape[1]))

@@ -36,12 +36,24 @@ def paste_masks(
     return out
 
 
+def paste_all_masks(
+    probabilities: Tensor, boxes: Tensor, size: tuple[int, int], threshold: float
+) -> Tensor:
+    """The same as :func:`paste_masks`, with shapes that do not depend on the boxes: every mask is
+    computed at all pixels."""
+    cells = probabilities.shape[-1]
+    across = _weights(0, size[1], boxes[:, 0, None], boxes[:, 2, None], cells)  # (N, W, m)
+    down = _weights(0, size[0], boxes[:, 1, None], boxes[:, 3, None], cells)  # (N, H, m)
+    values = down @ probabilities.to(down.dtype) @ across.transpose(1, 2)
+    return (values >= threshold).to(torch.uint8)
+
+
 def _weights(first: int, last: int, low: Tensor, high: Tensor, cells: int) -> Tensor:
     """Weights of linear interpolation from ``cells`` values over [low, high] to pixels [first,
-    last)."""
+    last): (pixels, cells); with ``low`` and ``high`` (N, 1), (N, pixels, cells)."""
     pixels = torch.arange(first, last, dtype=torch.float32, device=low.device) + 0.5
     position = (pixels - low) / (high - low) * cells - 0.5  # in cells, 0 at the first center
     # As in MMDetection, an empty box shows its mask's center to the pixels around it.
     position = torch.where(position.isinf(), (cells - 1) / 2, position)
     centers = torch.arange(cells, dtype=torch.float32, device=low.device)
-    return (1 - (position[:, None] - centers).abs()).clamp(min=0).nan_to_num(0)
+    return (1 - (position[..., None] - centers).abs()).clamp(min=0).nan_to_num(0)

@@ -17,7 +17,7 @@ def matrix_decay(masks: Tensor, labels: Tensor, sigma: float) -> Tensor:
     flat = masks.flatten(1).float()
     common = flat @ flat.T
     area = flat.sum(1)
-    iou = common / (area[:, None] + area - common)
+    iou = common / (area[:, None] + area - common).clamp(min=1)  # of empty masks, 0
     # (i, j): how mask j overlaps the better mask i of its label.
     iou = (iou * (labels[:, None] == labels)).triu(diagonal=1)
     most = iou.amax(0)[:, None]

@@ -135,7 +135,7 @@ def nms_mask(boxes: Tensor, scores: Tensor, group: Tensor, max_iou: float) -> Te
 
 @nms_mask.register_fake
 def _(boxes: Tensor, scores: Tensor, group: Tensor, max_iou: float) -> Tensor:
-    return scores.new_empty(len(scores), dtype=torch.bool)
+    return torch.empty_like(scores, dtype=torch.bool)
 
 
 def fast_nms_mask(
@@ -145,7 +145,7 @@ def fast_nms_mask(
 
     Boxes with a negative score are padding.
     """
-    order = scores.argsort(descending=True, stable=True)
+    order = scores.sort(descending=True).indices
     sorted_group, real = group[order], scores[order] >= 0
     is_better = (sorted_group[:, None] == sorted_group).triu(1) & real[:, None]
     iou = elementwise_iou(boxes[order][:, None], boxes[order])  # (K, K)

@@ -13,7 +13,7 @@ from detzoo.ops.weighted_rows import Terms, weighted_rows
 
 def rois_of(boxes: Sequence[Tensor]) -> Tensor:
     """Converts boxes per image, each (N_i, 4), to RoIs (R, 5): image index, then the box."""
-    numbers = [box.new_full((len(box), 1), float(i)) for i, box in enumerate(boxes)]
+    numbers = [box.new_full((box.shape[0], 1), float(i)) for i, box in enumerate(boxes)]
     return torch.cat([torch.cat(numbers), torch.cat(list(boxes))], 1)
 
 

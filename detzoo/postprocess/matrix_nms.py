@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from torch import Tensor
 
 from detzoo.config import PositiveFloat, PositiveInt, ScoreThreshold, UnitFloat, config
 from detzoo.ops.matrix_nms import matrix_decay
+
+
+class MaskPairs(NamedTuple):
+    """K pairs of cell and class of a level, and the ``cells`` (M,) that need a mask for them.
+
+    ``mask`` (K,) is the index of a pair's cell among them; ``labels`` and ``scores`` are (K,).
+    """
+
+    cells: Tensor
+    mask: Tensor
+    labels: Tensor
+    scores: Tensor
 
 
 @config
@@ -26,6 +40,9 @@ class MaskSelect:
     """Selects the final masks of an image: thresholds scores, suppresses duplicates, keeps the
     best.
 
+    All that depends on how many candidates there are is in these methods; see ``StaticMaskSelect``
+    for the same with fixed numbers.
+
     Args:
         min_score: Score above which a mask is a candidate.
         mask_threshold: Probability above which a pixel belongs to the mask.
@@ -39,6 +56,18 @@ class MaskSelect:
     pre_nms: PositiveInt = 500
     suppression: MatrixNMS = MatrixNMS()
     max_detections: PositiveInt = 100
+
+    def pairs(self, scores: Tensor) -> MaskPairs:
+        """The pairs of cell and class in ``scores`` (G * G, C) of a level above the threshold, and
+        the cells that need a mask for it."""
+        cell, label = (scores > self.min_score).nonzero(as_tuple=True)
+        cells, mask = cell.unique(return_inverse=True)
+        return MaskPairs(cells, mask, label, scores[cell, label])
+
+    def keep(self, pairs: MaskPairs, is_kept: Tensor) -> MaskPairs:
+        """Only those pairs for which ``is_kept`` (K,) is true, with all the cells."""
+        mask, labels, scores = (values[is_kept] for values in pairs[1:])
+        return MaskPairs(pairs.cells, mask, labels, scores)
 
     def __call__(
         self, masks: Tensor, mask: Tensor, scores: Tensor, labels: Tensor

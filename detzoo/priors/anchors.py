@@ -72,8 +72,9 @@ def place_in_cells(
         origins = torch.stack([origin_x, origin_y, origin_x, origin_y], -1)  # (H, W, 4)
         level = (origins[:, :, None] + base).reshape(-1, 4)
         boxes.append(level)
-        level_strides.append(torch.full((len(level),), float(stride)))
-        sizes.append(len(level))
+        count = level.shape[0]  # len() would fix it in an exported program
+        level_strides.append(torch.full((count,), float(stride)))
+        sizes.append(count)
     return Priors(
         torch.cat(boxes).to(device), torch.cat(level_strides).to(device), tuple(sizes), grids
     )

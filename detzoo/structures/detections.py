@@ -103,8 +103,9 @@ class Detections:
         if isinstance(masks, RoIMasks):
             masks = masks.flipped(info.flip).paste(boxes, info.original_size)
         elif isinstance(masks, ImageMasks):
-            masks = masks.to_original(info)
-            boxes = masks.boxes()
+            drawn = masks.to_original(info)
+            boxes = drawn.boxes() if masks.bounds else boxes
+            masks = drawn
         return replace(self, boxes=boxes, masks=masks)
 
     def to_input(self, info: ImageInfo) -> Detections:

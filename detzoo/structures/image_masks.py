@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from detzoo.structures.images import ImageInfo, Size
-from detzoo.structures.masks import BitmapMasks, Masks
+from detzoo.structures.masks import BitmapMasks, Masks, extents
 
 # How many masks are resized to full size at a time.
 AT_ONCE = 8
@@ -17,24 +17,41 @@ AT_ONCE = 8
 
 @dataclass(frozen=True)
 class ImageMasks(Masks):
-    """Predicted masks as ``probabilities`` (N, h, w) over an input of ``size`` (height, width)."""
+    """Predicted masks as ``probabilities`` (N, h, w) over an input of ``size`` (height, width).
+
+    With ``bounds``, they say where the boxes of their detections are.
+    """
 
     probabilities: Tensor
     size: Size
     threshold: float = 0.5
+    bounds: bool = True
 
     def __len__(self) -> int:
         return len(self.probabilities)
 
     def __getitem__(self, index: Tensor | slice) -> ImageMasks:
-        return ImageMasks(self.probabilities[index], self.size, self.threshold)
+        return replace(self, probabilities=self.probabilities[index])
 
     def to(self, device: torch.device | str) -> ImageMasks:
-        return ImageMasks(self.probabilities.to(device), self.size, self.threshold)
+        return replace(self, probabilities=self.probabilities.to(device))
 
     def at_input(self, size: Size) -> BitmapMasks:
         """Crops to the image, ``size`` (height, width) from the top left corner of the input."""
         return self._draw((0, 0), size, size)
+
+    def boxes(self, size: Size) -> Tensor:
+        """(N, 4) the tight boxes around the masks of :meth:`at_input`."""
+        device = self.probabilities.device
+        row, column = (torch.arange(side, device=device) for side in self.size)
+        shows_image = (row < size[0])[:, None] & (column < size[1])
+        rows, columns = [], []
+        for part in self.probabilities.split(AT_ONCE):
+            maps = F.interpolate(part[:, None], self.size, mode="bilinear")[:, 0]
+            inside = (maps > self.threshold) & shows_image
+            rows.append(inside.any(2))
+            columns.append(inside.any(1))
+        return extents(torch.cat(columns), torch.cat(rows))
 
     def to_original(self, info: ImageInfo) -> BitmapMasks:
         """The masks in original pixels."""

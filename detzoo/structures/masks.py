@@ -118,7 +118,7 @@ class BitmapMasks(TargetMasks):
         occupied = self.bitmaps.bool()
         rows = occupied.any(2)  # (N, H)
         columns = occupied.any(1)  # (N, W)
-        return _extents(columns, rows)
+        return extents(columns, rows)
 
     def crop_and_resize(self, boxes: Tensor, index: Tensor, size: int) -> Tensor:
         if len(boxes) == 0:
@@ -244,7 +244,7 @@ def rasterize(parts: Sequence[np.ndarray], size: Size) -> np.ndarray:
     return decode_rle(rle.merge(rle.frPyObjects(flat, *size))["counts"], size)
 
 
-def _extents(columns: Tensor, rows: Tensor) -> Tensor:
+def extents(columns: Tensor, rows: Tensor) -> Tensor:
     """Boxes from the occupied columns (N, W) and rows (N, H), end-exclusive."""
     bounds = []
     for occupied in (columns, rows):

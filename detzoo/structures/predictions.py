@@ -30,17 +30,16 @@ class Priors:
     def level(self) -> Tensor:
         """The index of each prior's level: (P,)."""
         with torch.inference_mode(False):  # it is cached, and may be used in training
-            sizes = torch.tensor(self.level_sizes)
-            level = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
-            return level.to(self.boxes.device)
+            levels = [torch.full((n,), i) for i, n in enumerate(self.level_sizes)]
+            return torch.cat(levels).to(self.boxes.device)
 
     def best_of_levels(self, values: Tensor, limit: int | None) -> Tensor:
         """Indices (..., K) of the ``limit`` highest values (..., P) of each level; None: of all."""
         if limit is None:
-            return torch.arange(len(self), device=values.device).expand(values.shape)
+            return torch.arange(values.shape[-1], device=values.device).expand(values.shape)
         best, start = [], 0
         for level in values.split(self.level_sizes, -1):
-            best.append(level.topk(min(limit, level.shape[-1]), -1).indices + start)
+            best.append(level.topk(torch.sym_min(limit, level.shape[-1]), -1).indices + start)
             start += level.shape[-1]
         return torch.cat(best, -1)
 

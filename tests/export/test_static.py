@@ -11,20 +11,16 @@ from torch import Tensor
 
 from detzoo import zoo
 from detzoo.detectors.base import Detector
-from detzoo.detectors.solo import SOLOConfig
-from detzoo.detectors.yolact import YOLACTConfig
 from detzoo.errors import ConfigError
 from detzoo.export.static import StaticDetector
-from detzoo.structures import ImageBatch, RoIMasks
+from detzoo.structures import ImageBatch, ImageMasks, RoIMasks
 from detzoo.zoo.entry import Entry
 from tests.detectors.zoo_models import build, certain, images, one_per_head
 
 ENTRIES = [
     pytest.param(entry, id=entry.name)
     for entry in one_per_head()
-    # Regions from outside, and masks of the whole image.
     if not entry.experiment.model.needs_proposals
-    and not isinstance(entry.experiment.model, SOLOConfig | YOLACTConfig)
 ]
 
 
@@ -63,7 +59,7 @@ def test_same_detections(entry: Entry) -> None:
         assert not scores[count:].any()
         assert not boxes[count:].any()
         if image.masks is not None:
-            assert isinstance(image.masks, RoIMasks)
+            assert isinstance(image.masks, RoIMasks | ImageMasks)
             assert found.masks is not None
             probabilities = image.masks.probabilities[theirs]
             torch.testing.assert_close(found.masks[number, ours], probabilities, rtol=0, atol=1e-4)
@@ -71,8 +67,7 @@ def test_same_detections(entry: Entry) -> None:
 
 def test_nothing_found() -> None:
     """All of it is padding."""
-    (entry,) = (e for e in one_per_head() if e.name == "mask_rcnn_mobilenetv2_fpn")
-    model = certain(build(entry))
+    model = certain(build(entry_of("mask_rcnn_mobilenetv2_fpn")))
     torch.nn.init.zeros_(model.roi_head.bbox_head.fc_cls.weight)
     model.roi_head.bbox_head.fc_cls.bias.data[-1] = 20.0
     batch = images(2)
@@ -82,24 +77,77 @@ def test_nothing_found() -> None:
     assert not any(values.any() for values in found)
 
 
-def test_the_best_candidates_are_taken() -> None:
+def entry_of(name: str) -> Entry:
+    (entry,) = (e for e in one_per_head() if e.name == name)
+    return entry
+
+
+REGIONS, CELLS = "mask_rcnn_mobilenetv2_fpn", "solov2_light_r18_fpn_3x_coco"
+# Those where the number of candidates is not limited by the recipe.
+UNLIMITED = ("paa_r50_fpn_1.5x_coco", REGIONS, CELLS)
+
+
+@pytest.mark.parametrize("name", [REGIONS, CELLS])
+def test_the_best_candidates_are_taken(name: str) -> None:
     """Of more than fit, those with the highest scores; the detector itself stays as it is."""
-    (entry,) = (e for e in one_per_head() if e.name == "retinanet_mobilenetv2_fpn")
-    model, batch = distinct(certain(build(entry))), images(1)
+    model, batch = distinct(certain(build(entry_of(name)))), images(1)
     with torch.no_grad():
         before = model(batch)
         found = StaticDetector(model, max_candidates=5)(batch.pixels, sizes_of(batch))
         assert torch.equal(model(batch)[0].boxes, before[0].boxes)
-    assert 0 < int(found.num[0]) <= len(before[0])
+    assert 0 < int(found.num[0]) < len(before[0])
     torch.testing.assert_close(found.boxes[0, 0], before[0].boxes[0])
 
 
-@pytest.mark.parametrize(
-    ("name", "reason"),
-    [("solo_r50_fpn_1x_coco", "cover the whole image"), ("fast_rcnn_r50_fpn_1x_coco", "proposals")],
-)
-def test_what_has_no_static_form(name: str, reason: str) -> None:
+@pytest.mark.parametrize("name", UNLIMITED)
+def test_what_does_not_fit_is_counted(name: str) -> None:
+    model, batch = certain(build(entry_of(name))), images(2)
+    sizes = sizes_of(batch)
+    with torch.no_grad():
+        roomy = StaticDetector(model, max_candidates=50_000)(batch.pixels, sizes)
+        narrow = StaticDetector(model, max_candidates=5)
+        together = narrow(batch.pixels, sizes).left_out.tolist()
+        alone = [narrow(batch.pixels[i : i + 1], sizes[i : i + 1]).left_out for i in range(2)]
+    assert roomy.left_out.tolist() == [0, 0]
+    assert together == torch.cat(alone).tolist()
+    assert min(together) > 0
+    assert together[0] != together[1]
+
+
+def test_what_the_recipe_limits_is_not_left_out() -> None:
+    model, batch = certain(build(entry_of("retinanet_mobilenetv2_fpn"))), images(2)
+    with torch.no_grad():
+        found = StaticDetector(model, max_candidates=1)(batch.pixels, sizes_of(batch))
+    assert found.left_out.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("name", [REGIONS, CELLS, "yolact_r50_1x8_coco"])
+def test_masks_of_the_size_of_the_input(name: str) -> None:
+    model, batch = distinct(certain(build(entry_of(name)))), images(2)
+    size = (batch.pixels.shape[2], batch.pixels.shape[3])
+    with torch.no_grad():
+        expected = model(batch)
+        found = StaticDetector(model, 20_000, masks="full")(batch.pixels, sizes_of(batch))
+    assert found.masks is not None
+    assert found.masks.shape[2:] == size
+    for number, image in enumerate(expected):
+        count = int(found.num[number])
+        assert count > 0
+        ours = order(found.boxes[number, :count], found.scores[number, :count])
+        theirs = order(image.boxes, image.scores)
+        masks = image[theirs].masks
+        if isinstance(masks, RoIMasks):
+            drawn = masks.paste(image.boxes[theirs], size).bitmaps
+        else:
+            assert isinstance(masks, ImageMasks)
+            drawn = masks.at_input(size).bitmaps
+        assert drawn.any()
+        assert (found.masks[number, ours] != drawn).float().mean() < 1e-4  # at the threshold
+        assert not found.masks[number, count:].any()
+
+
+def test_what_has_no_static_form() -> None:
     with torch.device("meta"):
-        model = zoo.find(name).experiment.build_model()
-    with pytest.raises(ConfigError, match=reason):
+        model = zoo.find("fast_rcnn_r50_fpn_1x_coco").experiment.build_model()
+    with pytest.raises(ConfigError, match="proposals"):
         StaticDetector(model)

@@ -165,7 +165,7 @@ class PriorHead(DetectionHead, Generic[Predictions]):
         for level in logits.split(priors.level_sizes):
             prior, label, score = self.config.select.best_pairs(level, self.config.scoring)
             parts.append((prior + start, label, score))
-            start += len(level)
+            start += level.shape[0]
         prior, label, score = (torch.cat(column) for column in zip(*parts))
         return prior, label, score
 

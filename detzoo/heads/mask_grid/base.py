@@ -236,20 +236,19 @@ class MaskGridHead(nn.Module, ABC, Generic[MaskMaps]):
         select, size = self.config.select, predictions.mask_sizes[0]
         probabilities, mask_numbers, scores, labels, start = [], [], [], [], 0
         for level, (maps, stride) in enumerate(zip(predictions.mask_maps, self.strides)):
-            cell_scores = self._peaks(predictions.cls_logits[level][image])
-            cell, label = (cell_scores > select.min_score).nonzero(as_tuple=True)
-            cells, number = cell.unique(return_inverse=True)
-            masks = self.masks(maps, level, image, cells, size)
+            pairs = select.pairs(self._peaks(predictions.cls_logits[level][image]))
+            masks = self.masks(maps, level, image, pairs.cells, size)
             inside = masks > select.mask_threshold
             area = inside.sum((1, 2)).float()
             # The mean probability inside the mask rescores the class.
             maskness = (masks * inside).sum((1, 2)) / area.clamp(min=1)
-            kept = (area > stride)[number]
-            mask_numbers.append(number[kept] + start)
-            scores.append((cell_scores[cell, label] * maskness[number])[kept])
-            labels.append(label[kept])
+            rescored = pairs._replace(scores=pairs.scores * maskness[pairs.mask])
+            kept = select.keep(rescored, (area > stride)[pairs.mask])
+            mask_numbers.append(kept.mask + start)
+            scores.append(kept.scores)
+            labels.append(kept.labels)
             probabilities.append(masks)
-            start += len(cells)
+            start += len(masks)
         all_masks, number = torch.cat(probabilities), torch.cat(mask_numbers)
         all_labels = torch.cat(labels)
         inside = all_masks > select.mask_threshold
@@ -257,8 +256,7 @@ class MaskGridHead(nn.Module, ABC, Generic[MaskMaps]):
         pixels = self.mask_strides[0]
         input_size = (size[0] * pixels, size[1] * pixels)
         found = ImageMasks(all_masks[number[chosen]], input_size, select.mask_threshold)
-        boxes = found.at_input(info.size).boxes()
-        return Detections(boxes, score, all_labels[chosen], found)
+        return Detections(found.boxes(info.size), score, all_labels[chosen], found)
 
     def _peaks(self, logits: Tensor) -> Tensor:
         """Scores of cells (K, G, G) -> (G * G, K), set to zero unless they are maximal in the 2x2

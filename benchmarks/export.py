@@ -1,0 +1,245 @@
+"""Every head and backbone of the zoo in every format that detectors are exported to.
+
+    python -m benchmarks.export [NAME ...] [--formats onnx openvino torch aoti] [--again]
+
+Models are narrowed and have random weights. What was measured already is left as it is, so that it
+can be interrupted at any time. At the end, the table in ``docs/export.md`` is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.record import write_result
+from detzoo import zoo
+from detzoo.data.loader import collate
+from detzoo.detectors.base import Detector
+from detzoo.errors import UserError
+from detzoo.experiment import Experiment
+from detzoo.export import openvino
+from detzoo.export.formats import FORMATS, Format
+from detzoo.export.frame import framed
+from detzoo.export.program import capture
+from detzoo.export.static import StaticDetector, require_static_form
+from detzoo.export.verify import Difference, compare
+from detzoo.inference.exported import Details
+from detzoo.inference.predictor import Predictor
+from detzoo.inference.runtimes import open_exported
+from detzoo.layers.fusion import fuse
+from detzoo.quickstart.scenes import CLASSES, draw_scene
+from detzoo.zoo.entry import Entry
+from tests.detectors.zoo_models import build, certain, one_per_head
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "export.json"
+PAGE = ROOT / "docs" / "export.md"
+START, END = "<!-- The table of families, by python -m benchmarks.export -->", "<!-- end -->"
+# Of the input (height, width): what the strides of all detectors divide.
+SIZE = (256, 384)
+# More than any of these models has.
+MAX_CANDIDATES = 20_000
+ROUNDS = 5
+
+
+def entries() -> Iterator[Entry]:
+    """One per head and neck, then one per backbone that none of these has."""
+    chosen = list(one_per_head())
+    backbones = {type(entry.experiment.model.backbone) for entry in chosen}
+    for entry in sorted(zoo.entries(), key=lambda entry: entry.parameters or 10**12):
+        if type(entry.experiment.model.backbone) not in backbones:
+            chosen.append(entry)
+            backbones.add(type(entry.experiment.model.backbone))
+    yield from chosen
+
+
+def measure(entry: Entry, formats: Sequence[Format], folder: Path) -> dict[str, dict[str, Any]]:
+    """For each format: whether the file detects the same, its size, and its time; or why not."""
+    try:
+        require_static_form(entry.experiment.model)
+    except UserError as error:
+        return {kind.name: {"reason": str(error)} for kind in formats}
+    model = calm(certain(build(entry)))
+    experiment = _experiment(entry, model)
+    pictures = [draw_scene(np.random.default_rng(seed), 320)[0] for seed in range(2)]
+    original = Predictor(experiment, model, fused=False)
+    static = StaticDetector(model, MAX_CANDIDATES)
+    details = Details(
+        experiment, SIZE, masks=static.mask_kind, mask_threshold=static.mask_threshold
+    )
+    found: dict[str, dict[str, Any]] = {
+        "eager": {"ms": _milliseconds(fuse(model), original, pictures)}
+    }
+    for kind in formats:
+        try:
+            file = folder / f"model{kind.suffix}"
+            if kind.name == "openvino" and (folder / "model.onnx").exists():
+                openvino.convert(folder / "model.onnx", file, details.to_metadata())
+            else:
+                kind.write(capture(static, details), file, details.to_metadata(), None)
+            exported = Predictor(experiment, open_exported(file, trust=True), fused=False)
+            difference = compare(original, exported, pictures, min_score=0.0)
+            found[kind.name] = {
+                "bytes": sum(one.stat().st_size for one in kind.files(file)),
+                "ms": _milliseconds(exported.model, exported, pictures),
+                **_verdict(difference, by_masks=entry.experiment.model.masks_cover_input),
+            }
+        except Exception as error:  # one format's failure is a result
+            found[kind.name] = {"reason": f"{type(error).__name__}: {str(error)[:300]}"}
+    return found
+
+
+def calm(model: Detector) -> Detector:
+    """With scores that differ from each other, so that rounding does not decide their order."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name in model.class_parameters() and parameter.ndim > 1:
+                parameter.mul_(0.05)
+    return model
+
+
+def _experiment(entry: Entry, model: Detector) -> Experiment:
+    names = entry.experiment.class_names[:1] if model.config.is_class_agnostic else CLASSES
+    return framed(replace(entry.experiment, model=model.config, class_names=names), SIZE)
+
+
+def _verdict(difference: Difference, *, by_masks: bool) -> dict[str, Any]:
+    return {
+        "verified": difference.compared > 0 and difference.is_rounding(by_masks=by_masks),
+        "compared": difference.compared,
+        "score": difference.score if np.isfinite(difference.score) else None,
+        "near": difference.near_share,
+    }
+
+
+def _milliseconds(model: Detector, predictor: Predictor, pictures: Sequence[np.ndarray]) -> float:
+    """The median time of an image, from pixels to detections."""
+    images = model.preprocess(collate(predictor.prepare(pictures[0]), with_targets=False))
+    times = []
+    with torch.inference_mode():
+        for _ in range(ROUNDS + 1):
+            start = time.perf_counter()
+            model(images)
+            times.append(time.perf_counter() - start)
+    return 1000 * statistics.median(times[1:])
+
+
+# ------------------------------------------------------------------------------- the table
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """A row per entry; a cell has milliseconds and megabytes, or the number of a reason."""
+    names = [kind.name for kind in FORMATS]
+    reasons: list[str] = []
+    lines = [
+        f"| entry | head | backbone | eager | {' | '.join(names)} |",
+        f"|{'---|' * (len(names) + 4)}",
+    ]
+    for row in rows:
+        results = row["results"]
+        eager = results.get("eager")
+        cells = [
+            f"`{row['name']}`",
+            row["head"],
+            row["backbone"],
+            "" if eager is None else f"{eager['ms']:.0f} ms",
+            *(_cell(results.get(name), reasons) for name in names),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    notes = [f"{number}. {reason}" for number, reason in enumerate(reasons, 1)]
+    return "\n".join([*lines, "", *notes]).rstrip() + "\n"
+
+
+def _cell(result: dict[str, Any] | None, reasons: list[str]) -> str:
+    if result is None:
+        return "not run"
+    if "reason" in result:
+        if result["reason"] not in reasons:
+            reasons.append(result["reason"])
+        return f"no ({reasons.index(result['reason']) + 1})"
+    text = f"{result['ms']:.0f} ms, {result['bytes'] / 1e6:.1f} MB"
+    return text if result["verified"] else f"{text}, {result['near']:.0%} alike"
+
+
+def write_page(rows: Sequence[dict[str, Any]]) -> None:
+    text = PAGE.read_text()
+    before, rest = text.split(f"{START}\n")
+    PAGE.write_text(f"{before}{START}\n\n{table(rows)}\n{rest[rest.index(END) :]}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.export", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument(
+        "--formats",
+        nargs="+",
+        choices=[kind.name for kind in FORMATS],
+        default=["onnx", "openvino", "torch"],
+        help="aoti takes minutes per entry, so it is not among those by default",
+    )
+    parser.add_argument("--again", action="store_true", help="also what was measured already")
+    parser.add_argument("--json", type=Path, default=RESULTS)
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    known = {row["name"]: row for row in _read(options.json)}
+    chosen = list(entries())
+    unknown = set(options.names) - {entry.name for entry in chosen}
+    if unknown:
+        parser.error(f"not among the entries: {', '.join(sorted(unknown))}")
+    for entry in chosen:
+        row = known.setdefault(entry.name, _row(entry))
+        if options.names and entry.name not in options.names:
+            continue
+        formats = [
+            kind
+            for kind in FORMATS
+            if kind.name in options.formats and (options.again or kind.name not in row["results"])
+        ]
+        if not formats:
+            continue
+        start = time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder:
+            row["results"] |= measure(entry, formats, Path(folder))
+        rows = [known[one.name] for one in chosen if known.get(one.name, {}).get("results")]
+        write_result(options.json, "export", rows)
+        print(f"{entry.name} {time.perf_counter() - start:.0f} s {row['results']}", flush=True)
+        gc.collect()
+    if options.json == RESULTS:
+        write_page([known[entry.name] for entry in chosen])
+    return 0
+
+
+def _row(entry: Entry) -> dict[str, Any]:
+    model: Any = entry.experiment.model
+    parts = ("bbox_head", "mask_head", "roi_head", "rpn_head")
+    head = next(part for name in parts if (part := getattr(model, name, None)) is not None)
+    return {
+        "name": entry.name,
+        "head": _plain(head),
+        "backbone": _plain(model.backbone),
+        "results": {},
+    }
+
+
+def _plain(part: object) -> str:
+    return type(part).__name__.removesuffix("Config")
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    return json.loads(path.read_text())["rows"] if path.exists() else []
+
+
+if __name__ == "__main__":
+    sys.exit(main())

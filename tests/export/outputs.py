@@ -1,0 +1,59 @@
+"""What a runtime returns beside what the static form does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from detzoo.export.static import StaticDetections
+
+
+def assert_same(
+    outputs: Sequence[np.ndarray], expected: StaticDetections, exact: bool = True
+) -> None:
+    """Every detection of either has a partner in the other.
+
+    Of equal scores rounding decides which comes first; it grows from stage to stage. Where masks
+    suppress each other, it decides of a few detections (unless ``exact``).
+    """
+    boxes, scores, labels, num, left_out, *masks = map(torch.from_numpy, outputs)
+    assert torch.equal(left_out, expected.left_out)
+    for image, (count, wanted_count) in enumerate(zip(num.tolist(), expected.num.tolist())):
+        ours = (boxes[image, :count], scores[image, :count], labels[image, :count])
+        theirs = (
+            expected.boxes[image, :wanted_count],
+            expected.scores[image, :wanted_count],
+            expected.labels[image, :wanted_count],
+        )
+        own, partner = _partners(ours, theirs)
+        if exact:
+            assert len(own) == count == wanted_count
+        else:
+            assert len(own) >= 0.95 * max(count, wanted_count)
+        if masks:
+            assert expected.masks is not None
+            gap = (masks[0][image, own] - expected.masks[image, partner]).abs()
+            # Where a pixel is at the edge of a cell of RoIAlign, it takes another.
+            assert (gap > 1e-3).float().mean() < 1e-3
+        assert not boxes[image, count:].any()
+        assert not scores[image, count:].any()
+
+
+def _partners(ours: tuple[Tensor, ...], theirs: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+    """Pairs of detections, by score, class and box, each taken once: their indices."""
+    close = (ours[1][:, None] - theirs[1]).abs() < 1e-3
+    close &= ours[2][:, None] == theirs[2]
+    gap = (ours[0][:, None] - theirs[0]).abs().amax(2)
+    close &= gap < 0.1
+    free = torch.ones(len(theirs[0]), dtype=torch.bool)
+    pairs = []
+    for row, distance in enumerate(torch.where(close, gap, torch.inf)):
+        best = int(torch.where(free, distance, torch.inf).argmin())
+        if free[best] and distance[best] < torch.inf:
+            free[best] = False
+            pairs.append((row, best))
+    own, partner = torch.tensor(pairs, dtype=torch.int64).view(-1, 2).unbind(1)
+    return own, partner

@@ -1,0 +1,84 @@
+"""How far two detectors are apart, by what they find."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from detzoo.export.verify import compare
+from detzoo.inference.result import Result
+from detzoo.structures import BitmapMasks, Detections
+
+BOXES = torch.tensor([[0.0, 0.0, 10.0, 10.0], [20.0, 0.0, 30.0, 10.0], [0.0, 20.0, 10.0, 30.0]])
+IMAGE = np.zeros((40, 40, 3), np.uint8)
+
+
+class Finding:
+    """Finds these, in every image."""
+
+    model = None
+
+    def __init__(
+        self, scores: Sequence[float], boxes: torch.Tensor = BOXES, masks: Any = None
+    ) -> None:
+        count = len(scores)
+        labels = torch.zeros(count, dtype=torch.int64)
+        bitmaps = None if masks is None else BitmapMasks(masks[:count])
+        self.found = Detections(boxes[:count], torch.tensor(scores), labels, bitmaps)
+
+    def predict(self, images: Sequence[np.ndarray], min_score: float) -> Iterator[Result]:
+        for image in images:
+            kept = self.found[self.found.scores >= min_score]
+            yield Result(kept, ("cat",), image)
+
+
+def apart(one: Any, other: Any) -> Any:
+    return compare(one, other, [IMAGE], min_score=0.05)
+
+
+def test_the_worst_of_each() -> None:
+    moved = BOXES + torch.tensor([[0.0], [0.25], [0.0]])
+    found = apart(Finding([0.9, 0.5, 0.3]), Finding([0.9, 0.5, 0.304], moved))
+    assert found.compared == 6  # both ways
+    assert found.score == pytest.approx(0.004, abs=1e-6)
+    assert found.box == pytest.approx(0.25)
+    assert found.unmatched == 0
+    assert found.near_share == pytest.approx(4 / 6)  # the IoU of the moved one is 0.91
+    assert not found.is_rounding(by_masks=False)
+    assert apart(Finding([0.9]), Finding([0.9])).is_rounding(by_masks=False)
+
+
+def test_one_of_many_may_differ() -> None:
+    """Of equal scores, rounding decides."""
+    corners = 20.0 * torch.arange(400)[:, None].expand(-1, 2)
+    boxes = torch.cat([corners, corners + 10], 1)
+    scores = torch.linspace(0.9, 0.3, 400).tolist()
+    for moved, is_rounding in ((2, True), (3, False)):
+        others = boxes.clone()
+        others[:moved] += 3.0
+        found = apart(Finding(scores, boxes), Finding(scores, others))
+        assert found.unmatched == 0
+        assert found.box == pytest.approx(3.0, abs=1e-3)
+        assert found.is_rounding(by_masks=False) == is_rounding
+
+
+def test_masks() -> None:
+    masks = torch.zeros((1, 40, 40), dtype=torch.uint8)
+    masks[0, :10, :10] = 1
+    others = masks.clone()
+    others[0, 0, :8] = 0
+    found = apart(Finding([0.9], masks=masks), Finding([0.9], masks=others))
+    assert found.mask == pytest.approx(0.08)
+    assert not found.is_rounding(by_masks=True)
+
+
+def test_what_is_missing() -> None:
+    """Fewer of one kind count, unless a full list has room for others alone."""
+    assert apart(Finding([0.9, 0.5, 0.3]), Finding([0.9, 0.5])).unmatched == 1
+    moved = BOXES + torch.tensor([[0.0], [0.0], [100.0]])
+    assert apart(Finding([0.9, 0.5, 0.3]), Finding([0.9, 0.5, 0.301], moved)).unmatched == 0
+    assert apart(Finding([0.9, 0.5, 0.4]), Finding([0.9, 0.5, 0.3], moved)).unmatched > 0
