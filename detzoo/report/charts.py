@@ -104,6 +104,7 @@ def histogram(
             for k, position in enumerate(positions):
                 label = None if k else name
                 axes.axvline(position, color=_TEXT, linewidth=1, linestyle=":", label=label)
+        axes.locator_params(axis="y", integer=True)
         axes.grid(axis="y")
         _legend(axes, [*series, *(marks or ())])
     return svg[0]
@@ -159,8 +160,9 @@ def _edges(values: np.ndarray, log: bool) -> np.ndarray:
 
 
 def _legend(axes: Axes, names: Mapping[str, object] | Sequence[str]) -> None:
+    """Above the axes, where it covers nothing."""
     if len(names) > 1:
-        axes.legend()
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=len(names), borderaxespad=0.2)
 
 
 def _shortened(name: str, most: int = 28) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.checks.planted import box, plant
+from tests.checks.planted import box, plant, plant_unread
 from tests.cli.conftest import Run
 
 CLEAN = [box(1, 2, 30, 20), box(9, 9, 20, 30, image=2)]
@@ -149,3 +149,26 @@ def test_training_says_in_brief_what_is_wrong(detzoo: Run, tmp_path: Path, tiny:
     place = lines.index("  warning: boxes that reach outside their images: 1 of 3")
     assert lines[place + 1] == "  detzoo data check shows where, and what to do"
     assert done.out.count("data check") == 1
+
+
+def test_check_reads_on_after_what_cannot_be_read(detzoo: Run, tmp_path: Path) -> None:
+    """All entries that are malformed are told at once, together with what is found in the rest."""
+    objects = [
+        box(70, 2, 30, 20),
+        box(1, 2, 3, "x"),
+        *[box(1, 2, 3, 4, image=2) for _ in range(12)],
+    ]
+    for item in objects[2:]:
+        item["category_id"] = 77
+    plant_unread(tmp_path, objects)
+    done = detzoo("data", "check", tmp_path, "-o", "checked", "--json", "faults.json")
+    assert done.code == 1, done
+    assert "error    train  entries of annotations that cannot be read: 13" in done.out
+    assert done.out.count("no category has the category_id 77") == 9
+    assert "and 3 more (--json FILE lists them all)" in done.out
+    assert "boxes that reach outside their images: 1 of 1" in done.out
+    first, *_ = json.loads(Path("faults.json").read_text())["findings"]
+    assert first["kind"] == "annotation-unreadable"
+    assert len(first["messages"]) == 13
+    assert "annotation with id 2: its bbox" in first["messages"][0]
+    assert Path("checked", "report.html").read_text("utf-8").count("category_id 77") == 12

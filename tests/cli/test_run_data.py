@@ -18,6 +18,7 @@ from detzoo.data.locate import open_dataset
 from detzoo.quickstart.scenes import write_scenes
 from tests.cli.conftest import Run, assert_refused
 from tests.data.files import annotation, write_coco
+from tests.data.formats.files import write
 
 MACHINE = ("--workers", 0, "--device", "cpu")
 FAST = (*MACHINE, "--from-scratch", "--epochs", 1)
@@ -236,3 +237,33 @@ def test_a_division_is_written_as_training_makes_it(
     assert_refused(detzoo("data", "split", train_only, "other", *both), "--fold", "one of the two")
     outcome = detzoo("data", "split", train_only, "other", "--val-fraction", "1")
     assert_refused(outcome, "--val-fraction 1", "between 0 and 1")
+
+
+def test_broken_images_whose_size_is_not_declared(detzoo: Run, tiny: Path, tmp_path: Path) -> None:
+    """They cannot even be opened, and are left out all the same; malformed labels are not."""
+    names = [f"{k}.png" for k in range(4)]
+    files = {f"images/{name}": "" for name in names}
+    files |= {f"labels/{k}.txt": "0 .5 .5 .4 .4\n" for k in range(4)}
+    files |= {"train.txt": "".join(f"images/{name}\n" for name in names)}
+    root = write(tmp_path / "data", {**files, "data.yaml": "train: train.txt\nnames: [cat]\n"})
+    (root / "images" / "1.png").write_bytes(b"no image")
+    (root / "images" / "2.png").unlink()
+    train = ("train", tiny, *FAST, "--data", root, "--val-fraction", 0)
+    assert_refused(detzoo(*train), "1 of its 4 images", "2.png", "--skip-broken")
+    outcome = detzoo(*train, "--skip-broken", "--out", "run")
+    assert outcome.code == 1, outcome
+    assert "train  2 images" in outcome.out
+    end = outcome.out[outcome.out.index("left out as broken: 2 images") :]
+    assert "1.png" in end
+    assert "2.png" in end
+    (root / "labels" / "3.txt").write_text("0 .5 .5\n")
+    assert_refused(detzoo(*train, "--skip-broken"), "3.txt: line 1: holds 3 numbers")
+
+
+def test_ignored_objects_are_told_once(detzoo: Run, tiny: Path, tmp_path: Path) -> None:
+    objects = [annotation(k, k, (4, 4, 20, 20)) for k in (1, 2)]
+    objects.append(annotation(3, 1, (8, 8, 30, 30), iscrowd=1))
+    write_coco(tmp_path / "data", [(64, 64)] * 2, objects)
+    outcome = detzoo("train", tiny, *FAST, "--data", tmp_path / "data", "--out", "run")
+    assert outcome.code == 0, outcome
+    assert outcome.out.count("1 object ignored") == 1, outcome.out

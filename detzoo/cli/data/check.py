@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Sequence
-from dataclasses import replace
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from detzoo.checks.finding import Finding, Split
 
 PAGE = "report.html"
+# Of a finding, in the terminal.
+_MOST_MESSAGES = 10
 
 
 def check(
@@ -79,7 +81,7 @@ def check(
     from detzoo.cli.common import find_experiment
     from detzoo.report import write_page
 
-    splits = open_splits(paths, split, images, ignore_exif)
+    splits = open_splits(paths, split, images, ignore_exif, read_on=True)
     experiment = grid = sizes = None
     if model is not None:
         experiment = find_experiment(model, settings)
@@ -107,12 +109,18 @@ def open_splits(
     wanted: Sequence[str] | None,
     images: Path | None,
     ignore_exif: bool = False,
+    *,
+    read_on: bool = False,
 ) -> list[Split]:
-    """The ``wanted`` splits of folders, or all of them; of a file, the data that it describes."""
+    """The ``wanted`` splits of folders, or all of them; of a file, the data that it describes.
+
+    With ``read_on``, entries that cannot be read become faults of the splits, instead of an error.
+    """
     from detzoo.checks.finding import Split
     from detzoo.cli.common import open_split
     from detzoo.data.formats.base import SPLITS
     from detzoo.data.formats.table import FORMATS
+    from detzoo.data.reading import reading_on
 
     common = os.path.commonpath([path.resolve().parent for path in paths])
     splits = []
@@ -121,12 +129,13 @@ def open_splits(
         found = next(filter(None, (item.find(path) for item in FORMATS)), {})
         divided = [name for name in SPLITS if name in found]
         for name in wanted or divided or ["train"]:
-            dataset = open_split(path, name, images, check=False)
+            with reading_on() if read_on else nullcontext([]) as faults:
+                dataset = open_split(path, name, images, check=False, ignore_exif=ignore_exif)
             if path.is_file() and not divided:
                 name = os.path.splitext(place)[0]
             elif len(paths) > 1:
                 name = f"{place}/{name}"
-            splits.append(Split(name, replace(dataset, ignore_exif=ignore_exif)))
+            splits.append(Split(name, dataset, faults=tuple(faults)))
     return splits
 
 
@@ -152,6 +161,11 @@ def print_findings(findings: Sequence[Finding]) -> None:
     for finding in findings:
         console.print(f"{finding.severity:7}", style=styles[finding.severity], end="  ")
         console.print(f"{finding.split:{width}}  {finding.title}", soft_wrap=True)
+        for text in finding.messages[:_MOST_MESSAGES]:
+            console.print(f"         {text}", soft_wrap=True)
+        if len(finding.messages) > _MOST_MESSAGES:
+            more = len(finding.messages) - _MOST_MESSAGES
+            console.print(f"         and {more} more (--json FILE lists them all)")
         if finding.is_fault:
             console.print(f"         {finding.advice}", soft_wrap=True, style="dim")
     if not any(finding.is_fault for finding in findings):

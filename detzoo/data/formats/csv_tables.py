@@ -19,6 +19,7 @@ from detzoo.data.formats.base import Format, ImageRecord, ObjectRecord
 from detzoo.data.formats.build import build_dataset
 from detzoo.data.formats.image_files import is_image_name
 from detzoo.data.formats.sniff import csv_rows, first_row
+from detzoo.data.reading import entry
 from detzoo.errors import DataError
 
 # Names of a column, in lower case without blanks and underscores.
@@ -68,14 +69,17 @@ def _read(file: Path, images: Path | None) -> DetectionDataset:
     for k, row in enumerate(rows, 1):
         if (has_header and k == 1) or not any(cell.strip() for cell in row):
             continue
-        where = f"{file}: line {k}"
-        if len(row) <= max(layout.values()):
-            raise DataError(f"{where}: has {len(row)} columns, and the first line {len(rows[0])}.")
-        cells = {key: row[place].strip() for key, place in layout.items()}
-        name = cells["image"]
-        sizes.setdefault(name, _size(cells, where))
-        if any(cells[key] for key in ("x1", "y1", "x2", "y2", "class")):
-            objects[name].append(_object(cells, where))
+        with entry():
+            where = f"{file}: line {k}"
+            if len(row) <= max(layout.values()):
+                raise DataError(
+                    f"{where}: has {len(row)} columns, and the first line {len(rows[0])}."
+                )
+            cells = {key: row[place].strip() for key, place in layout.items()}
+            name = cells["image"]
+            sizes.setdefault(name, _size(cells, where))
+            if any(cells[key] for key in ("x1", "y1", "x2", "y2", "class")):
+                objects[name].append(_object(cells, where))
     located = images_of(file, list(sizes), images)
     return build_dataset(
         [

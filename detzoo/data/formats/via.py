@@ -17,6 +17,7 @@ from detzoo.data.formats.base import Format, ImageRecord, ObjectRecord
 from detzoo.data.formats.build import build_dataset
 from detzoo.data.formats.shapes import ellipse, is_coordinate, points_of
 from detzoo.data.formats.sniff import json_outline
+from detzoo.data.reading import entry, read_each
 from detzoo.errors import DataError
 from detzoo.files import read_json
 
@@ -39,19 +40,17 @@ def _read(file: Path, images: Path | None) -> DetectionDataset:
     if isinstance(content, dict):
         content = content.get("_via_img_metadata", content)
     entries = list(content.values()) if isinstance(content, dict) else []
-    for k, entry in enumerate(entries):
-        if not isinstance(entry, dict) or not isinstance(entry.get("filename"), str):
-            raise DataError(f"{file}: entry {k + 1} has no filename.")
-    located = images_of(file, [entry["filename"] for entry in entries], images)
-    regions = [_regions(entry, file) for entry in entries]
+    files = read_each(partial(_checked, file=file), entries, range(1, len(entries) + 1))
+    located = images_of(file, [item["filename"] for item in files], images)
+    regions = [_regions(item, file) for item in files]
     attribute = _class_attribute([region for found in regions for region in found], file)
     notes = list(located.notes)
     if attribute is None:
         notes.append(f"regions have no attributes: their class is called {_ONLY_CLASS!r}")
     return build_dataset(
         [
-            _image(name, found, attribute, f"{file}: {entry['filename']}")
-            for entry, name, found in zip(entries, located.names, regions)
+            _image(name, found, attribute, f"{file}: {item['filename']}")
+            for item, name, found in zip(files, located.names, regions)
         ],
         source=file,
         image_dir=located.folder,
@@ -59,15 +58,23 @@ def _read(file: Path, images: Path | None) -> DetectionDataset:
     )
 
 
-def _regions(entry: dict[str, Json], file: Path) -> list[dict[str, Json]]:
+def _checked(item: Json, number: int, file: Path) -> dict[str, Json]:
+    if not isinstance(item, dict) or not isinstance(item.get("filename"), str):
+        raise DataError(f"{file}: entry {number} has no filename.")
+    return item
+
+
+def _regions(item: dict[str, Json], file: Path) -> list[dict[str, Json]]:
     """A list or, in version 1, an object with the numbers of regions as keys."""
-    regions = entry.get("regions", [])
+    regions = item.get("regions", [])
     found = list(regions.values()) if isinstance(regions, dict) else regions
-    if not isinstance(found, list) or not all(
-        isinstance(r, dict) and isinstance(r.get("shape_attributes"), dict) for r in found
-    ):
-        raise DataError(f"{file}: {entry['filename']}: has a region without shape_attributes.")
-    return found
+    with entry():
+        if not isinstance(found, list) or not all(
+            isinstance(r, dict) and isinstance(r.get("shape_attributes"), dict) for r in found
+        ):
+            raise DataError(f"{file}: {item['filename']}: has a region without shape_attributes.")
+        return found
+    return []
 
 
 def _class_attribute(regions: Sequence[dict[str, Json]], file: Path) -> str | None:
@@ -97,7 +104,8 @@ def _image(
         shape = region["shape_attributes"]
         if shape.get("name") in _NO_AREA:
             left_out.append(f"{shape['name']} has no area")
-        else:
+            continue
+        with entry():
             class_name = _class_name(region, attribute, f"{where}: region {k}")
             objects.append(_object(class_name, shape, f"{where}: region {k}"))
     return ImageRecord(name, objects, where, left_out=left_out)

@@ -32,6 +32,7 @@ from detzoo.data.formats.base import (
 from detzoo.data.formats.build import build_dataset
 from detzoo.data.formats.image_files import folders_below, images_below, locate_images
 from detzoo.data.formats.sniff import beginning, files_of, read_text
+from detzoo.data.reading import entry
 from detzoo.errors import DataError
 
 _CLASS_FILES = ("classes.txt", "obj.names", "labels.txt", "predefined_classes.txt")
@@ -303,17 +304,24 @@ def _image_files(split: _Split, images: Path | None) -> list[Path]:
 def _records(files: Sequence[Path], folder: Path, split: _Split) -> Iterator[ImageRecord]:
     for file in files:
         labels = _label_file(file)
-        lines = read_text(labels).splitlines() if labels.is_file() else []
+        lines: list[str] = []
+        with entry():
+            lines = read_text(labels).splitlines() if labels.is_file() else []
         yield ImageRecord(
             file_name=file.relative_to(folder).as_posix(),
-            objects=[
-                _object(line.split(), split, f"{labels}: line {k}")
-                for k, line in enumerate(lines, 1)
-                if line.strip()
-            ],
+            objects=_objects(lines, split, labels),
             where=str(labels),
             in_fractions=True,
         )
+
+
+def _objects(lines: Sequence[str], split: _Split, labels: Path) -> list[ObjectRecord]:
+    found = []
+    for k, line in enumerate(lines, 1):
+        with entry():
+            if line.strip():
+                found.append(_object(line.split(), split, f"{labels}: line {k}"))
+    return found
 
 
 def _label_file(image: Path) -> Path:
