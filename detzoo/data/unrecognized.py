@@ -31,7 +31,6 @@ _OTHER_STORES = {
     ".h5": "HDF5",
     ".hdf5": "HDF5",
     ".mat": "Matlab's",
-    ".parquet": "Parquet",
 }
 _POINTER = "version https://git-lfs.github.com"
 # Files that are counted of a folder, which may have millions.
@@ -127,9 +126,10 @@ def _what_to_do(
     for suffix in suffixes:
         if suffix in _OTHER_STORES:
             return f"{_OTHER_STORES[suffix]} files are not read: export them as COCO JSON."
-    file = next(iter(files_of(folder, ".json")), None)
-    if file is not None:
+    for file in files_of(folder, ".json", ".jsonl", ".csv", ".parquet", ".yaml"):
         check_is_no_pointer(file)
+    file = next(iter(files_of(folder, ".json", ".jsonl")), None)
+    if file is not None:
         keys = json_outline(file).keys or json_outline(file).inner
         return (
             f"{file} has the keys {', '.join(sorted(keys)[:8]) or 'of no object'}; "

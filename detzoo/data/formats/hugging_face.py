@@ -137,7 +137,7 @@ def _class_label(content: Any) -> dict[str, str]:
 FORMAT = Format(
     name="Hugging Face",
     layout="`metadata.jsonl` with `file_name` and `objects` (`bbox` and `categories`) beside the "
-    "images, by split or not; `README.md` may name the classes. Not Parquet",
+    "images, by split or not; `README.md` may name the classes",
     flags="the format has none",
     given="`DIR` or `metadata.jsonl`",
     find=partial(find_files, suffix="metadata.jsonl", is_ours=_is_ours, read=_read),
