@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
-from detzoo.data.formats.base import UNDIVIDED, Format, Source
+from detzoo.data.formats.annotation_files import ANNOTATION_FOLDERS
+from detzoo.data.formats.base import SPLITS, UNDIVIDED, Format, Source, split_name
 from detzoo.data.formats.image_files import folders_below
 from detzoo.data.formats.sniff import beginning, files_of, json_outline
 from detzoo.data.images import EXTENSIONS
 from detzoo.errors import DataError
 
+# How archives are unpacked, by their suffix; the longest that fits counts.
+_TAR = "tar -xf {file} -C {folder}"
 _UNPACK = {
     ".zip": "unzip {file} -d {folder}",
-    ".tar": "tar -xf {file} -C {folder}",
-    ".tgz": "tar -xf {file} -C {folder}",
-    ".gz": "tar -xf {file} -C {folder}",
-    ".bz2": "tar -xf {file} -C {folder}",
-    ".xz": "tar -xf {file} -C {folder}",
+    **dict.fromkeys((".tar", ".tgz", ".tar.gz", ".tbz2", ".tar.bz2", ".txz", ".tar.xz"), _TAR),
+    ".tar.zst": _TAR,
     ".7z": "7z x {file} -o{folder}",
     ".rar": "unrar x {file} {folder}/",
 }
+# One file each, which gets the name without the suffix.
+_UNPACK_FILE = {".gz": "gunzip {file}", ".bz2": "bunzip2 {file}", ".xz": "unxz {file}"}
 _OTHER_STORES = {
     ".tfrecord": "TensorFlow's records",
     ".tfrecords": "TensorFlow's records",
@@ -33,6 +36,8 @@ _OTHER_STORES = {
     ".mat": "Matlab's",
 }
 _POINTER = "version https://git-lfs.github.com"
+# Of which the commands are shown.
+_MOST_ARCHIVES = 8
 # Files that are counted of a folder, which may have millions.
 _MOST_COUNTED = 10_000
 
@@ -56,6 +61,13 @@ def why_unrecognized(
         return DataError(f"{path}: has no {split!r} split. It has: {there}. Add --split {name}.")
     if path.is_file():
         check_is_no_pointer(path)
+        root = _root_of(path)
+        is_part = path.suffix.lower() in (".json", ".xml", ".txt")
+        name = next((item.name for item in formats if is_part and _finds(item, root)), None)
+        if name is not None:
+            return DataError(
+                f"{path}: is a single file of a data set ({name}). Give its folder: --data {root}"
+            )
         return DataError(f"{path}: {_file_looks_like(path)}")
     return DataError(
         f"{path}: is no data set in a known format.\n{_folder_looks_like(path, formats)}\n"
@@ -68,12 +80,28 @@ def why_unrecognized(
     )
 
 
+def _root_of(file: Path) -> Path:
+    """The folder that a file of annotations may be a part of: ``x`` of ``x/labels/train/a.txt``."""
+    folder = file.parent
+    while folder.name.lower() in ANNOTATION_FOLDERS or (
+        folder.name.isalpha() and split_name(folder.name) in SPLITS
+    ):
+        folder = folder.parent
+    return folder
+
+
 def _file_looks_like(file: Path) -> str:
     suffix = file.suffix.lower()
-    if suffix in _UNPACK:
-        folder = file.with_name(file.name.partition(".")[0])
-        command = _UNPACK[suffix].format(file=file, folder=folder)
-        return f"is an archive. Unpack it ('{command}') and give the folder {folder}."
+    command = _unpacking(file)
+    if command is not None:
+        folder = _without_suffix(file)
+        if "-C" in command:  # tar makes no folder
+            command = f"mkdir -p {shlex.quote(str(folder))} && {command}"
+        return f"is an archive. Unpack it and give the folder:\n  {command}\n  --data {folder}"
+    if suffix in _UNPACK_FILE:
+        command = _UNPACK_FILE[suffix].format(file=shlex.quote(str(file)))
+        inner = file.with_suffix("")
+        return f"is compressed. Unpack it and give the file:\n  {command}\n  --data {inner}"
     if suffix in _OTHER_STORES:
         return f"is in {_OTHER_STORES[suffix]} format, which is not read. Export it as COCO JSON."
     if suffix in EXTENSIONS:
@@ -99,6 +127,20 @@ def _file_looks_like(file: Path) -> str:
     )
 
 
+def _unpacking(file: Path, folder: Path | None = None) -> str | None:
+    """The command that unpacks an archive, into ``folder`` or one that is called like it."""
+    suffix = next((one for one in _UNPACK if file.name.lower().endswith(one)), None)
+    if suffix is None:
+        return None
+    place = folder or _without_suffix(file)
+    return _UNPACK[suffix].format(file=shlex.quote(str(file)), folder=shlex.quote(str(place)))
+
+
+def _without_suffix(file: Path) -> Path:
+    suffix = next(one for one in _UNPACK if file.name.lower().endswith(one))
+    return file.with_name(file.name[: -len(suffix)])
+
+
 def _folder_looks_like(folder: Path, formats: tuple[Format, ...]) -> str:
     """What is in it, and the one step that would help."""
     counts = Counter(islice(_suffixes(folder), _MOST_COUNTED))
@@ -120,9 +162,12 @@ def _what_to_do(
         name = next((item.name for item in formats if _finds(item, inner)), None)
         if name is not None:
             return f"{inner} looks like {name}: give --data {inner}"
-    archive = next((file for file in files_of(folder, *_UNPACK)), None)
-    if archive is not None:
-        return f"{archive} {_file_looks_like(archive)}"
+    archives = files_of(folder, *_UNPACK)
+    if archives:
+        commands = [_unpacking(file, folder) for file in archives[:_MOST_ARCHIVES]]
+        more = "" if len(archives) <= _MOST_ARCHIVES else "\n  ..."
+        what = "is an archive. Unpack it" if len(archives) == 1 else "are archives. Unpack them"
+        return f"There {what} first:\n  " + "\n  ".join(map(str, commands)) + more
     for suffix in suffixes:
         if suffix in _OTHER_STORES:
             return f"{_OTHER_STORES[suffix]} files are not read: export them as COCO JSON."
@@ -135,7 +180,7 @@ def _what_to_do(
             f"{file} has the keys {', '.join(sorted(keys)[:8]) or 'of no object'}; "
             "COCO has images, annotations and categories."
         )
-    if images and not {".xml", ".txt", ".csv"} & set(suffixes):
+    if images and not {".xml", ".txt", ".csv", ".json"} & set(suffixes):
         return "There are images, but no annotations."
     return "Give the folder of one data set, or its file of annotations."
 
