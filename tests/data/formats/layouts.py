@@ -87,9 +87,10 @@ PANOPTIC = json.dumps(
 
 @dataclass(frozen=True)
 class Layout:
-    """``files`` lie in ``my_data``; images have no content here. ``happens`` is the format and the
+    """``whose`` data they are in words; ``files`` lie in ``my_data``; images have no content here. ``happens`` is the format and the
     splits, with what is said, or "refused" and why; ``class_name`` is that of the object."""
 
+    whose: str
     files: Mapping[str, str]
     happens: str
     typed: str = "--data my_data"
@@ -99,6 +100,7 @@ class Layout:
 LAYOUTS = (
     # COCO
     Layout(
+        "COCO",
         {
             "annotations/instances_train2017.json": coco(),
             "annotations/instances_val2017.json": coco(),
@@ -108,6 +110,7 @@ LAYOUTS = (
         "COCO: train, val",
     ),
     Layout(
+        "Roboflow's COCO",
         {
             "train/_annotations.coco.json": coco(),
             "train/a.jpg": "",
@@ -116,28 +119,41 @@ LAYOUTS = (
         },
         "COCO: train, val",
     ),
-    Layout({"annotations.json": coco(), "images/a.jpg": ""}, "COCO: train"),
-    Layout({"result.json": coco("images/a.jpg"), "images/a.jpg": ""}, "COCO: train"),
-    Layout({"annotations/instances_default.json": coco(), "images/a.jpg": ""}, "COCO: train"),
+    Layout("a single COCO file", {"annotations.json": coco(), "images/a.jpg": ""}, "COCO: train"),
     Layout(
+        "Label Studio's COCO",
+        {"result.json": coco("images/a.jpg"), "images/a.jpg": ""},
+        "COCO: train",
+    ),
+    Layout(
+        "CVAT's COCO",
+        {"annotations/instances_default.json": coco(), "images/a.jpg": ""},
+        "COCO: train",
+    ),
+    Layout(
+        "COCO, one folder of images",
         {"labels/train.json": coco(), "labels/val.json": coco(), "images/a.jpg": ""},
         "COCO: train, val",
     ),
     Layout(
+        "COCO, images elsewhere",
         {"labels.json": coco(), "photos/2024/a.jpg": ""},
         "COCO: the file",
         "--data my_data/labels.json --images my_data/photos/2024",
     ),
     Layout(
+        "COCO, names of Windows",
         {"annotations.json": coco("C:\\data\\train\\a.jpg"), "images/a.jpg": ""},
         "COCO: train; the images are in my_data/images, without the 'C:/data/train/' of the "
         "annotations",
     ),
     Layout(
+        "COCO, names in another case",
         {"annotations.json": coco("A.JPG"), "images/a.jpg": ""},
         "COCO: train; 1 image is called otherwise than in the annotations: 'A.JPG' is 'a.jpg'",
     ),
     Layout(
+        "Objects365",
         {
             "annotations/zhiyuan_objv2_train.json": coco("images/v1/patch0/a.jpg"),
             "train/patch0/a.jpg": "",
@@ -145,6 +161,7 @@ LAYOUTS = (
         "COCO: train; the images are in my_data/train, without the 'images/v1/' of the annotations",
     ),
     Layout(
+        "COCO keypoints",
         {
             "annotations/person_keypoints_train2017.json": coco(keypoints=[15, 9, 2]),
             "train2017/a.jpg": "",
@@ -152,12 +169,14 @@ LAYOUTS = (
         "COCO: train",
     ),
     Layout(
+        "COCO panoptic",
         {"annotations/panoptic_train2017.json": PANOPTIC, "train2017/a.jpg": ""},
         "COCO: train; no folder my_data/annotations/panoptic_train2017 of panoptic maps: boxes "
         "without masks",
     ),
     # Pascal VOC
     Layout(
+        "Pascal VOC",
         {
             "VOCdevkit/VOC2012/Annotations/a.xml": XML,
             "VOCdevkit/VOC2012/JPEGImages/a.jpg": "",
@@ -166,14 +185,18 @@ LAYOUTS = (
         },
         "Pascal VOC: train, val",
     ),
-    Layout({"Annotations/a.xml": XML, "JPEGImages/a.jpg": ""}, "Pascal VOC: train"),
-    Layout({"a.xml": XML, "a.jpg": ""}, "Pascal VOC: train"),
-    Layout({"annots/a.xml": XML, "images/a.jpg": ""}, "Pascal VOC: train"),
     Layout(
+        "VOC without lists", {"Annotations/a.xml": XML, "JPEGImages/a.jpg": ""}, "Pascal VOC: train"
+    ),
+    Layout("XML beside images", {"a.xml": XML, "a.jpg": ""}, "Pascal VOC: train"),
+    Layout("VOC, other folders", {"annots/a.xml": XML, "images/a.jpg": ""}, "Pascal VOC: train"),
+    Layout(
+        "Roboflow's VOC",
         {"train/a.xml": XML, "train/a.jpg": "", "valid/a.xml": XML, "valid/a.jpg": ""},
         "Pascal VOC: train, val",
     ),
     Layout(
+        "CVAT's VOC",
         {
             "Annotations/a.xml": XML,
             "JPEGImages/a.jpg": "",
@@ -183,6 +206,7 @@ LAYOUTS = (
     ),
     # YOLO
     Layout(
+        "Ultralytics, `path` of another machine",
         {
             "data.yaml": "path: ../datasets/mine\ntrain: images/train\nval: images/val\n"
             "names:\n  0: cat\n",
@@ -194,6 +218,7 @@ LAYOUTS = (
         "YOLO: train, val",
     ),
     Layout(
+        "Roboflow's YOLO",
         {
             "data.yaml": "train: ../train/images\nval: ../valid/images\nnc: 1\nnames: ['cat']\n",
             "train/images/a.jpg": "",
@@ -205,6 +230,7 @@ LAYOUTS = (
         "--data my_data/data.yaml",
     ),
     Layout(
+        "YOLO, a list of images; polygons; no val",
         {
             "data.yaml": "train: train.txt\nval: val.txt\nnames: [cat]\n",
             "train.txt": "/home/me/images/a.jpg\n",
@@ -214,6 +240,7 @@ LAYOUTS = (
         "YOLO: train",
     ),
     Layout(
+        "CVAT's YOLO, Darknet",
         {
             "obj.data": "classes = 1\nnames = data/obj.names\ntrain = data/train.txt\n",
             "obj.names": "cat\n",
@@ -224,24 +251,32 @@ LAYOUTS = (
         "YOLO: train",
     ),
     Layout(
+        "Label Studio's YOLO",
         {"images/a.jpg": "", "labels/a.txt": YOLO, "classes.txt": "cat\n", "notes.json": "{}"},
         "YOLO: train",
     ),
-    Layout({"a.jpg": "", "a.txt": YOLO, "classes.txt": "cat\n"}, "YOLO: train"),
     Layout(
+        "YOLO beside images", {"a.jpg": "", "a.txt": YOLO, "classes.txt": "cat\n"}, "YOLO: train"
+    ),
+    Layout(
+        "YOLO without names",
         {"images/a.jpg": "", "labels/a.txt": YOLO},
         "YOLO: train; no file of class names (classes.txt): classes are called 0, 1, ...",
         class_name="0",
     ),
     # Annotation tools
-    Layout({"annotations.xml": CVAT, "images/a.jpg": ""}, "CVAT for images: train"),
-    Layout({"a.json": json.dumps(LABELME), "a.jpg": ""}, "labelme: train"),
     Layout(
+        "CVAT for images", {"annotations.xml": CVAT, "images/a.jpg": ""}, "CVAT for images: train"
+    ),
+    Layout("labelme", {"a.json": json.dumps(LABELME), "a.jpg": ""}, "labelme: train"),
+    Layout(
+        "Label Studio",
         {"project-1-at-2024.json": json.dumps(LABEL_STUDIO), "upload/a.jpg": ""},
         "Label Studio: train; the images are in my_data/upload, without the 'data/upload/1/' of "
         "the annotations",
     ),
     Layout(
+        "VGG VIA, by split",
         {
             "train/via_region_data.json": json.dumps(VIA),
             "train/a.jpg": "",
@@ -252,6 +287,7 @@ LAYOUTS = (
     ),
     # Tables
     Layout(
+        "TensorFlow's CSV",
         {
             "train_labels.csv": "filename,width,height,class,xmin,ymin,xmax,ymax\n"
             "a.jpg,100,50,cat,10,5,30,25\n",
@@ -260,11 +296,13 @@ LAYOUTS = (
         "CSV: train",
     ),
     Layout(
+        "keras-retinanet's CSV",
         {"annotations.csv": "/data/a.jpg,10,5,30,25,cat\n", "images/a.jpg": ""},
         "CSV: the file; the images are in my_data/images, without the '/data/' of the annotations",
         "--data my_data/annotations.csv",
     ),
     Layout(
+        "Hugging Face's image folder",
         {
             "metadata.jsonl": json.dumps(
                 {"file_name": "a.jpg", "objects": {"bbox": [BOX], "categories": ["cat"]}}
@@ -275,6 +313,7 @@ LAYOUTS = (
     ),
     # Public data sets
     Layout(
+        "Open Images",
         {
             "train-annotations-bbox.csv": OPEN_IMAGES,
             "class-descriptions-boxable.csv": "/m/01yrx,cat\n",
@@ -282,8 +321,11 @@ LAYOUTS = (
         },
         "Open Images: train",
     ),
-    Layout({"training/label_2/a.txt": KITTI, "training/image_2/a.png": ""}, "KITTI: train"),
     Layout(
+        "KITTI", {"training/label_2/a.txt": KITTI, "training/image_2/a.png": ""}, "KITTI: train"
+    ),
+    Layout(
+        "VisDrone",
         {
             "VisDrone2019-DET-train/annotations/a.txt": "10,5,20,20,1,4,0,0\n",
             "VisDrone2019-DET-train/images/a.jpg": "",
@@ -292,15 +334,18 @@ LAYOUTS = (
         class_name="car",
     ),
     Layout(
+        "DOTA",
         {"train/labelTxt/a.txt": DOTA, "train/images/a.png": ""},
         "DOTA: train; oriented boxes are taken as the upright boxes around them",
     ),
     Layout(
+        "CrowdHuman",
         {"annotation_train.odgt": json.dumps(ODGT), "Images/a.jpg": ""},
         "CrowdHuman: train",
         class_name="person",
     ),
     Layout(
+        "BDD100K",
         {
             "labels/det_20/det_train.json": json.dumps(SCALABEL),
             "images/100k/train/a.jpg": "",
@@ -308,6 +353,7 @@ LAYOUTS = (
         "BDD100K: train",
     ),
     Layout(
+        "WIDER FACE",
         {
             "wider_face_split/wider_face_train_bbx_gt.txt": "0--Parade/a.jpg\n1\n"
             "10 5 20 20 0 0 0 0 0 0\n",
@@ -318,33 +364,37 @@ LAYOUTS = (
     ),
     # What is not read
     Layout(
+        "an archive",
         {"my_data.zip": "PK"},
         "refused: my_data/my_data.zip: is an archive. Unpack it and give the folder:",
         "--data my_data/my_data.zip",
     ),
     Layout(
+        "Git LFS without its files",
         {"annotations/instances_train2017.json": "version https://git-lfs.github.com/spec/v1\n"},
         "refused: my_data/annotations/instances_train2017.json: is a pointer of Git LFS, not the "
         "file itself. Run 'git lfs pull' in its repository.",
     ),
     Layout(
+        "a folder around a data set without labels",
         {"project/data.yaml": "train: images\nnames: [cat]\n", "project/images/a.jpg": ""},
         "refused: my_data: is no data set in a known format.",
     ),
     Layout(
+        "an address",
         {},
-        "refused: https://example.org/coco.zip: is an address. Download and unpack the data set, and give "
-        "its folder.",
+        "refused: https://example.org/coco.zip: is an address. Download and unpack the data set, "
+        "and give its folder.",
         "--data https://example.org/coco.zip",
     ),
 )
 
 
 def table() -> str:
-    rows = ["| what lies in `my_data` | what is typed | what happens |", "|---|---|---|"]
+    rows = ["| | what lies in `my_data` | what is typed | what happens |", "|---|---|---|---|"]
     for layout in LAYOUTS:
         files = ", ".join(f"`{name}`" for name in layout.files)
-        rows.append(f"| {files} | `{layout.typed}` | {layout.happens} |")
+        rows.append(f"| {layout.whose} | {files} | `{layout.typed}` | {layout.happens} |")
     return "\n".join(rows)
 
 

@@ -28,7 +28,7 @@ def what_happens(layout: Layout) -> tuple[str, DetectionDataset | None]:
     return "; ".join([f"{name}: {splits}", *dataset.notes]), dataset
 
 
-@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: next(iter(layout.files), "address"))
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.whose)
 def test_layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: Layout) -> None:
     write(tmp_path / "my_data", layout.files)
     monkeypatch.chdir(tmp_path)
