@@ -87,8 +87,11 @@ PANOPTIC = json.dumps(
 
 @dataclass(frozen=True)
 class Layout:
-    """``whose`` data they are in words; ``files`` lie in ``my_data``; images have no content here. ``happens`` is the format and the
-    splits, with what is said, or "refused" and why; ``class_name`` is that of the object."""
+    """``whose`` data they are, in words; ``files`` lie in ``my_data``, images without content here.
+
+    ``happens`` is the format and the splits with what is said, or "refused" and how the message
+    begins; ``class_name`` is that of the object.
+    """
 
     whose: str
     files: Mapping[str, str]
@@ -366,7 +369,8 @@ LAYOUTS = (
     Layout(
         "an archive",
         {"my_data.zip": "PK"},
-        "refused: my_data/my_data.zip: is an archive. Unpack it and give the folder:",
+        "refused: my_data/my_data.zip: is an archive. Unpack it and give the folder: "
+        "unzip my_data/my_data.zip -d my_data/my_data --data my_data/my_data",
         "--data my_data/my_data.zip",
     ),
     Layout(
@@ -378,7 +382,8 @@ LAYOUTS = (
     Layout(
         "a folder around a data set without labels",
         {"project/data.yaml": "train: images\nnames: [cat]\n", "project/images/a.jpg": ""},
-        "refused: my_data: is no data set in a known format.",
+        "refused: my_data: is no data set in a known format. It holds 1 image, 1 .yaml (project). "
+        "my_data/project looks like YOLO: give --data my_data/project",
     ),
     Layout(
         "an address",

@@ -22,7 +22,7 @@ def what_happens(layout: Layout) -> tuple[str, DetectionDataset | None]:
     try:
         dataset = open_dataset(data, images=None if images is None else Path(images).resolve())
     except DataError as error:
-        return f"refused: {str(error).splitlines()[0]}", None
+        return f"refused: {' '.join(str(error).split())}", None
     name = next(item.name for item in FORMATS if item.find(Path(data)))
     splits = ", ".join(available_splits(data)) or "the file"
     return "; ".join([f"{name}: {splits}", *dataset.notes]), dataset
@@ -33,8 +33,11 @@ def test_layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: Layout)
     write(tmp_path / "my_data", layout.files)
     monkeypatch.chdir(tmp_path)
     happens, data = what_happens(layout)
-    assert happens.replace(f"{tmp_path.resolve()}/", "") == layout.happens
-    if data is not None:
+    happens = happens.replace(f"{tmp_path.resolve()}/", "")
+    if data is None:
+        assert happens.startswith(layout.happens)
+    else:
+        assert happens == layout.happens
         (name,) = {data.class_names[k] for k in data.annotations.labels.tolist()}
         assert name == layout.class_name
         assert data.targets(0).boxes.tolist() == [pytest.approx([10, 5, 30, 25])]
