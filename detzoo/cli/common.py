@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -202,7 +201,7 @@ def open_sets(
     sets, faults = [], []
     for k, path in enumerate(paths):
         folder = Path(images[min(k, len(images) - 1)]).resolve() if images else None
-        with reading_on() if skip_broken else nullcontext([]) as unread:
+        with reading_on(skip_broken) as unread:
             data = open_dataset(path, split, images=folder, check=False, ignore_exif=ignore_exif)
         malformed = next((one.text for one in unread if one.kind == "annotation-unreadable"), None)
         if malformed is not None:

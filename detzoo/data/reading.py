@@ -47,10 +47,13 @@ def ignoring_exif(ignore: bool = True) -> Iterator[None]:
 
 
 @contextmanager
-def reading_on() -> Iterator[list[Fault]]:
-    """Data sets opened within leave out what cannot be read; the list tells what, afterwards."""
+def reading_on(on: bool = True) -> Iterator[list[Fault]]:
+    """Data sets opened within leave out what cannot be read; the list tells what, afterwards.
+
+    Without ``on``, they are read as usual.
+    """
     faults: list[Fault] = []
-    token = _MANNER.set(_Manner(_MANNER.get().ignore_exif, faults))
+    token = _MANNER.set(_Manner(_MANNER.get().ignore_exif, faults if on else None))
     try:
         yield faults
     finally:

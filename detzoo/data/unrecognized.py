@@ -63,10 +63,10 @@ def why_unrecognized(
         check_is_no_pointer(path)
         root = _root_of(path)
         is_part = path.suffix.lower() in (".json", ".xml", ".txt")
-        name = next((item.name for item in formats if is_part and _finds(item, root)), None)
-        if name is not None:
+        whole = next((item.name for item in formats if is_part and _finds(item, root)), None)
+        if whole is not None:
             return DataError(
-                f"{path}: is a single file of a data set ({name}). Give its folder: --data {root}"
+                f"{path}: is a single file of a data set ({whole}). Give its folder: --data {root}"
             )
         return DataError(f"{path}: {_file_looks_like(path)}")
     return DataError(
@@ -171,10 +171,9 @@ def _what_to_do(
     for suffix in suffixes:
         if suffix in _OTHER_STORES:
             return f"{_OTHER_STORES[suffix]} files are not read: export them as COCO JSON."
-    for file in files_of(folder, ".json", ".jsonl", ".csv", ".parquet", ".yaml"):
-        check_is_no_pointer(file)
-    file = next(iter(files_of(folder, ".json", ".jsonl")), None)
-    if file is not None:
+    for part in files_of(folder, ".json", ".jsonl", ".csv", ".parquet", ".yaml"):
+        check_is_no_pointer(part)
+    for file in files_of(folder, ".json", ".jsonl")[:1]:
         keys = json_outline(file).keys or json_outline(file).inner
         return (
             f"{file} has the keys {', '.join(sorted(keys)[:8]) or 'of no object'}; "

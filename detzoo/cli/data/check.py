@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -129,7 +128,7 @@ def open_splits(
         found = next(filter(None, (item.find(path) for item in FORMATS)), {})
         divided = [name for name in SPLITS if name in found]
         for name in wanted or divided or ["train"]:
-            with reading_on() if read_on else nullcontext([]) as faults:
+            with reading_on(read_on) as faults:
                 dataset = open_split(path, name, images, check=False, ignore_exif=ignore_exif)
             if path.is_file() and not divided:
                 name = os.path.splitext(place)[0]

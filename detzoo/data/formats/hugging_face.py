@@ -92,7 +92,7 @@ def objects_of(
     found: Sequence[Labeled], names: Sequence[str] | None, where: str
 ) -> list[ObjectRecord]:
     """The objects of an image, whose classes have ``names`` if they are numbers."""
-    return read_each(lambda item: _object(*item, names or (), where), found)
+    return read_each(lambda item: _object(item[0], item[1], names or (), where), found)
 
 
 def _object(

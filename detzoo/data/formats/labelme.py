@@ -51,7 +51,7 @@ def _is_ours(file: Path) -> bool:
 def _read(files: list[Path], images: Path | None) -> DetectionDataset:
     contents = read_each(lambda file: (file, read_json(file)), files)
     named = read_each(
-        lambda item: (*item, _image_name(*item, files[0].parent)),
+        lambda item: (*item, _image_name(item[0], item[1], files[0].parent)),
         [(file, content) for file, content in contents if _has_shapes(content)],
     )
     located = images_of(files[0], [name for _, _, name in named], images)
