@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from detzoo.checks.finding import Finding, Split, tally
-from detzoo.data.reading import FaultKind
+from detzoo.data.reading import Fault, FaultKind
+from detzoo.errors import DataError
 
 _WHAT: dict[FaultKind, tuple[str, str]] = {
     "annotation-unreadable": (
@@ -30,3 +31,15 @@ def check_entries(split: Split) -> Iterator[Finding]:
         if texts:
             title = tally(what, len(texts))
             yield Finding(kind, "error", split.name, title, advice, messages=texts)
+
+
+def unopened(name: str, error: DataError, faults: Sequence[Fault]) -> Finding:
+    """That the split ``name`` cannot be opened at all, and what could not be read before that."""
+    return Finding(
+        "annotation-unreadable",
+        "error",
+        name,
+        "cannot be opened",
+        "It is not checked any further. Correct its annotations.",
+        messages=(str(error), *(fault.text for fault in faults)),
+    )

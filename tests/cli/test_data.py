@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.checks.planted import box, plant, plant_unread
-from tests.cli.conftest import Run
+from tests.cli.conftest import Run, assert_refused
+from tests.data.files import write_voc
 
 CLEAN = [box(1, 2, 30, 20), box(9, 9, 20, 30, image=2)]
 
@@ -172,3 +173,17 @@ def test_check_reads_on_after_what_cannot_be_read(detzoo: Run, tmp_path: Path) -
     assert len(first["messages"]) == 13
     assert "annotation with id 2: its bbox" in first["messages"][0]
     assert Path("checked", "report.html").read_text("utf-8").count("category_id 77") == 12
+
+
+def test_check_of_a_split_that_cannot_be_opened(detzoo: Run, tmp_path: Path) -> None:
+    """The others are checked; without any, there is nothing to check."""
+    plant(tmp_path, CLEAN, classes=["cat"])
+    (tmp_path / "annotations" / "val.json").write_text("{")
+    done = detzoo("data", "check", tmp_path, "-o", "checked")
+    assert done.code == 1
+    assert "error    val  cannot be opened" in done.out
+    assert "val.json: is not valid JSON" in done.out
+    assert "Cannot be opened (val)" in Path("checked", "report.html").read_text("utf-8")
+    voc = write_voc(tmp_path / "voc", {"a": "<object>", "b": "<x"}, {"train": ["a", "b"]})
+    done = detzoo("data", "check", voc)
+    assert_refused(done, "none of its images can be read", "a.xml", "b.xml", "is not valid XML")

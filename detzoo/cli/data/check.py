@@ -20,6 +20,7 @@ from detzoo.cli.common import (
     check_source,
     plain_console,
 )
+from detzoo.errors import DataError
 from detzoo.files import check_output, write_json
 
 if TYPE_CHECKING:
@@ -80,12 +81,13 @@ def check(
     from detzoo.cli.common import find_experiment
     from detzoo.report import write_page
 
-    splits = open_splits(paths, split, images, ignore_exif, read_on=True)
+    unread: list[Finding] = []
+    splits = open_splits(paths, split, images, ignore_exif, unread)
     experiment = grid = sizes = None
     if model is not None:
         experiment = find_experiment(model, settings)
         grid = grid_of(model, experiment)
-    findings = _check_all(splits)
+    findings = worst_first([*unread, *_check_all(splits)])
     if experiment is not None and grid is not None:
         about_size = [found for one in splits for found in check_priors(one, experiment, grid)]
         findings = worst_first([*findings, *about_size])
@@ -108,13 +110,14 @@ def open_splits(
     wanted: Sequence[str] | None,
     images: Path | None,
     ignore_exif: bool = False,
-    *,
-    read_on: bool = False,
+    unread: list[Finding] | None = None,
 ) -> list[Split]:
     """The ``wanted`` splits of folders, or all of them; of a file, the data that it describes.
 
-    With ``read_on``, entries that cannot be read become faults of the splits, instead of an error.
+    With a list ``unread``, entries that cannot be read become faults of the splits, and splits that
+    cannot be opened are appended to it. Raises :class:`DataError` where none can.
     """
+    from detzoo.checks.entries import unopened
     from detzoo.checks.finding import Split
     from detzoo.cli.common import open_split
     from detzoo.data.formats.base import SPLITS
@@ -128,13 +131,21 @@ def open_splits(
         found = next(filter(None, (item.find(path) for item in FORMATS)), {})
         divided = [name for name in SPLITS if name in found]
         for name in wanted or divided or ["train"]:
-            with reading_on(read_on) as faults:
-                dataset = open_split(path, name, images, check=False, ignore_exif=ignore_exif)
+            shown = f"{place}/{name}" if len(paths) > 1 else name
             if path.is_file() and not divided:
-                name = os.path.splitext(place)[0]
-            elif len(paths) > 1:
-                name = f"{place}/{name}"
-            splits.append(Split(name, dataset, faults=tuple(faults)))
+                shown = os.path.splitext(place)[0]
+            try:
+                with reading_on(unread is not None) as faults:
+                    dataset = open_split(path, name, images, check=False, ignore_exif=ignore_exif)
+                splits.append(Split(shown, dataset, faults=tuple(faults)))
+            except DataError as error:
+                if unread is None:
+                    raise
+                unread.append(unopened(shown, error, faults))
+    if unread and not splits:
+        texts = [text for finding in unread for text in finding.messages]
+        more = f"\nand {len(texts) - _MOST_MESSAGES} more" if len(texts) > _MOST_MESSAGES else ""
+        raise DataError("\n".join(texts[:_MOST_MESSAGES]) + more)
     return splits
 
 

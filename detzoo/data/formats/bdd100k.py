@@ -65,7 +65,10 @@ def _published_folder(file: Path) -> Path | None:
 
 def _image(frame: dict[str, Any], name: str, where: str) -> ImageRecord:
     objects, left_out = [], []
-    for label in frame.get("labels") or ():
+    labels = frame.get("labels") or []
+    if not isinstance(labels, list):
+        raise DataError(f"{where}: its labels are {labels!r:.60} instead of a list.")
+    for label in labels:
         with entry():
             if not isinstance(label, dict) or not isinstance(label.get("category"), str):
                 raise DataError(f"{where}: a label has no category.")

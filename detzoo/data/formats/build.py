@@ -45,6 +45,8 @@ def build_dataset(
     if class_names is None:
         named = {item.class_name for image in images for item in image.objects}
         class_names = sorted(name for name in named if name is not None)
+    if not class_names:
+        raise DataError(f"{source}: none of its images has an object, so it has no classes.")
     check_class_names(class_names, str(source))
     return DetectionDataset(
         source=str(source),

@@ -70,3 +70,10 @@ def test_what_is_wrong_is_said(tmp_path: Path, text: str, message: str) -> None:
     root = write(tmp_path, {"t.csv": text, "a.jpg": "", "b.jpg": ""})
     with pytest.raises(DataError, match=message):
         open_dataset(root / "t.csv")
+
+
+def test_a_line_is_what_csv_says(tmp_path: Path) -> None:
+    """Not all that Python's ``splitlines`` takes for an end of a line is one."""
+    root = write(tmp_path, {"t.csv": TENSORFLOW.replace("ymax\n", "ymax\x0b"), "a.jpg": ""})
+    with pytest.raises(DataError, match="is no data set in a known format"):
+        open_dataset(root)
