@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
 from detzoo.data.formats.annotation_files import ANNOTATION_FOLDERS
+from detzoo.data.formats.archives import archives_in, unpacking, what_to_do
 from detzoo.data.formats.base import SPLITS, UNDIVIDED, Format, Source, split_name
 from detzoo.data.formats.image_files import folders_below
 from detzoo.data.formats.sniff import beginning, files_of, json_outline
 from detzoo.data.images import EXTENSIONS
 from detzoo.errors import DataError
 
-# How archives are unpacked, by their suffix; the longest that fits counts.
-_TAR = "tar -xf {file} -C {folder}"
-_UNPACK = {
-    ".zip": "unzip {file} -d {folder}",
-    **dict.fromkeys((".tar", ".tgz", ".tar.gz", ".tbz2", ".tar.bz2", ".txz", ".tar.xz"), _TAR),
-    ".tar.zst": _TAR,
-    ".7z": "7z x {file} -o{folder}",
-    ".rar": "unrar x {file} {folder}/",
-}
-# One file each, which gets the name without the suffix.
-_UNPACK_FILE = {".gz": "gunzip {file}", ".bz2": "bunzip2 {file}", ".xz": "unxz {file}"}
 _OTHER_STORES = {
     ".tfrecord": "TensorFlow's records",
     ".tfrecords": "TensorFlow's records",
@@ -92,16 +81,9 @@ def _root_of(file: Path) -> Path:
 
 def _file_looks_like(file: Path) -> str:
     suffix = file.suffix.lower()
-    command = _unpacking(file)
-    if command is not None:
-        folder = _without_suffix(file)
-        if "-C" in command:  # tar makes no folder
-            command = f"mkdir -p {shlex.quote(str(folder))} && {command}"
-        return f"is an archive. Unpack it and give the folder:\n  {command}\n  --data {folder}"
-    if suffix in _UNPACK_FILE:
-        command = _UNPACK_FILE[suffix].format(file=shlex.quote(str(file)))
-        inner = file.with_suffix("")
-        return f"is compressed. Unpack it and give the file:\n  {command}\n  --data {inner}"
+    packed = what_to_do(file)
+    if packed is not None:
+        return packed
     if suffix in _OTHER_STORES:
         return f"is in {_OTHER_STORES[suffix]} format, which is not read. Export it as COCO JSON."
     if suffix in EXTENSIONS:
@@ -127,20 +109,6 @@ def _file_looks_like(file: Path) -> str:
     )
 
 
-def _unpacking(file: Path, folder: Path | None = None) -> str | None:
-    """The command that unpacks an archive, into ``folder`` or one that is called like it."""
-    suffix = next((one for one in _UNPACK if file.name.lower().endswith(one)), None)
-    if suffix is None:
-        return None
-    place = folder or _without_suffix(file)
-    return _UNPACK[suffix].format(file=shlex.quote(str(file)), folder=shlex.quote(str(place)))
-
-
-def _without_suffix(file: Path) -> Path:
-    suffix = next(one for one in _UNPACK if file.name.lower().endswith(one))
-    return file.with_name(file.name[: -len(suffix)])
-
-
 def _folder_looks_like(folder: Path, formats: tuple[Format, ...]) -> str:
     """What is in it, and the one step that would help."""
     counts = Counter(islice(_suffixes(folder), _MOST_COUNTED))
@@ -162,17 +130,22 @@ def _what_to_do(
         name = next((item.name for item in formats if _finds(item, inner)), None)
         if name is not None:
             return f"{inner} looks like {name}: give --data {inner}"
-    archives = files_of(folder, *_UNPACK)
+    archives = archives_in(folder)
     if archives:
-        commands = [_unpacking(file, folder) for file in archives[:_MOST_ARCHIVES]]
+        commands = [unpacking(file, folder) for file in archives[:_MOST_ARCHIVES]]
         more = "" if len(archives) <= _MOST_ARCHIVES else "\n  ..."
         what = "is an archive. Unpack it" if len(archives) == 1 else "are archives. Unpack them"
-        return f"There {what} first:\n  " + "\n  ".join(map(str, commands)) + more
+        return f"There {what} first:\n  " + "\n  ".join(commands) + more
     for suffix in suffixes:
         if suffix in _OTHER_STORES:
             return f"{_OTHER_STORES[suffix]} files are not read: export them as COCO JSON."
     for part in files_of(folder, ".json", ".jsonl", ".csv", ".parquet", ".yaml"):
         check_is_no_pointer(part)
+    tool = _other_tool(folder)
+    if tool is not None:
+        return f"It looks like an export of {tool}, which is not read: export COCO JSON instead."
+    for file in files_of(folder, ".csv")[:1]:
+        return f"{file} {_file_looks_like(file)}"
     for file in files_of(folder, ".json", ".jsonl")[:1]:
         keys = json_outline(file).keys or json_outline(file).inner
         return (
@@ -182,6 +155,18 @@ def _what_to_do(
     if images and not {".xml", ".txt", ".csv", ".json"} & set(suffixes):
         return "There are images, but no annotations."
     return "Give the folder of one data set, or its file of annotations."
+
+
+def _other_tool(folder: Path) -> str | None:
+    """The annotation tool whose own format this is."""
+    for place in folders_below(folder, depth=1):
+        if files_of(place, ".createml.json"):
+            return "CreateML"
+        if files_of(place, ".ndjson"):
+            return "Labelbox"
+    if (folder / "meta.json").is_file() and any(folder.glob("*/ann")):
+        return "Supervisely"
+    return None
 
 
 def _finds(item: Format, folder: Path) -> bool:

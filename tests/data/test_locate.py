@@ -125,6 +125,11 @@ def test_nothing_fits(tmp_path: Path) -> None:
             {"x.json": '{"detections": [], "info": 1}'},
             "x.json has the keys detections, info; COCO has",
         ),
+        (
+            {"labels.csv": "filename;class;xmin\n"},
+            r"labels\.csv is a table with the columns .filename;class;xmin.; one of boxes has",
+        ),
+        ({"train/_annotations.createml.json": "[]"}, "an export of CreateML, which is not read"),
         ({"x.json": "version https://git-lfs.github.com/spec/v1"}, "is a pointer of Git LFS"),
     ],
 )
@@ -225,3 +230,12 @@ def test_files_of_a_data_set_that_has_many(tmp_path: Path) -> None:
         DataError, match=r"single file of a data set \(Pascal VOC\).*--data \S+/mine$"
     ):
         open_dataset(voc / "Annotations" / "a.xml")
+
+
+def test_images_that_are_not_unpacked(tmp_path: Path) -> None:
+    coco(tmp_path)
+    (tmp_path / "train" / "1.png").unlink()
+    (tmp_path / "train").rmdir()
+    (tmp_path / "train.zip").touch()
+    with pytest.raises(DataError, match=r"train: no such folder; .* Unpack .*train\.zip\?$"):
+        open_dataset(tmp_path)

@@ -11,13 +11,13 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from detzoo.data.dataset import DetectionDataset
-from detzoo.data.formats.annotation_files import find_files, images_of
+from detzoo.data.formats.annotation_files import find_files, image_folders, images_of
 from detzoo.data.formats.base import Format, ImageRecord, ObjectRecord
 from detzoo.data.formats.build import build_dataset
-from detzoo.data.formats.image_files import is_image_name
+from detzoo.data.formats.image_files import images_below, is_image_name
 from detzoo.data.formats.sniff import csv_rows, first_row
 from detzoo.data.reading import entry
 from detzoo.errors import DataError
@@ -80,7 +80,7 @@ def _read(file: Path, images: Path | None) -> DetectionDataset:
             sizes.setdefault(name, _size(cells, where))
             if any(cells[key] for key in ("x1", "y1", "x2", "y2", "class")):
                 objects[name].append(_object(cells, where))
-    located = images_of(file, list(sizes), images)
+    located = images_of(file, _with_extensions(list(sizes), file, images), images)
     return build_dataset(
         [
             ImageRecord(found, objects[name], f"{file}: {name}", sizes[name])
@@ -90,6 +90,17 @@ def _read(file: Path, images: Path | None) -> DetectionDataset:
         image_dir=located.folder,
         notes=located.notes,
     )
+
+
+def _with_extensions(names: list[str], file: Path, images: Path | None) -> list[str]:
+    """The names of files, where a table has them without extensions: ``a`` is ``a.jpg``."""
+    if all(map(is_image_name, names)):
+        return names
+    for folder in image_folders(file) if images is None else [images]:
+        by_stem = {PurePosixPath(name).stem: name for name in images_below(folder)}
+        if any(name in by_stem for name in names):
+            return [by_stem.get(name, name) for name in names]
+    return names
 
 
 def _object(cells: dict[str, str], where: str) -> ObjectRecord:

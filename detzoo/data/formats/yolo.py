@@ -11,6 +11,7 @@ https://github.com/AlexeyAB/darknet#how-to-train-to-detect-your-custom-objects
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -74,7 +75,8 @@ def _find(path: Path) -> dict[str, Source]:
 
 def _is_description(file: Path) -> bool:
     text = beginning(file)
-    return "names" in text and any(split in text for split in ("train", "val", "test"))
+    has_classes = "names" in text or re.search(r"^nc\s*:", text, re.M) is not None
+    return has_classes and any(split in text for split in ("train", "val", "test"))
 
 
 def _described(file: Path) -> dict[str, Source]:

@@ -219,3 +219,9 @@ def test_bad_descriptions(tmp_path: Path, description: str, message: str) -> Non
     files = {**IMAGES_FIRST, "empty/x": "", "bare/a.jpg": "", "data.yaml": description}
     with pytest.raises(DataError, match=message):
         open_dataset(write(tmp_path, files))
+
+
+def test_a_number_of_classes_without_names(tmp_path: Path) -> None:
+    files = {"data.yaml": "train: images/train\nnc: 3\n", "images/train/a.jpg": ""}
+    root = write(tmp_path, {**files, "labels/train/a.txt": BOX})
+    assert open_dataset(root).class_names == ("0", "1", "2")
