@@ -75,6 +75,9 @@ def _read(file: Path, images: Path | None, subset: str | None = None) -> Detecti
     names = [name for _, name in named]
     located = images_of(file, names, images)
     labels = [(name.text or "").strip() for name in root.iterfind("meta/*/labels/label/name")]
+    if not labels:  # those of all subsets, so that they have the same classes
+        found = {shape.get("label", "") for shape in root.iterfind("image/*") if shape.tag != "tag"}
+        labels = sorted(found - {""})
     return build_dataset(
         read_each(
             _image,

@@ -36,7 +36,10 @@ from detzoo.data.formats.sniff import beginning, files_of, read_text
 from detzoo.data.reading import entry
 from detzoo.errors import DataError
 
-_CLASS_FILES = ("classes.txt", "obj.names", "labels.txt", "predefined_classes.txt")
+_CLASS_FILES = (
+    *("classes.txt", "obj.names", "classes.names", "_darknet.labels", "labels.txt"),
+    "predefined_classes.txt",
+)
 # A box may reach over the edge of its image; further out, numbers are pixels.
 _LARGEST_FRACTION = 2.0
 _MOST_CLASSES = 10**6
@@ -205,7 +208,7 @@ def _undescribed(path: Path) -> dict[str, Source]:
     classes: tuple[str, ...] | None = None
     for folder in folders_below(path):
         texts = files_of(folder, ".txt")
-        named = next((file for file in texts if file.name in _CLASS_FILES), None)
+        named = next((folder / name for name in _CLASS_FILES if (folder / name).is_file()), None)
         if named is not None and classes is None:
             classes = tuple(_lines(named))
         labels = [file for file in texts if file.name not in _CLASS_FILES]
