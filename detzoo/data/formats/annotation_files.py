@@ -14,14 +14,8 @@ from detzoo.data.formats.sniff import files_of
 from detzoo.errors import DataError
 
 ANNOTATION_FOLDERS = (
-    "annotations",
-    "annotation",
-    "labels",
-    "annots",
-    "anns",
-    "anno",
-    "ann",
-    "json",
+    *("annotations", "annotation", "annots", "anns", "anno", "ann"),
+    *("labels", "json"),
 )
 _IMAGE_FOLDERS = ("images", "data", "imgs", "img", "JPEGImages")
 # What is read of a folder to find files by their content: it may hold one per image.

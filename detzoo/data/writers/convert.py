@@ -35,9 +35,9 @@ def convert(
     """Writes ``datasets``, by the names of their splits, into a new ``folder``.
 
     ``to`` is "coco", "yolo" or "voc". Images are copied; with ``link`` they become hard links where
-    the file system allows it. Raises :class:`ConfigError` for another format, and
-    :class:`DataError` if the folder is not empty, images are missing, or something cannot be written.
-    All splits get the classes of all.
+    the file system allows it. All splits get the classes of all. Raises :class:`ConfigError` for
+    another format, and :class:`DataError` if the folder is not empty, images are missing, or
+    something cannot be written.
     """
     out = Path(folder)
     if to not in FORMATS:
