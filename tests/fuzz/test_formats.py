@@ -95,6 +95,7 @@ CASES = {
     "labelme": Case("a.json", {"a.json": test_labelme.SAMPLE, "a.jpg": ""}),
     "label studio": Case("x.json", {"x.json": TASKS, "a.jpg": ""}),
     "via": Case("x.json", {"x.json": json.dumps(test_via.PROJECT), "a.jpg": ""}),
+    "via table": Case("x.csv", {"x.csv": test_via.table(), "a.jpg": "", "b.jpg": ""}),
     "panoptic": Case("panoptic_train.json", {"panoptic_train.json": PANOPTIC, "train/a.jpg": ""}),
     "csv": Case("t.csv", {"t.csv": test_csv_tables.TENSORFLOW, "a.jpg": ""}),
     "keras": Case("t.csv", {"t.csv": test_csv_tables.KERAS, "a.jpg": "", "b.jpg": ""}),

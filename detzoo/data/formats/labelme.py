@@ -15,7 +15,15 @@ import numpy as np
 
 from detzoo.data.dataset import DetectionDataset
 from detzoo.data.formats.annotation_files import images_of, split_of
-from detzoo.data.formats.base import SPLITS, UNDIVIDED, Format, ImageRecord, ObjectRecord, Source
+from detzoo.data.formats.base import (
+    SPLITS,
+    UNDIVIDED,
+    Format,
+    ImageRecord,
+    ObjectRecord,
+    Source,
+    counted,
+)
 from detzoo.data.formats.build import build_dataset
 from detzoo.data.formats.image_files import folders_below
 from detzoo.data.formats.shapes import ellipse, extent, placed, points_of, size_of
@@ -50,6 +58,7 @@ def _is_ours(file: Path) -> bool:
 
 def _read(files: list[Path], images: Path | None) -> DetectionDataset:
     contents = read_each(lambda file: (file, read_json(file)), files)
+    others = len(contents) - sum(_has_shapes(content) for _, content in contents)
     named = read_each(
         lambda item: (*item, _image_name(item[0], item[1], files[0].parent)),
         [(file, content) for file, content in contents if _has_shapes(content)],
@@ -59,7 +68,10 @@ def _read(files: list[Path], images: Path | None) -> DetectionDataset:
         read_each(lambda item, name: _image(item[0], item[1], name), named, located.names),
         source=files[0].parent,
         image_dir=located.folder,
-        notes=located.notes,
+        notes=[
+            *located.notes,
+            *([f"{counted(others, 'JSON file')} without shapes left out"] * bool(others)),
+        ],
     )
 
 

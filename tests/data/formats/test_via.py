@@ -96,15 +96,18 @@ def test_what_is_wrong_is_said(tmp_path: Path, content: Any, message: str) -> No
         open_dataset(root)
 
 
-def test_a_table(tmp_path: Path) -> None:
+def table() -> str:
     """The CSV export of VIA 2; version 1 has a # before the header."""
     head = "filename,file_size,file_attributes,region_count,region_id,region_shape_attributes,"
     lines = [f"#{head}region_attributes"]
     for shape in SHAPES:
         cells = (json.dumps(part).replace('"', '""') for part in (shape, {"class": "cat"}))
         lines.append('a.jpg,1,"{}",5,0,"{}","{}"'.format("{}", *cells))
-    lines.append('b.jpg,1,"{}",0,0,"{}","{}"')
-    root = write(tmp_path, {"via_region_data.csv": "\n".join(lines), "a.jpg": "", "b.jpg": ""})
+    return "\n".join([*lines, 'b.jpg,1,"{}",0,0,"{}","{}"'])
+
+
+def test_a_table(tmp_path: Path) -> None:
+    root = write(tmp_path, {"via_region_data.csv": table(), "a.jpg": "", "b.jpg": ""})
     assert boxes(root) == [("cat", box) for box in EXPECTED]
     assert len(open_dataset(root)) == 2
     file = root / "via_region_data.csv"
