@@ -187,3 +187,17 @@ def test_check_of_a_split_that_cannot_be_opened(detzoo: Run, tmp_path: Path) -> 
     voc = write_voc(tmp_path / "voc", {"a": "<object>", "b": "<x"}, {"train": ["a", "b"]})
     done = detzoo("data", "check", voc)
     assert_refused(done, "none of its images can be read", "a.xml", "b.xml", "is not valid XML")
+
+
+@pytest.mark.parametrize("command", ["convert", "split"])
+def test_broken_images_are_not_written(detzoo: Run, tmp_path: Path, command: str) -> None:
+    objects = [box(1, 2, 30, 20, image=k) for k in range(1, 13)]
+    plant(tmp_path / "in", objects, images=12, classes=["cat"])
+    (tmp_path / "in" / "train" / "3.png").write_bytes(b"no image")
+    (tmp_path / "in" / "train" / "4.png").unlink()
+    words = ("data", command, tmp_path / "in", "out", "--to", "coco")
+    assert_refused(detzoo(*words), "1 of its 12 images", "--skip-broken")
+    done = detzoo(*words, "--skip-broken")
+    assert done.code == 1, done
+    assert "left out as broken: 2 images" in done.out
+    assert len([*Path("out").rglob("*.png")]) == 10

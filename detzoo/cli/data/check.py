@@ -81,8 +81,7 @@ def check(
     from detzoo.cli.common import find_experiment
     from detzoo.report import write_page
 
-    unread: list[Finding] = []
-    splits = open_splits(paths, split, images, ignore_exif, unread)
+    splits, unread = _open_splits(paths, split, images, ignore_exif)
     experiment = grid = sizes = None
     if model is not None:
         experiment = find_experiment(model, settings)
@@ -105,48 +104,54 @@ def check(
         raise typer.Exit(1)
 
 
-def open_splits(
+def _open_splits(
     paths: Sequence[Path],
     wanted: Sequence[str] | None,
     images: Path | None,
     ignore_exif: bool = False,
-    unread: list[Finding] | None = None,
-) -> list[Split]:
+) -> tuple[list[Split], list[Finding]]:
     """The ``wanted`` splits of folders, or all of them; of a file, the data that it describes.
 
-    With a list ``unread``, entries that cannot be read become faults of the splits, and splits that
-    cannot be opened are appended to it. Raises :class:`DataError` where none can.
+    Entries that cannot be read are faults of the splits; splits that cannot be opened are findings.
+    Raises :class:`DataError` where none can.
     """
     from detzoo.checks.entries import unopened
     from detzoo.checks.finding import Split
     from detzoo.cli.common import open_split
-    from detzoo.data.formats.base import SPLITS
-    from detzoo.data.formats.table import FORMATS
     from detzoo.data.reading import reading_on
 
     common = os.path.commonpath([path.resolve().parent for path in paths])
-    splits = []
+    splits: list[Split] = []
+    unread: list[Finding] = []
     for path in paths:
         place = os.path.relpath(path.resolve(), common)  # tells several from each other
-        found = next(filter(None, (item.find(path) for item in FORMATS)), {})
-        divided = [name for name in SPLITS if name in found]
-        for name in wanted or divided or ["train"]:
-            shown = f"{place}/{name}" if len(paths) > 1 else name
-            if path.is_file() and not divided:
+        for name, shown in splits_of(path, wanted).items():
+            if path.is_file() and shown == path.stem:
                 shown = os.path.splitext(place)[0]
+            elif len(paths) > 1:
+                shown = f"{place}/{name}"
             try:
-                with reading_on(unread is not None) as faults:
+                with reading_on() as faults:
                     dataset = open_split(path, name, images, check=False, ignore_exif=ignore_exif)
                 splits.append(Split(shown, dataset, faults=tuple(faults)))
             except DataError as error:
-                if unread is None:
-                    raise
                 unread.append(unopened(shown, error, faults))
-    if unread and not splits:
+    if not splits:
         texts = [text for finding in unread for text in finding.messages]
         more = f"\nand {len(texts) - _MOST_MESSAGES} more" if len(texts) > _MOST_MESSAGES else ""
         raise DataError("\n".join(texts[:_MOST_MESSAGES]) + more)
-    return splits
+    return splits, unread
+
+
+def splits_of(path: Path, wanted: Sequence[str] | None) -> dict[str, str]:
+    """The ``wanted`` splits, or all there are, and what each is called: a file, by its name."""
+    from detzoo.data.formats.base import SPLITS
+    from detzoo.data.formats.table import FORMATS
+
+    found = next(filter(None, (item.find(path) for item in FORMATS)), {})
+    divided = [name for name in SPLITS if name in found]
+    is_whole = path.is_file() and not divided
+    return {name: path.stem if is_whole else name for name in wanted or divided or ["train"]}
 
 
 def _check_all(splits: Sequence[Split]) -> list[Finding]:
