@@ -10,6 +10,7 @@ from torch import Tensor
 
 from detzoo.data.annotations import id_at
 from detzoo.data.dataset import DetectionDataset
+from detzoo.data.reading import Fault
 
 # Errors make training or evaluation wrong, warnings probably do; "info" is no fault.
 Severity = Literal["error", "warning", "info"]
@@ -20,12 +21,14 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 class Split:
     """A data set and what it is called in findings: "train".
 
-    ``true_sizes`` (I, 2) are the heights and widths of the images, if these were opened.
+    ``true_sizes`` (I, 2) are the heights and widths of the images, if these were opened. ``faults``
+    are what the data set was opened without.
     """
 
     name: str
     dataset: DetectionDataset
     true_sizes: Tensor | None = None
+    faults: tuple[Fault, ...] = ()
 
     @property
     def image_sizes(self) -> Tensor:
@@ -72,7 +75,8 @@ class Finding:
 
     ``kind`` is a stable name for programs: "box-outside-image". ``split`` names the split, or both
     of a finding across two. ``title`` says what was found and how often, ``advice`` what it does to
-    training and what to do.
+    training and what to do. ``messages`` are about entries that could not be read, and so are at no
+    place of the data set.
     """
 
     kind: str
@@ -81,10 +85,15 @@ class Finding:
     title: str
     advice: str
     places: tuple[Place, ...] = ()
+    messages: tuple[str, ...] = ()
 
     @property
     def is_fault(self) -> bool:
         return self.severity != "info"
+
+    @property
+    def count(self) -> int:
+        return len(self.places) + len(self.messages)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -94,6 +103,7 @@ class Finding:
             "title": self.title,
             "advice": self.advice,
             "places": [place.to_json() for place in self.places],
+            **({"messages": list(self.messages)} if self.messages else {}),
         }
 
 

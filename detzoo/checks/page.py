@@ -48,12 +48,17 @@ def page(
     return Page(
         title,
         [
+            *([] if any(finding.is_fault for finding in findings) else [_no_faults()]),
             *(_finding_section(finding) for finding in findings),
             Section("What is in it", (_split_table(splits), _charts(splits, grid, input_sizes))),
             Section("Classes", (_class_table(splits),)),
         ],
         [note for split in splits for note in split.dataset.notes],
     )
+
+
+def _no_faults() -> Section:
+    return Section("No faults found", ())
 
 
 def _finding_section(finding: Finding) -> Section:
@@ -63,6 +68,13 @@ def _finding_section(finding: Finding) -> Section:
     masks = finding.kind in ("box-off-mask", "mask-missing", "all-ignored", "crowds")
     pictures = [picture for place in chosen for picture in thumbnails(place, masks=masks)]
     blocks: list[Text | Gallery | Table] = [Text([finding.advice])]
+    if finding.messages:
+        shown = finding.messages[:MOST_FILES]
+        blocks.append(Table(["entry"], [[text] for text in shown]))
+        if finding.count > len(shown):
+            blocks.append(
+                Text([f"And {finding.count - len(shown)} more; --json FILE lists them all."])
+            )
     if pictures:
         blocks.append(Gallery(pictures, pairs=any(place.twin for place in chosen)))
         if count > len(chosen):

@@ -13,6 +13,7 @@ from detzoo.checks.classes import (
     check_ignored,
 )
 from detzoo.checks.duplicates import check_duplicates
+from detzoo.checks.entries import check_entries
 from detzoo.checks.finding import SEVERITIES, Finding, Split
 from detzoo.checks.images import check_files, read_files, true_sizes
 from detzoo.checks.masks import check_masks
@@ -20,6 +21,7 @@ from detzoo.checks.similar import check_similar
 
 # Of annotations alone: no image is opened.
 CHECKS = (
+    check_entries,
     check_boxes,
     check_ignored,
     check_masks,
@@ -52,4 +54,4 @@ def check_all(
 
 def worst_first(findings: Sequence[Finding]) -> list[Finding]:
     """By severity, then by how many places there are."""
-    return sorted(findings, key=lambda f: (SEVERITIES.index(f.severity), -len(f.places)))
+    return sorted(findings, key=lambda f: (SEVERITIES.index(f.severity), -f.count))

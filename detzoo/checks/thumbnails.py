@@ -87,6 +87,10 @@ def _window(boxes: Tensor, size: Sequence[int]) -> tuple[int, int, int, int]:
     limit = torch.tensor([-0.5 * width, -0.5 * height, 1.5 * width, 1.5 * height])
     low = torch.maximum(boxes[:, :2].amin(0), limit[:2]).minimum(limit[2:])
     high = torch.minimum(boxes[:, 2:].amax(0), limit[2:]).maximum(limit[:2])
+    corner = torch.tensor([float(width), float(height)])
+    if (low >= corner).any() or (high <= 0).any():
+        # All of the image, and on which side of it the boxes are.
+        low, high = low.clamp(max=0), torch.maximum(high, corner)
     side = max(AROUND * float((high - low).max()), LEAST_PART * max(height, width))
     center = (low + high) / 2
     x1, y1 = (center - side / 2).floor().int().tolist()

@@ -158,7 +158,7 @@ def inference(
 @benchmark.command("training")
 def training(
     name: Annotated[str, typer.Argument(help="A model, a checkpoint or a V2 config file.")],
-    data: Annotated[Path, typer.Option(help="Folder of a data set, or a COCO JSON.")],
+    data: Annotated[Path, typer.Option(help="A data set: a folder, or its annotation file.")],
     images: Annotated[
         Path | None, typer.Option(help="Image folder, where --data is an annotation file.")
     ] = None,
@@ -239,7 +239,7 @@ def training(
 @benchmark.command("loader")
 def loader(
     name: Annotated[str, typer.Argument(help="The model whose data pipeline to measure.")],
-    data: Annotated[Path, typer.Option(help="Folder of a data set, or a COCO JSON.")],
+    data: Annotated[Path, typer.Option(help="A data set: a folder, or its annotation file.")],
     images: Annotated[
         Path | None, typer.Option(help="Image folder, where --data is an annotation file.")
     ] = None,

@@ -209,6 +209,7 @@ def open_sets(
     """
     from detzoo.data.broken import broken_images
     from detzoo.data.locate import open_dataset
+    from detzoo.data.reading import reading_on
 
     if len(images) not in (0, 1, len(paths)):
         raise ConfigError(
@@ -218,8 +219,12 @@ def open_sets(
     sets, faults = [], []
     for k, path in enumerate(paths):
         folder = Path(images[min(k, len(images) - 1)]).resolve() if images else None
-        data = open_dataset(path, split, images=folder, check=False)
-        data = replace(data, ignore_exif=ignore_exif)
+        with reading_on(skip_broken) as unread:
+            data = open_dataset(path, split, images=folder, check=False, ignore_exif=ignore_exif)
+        malformed = next((one.text for one in unread if one.kind == "annotation-unreadable"), None)
+        if malformed is not None:
+            raise DataError(malformed)
+        faults += [one.text for one in unread]
         if skip_broken:
             found = _with_progress(broken_images, data, "reading all images")
             if len(found) == len(data):

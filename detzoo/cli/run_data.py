@@ -93,7 +93,7 @@ def open_run_data(
 
 def _check(options: RunOptions) -> None:
     if not options.data:
-        raise ConfigError("--data: give the folder of a data set, or a COCO JSON file")
+        raise ConfigError("--data: give the folder of a data set, or its annotation file")
     given = [
         name
         for name, value in (

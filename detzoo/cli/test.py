@@ -50,8 +50,8 @@ def measure(
     data: Annotated[
         list[Path],
         typer.Option(
-            help="Folder of a data set (COCO, LVIS, VOC, ...), or a COCO JSON; repeat to join "
-            "several by class name."
+            help="A data set: a folder, or its annotation file (COCO, YOLO, VOC, ...); repeat to "
+            "join several by class name."
         ),
     ],
     images: Annotated[

@@ -58,8 +58,8 @@ def train(
     data: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Folder of a data set (COCO, Roboflow or VOC), or a COCO JSON; repeat to join "
-            "several by class name.",
+            help="A data set: a folder, or its annotation file, in any common format (COCO, YOLO, "
+            "VOC, CVAT, ...); repeat to join several by class name.",
             show_default=False,
         ),
     ] = None,

@@ -392,6 +392,19 @@ def usable_for_training(boxes: Tensor, areas: Tensor, sizes: Tensor) -> Tensor:
     return meets & (areas > 0) & (width >= 1) & (height >= 1)
 
 
+# Why the annotations themselves say that an object is to be ignored.
+MARKS = ("crowds (iscrowd)", "marked as difficult or ignore")
+
+
+def notes_on_ignored(objects: Annotations) -> list[str]:
+    """How many objects their file tells to ignore, and why."""
+    marks = zip(MARKS, (objects.is_crowd, objects.is_ignored & ~objects.is_crowd))
+    counts = {reason: int(mask.sum()) for reason, mask in marks}
+    return [
+        f"{n} object{'' if n == 1 else 's'} ignored: {reason}" for reason, n in counts.items() if n
+    ]
+
+
 def reasons_to_ignore(
     objects: Annotations, sizes: Tensor, min_object_size: float = 0
 ) -> dict[str, Tensor]:
@@ -403,8 +416,8 @@ def reasons_to_ignore(
     image_height, image_width = sizes[objects.image_index].unbind(1)
     outside = (x >= image_width) | (x + width <= 0) | (y >= image_height) | (y + height <= 0)
     reasons = {
-        "crowds (iscrowd)": objects.is_crowd,
-        "marked as difficult or ignore": objects.is_ignored,
+        MARKS[0]: objects.is_crowd,
+        MARKS[1]: objects.is_ignored,
         "under a pixel wide or high": (width < 1) | (height < 1),
         "outside the image": outside,
         "area 0": objects.areas <= 0,

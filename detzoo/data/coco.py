@@ -8,15 +8,16 @@ from pathlib import Path
 
 import torch
 
-from detzoo.data.annotations import Annotation, Annotations, Strings, ids_of
+from detzoo.data.annotations import Annotation, Annotations, Strings, ids_of, notes_on_ignored
 from detzoo.data.coco_file import NO_AREAS, CocoFile, require_object
 from detzoo.data.dataset import DetectionDataset
 from detzoo.data.images import image_size
 from detzoo.data.lvis import as_coco, federation_of, is_federated
+from detzoo.data.reading import FaultKind, entry, ignores_exif
 from detzoo.errors import DataError
 from detzoo.files import read_json
 from detzoo.structures.segmentation import read_segmentation
-from detzoo.values import Json, Size
+from detzoo.values import Json, Size, same
 
 
 def read_coco(
@@ -49,9 +50,8 @@ def parse_coco(content: dict[str, Json], source: Path, image_dir: Path) -> Detec
     file = CocoFile(content, str(source))
     if not file.images:
         raise DataError(f"{file.source}: lists no images.")
-    names = _file_names(file)
-    sizes = [image.size or image_size(image_dir / name) for image, name in zip(file.images, names)]
-    objects = _objects(file, sizes)
+    names, sizes = _names_and_sizes(file, image_dir)
+    objects = Annotations.build(len(names), _objects(file, sizes))
     return DetectionDataset(
         source=file.source,
         image_dir=str(image_dir),
@@ -60,8 +60,8 @@ def parse_coco(content: dict[str, Json], source: Path, image_dir: Path) -> Detec
         image_ids=ids_of([image.id for image in file.images]),
         file_names=Strings.of(names),
         sizes=torch.tensor(sizes, dtype=torch.int64),
-        annotations=Annotations.build(len(names), objects),
-        notes=(NO_AREAS,) if file.has_no_areas else (),
+        annotations=objects,
+        notes=(*((NO_AREAS,) if file.has_no_areas else ()), *notes_on_ignored(objects)),
         federation=federation_of(file) if federated else None,
     )
 
@@ -71,31 +71,50 @@ def load_coco(file: Path) -> dict[str, Json]:
     return require_object(read_json(file), str(file))
 
 
-def _file_names(file: CocoFile) -> list[str]:
-    names = []
+def _names_and_sizes(file: CocoFile, image_dir: Path) -> tuple[list[str], list[Size]]:
+    """Those of all images; sizes that the file does not give are read from the images."""
+    names, sizes, kept = [], [], []
+    ignore_exif = ignores_exif()
     for image in file.images:
-        if image.file_name is None:
-            raise DataError(f"{image.where}: has no 'file_name'.")
-        names.append(image.file_name)
-    return names
+        path = image_dir / (image.file_name or "")
+        kind: FaultKind = "annotation-unreadable"
+        if image.file_name is not None and image.size is None:
+            kind = "image-unreadable" if path.is_file() else "image-missing"
+        with entry(kind):
+            if image.file_name is None:
+                raise DataError(f"{image.where}: has no 'file_name'.")
+            sizes.append(image.size or image_size(path, ignore_exif=ignore_exif))
+            names.append(image.file_name)
+            kept.append(image)
+    if not kept:
+        raise DataError(f"{file.source}: none of its images can be read.")
+    if len(kept) < len(file.images):
+        known = {same(image.id) for image in kept}
+        file.left_out = {same(image.id) for image in file.images} - known
+        file.images = kept
+    return names, sizes
 
 
 def _objects(file: CocoFile, sizes: list[Size]) -> Iterator[Annotation]:
     ids = file.object_ids()
-    for k, found in enumerate(file.objects()):
-        mask = read_segmentation(found.segmentation, sizes[found.image], found.where)
-        area = found.area
-        if area is None:
-            width, height = found.box[2:]
-            area = width * height if mask.is_missing else mask.area(sizes[found.image])
-        yield Annotation(
-            image=found.image,
-            id=ids[k],
-            label=found.label,
-            box=found.box,
-            area=area,
-            is_crowd=found.is_crowd,
-            is_ignored=found.is_ignored,
-            polygons=mask.polygons,
-            rle=mask.code,
-        )
+    one = entry()
+    for found in file.objects():
+        if found.entry not in ids:
+            continue
+        with one:
+            mask = read_segmentation(found.segmentation, sizes[found.image], found.where)
+            area = found.area
+            if area is None:
+                width, height = found.box[2:]
+                area = width * height if mask.is_missing else mask.area(sizes[found.image])
+            yield Annotation(
+                image=found.image,
+                id=ids[found.entry],
+                label=found.label,
+                box=found.box,
+                area=area,
+                is_crowd=found.is_crowd,
+                is_ignored=found.is_ignored,
+                polygons=mask.polygons,
+                rle=mask.code,
+            )

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from detzoo.data.dataset import check_class_names
+from detzoo.data.reading import entry
 from detzoo.errors import DataError
 from detzoo.values import (
     Box,
@@ -39,9 +40,11 @@ class CocoImage:
 
 @dataclass(frozen=True)
 class CocoObject:
-    """``image`` and ``label`` are positions among the images and categories; ``area`` is None where
-    the file does not give it. The ``segmentation`` is as the file has it, unchecked."""
+    """``entry``, ``image`` and ``label`` are positions among the annotations, images and
+    categories; ``area`` is None where the file does not give it. The ``segmentation`` is as the
+    file has it, unchecked."""
 
+    entry: int
     image: int
     label: int
     box: Box
@@ -56,8 +59,9 @@ class CocoFile:
     """The images, categories and objects of ``content``, what the JSON file ``source`` holds.
 
     Ids are matched as :mod:`detzoo.values` says. ``has_no_areas`` says that some tool has written 0
-    for the area of every object: all of them are unknown then. Raises :class:`DataError`, naming
-    ``source`` and the entry.
+    for the area of every object: all of them are unknown then. ``left_out`` are the ids of images
+    that a caller has taken out of ``images``. Raises :class:`DataError`, naming ``source`` and the
+    entry.
     """
 
     def __init__(self, content: Json, source: str) -> None:
@@ -74,50 +78,58 @@ class CocoFile:
         self.category_ids, self.class_names = _classes(self.categories, source)
         self.content = content
         self.images = _images(content["images"], source)
+        self.left_out: set[str] = set()
         self.has_no_areas = _have_no_areas(self.entries)
 
     def objects(self) -> Iterator[CocoObject]:
         image_of = {same(image.id): i for i, image in enumerate(self.images)}
         label_of = {same(number): label for label, number in enumerate(self.category_ids)}
-        for k, entry in enumerate(self.entries):
-            where = f"{self.source}: annotations[{k}]"
-            if isinstance(entry, dict) and "id" in entry:
-                where = f"{self.source}: annotation with id {entry['id']!r:.60}"
-            image_id = read_id(entry, "image_id", where)
-            category = read_id(entry, "category_id", where)
-            image, label = image_of.get(same(image_id)), label_of.get(same(category))
-            if image is None:
-                raise DataError(f"{where}: no image has the image_id {image_id!r:.60}.")
-            if label is None:
-                raise DataError(
-                    f"{where}: no category has the category_id {category!r:.60} "
-                    f"(there are {some(self.category_ids)})."
+        one = entry()
+        for k, content in enumerate(self.entries):
+            with one:
+                where = f"{self.source}: annotations[{k}]"
+                if isinstance(content, dict) and "id" in content:
+                    where = f"{self.source}: annotation with id {content['id']!r:.60}"
+                image_id = read_id(content, "image_id", where)
+                category = read_id(content, "category_id", where)
+                image, label = image_of.get(same(image_id)), label_of.get(same(category))
+                if image is None and same(image_id) in self.left_out:
+                    continue
+                if image is None:
+                    raise DataError(f"{where}: no image has the image_id {image_id!r:.60}.")
+                if label is None:
+                    raise DataError(
+                        f"{where}: no category has the category_id {category!r:.60} "
+                        f"(there are {some(self.category_ids)})."
+                    )
+                has_area = not self.has_no_areas and content.get("area") is not None
+                yield CocoObject(
+                    entry=k,
+                    image=image,
+                    label=label,
+                    box=read_box(content, "bbox", where),
+                    area=read_number(content, "area", where) if has_area else None,
+                    is_crowd=read_flag(content, "iscrowd", where),
+                    is_ignored=read_flag(content, "ignore", where),
+                    segmentation=content.get("segmentation"),
+                    where=where,
                 )
-            has_area = not self.has_no_areas and entry.get("area") is not None
-            yield CocoObject(
-                image=image,
-                label=label,
-                box=read_box(entry, "bbox", where),
-                area=read_number(entry, "area", where) if has_area else None,
-                is_crowd=read_flag(entry, "iscrowd", where),
-                is_ignored=read_flag(entry, "ignore", where),
-                segmentation=entry.get("segmentation"),
-                where=where,
-            )
 
-    def object_ids(self) -> list[Id]:
-        """The ids of all objects. Evaluation works without them."""
-        ids: list[Id] = []
+    def object_ids(self) -> dict[int, Id]:
+        """The id of each entry. Evaluation works without them."""
+        ids: dict[int, Id] = {}
         seen: set[str] = set()
-        for k, entry in enumerate(self.entries):
-            identity = read_id(entry, "id", f"{self.source}: annotations[{k}]")
-            if same(identity) in seen:
-                raise DataError(
-                    f"{self.source}: annotation with id {identity!r:.60}: the id occurs twice. "
-                    "Give each annotation its own."
-                )
-            seen.add(same(identity))
-            ids.append(identity)
+        one = entry()
+        for k, content in enumerate(self.entries):
+            with one:
+                identity = read_id(content, "id", f"{self.source}: annotations[{k}]")
+                if same(identity) in seen:
+                    raise DataError(
+                        f"{self.source}: annotation with id {identity!r:.60}: the id occurs twice. "
+                        "Give each annotation its own."
+                    )
+                seen.add(same(identity))
+                ids[k] = identity
         return ids
 
 
@@ -140,9 +152,9 @@ def some(ids: Sequence[Id]) -> str:
 def _classes(entries: list[Json], source: str) -> tuple[list[Id], list[str]]:
     name_of: dict[str, str] = {}
     ids: list[Id] = []
-    for k, entry in enumerate(entries):
+    for k, content in enumerate(entries):
         where = f"{source}: categories[{k}]"
-        identity, name = read_id(entry, "id", where), read_field(entry, "name", where)
+        identity, name = read_id(content, "id", where), read_field(content, "name", where)
         if type(name) is int:
             name = str(name)
         if not isinstance(name, str):
@@ -176,19 +188,21 @@ def _without_group(entries: list[Json], objects: list[Json]) -> list[Json]:
 def _images(entries: list[Json], source: str) -> list[CocoImage]:
     images: list[CocoImage] = []
     seen: set[str] = set()
-    for k, entry in enumerate(entries):
-        where = f"{source}: images[{k}]"
-        identity = read_id(entry, "id", where)
-        if same(identity) in seen:
-            raise DataError(
-                f"{where}: the id {identity!r:.60} occurs twice. Give each image its own."
-            )
-        seen.add(same(identity))
-        where = f"{where} (id {identity!r:.60})"
-        name = entry.get("file_name")
-        if name is not None and not (isinstance(name, str) and name):
-            raise DataError(f"{where}: its file_name {name!r:.60} is not a name.")
-        images.append(CocoImage(identity, name, read_size(entry, where), where))
+    one = entry()
+    for k, content in enumerate(entries):
+        with one:
+            where = f"{source}: images[{k}]"
+            identity = read_id(content, "id", where)
+            if same(identity) in seen:
+                raise DataError(
+                    f"{where}: the id {identity!r:.60} occurs twice. Give each image its own."
+                )
+            seen.add(same(identity))
+            where = f"{where} (id {identity!r:.60})"
+            name = content.get("file_name")
+            if name is not None and not (isinstance(name, str) and name):
+                raise DataError(f"{where}: its file_name {name!r:.60} is not a name.")
+            images.append(CocoImage(identity, name, read_size(content, where), where))
     return images
 
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from detzoo.data.annotations import (
+    MARKS,
     Annotations,
     Ids,
     Proposals,
@@ -157,8 +158,9 @@ class DetectionDataset:
 
         As in MMDetection, an image is empty if it has no annotation at all: one with only a crowd
         stays. Objects with a side under ``min_object_size`` pixels become ignored ones. ``notes``
-        tell what was left out and which objects are ignored. Raises :class:`DataError` with the
-        reasons if no image or no object is left to learn from.
+        tell what was left out and which objects are ignored; of those that the annotations mark,
+        the reader has told. Raises :class:`DataError` with the reasons if no image or no object is
+        left to learn from.
         """
         small = self.sizes.min(1).values < min_size
         empty = self.annotations.offsets.diff() == 0
@@ -172,13 +174,14 @@ class DetectionDataset:
                 notes.append(f"{_count(empty & ~small)} without objects left out of training")
         kept = self.take(keep.nonzero()[:, 0])
         reasons = reasons_to_ignore(kept.annotations, kept.sizes, min_object_size)
-        notes += [
-            f"{_count(mask, 'object', 'objects')} ignored in training: {reason}"
+        told = {
+            reason: f"{_count(mask, 'object', 'objects')} ignored in training: {reason}"
             for reason, mask in reasons.items()
             if mask.any()
-        ]
+        }
         if sum(int(mask.sum()) for mask in reasons.values()) == len(kept.annotations):
-            raise DataError(self._nothing_to_learn(kept, notes, min_size))
+            raise DataError(self._nothing_to_learn(kept, [*notes, *told.values()], min_size))
+        notes += [note for reason, note in told.items() if reason not in MARKS]
         tiny = (kept.annotations.boxes[:, 2:] < min_object_size).any(1)
         annotations = replace(kept.annotations, is_ignored=kept.annotations.is_ignored | tiny)
         return replace(kept, annotations=annotations, notes=(*self.notes, *notes))

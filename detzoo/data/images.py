@@ -78,7 +78,7 @@ def read_image(
     if image is None or image.dtype != np.uint8:
         raise DataError(
             f"{path}: cannot be decoded as an image: it is damaged, cut off, or of a kind that "
-            "OpenCV cannot read. Replace it, or remove it from the data set."
+            "OpenCV cannot read. Replace it, or leave it out."
         )
     return image
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from detzoo.data.dataset import DetectionDataset
 from detzoo.data.formats.base import SPLITS, UNDIVIDED, Source
 from detzoo.data.formats.table import FORMATS
+from detzoo.data.reading import ignoring_exif
 from detzoo.data.union import union
 from detzoo.data.unrecognized import check_is_no_pointer, why_unrecognized
 from detzoo.files import check_regular, why_absent
@@ -26,6 +28,7 @@ def open_dataset(
     drop_others: bool = False,
     allow_absent: bool = False,
     check: bool = True,
+    ignore_exif: bool = False,
 ) -> DetectionDataset:
     """Opens the ``split`` of the data set at ``path`` and checks that all image files exist.
 
@@ -33,11 +36,14 @@ def open_dataset(
     class name (see :func:`~detzoo.data.union.union`). Data that are not divided into splits open as
     "train". ``annotations`` (a file) and ``images`` (a folder), absolute or relative to ``path``,
     override what the format says. ``class_names``, ``drop_others`` and ``allow_absent`` are those
-    of :meth:`DetectionDataset.select_classes`. ``check=False`` leaves out the check of the images.
-    Raises :class:`DataError`, which tells what was looked for.
+    of :meth:`DetectionDataset.select_classes`. ``check=False`` leaves out the check of the images;
+    ``ignore_exif`` takes them as they lie in the file. Raises :class:`DataError`, which tells what
+    was looked for.
     """
     paths = [path] if isinstance(path, (str, os.PathLike)) else path
-    dataset = union([_open(Path(one), split, annotations, images) for one in paths])
+    with ignoring_exif(ignore_exif):
+        dataset = union([_open(Path(one), split, annotations, images) for one in paths])
+    dataset = replace(dataset, ignore_exif=ignore_exif)
     if class_names is not None:
         dataset = dataset.select_classes(
             class_names, drop_others=drop_others, allow_absent=allow_absent

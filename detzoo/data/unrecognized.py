@@ -8,22 +8,14 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
-from detzoo.data.formats.base import UNDIVIDED, Format, Source
+from detzoo.data.formats.annotation_files import ANNOTATION_FOLDERS
+from detzoo.data.formats.archives import archives_in, unpacking, what_to_do
+from detzoo.data.formats.base import SPLITS, UNDIVIDED, Format, Source, split_name
 from detzoo.data.formats.image_files import folders_below
 from detzoo.data.formats.sniff import beginning, files_of, json_outline
 from detzoo.data.images import EXTENSIONS
 from detzoo.errors import DataError
 
-_UNPACK = {
-    ".zip": "unzip {file} -d {folder}",
-    ".tar": "tar -xf {file} -C {folder}",
-    ".tgz": "tar -xf {file} -C {folder}",
-    ".gz": "tar -xf {file} -C {folder}",
-    ".bz2": "tar -xf {file} -C {folder}",
-    ".xz": "tar -xf {file} -C {folder}",
-    ".7z": "7z x {file} -o{folder}",
-    ".rar": "unrar x {file} {folder}/",
-}
 _OTHER_STORES = {
     ".tfrecord": "TensorFlow's records",
     ".tfrecords": "TensorFlow's records",
@@ -31,9 +23,10 @@ _OTHER_STORES = {
     ".h5": "HDF5",
     ".hdf5": "HDF5",
     ".mat": "Matlab's",
-    ".parquet": "Parquet",
 }
 _POINTER = "version https://git-lfs.github.com"
+# Of which the commands are shown.
+_MOST_ARCHIVES = 8
 # Files that are counted of a folder, which may have millions.
 _MOST_COUNTED = 10_000
 
@@ -57,6 +50,13 @@ def why_unrecognized(
         return DataError(f"{path}: has no {split!r} split. It has: {there}. Add --split {name}.")
     if path.is_file():
         check_is_no_pointer(path)
+        root = _root_of(path)
+        is_part = path.suffix.lower() in (".json", ".xml", ".txt")
+        whole = next((item.name for item in formats if is_part and _finds(item, root)), None)
+        if whole is not None:
+            return DataError(
+                f"{path}: is a single file of a data set ({whole}). Give its folder: --data {root}"
+            )
         return DataError(f"{path}: {_file_looks_like(path)}")
     return DataError(
         f"{path}: is no data set in a known format.\n{_folder_looks_like(path, formats)}\n"
@@ -69,12 +69,21 @@ def why_unrecognized(
     )
 
 
+def _root_of(file: Path) -> Path:
+    """The folder that a file of annotations may be a part of: ``x`` of ``x/labels/train/a.txt``."""
+    folder = file.parent
+    while folder.name.lower() in ANNOTATION_FOLDERS or (
+        folder.name.isalpha() and split_name(folder.name) in SPLITS
+    ):
+        folder = folder.parent
+    return folder
+
+
 def _file_looks_like(file: Path) -> str:
     suffix = file.suffix.lower()
-    if suffix in _UNPACK:
-        folder = file.with_name(file.name.partition(".")[0])
-        command = _UNPACK[suffix].format(file=file, folder=folder)
-        return f"is an archive. Unpack it ('{command}') and give the folder {folder}."
+    packed = what_to_do(file)
+    if packed is not None:
+        return packed
     if suffix in _OTHER_STORES:
         return f"is in {_OTHER_STORES[suffix]} format, which is not read. Export it as COCO JSON."
     if suffix in EXTENSIONS:
@@ -121,23 +130,43 @@ def _what_to_do(
         name = next((item.name for item in formats if _finds(item, inner)), None)
         if name is not None:
             return f"{inner} looks like {name}: give --data {inner}"
-    archive = next((file for file in files_of(folder, *_UNPACK)), None)
-    if archive is not None:
-        return f"{archive} {_file_looks_like(archive)}"
+    archives = archives_in(folder)
+    if archives:
+        commands = [unpacking(file, folder) for file in archives[:_MOST_ARCHIVES]]
+        more = "" if len(archives) <= _MOST_ARCHIVES else "\n  ..."
+        what = "is an archive. Unpack it" if len(archives) == 1 else "are archives. Unpack them"
+        return f"There {what} first:\n  " + "\n  ".join(commands) + more
     for suffix in suffixes:
         if suffix in _OTHER_STORES:
             return f"{_OTHER_STORES[suffix]} files are not read: export them as COCO JSON."
-    file = next(iter(files_of(folder, ".json")), None)
-    if file is not None:
-        check_is_no_pointer(file)
+    for part in files_of(folder, ".json", ".jsonl", ".csv", ".parquet", ".yaml"):
+        check_is_no_pointer(part)
+    tool = _other_tool(folder)
+    if tool is not None:
+        return f"It looks like an export of {tool}, which is not read: export COCO JSON instead."
+    for file in files_of(folder, ".csv")[:1]:
+        return f"{file} {_file_looks_like(file)}"
+    for file in files_of(folder, ".json", ".jsonl")[:1]:
         keys = json_outline(file).keys or json_outline(file).inner
         return (
             f"{file} has the keys {', '.join(sorted(keys)[:8]) or 'of no object'}; "
             "COCO has images, annotations and categories."
         )
-    if images and not {".xml", ".txt", ".csv"} & set(suffixes):
+    if images and not {".xml", ".txt", ".csv", ".json"} & set(suffixes):
         return "There are images, but no annotations."
     return "Give the folder of one data set, or its file of annotations."
+
+
+def _other_tool(folder: Path) -> str | None:
+    """The annotation tool whose own format this is."""
+    for place in folders_below(folder, depth=1):
+        if files_of(place, ".createml.json"):
+            return "CreateML"
+        if files_of(place, ".ndjson"):
+            return "Labelbox"
+    if (folder / "meta.json").is_file() and any(folder.glob("*/ann")):
+        return "Supervisely"
+    return None
 
 
 def _finds(item: Format, folder: Path) -> bool:

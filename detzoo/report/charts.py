@@ -145,6 +145,7 @@ def histogram(
             for k, position in enumerate(positions):
                 label = None if k else name
                 axes.axvline(position, color=_TEXT, linewidth=1, linestyle=":", label=label)
+        axes.locator_params(axis="y", integer=True)
         axes.grid(axis="y")
         _legend(axes, [*series, *(marks or ())])
     return drawing
@@ -212,10 +213,11 @@ def _edges(values: np.ndarray, log: bool) -> np.ndarray:
 
 
 def _legend(axes: Axes, names: Mapping[str, object] | Sequence[str]) -> None:
-    if len(names) > len(_SERIES):  # beside the lines, of which there are many
+    """Where it covers nothing: above the axes, or beside them where there are many names."""
+    if len(names) > len(_SERIES):
         axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
     elif len(names) > 1:
-        axes.legend()
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=len(names), borderaxespad=0.2)
 
 
 def _shortened(name: str, most: int = 28) -> str:

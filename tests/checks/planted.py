@@ -17,7 +17,7 @@ HEIGHT, WIDTH = 60, 80
 Object = dict[str, Any]
 
 
-def box(*bbox: float, image: int = 1, **more: Any) -> Object:
+def box(*bbox: float | str, image: int = 1, **more: Any) -> Object:
     """An object of class 1 in image 1, unless ``more`` says otherwise."""
     return {"image_id": image, "category_id": 1, "bbox": list(bbox), **more}
 
@@ -29,7 +29,13 @@ def picture(seed: int) -> np.ndarray:
     return resized.clip(0, 255).astype(np.uint8)
 
 
-def plant(
+def plant(folder: Path, objects: Sequence[Object], *, split: str = "train", **more: Any) -> Split:
+    """What :func:`plant_unread` writes, opened unchecked."""
+    plant_unread(folder, objects, split=split, **more)
+    return reopen(folder, split)
+
+
+def plant_unread(
     folder: Path,
     objects: Sequence[Object],
     *,
@@ -37,8 +43,8 @@ def plant(
     images: int = 2,
     classes: Sequence[str] = ("cat", "dog"),
     seed: int = 0,
-) -> Split:
-    """Writes images of 80 x 60 pixels and the ``objects``, and opens them unchecked."""
+) -> None:
+    """Writes images of 80 x 60 pixels and the ``objects``."""
     (folder / split).mkdir(parents=True)
     for k in range(1, images + 1):
         cv2.imwrite(str(folder / split / f"{k}.png"), picture(seed + k))
@@ -53,7 +59,6 @@ def plant(
     file = folder / "annotations" / f"{split}.json"
     file.parent.mkdir(exist_ok=True)
     file.write_text(json.dumps(content))
-    return reopen(folder, split)
 
 
 def reopen(folder: Path, split: str = "train") -> Split:

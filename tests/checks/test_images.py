@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -201,3 +202,13 @@ def test_a_set_that_opens_only_unchecked(tmp_path: Path) -> None:
     plant(tmp_path, OBJECTS, images=3)
     (tmp_path / "train" / "2.png").unlink()
     assert len(read_files(reopen(tmp_path).dataset)) == 3
+
+
+@pytest.mark.parametrize("bbox", [(9000, 1, 10, 10), (-500, 5, 9, 9), (5, 61, 9, 9)])
+def test_the_image_is_seen_where_a_box_is_far_from_it(
+    tmp_path: Path, bbox: tuple[float, ...]
+) -> None:
+    (shown,) = thumbnails(Place(plant(tmp_path, [box(*bbox)]), 0, (0,)))
+    pixels = cv2.imdecode(np.frombuffer(shown.jpeg, np.uint8), cv2.IMREAD_COLOR).astype(int)
+    gray = (np.abs(pixels - 128) < 12).all(2)
+    assert 0.1 < gray.mean() < 0.6

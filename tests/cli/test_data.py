@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.checks.planted import box, plant
-from tests.cli.conftest import Run
+from tests.checks.planted import box, plant, plant_unread
+from tests.cli.conftest import Run, assert_refused
+from tests.data.files import write_voc
 
 CLEAN = [box(1, 2, 30, 20), box(9, 9, 20, 30, image=2)]
 
@@ -149,3 +150,54 @@ def test_training_says_in_brief_what_is_wrong(detzoo: Run, tmp_path: Path, tiny:
     place = lines.index("  warning: boxes that reach outside their images: 1 of 3")
     assert lines[place + 1] == "  detzoo data check shows where, and what to do"
     assert done.out.count("data check") == 1
+
+
+def test_check_reads_on_after_what_cannot_be_read(detzoo: Run, tmp_path: Path) -> None:
+    """All entries that are malformed are told at once, together with what is found in the rest."""
+    objects = [
+        box(70, 2, 30, 20),
+        box(1, 2, 3, "x"),
+        *[box(1, 2, 3, 4, image=2) for _ in range(12)],
+    ]
+    for item in objects[2:]:
+        item["category_id"] = 77
+    plant_unread(tmp_path, objects)
+    done = detzoo("data", "check", tmp_path, "-o", "checked", "--json", "faults.json")
+    assert done.code == 1, done
+    assert "error    train  entries of annotations that cannot be read: 13" in done.out
+    assert done.out.count("no category has the category_id 77") == 9
+    assert "and 3 more (--json FILE lists them all)" in done.out
+    assert "boxes that reach outside their images: 1 of 1" in done.out
+    first, *_ = json.loads(Path("faults.json").read_text())["findings"]
+    assert first["kind"] == "annotation-unreadable"
+    assert len(first["messages"]) == 13
+    assert "annotation with id 2: its bbox" in first["messages"][0]
+    assert Path("checked", "report.html").read_text("utf-8").count("category_id 77") == 12
+
+
+def test_check_of_a_split_that_cannot_be_opened(detzoo: Run, tmp_path: Path) -> None:
+    """The others are checked; without any, there is nothing to check."""
+    plant(tmp_path, CLEAN, classes=["cat"])
+    (tmp_path / "annotations" / "val.json").write_text("{")
+    done = detzoo("data", "check", tmp_path, "-o", "checked")
+    assert done.code == 1
+    assert "error    val  cannot be opened" in done.out
+    assert "val.json: is not valid JSON" in done.out
+    assert "Cannot be opened (val)" in Path("checked", "report.html").read_text("utf-8")
+    voc = write_voc(tmp_path / "voc", {"a": "<object>", "b": "<x"}, {"train": ["a", "b"]})
+    done = detzoo("data", "check", voc)
+    assert_refused(done, "none of its images can be read", "a.xml", "b.xml", "is not valid XML")
+
+
+@pytest.mark.parametrize("command", ["convert", "split"])
+def test_broken_images_are_not_written(detzoo: Run, tmp_path: Path, command: str) -> None:
+    objects = [box(1, 2, 30, 20, image=k) for k in range(1, 13)]
+    plant(tmp_path / "in", objects, images=12, classes=["cat"])
+    (tmp_path / "in" / "train" / "3.png").write_bytes(b"no image")
+    (tmp_path / "in" / "train" / "4.png").unlink()
+    words = ("data", command, tmp_path / "in", "out", "--to", "coco")
+    assert_refused(detzoo(*words), "1 of its 12 images", "--skip-broken")
+    done = detzoo(*words, "--skip-broken")
+    assert done.code == 1, done
+    assert "left out as broken: 2 images" in done.out
+    assert len([*Path("out").rglob("*.png")]) == 10

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -16,9 +19,12 @@ from detzoo.checkpoints import checkpoint
 from detzoo.cli.run_options import read_options
 from detzoo.data.locate import open_dataset
 from detzoo.quickstart.scenes import write_scenes
-from tests.cli.conftest import Run, assert_refused
+from tests.cli.conftest import Outcome, Run, assert_refused
 from tests.data.files import annotation, write_coco
+from tests.data.formats.files import write
+from tests.shared import shared
 
+PATHS = {"PYTHONPATH": str(Path(__file__).parents[2]), "COLUMNS": "200"}
 MACHINE = ("--workers", 0, "--device", "cpu")
 FAST = (*MACHINE, "--from-scratch", "--epochs", 1)
 
@@ -31,10 +37,12 @@ def train_only(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def assert_repeated(detzoo: Run, run: str, said: str) -> None:
+def assert_repeated(
+    detzoo: Run, run: str | Path, said: str, file: Path = Path("again.json")
+) -> None:
     """The ``detzoo test`` command in what training ``said`` evaluates what the ``run`` did."""
     line = next(line for line in said.splitlines() if line.startswith("  detzoo test "))
-    outcome = detzoo(*shlex.split(line)[1:], "--json", "again.json")
+    outcome = detzoo(*shlex.split(line)[1:], "--json", file)
     assert outcome.code == 0, outcome
     ours, theirs = (
         next(line for line in text.splitlines() if line.startswith(purpose))
@@ -42,8 +50,9 @@ def assert_repeated(detzoo: Run, run: str, said: str) -> None:
     )
     assert ours.split(maxsplit=1)[1] == theirs.split(maxsplit=1)[1]  # images, objects, source
     records = [json.loads(line) for line in Path(run, "metrics.jsonl").read_text().splitlines()]
-    logged = [record for record in records if record["kind"] == "val"][-1]
-    again = json.loads(Path("again.json").read_text())["metrics"]
+    evaluations = [record for record in records if record["kind"] == "val"]
+    logged = max(evaluations, key=lambda record: record["bbox/AP"])  # that of best.pt
+    again = json.loads(file.read_text())["metrics"]
     assert again == {name: logged[name] for name in again}
 
 
@@ -236,3 +245,78 @@ def test_a_division_is_written_as_training_makes_it(
     assert_refused(detzoo("data", "split", train_only, "other", *both), "--fold", "one of the two")
     outcome = detzoo("data", "split", train_only, "other", "--val-fraction", "1")
     assert_refused(outcome, "--val-fraction 1", "between 0 and 1")
+
+
+def test_broken_images_whose_size_is_not_declared(detzoo: Run, tiny: Path, tmp_path: Path) -> None:
+    """They cannot even be opened, and are left out all the same; malformed labels are not."""
+    names = [f"{k}.png" for k in range(4)]
+    files = {f"images/{name}": "" for name in names}
+    files |= {f"labels/{k}.txt": "0 .5 .5 .4 .4\n" for k in range(4)}
+    files |= {"train.txt": "".join(f"images/{name}\n" for name in names)}
+    root = write(tmp_path / "data", {**files, "data.yaml": "train: train.txt\nnames: [cat]\n"})
+    (root / "images" / "1.png").write_bytes(b"no image")
+    (root / "images" / "2.png").unlink()
+    train = ("train", tiny, *FAST, "--data", root, "--val-fraction", 0)
+    assert_refused(detzoo(*train), "1 of its 4 images", "2.png", "--skip-broken")
+    outcome = detzoo(*train, "--skip-broken", "--out", "run")
+    assert outcome.code == 1, outcome
+    assert "train  2 images" in outcome.out
+    end = outcome.out[outcome.out.index("left out as broken: 2 images") :]
+    assert "1.png" in end
+    assert "2.png" in end
+    (root / "labels" / "3.txt").write_text("0 .5 .5\n")
+    assert_refused(detzoo(*train, "--skip-broken"), "3.txt: line 1: holds 3 numbers")
+
+
+def test_ignored_objects_are_told_once(detzoo: Run, tiny: Path, tmp_path: Path) -> None:
+    objects = [annotation(k, k, (4, 4, 20, 20)) for k in (1, 2)]
+    objects.append(annotation(3, 1, (8, 8, 30, 30), iscrowd=1))
+    write_coco(tmp_path / "data", [(64, 64)] * 2, objects)
+    outcome = detzoo("train", tiny, *FAST, "--data", tmp_path / "data", "--out", "run")
+    assert outcome.code == 0, outcome
+    assert outcome.out.count("1 object ignored") == 1, outcome.out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", [("--val-fraction", ".2"), ("--fold", "2/3")])
+def test_held_out_balloons(tiny: Path, tmp_path: Path, rule: tuple[str, str]) -> None:
+    """Real photos, each command in a process of its own."""
+    data = tmp_path / "data"
+    shutil.copytree(shared("data", "balloon", "train"), data / "train")
+    shutil.copytree(shared("data", "balloon", "annotations"), data / "annotations")
+    (data / "annotations" / "val.json").unlink()
+
+    def run(*words: object) -> Outcome:
+        command = [sys.executable, "-m", "detzoo", *map(str, words)]
+        done = subprocess.run(
+            command, cwd=tmp_path, text=True, capture_output=True, env=os.environ | PATHS
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    # Scores of a model that has hardly learned are low, and still tell its images from others.
+    settings = ("--set", "model.bbox_head.select.min_score=0", "--set", "optimizer.lr=0.01")
+    train = ("train", tiny, *FAST, *settings, "--data", data, *rule)
+    outcome = run(*train, "--out", "run")
+    assert outcome.code == 0, outcome
+    division = json.loads((tmp_path / "run" / "split.json").read_text())
+    (part,) = division["sets"]
+    assert len(part["train"]) + len(part["val"]) == 61
+    assert_repeated(run, tmp_path / "run", outcome.out, tmp_path / "again.json")
+    resumed = run("train", "--resume", "--out", "run", "--epochs", 2)
+    assert resumed.code == 0, resumed
+    assert json.loads((tmp_path / "run" / "split.json").read_text()) == division
+    assert_repeated(run, tmp_path / "run", resumed.out, tmp_path / "again.json")
+    assert json.loads((tmp_path / "again.json").read_text())["metrics"]["bbox/AP"] > 0
+
+    # Images that are added move no others, in a run that divides again.
+    file = data / "annotations" / "train.json"
+    content = json.loads(file.read_text())
+    for k, image in enumerate([*content["images"][:5]]):
+        content["images"].append({**image, "id": 1000 + k, "file_name": f"later{k}_photo.jpg"})
+        shutil.copy(data / "train" / image["file_name"], data / "train" / f"later{k}_photo.jpg")
+    file.write_text(json.dumps(content))
+    assert run(*train, "--out", "new").code == 0
+    (new,) = json.loads((tmp_path / "new" / "split.json").read_text())["sets"]
+    assert set(part["train"]) <= set(new["train"])
+    assert set(part["val"]) <= set(new["val"])
+    assert len(new["train"]) + len(new["val"]) == 66

@@ -71,9 +71,9 @@ def test_crowds_ignored_and_unusable_boxes(tmp_path: Path) -> None:
     # Image 2 shows only an unusable box, but it is annotated; image 3 is not.
     assert [training.image_id(i) for i in range(len(training))] == [1, 2]
     assert training.notes == (
+        "1 object ignored: crowds (iscrowd)",  # told when the file is opened
+        "1 object ignored: marked as difficult or ignore",
         "1 image without objects left out of training",
-        "1 object ignored in training: crowds (iscrowd)",
-        "1 object ignored in training: marked as difficult or ignore",
         "2 objects ignored in training: under a pixel wide or high",
         "1 object ignored in training: outside the image",
         "1 object ignored in training: area 0",

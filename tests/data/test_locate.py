@@ -118,13 +118,18 @@ def test_nothing_fits(tmp_path: Path) -> None:
         ),
         (
             {"data.zip": "PK"},
-            r"data\.zip is an archive. Unpack it \('unzip .*data\.zip -d .*data'\)",
+            r"There is an archive\. Unpack it first:\n  unzip \S*/data\.zip -d \S*_looks_\S*\n",
         ),
         ({"a.tfrecord": ""}, "TensorFlow's records files are not read"),
         (
             {"x.json": '{"detections": [], "info": 1}'},
             "x.json has the keys detections, info; COCO has",
         ),
+        (
+            {"labels.csv": "filename;class;xmin\n"},
+            r"labels\.csv is a table with the columns .filename;class;xmin.; one of boxes has",
+        ),
+        ({"train/_annotations.createml.json": "[]"}, "an export of CreateML, which is not read"),
         ({"x.json": "version https://git-lfs.github.com/spec/v1"}, "is a pointer of Git LFS"),
     ],
 )
@@ -145,8 +150,13 @@ def test_the_folder_that_would_do_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("set.zip", "PK", r"is an archive. Unpack it \('unzip .*set\.zip -d .*set'\) and give the"),
-        ("set.tar.gz", "", r"'tar -xf .*set\.tar\.gz -C .*set'"),
+        ("set.zip", "PK", r"give the folder:\n  unzip \S*/set\.zip -d \S*/set\n  --data \S*/set$"),
+        (
+            "my set.tar.gz",
+            "",
+            r"  mkdir -p '.*/my set' && tar -xf '.*/my set\.tar\.gz' -C '.*/my set'",
+        ),
+        ("x.json.gz", "", r"is compressed\. .*:\n  gunzip \S*/x\.json\.gz\n  --data \S*/x\.json$"),
         ("a.jpg", "", "is an image"),
         ("a.xml", "<annotation/>", "is a single file of a data set"),
         ("train.tfrecord", "", "is in TensorFlow's records format"),
@@ -200,3 +210,32 @@ def test_real_data(name: str, split: str, images: int, objects: int, classes: in
     assert (len(data), len(data.annotations), len(data.class_names)) == (images, objects, classes)
     sample = data.sample(len(data) - 1)
     assert sample.image.shape[:2] == sample.info.original_size
+
+
+def test_several_archives(tmp_path: Path) -> None:
+    for name in ("annotations_trainval2017.zip", "train2017.zip"):
+        (tmp_path / name).touch()
+    with pytest.raises(DataError) as error:
+        open_dataset(tmp_path)
+    assert "There are archives. Unpack them first:" in str(error.value)
+    for name in ("annotations_trainval2017.zip", "train2017.zip"):
+        assert f"\n  unzip {tmp_path / name} -d {tmp_path}\n" in str(error.value)
+
+
+def test_files_of_a_data_set_that_has_many(tmp_path: Path) -> None:
+    """The folder of the set is named."""
+    voc = tmp_path / "mine"
+    write_voc(voc, {"a": voc_object("cat", (1, 1, 9, 9))}, {"train": ["a"]})
+    with pytest.raises(
+        DataError, match=r"single file of a data set \(Pascal VOC\).*--data \S+/mine$"
+    ):
+        open_dataset(voc / "Annotations" / "a.xml")
+
+
+def test_images_that_are_not_unpacked(tmp_path: Path) -> None:
+    coco(tmp_path)
+    (tmp_path / "train" / "1.png").unlink()
+    (tmp_path / "train").rmdir()
+    (tmp_path / "train.zip").touch()
+    with pytest.raises(DataError, match=r"train: no such folder; .* Unpack .*train\.zip\?$"):
+        open_dataset(tmp_path)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from detzoo.data.formats.table import FORMATS
 from tests.data.formats import (
     test_bdd100k,
     test_coco_files,
@@ -26,9 +27,10 @@ from tests.data.formats import (
     test_wider_face,
     test_yolo,
 )
+from tests.data.formats import test_parquet as test_parquet_format
 from tests.data.formats.files import write
 from tests.fuzz.conftest import Rule
-from tests.fuzz.strategies import broken_text, broken_values
+from tests.fuzz.strategies import broken_bytes, broken_text, broken_values
 from tests.fuzz.test_datasets import use, with_content
 
 
@@ -93,6 +95,7 @@ CASES = {
     "labelme": Case("a.json", {"a.json": test_labelme.SAMPLE, "a.jpg": ""}),
     "label studio": Case("x.json", {"x.json": TASKS, "a.jpg": ""}),
     "via": Case("x.json", {"x.json": json.dumps(test_via.PROJECT), "a.jpg": ""}),
+    "via table": Case("x.csv", {"x.csv": test_via.table(), "a.jpg": "", "b.jpg": ""}),
     "panoptic": Case("panoptic_train.json", {"panoptic_train.json": PANOPTIC, "train/a.jpg": ""}),
     "csv": Case("t.csv", {"t.csv": test_csv_tables.TENSORFLOW, "a.jpg": ""}),
     "keras": Case("t.csv", {"t.csv": test_csv_tables.KERAS, "a.jpg": "", "b.jpg": ""}),
@@ -106,6 +109,18 @@ CASES = {
     "dataset card": Case("README.md", HUGGING_FACE),
     "bdd100k": Case("det_train.json", FRAMES),
 }
+
+
+OTHERS = {"COCO", "Pascal VOC", "Cityscapes", "Parquet"}  # in test_datasets.py, and below
+
+
+def test_no_format_is_forgotten(folder: Path) -> None:
+    """The first file or folder of each case is recognized as a format of its own."""
+    tried = set()
+    for name, case in CASES.items():
+        root = write(folder / "all" / name, case.files)
+        tried.add(next(item.name for item in FORMATS if item.find(root)))
+    assert tried | OTHERS == {item.name for item in FORMATS}
 
 
 JSON = [name for name, case in CASES.items() if case.file.endswith(".json")]
@@ -139,3 +154,14 @@ def test_values(rule: Rule, broken_file: tuple[Path, Path], data: st.DataObject)
     root, file = broken_file
     content: Any = data.draw(broken_values(json.loads(file.read_text("utf-8"))))
     with_content(file, json.dumps(content).encode(), lambda: rule.read(use, root) and None)
+
+
+@given(data=st.data())
+def test_parquet(rule: Rule, folder: Path, data: st.DataObject) -> None:
+    file = folder / "parquet" / "train.parquet"
+    if not file.exists():
+        test_parquet_format.write_table(file, test_parquet_format.ROWS)
+    content = data.draw(broken_bytes(file.read_bytes()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DETZOO_DATA_CACHE", str(folder / "cache"))
+        with_content(file, content, lambda: rule.read(use, file) and None)

@@ -68,9 +68,7 @@ def browse(
     experiment = find_experiment(model, settings)
     if seed is not None:
         experiment = replace(experiment, seed=seed)
-    dataset = replace(
-        open_split(data, split, images, check=not ignore_exif), ignore_exif=ignore_exif
-    )
+    dataset = open_split(data, split, images, ignore_exif=ignore_exif)
     if semantic_maps is not None:
         dataset = dataset.with_semantic_maps(semantic_maps)
     browsed = draw_samples(dataset, experiment, count, epoch=epoch - 1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,12 +20,15 @@ from detzoo.cli.common import (
     check_source,
     plain_console,
 )
+from detzoo.errors import DataError
 from detzoo.files import check_output, write_json
 
 if TYPE_CHECKING:
     from detzoo.checks.finding import Finding, Split
 
 PAGE = "report.html"
+# Of a finding, in the terminal.
+_MOST_MESSAGES = 10
 
 
 def check(
@@ -79,12 +81,12 @@ def check(
     from detzoo.cli.common import find_experiment
     from detzoo.report import write_page
 
-    splits = open_splits(paths, split, images, ignore_exif)
+    splits, unread = _open_splits(paths, split, images, ignore_exif)
     experiment = grid = sizes = None
     if model is not None:
         experiment = find_experiment(model, settings)
         grid = grid_of(model, experiment)
-    findings = _check_all(splits)
+    findings = worst_first([*unread, *_check_all(splits)])
     if experiment is not None and grid is not None:
         about_size = [found for one in splits for found in check_priors(one, experiment, grid)]
         findings = worst_first([*findings, *about_size])
@@ -102,32 +104,54 @@ def check(
         raise typer.Exit(1)
 
 
-def open_splits(
+def _open_splits(
     paths: Sequence[Path],
     wanted: Sequence[str] | None,
     images: Path | None,
     ignore_exif: bool = False,
-) -> list[Split]:
-    """The ``wanted`` splits of folders, or all of them; of a file, the data that it describes."""
+) -> tuple[list[Split], list[Finding]]:
+    """The ``wanted`` splits of folders, or all of them; of a file, the data that it describes.
+
+    Entries that cannot be read are faults of the splits; splits that cannot be opened are findings.
+    Raises :class:`DataError` where none can.
+    """
+    from detzoo.checks.entries import unopened
     from detzoo.checks.finding import Split
     from detzoo.cli.common import open_split
+    from detzoo.data.reading import reading_on
+
+    common = os.path.commonpath([path.resolve().parent for path in paths])
+    splits: list[Split] = []
+    unread: list[Finding] = []
+    for path in paths:
+        place = os.path.relpath(path.resolve(), common)  # tells several from each other
+        for name, shown in splits_of(path, wanted).items():
+            if path.is_file() and shown == path.stem:
+                shown = os.path.splitext(place)[0]
+            elif len(paths) > 1:
+                shown = f"{place}/{name}"
+            try:
+                with reading_on() as faults:
+                    dataset = open_split(path, name, images, check=False, ignore_exif=ignore_exif)
+                splits.append(Split(shown, dataset, faults=tuple(faults)))
+            except DataError as error:
+                unread.append(unopened(shown, error, faults))
+    if not splits:
+        texts = [text for finding in unread for text in finding.messages]
+        more = f"\nand {len(texts) - _MOST_MESSAGES} more" if len(texts) > _MOST_MESSAGES else ""
+        raise DataError("\n".join(texts[:_MOST_MESSAGES]) + more)
+    return splits, unread
+
+
+def splits_of(path: Path, wanted: Sequence[str] | None) -> dict[str, str]:
+    """The ``wanted`` splits, or all there are, and what each is called: a file, by its name."""
     from detzoo.data.formats.base import SPLITS
     from detzoo.data.formats.table import FORMATS
 
-    common = os.path.commonpath([path.resolve().parent for path in paths])
-    splits = []
-    for path in paths:
-        place = os.path.relpath(path.resolve(), common)  # tells several from each other
-        found = next(filter(None, (item.find(path) for item in FORMATS)), {})
-        divided = [name for name in SPLITS if name in found]
-        for name in wanted or divided or ["train"]:
-            dataset = open_split(path, name, images, check=False)
-            if path.is_file() and not divided:
-                name = os.path.splitext(place)[0]
-            elif len(paths) > 1:
-                name = f"{place}/{name}"
-            splits.append(Split(name, replace(dataset, ignore_exif=ignore_exif)))
-    return splits
+    found = next(filter(None, (item.find(path) for item in FORMATS)), {})
+    divided = [name for name in SPLITS if name in found]
+    is_whole = path.is_file() and not divided
+    return {name: path.stem if is_whole else name for name in wanted or divided or ["train"]}
 
 
 def _check_all(splits: Sequence[Split]) -> list[Finding]:
@@ -152,6 +176,11 @@ def print_findings(findings: Sequence[Finding]) -> None:
     for finding in findings:
         console.print(f"{finding.severity:7}", style=styles[finding.severity], end="  ")
         console.print(f"{finding.split:{width}}  {finding.title}", soft_wrap=True)
+        for text in finding.messages[:_MOST_MESSAGES]:
+            console.print(f"         {text}", soft_wrap=True)
+        if len(finding.messages) > _MOST_MESSAGES:
+            more = len(finding.messages) - _MOST_MESSAGES
+            console.print(f"         and {more} more (--json FILE lists them all)")
         if finding.is_fault:
             console.print(f"         {finding.advice}", soft_wrap=True, style="dim")
     if not any(finding.is_fault for finding in findings):

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from detzoo.cli.common import check_data, plain_console
-from detzoo.cli.data.check import open_splits
+from detzoo.cli.common import (
+    IgnoreExif,
+    SkipBroken,
+    check_data,
+    open_sets,
+    plain_console,
+    print_broken,
+)
+from detzoo.cli.data.check import splits_of
+
+if TYPE_CHECKING:
+    from detzoo.data.dataset import DetectionDataset
 
 
 def convert(
@@ -28,6 +38,8 @@ def convert(
         bool,
         typer.Option("--link", help="Hard links to the images, where possible, instead of copies."),
     ] = False,
+    skip_broken: SkipBroken = False,
+    ignore_exif: IgnoreExif = False,
 ) -> None:
     """Write a data set in another format, with its images and masks.
 
@@ -43,11 +55,19 @@ def convert(
     check_data(data, images)
     from detzoo.data.writers import convert as write
 
-    datasets = {one.name: one.dataset for one in open_splits([data], split, images)}
+    folders = () if images is None else [images]
+    datasets: dict[str, DetectionDataset] = {}
+    broken: list[str] = []
+    for name, shown in splits_of(data, split).items():
+        (datasets[shown],), faults = open_sets(
+            [data], folders, name, skip_broken=skip_broken, ignore_exif=ignore_exif
+        )
+        broken += faults
     done = write(datasets, to, out, link=link)
     console = plain_console()
     console.print(f"{done.num_images} images of {', '.join(datasets)}: {out}", soft_wrap=True)
     for what, count in done.changes.items():
         console.print(f"  {count} {what}", soft_wrap=True)
-    if any("left out" in what for what in done.changes):
+    print_broken(broken)
+    if broken or any("left out" in what for what in done.changes):
         raise typer.Exit(1)

@@ -7,7 +7,14 @@ from typing import Annotated
 
 import typer
 
-from detzoo.cli.common import check_data, open_sets, plain_console
+from detzoo.cli.common import (
+    IgnoreExif,
+    SkipBroken,
+    check_data,
+    open_sets,
+    plain_console,
+    print_broken,
+)
 from detzoo.errors import ConfigError
 
 
@@ -35,6 +42,8 @@ def split(
         bool,
         typer.Option("--link", help="Hard links to the images, where possible, instead of copies."),
     ] = False,
+    skip_broken: SkipBroken = False,
+    ignore_exif: IgnoreExif = False,
 ) -> None:
     """Divide a data set into train and val, and write both.
 
@@ -58,7 +67,13 @@ def split(
     from detzoo.data.writers import convert
 
     rule = HoldOut.fraction(val_fraction or 0.2, seed) if fold is None else HoldOut.fold(fold, seed)
-    (dataset,), _ = open_sets([data], () if images is None else [images], part)
+    (dataset,), broken = open_sets(
+        [data],
+        () if images is None else [images],
+        part,
+        skip_broken=skip_broken,
+        ignore_exif=ignore_exif,
+    )
     names = [dataset.file_names[i] for i in range(len(dataset))]
     held_out = rule.held_out(names, dataset)
     train, val = (dataset.take(side.nonzero()[:, 0]) for side in (~held_out, held_out))
@@ -72,5 +87,6 @@ def split(
     console.print(f"written: {out}", soft_wrap=True)
     for what, count in done.changes.items():
         console.print(f"  {count} {what}", soft_wrap=True)
-    if any("left out" in what for what in done.changes):
+    print_broken(broken)
+    if broken or any("left out" in what for what in done.changes):
         raise typer.Exit(1)

@@ -13,7 +13,10 @@ from detzoo.data.formats.image_files import ImageFiles, folders_below, locate_im
 from detzoo.data.formats.sniff import files_of
 from detzoo.errors import DataError
 
-ANNOTATION_FOLDERS = ("annotations", "annotation", "labels", "annots")
+ANNOTATION_FOLDERS = (
+    *("annotations", "annotation", "annots", "anns", "anno", "ann"),
+    *("labels", "json"),
+)
 _IMAGE_FOLDERS = ("images", "data", "imgs", "img", "JPEGImages")
 # What is read of a folder to find files by their content: it may hold one per image.
 _MOST_SNIFFED = 50

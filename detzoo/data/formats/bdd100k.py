@@ -16,6 +16,7 @@ from detzoo.data.formats.base import Format, ImageRecord, ObjectRecord, split_na
 from detzoo.data.formats.build import build_dataset
 from detzoo.data.formats.shapes import is_coordinate
 from detzoo.data.formats.sniff import beginning, json_outline
+from detzoo.data.reading import entry, read_each
 from detzoo.errors import DataError
 from detzoo.files import read_json
 
@@ -33,20 +34,21 @@ def _read(file: Path, images: Path | None) -> DetectionDataset:
     frames = content.get("frames") if isinstance(content, dict) else content
     if not isinstance(frames, list):
         raise DataError(f"{file}: has no list of frames.")
-    for k, frame in enumerate(frames):
-        if not isinstance(frame, dict) or not isinstance(frame.get("name"), str):
-            raise DataError(f"{file}: frame {k + 1} has no name.")
+    frames = read_each(partial(_checked, file=file), frames, range(1, len(frames) + 1))
     folder = _published_folder(file) if images is None else images
     located = images_of(file, [frame["name"] for frame in frames], folder)
     return build_dataset(
-        [
-            _image(frame, name, f"{file}: {frame['name']}")
-            for frame, name in zip(frames, located.names)
-        ],
+        read_each(_image, frames, located.names, [f"{file}: {frame['name']}" for frame in frames]),
         source=file,
         image_dir=located.folder,
         notes=located.notes,
     )
+
+
+def _checked(frame: Any, number: int, file: Path) -> dict[str, Any]:
+    if not isinstance(frame, dict) or not isinstance(frame.get("name"), str):
+        raise DataError(f"{file}: frame {number} has no name.")
+    return frame
 
 
 def _published_folder(file: Path) -> Path | None:
@@ -63,13 +65,17 @@ def _published_folder(file: Path) -> Path | None:
 
 def _image(frame: dict[str, Any], name: str, where: str) -> ImageRecord:
     objects, left_out = [], []
-    for label in frame.get("labels") or ():
-        if not isinstance(label, dict) or not isinstance(label.get("category"), str):
-            raise DataError(f"{where}: a label has no category.")
-        if label.get("box2d") is None:
-            left_out.append(f"{label['category']} has no box")
-        else:
-            objects.append(_object(label, where))
+    labels = frame.get("labels") or []
+    if not isinstance(labels, list):
+        raise DataError(f"{where}: its labels are {labels!r:.60} instead of a list.")
+    for label in labels:
+        with entry():
+            if not isinstance(label, dict) or not isinstance(label.get("category"), str):
+                raise DataError(f"{where}: a label has no category.")
+            if label.get("box2d") is None:
+                left_out.append(f"{label['category']} has no box")
+            else:
+                objects.append(_object(label, where))
     return ImageRecord(name, objects, where, left_out=left_out)
 
 

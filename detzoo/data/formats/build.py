@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from detzoo.data.annotations import Annotation, Annotations, Strings
 from detzoo.data.dataset import DetectionDataset, check_class_names
 from detzoo.data.formats.base import ImageRecord, ObjectRecord, counted
 from detzoo.data.images import image_size
+from detzoo.data.reading import FaultKind, entry, ignores_exif, reads_on
 from detzoo.errors import DataError
 from detzoo.structures.segmentation import Segmentation, read_segmentation
 from detzoo.values import FARTHEST, MOST_PIXELS, Size
@@ -35,16 +36,18 @@ def build_dataset(
     ignored or were left out, by reason. Raises :class:`DataError` for numbers that cannot be right,
     unknown classes, and an image that occurs twice.
     """
-    images = list(records)
+    images = _distinct(records, source)
     if not images:
-        raise DataError(f"{source}: lists no images.")
+        what = "none of its images can be read" if reads_on() else "lists no images"
+        raise DataError(f"{source}: {what}.")
+    images, sizes = _sized(images, Path(image_dir), source)
     files = [image.file_name for image in images]
-    _check_distinct(files, source)
     if class_names is None:
         named = {item.class_name for image in images for item in image.objects}
         class_names = sorted(name for name in named if name is not None)
+    if not class_names:
+        raise DataError(f"{source}: none of its images has an object, so it has no classes.")
     check_class_names(class_names, str(source))
-    sizes = _sizes(images, Path(image_dir), source)
     return DetectionDataset(
         source=str(source),
         image_dir=str(image_dir),
@@ -58,12 +61,17 @@ def build_dataset(
     )
 
 
-def _check_distinct(files: list[str], source: str | Path) -> None:
-    seen = set()
-    for file in files:
-        if file in seen:
-            raise DataError(f"{source}: lists the image {file!r} twice. Remove one of the entries.")
-        seen.add(file)
+def _distinct(records: Iterable[ImageRecord], source: str | Path) -> list[ImageRecord]:
+    found: dict[str, ImageRecord] = {}
+    for record in records:
+        with entry():
+            name = record.file_name
+            if name in found:
+                raise DataError(
+                    f"{source}: lists the image {name!r} twice. Remove one of the entries."
+                )
+            found[name] = record
+    return list(found.values())
 
 
 def _ids(files: list[str]) -> list[str]:
@@ -73,17 +81,44 @@ def _ids(files: list[str]) -> list[str]:
     return next((ids for ids in (names, stems) if len(set(ids)) == len(ids)), files)
 
 
-def _sizes(images: list[ImageRecord], folder: Path, source: str | Path) -> list[Size]:
+def _sized(
+    images: list[ImageRecord], folder: Path, source: str | Path
+) -> tuple[list[ImageRecord], list[Size]]:
+    """The images whose size is known, and the sizes: as declared, or else those of the files."""
     unknown = [image.file_name for image in images if image.size is None]
-    absent = [name for name in unknown if not os.path.isfile(folder / name)]
-    if absent:
+    absent = [name for name in unknown if not os.path.isfile(os.path.join(folder, name))]
+    if absent and not reads_on():
         raise DataError(
             f"{source}: {len(absent)} of its {len(images)} images are not in the folder {folder}, "
-            f"the first is {absent[0]!r}. Give the folder that has them."
+            f"the first is {absent[0]!r}. Give the folder that has them, or leave them out "
+            "(--skip-broken)."
         )
+    ignore_exif, missing = ignores_exif(), set(absent)
+
+    def size_of(name: str) -> Size | DataError:
+        try:
+            if name in missing:
+                raise DataError(f"{os.path.join(folder, name)}: no such image file.")
+            return image_size(os.path.join(folder, name), ignore_exif=ignore_exif)
+        except DataError as error:
+            return error
+
+    kept, sizes = [], []
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        read = threads.map(image_size, [folder / name for name in unknown])
-        return [next(read) if image.size is None else _checked(image) for image in images]
+        read = threads.map(size_of, unknown)
+        for image in images:
+            kind: FaultKind = "annotation-unreadable"
+            if image.size is None:
+                kind = "image-missing" if image.file_name in missing else "image-unreadable"
+            with entry(kind):
+                size = next(read) if image.size is None else _checked(image)
+                if isinstance(size, DataError):
+                    raise size
+                kept.append(image)
+                sizes.append(size)
+    if not kept:
+        raise DataError(f"{source}: none of its images can be read.")
+    return kept, sizes
 
 
 def _checked(image: ImageRecord) -> Size:
@@ -103,18 +138,15 @@ def _annotations(
     number = 0
     for i, (image, size) in enumerate(zip(images, sizes)):
         for k, item in enumerate(image.objects):
-            where = f"{image.where}: object {k + 1}"
-            if item.class_name is not None and item.class_name not in label_of:
-                raise DataError(
-                    f"{where}: its class {item.class_name!r} is not among the classes "
-                    f"({', '.join(class_names[:10])}{', ...' if len(class_names) > 10 else ''})."
-                )
-            scale = (size[1], size[0]) if image.in_fractions else (1, 1)
-            mask = _mask(item, size, scale, where)
-            box = _box(item, mask, scale, where)
-            area = box[2] * box[3] if mask.is_missing else mask.area(size)
-            everywhere = range(len(class_names))
-            for label in everywhere if item.class_name is None else [label_of[item.class_name]]:
+            labels: Iterable[int] = ()
+            with entry():
+                where = f"{image.where}: object {k + 1}"
+                scale = (size[1], size[0]) if image.in_fractions else (1, 1)
+                mask = _mask(item, size, scale, where)
+                box = _box(item, mask, scale, where)
+                area = box[2] * box[3] if mask.is_missing else mask.area(size)
+                labels = _labels(item, label_of, where)
+            for label in labels:
                 number += 1
                 yield Annotation(
                     image=i,
@@ -127,6 +159,19 @@ def _annotations(
                     polygons=mask.polygons,
                     rle=mask.code,
                 )
+
+
+def _labels(item: ObjectRecord, label_of: Mapping[str, int], where: str) -> Sequence[int]:
+    """That of the object's class; a region in which no class counts has all of them."""
+    if item.class_name is None:
+        return range(len(label_of))
+    if item.class_name not in label_of:
+        names = [*label_of]
+        raise DataError(
+            f"{where}: its class {item.class_name!r} is not among the classes "
+            f"({', '.join(names[:10])}{', ...' if len(names) > 10 else ''})."
+        )
+    return [label_of[item.class_name]]
 
 
 def _mask(item: ObjectRecord, size: Size, scale: tuple[int, int], where: str) -> Segmentation:
@@ -164,7 +209,9 @@ def _box(
 def _counted(images: list[ImageRecord]) -> list[str]:
     ignored = Counter(item.ignored for image in images for item in image.objects if item.ignored)
     left_out = Counter(reason for image in images for reason in image.left_out)
+    crowds = sum(item.is_crowd for image in images for item in image.objects)
     return [
+        *([f"{counted(crowds, 'object')} ignored: crowds"] if crowds else []),
         *(f"{counted(n, 'object')} ignored: {reason}" for reason, n in ignored.items()),
         *(f"{counted(n, 'object')} left out: {reason}" for reason, n in left_out.items()),
     ]

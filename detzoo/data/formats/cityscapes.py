@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import torch
 
-from detzoo.data.annotations import Annotation, Annotations, Strings
+from detzoo.data.annotations import Annotation, Annotations, Strings, notes_on_ignored
 from detzoo.data.dataset import DetectionDataset
 from detzoo.data.formats.base import SPLITS, Format, Source
 from detzoo.data.images import read_gray
@@ -78,6 +78,7 @@ def read_cityscapes(
                     rle=item.code,
                 )
             )
+    annotations = Annotations.build(len(maps), objects)
     dataset = DetectionDataset(
         source=str(folder),
         image_dir=str(Path(root) / "leftImg8bit" / split),
@@ -88,7 +89,8 @@ def read_cityscapes(
             f"{path.parent.name}/{stem}{_IMAGE_SUFFIX}" for path, stem in zip(maps, stems)
         ),
         sizes=torch.tensor([size for size, _ in parsed], dtype=torch.int64),
-        annotations=Annotations.build(len(maps), objects),
+        annotations=annotations,
+        notes=tuple(notes_on_ignored(annotations)),
     )
     if class_names is None:
         return dataset

@@ -20,6 +20,7 @@ from detzoo.data.formats.annotation_files import (
     read_only_one,
     split_of,
 )
+from detzoo.data.formats.archives import archives_in
 from detzoo.data.formats.base import UNDIVIDED, Format, Source, split_name
 from detzoo.data.formats.coco_panoptic import is_panoptic, things_of
 from detzoo.data.formats.image_files import folders_below, is_image_name, locate_images
@@ -150,9 +151,10 @@ def _holds_images(folder: Path) -> bool:
 
 
 def _no_folder(folder: Path, annotations: Path) -> DataError:
+    archives = [file for near in (folder.parent, annotations.parent) for file in archives_in(near)]
+    remedy = f"Unpack {archives[0]}?" if archives else "Name the folder that does."
     return DataError(
-        f"{folder}: no such folder; it should hold the images of {annotations}. "
-        "Name the folder that does."
+        f"{folder}: no such folder; it should hold the images of {annotations}. {remedy}"
     )
 
 

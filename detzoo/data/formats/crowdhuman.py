@@ -17,6 +17,7 @@ from detzoo.data.formats.build import build_dataset
 from detzoo.data.formats.json_lines import json_lines
 from detzoo.data.formats.shapes import is_coordinate
 from detzoo.data.formats.sniff import json_outline
+from detzoo.data.reading import read_each
 from detzoo.errors import DataError
 
 CLASS = "person"
@@ -27,14 +28,11 @@ def _is_ours(file: Path) -> bool:
 
 
 def _read(file: Path, images: Path | None) -> DetectionDataset:
-    entries = list(json_lines(file))
-    for entry, where in entries:
-        if not isinstance(entry.get("ID"), str) or not isinstance(entry.get("gtboxes"), list):
-            raise DataError(f"{where}: has no ID or no list of gtboxes.")
-    located = images_of(file, [f"{entry['ID']}.jpg" for entry, _ in entries], images)
+    lines = read_each(_checked, json_lines(file))
+    located = images_of(file, [f"{line['ID']}.jpg" for line, _ in lines], images)
     records = [
-        ImageRecord(name, [_object(item, where) for item in entry["gtboxes"]], where)
-        for (entry, where), name in zip(entries, located.names)
+        ImageRecord(name, read_each(partial(_object, where=where), line["gtboxes"]), where)
+        for (line, where), name in zip(lines, located.names)
     ]
     return build_dataset(
         records,
@@ -43,6 +41,13 @@ def _read(file: Path, images: Path | None) -> DetectionDataset:
         class_names=(CLASS,),
         notes=located.notes,
     )
+
+
+def _checked(line: tuple[dict[str, Any], str]) -> tuple[dict[str, Any], str]:
+    content, where = line
+    if not isinstance(content.get("ID"), str) or not isinstance(content.get("gtboxes"), list):
+        raise DataError(f"{where}: has no ID or no list of gtboxes.")
+    return line
 
 
 def _object(item: Any, where: str) -> ObjectRecord:

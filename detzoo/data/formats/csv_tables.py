@@ -11,14 +11,15 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from detzoo.data.dataset import DetectionDataset
-from detzoo.data.formats.annotation_files import find_files, images_of
+from detzoo.data.formats.annotation_files import find_files, image_folders, images_of
 from detzoo.data.formats.base import Format, ImageRecord, ObjectRecord
 from detzoo.data.formats.build import build_dataset
-from detzoo.data.formats.image_files import is_image_name
+from detzoo.data.formats.image_files import images_below, is_image_name
 from detzoo.data.formats.sniff import csv_rows, first_row
+from detzoo.data.reading import entry
 from detzoo.errors import DataError
 
 # Names of a column, in lower case without blanks and underscores.
@@ -68,15 +69,18 @@ def _read(file: Path, images: Path | None) -> DetectionDataset:
     for k, row in enumerate(rows, 1):
         if (has_header and k == 1) or not any(cell.strip() for cell in row):
             continue
-        where = f"{file}: line {k}"
-        if len(row) <= max(layout.values()):
-            raise DataError(f"{where}: has {len(row)} columns, and the first line {len(rows[0])}.")
-        cells = {key: row[place].strip() for key, place in layout.items()}
-        name = cells["image"]
-        sizes.setdefault(name, _size(cells, where))
-        if any(cells[key] for key in ("x1", "y1", "x2", "y2", "class")):
-            objects[name].append(_object(cells, where))
-    located = images_of(file, list(sizes), images)
+        with entry():
+            where = f"{file}: line {k}"
+            if len(row) <= max(layout.values()):
+                raise DataError(
+                    f"{where}: has {len(row)} columns, and the first line {len(rows[0])}."
+                )
+            cells = {key: row[place].strip() for key, place in layout.items()}
+            name = cells["image"]
+            sizes.setdefault(name, _size(cells, where))
+            if any(cells[key] for key in ("x1", "y1", "x2", "y2", "class")):
+                objects[name].append(_object(cells, where))
+    located = images_of(file, _with_extensions(list(sizes), file, images), images)
     return build_dataset(
         [
             ImageRecord(found, objects[name], f"{file}: {name}", sizes[name])
@@ -86,6 +90,17 @@ def _read(file: Path, images: Path | None) -> DetectionDataset:
         image_dir=located.folder,
         notes=located.notes,
     )
+
+
+def _with_extensions(names: list[str], file: Path, images: Path | None) -> list[str]:
+    """The names of files, where a table has them without extensions: ``a`` is ``a.jpg``."""
+    if all(map(is_image_name, names)):
+        return names
+    for folder in image_folders(file) if images is None else [images]:
+        by_stem = {PurePosixPath(name).stem: name for name in images_below(folder)}
+        if any(name in by_stem for name in names):
+            return [by_stem.get(name, name) for name in names]
+    return names
 
 
 def _object(cells: dict[str, str], where: str) -> ObjectRecord:

@@ -27,6 +27,7 @@ from detzoo.data.formats.build import build_dataset
 from detzoo.data.formats.shapes import ellipse, extent, placed, rectangle, rotated
 from detzoo.data.formats.sniff import beginning
 from detzoo.data.formats.voc_xml import read_xml
+from detzoo.data.reading import entry, read_each
 from detzoo.errors import DataError
 from detzoo.structures.segmentation import encode_rle
 
@@ -64,16 +65,26 @@ def _root(file: Path) -> ET.Element:
 def _read(file: Path, images: Path | None, subset: str | None = None) -> DetectionDataset:
     root = _root(file)
     entries = [
-        entry for entry in root.findall("image") if subset in (None, entry.get("subset", "default"))
+        item for item in root.findall("image") if subset in (None, item.get("subset", "default"))
     ]
-    names = [_text(entry, "name", f"{file}: image {k}") for k, entry in enumerate(entries, 1)]
+    named = read_each(
+        lambda k, item: (item, _text(item, "name", f"{file}: image {k}")),
+        range(1, len(entries) + 1),
+        entries,
+    )
+    names = [name for _, name in named]
     located = images_of(file, names, images)
     labels = [(name.text or "").strip() for name in root.iterfind("meta/*/labels/label/name")]
+    if not labels:  # those of all subsets, so that they have the same classes
+        found = {shape.get("label", "") for shape in root.iterfind("image/*") if shape.tag != "tag"}
+        labels = sorted(found - {""})
     return build_dataset(
-        [
-            _image(entry, name, f"{file}: image {asked!r}")
-            for entry, asked, name in zip(entries, names, located.names)
-        ],
+        read_each(
+            _image,
+            [item for item, _ in named],
+            located.names,
+            [f"{file}: image {asked!r}" for asked in names],
+        ),
         source=file,
         image_dir=located.folder,
         class_names=labels or None,
@@ -81,14 +92,16 @@ def _read(file: Path, images: Path | None, subset: str | None = None) -> Detecti
     )
 
 
-def _image(entry: ET.Element, name: str, where: str) -> ImageRecord:
-    height, width = (int(_number(entry, key, where)) for key in ("height", "width"))
+def _image(item: ET.Element, name: str, where: str) -> ImageRecord:
+    height, width = (int(_number(item, key, where)) for key in ("height", "width"))
     objects, left_out = [], []
-    for k, shape in enumerate(entry, 1):
+    for k, shape in enumerate(item, 1):
         if shape.tag in _NO_AREA:
             left_out.append(f"{shape.tag} has no box or area")
-        elif shape.tag != "tag":
-            objects.append(_object(shape, (height, width), f"{where}: {shape.tag} {k}"))
+            continue
+        with entry():
+            if shape.tag != "tag":
+                objects.append(_object(shape, (height, width), f"{where}: {shape.tag} {k}"))
     return ImageRecord(name, objects, where, (height, width), left_out=left_out)
 
 

@@ -21,8 +21,11 @@ from detzoo.data.formats.build import build_dataset
 from detzoo.data.formats.json_lines import json_lines
 from detzoo.data.formats.shapes import is_coordinate
 from detzoo.data.formats.sniff import beginning, json_outline
+from detzoo.data.reading import read_each
 from detzoo.errors import DataError
 
+# A category, by its number or name, and a box x, y, width, height.
+Labeled = tuple[int | str, list[float]]
 _CATEGORIES = ("categories", "category", "labels", "label")
 
 
@@ -32,32 +35,44 @@ def _is_ours(file: Path) -> bool:
 
 
 def _read(file: Path, images: Path | None) -> DetectionDataset:
-    entries = list(json_lines(file))
-    for entry, where in entries:
-        if not isinstance(entry.get("file_name"), str):
-            raise DataError(f"{where}: has no file_name.")
-    found = [_objects(entry.get("objects"), where) for entry, where in entries]
-    names = _class_names(file)
-    numbers = {number for objects in found for number, _ in objects if isinstance(number, int)}
-    notes = []
-    if numbers and not names:
-        names = [str(number) for number in range(max(numbers) + 1)]
-        notes.append("README.md names no classes (class_label): they are called 0, 1, ...")
-    located = images_of(file, [entry["file_name"] for entry, _ in entries], images)
+    lines = read_each(_line, json_lines(file))
+    located = images_of(file, [name for name, _, _ in lines], images)
+    names, notes = numbered_classes([found for _, found, _ in lines], card_names(file))
     return build_dataset(
         [
-            ImageRecord(name, [_object(item, names, where) for item in objects], where)
-            for (_, where), name, objects in zip(entries, located.names, found)
+            ImageRecord(name, objects_of(found, names, where), where)
+            for name, (_, found, where) in zip(located.names, lines)
         ],
         source=file,
         image_dir=located.folder,
-        class_names=names if numbers else None,
+        class_names=names,
         notes=[*located.notes, *notes],
     )
 
 
-def _objects(objects: Any, where: str) -> list[tuple[int | str, list[float]]]:
-    """The categories and boxes of an image."""
+def _line(line: tuple[dict[str, Any], str]) -> tuple[str, list[Labeled], str]:
+    """The file, the objects and the place of a line."""
+    content, where = line
+    name = content.get("file_name")
+    if not isinstance(name, str):
+        raise DataError(f"{where}: has no file_name.")
+    return name, labeled_boxes(content.get("objects"), where), where
+
+
+def numbered_classes(
+    found: Sequence[Sequence[Labeled]], names: Sequence[str]
+) -> tuple[Sequence[str] | None, list[str]]:
+    """The classes by their numbers, ``names`` if there are any, and a note where there are none;
+    None where all objects have names instead of numbers."""
+    numbers = [category for objects in found for category, _ in objects if type(category) is int]
+    if not numbers or names:
+        return names if numbers else None, []
+    note = "README.md names no classes (class_label): they are called 0, 1, ..."
+    return [str(number) for number in range(max(numbers) + 1)], [note]
+
+
+def labeled_boxes(objects: Any, where: str) -> list[Labeled]:
+    """The categories and boxes of an image, of ``{"bbox": [...], "category": [...]}``."""
     content = objects if isinstance(objects, dict) else {}
     boxes = content.get("bbox")
     categories = next((content[key] for key in _CATEGORIES if key in content), None)
@@ -73,17 +88,24 @@ def _objects(objects: Any, where: str) -> list[tuple[int | str, list[float]]]:
     return list(zip(categories, boxes))
 
 
+def objects_of(
+    found: Sequence[Labeled], names: Sequence[str] | None, where: str
+) -> list[ObjectRecord]:
+    """The objects of an image, whose classes have ``names`` if they are numbers."""
+    return read_each(lambda item: _object(item[0], item[1], names or (), where), found)
+
+
 def _object(
-    item: tuple[int | str, Sequence[float]], names: Sequence[str], where: str
+    category: int | str, box: Sequence[float], names: Sequence[str], where: str
 ) -> ObjectRecord:
-    category, (x, y, width, height) = item
+    x, y, width, height = box
     if isinstance(category, int) and category >= len(names):
         raise DataError(f"{where}: the category {category} is not one of 0 to {len(names) - 1}.")
     name = names[category] if isinstance(category, int) else category
     return ObjectRecord(name, (x, y, width, height))
 
 
-def _class_names(file: Path) -> list[str]:
+def card_names(file: Path) -> list[str]:
     """Those of the dataset card in the folder of the file or above; none where it has none."""
     for folder in (file.parent, file.parent.parent, file.parent.parent.parent):
         parts = beginning(folder / "README.md").split("---\n")
@@ -115,7 +137,7 @@ def _class_label(content: Any) -> dict[str, str]:
 FORMAT = Format(
     name="Hugging Face",
     layout="`metadata.jsonl` with `file_name` and `objects` (`bbox` and `categories`) beside the "
-    "images, by split or not; `README.md` may name the classes. Not Parquet",
+    "images, by split or not; `README.md` may name the classes",
     flags="the format has none",
     given="`DIR` or `metadata.jsonl`",
     find=partial(find_files, suffix="metadata.jsonl", is_ours=_is_ours, read=_read),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from detzoo.data.formats.sniff import read_text
+from detzoo.data.reading import entry
 from detzoo.errors import DataError
 
 
@@ -16,11 +17,16 @@ def json_lines(file: Path) -> Iterator[tuple[dict[str, Any], str]]:
     for k, line in enumerate(read_text(file).splitlines(), 1):
         if not line.strip():
             continue
-        where = f"{file}: line {k}"
-        try:
-            content = json.loads(line)
-        except (ValueError, RecursionError):
-            raise DataError(f"{where}: is not valid JSON.") from None
-        if not isinstance(content, dict):
-            raise DataError(f"{where}: is a JSON {type(content).__name__} instead of an object.")
-        yield content, where
+        with entry():
+            where = f"{file}: line {k}"
+            yield _object(line, where), where
+
+
+def _object(line: str, where: str) -> dict[str, Any]:
+    try:
+        content = json.loads(line)
+    except (ValueError, RecursionError):
+        raise DataError(f"{where}: is not valid JSON.") from None
+    if not isinstance(content, dict):
+        raise DataError(f"{where}: is a JSON {type(content).__name__} instead of an object.")
+    return content

@@ -27,6 +27,7 @@ from detzoo.data.formats.shapes import (
     size_of,
 )
 from detzoo.data.formats.sniff import json_outline
+from detzoo.data.reading import entry, read_each
 from detzoo.errors import DataError
 from detzoo.files import read_json
 
@@ -48,7 +49,7 @@ def _read(file: Path, images: Path | None) -> DetectionDataset:
     names = [_image_name(address) for address, _, _ in tasks]
     located = images_of(file, _without_upload_prefix(file, names, images), images)
     return build_dataset(
-        [_image(name, result, where) for name, (_, result, where) in zip(located.names, tasks)],
+        read_each(lambda name, task: _image(name, *task[1:]), located.names, tasks),
         source=file,
         image_dir=located.folder,
         notes=[*located.notes, *notes],
@@ -62,31 +63,33 @@ def _tasks(content: Json, file: Path) -> tuple[list[tuple[str, list[Json], str]]
     tasks = []
     skipped = several = 0
     for k, task in enumerate(content):
-        where = f"{file}: task {k + 1}"
-        if not isinstance(task, dict):
-            raise DataError(f"{where}: is {task!r:.60} instead of an object.")
-        data = task.get("data", task)
-        address = next(
-            (
-                value
-                for value in (data.values() if isinstance(data, dict) else ())
-                if isinstance(value, str) and _is_image_address(value)
-            ),
-            None,
-        )
-        if address is None:
-            raise DataError(f"{where}: its data name no image file.")
-        results = _results(task, where)
-        several += len(results) > 1
-        skipped += not results
-        if results:
-            tasks.append((address, results[0], where))
+        with entry():
+            where = f"{file}: task {k + 1}"
+            address, results = _address(task, where), _results(task, where)
+            several += len(results) > 1
+            skipped += not results
+            if results:
+                tasks.append((address, results[0], where))
     notes = []
     if skipped:
         notes.append(f"{counted(skipped, 'image')} left out: not annotated")
     if several:
-        notes.append(f"{counted(several, 'image')} annotated several times: the first one counts")
+        notes.append(
+            f"{counted(several, 'image')} annotated several times: the ground truth or the first "
+            "one counts"
+        )
     return tasks, notes
+
+
+def _address(task: Json, where: str) -> str:
+    """That of the image of a task."""
+    if not isinstance(task, dict):
+        raise DataError(f"{where}: is {task!r:.60} instead of an object.")
+    data = task.get("data", task)
+    for value in data.values() if isinstance(data, dict) else ():
+        if isinstance(value, str) and _is_image_address(value):
+            return value
+    raise DataError(f"{where}: its data name no image file.")
 
 
 def _is_image_address(value: str) -> bool:
@@ -156,7 +159,8 @@ def _image(name: str, result: list[Json], where: str) -> ImageRecord:
         elif _label(value) is None:
             left_out.append("regions without a label")
         else:
-            objects.append(_object(value, size, f"{where}: region {k}"))
+            with entry():
+                objects.append(_object(value, size, f"{where}: region {k}"))
     return ImageRecord(name, objects, where, size, in_fractions=True, left_out=left_out)
 
 

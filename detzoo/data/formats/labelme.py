@@ -15,11 +15,20 @@ import numpy as np
 
 from detzoo.data.dataset import DetectionDataset
 from detzoo.data.formats.annotation_files import images_of, split_of
-from detzoo.data.formats.base import SPLITS, UNDIVIDED, Format, ImageRecord, ObjectRecord, Source
+from detzoo.data.formats.base import (
+    SPLITS,
+    UNDIVIDED,
+    Format,
+    ImageRecord,
+    ObjectRecord,
+    Source,
+    counted,
+)
 from detzoo.data.formats.build import build_dataset
 from detzoo.data.formats.image_files import folders_below
 from detzoo.data.formats.shapes import ellipse, extent, placed, points_of, size_of
 from detzoo.data.formats.sniff import files_of, json_outline
+from detzoo.data.reading import entry, read_each
 from detzoo.errors import DataError
 from detzoo.files import read_json
 from detzoo.structures.segmentation import encode_rle
@@ -48,15 +57,21 @@ def _is_ours(file: Path) -> bool:
 
 
 def _read(files: list[Path], images: Path | None) -> DetectionDataset:
-    contents = [(file, read_json(file)) for file in files]
-    contents = [(file, content) for file, content in contents if _has_shapes(content)]
-    names = [_image_name(file, content, files[0].parent) for file, content in contents]
-    located = images_of(files[0], names, images)
+    contents = read_each(lambda file: (file, read_json(file)), files)
+    others = len(contents) - sum(_has_shapes(content) for _, content in contents)
+    named = read_each(
+        lambda item: (*item, _image_name(item[0], item[1], files[0].parent)),
+        [(file, content) for file, content in contents if _has_shapes(content)],
+    )
+    located = images_of(files[0], [name for _, _, name in named], images)
     return build_dataset(
-        [_image(file, content, name) for (file, content), name in zip(contents, located.names)],
+        read_each(lambda item, name: _image(item[0], item[1], name), named, located.names),
         source=files[0].parent,
         image_dir=located.folder,
-        notes=located.notes,
+        notes=[
+            *located.notes,
+            *([f"{counted(others, 'JSON file')} without shapes left out"] * bool(others)),
+        ],
     )
 
 
@@ -78,17 +93,19 @@ def _image(file: Path, content: dict[str, Json], name: str) -> ImageRecord:
     groups: dict[Json, list[ObjectRecord]] = defaultdict(list)
     left_out = []
     for k, shape in enumerate(content["shapes"]):
-        where = f"{file}: shapes[{k}]"
-        if not isinstance(shape, dict) or not isinstance(shape.get("label"), str):
-            raise DataError(f"{where}: has no label.")
-        kind = shape.get("shape_type", "polygon")
-        if kind in _NO_AREA:
-            left_out.append(f"shape {kind} has no area")
-            continue
-        # Shapes of one group are parts of one object.
-        group = shape.get("group_id")
-        key = (shape["label"], group) if isinstance(group, int) else k
-        groups[key].append(_object(shape, kind, size, where))
+        with entry():
+            where = f"{file}: shapes[{k}]"
+            if not isinstance(shape, dict) or not isinstance(shape.get("label"), str):
+                raise DataError(f"{where}: has no label.")
+            kind = shape.get("shape_type", "polygon")
+            if kind in _NO_AREA:
+                left_out.append(f"shape {kind} has no area")
+                continue
+            # Shapes of one group are parts of one object.
+            group = shape.get("group_id")
+            key = (shape["label"], group) if isinstance(group, int) else k
+            item = _object(shape, kind, size, where)
+            groups[key].append(item)
     objects = [_joined(parts) for parts in groups.values()]
     return ImageRecord(name, objects, str(file), size, left_out=left_out)
 

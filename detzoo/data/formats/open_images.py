@@ -12,6 +12,7 @@ from detzoo.data.formats.base import Format, ImageRecord, ObjectRecord, counted
 from detzoo.data.formats.build import build_dataset
 from detzoo.data.formats.image_files import folders_below, images_below
 from detzoo.data.formats.sniff import csv_rows, files_of, first_row
+from detzoo.data.reading import entry
 from detzoo.errors import DataError
 
 _COLUMNS = ("ImageID", "LabelName", "XMin", "XMax", "YMin", "YMax")
@@ -30,13 +31,16 @@ def _read(file: Path, images: Path | None) -> DetectionDataset:
     for k, row in enumerate(csv_rows(file), 1):
         if k == 1:
             header = row
-        elif len(row) != len(header):
-            raise DataError(f"{file}: line {k}: has {len(row)} columns instead of {len(header)}.")
-        elif row[header.index("ImageID")] in names:
+            continue
+        with entry():
+            where = f"{file}: line {k}"
+            if len(row) != len(header):
+                raise DataError(f"{where}: has {len(row)} columns instead of {len(header)}.")
             cells = dict(zip(header, row))
-            objects[cells["ImageID"]].append(_object(cells, class_names, f"{file}: line {k}"))
-        else:
-            absent.add(row[header.index("ImageID")])
+            if cells["ImageID"] in names:
+                objects[cells["ImageID"]].append(_object(cells, class_names, where))
+            else:
+                absent.add(cells["ImageID"])
     if not objects:
         raise DataError(f"{file}: none of its {len(absent)} images is in {folder}.")
     notes = [f"{counted(len(absent), 'image')} of {file.name} left out: not there"] * bool(absent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import re
 from collections.abc import Iterator
@@ -92,7 +93,7 @@ def csv_rows(file: Path) -> Iterator[list[str]]:
 def first_row(file: Path) -> list[str]:
     """The first row of a table; empty where it is none."""
     try:
-        return next(csv.reader(beginning(file, 1 << 13).splitlines()[:1]), [])
+        return next(csv.reader(io.StringIO(beginning(file, 1 << 13), newline="")), [])
     except csv.Error:
         return []
 

@@ -21,6 +21,7 @@ from detzoo.data.formats.base import (
 from detzoo.data.formats.build import build_dataset
 from detzoo.data.formats.image_files import folders_below, images_below
 from detzoo.data.formats.sniff import files_of, read_text
+from detzoo.data.reading import entry, read_each, reads_on
 from detzoo.errors import DataError
 
 # A line of a file, and where it is, as an object, or as the reason why it is left out.
@@ -86,16 +87,18 @@ def _read(
     by_stem = {Path(name).stem: name for name in images_below(folder)}
     files = files_of(labels, ".txt")
     absent = [file for file in files if file.stem not in by_stem]
-    if absent:
-        raise DataError(
-            f"{absent[0]}: its image is not in {folder} ({len(absent)} of {len(files)} such "
-            "files). Name the folder that has the images."
-        )
+    for file in absent:
+        such = "" if reads_on() else f" ({len(absent)} of {len(files)} such files)"
+        with entry("image-missing"):
+            raise DataError(
+                f"{file}: its image is not in {folder}{such}. Name the folder that has the images."
+            )
+    files = [file for file in files if file.stem in by_stem]
     unlabeled = len(by_stem) - len(files)
     if unlabeled:
         notes = (*notes, f"{unlabeled} images without a file of labels left out")
     return build_dataset(
-        [_image(file, by_stem[file.stem], read_line) for file in files],
+        read_each(lambda file: _image(file, by_stem[file.stem], read_line), files),
         source=labels,
         image_dir=folder,
         class_names=class_names,
@@ -115,8 +118,8 @@ def _image_folder(labels: Path, names: Sequence[str]) -> Path:
 
 
 def _image(file: Path, name: str, read_line: ReadLine) -> ImageRecord:
-    lines = enumerate(read_text(file).splitlines(), 1)
-    found = [read_line(line, f"{file}: line {k}") for k, line in lines if line.strip()]
+    lines = [(k, line) for k, line in enumerate(read_text(file).splitlines(), 1) if line.strip()]
+    found = read_each(lambda item: read_line(item[1], f"{file}: line {item[0]}"), lines)
     return ImageRecord(
         name,
         [item for item in found if isinstance(item, ObjectRecord)],

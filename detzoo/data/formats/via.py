@@ -1,10 +1,11 @@
-"""Reads the JSON of the VGG Image Annotator, versions 1 and 2: annotations or a whole project.
+"""Reads the VGG Image Annotator, versions 1 and 2: annotations in JSON or CSV, or a whole project.
 
 Specification: https://www.robots.ox.ac.uk/~vgg/software/via
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
@@ -13,10 +14,11 @@ from typing import Any
 
 from detzoo.data.dataset import DetectionDataset
 from detzoo.data.formats.annotation_files import find_files, images_of
-from detzoo.data.formats.base import Format, ImageRecord, ObjectRecord
+from detzoo.data.formats.base import Format, ImageRecord, ObjectRecord, Source
 from detzoo.data.formats.build import build_dataset
 from detzoo.data.formats.shapes import ellipse, is_coordinate, points_of
-from detzoo.data.formats.sniff import json_outline
+from detzoo.data.formats.sniff import csv_rows, first_row, json_outline
+from detzoo.data.reading import entry, read_each
 from detzoo.errors import DataError
 from detzoo.files import read_json
 
@@ -34,24 +36,59 @@ def _is_ours(file: Path) -> bool:
     return is_project or {"filename", "regions"} <= outline.inner
 
 
+def _is_table(file: Path) -> bool:
+    return {"region_shape_attributes", "region_attributes"} <= set(first_row(file))
+
+
+def _find(path: Path) -> dict[str, Source]:
+    return {
+        **find_files(path, ".csv", _is_table, _read_table),
+        **find_files(path, ".json", _is_ours, _read),
+    }
+
+
 def _read(file: Path, images: Path | None) -> DetectionDataset:
     content = read_json(file)
     if isinstance(content, dict):
         content = content.get("_via_img_metadata", content)
-    entries = list(content.values()) if isinstance(content, dict) else []
-    for k, entry in enumerate(entries):
-        if not isinstance(entry, dict) or not isinstance(entry.get("filename"), str):
-            raise DataError(f"{file}: entry {k + 1} has no filename.")
-    located = images_of(file, [entry["filename"] for entry in entries], images)
-    regions = [_regions(entry, file) for entry in entries]
+    return _dataset(list(content.values()) if isinstance(content, dict) else [], file, images)
+
+
+def _read_table(file: Path, images: Path | None) -> DetectionDataset:
+    """A line per region, its attributes in JSON; an image without regions has one line, too."""
+    rows = csv_rows(file)
+    header = [name.lstrip("#") for name in next(rows)]
+    entries: dict[str, dict[str, Json]] = {}
+    for k, row in enumerate(rows, 2):
+        with entry():
+            where = f"{file}: line {k}"
+            if len(row) != len(header):
+                raise DataError(f"{where}: has {len(row)} columns instead of {len(header)}.")
+            cells = dict(zip(header, row))
+            keys = ("region_shape_attributes", "region_attributes")
+            try:
+                shape, attributes = (json.loads(cells[key] or "{}") for key in keys)
+            except (ValueError, RecursionError):
+                raise DataError(f"{where}: its attributes are not valid JSON.") from None
+            name = cells.get("filename", "")
+            regions = entries.setdefault(name, {"filename": name, "regions": []})["regions"]
+            if shape:
+                regions.append({"shape_attributes": shape, "region_attributes": attributes})
+    return _dataset([*entries.values()], file, images)
+
+
+def _dataset(entries: Sequence[Json], file: Path, images: Path | None) -> DetectionDataset:
+    files = read_each(partial(_checked, file=file), entries, range(1, len(entries) + 1))
+    located = images_of(file, [item["filename"] for item in files], images)
+    regions = [_regions(item, file) for item in files]
     attribute = _class_attribute([region for found in regions for region in found], file)
     notes = list(located.notes)
     if attribute is None:
         notes.append(f"regions have no attributes: their class is called {_ONLY_CLASS!r}")
     return build_dataset(
         [
-            _image(name, found, attribute, f"{file}: {entry['filename']}")
-            for entry, name, found in zip(entries, located.names, regions)
+            _image(name, found, attribute, f"{file}: {item['filename']}")
+            for item, name, found in zip(files, located.names, regions)
         ],
         source=file,
         image_dir=located.folder,
@@ -59,15 +96,23 @@ def _read(file: Path, images: Path | None) -> DetectionDataset:
     )
 
 
-def _regions(entry: dict[str, Json], file: Path) -> list[dict[str, Json]]:
+def _checked(item: Json, number: int, file: Path) -> dict[str, Json]:
+    if not isinstance(item, dict) or not isinstance(item.get("filename"), str):
+        raise DataError(f"{file}: entry {number} has no filename.")
+    return item
+
+
+def _regions(item: dict[str, Json], file: Path) -> list[dict[str, Json]]:
     """A list or, in version 1, an object with the numbers of regions as keys."""
-    regions = entry.get("regions", [])
+    regions = item.get("regions", [])
     found = list(regions.values()) if isinstance(regions, dict) else regions
-    if not isinstance(found, list) or not all(
-        isinstance(r, dict) and isinstance(r.get("shape_attributes"), dict) for r in found
-    ):
-        raise DataError(f"{file}: {entry['filename']}: has a region without shape_attributes.")
-    return found
+    with entry():
+        if not isinstance(found, list) or not all(
+            isinstance(r, dict) and isinstance(r.get("shape_attributes"), dict) for r in found
+        ):
+            raise DataError(f"{file}: {item['filename']}: has a region without shape_attributes.")
+        return found
+    return []
 
 
 def _class_attribute(regions: Sequence[dict[str, Json]], file: Path) -> str | None:
@@ -97,7 +142,8 @@ def _image(
         shape = region["shape_attributes"]
         if shape.get("name") in _NO_AREA:
             left_out.append(f"{shape['name']} has no area")
-        else:
+            continue
+        with entry():
             class_name = _class_name(region, attribute, f"{where}: region {k}")
             objects.append(_object(class_name, shape, f"{where}: region {k}"))
     return ImageRecord(name, objects, where, left_out=left_out)
@@ -143,8 +189,9 @@ def _numbers(shape: dict[str, Json], keys: Sequence[str], where: str) -> list[fl
 
 FORMAT = Format(
     name="VGG VIA",
-    layout="`via_region_data.json` or a saved project, a file per split, with the images beside it",
+    layout="`via_region_data.json`, the same as `.csv`, or a saved project, a file per split, with "
+    "the images beside it",
     flags="the format has none; points and polylines are left out",
-    given="`DIR` or `FILE.json`",
-    find=partial(find_files, suffix=".json", is_ours=_is_ours, read=_read),
+    given="`DIR`, `FILE.json` or `FILE.csv`",
+    find=_find,
 )

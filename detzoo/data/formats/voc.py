@@ -25,6 +25,7 @@ from detzoo.data.formats.image_files import folders_below, images_below
 from detzoo.data.formats.sniff import beginning, files_of, read_text
 from detzoo.data.formats.voc_xml import XmlImage, parse_image, read_xml
 from detzoo.data.images import EXTENSIONS
+from detzoo.data.reading import entry, read_each, reads_on
 from detzoo.data.union import union
 from detzoo.errors import DataError
 
@@ -146,7 +147,7 @@ def _read(place: _Place, listing: Path | None, images: Path | None) -> Detection
     """
     entries = _xml_files(place.xml)
     names = list(entries) if listing is None else _listed(listing, entries, place.xml)
-    parsed = {name: parse_image(entries[name]) for name in names}
+    parsed = dict(read_each(lambda name: (name, parse_image(entries[name])), names))
     folder, files = _image_files(place, parsed, images)
     notes = []
     if listing is None:
@@ -195,15 +196,18 @@ def _listed(listing: Path, entries: dict[str, Path], folder: Path) -> list[str]:
         if name is None:
             if not line.startswith("#"):
                 absent.append(line)
-        elif name in names:
-            raise DataError(f"{listing}: lists {line!r} twice. Remove one of the lines.")
-        else:
+            continue
+        with entry():
+            if name in names:
+                raise DataError(f"{listing}: lists {line!r} twice. Remove one of the lines.")
             names[name] = None
-    if absent:
-        raise DataError(
-            f"{listing}: lists {absent[0]!r}, which has no file {folder}/{absent[0]}.xml "
-            f"({len(absent)} such). Add the file, or remove the line."
-        )
+    for line in absent:
+        such = "" if reads_on() else f" ({len(absent)} such)"
+        with entry():
+            raise DataError(
+                f"{listing}: lists {line!r}, which has no file {folder}/{line}.xml{such}. Add the "
+                "file, or remove the line."
+            )
     return list(names)
 
 

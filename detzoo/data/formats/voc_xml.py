@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from detzoo.data.formats.base import ObjectRecord
+from detzoo.data.reading import entry
 from detzoo.errors import DataError
 from detzoo.files import check_regular
 
@@ -47,7 +48,8 @@ def parse_image(file: Path) -> XmlImage:
     for k, element in enumerate(root.findall("object"), 1):
         if len(element) == 0:
             left_out.append("empty <object> elements")
-        else:
+            continue
+        with entry():
             objects.append(_object(element, f"{file}: object {k}"))
     return XmlImage(
         folder=root.findtext("folder"),

@@ -17,6 +17,7 @@ from detzoo.data.formats.build import build_dataset
 from detzoo.data.formats.sniff import read_text
 from detzoo.data.formats.voc import image_names
 from detzoo.data.formats.voc_xml import parse_image
+from detzoo.data.reading import read_each
 from detzoo.errors import DataError
 
 CLASS = "face"
@@ -31,20 +32,7 @@ def _read(listing: Path, root: Path, images: Path | None) -> DetectionDataset:
     """
     # The lists of the data set have the event as well: 0--Parade/0_Parade_marchingband_1_20.
     names = [Path(name).name.removesuffix(".jpg") for name in image_names(listing)]
-    records = []
-    for name in names:
-        file = root / "Annotations" / f"{name}.xml"
-        image = parse_image(file)
-        if image.folder is None:
-            raise DataError(f"{file}: names no folder, which is the event of the image.")
-        other = next((item for item in image.objects if item.class_name != CLASS), None)
-        if other is not None:
-            raise DataError(
-                f"{file}: holds a {other.class_name!r}; WIDER FACE has nothing but {CLASS!r}."
-            )
-        records.append(
-            ImageRecord(f"{image.folder}/{name}.jpg", image.objects, str(file), image.size)
-        )
+    records = read_each(lambda name: _image(root / "Annotations" / f"{name}.xml"), names)
     inner = root / "images"
     return build_dataset(
         records,
@@ -52,6 +40,19 @@ def _read(listing: Path, root: Path, images: Path | None) -> DetectionDataset:
         image_dir=images or (inner if inner.is_dir() else root),
         class_names=(CLASS,),
     )
+
+
+def _image(file: Path) -> ImageRecord:
+    """That of an XML file, whose folder is the event."""
+    image = parse_image(file)
+    if image.folder is None:
+        raise DataError(f"{file}: names no folder, which is the event of the image.")
+    other = next((item for item in image.objects if item.class_name != CLASS), None)
+    if other is not None:
+        raise DataError(
+            f"{file}: holds a {other.class_name!r}; WIDER FACE has nothing but {CLASS!r}."
+        )
+    return ImageRecord(f"{image.folder}/{file.stem}.jpg", image.objects, str(file), image.size)
 
 
 def _read_published(file: Path, root: Path, images: Path | None) -> DetectionDataset:
@@ -74,7 +75,8 @@ def _published_images(file: Path) -> Iterator[ImageRecord]:
         faces = lines[k + 2 : k + 2 + max(int(count), 1)]
         if len(faces) < int(count):
             raise DataError(f"{where}: has {len(faces)} of {count} faces. Is the file cut off?")
-        yield ImageRecord(name, [_published_face(f, where) for f in faces[: int(count)]], where)
+        read = partial(_published_face, where=where)
+        yield ImageRecord(name, read_each(read, faces[: int(count)]), where)
         k += 2 + len(faces)
 
 

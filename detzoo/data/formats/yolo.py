@@ -11,6 +11,7 @@ https://github.com/AlexeyAB/darknet#how-to-train-to-detect-your-custom-objects
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -32,9 +33,13 @@ from detzoo.data.formats.base import (
 from detzoo.data.formats.build import build_dataset
 from detzoo.data.formats.image_files import folders_below, images_below, locate_images
 from detzoo.data.formats.sniff import beginning, files_of, read_text
+from detzoo.data.reading import entry
 from detzoo.errors import DataError
 
-_CLASS_FILES = ("classes.txt", "obj.names", "labels.txt", "predefined_classes.txt")
+_CLASS_FILES = (
+    *("classes.txt", "obj.names", "classes.names", "_darknet.labels", "labels.txt"),
+    "predefined_classes.txt",
+)
 # A box may reach over the edge of its image; further out, numbers are pixels.
 _LARGEST_FRACTION = 2.0
 _MOST_CLASSES = 10**6
@@ -73,7 +78,8 @@ def _find(path: Path) -> dict[str, Source]:
 
 def _is_description(file: Path) -> bool:
     text = beginning(file)
-    return "names" in text and any(split in text for split in ("train", "val", "test"))
+    has_classes = "names" in text or re.search(r"^nc\s*:", text, re.M) is not None
+    return has_classes and any(split in text for split in ("train", "val", "test"))
 
 
 def _described(file: Path) -> dict[str, Source]:
@@ -202,7 +208,7 @@ def _undescribed(path: Path) -> dict[str, Source]:
     classes: tuple[str, ...] | None = None
     for folder in folders_below(path):
         texts = files_of(folder, ".txt")
-        named = next((file for file in texts if file.name in _CLASS_FILES), None)
+        named = next((folder / name for name in _CLASS_FILES if (folder / name).is_file()), None)
         if named is not None and classes is None:
             classes = tuple(_lines(named))
         labels = [file for file in texts if file.name not in _CLASS_FILES]
@@ -303,17 +309,24 @@ def _image_files(split: _Split, images: Path | None) -> list[Path]:
 def _records(files: Sequence[Path], folder: Path, split: _Split) -> Iterator[ImageRecord]:
     for file in files:
         labels = _label_file(file)
-        lines = read_text(labels).splitlines() if labels.is_file() else []
+        lines: list[str] = []
+        with entry():
+            lines = read_text(labels).splitlines() if labels.is_file() else []
         yield ImageRecord(
             file_name=file.relative_to(folder).as_posix(),
-            objects=[
-                _object(line.split(), split, f"{labels}: line {k}")
-                for k, line in enumerate(lines, 1)
-                if line.strip()
-            ],
+            objects=_objects(lines, split, labels),
             where=str(labels),
             in_fractions=True,
         )
+
+
+def _objects(lines: Sequence[str], split: _Split, labels: Path) -> list[ObjectRecord]:
+    found = []
+    for k, line in enumerate(lines, 1):
+        with entry():
+            if line.strip():
+                found.append(_object(line.split(), split, f"{labels}: line {k}"))
+    return found
 
 
 def _label_file(image: Path) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from detzoo.data.dataset import DetectionDataset
@@ -35,26 +35,34 @@ def convert(
     """Writes ``datasets``, by the names of their splits, into a new ``folder``.
 
     ``to`` is "coco", "yolo" or "voc". Images are copied; with ``link`` they become hard links where
-    the file system allows it. Raises :class:`ConfigError` for another format, and
-    :class:`DataError` if the folder is not empty, the data sets differ in their classes, images are
-    missing, or something cannot be written.
+    the file system allows it. All splits get the classes of all. Raises :class:`ConfigError` for
+    another format, and :class:`DataError` if the folder is not empty, images are missing, or
+    something cannot be written.
     """
     out = Path(folder)
     if to not in FORMATS:
         raise ConfigError(f"--to {to}: is none of {', '.join(FORMATS)}.")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"{out}: is there already. Give a new folder.")
-    first = next(iter(datasets.values()))
     for dataset in datasets.values():
-        if dataset.class_names != first.class_names:
-            raise DataError(
-                f"{dataset.source}: its classes are not those of {first.source}, so they cannot be "
-                "splits of one data set. Convert them one by one."
-            )
         dataset.check_files()
+    datasets = _with_same_classes(datasets)
     try:
         changes = FORMATS[to](datasets, out, link)
     except OSError as error:
         raise DataError(f"{error.filename or out}: cannot be written ({error.strerror}).") from None
     num_images = sum(len(dataset) for dataset in datasets.values())
     return Converted(out, num_images, {what: n for what, n in changes.items() if n})
+
+
+def _with_same_classes(datasets: Mapping[str, DetectionDataset]) -> dict[str, DetectionDataset]:
+    """In formats without a list of classes, each split has those of its own objects."""
+    names = tuple(dict.fromkeys(name for one in datasets.values() for name in one.class_names))
+    first = next(iter(datasets.values()))
+    if all(one.class_names == first.class_names for one in datasets.values()):
+        return dict(datasets)
+    ids = first.select_classes(names, allow_absent=True).category_ids
+    return {
+        split: replace(one.select_classes(names, allow_absent=True), category_ids=ids)
+        for split, one in datasets.items()
+    }

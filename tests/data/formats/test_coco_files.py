@@ -39,6 +39,7 @@ def content(*names: str, **changes: Any) -> str:
         ("annotations/custom_train.json", "a.jpg", "train2017/a.jpg"),
         ("train/annotations.json", "a.jpg", "train/images/a.jpg"),
         ("train/train.json", "a.jpg", "train/images/a.jpg"),
+        ("ann/my data (final).json", "a.jpg", "img/a.jpg"),
         ("annotation/train.json", "a.jpg", "images/a.jpg"),
         ("labels/train.json", "a.jpg", "images/train/a.jpg"),
         ("annotations/train.json", "images/train/a.jpg", "images/train/a.jpg"),

@@ -70,3 +70,16 @@ def test_what_is_wrong_is_said(tmp_path: Path, text: str, message: str) -> None:
     root = write(tmp_path, {"t.csv": text, "a.jpg": "", "b.jpg": ""})
     with pytest.raises(DataError, match=message):
         open_dataset(root / "t.csv")
+
+
+def test_a_line_is_what_csv_says(tmp_path: Path) -> None:
+    """Not all that Python's ``splitlines`` takes for an end of a line is one."""
+    root = write(tmp_path, {"t.csv": TENSORFLOW.replace("ymax\n", "ymax\x0b"), "a.jpg": ""})
+    with pytest.raises(DataError, match="is no data set in a known format"):
+        open_dataset(root)
+
+
+def test_names_without_extensions(tmp_path: Path) -> None:
+    table = "image_id,class,xmin,ymin,xmax,ymax\na,cat,10,5,30,25\n"
+    root = write(tmp_path, {"train.csv": table, "train/a.jpg": "", "train/b.jpg": ""})
+    assert boxes(root) == [("cat", [10, 5, 30, 25])]

@@ -90,7 +90,7 @@ def test_json(tmp_path: Path, address: str, file: str) -> None:
         assert boxes(place) == EXPECTED
     assert open_dataset(root).notes[-4:] == (
         "1 image left out: not annotated",
-        "1 image annotated several times: the first one counts",
+        "1 image annotated several times: the ground truth or the first one counts",
         "1 object left out: key points have no area",
         "1 object left out: brush masks are not read: export them as COCO",
     )

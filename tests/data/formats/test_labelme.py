@@ -101,3 +101,8 @@ def test_what_is_wrong_is_said(tmp_path: Path, shapes: list[Any], message: str) 
     root = write(tmp_path, {"a.jpg": "", "a.json": content(*shapes)})
     with pytest.raises(DataError, match=message):
         open_dataset(root)
+
+
+def test_other_files_of_json_are_counted(tmp_path: Path) -> None:
+    root = write(tmp_path, {"a.json": SAMPLE, "a.jpg": "", "stats.json": "{}"})
+    assert open_dataset(root).notes[0] == "1 JSON file without shapes left out"

@@ -47,7 +47,10 @@ def test_the_sample(tmp_path: Path, table: str, classes: str, images: str) -> No
     assert boxes(root) == [("Tree", [10, 10, 30, 30])]
     assert data.annotations.is_crowd.tolist() == [False, True]
     assert [round(n, 6) for n in data.annotations.boxes[1].tolist()] == [50, 20, 40, 20]
-    assert data.notes == (f"1 image of {Path(table).name} left out: not there",)
+    assert data.notes == (
+        f"1 image of {Path(table).name} left out: not there",
+        "1 object ignored: crowds",
+    )
 
 
 def test_what_is_wrong_is_said(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ REFUSED = {
     "voc_unknown_encoding": "declares the encoding 'foo'",
     "voc_empty_xml": r"a\.xml: is not valid XML",
     "voc_ampersand": "is not valid XML: line 1, column 141",
-    "voc_empty_object_list": "there is no class at all",
+    "voc_empty_object_list": "none of its images has an object",
 }
 COCO_BOXES = [[5, 6, 20, 15], [10, 10, 30, 30]]
 VOC_BOXES = [[4, 5, 20, 15]]

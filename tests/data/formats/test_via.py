@@ -94,3 +94,23 @@ def test_what_is_wrong_is_said(tmp_path: Path, content: Any, message: str) -> No
     root = write(tmp_path, {"via.json": json.dumps(content), "a.jpg": ""})
     with pytest.raises(DataError, match=message):
         open_dataset(root)
+
+
+def table() -> str:
+    """The CSV export of VIA 2; version 1 has a # before the header."""
+    head = "filename,file_size,file_attributes,region_count,region_id,region_shape_attributes,"
+    lines = [f"#{head}region_attributes"]
+    for shape in SHAPES:
+        cells = (json.dumps(part).replace('"', '""') for part in (shape, {"class": "cat"}))
+        lines.append('a.jpg,1,"{}",5,0,"{}","{}"'.format("{}", *cells))
+    return "\n".join([*lines, 'b.jpg,1,"{}",0,0,"{}","{}"'])
+
+
+def test_a_table(tmp_path: Path) -> None:
+    root = write(tmp_path, {"via_region_data.csv": table(), "a.jpg": "", "b.jpg": ""})
+    assert boxes(root) == [("cat", box) for box in EXPECTED]
+    assert len(open_dataset(root)) == 2
+    file = root / "via_region_data.csv"
+    file.write_text(file.read_text().replace('""class""', "class", 1))
+    with pytest.raises(DataError, match="line 2: its attributes are not valid JSON"):
+        open_dataset(file)

@@ -116,7 +116,7 @@ def test_bad_lists(tmp_path: Path) -> None:
         open_dataset(root)
     (root / "Annotations" / "a.xml").write_text("<annotation/>")
     listing.write_text("a 1\n")
-    with pytest.raises(DataError, match=r"train\.txt: there is no class at all"):
+    with pytest.raises(DataError, match=r"train\.txt: none of its images has an object"):
         open_dataset(root)
 
 

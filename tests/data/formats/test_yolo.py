@@ -219,3 +219,16 @@ def test_bad_descriptions(tmp_path: Path, description: str, message: str) -> Non
     files = {**IMAGES_FIRST, "empty/x": "", "bare/a.jpg": "", "data.yaml": description}
     with pytest.raises(DataError, match=message):
         open_dataset(write(tmp_path, files))
+
+
+def test_a_number_of_classes_without_names(tmp_path: Path) -> None:
+    files = {"data.yaml": "train: images/train\nnc: 3\n", "images/train/a.jpg": ""}
+    root = write(tmp_path, {**files, "labels/train/a.txt": BOX})
+    assert open_dataset(root).class_names == ("0", "1", "2")
+
+
+@pytest.mark.parametrize("name", ["_darknet.labels", "obj.names", "classes.txt"])
+def test_files_of_class_names(tmp_path: Path, name: str) -> None:
+    """Roboflow's Darknet export has one in each folder."""
+    files = {"train/a.jpg": "", "train/a.txt": BOX, f"train/{name}": "cat\ndog\n"}
+    assert open_dataset(write(tmp_path, files)).class_names == ("cat", "dog")

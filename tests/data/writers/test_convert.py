@@ -222,9 +222,6 @@ def test_what_is_refused(tmp_path: Path) -> None:
         convert({"train": data}, "csv", tmp_path / "out")
     with pytest.raises(DataError, match="there already"):
         convert({"train": data}, "coco", tmp_path / "in")
-    other = plant(tmp_path / "other", [], classes=["bird"]).dataset
-    with pytest.raises(DataError, match="its classes are not those of"):
-        convert({"train": data, "val": other}, "coco", tmp_path / "out")
     (tmp_path / "in" / "train" / "1.png").unlink()
     with pytest.raises(DataError, match="not in the folder"):
         convert({"train": data}, "coco", tmp_path / "out")
@@ -245,3 +242,15 @@ def test_real_polygons_return(tmp_path: Path) -> None:
         for n in range(rows.start, rows.stop):
             (polygon,), (other,) = stored.polygons(n), returned.polygons(n + shift)
             np.testing.assert_allclose(other, polygon.clip(0, limit), atol=1e-4)
+
+
+@pytest.mark.parametrize("to", ["coco", "yolo"])
+def test_splits_that_differ_in_their_classes(tmp_path: Path, to: str) -> None:
+    """All get the classes of all, under the same ids."""
+    train = plant(tmp_path / "a", [box(1, 2, 30, 20)], classes=["cat", "dog"]).dataset
+    val = plant(tmp_path / "b", [box(5, 6, 30, 20)], classes=["bird"]).dataset
+    convert({"train": train, "val": val}, to, tmp_path / "out")
+    read = [open_dataset(tmp_path / "out", split) for split in ("train", "val")]
+    assert {one.class_names for one in read} == {("cat", "dog", "bird")}
+    assert [one.annotations.labels.tolist() for one in read] == [[0], [2]]
+    assert read[0].category_ids == read[1].category_ids
