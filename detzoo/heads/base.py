@@ -94,6 +94,10 @@ class ProposalHead(nn.Module, ABC):
     def forward(self, features: Sequence[Tensor]) -> Any:
         """Feature maps, fine to coarse -> predictions, of a type that the head alone knows."""
 
+    def predict(self, features: Sequence[Tensor], infos: Sequence[ImageInfo]) -> Any:
+        """The predictions that ``loss`` and ``propose`` take; some depend on the images' sizes."""
+        return self(features)
+
     @abstractmethod
     def loss(
         self, predictions: Any, targets: Sequence[Targets], infos: Sequence[ImageInfo]

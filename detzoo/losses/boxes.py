@@ -6,6 +6,7 @@ Those with ``on_boxes`` compare boxes (xyxy pixels), the others encoded deltas.
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -87,16 +88,21 @@ class BalancedL1Loss(BoxLoss):
 
 @config
 class IoULoss(BoxLoss):
-    """Negative logarithm of the IoU (https://arxiv.org/abs/1608.01471).
+    """Negative logarithm of the IoU (https://arxiv.org/abs/1608.01471), or one minus the IoU.
 
     Args:
         eps: Least IoU that counts.
+        mode: "log", "linear": one minus the IoU, or "square": one minus its square.
     """
 
     eps: PositiveFloat = 1e-6
+    mode: Literal["log", "linear", "square"] = "log"
 
     def per_example(self, predicted: Tensor, target: Tensor, /) -> Tensor:
-        return -elementwise_iou(predicted, target).clamp(min=self.eps).log()
+        iou = elementwise_iou(predicted, target).clamp(min=self.eps)
+        if self.mode == "log":
+            return -iou.log()
+        return 1 - (iou if self.mode == "linear" else iou.square())
 
 
 @config

@@ -25,6 +25,8 @@ LOSSES = (
     L1Loss(),
     SmoothL1Loss(beta=1 / 9),
     IoULoss(),
+    IoULoss(mode="linear"),
+    IoULoss(mode="square"),
     GIoULoss(),
     CIoULoss(),
     BoundedIoULoss(),
@@ -76,7 +78,8 @@ def slow(loss: BoxLoss, a: Box, b: Box) -> float:
         case SmoothL1Loss():
             return sum(smooth(x - y, loss.beta) for x, y in pairs)
         case IoULoss():
-            return -math.log(max(reference.iou(a, b), loss.eps))
+            iou = max(reference.iou(a, b), loss.eps)
+            return {"log": -math.log(iou), "linear": 1 - iou, "square": 1 - iou**2}[loss.mode]
         case GIoULoss():
             return slow_giou(a, b)
         case CIoULoss():

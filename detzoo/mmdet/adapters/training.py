@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from detzoo.assigners.max_iou import MaxIoUAssigner
+from detzoo.assigners.region import RegionAssigner
 from detzoo.coders.buckets import NUM_NEAREST, BucketCoder
 from detzoo.coders.delta import DeltaCoder
 from detzoo.losses.boxes import (
@@ -81,6 +82,9 @@ def bucket_coder(node: Node) -> BucketCoder:
 @adapts("assigner", "MaxIoUAssigner")
 def max_iou_assigner(node: Node) -> MaxIoUAssigner:
     node.ignore("gpu_assign_thr")
+    overlaps = node.optional_child("iou_calculator")
+    if overlaps is not None:
+        overlaps.expect("type", "BboxOverlaps2D", "how overlaps are measured")
     node.expect("ignore_wrt_candidates", True, "as coverage is of the candidates")
     coverage = float(node.take("ignore_iof_thr", -1))
     return MaxIoUAssigner(
@@ -90,6 +94,14 @@ def max_iou_assigner(node: Node) -> MaxIoUAssigner:
         match_low_quality=node.take("match_low_quality", True),
         match_ties=node.take("gt_max_assign_all", True),
         ignored_iof=coverage if coverage > 0 else None,
+    )
+
+
+@adapts("assigner", "RegionAssigner")
+def region_assigner(node: Node) -> RegionAssigner:
+    return RegionAssigner(
+        center_ratio=float(node.take("center_ratio", 0.2)),
+        ignore_ratio=float(node.take("ignore_ratio", 0.5)),
     )
 
 
@@ -193,7 +205,12 @@ def balanced_l1_loss(node: Node) -> BalancedL1Loss:
 
 @adapts("box_loss", "IoULoss")
 def iou_loss(node: Node) -> IoULoss:
-    return IoULoss(eps=node.take("eps", 1e-6), weight=float(node.take("loss_weight", 1.0)))
+    mode = node.take("mode", "log")
+    return IoULoss(
+        eps=node.take("eps", 1e-6),
+        mode="linear" if node.take("linear", False) else mode,  # the older of the two
+        weight=float(node.take("loss_weight", 1.0)),
+    )
 
 
 @adapts("box_loss", "GIoULoss")
