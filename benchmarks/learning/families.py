@@ -90,7 +90,7 @@ CASES: tuple[Case, ...] = (
         batch=8,
         steps=400,
     ),
-    Case("cascade_rpn", "crpn_faster_rcnn_r50_caffe_fpn_1x_coco", BOXES),
+    Case("cascade_rpn", "crpn_faster_rcnn_r50_caffe_fpn_1x_coco", BOXES, lr=0.02, batch=8, steps=300),
     Case("faster_rcnn", "faster_rcnn_r50_fpn_1x_coco", BOXES),
     Case("mask_rcnn", "mask_rcnn_r50_fpn_1x_coco", MASKS, steps=200),
     Case("retinanet", "retinanet_r50_fpn_1x_coco", ANCHORS, lr=0.04, batch=8, steps=320),

@@ -14,10 +14,10 @@ from detzoo.assigners.max_iou import MaxIoUAssigner
 from detzoo.assigners.region import RegionAssigner
 from detzoo.coders.base import BoxCoder
 from detzoo.coders.delta import DeltaCoder
-from detzoo.config import Channels, PositiveInt, config
+from detzoo.config import PositiveInt, config
 from detzoo.errors import ConfigError
 from detzoo.heads.dense.base import flatten_level
-from detzoo.heads.dense.rpn import ObjectnessHead, RPNHeadConfig
+from detzoo.heads.dense.rpn import ObjectnessHead, ObjectnessHeadConfig
 from detzoo.heads.dense.towers import initialize_convs
 from detzoo.layers.shifted_conv import ShiftedConv2d
 from detzoo.losses.boxes import BoxLoss, IoULoss
@@ -42,7 +42,7 @@ SELECT = Select(min_score=0.0, pre_nms=1000, suppression=NMS(max_iou=0.8), max_d
 
 
 @config
-class CascadeRPNHeadConfig(RPNHeadConfig):
+class CascadeRPNHeadConfig(ObjectnessHeadConfig):
     """Cascade RPN: a first stage turns ``priors``, one per cell, into anchors; on these,
     ``assigner``, ``coder`` and the losses of the second stage work.
 
@@ -51,7 +51,6 @@ class CascadeRPNHeadConfig(RPNHeadConfig):
         anchor_coder: Decodes an anchor from its prior.
         anchor_loss: Loss of the anchors.
         dilation: Dilation of the first stage's convolution.
-        channels: Channels of both stages' hidden layers.
     """
 
     priors: AnchorGrid = AnchorGrid(scales=(8.0,), ratios=(1.0,))
@@ -64,7 +63,6 @@ class CascadeRPNHeadConfig(RPNHeadConfig):
     box_loss: BoxLoss = IoULoss(mode="linear", weight=10.0)
     select: Select = SELECT
     train_select: Select = SELECT
-    channels: Channels | None = None
 
     def __post_init__(self) -> None:
         if self.priors.num_per_cell != 1:

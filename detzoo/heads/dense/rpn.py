@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from detzoo.assigners.base import Assigner
 from detzoo.assigners.max_iou import MaxIoUAssigner
-from detzoo.config import Channels, config
+from detzoo.config import Channels, PositiveInt, config
 from detzoo.heads.base import ProposalHead, ProposalHeadConfig
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.dense.base import DenseHead, DenseHeadConfig, Predictions, has_area
-from detzoo.heads.dense.towers import initialize_convs
+from detzoo.heads.dense.towers import initialize_convs, tower
 from detzoo.layers.conv_norm_act import conv_norm_act
 from detzoo.losses.boxes import BoxLoss, L1Loss
 from detzoo.losses.classification import ClassificationLoss, SigmoidCrossEntropy
@@ -27,12 +27,12 @@ from detzoo.structures import Candidates, Detections, ImageInfo, Losses, Targets
 
 
 @config
-class RPNHeadConfig(DenseHeadConfig, ProposalHeadConfig):
-    """Region proposal network: predicts objectness and a box for every anchor.
+class ObjectnessHeadConfig(DenseHeadConfig, ProposalHeadConfig):
+    """Predicts for every anchor whether it holds an object, and its box.
 
     Args:
         train_select: Selects the proposals that a RoI head trains on; ``select`` is for inference.
-        channels: Channels of the hidden layer; None: those of the features.
+        channels: Channels of the hidden layers; None: those of the features.
     """
 
     priors: PriorGrid = AnchorGrid()
@@ -48,6 +48,17 @@ class RPNHeadConfig(DenseHeadConfig, ProposalHeadConfig):
     )
     channels: Channels | None = None
 
+
+@config
+class RPNHeadConfig(ObjectnessHeadConfig):
+    """Region proposal network.
+
+    Args:
+        num_convs: Number of hidden layers.
+    """
+
+    num_convs: PositiveInt = 1
+
     def build(
         self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int = 1
     ) -> RPNHead:
@@ -57,9 +68,9 @@ class RPNHeadConfig(DenseHeadConfig, ProposalHeadConfig):
 class ObjectnessHead(DenseHead[Predictions], ProposalHead):
     """A single class, object: what follows from the predictions for every anchor."""
 
-    config: RPNHeadConfig
+    config: ObjectnessHeadConfig
 
-    def __init__(self, config: RPNHeadConfig, strides: Sequence[int]) -> None:
+    def __init__(self, config: ObjectnessHeadConfig, strides: Sequence[int]) -> None:
         super().__init__(config, strides, num_classes=1)
 
     def class_parameters(self) -> dict[str, ClassRows]:
@@ -108,17 +119,26 @@ class ObjectnessHead(DenseHead[Predictions], ProposalHead):
 class RPNHead(ObjectnessHead):
     """Children ``rpn_conv``, ``rpn_cls``, ``rpn_reg``."""
 
+    config: RPNHeadConfig
+
     def __init__(
         self, config: RPNHeadConfig, in_channels: Sequence[int], strides: Sequence[int]
     ) -> None:
         super().__init__(config, strides)
         channels = config.channels or in_channels[0]
         num_anchors = config.priors.num_per_cell
-        self.rpn_conv = nn.Conv2d(in_channels[0], channels, 3, padding=1)
+        # As published: the name of a single layer has no number.
+        if config.num_convs == 1:
+            self.rpn_conv: nn.Module = nn.Conv2d(in_channels[0], channels, 3, padding=1)
+        else:
+            self.rpn_conv = tower(in_channels[0], channels, config.num_convs)
         self.rpn_cls = nn.Conv2d(channels, num_anchors * self.num_outputs, 1)
         self.rpn_reg = nn.Conv2d(channels, num_anchors * 4, 1)
         initialize_convs(self)
 
     def forward_level(self, x: Tensor, level: int) -> tuple[Tensor, Tensor]:
-        x = conv_norm_act(x, self.rpn_conv, activation="relu")
+        if self.config.num_convs == 1:
+            x = conv_norm_act(x, self.rpn_conv, activation="relu")
+        else:
+            x = self.rpn_conv(x)
         return self.rpn_cls(x), self.rpn_reg(x)
