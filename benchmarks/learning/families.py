@@ -90,7 +90,9 @@ CASES: tuple[Case, ...] = (
         batch=8,
         steps=400,
     ),
-    Case("cascade_rpn", "crpn_faster_rcnn_r50_caffe_fpn_1x_coco", BOXES, lr=0.02, batch=8, steps=300),
+    Case(
+        "cascade_rpn", "crpn_faster_rcnn_r50_caffe_fpn_1x_coco", BOXES, lr=0.02, batch=8, steps=300
+    ),
     Case("faster_rcnn", "faster_rcnn_r50_fpn_1x_coco", BOXES),
     Case("mask_rcnn", "mask_rcnn_r50_fpn_1x_coco", MASKS, steps=200),
     Case("retinanet", "retinanet_r50_fpn_1x_coco", ANCHORS, lr=0.04, batch=8, steps=320),
@@ -206,6 +208,10 @@ CASES: tuple[Case, ...] = (
     ),
     Case("point_rend", "point_rend_r50_caffe_fpn_mstrain_1x_coco", MASKS),
     Case("dcn", "faster_rcnn_r50_fpn_dconv_c3-c5_1x_coco", BOXES),
+    Case("dcnv2", "faster_rcnn_r50_fpn_mdpool_1x_coco", BOXES),
+    Case("empirical_attention", "faster_rcnn_r50_fpn_attention_1111_1x_coco", BOXES),
+    Case("resnet_strikes_back", "faster_rcnn_r50_fpn_rsb-pretrain_1x_coco", BOXES, lr=1e-3),
+    Case("selfsup_pretrain", "mask_rcnn_r50_fpn_mocov2-pretrain_1x_coco", MASKS, steps=200),
     Case("gcnet", "mask_rcnn_r50_fpn_syncbn-backbone_r4_gcb_c3-c5_1x_coco", MASKS),
     Case("gn", "mask_rcnn_r50_fpn_gn-all_2x_coco", MASKS, steps=320),
     Case("gn+ws", "mask_rcnn_r50_fpn_gn_ws-all_2x_coco", MASKS, steps=480),
