@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 from typing_extensions import Self
@@ -74,6 +74,38 @@ class DetectionHead(nn.Module, ABC):
             )
             for k in range(len(decoded[0]))
         ]
+
+
+@config
+class DistilledHeadConfig(DetectionHeadConfig):
+    """A head that learns from a teacher."""
+
+    @abstractmethod
+    def build(
+        self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int
+    ) -> DistilledHead:
+        """See :meth:`DetectionHeadConfig.build`."""
+
+
+class DistilledHead(DetectionHead):
+    """A head that trains with what the head of a ``teacher`` has predicted of the same images.
+
+    ``teacher_knows_classes`` says whether it must know the classes of the data.
+    """
+
+    teacher_knows_classes: ClassVar[bool] = False
+
+    @abstractmethod
+    def distill(
+        self,
+        predictions: Any,
+        targets: Sequence[Targets],
+        infos: Sequence[ImageInfo],
+        *,
+        teacher: DetectionHead,
+        taught: Any,
+    ) -> Losses:
+        """Losses of a batch; ``taught`` is what ``teacher`` predicts of it."""
 
 
 @config

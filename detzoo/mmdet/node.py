@@ -64,6 +64,8 @@ WITHOUT_EFFECT: Final[Mapping[str, str]] = {
 # What only training looks at, wherever it is in a model; so is all that begins with ``loss``.
 _TRAINING_ONLY: Final = frozenset(
     ("train_cfg", "init_cfg", "pretrained", "assigner", "sampler", "reg_decoded_bbox")
+    + ("teacher_config", "teacher_ckpt", "eval_teacher")
+    + ("teacher_backbone", "teacher_neck", "teacher_bbox_head")
 )
 _RECIPE: Final = frozenset(
     ("optimizer", "optimizer_config", "lr_config", "runner", "total_epochs", "fp16", "load_from")
