@@ -259,6 +259,7 @@ CASES: tuple[Case, ...] = (
     Case("lvis", "mask_rcnn_r50_fpn_sample1e-3_mstrain_1x_lvis_v1", MASKS, steps=240),
     Case("objects365", "faster_rcnn_r50_fpn_16x4_1x_obj365v1", BOXES),
     Case("deepfashion", "mask_rcnn_r50_fpn_15e_deepfashion", MASKS, steps=240),
+    Case("legacy_1.x", "faster_rcnn_r50_fpn_1x_coco_v1", BOXES),
     Case("light", "mask_rcnn_mobilenetv2_fpn", MASKS, lr=1e-3),
     # Beside the one of their family: other backbones, necks and heads.
     Case(

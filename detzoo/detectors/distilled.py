@@ -62,7 +62,7 @@ class Distilled(SingleStage):
     ) -> Losses:
         if self.teacher is None:
             raise ConfigError(
-                "model.teacher: this detector learns from a teacher, and has none. Give it one with "
+                "model.teacher: this detector learns from a teacher, and has none. Give it one by "
                 "`learn_from`, as training by detzoo does, or train the same model without."
             )
         teacher = self.teacher

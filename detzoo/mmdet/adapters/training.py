@@ -9,6 +9,7 @@ from detzoo.assigners.max_iou import MaxIoUAssigner
 from detzoo.assigners.region import RegionAssigner
 from detzoo.coders.buckets import NUM_NEAREST, BucketCoder
 from detzoo.coders.delta import DeltaCoder
+from detzoo.coders.legacy import LegacyDeltaCoder
 from detzoo.losses.boxes import (
     BalancedL1Loss,
     BoundedIoULoss,
@@ -29,12 +30,13 @@ from detzoo.mmdet.registry import adapts, stands_in
 from detzoo.postprocess.nms import NMS, GaussianSoftNMS, SoftNMS
 from detzoo.postprocess.select import Select
 from detzoo.priors.anchors import AnchorGrid, octave_scales
+from detzoo.priors.legacy import LegacyAnchorGrid
 from detzoo.samplers.balanced import BalancedSampler
 from detzoo.samplers.ohem import OHEMSampler
 from detzoo.samplers.random import RandomSampler
 
 
-@adapts("priors", "AnchorGenerator")
+@adapts("priors", "AnchorGenerator", "LegacyAnchorGenerator")
 def anchors(node: Node, strides: tuple[int, ...]) -> AnchorGrid:
     node.expect("strides", strides, "the strides of the feature maps")
     node.expect("scale_major", True, "as the anchors of the zoo")
@@ -46,7 +48,8 @@ def anchors(node: Node, strides: tuple[int, ...]) -> AnchorGrid:
         )
     if scales is None:
         scales = octave_scales(float(base), per_octave)
-    return AnchorGrid(
+    kind = LegacyAnchorGrid if node.type == "LegacyAnchorGenerator" else AnchorGrid
+    return kind(
         scales=tuple(float(scale) for scale in scales),
         ratios=_floats(node.take("ratios")),
         center=float(node.take("center_offset", 0.0)),
@@ -60,6 +63,14 @@ def delta_coder(node: Node) -> DeltaCoder:
         means=_floats(node.take("target_means", (0.0, 0.0, 0.0, 0.0))),
         stds=_floats(node.take("target_stds", (1.0, 1.0, 1.0, 1.0))),
         max_shift=_max_shift(node),
+    )
+
+
+@adapts("coder", "LegacyDeltaXYWHBBoxCoder")
+def legacy_delta_coder(node: Node) -> LegacyDeltaCoder:
+    return LegacyDeltaCoder(
+        means=_floats(node.take("target_means", (0.0, 0.0, 0.0, 0.0))),
+        stds=_floats(node.take("target_stds", (1.0, 1.0, 1.0, 1.0))),
     )
 
 
