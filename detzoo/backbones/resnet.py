@@ -184,9 +184,9 @@ class ResNet(StagedBackbone):
 
 def build_stage(config: ResNetConfig, index: int, in_channels: int) -> nn.Sequential:
     """Builds the blocks of stage ``index``, counted from 0."""
-    layers = _block_layers(config, index)
+    layers = block_layers(config, index)
     out_channels = stage_channels(config, index)
-    width = config.base_channels * 2**index * config.width_per_group // 64 * config.groups
+    width = stage_width(config, index)
     blocks: list[ResidualBlock] = []
     for number in range(BLOCKS[config.depth][index]):
         stride = config.strides[index] if number == 0 else 1
@@ -216,7 +216,13 @@ def stage_channels(config: ResNetConfig, index: int) -> int:
     return config.base_channels * 2**index * (1 if config.depth < 50 else EXPANSION)
 
 
-def _block_layers(config: ResNetConfig, index: int) -> BlockLayers:
+def stage_width(config: ResNetConfig, index: int) -> int:
+    """The channels inside the bottlenecks of stage ``index``."""
+    return config.base_channels * 2**index * config.width_per_group // 64 * config.groups
+
+
+def block_layers(config: ResNetConfig, index: int) -> BlockLayers:
+    """The layers of the blocks of stage ``index``."""
     spatial = config.convolution
     if config.deformable is not None and index in config.deformable_stages:
         spatial = config.deformable

@@ -35,23 +35,25 @@ def starting_from(backbone: B, pretrained: str | None) -> B:
 
 @adapts("backbone", "ResNet")
 def resnet(node: Node) -> ResNetConfig:
-    return _resnet(node, {})
+    return starting_from(ResNetConfig(**resnet_settings(node)), pretrained_of(node))
 
 
 @adapts("backbone", "ResNeXt")
 def resnext(node: Node) -> ResNetConfig:
     groups = {"groups": node.take("groups", 1), "width_per_group": node.take("base_width", 4)}
-    return _resnet(node, groups)
+    backbone = ResNetConfig(**resnet_settings(node), **groups)
+    return starting_from(backbone, pretrained_of(node))
 
 
-def _resnet(node: Node, groups: dict[str, Any]) -> ResNetConfig:
+def resnet_settings(node: Node) -> dict[str, Any]:
+    """What all ResNets have, but for the weights that they start from."""
     num_stages = node.take("num_stages", 4)
     if not 1 <= num_stages <= 4:
         raise node.error("num_stages", f"{num_stages} is not 1 to 4")
     node.expect("in_channels", 3, "the channels of an image")
     node.expect("deep_stem", False, "as the stem is one convolution")
     node.expect("avg_down", False, "as shortcuts do not average")
-    backbone = ResNetConfig(
+    return dict(
         depth=node.take("depth"),
         style=node.take("style", "pytorch"),
         strides=node.take("strides", (1, 2, 2, 2))[:num_stages],
@@ -69,9 +71,7 @@ def _resnet(node: Node, groups: dict[str, Any]) -> ResNetConfig:
         zero_init=node.take("zero_init_residual", True),
         base_channels=node.take("base_channels", 64),
         checkpoint_activations=node.take("with_cp", False),
-        **groups,
     )
-    return starting_from(backbone, pretrained_of(node))
 
 
 def deformable_of(node: Node) -> dict[str, Any]:
