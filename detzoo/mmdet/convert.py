@@ -18,7 +18,7 @@ from detzoo.errors import ConfigError
 from detzoo.experiment import DataConfig, Experiment
 from detzoo.mmdet.adapters import recipe
 from detzoo.mmdet.adapters.datasets import DataSource, read_datasets
-from detzoo.mmdet.adapters.pipelines import Pipeline, read_pipeline
+from detzoo.mmdet.adapters.pipelines import Pipeline, pad_at_once, read_pipeline
 from detzoo.mmdet.node import Node, Reading, Refusal
 from detzoo.mmdet.registry import ADAPTERS
 from detzoo.optim.optimizers import OptimizerConfig, SGDConfig
@@ -283,12 +283,12 @@ def _read_data(root: Node) -> _Data:
     test = read_pipeline(held_out.pipeline, training=False)
     if not held_out.pipeline:
         reading.note(reading.error("data.test.pipeline", "missing: how does an image get in?"))
-    elif is_known and (train.normalization, train.padding) != (
-        test.normalization,
-        test.padding,
-    ):
+    elif is_known and train.normalization != test.normalization:
         reason = "makes other pixels than data.test.pipeline"
         reading.note(reading.error("data.train.pipeline", reason))
+    if is_known and train.padding != test.padding:  # a model has one padding
+        for pipeline in (train, test):
+            pad_at_once(pipeline)
     if not source.pipeline:
         reading.note(reading.error("data.train.pipeline", "missing"))
     _leave_validation(node, test_key=key)
