@@ -60,18 +60,21 @@ def crop(node: Node, pipeline: Pipeline) -> Crop:
 @adapts("transform", "AutoAugment")
 def one_of(node: Node, pipeline: Pipeline) -> OneOf:
     """V2's AutoAugment, which draws one of several lists of steps."""
-    return OneOf(policies=tuple(_policy(steps, pipeline) for steps in node.lists("policies")))
+    was_resized = pipeline.is_resized
+    lists = node.lists("policies")
+    return OneOf(policies=tuple(_policy(steps, pipeline, was_resized) for steps in lists))
 
 
-def _policy(steps: list[Node], pipeline: Pipeline) -> tuple[Transform, ...]:
+def _policy(steps: list[Node], pipeline: Pipeline, was_resized: bool) -> tuple[Transform, ...]:
     """One list of steps; those that pad do it at once, as others may come after."""
-    inner = replace(pipeline, transforms=[])
+    inner = replace(pipeline, transforms=[], is_resized=was_resized)
     for step in steps:
         if step.type in ("Normalize", "LoadAnnotations", "Collect"):
             raise step.error("type", "is for all images, and none of several choices")
         read_step(step, inner)
         if step.type == "RandomFlip" and any(isinstance(o, Flip) for o in pipeline.transforms):
             raise step.error("type", "repeats a RandomFlip before, which undoes it")
+    pipeline.is_resized |= inner.is_resized
     return tuple(inner.transforms)
 
 

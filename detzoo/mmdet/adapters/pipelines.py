@@ -47,6 +47,7 @@ class Pipeline:
     tta: TTA = TTA()
     # At most so many proposals per image; None: all.
     proposals: int | None = None
+    is_resized: bool = False
 
 
 def read_pipeline(nodes: list[Node], training: bool) -> Pipeline:
@@ -159,9 +160,9 @@ def resize(node: Node, pipeline: Pipeline) -> Resize | None:
         raise node.error("backend", f"{backend!r} is neither 'cv2' nor 'pillow'")
     node.expect("interpolation", "bilinear", "how images are resized")
     node.expect("bbox_clip_border", True, "as boxes are cut at the image")
-    is_second = any(isinstance(one, Resize) for one in pipeline.transforms)
     reason = "as V2 only resizes a second time where it is told to"
-    node.expect("override", is_second, reason, default=False)
+    node.expect("override", pipeline.is_resized, reason, default=False)
+    pipeline.is_resized = True
     return Resize(
         sizes=sizes,
         keep_ratio=keep_ratio,
@@ -239,7 +240,7 @@ def pad(node: Node, pipeline: Pipeline) -> Pad:
 def _padding_of(node: Node) -> Color:
     """``pad_val``: until 2.17 a plain value, of the image."""
     if not isinstance(node.left.get("pad_val"), Mapping):
-        given = node.take("pad_val", 0)
+        given = node.take("pad_val", None) or 0
     else:
         values = node.child("pad_val")
         values.expect("masks", 0, "as masks are padded with nothing")
