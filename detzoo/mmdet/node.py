@@ -25,7 +25,6 @@ WITHOUT_EFFECT: Final[Mapping[str, str]] = {
     "data_root": _DATA,
     "debug": "V2 does nothing with it",
     "dist_params": "how V2 starts its processes",
-    "enable": "the learning rate is scaled, unless a run is told --no-lr-scaling",
     "file_client_args": "where V2 reads files from",
     "gpu_assign_thr": "where V2 computes overlaps",
     "greater_keys": "what is better follows from the metric",
