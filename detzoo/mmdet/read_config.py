@@ -1,6 +1,6 @@
 """Reading MMDetection 2.x configuration files into plain dictionaries.
 
-A V2 configuration is a Python file. It is read without executing anything (``safe_python.py``);
+A V2 configuration is a Python file. It is read without executing anything (``safe_python``);
 what that cannot read is executed only where the user says that the file is trusted.
 """
 
