@@ -249,6 +249,12 @@ class Node:
                 said = self.reading.replaced if reason == _DATA else self.reading.aside
                 said[self.at(key)] = reason
 
+    def leave(self, key: str, reason: str) -> None:
+        """Takes ``key``, whatever it holds, which has no effect in this place."""
+        if self.has(key):
+            self.reading.aside[self.at(key)] = reason
+        self.take_any(key)
+
     def child(self, key: str) -> Node:
         """The dictionary at ``key``, V2's own where it is left out."""
         self.taken.add(key)

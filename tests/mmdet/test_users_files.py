@@ -8,7 +8,23 @@ from typing import Any
 import pytest
 
 from detzoo.data.transforms import Albumentations, Flip, Mosaic
-from detzoo.losses.classification import SoftmaxCrossEntropy
+from detzoo.heads.roi.box_head import BoxHeadConfig
+from detzoo.heads.roi.branched_box_head import BranchedBoxHeadConfig
+from detzoo.layers.norm import GroupNormConfig
+from detzoo.losses.boxes import (
+    DIoULoss,
+    GIoULoss,
+    IoULoss,
+    L1Loss,
+    LossOfBoxes,
+    LossOfDeltas,
+    SmoothL1Loss,
+)
+from detzoo.losses.classification import (
+    BackgroundCrossEntropy,
+    BackgroundFocalLoss,
+    SoftmaxCrossEntropy,
+)
 from detzoo.postprocess.nms import NMS
 from tests.mmdet.small_files import (
     CASCADE,
@@ -128,13 +144,51 @@ def test_a_mosaic_now_and_then(tmp_path: Path) -> None:
     assert Mosaic(probability=0.3) in steps
 
 
-def test_focal_loss_in_a_roi_head_detects_as_v2_does(tmp_path: Path) -> None:
-    """With C + 1 rows and a softmax; how V2 trains them is not in detzoo."""
-    loss = "loss_cls=dict(_delete_=True, type='FocalLoss', use_sigmoid=True, loss_weight=2.0)"
-    found = imported(tmp_path, FASTER, ROI_BOX.format(loss))
-    head = found.experiment.model.roi_head.box_head
-    assert head.classification_loss == SoftmaxCrossEntropy(weight=2.0)
-    assert [one.path for one in found.obstacles] == ["model.roi_head.bbox_head.loss_cls.type"]
+BOX_HEADS: list[tuple[str, dict[str, Any]]] = [
+    # V2's RoI heads have C + 1 rows and a softmax with any loss.
+    ("loss_cls=dict(_delete_=True, type='FocalLoss', use_sigmoid=True, loss_weight=2.0)",
+     {"classification_loss": BackgroundFocalLoss(weight=2.0)}),
+    ("loss_cls=dict(use_sigmoid=True)", {"classification_loss": BackgroundCrossEntropy()}),
+    ("loss_cls=dict(class_weight=[0.5] * 81)",
+     {"classification_loss": SoftmaxCrossEntropy(class_weights=(0.5,) * 81)}),
+    ("loss_bbox=dict(type='DIoULoss'), reg_decoded_bbox=True", {"box_loss": DIoULoss()}),
+    ("loss_bbox=dict(type='IoULoss', linear=True), reg_decoded_bbox=True",
+     {"box_loss": IoULoss(kind="linear")}),
+    ("loss_bbox=dict(type='GIoULoss', loss_weight=3)",
+     {"box_loss": LossOfDeltas(loss=GIoULoss(weight=3.0))}),
+    ("reg_decoded_bbox=True", {"box_loss": LossOfBoxes(loss=L1Loss())}),
+    ("_delete_=True, type='ConvFCBBoxHead', num_shared_convs=2, num_shared_fcs=1, num_classes=80, "
+     "norm_cfg=dict(type='GN', num_groups=8), conv_out_channels=64, fc_out_channels=32",
+     {"num_shared_convs": 2, "num_shared_fcs": 1, "norm": GroupNormConfig(groups=8),
+      "conv_channels": 64, "fc_channels": 32, "box_loss": SmoothL1Loss()}),
+    ("norm_cfg=dict(type='BN'), conv_out_channels=64", {}),  # it has no convolutions
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "settings"), BOX_HEADS)
+def test_box_heads(tmp_path: Path, text: str, settings: dict[str, Any]) -> None:
+    model = imported(tmp_path, FASTER, ROI_BOX.format(text)).to_train().model
+    assert model.roi_head.box_head == BoxHeadConfig(**settings)
+
+
+def test_box_heads_with_branches(tmp_path: Path) -> None:
+    text = (
+        "_delete_=True, type='ConvFCBBoxHead', num_shared_convs=1, num_cls_convs=2, num_cls_fcs=3, "
+        "num_reg_fcs=1, with_avg_pool=True, num_classes=80, conv_out_channels=64, "
+        "loss_bbox=dict(type='L1Loss')"
+    )
+    model = imported(tmp_path, FASTER, ROI_BOX.format(text)).to_train().model
+    assert model.roi_head.box_head == BranchedBoxHeadConfig(
+        num_shared_convs=1,
+        num_shared_fcs=0,
+        num_class_convs=2,
+        num_class_fcs=3,
+        num_box_fcs=1,
+        averages=True,
+        conv_channels=64,
+    )
+    averaged = imported(tmp_path, FASTER, ROI_BOX.format("with_avg_pool=True")).to_train().model
+    assert averaged.roi_head.box_head == BranchedBoxHeadConfig(averages=True)
 
 
 def test_suppression_over_all_classes_and_no_limit(tmp_path: Path) -> None:
