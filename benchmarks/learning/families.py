@@ -258,6 +258,7 @@ CASES: tuple[Case, ...] = (
         steps=320,
         settings={"model.backbone.model": "resnet10t"},
     ),
+    Case("albu_example", "mask_rcnn_r50_fpn_albu_1x_coco", MASKS, steps=320),
     Case("reppoints", "reppoints_moment_r50_fpn_gn-neck+head_1x_coco", POINTS, batch=8, steps=240),
     Case("autoassign", "autoassign_r50_fpn_8x2_1x_coco", POINTS, batch=8, steps=240),
     Case("instaboost", "mask_rcnn_r50_fpn_instaboost_4x_coco", MASKS, steps=240),

@@ -25,7 +25,6 @@ WITHOUT_EFFECT: Final[Mapping[str, str]] = {
     "data_root": _DATA,
     "debug": "V2 does nothing with it",
     "dist_params": "how V2 starts its processes",
-    "enable": "the learning rate is scaled, unless a run is told --no-lr-scaling",
     "file_client_args": "where V2 reads files from",
     "gpu_assign_thr": "where V2 computes overlaps",
     "greater_keys": "what is better follows from the metric",
@@ -251,6 +250,12 @@ class Node:
                 reason = WITHOUT_EFFECT[key]
                 said = self.reading.replaced if reason == _DATA else self.reading.aside
                 said[self.at(key)] = reason
+
+    def leave(self, key: str, reason: str) -> None:
+        """Takes ``key``, whatever it holds, which has no effect in this place."""
+        if self.has(key):
+            self.reading.aside[self.at(key)] = reason
+        self.take_any(key)
 
     def child(self, key: str) -> Node:
         """The dictionary at ``key``, V2's own where it is left out."""

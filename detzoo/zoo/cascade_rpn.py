@@ -52,9 +52,9 @@ def crpn_faster_rcnn() -> Experiment:
     base = faster_rcnn(caffe_resnet(50), max_gradient_norm=MAX_GRADIENT_NORM)
     weight = 0.7
     rpn_head = CascadeRPNHeadConfig(
-        anchor_loss=IoULoss(mode="linear", weight=10.0 * weight),
+        anchor_loss=IoULoss(kind="linear", weight=10.0 * weight),
         classification_loss=SigmoidCrossEntropy(weight=weight),
-        box_loss=IoULoss(mode="linear", weight=10.0 * weight),
+        box_loss=IoULoss(kind="linear", weight=10.0 * weight),
     )
     model = dataclasses.replace(base.model, rpn_head=rpn_head, roi_head=ROI_HEAD)
     return dataclasses.replace(base, model=model)

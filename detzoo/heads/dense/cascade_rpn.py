@@ -56,11 +56,11 @@ class CascadeRPNHeadConfig(ObjectnessHeadConfig):
     priors: AnchorGrid = AnchorGrid(scales=(8.0,), ratios=(1.0,))
     anchor_assigner: PriorAssigner = RegionAssigner()
     anchor_coder: BoxCoder = DeltaCoder(stds=(0.1, 0.1, 0.5, 0.5))
-    anchor_loss: BoxLoss = IoULoss(mode="linear", weight=10.0)
+    anchor_loss: BoxLoss = IoULoss(kind="linear", weight=10.0)
     dilation: PositiveInt = 3
     assigner: Assigner = MaxIoUAssigner(positive_iou=0.7, negative_iou=0.7, min_positive_iou=0.3)
     coder: BoxCoder = DeltaCoder(stds=(0.05, 0.05, 0.1, 0.1))
-    box_loss: BoxLoss = IoULoss(mode="linear", weight=10.0)
+    box_loss: BoxLoss = IoULoss(kind="linear", weight=10.0)
     select: Select = SELECT
     train_select: Select = SELECT
 

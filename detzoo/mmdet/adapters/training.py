@@ -14,6 +14,7 @@ from detzoo.losses.boxes import (
     BalancedL1Loss,
     BoundedIoULoss,
     CIoULoss,
+    DIoULoss,
     GIoULoss,
     IoULoss,
     L1Loss,
@@ -177,9 +178,14 @@ def any_classification_loss(settings: Mapping[str, Any]) -> ClassificationLoss:
 @adapts("classification_loss", "CrossEntropyLoss")
 def cross_entropy(node: Node) -> ClassificationLoss:
     uses_sigmoid = node.take("use_sigmoid", False)
-    node.expect("class_weight", None, "as no configuration of the zoo weights classes")
     kind = SigmoidCrossEntropy if uses_sigmoid else SoftmaxCrossEntropy
-    return kind(weight=float(node.take("loss_weight", 1.0)))
+    weights = node.take("class_weight", None)
+    if weights is not None and not isinstance(weights, tuple):
+        raise node.error("class_weight", f"{weights!r} is not a list with a value for each class")
+    return kind(
+        weight=float(node.take("loss_weight", 1.0)),
+        class_weights=None if weights is None else tuple(float(one) for one in weights),
+    )
 
 
 @adapts("classification_loss", "FocalLoss")
@@ -216,17 +222,19 @@ def balanced_l1_loss(node: Node) -> BalancedL1Loss:
 
 @adapts("box_loss", "IoULoss")
 def iou_loss(node: Node) -> IoULoss:
-    mode = node.take("mode", "log")
-    return IoULoss(
-        eps=node.take("eps", 1e-6),
-        mode="linear" if node.take("linear", False) else mode,  # the older of the two
-        weight=float(node.take("loss_weight", 1.0)),
-    )
+    kind = "linear" if node.take("linear", False) else node.take("mode", "log")
+    eps, weight = node.take("eps", 1e-6), float(node.take("loss_weight", 1.0))
+    return IoULoss(eps=eps, kind=kind, weight=weight)
 
 
 @adapts("box_loss", "GIoULoss")
 def giou_loss(node: Node) -> GIoULoss:
     return GIoULoss(eps=node.take("eps", 1e-6), weight=float(node.take("loss_weight", 1.0)))
+
+
+@adapts("box_loss", "DIoULoss")
+def diou_loss(node: Node) -> DIoULoss:
+    return DIoULoss(eps=node.take("eps", 1e-6), weight=float(node.take("loss_weight", 1.0)))
 
 
 @adapts("box_loss", "CIoULoss")
