@@ -269,6 +269,20 @@ CASES: tuple[Case, ...] = (
     Case("deepfashion", "mask_rcnn_r50_fpn_15e_deepfashion", MASKS, steps=240),
     Case("legacy_1.x", "faster_rcnn_r50_fpn_1x_coco_v1", BOXES),
     Case("tridentnet", "tridentnet_r50_caffe_1x_coco", BOXES, lr=0.05, steps=240),
+    Case(
+        "strong_baselines",
+        "mask_rcnn_r50_fpn_syncbn-all_rpn-2conv_lsj_100e_coco",
+        MASKS,
+        steps=240,
+        lr=0.05,
+    ),
+    Case(
+        "simple_copy_paste",
+        "mask_rcnn_r50_fpn_syncbn-all_rpn-2conv_ssj_scp_32x2_90k_coco",
+        MASKS,
+        steps=240,
+        lr=0.05,
+    ),
     Case("light", "mask_rcnn_mobilenetv2_fpn", MASKS, lr=1e-3),
     # Beside the one of their family: other backbones, necks and heads.
     Case(

@@ -153,6 +153,8 @@ def resize(node: Node, pipeline: Pipeline) -> Resize | None:
         if node.take("img_scale", None) is not None:
             node.reading.aside[node.at("img_scale")] = "MultiScaleFlipAug says the size"
     mode = node.take("multiscale_mode", "range")
+    if mode not in ("range", "value"):
+        raise node.error("multiscale_mode", f"{mode!r} is neither 'range' nor 'value'")
     if len(sizes) == 1:
         mode = "value"  # there is nothing to choose
     backend = node.take("backend", "cv2")
