@@ -274,6 +274,9 @@ def image_to_tensor(node: Node, pipeline: Pipeline) -> None:
 def collect(node: Node, pipeline: Pipeline) -> None:
     node.ignore("meta_keys")
     keys = node.take("keys")
+    if pipeline.keys - set(keys) == {"gt_masks"}:
+        pipeline.keys.discard("gt_masks")  # loaded for nothing
+        pipeline.masks = "none"
     if set(keys) != pipeline.keys:
         raise node.error("keys", f"{keys} are not what was loaded: {tuple(sorted(pipeline.keys))}")
 
