@@ -95,6 +95,7 @@ class FPG(Neck):
         first = [F.relu(x) for x in maps]
         active = first
         for pathway in self.fpn_transitions:
+            assert isinstance(pathway, nn.ModuleList)
             added: list[Tensor] = []  # what this pathway has made so far, after ReLU
             for level, cell in enumerate(pathway):
                 if isinstance(cell, Cell):

@@ -6,6 +6,7 @@ import dataclasses
 
 from detzoo.detectors.two_stage import TwoStageConfig
 from detzoo.experiment import Experiment
+from detzoo.heads.dense.rpn import RPNHeadConfig
 from detzoo.heads.roi.mask_head import MaskHeadConfig
 from detzoo.layers.norm import BatchNormConfig
 from detzoo.necks.fpg import FPGConfig
@@ -25,7 +26,9 @@ RPN_CHANNELS = 256
 def two_stage_crop640(base: Experiment, neck: FPNConfig | FPGConfig) -> Experiment:
     """The recipe of ``retinanet_crop640`` for a detector with an RPN, evaluated half as often."""
     recipe = retinanet_crop640(neck)
-    model: TwoStageConfig = base.model
+    model = base.model
+    assert isinstance(model, TwoStageConfig)
+    assert isinstance(model.rpn_head, RPNHeadConfig)
     # The RPN's hidden layer does not become narrower with a narrow neck.
     channels = None if neck.out_channels == RPN_CHANNELS else RPN_CHANNELS
     model = dataclasses.replace(

@@ -11,7 +11,9 @@ from detzoo.backbones.pretrained import CAFFE
 from detzoo.backbones.resnet import ResNetConfig
 from detzoo.data.sample import Transform
 from detzoo.data.transforms import Crop, FilterBoxes, Flip, Pad, Resize
+from detzoo.detectors.two_stage import TwoStageConfig
 from detzoo.experiment import Experiment
+from detzoo.heads.dense.rpn import RPNHeadConfig
 from detzoo.heads.roi.box_head import BoxHeadConfig
 from detzoo.heads.roi.mask_head import MaskHeadConfig
 from detzoo.layers.norm import BatchNormConfig
@@ -49,6 +51,8 @@ def normed_mask_rcnn(
         mask_head=MaskHeadConfig(norm=SYNCHRONIZED),
         **recipe,
     )
+    assert isinstance(base.model, TwoStageConfig)
+    assert isinstance(base.model.rpn_head, RPNHeadConfig)
     rpn_head = dataclasses.replace(base.model.rpn_head, num_convs=2)
     return dataclasses.replace(
         base,
@@ -60,16 +64,15 @@ def normed_mask_rcnn(
 def strong(
     style: Literal["pytorch", "caffe"] = "pytorch",
     *,
-    repeats: int = 4,
     warmup: int = 500,
     **recipe: Unpack[Recipe],
 ) -> Experiment:
-    """25 times ``repeats`` passes over the data, with large scale jittering."""
+    """25 times four passes over the data, with large scale jittering."""
+    recipe.setdefault("repeats", 4)
     backbone = ResNetConfig(style=style, frozen_stages=-1, norm=SYNCHRONIZED)
     made = normed_mask_rcnn(
         backbone,
         jittered((0.1, 2.0)),
-        repeats=repeats,
         schedule=epochs(25, milestones=(22, 24), warmup=Warmup(iterations=warmup, ratio=0.067)),
         evaluate_every=5,
         **recipe,
