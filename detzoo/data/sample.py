@@ -60,6 +60,10 @@ class MixTransform(Transform):
         """Combines ``sample`` with others from ``draw``."""
 
 
+# Drawn samples in a row that the transforms before a mixing one may reject.
+_MOST_SKIPS = 100
+
+
 def apply(
     transforms: Sequence[Transform],
     sample: Sample,
@@ -68,17 +72,25 @@ def apply(
 ) -> Sample:
     """Applies ``transforms`` in order. ``draw`` gives them other samples of the data set.
 
-    Without it, the untransformed sample itself is drawn. Raises :class:`DataError`, naming the
-    image and the transform, if one fails on the image.
+    Without it, the untransformed sample itself is drawn. What is drawn passes the transforms before
+    the first one that mixes. Raises :class:`DataError`, naming the image and the transform, if one
+    fails on the image.
     """
     original = sample
+    mixing = (i for i, one in enumerate(transforms) if isinstance(one, MixTransform))
+    before = transforms[: next(mixing, 0)]
 
-    def draw_original(_: np.random.Generator) -> Sample:
-        return original
+    def draw_transformed(rng: np.random.Generator) -> Sample:
+        for _ in range(_MOST_SKIPS):
+            try:
+                return apply(before, original if draw is None else draw(rng), rng)
+            except SkipSample:
+                pass
+        raise SkipSample
 
     for transform in transforms:
         try:
-            sample = transform.mix(sample, rng, draw or draw_original)
+            sample = transform.mix(sample, rng, draw_transformed)
         except UserError:
             raise
         except (ValueError, RuntimeError, cv2.error) as error:

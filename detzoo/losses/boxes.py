@@ -6,6 +6,7 @@ Those with ``on_boxes`` compare boxes (xyxy pixels), the others encoded deltas.
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -87,16 +88,21 @@ class BalancedL1Loss(BoxLoss):
 
 @config
 class IoULoss(BoxLoss):
-    """Negative logarithm of the IoU (https://arxiv.org/abs/1608.01471).
+    """How far the IoU is from 1 (https://arxiv.org/abs/1608.01471).
 
     Args:
         eps: Least IoU that counts.
+        kind: "log": its negative logarithm; "linear": one minus it; "square": one minus its square.
     """
 
     eps: PositiveFloat = 1e-6
+    kind: Literal["log", "linear", "square"] = "log"
 
     def per_example(self, predicted: Tensor, target: Tensor, /) -> Tensor:
-        return -elementwise_iou(predicted, target).clamp(min=self.eps).log()
+        iou = elementwise_iou(predicted, target).clamp(min=self.eps)
+        if self.kind == "log":
+            return -iou.log()
+        return 1 - (iou if self.kind == "linear" else iou.square())
 
 
 @config
@@ -117,6 +123,21 @@ class GIoULoss(BoxLoss):
 
 
 @config
+class DIoULoss(BoxLoss):
+    """One minus the distance IoU: overlap and center distance (https://arxiv.org/abs/1911.08287).
+
+    Args:
+        eps: Added to what is divided by.
+    """
+
+    eps: PositiveFloat = 1e-6
+
+    def per_example(self, predicted: Tensor, target: Tensor, /) -> Tensor:
+        iou, distance = _iou_and_distance(predicted, target, self.eps)
+        return 1 - iou + distance
+
+
+@config
 class CIoULoss(BoxLoss):
     """One minus the complete IoU: overlap, center distance and aspect ratio.
 
@@ -129,11 +150,7 @@ class CIoULoss(BoxLoss):
     eps: PositiveFloat = 1e-6
 
     def per_example(self, predicted: Tensor, target: Tensor, /) -> Tensor:
-        common = intersection(predicted, target)
-        iou = common / (box_area(predicted) + box_area(target) - common + self.eps)
-        diagonal = _enclosing_size(predicted, target).square().sum(-1) + self.eps
-        shift = predicted[..., :2] + predicted[..., 2:] - target[..., :2] - target[..., 2:]
-        distance = shift.square().sum(-1) / 4 / diagonal
+        iou, distance = _iou_and_distance(predicted, target, self.eps)
         angle = _aspect_angle(target, self.eps) - _aspect_angle(predicted, self.eps)
         aspect = 4 / math.pi**2 * angle.square()
         with torch.no_grad():
@@ -170,6 +187,40 @@ class BoundedIoULoss(BoxLoss):
         return smooth_l1(torch.cat([center_loss, size_loss], -1), self.beta).sum(-1)
 
 
+@config
+class LossOfDeltas(BoxLoss):
+    """A loss of boxes that is given encoded deltas, as if these were corners.
+
+    It is no sensible loss, but what MMDetection trains where ``reg_decoded_bbox`` is left out.
+
+    Args:
+        loss: The loss.
+    """
+
+    loss: BoxLoss
+
+    @property
+    def on_boxes(self) -> bool:
+        return False
+
+    def per_example(self, predicted: Tensor, target: Tensor, /) -> Tensor:
+        return self.loss.weighted(predicted, target)
+
+
+@config
+class LossOfBoxes(BoxLoss):
+    """A loss of deltas that is given decoded boxes, so that it counts pixels.
+
+    Args:
+        loss: The loss.
+    """
+
+    loss: BoxLoss
+
+    def per_example(self, predicted: Tensor, target: Tensor, /) -> Tensor:
+        return self.loss.weighted(predicted, target)
+
+
 def smooth_l1(difference: Tensor, beta: float | Tensor) -> Tensor:
     """Quadratic below ``beta``, linear above, number by number."""
     size = difference.abs()
@@ -181,6 +232,15 @@ def _enclosing_size(a: Tensor, b: Tensor) -> Tensor:
     low = torch.minimum(a[..., :2], b[..., :2])
     high = torch.maximum(a[..., 2:], b[..., 2:])
     return (high - low).clamp(min=0)
+
+
+def _iou_and_distance(predicted: Tensor, target: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """IoU, and the squared distance of the centers relative to the enclosing box's diagonal."""
+    common = intersection(predicted, target)
+    iou = common / (box_area(predicted) + box_area(target) - common + eps)
+    diagonal = _enclosing_size(predicted, target).square().sum(-1) + eps
+    shift = predicted[..., :2] + predicted[..., 2:] - target[..., :2] - target[..., 2:]
+    return iou, shift.square().sum(-1) / 4 / diagonal
 
 
 def _aspect_angle(boxes: Tensor, eps: float) -> Tensor:

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from detzoo.config import NonNegativeFloat, UnitFloat, config
+from detzoo.config import ConfigError, NonNegativeFloat, UnitFloat, config
 from detzoo.losses.base import Loss
-from detzoo.losses.scoring import Scoring, SigmoidScoring
+from detzoo.losses.scoring import Scoring, SigmoidScoring, SoftmaxScoring
 from detzoo.structures import Losses
 
 
@@ -27,29 +27,37 @@ class ClassificationLoss(Loss, Scoring):
 
 
 @config
-class SoftmaxCrossEntropy(ClassificationLoss):
-    """Cross entropy over C classes and background."""
+class SoftmaxCrossEntropy(SoftmaxScoring, ClassificationLoss):
+    """Cross entropy over C classes and background.
 
-    def num_outputs(self, num_classes: int) -> int:
-        return num_classes + 1
+    Args:
+        class_weights: Weight of an example of each class, and of background, the last; None: 1.
+    """
+
+    class_weights: tuple[NonNegativeFloat, ...] | None = None
 
     def per_example(self, logits: Tensor, labels: Tensor, /) -> Tensor:
-        return F.cross_entropy(logits, labels, reduction="none")
-
-    def scores(self, logits: Tensor) -> Tensor:
-        return logits.softmax(-1)[..., :-1]
-
-    def above(self, logits: Tensor, min_score: float) -> Tensor:
-        return self.scores(logits) > min_score
+        weights = _class_weights(self.class_weights, logits, "classes, and one of background")
+        return F.cross_entropy(logits, labels, weights, reduction="none")
 
 
 @config
 class SigmoidCrossEntropy(SigmoidScoring, ClassificationLoss):
-    """Binary cross entropy, summed over classes."""
+    """Binary cross entropy, summed over classes.
+
+    Args:
+        class_weights: Weight of the answer to its own class, for the examples of each; None: 1.
+    """
+
+    class_weights: tuple[NonNegativeFloat, ...] | None = None
 
     def per_example(self, logits: Tensor, labels: Tensor, /) -> Tensor:
         is_class = labels < logits.shape[1]
-        own = logits.gather(1, labels.clamp(max=logits.shape[1] - 1)[:, None])[:, 0]
+        row = labels.clamp(max=logits.shape[1] - 1)
+        own = logits.gather(1, row[:, None])[:, 0]
+        weights = _class_weights(self.class_weights, logits, "classes")
+        if weights is not None:
+            own = own + (1 - weights[row]) * F.softplus(-own)
         return F.softplus(logits).sum(1) - torch.where(is_class, own, 0.0)
 
 
@@ -82,3 +90,33 @@ class FocalLoss(SigmoidScoring, ClassificationLoss):
 
     def _positive(self, logits: Tensor) -> Tensor:
         return self.alpha * (-logits).sigmoid().pow(self.gamma) * F.softplus(-logits)
+
+
+@config
+class BackgroundCrossEntropy(SoftmaxScoring, SigmoidCrossEntropy):
+    """Binary cross entropy of C classes and of background as one more; scores are a softmax.
+
+    MMDetection's RoI heads train it where a loss with sigmoids is given. ``class_weights`` has a
+    value for background, the last.
+    """
+
+
+@config
+class BackgroundFocalLoss(SoftmaxScoring, FocalLoss):
+    """Focal loss of C classes and of background as one more; scores are a softmax.
+
+    MMDetection's RoI heads train it where focal loss is given.
+    """
+
+
+def _class_weights(
+    weights: tuple[float, ...] | None, logits: Tensor, meaning: str
+) -> Tensor | None:
+    """``weights`` for the columns of ``logits`` (N, K)."""
+    if weights is None:
+        return None
+    if len(weights) != logits.shape[1]:
+        raise ConfigError(
+            f"class_weights: has {len(weights)} values, but there are {logits.shape[1]} {meaning}"
+        )
+    return logits.new_tensor(weights)

@@ -25,6 +25,19 @@ class Scoring(ABC):
         """Where the score exceeds ``min_score``: (..., K) -> (..., C) bool."""
 
 
+class SoftmaxScoring(Scoring):
+    """One of C classes, or background, which is the last."""
+
+    def num_outputs(self, num_classes: int) -> int:
+        return num_classes + 1
+
+    def scores(self, logits: Tensor) -> Tensor:
+        return logits.softmax(-1)[..., :-1]
+
+    def above(self, logits: Tensor, min_score: float) -> Tensor:
+        return self.scores(logits) > min_score
+
+
 class SigmoidScoring(Scoring):
     """C independent yes-or-no questions; background answers no to all."""
 

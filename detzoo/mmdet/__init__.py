@@ -34,8 +34,7 @@ def import_file(path: str | Path, *, trust: bool = False) -> Imported:
     def find(name: str) -> OwnDataset | None:
         return find_dataset(name, Path(path).resolve(), _custom_imports(config), tuple(BASES))
 
-    stems = [file.stem for file in files.paths]
-    return import_config(config, Reading(str(path), find), stems)
+    return import_config(config, Reading(str(path), find), files.read_files)
 
 
 def read_experiment(path: str | Path, *, trust: bool = False) -> Experiment:

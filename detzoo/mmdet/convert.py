@@ -18,8 +18,9 @@ from detzoo.errors import ConfigError
 from detzoo.experiment import DataConfig, Experiment
 from detzoo.mmdet.adapters import recipe
 from detzoo.mmdet.adapters.datasets import DataSource, read_datasets
-from detzoo.mmdet.adapters.pipelines import Pipeline, read_pipeline
+from detzoo.mmdet.adapters.pipelines import Pipeline, pad_at_once, read_pipeline
 from detzoo.mmdet.node import Node, Reading, Refusal
+from detzoo.mmdet.read_config import SourceFile
 from detzoo.mmdet.registry import ADAPTERS
 from detzoo.optim.optimizers import OptimizerConfig, SGDConfig
 from detzoo.optim.schedules import Schedule
@@ -110,16 +111,16 @@ def experiment_of(config: Mapping[str, Any], source: str) -> Experiment:
 
 
 def import_config(
-    config: Mapping[str, Any], reading: Reading, files: Sequence[str] | None = None
+    config: Mapping[str, Any], reading: Reading, files: Sequence[SourceFile] | None = None
 ) -> Imported:
     """What a merged V2 configuration describes.
 
     Strict about the model and how an image reaches it: raises :class:`ConfigError` with all
     obstacles to detecting. Those to training alone are kept. What concerns only the course of a run
-    is understood, or left aside and reported. ``files`` are the names of the file and its bases.
+    is understood, or left aside and reported. ``files`` are the file and its bases.
     """
     if files is None:
-        files = (Path(reading.source).stem,)
+        files = (SourceFile(Path(reading.source).stem, config),)
     _check_names(config, reading.source)
     sections = {key: config[key] for key in SECTIONS if key in config}
     root = Node(_modernized(sections, config, reading), "", reading)
@@ -214,13 +215,14 @@ def _types(value: Any, path: str) -> Iterator[tuple[str, str]]:
 
 # Types within a model that need no adapter of their own: their part reads them.
 PLAIN_TYPES = frozenset(
-    ("ContextBlock", "GeneralizedAttention", "RoIAlign", "DeformRoIPoolPack", "Linear", "Conv")
+    ("RoIAlign", "DeformRoIPoolPack", "ModulatedDeformRoIPoolPack", "Linear", "Conv", "dilation")
     + ("NormedLinear", "NormedConv2d", "deconv", "carafe", "GHMC", "GHMR", "QualityFocalLoss")
     + ("DistributionFocalLoss", "MSELoss", "MaskIoUHead", "FusedSemanticHead")
+    + ("offset", "StageCascadeRPNHead")
 )
 
 
-def _read_recipe(root: Node, data: DataConfig, files: Sequence[str]) -> dict[str, Any]:
+def _read_recipe(root: Node, data: DataConfig, files: Sequence[SourceFile]) -> dict[str, Any]:
     """Optimizer, schedule and the course of a run: fields of the experiment."""
     attempt = root.reading.attempt
     optimizer: OptimizerConfig = attempt(
@@ -283,12 +285,12 @@ def _read_data(root: Node) -> _Data:
     test = read_pipeline(held_out.pipeline, training=False)
     if not held_out.pipeline:
         reading.note(reading.error("data.test.pipeline", "missing: how does an image get in?"))
-    elif is_known and (train.normalization, train.padding) != (
-        test.normalization,
-        test.padding,
-    ):
+    elif is_known and train.normalization != test.normalization:
         reason = "makes other pixels than data.test.pipeline"
         reading.note(reading.error("data.train.pipeline", reason))
+    if is_known and train.padding != test.padding:  # a model has one padding
+        for pipeline in (train, test):
+            pad_at_once(pipeline)
     if not source.pipeline:
         reading.note(reading.error("data.train.pipeline", "missing"))
     _leave_validation(node, test_key=key)

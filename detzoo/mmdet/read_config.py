@@ -1,6 +1,6 @@
 """Reading MMDetection 2.x configuration files into plain dictionaries.
 
-A V2 configuration is a Python file. It is read without executing anything (``safe_python.py``);
+A V2 configuration is a Python file. It is read without executing anything (``safe_python``);
 what that cannot read is executed only where the user says that the file is trusted.
 """
 
@@ -10,6 +10,7 @@ import copy
 import functools
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,16 +47,24 @@ def _asked(reader: Path | None) -> str:
     return f" (a _base_ of {reader})" if reader is not None else ""
 
 
+@dataclass(frozen=True)
+class SourceFile:
+    """One of the files of a configuration: its name without the suffix, and what it itself says."""
+
+    stem: str
+    settings: Mapping[str, Any]
+
+
 class Files:
     """The files of one configuration: read one inside the other, from one budget.
 
-    ``paths`` are those that have been read: the file, then its bases.
+    ``read_files`` are those that have been read: the file, then its bases.
     """
 
     def __init__(self, trust: bool) -> None:
         self.trust = trust
         self.budget = Budget()
-        self.paths: list[Path] = []
+        self.read_files: list[SourceFile] = []
 
     def read_all(self, path: str | Path) -> dict[str, Any]:
         """See :func:`read_config`."""
@@ -64,6 +73,7 @@ class Files:
     def read(self, path: Path, readers: tuple[Path, ...]) -> dict[str, Any]:
         """The settings of ``path``, a base of the last of the ``readers``."""
         own = self.variables(path, readers)
+        self.read_files.append(SourceFile(path.stem, own))
         bases = own.pop("_base_", [])
         names = [bases] if isinstance(bases, str) else bases
         if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
@@ -83,7 +93,6 @@ class Files:
             chain = " -> ".join(reader.name for reader in (*readers, path))
             raise ConfigError(f"{path}: is its own base ({chain}). Remove one of these lines.")
         text = _text(path, readers[-1] if readers else None)
-        self.paths.append(path)
         if self.trust:
             from detzoo.mmdet.trusted import execute
 

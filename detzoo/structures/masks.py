@@ -57,6 +57,10 @@ class TargetMasks(Masks):
         """The window of ``size`` at (left, top). What reaches beyond the image is empty."""
 
     @abstractmethod
+    def warp(self, matrix: np.ndarray) -> Self:
+        """After the affine map ``matrix`` (2, 3) of the image's pixels, in an image of its size."""
+
+    @abstractmethod
     def boxes(self) -> Tensor:
         """(N, 4) tight xyxy boxes; zeros for an empty mask."""
 
@@ -113,6 +117,13 @@ class BitmapMasks(TargetMasks):
         rows, columns = window.shape[1:]
         out[:, y0 - top : y0 - top + rows, x0 - left : x0 - left + columns] = window
         return replace(self, bitmaps=out)
+
+    def warp(self, matrix: np.ndarray) -> BitmapMasks:
+        height, width = self.size
+        warped = np.empty((len(self), height, width), np.uint8)
+        for mask, out in zip(self.bitmaps.numpy().astype(np.uint8), warped):
+            cv2.warpAffine(mask, matrix, (width, height), dst=out)
+        return replace(self, bitmaps=torch.from_numpy(warped))
 
     def boxes(self) -> Tensor:
         occupied = self.bitmaps.bool()
@@ -177,6 +188,10 @@ class PolygonMasks(TargetMasks):
         """Moved into the window; what lies outside is cut off when the polygon is rasterised."""
         moved = self._map(lambda points: points - np.array([left, top]))
         return PolygonMasks(moved, size)
+
+    def warp(self, matrix: np.ndarray) -> PolygonMasks:
+        moved = self._map(lambda points: points @ matrix[:, :2].T + matrix[:, 2])
+        return PolygonMasks(moved, self.size)
 
     def boxes(self) -> Tensor:
         corners = torch.zeros((len(self), 4))

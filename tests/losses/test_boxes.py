@@ -14,9 +14,12 @@ from detzoo.losses.boxes import (
     BoundedIoULoss,
     BoxLoss,
     CIoULoss,
+    DIoULoss,
     GIoULoss,
     IoULoss,
     L1Loss,
+    LossOfBoxes,
+    LossOfDeltas,
     SmoothL1Loss,
 )
 from tests.ops import reference
@@ -25,7 +28,10 @@ LOSSES = (
     L1Loss(),
     SmoothL1Loss(beta=1 / 9),
     IoULoss(),
+    IoULoss(kind="linear"),
+    IoULoss(kind="square"),
     GIoULoss(),
+    DIoULoss(),
     CIoULoss(),
     BoundedIoULoss(),
 )
@@ -47,14 +53,20 @@ def slow_giou(a: Box, b: Box) -> float:
     return 1 - (reference.iou(a, b) - (around - union) / around)
 
 
-def slow_ciou(a: Box, b: Box) -> float:
-    iou, around = reference.iou(a, b), enclosing(a, b)
+def slow_distance(a: Box, b: Box) -> float:
+    """The squared distance of the centers over the squared diagonal of the enclosing box."""
+    around = enclosing(a, b)
     diagonal = (around[2] - around[0]) ** 2 + (around[3] - around[1]) ** 2
     distance = ((a[0] + a[2] - b[0] - b[2]) / 2) ** 2 + ((a[1] + a[3] - b[1] - b[3]) / 2) ** 2
+    return distance / diagonal
+
+
+def slow_ciou(a: Box, b: Box) -> float:
+    iou = reference.iou(a, b)
     angle = math.atan((b[2] - b[0]) / (b[3] - b[1])) - math.atan((a[2] - a[0]) / (a[3] - a[1]))
     v = 4 / math.pi**2 * angle**2
     alpha = v / (1 - iou + v) if iou > 0.5 else 0.0
-    return 1 - min(max(iou - distance / diagonal - alpha * v, -1.0), 1.0)
+    return 1 - min(max(iou - slow_distance(a, b) - alpha * v, -1.0), 1.0)
 
 
 def slow_bounded_iou(a: Box, b: Box, beta: float, eps: float) -> float:
@@ -76,9 +88,12 @@ def slow(loss: BoxLoss, a: Box, b: Box) -> float:
         case SmoothL1Loss():
             return sum(smooth(x - y, loss.beta) for x, y in pairs)
         case IoULoss():
-            return -math.log(max(reference.iou(a, b), loss.eps))
+            iou = max(reference.iou(a, b), loss.eps)
+            return {"log": -math.log(iou), "linear": 1 - iou, "square": 1 - iou**2}[loss.kind]
         case GIoULoss():
             return slow_giou(a, b)
+        case DIoULoss():
+            return 1 - reference.iou(a, b) + slow_distance(a, b)
         case CIoULoss():
             return slow_ciou(a, b)
         case BoundedIoULoss():
@@ -151,6 +166,8 @@ def test_values_by_hand() -> None:
     assert GIoULoss().per_example(predicted, apart).item() == pytest.approx(1 + 1 / 3)
     # No overlap; centers 20 apart in an enclosing box of 30 x 10.
     assert CIoULoss().per_example(predicted, apart).item() == pytest.approx(1 + 400 / 1000)
+    assert DIoULoss().per_example(predicted, apart).item() == pytest.approx(1 + 400 / 1000)
+    assert IoULoss(kind="linear").per_example(predicted, half).item() == pytest.approx(0.5)
     deltas = torch.tensor([[0.5, -2.0, 0.0, 1.0]])
     zeros = torch.zeros(1, 4)
     assert L1Loss().per_example(deltas, zeros).item() == 3.5
@@ -206,6 +223,14 @@ def test_which_losses_compare_boxes() -> None:
         "L1Loss",
         "SmoothL1Loss",
     ]
+
+
+def test_losses_of_what_they_are_not_made_for() -> None:
+    predicted, target = pairs_of_boxes()
+    boxes, deltas = LossOfBoxes(loss=L1Loss(weight=3.0)), LossOfDeltas(loss=GIoULoss(weight=2.0))
+    assert (boxes.on_boxes, deltas.on_boxes) == (True, False)
+    torch.testing.assert_close(boxes(predicted, target), L1Loss(weight=3.0)(predicted, target))
+    torch.testing.assert_close(deltas(predicted, target), GIoULoss(weight=2.0)(predicted, target))
 
 
 @pytest.mark.parametrize("loss", [SmoothL1Loss, BoundedIoULoss])

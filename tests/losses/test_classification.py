@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
 import torch
 from torch import Tensor
 
+from detzoo.config import ConfigError
 from detzoo.losses.classification import (
+    BackgroundCrossEntropy,
+    BackgroundFocalLoss,
     ClassificationLoss,
     FocalLoss,
     SigmoidCrossEntropy,
     SoftmaxCrossEntropy,
 )
 
-LOSSES = (SoftmaxCrossEntropy(), SigmoidCrossEntropy(), FocalLoss(gamma=1.5, alpha=0.3))
+LOSSES = (
+    SoftmaxCrossEntropy(),
+    SigmoidCrossEntropy(),
+    FocalLoss(gamma=1.5, alpha=0.3),
+    SoftmaxCrossEntropy(class_weights=(1.0, 2.0, 3.0, 0.5)),
+    SigmoidCrossEntropy(class_weights=(1.0, 2.0, 3.0)),
+    BackgroundCrossEntropy(class_weights=(1.0, 2.0, 3.0, 0.5)),
+    BackgroundFocalLoss(gamma=1.5, alpha=0.3),
+)
 CLASSES = 3
 
 
@@ -26,10 +38,14 @@ def sigmoid(x: float) -> float:
 def slow(loss: ClassificationLoss, logits: list[float], label: int) -> float:
     match loss:
         case SoftmaxCrossEntropy():
-            return math.log(sum(math.exp(x) for x in logits)) - logits[label]
+            weight = 1.0 if loss.class_weights is None else loss.class_weights[label]
+            return weight * (math.log(sum(math.exp(x) for x in logits)) - logits[label])
         case SigmoidCrossEntropy():
             answers = [sigmoid(x if k == label else -x) for k, x in enumerate(logits)]
-            return -sum(math.log(p) for p in answers)
+            weights = loss.class_weights or (1.0,) * len(logits)
+            return -sum(
+                (weights[k] if k == label else 1) * math.log(p) for k, p in enumerate(answers)
+            )
         case FocalLoss():
             total = 0.0
             for k, x in enumerate(logits):
@@ -69,11 +85,7 @@ def test_the_sum_is_weighted(loss: ClassificationLoss) -> None:
     weights = torch.linspace(0, 1, len(labels))
     wanted = sum(w * v for w, v in zip(weights, loss.per_example(logits, labels)))
     torch.testing.assert_close(loss(logits, labels, weights), wanted)
-    doubled = (
-        type(loss)(weight=2.0)
-        if not isinstance(loss, FocalLoss)
-        else FocalLoss(weight=2.0, gamma=1.5, alpha=0.3)
-    )
+    doubled = dataclasses.replace(loss, weight=2.0)
     torch.testing.assert_close(doubled(logits, labels, weights), 2 * wanted)
 
 
@@ -86,7 +98,7 @@ def test_extreme_logits_are_finite(loss: ClassificationLoss) -> None:
     values = loss.per_example(logits, labels)
     values.sum().backward()
     assert values[0].item() == pytest.approx(0, abs=1e-6)
-    assert 50 < values[1].item() < 500
+    assert 50 < values[1].item() < 900
     assert logits.grad is not None
     assert logits.grad.isfinite().all()
 
@@ -118,4 +130,19 @@ def test_scores() -> None:
 
 
 def test_number_of_outputs() -> None:
-    assert [loss.num_outputs(80) for loss in LOSSES] == [81, 80, 80]
+    assert [loss.num_outputs(80) for loss in LOSSES] == [81, 80, 80, 81, 80, 81, 81]
+
+
+def test_background_is_one_more_class_where_scores_are_a_softmax() -> None:
+    logits, labels = examples(BackgroundFocalLoss())
+    plain = FocalLoss().per_example(logits, labels)  # of four classes
+    assert torch.equal(BackgroundFocalLoss().per_example(logits, labels), plain)
+    scores = SoftmaxCrossEntropy().scores(logits)
+    assert torch.equal(BackgroundFocalLoss().scores(logits), scores)
+    assert torch.equal(BackgroundCrossEntropy().scores(logits), scores)
+
+
+def test_a_weight_for_each_class() -> None:
+    message = "has 2 values, but there are 4 classes, and one of background"
+    with pytest.raises(ConfigError, match=message):
+        SoftmaxCrossEntropy(class_weights=(1.0, 2.0))(torch.zeros(1, 4), torch.zeros(1).long())

@@ -102,6 +102,7 @@ def test_a_longer_run(tmp_path: Path) -> None:
         "schedule.length": 20,
         "schedule.policy.milestones": (16, 19),
         "optimizer.lr": 0.01,
+        "reference_batch": None,  # the published rate is for 16 images, this one for those it gets
     }
 
 
@@ -180,7 +181,12 @@ def test_the_course_of_a_run_is_reported_and_refuses_nothing(tmp_path: Path, tex
     ("text", "batch"),
     [
         ("", 16),
-        ("optimizer = dict(lr=0.0025)", 16),  # as auto_scale_lr says in V2's default_runtime
+        # What V2's default_runtime says is nothing that this file says.
+        ("optimizer = dict(lr=0.0025)", None),
+        ("optimizer = dict(weight_decay=0.01)", None),
+        ("optimizer = dict(lr=0.0025)\nauto_scale_lr = dict(enable=True)", 16),
+        ("optimizer = dict(lr=0.0025)\nauto_scale_lr = dict(enable=False, base_batch_size=8)", 8),
+        ("auto_scale_lr = dict(base_batch_size=8)", 8),
         ("optimizer = dict(lr=0.0025)\nauto_scale_lr = dict(_delete_=True, enable=True)", None),
         ("auto_scale_lr = dict(_delete_=True, enable=True)", 16),  # the published rate
         ("optimizer = dict(lr=0.0025)\nauto_scale_lr = dict(base_batch_size=4)", 4),
@@ -192,6 +198,28 @@ def test_the_batch_that_the_learning_rate_is_for(
     found = imported(tmp_path, text)
     assert found.to_train().reference_batch == batch
     assert ("as written" in found.reading.replaced["learning rate"]) == (batch is None)
+
+
+def test_the_batch_of_a_whole_file(tmp_path: Path) -> None:
+    """V2 writes down what a run was told, with all that it inherits: only its name is left."""
+    config = read_config(published_configs() / "faster_rcnn" / f"{BASE}.py")
+    assert experiment_of(config, f"{BASE}.py").reference_batch == 16
+    assert experiment_of(config, "mine.py").reference_batch is None
+    config["optimizer"]["lr"] = 0.0025
+    assert experiment_of(config, f"{BASE}.py").reference_batch is None
+
+
+def test_schedules_of_mmdetection_are_no_published_models(tmp_path: Path) -> None:
+    folder = published_configs() / "_base_"
+    parts = ("models/faster_rcnn_r50_fpn", "datasets/coco_detection", "schedules/schedule_1x")
+    bases = [str(folder / f"{part}.py") for part in (*parts, "default_runtime")]
+    path = tmp_path / "mine.py"
+    path.write_text(f"_base_ = {bases!r}\n")
+    assert import_file(path).to_train().reference_batch is None
+    # The published file says no more.
+    path = tmp_path / f"{BASE}.py"
+    path.write_text(f"_base_ = {bases!r}\n")
+    assert import_file(path).to_train().reference_batch == 16
 
 
 @pytest.mark.parametrize(
@@ -268,7 +296,7 @@ def test_settings_that_v2_copied_into_a_head() -> None:
         "test_cfg": model["test_cfg"]["rcnn"],
         "pretrained": None,
     }
-    assert experiment_of(config, "x.pth") == zoo.find(BASE).experiment
+    assert experiment_of(config, f"{BASE}.pth") == zoo.find(BASE).experiment
     model["roi_head"]["test_cfg"] = {"score_thr": 0.5}
     with pytest.raises(ConfigError, match=r"roi_head.test_cfg: is no setting"):
         experiment_of(config, "x.pth")

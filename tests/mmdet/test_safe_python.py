@@ -17,6 +17,8 @@ PROGRAMS = [
     "x = {k: v for k, v in dict(a=1).items()}\ny = tuple(i for i in range(2))",
     "a, (b, *_) = 1, (2,)" if False else "a, (b, c) = 1, (2, 3)",
     "x = [1]\ny = x\nx += [2]\ny.append(3)",
+    "x = '%5.1f%% of %-4s|' % (12.345, 'b')\ny = '%(a)s%(a)d' % {'a': 3}",
+    "x = dict(a=1)\ny = x.get('b', 2) + x.setdefault('c', 3) + x.pop('a')\nx.update([('d', 4)])",
     "x = dict(a=dict(b=1))\nx['a']['b'] += 2\ndel x['a']['b']\nx.update(c=3)",
     "x = []\nfor i in range(3):\n    if i % 2 == 0 and not i > 2: x.insert(0, i)\n    else: pass",
     "x = 'a/' + 'b' * 2\ny = f'{x}-{0.5:.2f}-{x!r}'\nz = '{}_{name:>4}'.format(1, name='n')",
@@ -109,6 +111,15 @@ def test_nothing_is_executed(text: str, line: int) -> None:
         ("x = '%1000000000d' % 1", "too wide a text"),
         ("x = '%(a)1000000000d' % dict(a=1)", "too wide a text"),
         ("x = '%*d' % (1000000000, 1)", "too wide a text"),
+        # Keys with parentheses, and a long value that is named many times.
+        ("x = '%(a(b)c)99999999d' % {'a(b)c': 1}", "unsupported format"),
+        ("b = 'a' * 100000\nx = '" + "%(a)s" * 100 + "' % dict(a=b)", "too many values"),
+        ("b = 'a' * 100000\nx = '" + "{0}" * 100 + "'.format(b)", "too many values"),
+        ("x = (-8) ** 0.5", "imaginary part"),
+        ("x = (0,) * 10\n" + "x = (x,) * 10\n" * 12 + "dict().get(x)", "too many values"),
+        ("x = (0,) * 10\n" + "x = (x,) * 10\n" * 12 + "dict().update([(x, 1)])", "too many"),
+        ("x = list(range(100000))\nfor i in x: x.insert(0, x.pop(0))", "too many values"),
+        ("x = " + "1," * 600000, "has 1200004 characters, too many"),
         ("x = ('a' * 1000).replace('a', 'b' * 10000)", "too many values"),
         ("x = ('a' * 10000).join(['b'] * 10000)", "too many values"),
         ("x = [0] * 1000\ny = [a for a in x for b in x for c in x]", "too many values"),
@@ -126,3 +137,17 @@ def test_what_is_wrong_or_too_much(text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message) as error:
         run(text)
     assert str(error.value).startswith("x.py: ")
+
+
+def test_files_share_one_budget() -> None:
+    """One that is read again and again costs its text each time."""
+    budget = Budget()
+    text = "x = 1 # " + "a" * 900_000
+
+    def read_four_times() -> None:
+        for _ in range(4):
+            SafePython("x.py", "", budget).run(text)
+
+    read_four_times()
+    with pytest.raises(ConfigError, match=r"x\.py: too many values, with the files before it"):
+        read_four_times()

@@ -8,46 +8,40 @@ from typing import Any
 import pytest
 
 from detzoo.data.transforms import Albumentations, Flip, Mosaic
-from detzoo.losses.classification import SoftmaxCrossEntropy
-from detzoo.mmdet import Imported, import_file
+from detzoo.heads.roi.box_head import BoxHeadConfig
+from detzoo.heads.roi.branched_box_head import BranchedBoxHeadConfig
+from detzoo.layers.norm import GroupNormConfig
+from detzoo.losses.boxes import (
+    DIoULoss,
+    GIoULoss,
+    IoULoss,
+    L1Loss,
+    LossOfBoxes,
+    LossOfDeltas,
+    SmoothL1Loss,
+)
+from detzoo.losses.classification import (
+    BackgroundCrossEntropy,
+    BackgroundFocalLoss,
+    SoftmaxCrossEntropy,
+)
 from detzoo.postprocess.nms import NMS
-from tests.mmdet.published import published_configs
-
-FASTER = "faster_rcnn/faster_rcnn_r50_fpn_1x_coco.py"
-MASK = "mask_rcnn/mask_rcnn_r50_fpn_1x_coco.py"
-CASCADE = "cascade_rcnn/cascade_rcnn_r50_fpn_1x_coco.py"
-RETINANET = "retinanet/retinanet_r50_fpn_1x_coco.py"
-YOLOX = "yolox/yolox_s_8x8_300e_coco.py"
-YOLOF = "yolof/yolof_r50_c5_8x8_1x_coco.py"
-HTC = "htc/htc_r50_fpn_1x_coco.py"
-CORNERNET = "cornernet/cornernet_hourglass104_mstest_8x6_210e_coco.py"
-NORM = "dict(type='Normalize', mean={mean}, std={std}, to_rgb=True)"
-COLORS = NORM.format(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
-PAD = "dict(type='Pad', size_divisor=32)"
-FLIP = "dict(type='RandomFlip', flip_ratio=0.5)"
-
-
-def imported(folder: Path, base: str, text: str) -> Imported:
-    path = folder / "mine.py"
-    path.write_text(f"_base_ = {str(published_configs() / base)!r}\n{text}\n")
-    return import_file(path)
-
-
-def train(*steps: str, size: str = "(1333, 800)") -> str:
-    """``data.train`` with these steps after resizing."""
-    resize = f"dict(type='Resize', img_scale={size}, keep_ratio=True)"
-    last = "dict(type='Collect', keys=['img', 'gt_bboxes', 'gt_labels'])"
-    steps = ("dict(type='LoadImageFromFile')", "dict(type='LoadAnnotations')", resize, *steps, last)
-    return f"train=dict(pipeline=[{', '.join(steps)}])"
-
-
-def held_out(*steps: str, load: str = "") -> str:
-    """``data.test`` with these steps after resizing."""
-    steps = ("dict(type='Resize', keep_ratio=True)", *steps, "dict(type='Collect', keys=['img'])")
-    views = "type='MultiScaleFlipAug', img_scale=(1333, 800), flip=False"
-    views = f"dict({views}, transforms=[{', '.join(steps)}])"
-    return f"test=dict(pipeline=[dict(type='LoadImageFromFile'{load}), {views}])"
-
+from tests.mmdet.small_files import (
+    CASCADE,
+    COLORS,
+    CORNERNET,
+    FASTER,
+    FLIP,
+    HTC,
+    NORM,
+    PAD,
+    RETINANET,
+    YOLOF,
+    YOLOX,
+    held_out,
+    imported,
+    train,
+)
 
 OWN = "type='MyDataset'"
 ROI = "model = dict(roi_head=dict({}))"
@@ -150,13 +144,51 @@ def test_a_mosaic_now_and_then(tmp_path: Path) -> None:
     assert Mosaic(probability=0.3) in steps
 
 
-def test_focal_loss_in_a_roi_head_detects_as_v2_does(tmp_path: Path) -> None:
-    """With C + 1 rows and a softmax; how V2 trains them is not in detzoo."""
-    loss = "loss_cls=dict(_delete_=True, type='FocalLoss', use_sigmoid=True, loss_weight=2.0)"
-    found = imported(tmp_path, FASTER, ROI_BOX.format(loss))
-    head = found.experiment.model.roi_head.box_head
-    assert head.classification_loss == SoftmaxCrossEntropy(weight=2.0)
-    assert [one.path for one in found.obstacles] == ["model.roi_head.bbox_head.loss_cls.type"]
+BOX_HEADS: list[tuple[str, dict[str, Any]]] = [
+    # V2's RoI heads have C + 1 rows and a softmax with any loss.
+    ("loss_cls=dict(_delete_=True, type='FocalLoss', use_sigmoid=True, loss_weight=2.0)",
+     {"classification_loss": BackgroundFocalLoss(weight=2.0)}),
+    ("loss_cls=dict(use_sigmoid=True)", {"classification_loss": BackgroundCrossEntropy()}),
+    ("loss_cls=dict(class_weight=[0.5] * 81)",
+     {"classification_loss": SoftmaxCrossEntropy(class_weights=(0.5,) * 81)}),
+    ("loss_bbox=dict(type='DIoULoss'), reg_decoded_bbox=True", {"box_loss": DIoULoss()}),
+    ("loss_bbox=dict(type='IoULoss', linear=True), reg_decoded_bbox=True",
+     {"box_loss": IoULoss(kind="linear")}),
+    ("loss_bbox=dict(type='GIoULoss', loss_weight=3)",
+     {"box_loss": LossOfDeltas(loss=GIoULoss(weight=3.0))}),
+    ("reg_decoded_bbox=True", {"box_loss": LossOfBoxes(loss=L1Loss())}),
+    ("_delete_=True, type='ConvFCBBoxHead', num_shared_convs=2, num_shared_fcs=1, num_classes=80, "
+     "norm_cfg=dict(type='GN', num_groups=8), conv_out_channels=64, fc_out_channels=32",
+     {"num_shared_convs": 2, "num_shared_fcs": 1, "norm": GroupNormConfig(groups=8),
+      "conv_channels": 64, "fc_channels": 32, "box_loss": SmoothL1Loss()}),
+    ("norm_cfg=dict(type='BN'), conv_out_channels=64", {}),  # it has no convolutions
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "settings"), BOX_HEADS)
+def test_box_heads(tmp_path: Path, text: str, settings: dict[str, Any]) -> None:
+    model = imported(tmp_path, FASTER, ROI_BOX.format(text)).to_train().model
+    assert model.roi_head.box_head == BoxHeadConfig(**settings)
+
+
+def test_box_heads_with_branches(tmp_path: Path) -> None:
+    text = (
+        "_delete_=True, type='ConvFCBBoxHead', num_shared_convs=1, num_cls_convs=2, num_cls_fcs=3, "
+        "num_reg_fcs=1, with_avg_pool=True, num_classes=80, conv_out_channels=64, "
+        "loss_bbox=dict(type='L1Loss')"
+    )
+    model = imported(tmp_path, FASTER, ROI_BOX.format(text)).to_train().model
+    assert model.roi_head.box_head == BranchedBoxHeadConfig(
+        num_shared_convs=1,
+        num_shared_fcs=0,
+        num_class_convs=2,
+        num_class_fcs=3,
+        num_box_fcs=1,
+        averages=True,
+        conv_channels=64,
+    )
+    averaged = imported(tmp_path, FASTER, ROI_BOX.format("with_avg_pool=True")).to_train().model
+    assert averaged.roi_head.box_head == BranchedBoxHeadConfig(averages=True)
 
 
 def test_suppression_over_all_classes_and_no_limit(tmp_path: Path) -> None:

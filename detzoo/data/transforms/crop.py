@@ -6,11 +6,14 @@ from dataclasses import replace
 from typing import Literal
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from detzoo.config import ConfigError, PositiveFloat, config
 from detzoo.data.sample import Sample, SkipSample, Transform
 from detzoo.data.transforms.geometry import has_area, move
 from detzoo.ops.boxes import clip_boxes
+from detzoo.structures import Targets
 from detzoo.structures.images import Size
 
 
@@ -23,11 +26,13 @@ class Crop(Transform):
         kind: "absolute": pixels; "absolute_range": smallest and largest side, each side is random;
             "relative": fractions of the image; "relative_range": smallest fractions, up to 1.
         allow_empty: Whether a crop may contain no object; otherwise another image is used.
+        boxes_from_masks: Whether boxes become those of what is left of the masks.
     """
 
     size: tuple[PositiveFloat, PositiveFloat]
     kind: Literal["absolute", "absolute_range", "relative", "relative_range"] = "absolute"
     allow_empty: bool = False
+    boxes_from_masks: bool = False
 
     def __post_init__(self) -> None:
         if self.kind.startswith("relative") and max(self.size) > 1:
@@ -51,6 +56,8 @@ class Crop(Transform):
         targets = targets[has_area(boxes)]
         if len(targets) == 0 and not self.allow_empty:
             raise SkipSample
+        if self.boxes_from_masks:
+            targets = replace(targets, boxes=_tight(targets))
         return Sample(moved.image, targets, moved.info)
 
     def _window(self, image: Size, rng: np.random.Generator) -> Size:
@@ -69,3 +76,11 @@ class Crop(Transform):
             first += rng.random() * (1 - first)
             second += rng.random() * (1 - second)
         return max(int(height * first + 0.5), 1), max(int(width * second + 0.5), 1)
+
+
+def _tight(targets: Targets) -> Tensor:
+    """The boxes of the masks, (N, 4); those of ``targets`` where an object has no mask."""
+    if targets.masks is None:
+        return targets.boxes
+    missing, boxes = targets.masks.is_missing, targets.masks.boxes()
+    return boxes if missing is None else torch.where(missing[:, None], targets.boxes, boxes)

@@ -8,6 +8,7 @@ import numpy as np
 
 from detzoo.config import Interval, Range, UnitFloat, config
 from detzoo.data.sample import Sample, Transform
+from detzoo.data.transforms.colors import Color, canvas
 from detzoo.data.transforms.geometry import move
 
 
@@ -21,7 +22,7 @@ class Expand(Transform):
         probability: Probability of the transform.
     """
 
-    fill: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    fill: Color = (0.0, 0.0, 0.0)
     ratio_range: Interval[Annotated[float, Range(1)]] = (1.0, 4.0)
     probability: UnitFloat = 0.5
 
@@ -32,10 +33,6 @@ class Expand(Transform):
         ratio = rng.uniform(*self.ratio_range)
         left = int(rng.uniform(0, width * ratio - width))
         top = int(rng.uniform(0, height * ratio - height))
-        channels = sample.image.shape[2]
-        color = np.resize(self.fill, channels) if channels >= 3 else np.mean(self.fill)
-        shape = (int(height * ratio), int(width * ratio), channels)
-        canvas = np.empty(shape, sample.image.dtype)
-        canvas[:] = color.astype(sample.image.dtype)  # integer images need integer values
-        canvas[top : top + height, left : left + width] = sample.image
-        return move(sample, canvas, -left, -top)
+        enlarged = canvas(int(height * ratio), int(width * ratio), self.fill, sample.image)
+        enlarged[top : top + height, left : left + width] = sample.image
+        return move(sample, enlarged, -left, -top)

@@ -8,7 +8,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from detzoo.config import NonEmpty, UnitFloat, config
+from detzoo.config import ConfigError, NonEmpty, UnitFloat, config
 from detzoo.data.sample import Sample, Transform
 from detzoo.data.transforms.semantic import flip_map
 from detzoo.ops.boxes import flip_boxes
@@ -32,18 +32,33 @@ class Flip(Transform):
     """Flips an image at random.
 
     Args:
-        probability: Probability of a flip.
+        probability: Probability of a flip, or of a flip in each of ``directions``.
         directions: Directions, one of which is chosen at random.
     """
 
-    probability: UnitFloat = 0.5
+    probability: UnitFloat | tuple[UnitFloat, ...] = 0.5
     directions: NonEmpty[Direction] = ("horizontal",)
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.probability, tuple):
+            return
+        if len(self.probability) != len(self.directions) or sum(self.probability) > 1:
+            raise ConfigError(
+                f"probability: {self.probability!r} is not one for each of {self.directions!r}, "
+                "with a sum up to 1"
+            )
+
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        if rng.random() >= self.probability:
+        drawn = rng.random()
+        if isinstance(self.probability, tuple):
+            for direction, probability in zip(self.directions, self.probability):
+                if drawn < probability:
+                    return flip(sample, direction)
+                drawn -= probability
             return sample
-        direction = self.directions[rng.integers(len(self.directions))]
-        return flip(sample, direction)
+        if drawn >= self.probability:
+            return sample
+        return flip(sample, self.directions[rng.integers(len(self.directions))])
 
 
 def flip(sample: Sample, direction: Direction) -> Sample:

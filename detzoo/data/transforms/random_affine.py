@@ -7,12 +7,11 @@ from typing import Annotated
 
 import cv2
 import numpy as np
-import torch
-from torch import Tensor
 
 from detzoo.config import Interval, NonNegativeFloat, PositiveFloat, Range, config
 from detzoo.data.sample import Sample, Transform
 from detzoo.data.transforms.geometry import keep_visible
+from detzoo.data.transforms.warp import around
 from detzoo.structures import ImageInfo
 
 
@@ -50,8 +49,8 @@ class RandomAffine(Transform):
         targets = sample.targets
         moved = replace(
             targets,
-            boxes=_around(targets.boxes, matrix),
-            ignored_boxes=_around(targets.ignored_boxes, matrix),
+            boxes=around(targets.boxes, matrix),
+            ignored_boxes=around(targets.ignored_boxes, matrix),
             masks=None,
             semantic_map=None,
         )
@@ -70,11 +69,3 @@ class RandomAffine(Transform):
         shear = np.array([[1, shear_x, 0], [shear_y, 1, 0], [0, 0, 1]])
         shift = np.array([[1, 0, x], [0, 1, y], [0, 0, 1]])
         return shift @ shear @ rotation @ np.diag([scale, scale, 1])
-
-
-def _around(boxes: Tensor, matrix: np.ndarray) -> Tensor:
-    """The enclosing boxes of boxes (N, 4) after the affine map ``matrix``."""
-    linear = boxes.new_tensor(matrix[:2, :2].tolist())
-    shift = boxes.new_tensor(matrix[:2, 2].tolist())
-    corners = boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].view(-1, 4, 2) @ linear.T + shift
-    return torch.cat([corners.amin(1), corners.amax(1)], 1)

@@ -63,3 +63,15 @@ def crop_map(classes: Tensor | None, left: int, top: int, size: Size) -> Tensor 
     rows, columns = window.shape
     out[y - top : y - top + rows, x - left : x - left + columns] = window
     return out
+
+
+def warp_map(classes: Tensor | None, matrix: np.ndarray) -> Tensor | None:
+    """The map (H, W) after the affine map ``matrix`` (2, 3) of its pixels."""
+    if classes is None:
+        return None
+    height, width = classes.shape
+    flags = cv2.INTER_NEAREST
+    warped = cv2.warpAffine(
+        classes.numpy(), matrix, (width, height), flags=flags, borderValue=UNLABELED
+    )
+    return torch.from_numpy(warped)

@@ -8,6 +8,7 @@ import numpy as np
 
 from detzoo.config import NonNegativeInt, UnitFloat, config
 from detzoo.data.sample import Sample, Transform
+from detzoo.data.transforms.colors import Color, canvas
 from detzoo.data.transforms.geometry import move
 from detzoo.ops.boxes import clip_boxes
 
@@ -33,7 +34,7 @@ class RandomShift(Transform):
         right, down = rng.integers(-self.max_shift, self.max_shift, size=2, endpoint=True).tolist()
         if abs(right) >= sample.image.shape[1] or abs(down) >= sample.image.shape[0]:
             return sample
-        moved = move(sample, _shifted(sample.image, right, down), -right, -down)
+        moved = shifted(sample, right, down, (0.0, 0.0, 0.0))
         size = moved.info.size
         boxes = clip_boxes(moved.targets.boxes, size)
         ignored = clip_boxes(moved.targets.ignored_boxes, size)
@@ -44,10 +45,11 @@ class RandomShift(Transform):
         return replace(moved, targets=targets[visible])
 
 
-def _shifted(image: np.ndarray, right: int, down: int) -> np.ndarray:
-    height, width = image.shape[:2]
-    result = np.zeros_like(image)
-    result[max(down, 0) : height + min(down, 0), max(right, 0) : width + min(right, 0)] = image[
-        max(-down, 0) : height - max(down, 0), max(-right, 0) : width - max(right, 0)
-    ]
-    return result
+def shifted(sample: Sample, right: int, down: int, fill: Color) -> Sample:
+    """``sample`` shifted by whole pixels; the gap is ``fill`` (BGR). Boxes are not clipped."""
+    height, width = sample.image.shape[:2]
+    image = canvas(height, width, fill, sample.image)
+    image[max(down, 0) : max(height + down, 0), max(right, 0) : max(width + right, 0)] = (
+        sample.image[max(-down, 0) : max(height - down, 0), max(-right, 0) : max(width - right, 0)]
+    )
+    return move(sample, image, -right, -down)

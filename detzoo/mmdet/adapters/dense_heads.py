@@ -7,6 +7,7 @@ from typing import Any
 from detzoo.heads.dense.retina import RetinaHeadConfig
 from detzoo.heads.dense.retina_sep_norm import RetinaSepNormHeadConfig
 from detzoo.heads.dense.rpn import RPNHeadConfig
+from detzoo.losses.boxes import BoxLoss, LossOfBoxes, LossOfDeltas
 from detzoo.mmdet.adapters.layers import norm_of
 from detzoo.mmdet.adapters.training import (
     border_of,
@@ -21,9 +22,11 @@ from detzoo.mmdet.registry import adapts
 
 def box_loss_of(node: Node) -> Any:
     """``loss_bbox``; ``reg_decoded_bbox`` says whether V2 gives it boxes or codes."""
-    loss = node.part("loss_bbox", "box_loss")
-    node.expect("reg_decoded_bbox", loss.on_boxes, "what the box loss compares", default=False)
-    return loss
+    loss: BoxLoss = node.part("loss_bbox", "box_loss")
+    gets_boxes = node.take("reg_decoded_bbox", False)
+    if gets_boxes == loss.on_boxes:
+        return loss
+    return LossOfBoxes(loss=loss) if gets_boxes else LossOfDeltas(loss=loss)
 
 
 @adapts("proposal_head", "RPNHead")
@@ -31,7 +34,6 @@ def rpn_head(node: Node, known: HeadContext, proposals: Node | None) -> RPNHeadC
     """``proposals`` is ``train_cfg.rpn_proposal``, None in an RPN by itself."""
     known.features.expect_channels(node)
     node.expect("num_classes", 1, "as an RPN knows one class")
-    node.expect("num_convs", 1, "as the RPN's hidden layer is one convolution")
     channels = node.take("feat_channels", 256)
     train, test = require_settings(node, known)
     expect_plain_training(train)
@@ -39,6 +41,7 @@ def rpn_head(node: Node, known: HeadContext, proposals: Node | None) -> RPNHeadC
     box_loss = box_loss_of(node)
     return RPNHeadConfig(
         channels=None if channels == known.features.channels[0] else channels,
+        num_convs=node.take("num_convs", 1),
         priors=node.part("anchor_generator", "priors", known.features.strides),
         coder=node.part("bbox_coder", "coder"),
         classification_loss=node.part("loss_cls", "classification_loss"),

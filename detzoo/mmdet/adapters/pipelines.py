@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from detzoo.backbones.pretrained import TORCHVISION
 from detzoo.data.sample import Transform
 from detzoo.data.transforms import (
     CenterPad,
     Crop,
-    Expand,
     FilterBoxes,
     Flip,
-    InstaBoost,
     MinIoUCrop,
-    MixUp,
-    Mosaic,
-    OneOf,
     Pad,
-    PhotometricDistortion,
-    RandomAffine,
-    RandomCenterCropPad,
-    RandomHSV,
-    RandomShift,
     Resize,
     ShrinkSemanticMap,
 )
+from detzoo.data.transforms.colors import Color
 from detzoo.data.tta import TTA
 from detzoo.mmdet.node import Node
 from detzoo.mmdet.registry import adapts
@@ -42,6 +33,7 @@ class Pipeline:
     transforms: list[Transform] = field(default_factory=list)
     # (mean, std, to_rgb) of Normalize.
     normalization: tuple[tuple[float, ...], tuple[float, ...], bool] | None = None
+    # Of what is padded when images are batched, before Normalize; None: 0 after it.
     padding: float | None = None
     masks: Literal["none", "bitmap", "polygon"] = "none"
     # What Collect hands over, in V2's words.
@@ -55,6 +47,7 @@ class Pipeline:
     tta: TTA = TTA()
     # At most so many proposals per image; None: all.
     proposals: int | None = None
+    is_resized: bool = False
 
 
 def read_pipeline(nodes: list[Node], training: bool) -> Pipeline:
@@ -62,6 +55,7 @@ def read_pipeline(nodes: list[Node], training: bool) -> Pipeline:
     pipeline = Pipeline(training)
     for node in nodes:
         read_step(node, pipeline)
+    settle_padding(pipeline)
     return pipeline
 
 
@@ -80,6 +74,46 @@ def read_step(node: Node, pipeline: Pipeline) -> None:
 
 # Steps that only move pixels: before or after Normalize, they do the same.
 _MOVES = (CenterPad, Crop, FilterBoxes, Flip, MinIoUCrop, Pad, Resize, ShrinkSemanticMap)
+# Steps that do not see the padding of those before them.
+_AFTER_PADDING = (FilterBoxes, Pad, ShrinkSemanticMap)
+
+
+def settle_padding(pipeline: Pipeline) -> None:
+    """Leaves padding to the collation of batches, unless a later step sees it.
+
+    Until then each Pad has the color that it pads with; None: what is 0 after Normalize.
+    """
+    for position, step in enumerate(pipeline.transforms):
+        if not isinstance(step, Pad):
+            continue
+        later = pipeline.transforms[position + 1 :]
+        is_seen = any(not isinstance(one, _AFTER_PADDING) for one in later)
+        if is_seen and step.fill is None:
+            pipeline.transforms[position] = replace(step, fill=_mean_color(pipeline))
+        elif not is_seen and step.fill is not None and len(set(step.fill)) == 1:
+            pipeline.padding = step.fill[0]
+            pipeline.transforms[position] = replace(step, fill=None)
+
+
+def pad_at_once(pipeline: Pipeline) -> None:
+    """Has the steps themselves pad, where collation would with another pipeline's padding."""
+    if pipeline.padding is not None:
+        color = (pipeline.padding,) * 3
+        pipeline.transforms = [
+            replace(one, fill=color) if isinstance(one, Pad) and one.fill is None else one
+            for one in pipeline.transforms
+        ]
+        pipeline.padding = None
+
+
+def _mean_color(pipeline: Pipeline) -> Color:
+    """What Normalize makes 0 (BGR), in whole values of pixels."""
+    if pipeline.normalization is None:
+        return 0.0, 0.0, 0.0
+    mean, _, to_rgb = pipeline.normalization
+    means = mean[:3] if len(mean) >= 3 else mean[:1] * 3
+    first, second, third = (float(round(value)) for value in means)
+    return (third, second, first) if to_rgb else (first, second, third)
 
 
 @adapts("transform", "LoadImageFromFile")
@@ -119,11 +153,18 @@ def resize(node: Node, pipeline: Pipeline) -> Resize | None:
         if node.take("img_scale", None) is not None:
             node.reading.aside[node.at("img_scale")] = "MultiScaleFlipAug says the size"
     mode = node.take("multiscale_mode", "range")
+    if mode not in ("range", "value"):
+        raise node.error("multiscale_mode", f"{mode!r} is neither 'range' nor 'value'")
     if len(sizes) == 1:
         mode = "value"  # there is nothing to choose
     backend = node.take("backend", "cv2")
     if backend not in ("cv2", "pillow"):
         raise node.error("backend", f"{backend!r} is neither 'cv2' nor 'pillow'")
+    node.expect("interpolation", "bilinear", "how images are resized")
+    node.expect("bbox_clip_border", True, "as boxes are cut at the image")
+    reason = "as V2 only resizes a second time where it is told to"
+    node.expect("override", pipeline.is_resized, reason, default=False)
+    pipeline.is_resized = True
     return Resize(
         sizes=sizes,
         keep_ratio=keep_ratio,
@@ -162,7 +203,7 @@ def flip(node: Node, pipeline: Pipeline) -> Flip | None:
     if len(ratio) != len(directions):
         raise node.error("flip_ratio", f"{ratio} is not a value for each of {directions}")
     if len(set(ratio)) > 1:
-        raise node.error("flip_ratio", f"{ratio}: here each direction is as likely as another")
+        return Flip(probability=tuple(float(one) for one in ratio), directions=directions)
     return Flip(probability=float(sum(ratio)), directions=directions)
 
 
@@ -170,8 +211,6 @@ def flip(node: Node, pipeline: Pipeline) -> Flip | None:
 def normalize(node: Node, pipeline: Pipeline) -> None:
     mean, std = _channels_of(node, "mean", pipeline), _channels_of(node, "std", pipeline)
     pipeline.normalization = (mean, std, node.take("to_rgb", True))
-    if pipeline.padding is None and any(isinstance(one, Pad) for one in pipeline.transforms):
-        pipeline.padding = 0.0  # black, which is normalized like the image
 
 
 def _channels_of(node: Node, key: str, pipeline: Pipeline) -> tuple[float, ...]:
@@ -189,58 +228,36 @@ def _channels_of(node: Node, key: str, pipeline: Pipeline) -> tuple[float, ...]:
 @adapts("transform", "Pad")
 def pad(node: Node, pipeline: Pipeline) -> Pad:
     size, divisor = node.take("size", None), node.take("size_divisor", None)
-    values = node.optional_child("pad_val")
-    if values is not None:
-        values.expect("masks", 0, "as masks are padded with nothing")
-        given = values.take("img", 0)
-        grays = set(given if isinstance(given, tuple) else (given,))
-        if len(grays) != 1:
-            raise values.error("img", "is not gray")
-        gray = float(grays.pop())
-        if pipeline.normalization is None:
-            pipeline.padding = gray
-        elif gray != 0:
-            raise values.error("img", f"{gray}: after Normalize, images are padded with 0")
+    color = _padding_of(node)
+    if pipeline.normalization is not None:
+        if any(color):
+            reason = f"{color[0]}: after Normalize, images are padded with 0"
+            raise node.error("pad_val.img", reason)
+        color = None
     if node.take("pad_to_square", False):
-        return Pad(square=True)
-    return Pad(size=size) if divisor is None else Pad(divisor=divisor)
+        return Pad(square=True, fill=color)
+    return Pad(size=size, fill=color) if divisor is None else Pad(divisor=divisor, fill=color)
 
 
-@adapts("transform", "RandomShift")
-def random_shift(node: Node, pipeline: Pipeline) -> RandomShift:
-    node.expect("filter_thr_px", 1, "as objects wider and higher than a pixel stay")
-    return RandomShift(
-        probability=float(node.take("shift_ratio", 0.5)), max_shift=node.take("max_shift_px", 32)
-    )
+def _padding_of(node: Node) -> Color:
+    """``pad_val``: until 2.17 a plain value, of the image."""
+    if not isinstance(node.left.get("pad_val"), Mapping):
+        given = node.take("pad_val", None) or 0
+    else:
+        values = node.child("pad_val")
+        values.expect("masks", 0, "as masks are padded with nothing")
+        values.expect("seg", 255, "as there is no class where an image is padded")
+        given = values.take("img", 0)
+    return color_of(node, "pad_val", given)
 
 
-@adapts("transform", "RandomCrop")
-def crop(node: Node, pipeline: Pipeline) -> Crop:
-    node.expect("recompute_bbox", False, "as boxes are cut, not made anew from masks")
-    node.expect("bbox_clip_border", True, "as boxes are cut at the image")
-    kind = node.take("crop_type", "absolute")
-    return Crop(
-        size=tuple(node.take("crop_size")),
-        kind=kind,
-        allow_empty=node.take("allow_negative_crop", False),
-    )
-
-
-@adapts("transform", "AutoAugment")
-def one_of(node: Node, pipeline: Pipeline) -> OneOf:
-    """V2's AutoAugment, which draws one of several lists of steps."""
-    return OneOf(policies=tuple(_policy(steps, pipeline) for steps in node.lists("policies")))
-
-
-def _policy(steps: list[Node], pipeline: Pipeline) -> tuple[Transform, ...]:
-    transforms, is_resized = [], False
-    for step in steps:
-        if step.type == "Resize":
-            reason = "as V2 only resizes a second time where it is told to"
-            step.expect("override", is_resized, reason, default=False)
-            is_resized = True
-        transforms.append(step.adapt("transform", pipeline))
-    return tuple(transforms)
+def color_of(node: Node, key: str, given: Any) -> Color:
+    """One value for all channels, or one for each (BGR)."""
+    values = given if isinstance(given, tuple) else (given,) * 3
+    if len(values) != 3:
+        raise node.error(key, f"{given} is neither one value nor three")
+    blue, green, red = (float(value) for value in values)
+    return blue, green, red
 
 
 @adapts("transform", "DefaultFormatBundle")
@@ -257,6 +274,9 @@ def image_to_tensor(node: Node, pipeline: Pipeline) -> None:
 def collect(node: Node, pipeline: Pipeline) -> None:
     node.ignore("meta_keys")
     keys = node.take("keys")
+    if pipeline.keys - set(keys) == {"gt_masks"}:
+        pipeline.keys.discard("gt_masks")  # loaded for nothing
+        pipeline.masks = "none"
     if set(keys) != pipeline.keys:
         raise node.error("keys", f"{keys} are not what was loaded: {tuple(sorted(pipeline.keys))}")
 
@@ -304,146 +324,3 @@ def to_container(node: Node, pipeline: Pipeline) -> None:
 def shrink_semantic_map(node: Node, pipeline: Pipeline) -> ShrinkSemanticMap:
     factor = node.take("scale_factor", 1)
     return ShrinkSemanticMap(stride=round(1 / factor))
-
-
-@adapts("transform", "InstaBoost")
-def instaboost(node: Node, pipeline: Pipeline) -> InstaBoost:
-    node.expect("action_candidate", ("normal", "horizontal", "skip"), "as objects are only moved")
-    node.expect("action_prob", (1, 0, 0), "as objects are only moved")
-    node.expect("hflag", False, "as places are drawn uniformly")
-    scale, theta = node.take("scale", (0.8, 1.2)), node.take("theta", (-1, 1))
-    return InstaBoost(
-        probability=float(node.take("aug_ratio", 0.5)),
-        scale_range=(float(scale[0]), float(scale[1])),
-        max_shift=(1 / node.take("dx", 15), 1 / node.take("dy", 15)),
-        rotation_range=(float(theta[0]), float(theta[1])),
-        color_probability=float(node.take("color_prob", 0.5)),
-    )
-
-
-@adapts("transform", "PhotoMetricDistortion")
-def photometric_distortion(node: Node, pipeline: Pipeline) -> PhotometricDistortion:
-    return PhotometricDistortion(
-        brightness_delta=float(node.take("brightness_delta", 32)),
-        contrast_range=node.take("contrast_range", (0.5, 1.5)),
-        saturation_range=node.take("saturation_range", (0.5, 1.5)),
-        hue_delta=float(node.take("hue_delta", 18)),
-    )
-
-
-@adapts("transform", "Expand")
-def expand(node: Node, pipeline: Pipeline) -> Expand:
-    low, high = node.take("ratio_range", (1, 4))
-    node.expect("seg_ignore_label", None, "as no recipe with semantic maps expands")
-    return Expand(
-        fill=_fill_of(node),
-        ratio_range=(float(low), float(high)),
-        probability=node.take("prob", 0.5),
-    )
-
-
-def _fill_of(node: Node) -> tuple[float, float, float]:
-    """``mean``, which V2 gives in the order that the detector sees: here in that of images, BGR."""
-    mean = tuple(float(value) for value in node.take("mean", (0, 0, 0)))
-    if len(set(mean)) == 1:
-        if not node.take("to_rgb", True):
-            node.reading.aside[node.at("to_rgb")] = "a gray has no order of channels"
-        return mean[0], mean[0], mean[0]
-    blue, green, red = mean[::-1] if node.take("to_rgb", True) else mean
-    return blue, green, red
-
-
-@adapts("transform", "MinIoURandomCrop")
-def min_iou_crop(node: Node, pipeline: Pipeline) -> MinIoUCrop:
-    node.expect("bbox_clip_border", True, "as boxes are cut at the image")
-    return MinIoUCrop(
-        min_ious=node.take("min_ious", (0.1, 0.3, 0.5, 0.7, 0.9)),
-        min_size=node.take("min_crop_size", 0.3),
-    )
-
-
-@adapts("transform", "Mosaic")
-def mosaic(node: Node, pipeline: Pipeline) -> Mosaic:
-    _expect_unfiltered(node)
-    return Mosaic(
-        probability=float(node.take("prob", 1.0)),
-        size=node.take("img_scale", (640, 640)),
-        center_range=node.take("center_ratio_range", (0.5, 1.5)),
-        fill=int(node.take("pad_val", 114)),
-    )
-
-
-@adapts("transform", "MixUp")
-def mixup(node: Node, pipeline: Pipeline) -> MixUp:
-    _expect_unfiltered(node)
-    node.expect("flip_ratio", 0.5, "as half of the other images are mirrored")
-    return MixUp(
-        size=node.take("img_scale", (640, 640)),
-        scale_range=_floats(node.take("ratio_range", (0.5, 1.5))),
-        fill=int(node.take("pad_val", 114)),
-    )
-
-
-@adapts("transform", "RandomAffine")
-def random_affine(node: Node, pipeline: Pipeline) -> RandomAffine:
-    _expect_unfiltered(node)
-    red, green, blue = node.take("border_val", (114, 114, 114))
-    if not red == green == blue:
-        raise node.error("border_val", "is not gray")
-    return RandomAffine(
-        max_degrees=float(node.take("max_rotate_degree", 10.0)),
-        scale_range=_floats(node.take("scaling_ratio_range", (0.5, 1.5))),
-        max_shear_degrees=float(node.take("max_shear_degree", 2.0)),
-        max_shift=float(node.take("max_translate_ratio", 0.1)),
-        border=node.take("border", (0, 0)),
-        fill=red,
-    )
-
-
-def _expect_unfiltered(node: Node) -> None:
-    node.expect("skip_filter", True, "as small and narrow boxes stay")
-    node.expect("bbox_clip_border", True, "as boxes are cut at the image")
-
-
-def _floats(pair: tuple[float, float]) -> tuple[float, float]:
-    return float(pair[0]), float(pair[1])
-
-
-@adapts("transform", "YOLOXHSVRandomAug")
-def random_hsv(node: Node, pipeline: Pipeline) -> RandomHSV:
-    return RandomHSV(
-        hue=node.take("hue_delta", 5),
-        saturation=node.take("saturation_delta", 30),
-        value=node.take("value_delta", 30),
-    )
-
-
-@adapts("transform", "FilterAnnotations")
-def filter_boxes(node: Node, pipeline: Pipeline) -> FilterBoxes:
-    node.expect("by_box", True, "as objects are filtered by their boxes")
-    node.expect("by_mask", False, "as objects are filtered by their boxes")
-    # V2's words are the other way round: True drops an image that has become empty.
-    return FilterBoxes(
-        min_size=_floats(node.take("min_gt_bbox_wh", (1.0, 1.0))),
-        allow_empty=not node.take("keep_empty", True),
-    )
-
-
-@adapts("transform", "RandomCenterCropPad")
-def center_crop_pad(node: Node, pipeline: Pipeline) -> RandomCenterCropPad | CenterPad:
-    """RandomCenterCropPad: two steps in one, for training and for tests."""
-    fill = _fill_of(node)
-    usual = TORCHVISION.std if any(fill) else (1, 1, 1)
-    node.expect("std", usual, "which V2 asks for and does not use")
-    node.expect("bbox_clip_border", True, "as boxes are cut at the image")
-    size, ratios = node.take("crop_size", None), node.take("ratios", (0.9, 1.0, 1.1))
-    border = node.take("border", 128)
-    if not node.take("test_mode", False):
-        node.expect("test_pad_mode", None, "as this is no test", default=("logical_or", 127))
-        return RandomCenterCropPad(size=size, ratios=ratios, border=border, fill=fill)
-    if (size, ratios, border) != (None, None, None):
-        raise node.error("test_mode", "goes without crop_size, ratios and border")
-    mode, bits = node.take("test_pad_mode", ("logical_or", 127))
-    if mode != "logical_or":
-        raise node.error("test_pad_mode", f"{mode!r} is not 'logical_or'")
-    return CenterPad(bits=bits, extra=node.take("test_pad_add_pix", 0), fill=fill)

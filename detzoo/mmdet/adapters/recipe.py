@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ from detzoo.data.sample import Transform
 from detzoo.data.transforms import MixUp, Mosaic, RandomAffine, Resize
 from detzoo.experiment import FinalEpochs
 from detzoo.mmdet.node import Node
+from detzoo.mmdet.read_config import SourceFile
 from detzoo.mmdet.registry import ADAPTERS, adapts
 from detzoo.optim.ema import EMAConfig
 from detzoo.optim.layer_decay import LayerDecay
@@ -285,33 +286,27 @@ def batch_resize(model: Node, transforms: Sequence[Transform]) -> RandomBatchRes
     )
 
 
-# V2's own schedules, which its files inherit: their rate is for eight GPUs with two images.
-_USUAL_BATCH = 16
-_SCHEDULES = ("schedule_1x", "schedule_2x", "schedule_20e")
-_SCHEDULE = SGDConfig(lr=0.02, momentum=0.9, weight_decay=1e-4)
+# What V2's default_runtime says, which files inherit that say nothing of their own.
+_SAID_BY_DEFAULT = {"enable": False, "base_batch_size": 16}
 
 
-def reference_batch_of(root: Node, optimizer: OptimizerConfig, files: Sequence[str]) -> int | None:
+def reference_batch_of(
+    root: Node, optimizer: OptimizerConfig, files: Sequence[SourceFile]
+) -> int | None:
     """The batch that the learning rate is for, None: for that of the file as it is.
 
-    ``files`` are the names of the file and its bases. What is published, or inherits an unchanged
-    optimizer from what is, has the published batch; V2's files have not always said it themselves.
+    V2 scales only where it is told to. What is published, or inherits an unchanged optimizer from
+    what is, has the published batch; any other file says its own, or means its rate as written.
+    ``files`` are the file and its bases.
     """
-    node = root.optional_child("auto_scale_lr")
-    given = None
-    if node is not None:
-        node.ignore("enable")
-        given = node.take("base_batch_size", None)
-    batch, why = given, "auto_scale_lr.base_batch_size"
-    for name in files if given in (None, _USUAL_BATCH) else ():
-        if zoo.has(name):
-            experiment = zoo.find(name).experiment
-            if experiment.optimizer == optimizer:
-                batch, why = experiment.reference_batch, f"as in {name}"
-                break
-        elif name in _SCHEDULES and optimizer == _SCHEDULE:
-            batch, why = _USUAL_BATCH, f"as in {name}"
-            break
+    batch, why = _said_batch(root, files)
+    if batch is None:
+        for file in files:
+            if zoo.has(file.stem):
+                published = zoo.find(file.stem).experiment
+                if published.optimizer == optimizer:
+                    batch, why = published.reference_batch, f"as in {file.stem}"
+                    break
     rate = f"{optimizer.lr:g}"
     root.reading.replaced["learning rate"] = (
         f"{rate} for {batch} images per step ({why}), scaled to those of a run"
@@ -319,6 +314,24 @@ def reference_batch_of(root: Node, optimizer: OptimizerConfig, files: Sequence[s
         else f"{rate}, as written; nothing says for how many images per step"
     )
     return batch
+
+
+def _said_batch(root: Node, files: Sequence[SourceFile]) -> tuple[int | None, str]:
+    """``auto_scale_lr``: where it is enabled, or said by a file that is not MMDetection's own."""
+    node = root.optional_child("auto_scale_lr")
+    if node is None:
+        return None, ""
+    enabled, batch = node.take("enable", False), node.take("base_batch_size", None)
+    if enabled:
+        return batch, "auto_scale_lr.enable"
+    for file in files:
+        said = file.settings.get("auto_scale_lr")
+        if isinstance(said, Mapping) and said != _SAID_BY_DEFAULT:
+            own = said.get("base_batch_size")
+            published = zoo.find(file.stem).experiment if zoo.has(file.stem) else None
+            if own is not None and (published is None or own != published.reference_batch):
+                return batch, "auto_scale_lr.base_batch_size"
+    return None, ""
 
 
 # Hooks whose effect detzoo has without being told, and why.

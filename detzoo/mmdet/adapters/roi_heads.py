@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal
 
 from detzoo.backbones.resnet import ResNetConfig, stage_channels
 from detzoo.heads.roi.box_head import BoxHeadConfig
+from detzoo.heads.roi.branched_box_head import BranchedBoxHeadConfig
 from detzoo.heads.roi.deformable_extractor import DeformablePoolingConfig
 from detzoo.heads.roi.extractor import PyramidRoIAlignConfig
 from detzoo.heads.roi.mask_head import MaskHeadConfig
 from detzoo.heads.roi.shared_stage import SharedStageConfig
 from detzoo.heads.roi.standard import StandardRoIHeadConfig
 from detzoo.layers.norm import BatchNormConfig
-from detzoo.losses.classification import FocalLoss, SigmoidCrossEntropy, SoftmaxCrossEntropy
+from detzoo.losses.classification import (
+    BackgroundCrossEntropy,
+    BackgroundFocalLoss,
+    FocalLoss,
+    SigmoidCrossEntropy,
+)
 from detzoo.mmdet.adapters.backbones import starting_from
+from detzoo.mmdet.adapters.dense_heads import box_loss_of
 from detzoo.mmdet.adapters.layers import (
     convolution_of,
     expect_carafe,
@@ -32,7 +41,7 @@ def roi_extractor(
     node: Node, known: HeadContext
 ) -> PyramidRoIAlignConfig | DeformablePoolingConfig:
     layer = node.child("roi_layer")
-    if layer.type == "DeformRoIPoolPack":
+    if layer.type in ("DeformRoIPoolPack", "ModulatedDeformRoIPoolPack"):
         return _deformable_extractor(node, layer, known)
     layer.expect("type", "RoIAlign", "as regions are cut out by RoIAlign")
     # Until 2.4, mmcv's names were others.
@@ -68,6 +77,7 @@ def _deformable_extractor(node: Node, layer: Node, known: HeadContext) -> Deform
         output_size=layer.take("output_size"),
         num_levels=len(strides),
         finest_scale=float(node.take("finest_scale", 56)),
+        modulated=layer.type == "ModulatedDeformRoIPoolPack",
     )
 
 
@@ -110,47 +120,61 @@ def box_head(node: Node, regions: Regions) -> BoxHeadConfig:
 @adapts("box_head", "Shared2FCBBoxHead")
 def shared_fcs_box_head(node: Node, regions: Regions) -> BoxHeadConfig:
     """V2's Shared2FCBBoxHead."""
-    node.expect("with_avg_pool", False, "as layers see every cell of a region")
-    return BoxHeadConfig(
-        num_shared_fcs=2,
-        fc_channels=node.take("fc_out_channels", 1024),
-        **box_outputs(node, regions),
-    )
+    return _layered_box_head(node, regions, num_shared_fcs=2)
 
 
 @adapts("box_head", "Shared4Conv1FCBBoxHead")
 def shared_convs_box_head(node: Node, regions: Regions) -> BoxHeadConfig:
     """V2's Shared4Conv1FCBBoxHead."""
-    node.expect("with_avg_pool", False, "as layers see every cell of a region")
-    return BoxHeadConfig(
-        num_shared_convs=4,
-        conv_channels=node.take("conv_out_channels", 256),
-        convolution=convolution_of(node),
-        norm=norm_of(node, default=None),
-        num_shared_fcs=1,
-        fc_channels=node.take("fc_out_channels", 1024),
-        **box_outputs(node, regions),
-    )
+    return _layered_box_head(node, regions, num_shared_convs=4, num_shared_fcs=1)
 
 
 @adapts("box_head", "ConvFCBBoxHead")
 def conv_fc_box_head(node: Node, regions: Regions) -> BoxHeadConfig:
-    """V2's ConvFCBBoxHead, of which detzoo has what classes and boxes share."""
-    node.expect("with_avg_pool", False, "as layers see every cell of a region")
-    for key in ("num_cls_convs", "num_cls_fcs", "num_reg_convs", "num_reg_fcs"):
-        node.expect(key, 0, "as classes and boxes share all layers but the last")
-    num_fcs = node.take("num_shared_fcs", 0)
-    if num_fcs == 0:
-        raise node.error("num_shared_fcs", "a head without fully connected layers is a BBoxHead")
-    return BoxHeadConfig(
-        num_shared_convs=node.take("num_shared_convs", 0),
-        conv_channels=node.take("conv_out_channels", 256),
-        convolution=convolution_of(node),
-        norm=norm_of(node, default=None),
-        num_shared_fcs=num_fcs,
-        fc_channels=node.take("fc_out_channels", 1024),
-        **box_outputs(node, regions),
+    """V2's ConvFCBBoxHead, which the two above are kinds of."""
+    names = (
+        ("num_class_convs", "num_cls_convs"),
+        ("num_class_fcs", "num_cls_fcs"),
+        ("num_box_convs", "num_reg_convs"),
+        ("num_box_fcs", "num_reg_fcs"),
     )
+    branches = {own: node.take(theirs, 0) for own, theirs in names}
+    shared = {key: node.take(key, 0) for key in ("num_shared_convs", "num_shared_fcs")}
+    return _layered_box_head(node, regions, branches, **shared)
+
+
+def _layered_box_head(
+    node: Node,
+    regions: Regions,
+    branches: Mapping[str, int] = MappingProxyType({}),
+    *,
+    num_shared_convs: int = 0,
+    num_shared_fcs: int = 0,
+) -> BoxHeadConfig:
+    """With shared layers, and those of ``branches`` if there are any."""
+    has_convs = num_shared_convs or any("convs" in key and branches[key] for key in branches)
+    settings: dict[str, Any] = {
+        "num_shared_convs": num_shared_convs,
+        "num_shared_fcs": num_shared_fcs,
+        **(_convolutions(node) if has_convs else {}),
+        "fc_channels": node.take("fc_out_channels", 1024),
+        **box_outputs(node, regions),
+    }
+    if not has_convs:
+        for key in ("conv_out_channels", "conv_cfg", "norm_cfg"):
+            node.leave(key, "this head has no convolutions")
+    averages = node.take("with_avg_pool", False)
+    if num_shared_fcs and not averages and not any(branches.values()):
+        return BoxHeadConfig(**settings)
+    return BranchedBoxHeadConfig(**settings, **branches, averages=averages)
+
+
+def _convolutions(node: Node) -> dict[str, Any]:
+    return {
+        "conv_channels": node.take("conv_out_channels", 256),
+        "convolution": convolution_of(node),
+        "norm": norm_of(node, default=None),
+    }
 
 
 def box_outputs(node: Node, regions: Regions) -> dict[str, Any]:
@@ -158,9 +182,6 @@ def box_outputs(node: Node, regions: Regions) -> dict[str, Any]:
     node.expect("in_channels", regions.channels, "the channels of the regions", default=256)
     node.expect("roi_feat_size", regions.size, "the size of the regions", default=7)
     node.expect("num_classes", regions.num_classes, "the number of class names", default=80)
-    box_loss = node.part("loss_bbox", "box_loss")
-    decoded = "what the box loss compares"
-    node.expect("reg_decoded_bbox", box_loss.on_boxes, decoded, default=False)
     return {
         "class_agnostic_boxes": node.take("reg_class_agnostic", False),
         "normalized_classifier": _is_normalized(
@@ -168,7 +189,7 @@ def box_outputs(node: Node, regions: Regions) -> dict[str, Any]:
         ),
         "coder": node.part("bbox_coder", "coder"),
         "classification_loss": classification_loss(node, regions.num_classes),
-        "box_loss": box_loss,
+        "box_loss": box_loss_of(node),
     }
 
 
@@ -178,15 +199,12 @@ def classification_loss(node: Node, num_classes: int) -> Any:
     if loss.has("num_classes"):
         loss.expect("num_classes", num_classes, "the number of class names")
     found = loss.adapt("classification_loss")
-    if not isinstance(found, SigmoidCrossEntropy | FocalLoss):
-        return found
     # V2's RoI heads have C + 1 rows and a softmax with any loss that has no activation of its own.
-    reason = (
-        "V2 trains the C + 1 rows of a RoI head's softmax with sigmoids here; detzoo detects as V2 "
-        "does, but has no such training"
-    )
-    loss.reading.note(loss.error("type", reason))
-    return SoftmaxCrossEntropy(weight=found.weight)
+    if isinstance(found, SigmoidCrossEntropy):
+        return BackgroundCrossEntropy(weight=found.weight, class_weights=found.class_weights)
+    if isinstance(found, FocalLoss):
+        return BackgroundFocalLoss(weight=found.weight, gamma=found.gamma, alpha=found.alpha)
+    return found
 
 
 def _is_normalized(node: Node, key: str, plain: str, normalized: str) -> bool:

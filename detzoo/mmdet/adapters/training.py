@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from detzoo.assigners.max_iou import MaxIoUAssigner
+from detzoo.assigners.region import RegionAssigner
 from detzoo.coders.buckets import NUM_NEAREST, BucketCoder
 from detzoo.coders.delta import DeltaCoder
+from detzoo.coders.legacy import LegacyDeltaCoder
 from detzoo.losses.boxes import (
     BalancedL1Loss,
     BoundedIoULoss,
     CIoULoss,
+    DIoULoss,
     GIoULoss,
     IoULoss,
     L1Loss,
@@ -28,12 +31,13 @@ from detzoo.mmdet.registry import adapts, stands_in
 from detzoo.postprocess.nms import NMS, GaussianSoftNMS, SoftNMS
 from detzoo.postprocess.select import Select
 from detzoo.priors.anchors import AnchorGrid, octave_scales
+from detzoo.priors.legacy import LegacyAnchorGrid
 from detzoo.samplers.balanced import BalancedSampler
 from detzoo.samplers.ohem import OHEMSampler
 from detzoo.samplers.random import RandomSampler
 
 
-@adapts("priors", "AnchorGenerator")
+@adapts("priors", "AnchorGenerator", "LegacyAnchorGenerator")
 def anchors(node: Node, strides: tuple[int, ...]) -> AnchorGrid:
     node.expect("strides", strides, "the strides of the feature maps")
     node.expect("scale_major", True, "as the anchors of the zoo")
@@ -45,7 +49,8 @@ def anchors(node: Node, strides: tuple[int, ...]) -> AnchorGrid:
         )
     if scales is None:
         scales = octave_scales(float(base), per_octave)
-    return AnchorGrid(
+    kind = LegacyAnchorGrid if node.type == "LegacyAnchorGenerator" else AnchorGrid
+    return kind(
         scales=tuple(float(scale) for scale in scales),
         ratios=_floats(node.take("ratios")),
         center=float(node.take("center_offset", 0.0)),
@@ -59,6 +64,14 @@ def delta_coder(node: Node) -> DeltaCoder:
         means=_floats(node.take("target_means", (0.0, 0.0, 0.0, 0.0))),
         stds=_floats(node.take("target_stds", (1.0, 1.0, 1.0, 1.0))),
         max_shift=_max_shift(node),
+    )
+
+
+@adapts("coder", "LegacyDeltaXYWHBBoxCoder")
+def legacy_delta_coder(node: Node) -> LegacyDeltaCoder:
+    return LegacyDeltaCoder(
+        means=_floats(node.take("target_means", (0.0, 0.0, 0.0, 0.0))),
+        stds=_floats(node.take("target_stds", (1.0, 1.0, 1.0, 1.0))),
     )
 
 
@@ -81,6 +94,9 @@ def bucket_coder(node: Node) -> BucketCoder:
 @adapts("assigner", "MaxIoUAssigner")
 def max_iou_assigner(node: Node) -> MaxIoUAssigner:
     node.ignore("gpu_assign_thr")
+    overlaps = node.optional_child("iou_calculator")
+    if overlaps is not None:
+        overlaps.expect("type", "BboxOverlaps2D", "how overlaps are measured")
     node.expect("ignore_wrt_candidates", True, "as coverage is of the candidates")
     coverage = float(node.take("ignore_iof_thr", -1))
     return MaxIoUAssigner(
@@ -90,6 +106,14 @@ def max_iou_assigner(node: Node) -> MaxIoUAssigner:
         match_low_quality=node.take("match_low_quality", True),
         match_ties=node.take("gt_max_assign_all", True),
         ignored_iof=coverage if coverage > 0 else None,
+    )
+
+
+@adapts("assigner", "RegionAssigner")
+def region_assigner(node: Node) -> RegionAssigner:
+    return RegionAssigner(
+        center_ratio=float(node.take("center_ratio", 0.2)),
+        ignore_ratio=float(node.take("ignore_ratio", 0.5)),
     )
 
 
@@ -154,9 +178,14 @@ def any_classification_loss(settings: Mapping[str, Any]) -> ClassificationLoss:
 @adapts("classification_loss", "CrossEntropyLoss")
 def cross_entropy(node: Node) -> ClassificationLoss:
     uses_sigmoid = node.take("use_sigmoid", False)
-    node.expect("class_weight", None, "as no configuration of the zoo weights classes")
     kind = SigmoidCrossEntropy if uses_sigmoid else SoftmaxCrossEntropy
-    return kind(weight=float(node.take("loss_weight", 1.0)))
+    weights = node.take("class_weight", None)
+    if weights is not None and not isinstance(weights, tuple):
+        raise node.error("class_weight", f"{weights!r} is not a list with a value for each class")
+    return kind(
+        weight=float(node.take("loss_weight", 1.0)),
+        class_weights=None if weights is None else tuple(float(one) for one in weights),
+    )
 
 
 @adapts("classification_loss", "FocalLoss")
@@ -193,12 +222,19 @@ def balanced_l1_loss(node: Node) -> BalancedL1Loss:
 
 @adapts("box_loss", "IoULoss")
 def iou_loss(node: Node) -> IoULoss:
-    return IoULoss(eps=node.take("eps", 1e-6), weight=float(node.take("loss_weight", 1.0)))
+    kind = "linear" if node.take("linear", False) else node.take("mode", "log")
+    eps, weight = node.take("eps", 1e-6), float(node.take("loss_weight", 1.0))
+    return IoULoss(eps=eps, kind=kind, weight=weight)
 
 
 @adapts("box_loss", "GIoULoss")
 def giou_loss(node: Node) -> GIoULoss:
     return GIoULoss(eps=node.take("eps", 1e-6), weight=float(node.take("loss_weight", 1.0)))
+
+
+@adapts("box_loss", "DIoULoss")
+def diou_loss(node: Node) -> DIoULoss:
+    return DIoULoss(eps=node.take("eps", 1e-6), weight=float(node.take("loss_weight", 1.0)))
 
 
 @adapts("box_loss", "CIoULoss")

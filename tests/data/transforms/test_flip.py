@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from detzoo.config import ConfigError
+from detzoo.config import ConfigError, from_dict, to_dict
 from detzoo.data.transforms import Crop, Flip, Resize
 from detzoo.data.transforms.flip import flip
 from tests.data.transforms.samples import check_consistent, sample
@@ -60,3 +60,15 @@ def test_impossible_settings() -> None:
         Flip(probability=1.5)
     with pytest.raises(ConfigError, match="directions"):
         Flip(directions=())
+
+
+def test_a_probability_for_each_direction() -> None:
+    transform = Flip(probability=(0.1, 0.6), directions=("horizontal", "vertical"))
+    assert from_dict(to_dict(transform), {"Flip": Flip}) == transform
+    rng = np.random.default_rng(0)
+    flips = [transform(sample(), rng).info.flip for _ in range(500)]
+    assert 20 < flips.count("horizontal") < 80
+    assert 260 < flips.count("vertical") < 340
+    for wrong in ((0.5,), (0.6, 0.6)):
+        with pytest.raises(ConfigError, match=r"probability: .* with a sum up to 1"):
+            Flip(probability=wrong, directions=("horizontal", "vertical"))

@@ -28,6 +28,25 @@ def test_pad_only_notes_the_size() -> None:
         Pad(divisor=0)
 
 
+def test_pad_with_a_color_makes_the_image_larger() -> None:
+    before = sample()
+    classes = torch.zeros(40, 60, dtype=torch.uint8)
+    before = replace(before, targets=replace(before.targets, semantic_map=classes))
+    after = Pad(divisor=32, fill=(1.0, 2.0, 3.0))(before, RNG)
+    assert after.image.shape == (64, 64, 3)
+    assert (after.image[:40, :60] == before.image).all()
+    assert (after.image[40:] == (1, 2, 3)).all()
+    assert (after.image[:, 60:] == (1, 2, 3)).all()
+    assert (after.info.size, after.info.padded_size) == ((64, 64), (64, 64))
+    assert torch.equal(after.targets.boxes, before.targets.boxes)
+    check_consistent(before, after)
+    assert after.targets.semantic_map is not None
+    assert after.targets.semantic_map[:40, :60].max() == 0
+    assert (after.targets.semantic_map[40:] == 255).all()
+    gray = replace(before, image=before.image[..., :1])
+    assert (Pad(square=True, fill=(1.0, 2.0, 6.0))(gray, RNG).image[40:] == 3).all()
+
+
 def test_filter_boxes() -> None:
     before = sample(boxes=((0, 0, 4, 9), (0, 0, 5, 9), (0, 0, 9, 2), (1, 1, 8, 4)))
     after = FilterBoxes(min_size=(4, 2))(before, RNG)
@@ -38,6 +57,18 @@ def test_filter_boxes() -> None:
     assert len(FilterBoxes(min_size=(100, 1), allow_empty=True)(before, RNG).targets) == 0
     empty = sample(boxes=())
     assert FilterBoxes()(empty, RNG) is empty
+
+
+def test_filter_masks() -> None:
+    before = sample(boxes=((0, 0, 4, 9), (0, 0, 9, 9)))
+    assert FilterBoxes(min_mask_area=37)(before, RNG).targets.labels.tolist() == [1]
+    assert FilterBoxes(min_mask_area=36)(before, RNG).targets.labels.tolist() == [0, 1]
+    none = sample(boxes=((0, 0, 4, 9), (0, 0, 9, 9)), masks="none")
+    assert len(FilterBoxes(min_mask_area=37)(none, RNG).targets) == 2
+    assert before.targets.masks is not None
+    missing = replace(before.targets.masks.to_bitmaps(), is_missing=torch.tensor([True, False]))
+    before = replace(before, targets=replace(before.targets, masks=missing))
+    assert len(FilterBoxes(min_mask_area=37)(before, RNG).targets) == 2
 
 
 class Script(np.random.Generator):

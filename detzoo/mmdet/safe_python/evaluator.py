@@ -1,114 +1,29 @@
-"""The part of Python that configurations are written in, evaluated without executing anything.
-
-Literals, calls of ``dict`` and the like, names of earlier values, arithmetic, text and its methods,
-slices, comprehensions, loops and conditions. Everything else is an error that names its line. Time
-and memory are bounded: every value costs a unit of a :class:`Budget`.
-"""
+"""Evaluation of a syntax tree."""
 
 from __future__ import annotations
 
 import ast
-import operator
-import re
-import string
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
 
 from detzoo.errors import ConfigError
+from detzoo.mmdet.safe_python.budget import Budget, TooMuchError, require_small
+from detzoo.mmdet.safe_python.operations import (
+    COMPARE,
+    FUNCTIONS,
+    UNARY,
+    UNKNOWN,
+    call,
+    call_method,
+    combine,
+    has_method,
+)
+from detzoo.mmdet.safe_python.text import formatted
 
-_MAX_VALUES = 1_000_000  # more than fifty times what the largest configuration holds
-_MAX_TEXT = 4_000_000  # characters
-_MAX_BITS = 64  # of an integer
+_MAX_TEXT = 1_000_000  # characters of a file: more than ten times what the largest has
+_CHARACTERS = 4  # that cost as much to parse as a value
 _MAX_DEPTH = 50  # settings that are nested deeper may hold themselves
-
-_BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.FloorDiv: operator.floordiv,
-    ast.Mod: operator.mod,
-    ast.Pow: operator.pow,
-    ast.BitOr: operator.or_,
-}
-_UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
-    ast.USub: operator.neg,
-    ast.UAdd: operator.pos,
-    ast.Not: operator.not_,
-}
-_COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-    ast.In: lambda item, items: item in items,
-    ast.NotIn: lambda item, items: item not in items,
-    ast.Is: operator.is_,
-    ast.IsNot: operator.is_not,
-}
-_FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "dict": dict,
-    "list": list,
-    "tuple": tuple,
-    "range": lambda *limits: list(range(*limits)),
-    "len": len,
-    "str": str,
-    "int": int,
-    "float": float,
-    "bool": bool,
-    "min": min,
-    "max": max,
-    "sum": sum,
-    "abs": abs,
-    "round": round,
-    "sorted": sorted,
-    "reversed": lambda items: list(reversed(items)),
-    "zip": lambda *rows: list(zip(*rows)),
-    "enumerate": lambda *given: list(enumerate(*given)),
-    "any": any,
-    "all": all,
-}
-_METHODS: dict[type, frozenset[str]] = {
-    str: frozenset(
-        ("capitalize", "count", "endswith", "find", "format", "join", "lower", "lstrip")
-        + ("replace", "rsplit", "rstrip", "split", "splitlines", "startswith", "strip")
-        + ("title", "upper")
-    ),
-    list: frozenset(
-        ("append", "copy", "count", "extend", "index", "insert", "pop", "remove", "reverse")
-    ),
-    tuple: frozenset(("count", "index")),
-    dict: frozenset(("copy", "get", "items", "keys", "pop", "setdefault", "update", "values")),
-}
-
-
-class Budget:
-    """How many values one reading may still make: names can double them line by line."""
-
-    def __init__(self) -> None:
-        self.left = _MAX_VALUES
-
-    def spend(self, count: int = 1) -> None:
-        self.left -= count
-        if self.left < 0:
-            raise _TooMuchError("too many values")
-
-    def weigh(self, value: Any) -> int:
-        """Spends and returns the size of ``value``, all that it holds included."""
-        size = len(value) if isinstance(value, str) else 1
-        self.spend(size)
-        if isinstance(value, Mapping):
-            return size + sum(self.weigh(key) + self.weigh(item) for key, item in value.items())
-        if isinstance(value, list | tuple):
-            return size + sum(self.weigh(item) for item in value)
-        return size
-
-
-class _TooMuchError(Exception):
-    """The budget is spent, or one value would be too large."""
 
 
 class SafePython:
@@ -151,7 +66,7 @@ class SafePython:
                 self._execute(statement)
             except ConfigError:  # a ValueError as well
                 raise
-            except (_TooMuchError, MemoryError) as error:
+            except (TooMuchError, MemoryError) as error:
                 self._fail(statement, str(error) or "too much memory")
             except RecursionError:
                 self._fail(statement, "nested too deeply")
@@ -161,13 +76,17 @@ class SafePython:
         for name, value in self.scopes[0].items():
             try:
                 variables[name] = self._unshared(value, name, 0)
-            except (_TooMuchError, MemoryError):
+            except (TooMuchError, MemoryError):
                 raise ConfigError(f"{self.source}: {name}: too many values") from None
         return variables
 
     def _parsed(self, text: str) -> list[ast.stmt]:
         if len(text) > _MAX_TEXT:
             raise ConfigError(f"{self.source}: has {len(text)} characters, too many to be settings")
+        try:
+            self.budget.spend(len(text) // _CHARACTERS)
+        except TooMuchError as error:
+            raise ConfigError(f"{self.source}: {error}, with the files before it") from None
         try:
             with warnings.catch_warnings():  # of backslashes in the paths of Windows
                 warnings.simplefilter("ignore")
@@ -280,8 +199,10 @@ class SafePython:
     def _value(self, node: ast.expr) -> Any:
         self.budget.spend()
         value = self._evaluate(node)
-        if isinstance(value, int) and value.bit_length() > _MAX_BITS:
-            raise _TooMuchError("too large a number")
+        if isinstance(value, int):
+            require_small(value.bit_length())
+        elif isinstance(value, complex):
+            raise TypeError("a number with an imaginary part is no setting")
         return value
 
     def _evaluate(self, node: ast.expr) -> Any:
@@ -296,12 +217,12 @@ class SafePython:
                 return tuple(self._elements(items))
             case ast.Dict(keys=keys, values=values):
                 return self._mapping(keys, values)
-            case ast.Call(func=ast.Name(id=name)) if name in _FUNCTIONS and not self._knows(name):
+            case ast.Call(func=ast.Name(id=name)) if name in FUNCTIONS and not self._knows(name):
                 return self._call(node, name)
             case ast.Call(func=ast.Attribute(value=owner, attr=method)):
                 return self._call_method(node, self._value(owner), method)
-            case ast.UnaryOp(op=op, operand=operand) if type(op) in _UNARY:
-                return _UNARY[type(op)](self._value(operand))
+            case ast.UnaryOp(op=op, operand=operand) if type(op) in UNARY:
+                return UNARY[type(op)](self._value(operand))
             case ast.BinOp(left=left, op=op, right=right):
                 return self._combine(node, op, self._value(left), self._value(right))
             case ast.BoolOp(op=op, values=values):
@@ -339,7 +260,7 @@ class SafePython:
         for scope in (*reversed(self.scopes), self.constants):
             if name in scope:
                 return scope[name]
-        if name in _FUNCTIONS or name.startswith("__"):
+        if name in FUNCTIONS or name.startswith("__"):
             self._refuse(node)
         return self._fail(node, f"NameError: name {name!r} is not defined")
 
@@ -400,29 +321,14 @@ class SafePython:
                 yield from self._nested(inner)
 
     def _combine(self, node: ast.AST, op: ast.operator, left: Any, right: Any) -> Any:
-        numbers = [isinstance(value, int | float) for value in (left, right)]
-        if type(op) not in _BINARY:
-            self._refuse(node)
-        if all(numbers):
-            integers = isinstance(left, int) and isinstance(right, int)
-            if isinstance(op, ast.Pow) and integers and left.bit_length() * right > _MAX_BITS:
-                raise _TooMuchError("too large a number")
-        elif isinstance(op, ast.Mult) and any(numbers):
-            number, items = (left, right) if numbers[0] else (right, left)
-            self.budget.spend(max(int(number), 0) * len(items))
-        elif isinstance(op, ast.Mod) and isinstance(left, str):
-            self._check_widths(re.findall(r"%(?:\([^)]*\))?[^a-zA-Z%]*", left), right)
-        elif isinstance(op, ast.Add | ast.BitOr) and type(left) is type(right):
-            self.budget.spend(len(left) + len(right))
-        else:
-            raise TypeError(f"{type(left).__name__} and {type(right).__name__} do not combine")
-        return _BINARY[type(op)](left, right)
+        result = combine(op, left, right, self.budget)
+        return self._refuse(node) if result is UNKNOWN else result
 
     def _compare(self, left: Any, ops: list[ast.cmpop], others: list[ast.expr]) -> bool:
         for op, other in zip(ops, others):
             right = self._value(other)
             self.budget.weigh([left, right])
-            if not _COMPARE[type(op)](left, right):
+            if not COMPARE[type(op)](left, right):
                 return False
             left = right
         return True
@@ -436,37 +342,14 @@ class SafePython:
 
     def _call(self, node: ast.Call, name: str) -> Any:
         given, named = self._arguments(node)
-        if name == "range":
-            self.budget.spend(len(range(*given)))
-        elif name != "len":
-            self.budget.weigh([given, named])
-        if name == "round" and len(given) > 1:
-            given[1] = max(min(given[1], 30), -30)  # digits, of which a number has no more
-        if name == "sum" and given and any(not isinstance(v, int | float) for v in given[0]):
-            self._refuse(node)  # joins lists in quadratic time
-        if name in ("min", "max", "sorted", "dict") or not named:
-            return _FUNCTIONS[name](*given, **named)
-        return self._refuse(node)
+        result = call(name, given, named, self.budget)
+        return self._refuse(node) if result is UNKNOWN else result
 
     def _call_method(self, node: ast.Call, owner: Any, method: str) -> Any:
-        if method not in _METHODS.get(type(owner), ()):
+        if not has_method(owner, method):
             self._refuse(node)
         given, named = self._arguments(node)
-        if method in ("extend", "update"):
-            self.budget.spend(sum(len(items) for items in given) + len(named))
-        elif method in ("append", "insert", "setdefault", "get", "pop"):
-            self.budget.spend()
-        else:
-            self.budget.weigh([owner, given, named])
-        if method == "format":
-            return self._spent(_Formatter(self).vformat(owner, given, named))
-        if method == "join":
-            (items,) = given
-            self.budget.spend(len(owner) * len(items))
-        if method == "replace":
-            self.budget.spend((owner.count(given[0]) + 1) * len(given[1]))
-        result = getattr(owner, method)(*given, **named)
-        return list(result) if method in ("items", "keys", "values") else result
+        return call_method(owner, method, given, named, self.budget)
 
     def _text(self, part: ast.expr) -> str:
         """One part of an f-string."""
@@ -478,23 +361,9 @@ class SafePython:
                     value = repr(value)
                 elif conversion == ord("s"):
                     value = str(value)
-                return self.formatted(value, "" if spec is None else self._value(spec))
+                return formatted(value, "" if spec is None else self._value(spec), self.budget)
             case _:
                 return str(self._value(part))
-
-    def formatted(self, value: Any, spec: str) -> str:
-        """``value`` as text, whose width a ``spec`` may give."""
-        self._check_widths([spec], value)
-        return self._spent(format(value, spec))
-
-    def _check_widths(self, specs: list[str], value: Any) -> None:
-        self.budget.weigh(value)
-        if any("*" in spec or re.search(r"\d{4}", spec) for spec in specs):
-            raise _TooMuchError("too wide a text")
-
-    def _spent(self, text: str) -> str:
-        self.budget.spend(len(text))
-        return text
 
     # ---------------------------------------------------------------------------------- errors
 
@@ -511,21 +380,6 @@ class SafePython:
 
     def _line(self, node: ast.AST) -> int:
         return self.first_line + getattr(node, "lineno", 1)
-
-
-class _Formatter(string.Formatter):
-    """``str.format`` for plain values: no attributes, no elements, no huge widths."""
-
-    def __init__(self, reader: SafePython) -> None:
-        self.reader = reader
-
-    def get_field(self, field_name: str, args: Any, kwargs: Any) -> Any:
-        if not re.fullmatch(r"\w+", field_name):
-            raise ValueError(f"{{{field_name}}} looks into a value")
-        return super().get_field(field_name, args, kwargs)
-
-    def format_field(self, value: Any, format_spec: str) -> str:
-        return self.reader.formatted(value, format_spec)
 
 
 def _shown(node: ast.AST) -> str:
