@@ -26,7 +26,7 @@ from detzoo.losses.classification import (
 )
 from detzoo.mmdet.node import Node
 from detzoo.mmdet.registry import adapts, stands_in
-from detzoo.postprocess.nms import NMS, GaussianSoftNMS, SoftNMS
+from detzoo.postprocess.nms import NMS, GaussianSoftNMS, SoftNMS, Suppression
 from detzoo.postprocess.select import Select
 from detzoo.priors.anchors import AnchorGrid, octave_scales
 from detzoo.samplers.balanced import BalancedSampler
@@ -271,16 +271,21 @@ def proposal_select(node: Node) -> Select:
     """The choice of proposals: ``test_cfg.rpn``, or ``train_cfg.rpn_proposal``."""
     node.expect("min_bbox_size", 0, "as boxes without area are always dropped", default=0)
     node.expect("nms_across_levels", False, "as proposals compete within their level")
-    # Names and defaults of V2 until 2.3.
+    # Names of V2 until 2.3.
     node.take("nms_post", None)
-    threshold = node.take("nms_thr", None)
-    most = node.take("max_num", None)
-    suppression = NMS(max_iou=float(threshold)) if threshold else node.part("nms", "nms")
+    threshold, most = node.take("nms_thr", None), node.take("max_num", None)
+    if most is None:
+        most = node.take("max_per_img")
+    else:
+        node.expect("max_per_img", most, "what max_num says")
+    if threshold is None or node.has("nms"):
+        suppression: Suppression = node.part("nms", "nms")
+    else:
+        suppression = NMS(max_iou=float(threshold))
+    if threshold is not None and getattr(suppression, "max_iou", None) != threshold:
+        raise node.error("nms_thr", f"{threshold} is not nms.iou_threshold, which it was called")
     return Select(
-        min_score=0.0,
-        pre_nms=node.take("nms_pre"),
-        suppression=suppression,
-        max_detections=node.take("max_per_img") if most is None else most,
+        min_score=0.0, pre_nms=node.take("nms_pre"), suppression=suppression, max_detections=most
     )
 
 
