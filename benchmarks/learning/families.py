@@ -81,6 +81,9 @@ ENLARGED = {
     "data.test_transforms[0].sizes": _TWICE,
 }
 
+# The published teacher is too wide for these students: theirs knows nothing.
+UNTAUGHT = {"model.teacher_weights": None}
+
 CASES: tuple[Case, ...] = (
     Case(
         "rpn",
@@ -89,6 +92,14 @@ CASES: tuple[Case, ...] = (
         settings=ALL_ANCHORS | ONE_PER_OBJECT,
         batch=8,
         steps=400,
+    ),
+    Case(
+        "cascade_rpn",
+        "crpn_faster_rcnn_r50_caffe_fpn_1x_coco",
+        BOXES,
+        steps=380,
+        lr=0.006,
+        settings={"max_gradient_norm": 10.0},
     ),
     Case("faster_rcnn", "faster_rcnn_r50_fpn_1x_coco", BOXES),
     Case("mask_rcnn", "mask_rcnn_r50_fpn_1x_coco", MASKS, steps=200),
@@ -110,6 +121,15 @@ CASES: tuple[Case, ...] = (
     Case("nas_fpn", "retinanet_r50_nasfpn_crop640_50e_coco", ANCHORS, batch=8, steps=240),
     Case("atss", "atss_r50_fpn_1x_coco", ANCHORS, batch=8, steps=240),
     Case("gfl", "gfl_r50_fpn_1x_coco", ANCHORS, batch=8, steps=240),
+    Case(
+        "ld",
+        "ld_r18_gflv1_r101_fpn_coco_1x",
+        ANCHORS,
+        batch=8,
+        steps=240,
+        settings=UNTAUGHT | {"model.bbox_head.distillation_loss.weight": 0.02},
+    ),
+    Case("lad", "lad_r50_paa_r101_fpn_coco_1x", ANCHORS, batch=8, steps=240, settings=UNTAUGHT),
     Case("vfnet", "vfnet_r50_fpn_1x_coco", ANCHORS, batch=8, steps=240),
     Case("tood", "tood_r50_fpn_1x_coco", ANCHORS, batch=8, steps=240),
     Case("ddod", "ddod_r50_fpn_1x_coco", ANCHORS, batch=8, steps=240),
@@ -205,6 +225,10 @@ CASES: tuple[Case, ...] = (
     ),
     Case("point_rend", "point_rend_r50_caffe_fpn_mstrain_1x_coco", MASKS),
     Case("dcn", "faster_rcnn_r50_fpn_dconv_c3-c5_1x_coco", BOXES),
+    Case("dcnv2", "faster_rcnn_r50_fpn_mdpool_1x_coco", BOXES),
+    Case("empirical_attention", "faster_rcnn_r50_fpn_attention_1111_1x_coco", BOXES),
+    Case("resnet_strikes_back", "faster_rcnn_r50_fpn_rsb-pretrain_1x_coco", BOXES, lr=1e-3),
+    Case("selfsup_pretrain", "mask_rcnn_r50_fpn_mocov2-pretrain_1x_coco", MASKS, steps=200),
     Case("gcnet", "mask_rcnn_r50_fpn_syncbn-backbone_r4_gcb_c3-c5_1x_coco", MASKS),
     Case("gn", "mask_rcnn_r50_fpn_gn-all_2x_coco", MASKS, steps=320),
     Case("gn+ws", "mask_rcnn_r50_fpn_gn_ws-all_2x_coco", MASKS, steps=480),
@@ -243,6 +267,8 @@ CASES: tuple[Case, ...] = (
     Case("lvis", "mask_rcnn_r50_fpn_sample1e-3_mstrain_1x_lvis_v1", MASKS, steps=240),
     Case("objects365", "faster_rcnn_r50_fpn_16x4_1x_obj365v1", BOXES),
     Case("deepfashion", "mask_rcnn_r50_fpn_15e_deepfashion", MASKS, steps=240),
+    Case("legacy_1.x", "faster_rcnn_r50_fpn_1x_coco_v1", BOXES),
+    Case("tridentnet", "tridentnet_r50_caffe_1x_coco", BOXES, lr=0.05, steps=240),
     Case("light", "mask_rcnn_mobilenetv2_fpn", MASKS, lr=1e-3),
     # Beside the one of their family: other backbones, necks and heads.
     Case(

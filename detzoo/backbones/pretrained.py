@@ -181,6 +181,7 @@ PRETRAINED = {
     ),
     **dict(
         (
+            _mmcls("resnet/resnet50_8xb256-rsb-a1-600e_in1k_20211228-20e21305.pth"),
             _mmcls("efficientnet/efficientnet-b3_3rdparty_8xb32-aa_in1k_20220119-5b4887a0.pth"),
             _mmcls(
                 "convnext/downstream/convnext-tiny_3rdparty_32xb128-noema_in1k_20220301-795e9634.pth"

@@ -14,6 +14,7 @@ from detzoo.layers.context_block import ContextBlock
 from detzoo.layers.conv_norm_act import conv_norm_act
 from detzoo.layers.convolution import ConvConfig, PlainConvConfig
 from detzoo.layers.fusion import has_hooks
+from detzoo.layers.generalized_attention import GeneralizedAttentionConfig
 from detzoo.layers.norm import BatchNormConfig, NormConfig, NormLayer
 
 Style = Literal["pytorch", "caffe"]
@@ -25,14 +26,15 @@ class BlockLayers:
 
     ``spatial`` is the kind of a bottleneck's 3x3 convolution, ``convolution`` that of all others.
     With a ``context_ratio``, a bottleneck ends in a context block with that many hidden channels
-    per channel. With ``zero_init``, the last norm starts at zero, so that a fresh block is its
-    shortcut.
+    per channel; ``attention`` follows its 3x3 convolution. With ``zero_init``, the last norm starts
+    at zero, so that a fresh block is its shortcut.
     """
 
     norm: NormConfig = BatchNormConfig()
     convolution: ConvConfig = PlainConvConfig()
     spatial: ConvConfig = PlainConvConfig()
     context_ratio: float | None = None
+    attention: GeneralizedAttentionConfig | None = None
     zero_init: bool = False
 
 
@@ -126,6 +128,9 @@ class Bottleneck(ResidualBlock):
         self.conv2 = conv3x3(layers.spatial, width, width, stride2, dilation, groups)
         self.conv3 = conv1x1(layers.convolution, width, out_channels)
         self.downsample = shortcut(in_channels, out_channels, stride, layers)
+        self.gen_attention_block: nn.Module | None = None
+        if layers.attention is not None:
+            self.gen_attention_block = layers.attention.build(width)
         self.context_block: nn.Module | None = None
         if layers.context_ratio is not None:
             self.context_block = ContextBlock(out_channels, layers.context_ratio)
@@ -141,6 +146,8 @@ class Bottleneck(ResidualBlock):
         shortcut, is_free = self.shortcut(x, owns_input)
         x = conv_norm_act(x, self.conv1, self.norm(1), "relu")
         x = conv_norm_act(x, self.conv2, self.norm(2), "relu")
+        if self.gen_attention_block is not None:
+            x = self.gen_attention_block(x)
         if self.context_block is None:
             return conv_norm_act(
                 x, self.conv3, self.norm(3), activation, shortcut=shortcut, reuse_shortcut=is_free

@@ -24,6 +24,7 @@ from detzoo.config import Channels, NonNegativeInt, PositiveFloat, PositiveInt, 
 from detzoo.errors import ConfigError
 from detzoo.layers.conv_norm_act import conv_norm_act
 from detzoo.layers.convolution import ConvConfig, PlainConvConfig
+from detzoo.layers.generalized_attention import GeneralizedAttentionConfig
 from detzoo.layers.norm import BatchNormConfig, NormConfig, NormLayer
 
 BLOCKS = {
@@ -57,6 +58,9 @@ class ResNetConfig(BackboneConfig):
         deformable_stages: Stages, counted from 0, in which ``deformable`` applies.
         context_ratio: Bottleneck ratio of the context blocks (GCNet) from the second stage on;
             None: no context blocks.
+        attention: Attention after the bottlenecks' 3x3 convolutions in ``attention_stages``; None:
+            no attention.
+        attention_stages: Stages, counted from 0, in which ``attention`` applies.
         zero_init: Start the last norm of each block at zero, so that a fresh block is its shortcut.
         returns_image: Return the pixels as an additional first map of stride 1, for a recursive
             pyramid.
@@ -78,6 +82,8 @@ class ResNetConfig(BackboneConfig):
     deformable: ConvConfig | None = None
     deformable_stages: tuple[NonNegativeInt, ...] = (1, 2, 3)
     context_ratio: PositiveFloat | None = None
+    attention: GeneralizedAttentionConfig | None = None
+    attention_stages: tuple[NonNegativeInt, ...] = (2, 3)
     zero_init: bool = True
     returns_image: bool = False
     groups: PositiveInt = 1
@@ -106,7 +112,7 @@ class ResNetConfig(BackboneConfig):
             raise ConfigError(
                 f"groups: ResNet-{self.depth} has no grouped convolutions; use depth 50 or more"
             )
-        for name in ("deformable", "context_ratio"):
+        for name in ("deformable", "context_ratio", "attention"):
             if getattr(self, name) is not None:
                 raise ConfigError(
                     f"{name}: ResNet-{self.depth} has no bottlenecks; use depth 50 or more"
@@ -178,9 +184,9 @@ class ResNet(StagedBackbone):
 
 def build_stage(config: ResNetConfig, index: int, in_channels: int) -> nn.Sequential:
     """Builds the blocks of stage ``index``, counted from 0."""
-    layers = _block_layers(config, index)
+    layers = block_layers(config, index)
     out_channels = stage_channels(config, index)
-    width = config.base_channels * 2**index * config.width_per_group // 64 * config.groups
+    width = stage_width(config, index)
     blocks: list[ResidualBlock] = []
     for number in range(BLOCKS[config.depth][index]):
         stride = config.strides[index] if number == 0 else 1
@@ -210,7 +216,13 @@ def stage_channels(config: ResNetConfig, index: int) -> int:
     return config.base_channels * 2**index * (1 if config.depth < 50 else EXPANSION)
 
 
-def _block_layers(config: ResNetConfig, index: int) -> BlockLayers:
+def stage_width(config: ResNetConfig, index: int) -> int:
+    """The channels inside the bottlenecks of stage ``index``."""
+    return config.base_channels * 2**index * config.width_per_group // 64 * config.groups
+
+
+def block_layers(config: ResNetConfig, index: int) -> BlockLayers:
+    """The layers of the blocks of stage ``index``."""
     spatial = config.convolution
     if config.deformable is not None and index in config.deformable_stages:
         spatial = config.deformable
@@ -219,5 +231,6 @@ def _block_layers(config: ResNetConfig, index: int) -> BlockLayers:
         convolution=config.convolution,
         spatial=spatial,
         context_ratio=config.context_ratio if index in CONTEXT_STAGES else None,
+        attention=config.attention if index in config.attention_stages else None,
         zero_init=config.zero_init,
     )

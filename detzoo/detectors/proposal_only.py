@@ -43,10 +43,11 @@ class ProposalOnly(Detector):
     def losses(
         self, features: tuple[Tensor, ...], images: ImageBatch, targets: Sequence[Targets]
     ) -> Losses:
-        return self.rpn_head.loss(self.rpn_head(features), targets, images.infos)
+        predictions = self.rpn_head.predict(features, images.infos)
+        return self.rpn_head.loss(predictions, targets, images.infos)
 
     def detect(self, features: tuple[Tensor, ...], images: ImageBatch) -> list[Detections]:
-        return self.rpn_head.propose(self.rpn_head(features), images.infos)
+        return self.rpn_head.propose(self.rpn_head.predict(features, images.infos), images.infos)
 
     def detect_augmented(self, augmented: Sequence[ImageBatch]) -> list[Detections]:
         found = [

@@ -76,7 +76,7 @@ class TwoStage(Detector):
     ) -> Losses:
         if self.rpn_head is None:
             return self.roi_head.loss(features, given_proposals(images), targets, images.infos)
-        predictions = self.rpn_head(features)
+        predictions = self.rpn_head.predict(features, images.infos)
         losses = Losses.of(self.rpn_head.loss(predictions, targets, images.infos))
         proposals = self.rpn_head.propose(predictions, images.infos)
         return losses | self.roi_head.loss(features, proposals, targets, images.infos)
@@ -88,7 +88,8 @@ class TwoStage(Detector):
         """The regions of each image for the RoI head."""
         if self.rpn_head is None:
             return given_proposals(images)
-        return self.rpn_head.propose(self.rpn_head(features), images.infos)
+        predictions = self.rpn_head.predict(features, images.infos)
+        return self.rpn_head.propose(predictions, images.infos)
 
     def detect_augmented(self, augmented: Sequence[ImageBatch]) -> list[Detections]:
         """Merges the proposals of all augmentations, and applies the RoI head to them in each."""

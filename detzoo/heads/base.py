@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 from typing_extensions import Self
@@ -77,6 +77,38 @@ class DetectionHead(nn.Module, ABC):
 
 
 @config
+class DistilledHeadConfig(DetectionHeadConfig):
+    """A head that learns from a teacher."""
+
+    @abstractmethod
+    def build(
+        self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int
+    ) -> DistilledHead:
+        """See :meth:`DetectionHeadConfig.build`."""
+
+
+class DistilledHead(DetectionHead):
+    """A head that trains with what the head of a ``teacher`` has predicted of the same images.
+
+    ``teacher_knows_classes`` says whether it must know the classes of the data.
+    """
+
+    teacher_knows_classes: ClassVar[bool] = False
+
+    @abstractmethod
+    def distill(
+        self,
+        predictions: Any,
+        targets: Sequence[Targets],
+        infos: Sequence[ImageInfo],
+        *,
+        teacher: DetectionHead,
+        taught: Any,
+    ) -> Losses:
+        """Losses of a batch; ``taught`` is what ``teacher`` predicts of it."""
+
+
+@config
 class ProposalHeadConfig(ABC):
     """A head that proposes regions."""
 
@@ -93,6 +125,10 @@ class ProposalHead(nn.Module, ABC):
     @abstractmethod
     def forward(self, features: Sequence[Tensor]) -> Any:
         """Feature maps, fine to coarse -> predictions, of a type that the head alone knows."""
+
+    def predict(self, features: Sequence[Tensor], infos: Sequence[ImageInfo]) -> Any:
+        """The predictions that ``loss`` and ``propose`` take; some depend on the images' sizes."""
+        return self(features)
 
     @abstractmethod
     def loss(

@@ -216,9 +216,10 @@ def _types(value: Any, path: str) -> Iterator[tuple[str, str]]:
 
 # Types within a model that need no adapter of their own: their part reads them.
 PLAIN_TYPES = frozenset(
-    ("ContextBlock", "GeneralizedAttention", "RoIAlign", "DeformRoIPoolPack", "Linear", "Conv")
+    ("RoIAlign", "DeformRoIPoolPack", "ModulatedDeformRoIPoolPack", "Linear", "Conv", "dilation")
     + ("NormedLinear", "NormedConv2d", "deconv", "carafe", "GHMC", "GHMR", "QualityFocalLoss")
     + ("DistributionFocalLoss", "MSELoss", "MaskIoUHead", "FusedSemanticHead")
+    + ("offset", "StageCascadeRPNHead")
 )
 
 

@@ -63,6 +63,8 @@ WITHOUT_EFFECT: Final[Mapping[str, str]] = {
 # What only training looks at, wherever it is in a model; so is all that begins with ``loss``.
 _TRAINING_ONLY: Final = frozenset(
     ("train_cfg", "init_cfg", "pretrained", "assigner", "sampler", "reg_decoded_bbox")
+    + ("teacher_config", "teacher_ckpt", "eval_teacher")
+    + ("teacher_backbone", "teacher_neck", "teacher_bbox_head")
 )
 _RECIPE: Final = frozenset(
     ("optimizer", "optimizer_config", "lr_config", "runner", "total_epochs", "fp16", "load_from")
@@ -286,14 +288,18 @@ class Node:
         paths = [self.at(key) if single else f"{self.at(key)}[{i}]" for i in range(len(items))]
         return [Node(item, path, self.reading) for item, path in zip(items, paths)]
 
-    def lists(self, key: str) -> list[list[Node]]:
-        """The list of lists of dictionaries at ``key``."""
+    def numbered(self, key: str) -> Node:
+        """The list at ``key`` as a dictionary, whose keys are ``"0"``, ``"1"`` and so on."""
         self.taken.add(key)
         value = self.left.pop(key, None)
         if not isinstance(value, (list, tuple)):
-            raise self.error(key, f"{value!r} is not a list of lists")
-        rows = Node({str(i): row for i, row in enumerate(value)}, self.at(key), self.reading)
-        return [rows.children(str(i)) for i in range(len(value))]
+            raise self.error(key, f"{value!r} is not a list")
+        return Node({str(i): item for i, item in enumerate(value)}, self.at(key), self.reading)
+
+    def lists(self, key: str) -> list[list[Node]]:
+        """The list of lists of dictionaries at ``key``."""
+        rows = self.numbered(key)
+        return [rows.children(number) for number in tuple(rows.left)]
 
     def part(self, key: str, kind: str, *known: Any) -> Any:
         """The part at ``key``, read by the adapter of its type; ``known`` is passed on."""

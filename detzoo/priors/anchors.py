@@ -35,8 +35,14 @@ class AnchorGrid(PriorGrid):
         """Priors of a cell are ordered by ratio, then scale: see :meth:`PriorGrid.place`."""
         return _place(self, grids, tuple(strides), device)
 
+    @property
+    def cell_offset(self) -> float:
+        """Where in a cell the origin of its anchors lies, as a fraction from its top left
+        corner."""
+        return self.center
+
     def base_anchors(self, stride: int) -> Tensor:
-        """Anchors of the cell at the origin, (A, 4)."""
+        """Anchors of a cell, (A, 4)."""
         ratio_root = torch.tensor(self.ratios).sqrt()[:, None]
         scales = torch.tensor(self.scales)[None]
         width = (stride / ratio_root * scales).flatten()
@@ -49,7 +55,7 @@ def _place(
     anchors: AnchorGrid, grids: Grids, strides: tuple[int, ...], device: torch.device
 ) -> Priors:
     bases = [anchors.base_anchors(stride) for stride in strides]
-    return place_in_cells(bases, grids, strides, anchors.center, device)
+    return place_in_cells(bases, grids, strides, anchors.cell_offset, device)
 
 
 def place_in_cells(

@@ -40,4 +40,4 @@ def _place(
 ) -> Priors:
     bases = [anchors.base_anchors(stride) for stride in strides]
     spacings = [anchors.image_size / cells for cells in anchors.cells]
-    return place_in_cells(bases, grids, spacings, anchors.center, device)
+    return place_in_cells(bases, grids, spacings, anchors.cell_offset, device)

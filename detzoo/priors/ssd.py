@@ -52,8 +52,14 @@ class SSDAnchors(PriorGrid):
         """Priors of a cell: small square, large square, then wide and tall for each ratio."""
         return _place(self, grids, device)
 
+    @property
+    def cell_offset(self) -> float:
+        """Where in a cell the origin of its anchors lies, as a fraction from its top left
+        corner."""
+        return 0.5
+
     def base_anchors(self, level: int) -> Tensor:
-        """The anchors of a cell centered on the origin: (A, 4)."""
+        """The anchors of a cell, (A, 4)."""
         size, next_size = self.sizes[level : level + 2]
         large = math.sqrt(size * next_size)
         shapes = [(size, size), (large, large)]
@@ -67,4 +73,4 @@ class SSDAnchors(PriorGrid):
 @made_once
 def _place(anchors: SSDAnchors, grids: Grids, device: torch.device) -> Priors:
     levels = [anchors.base_anchors(level) for level in range(len(grids))]
-    return place_in_cells(levels, grids, anchors.strides, 0.5, device)
+    return place_in_cells(levels, grids, anchors.strides, anchors.cell_offset, device)

@@ -38,6 +38,7 @@ from detzoo.train.distributed import Processes
 from detzoo.train.log import Averages, Stopwatch, memory_in_use
 from detzoo.train.plan import fit_recipe
 from detzoo.train.state import Learner, Position, load_last, locked, seed_step
+from detzoo.train.teacher import give_teacher
 from detzoo.train.validation import Validation
 from detzoo.train.watch import Interrupt, Watch
 
@@ -108,6 +109,7 @@ class Trainer:
         self._notes += notes_on_priors(model, self._loader) if processes.is_first else []
 
         # What learns.
+        give_teacher(model, experiment.class_names)
         self.model = model.to(processes.device).to(memory_format=torch.channels_last).train()
         self.learner = Learner.of(experiment, self.model, processes.device)
         self._rates = [group["lr"] for group in self.optimizer.param_groups]

@@ -13,7 +13,7 @@ from detzoo.errors import CheckpointError
 from detzoo.weights.hosts import OPENMMLAB
 
 # How files of weights end.
-SUFFIXES = (".pth", ".pt", ".pyth", ".pkl", ".safetensors", ".npz")
+SUFFIXES = (".pth", ".pt", ".tar", ".pyth", ".pkl", ".safetensors", ".npz")  # .pth.tar
 # How addresses of files on the Hugging Face Hub start.
 HUB = "hf://"
 # Published files end in the first digits of their own hash; a date is none.

@@ -24,6 +24,7 @@ from detzoo.detectors.base import Detector
 from detzoo.heads.roi.branched_box_head import BranchedBoxHeadConfig
 from detzoo.quickstart.scenes import CLASSES
 from detzoo.structures import ImageBatch, Targets
+from detzoo.train.teacher import give_teacher
 from detzoo.zoo.entry import Entry
 from tests.detectors import models
 
@@ -89,6 +90,7 @@ def build(entry: Entry) -> Detector:
     for path, value in SETTINGS.get(entry.name, {}).items():
         experiment = override(experiment, path, value, config_classes())
     model = build_narrow(experiment)
+    give_teacher(model, CLASSES)
     # A fresh residual block is its shortcut alone, and gives its other parts no gradient.
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):

@@ -85,8 +85,7 @@ def check_evaluation(model: Detector, reference: Reference) -> list[Finding]:
     findings.append(compare_features("features", our.summarise(features), reference["features"]))
     if "proposals" in reference:
         assert isinstance(model, TwoStage)
-        assert model.rpn_head is not None
-        (proposals,) = model.rpn_head.propose(model.rpn_head(features), images.infos)
+        (proposals,) = model.propose(features, images)
         theirs = reference["proposals"]
         theirs = np.concatenate([np.zeros((len(theirs), 1)), theirs[:, [4, 0, 1, 2, 3]]], 1)
         findings.append(compare_detections("proposals", our.detection_rows(proposals), theirs))

@@ -69,6 +69,7 @@ class GFLHead(DenseHead):
     and ``integral``."""
 
     config: GFLHeadConfig
+    least_total = 1.0  # of the weights that losses of boxes are divided by
 
     def __init__(
         self,
@@ -107,8 +108,8 @@ class GFLHead(DenseHead):
         stride = priors.stride[:, None]
         boxes = config.coder.decode(priors.boxes, self.integral(codes) * stride)
         with torch.no_grad():
-            weights = logits.sigmoid().amax(-1) * targets.box_weights  # (B, P)
-            total = average_over_processes(weights.sum()).clamp(min=1)
+            weights = self.positive_weights(predictions, targets)
+            total = average_over_processes(weights.sum()).clamp(min=self.least_total)
             quality = elementwise_iou(boxes, targets.boxes)
             distances = config.coder.encode(priors.boxes, targets.boxes) / stride
             distances = distances.clamp(0, config.max_distance - 0.1)
@@ -125,6 +126,11 @@ class GFLHead(DenseHead):
             loss_bbox=box / total,
             loss_dfl=distribution / 4 / total,
         )
+
+    @torch.no_grad()
+    def positive_weights(self, predictions: DensePredictions, targets: DenseTargets) -> Tensor:
+        """(B, P) how much the box of each anchor counts: by its best score, only of positives."""
+        return predictions.cls_logits.float().sigmoid().amax(-1) * targets.box_weights
 
     def class_parameters(self) -> dict[str, ClassRows]:
         return {"gfl_cls.weight": ClassRows(), "gfl_cls.bias": ClassRows()}

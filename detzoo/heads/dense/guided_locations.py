@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from detzoo.assigners.region import level_of, middle_cells
 from detzoo.priors.base import Grids
 
 NEGATIVE_WEIGHT = 0.1
@@ -29,14 +30,13 @@ def location_targets(
     ``ignore_ratio`` are ignored, as are all of these on the adjacent levels. All other cells are
     negative, with a small weight, as they are many.
     """
-    scale = ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).sqrt()
-    own_level = ((scale / anchor_size).log2() + 0.5).floor().clamp(0, len(grids) - 1)
+    own_level = level_of(boxes, anchor_size, len(grids))
     is_center, weights = [], []
     for level, (grid, stride) in enumerate(zip(grids, strides)):
         own = (own_level == level)[:, None, None]
         near = ((own_level - level).abs() == 1)[:, None, None]
-        center = _middle(boxes / stride, center_ratio, grid)  # (N, H, W)
-        around = _middle(boxes / stride, ignore_ratio, grid)
+        center = middle_cells(boxes / stride, center_ratio, grid)  # (N, H, W)
+        around = middle_cells(boxes / stride, ignore_ratio, grid)
         # Where targets of one level overlap, the last one determines the weights around it.
         number = torch.arange(1, len(boxes) + 1, device=boxes.device)[:, None, None]
         none = number.new_zeros((1, *grid))
@@ -47,16 +47,3 @@ def location_targets(
         is_center.append((center & own).any(0).flatten())
         weights.append(weight.flatten())
     return torch.cat(is_center), torch.cat(weights)
-
-
-def _middle(boxes: Tensor, ratio: float, grid: tuple[int, int]) -> Tensor:
-    """Which cells are within ``ratio`` of the sides of boxes (N, 4), in cells -> bool (N, H, W)."""
-    margin = (1 - ratio) / 2
-    low, high = boxes[:, :2], boxes[:, 2:]
-    first = ((1 - margin) * low + margin * high).round()[..., None, None]
-    last = (margin * low + (1 - margin) * high).round()[..., None, None]
-    y, x = (torch.arange(side, device=boxes.device) for side in grid)
-    inside_x = (x >= first[:, 0].clamp(min=0)) & (x <= last[:, 0].clamp(min=0))
-    y = y[:, None]
-    inside_y = (y >= first[:, 1].clamp(min=0)) & (y <= last[:, 1].clamp(min=0))
-    return inside_x & inside_y

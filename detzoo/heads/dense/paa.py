@@ -125,7 +125,6 @@ class PAAHead(ATSSHead):
         return learns > 0
 
     def losses(self, predictions: DensePredictions, targets: DenseTargets) -> Losses:
-        """The losses; that of boxes is weighted by the IoU with their target."""
         assert predictions.quality_logits is not None
         config = self.config
         num_positives = average_over_processes(targets.box_weights.sum())
@@ -137,7 +136,7 @@ class PAAHead(ATSSHead):
         )
         boxes = config.coder.decode(predictions.priors.boxes, predictions.box_deltas.float())
         iou = elementwise_iou(boxes.detach(), targets.boxes)
-        weights = iou * targets.box_weights
+        weights = self.box_weights(iou, targets)
         total = average_over_processes(weights.sum())
         box = config.box_loss(boxes.flatten(0, 1), targets.boxes.flatten(0, 1), weights.flatten())
         quality = F.binary_cross_entropy_with_logits(
@@ -148,6 +147,10 @@ class PAAHead(ATSSHead):
             loss_bbox=box / total.clamp(min=1e-12),
             loss_iou=config.iou_loss_weight * quality / num_positives.clamp(min=1),
         )
+
+    def box_weights(self, iou: Tensor, targets: DenseTargets) -> Tensor:
+        """How much the box of each anchor (B, P) counts: by its IoU with its target."""
+        return iou * targets.box_weights
 
     # ----------------------------------------------------------------------------- inference
 

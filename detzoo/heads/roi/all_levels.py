@@ -10,8 +10,10 @@ from torch import Tensor
 from detzoo.config import PositiveInt, config
 from detzoo.heads.roi.base import RegionPooling, RegionPoolingConfig
 from detzoo.layers.conv_norm_act import ConvModule
-from detzoo.layers.generalized_attention import GeneralizedAttention
+from detzoo.layers.generalized_attention import GeneralizedAttentionConfig
 from detzoo.ops.roi_align import roi_align
+
+ATTENTION = GeneralizedAttentionConfig(terms=("query_position",), num_heads=6)
 
 
 @config
@@ -41,7 +43,7 @@ class AllLevelsPooling(RegionPooling):
         self.strides = tuple(strides[: config.num_levels])
         self.out_channels = channels = in_channels[0]
         self.pre_module = ConvModule(channels, channels, 5, padding=2)
-        self.post_module = GeneralizedAttention(channels, num_heads=6, key_stride=2)
+        self.post_module = ATTENTION.build(channels)
 
     def forward(self, features: Sequence[Tensor], rois: Tensor) -> Tensor:
         size, samples = self.config.output_size, self.config.sampling_ratio

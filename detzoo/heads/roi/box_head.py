@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from detzoo.coders.base import BoxCoder
 from detzoo.coders.delta import DeltaCoder
 from detzoo.config import Channels, NonNegativeInt, config
 from detzoo.heads.class_rows import ClassRows
@@ -19,7 +20,6 @@ from detzoo.layers.normalized import NormalizedLinear
 from detzoo.losses.boxes import BoxLoss, L1Loss
 from detzoo.losses.classification import ClassificationLoss, SoftmaxCrossEntropy
 from detzoo.losses.seesaw import SeesawLossConfig
-from detzoo.ops.boxes import clip_boxes
 from detzoo.postprocess.select import Pairs
 from detzoo.structures import Candidates, ImageInfo, Losses
 
@@ -36,7 +36,7 @@ class BoxPredictorConfig(RegionBoxHeadConfig):
     """
 
     class_agnostic_boxes: bool = False
-    coder: DeltaCoder = DeltaCoder(stds=(0.1, 0.1, 0.2, 0.2))
+    coder: BoxCoder = DeltaCoder(stds=(0.1, 0.1, 0.2, 0.2))
     classification_loss: ClassificationLoss | SeesawLossConfig = SoftmaxCrossEntropy()
     box_loss: BoxLoss = L1Loss()
 
@@ -145,18 +145,25 @@ class BoxPredictor(RegionBoxHead):
         likeliest = self.loss_cls.scores(logits.float()).argmax(1)
         if labels is not None:
             likeliest = torch.where(labels == self.num_classes, likeliest, labels)
-        return clip_boxes(self.decode_own(deltas, regions, likeliest), info.size)
+        return self.decode_own(deltas, regions, likeliest, info.size)
 
-    def decode_own(self, deltas: Tensor, regions: Tensor, labels: Tensor) -> Tensor:
-        """The boxes (R, 4) that regions (R, 4) have if they are of the classes ``labels`` (R,)."""
+    def decode_own(
+        self,
+        deltas: Tensor,
+        regions: Tensor,
+        labels: Tensor,
+        size: tuple[int, int] | None = None,
+    ) -> Tensor:
+        """The boxes (R, 4) that regions (R, 4) have if they are of the classes ``labels`` (R,),
+        clipped to an image of ``size`` if given."""
         every = torch.arange(len(regions), device=regions.device)
-        return self.config.coder.decode(regions, self._own(deltas, every, labels).float())
+        return self.config.coder.decode(regions, self._own(deltas, every, labels).float(), size)
 
     def decode(self, pairs: Pairs, deltas: Tensor, regions: Tensor, info: ImageInfo) -> Candidates:
         region, label, scores = pairs
         own = self._own(deltas, region, label).float()
-        boxes = self.config.coder.decode(regions[region], own)
-        return Candidates(clip_boxes(boxes, info.size), scores, label, label)
+        boxes = self.config.coder.decode(regions[region], own, info.size)
+        return Candidates(boxes, scores, label, label)
 
     def _counters(self) -> list[str]:
         """Buffers of the classification loss: one number per class, and one for background."""

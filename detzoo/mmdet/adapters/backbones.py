@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, TypeVar
+import re
+from typing import Any, TypeVar, get_args
 
 from detzoo.backbones.base import BackboneConfig
 from detzoo.backbones.mobilenet_v2 import TRUNCATED_STD, MobileNetV2Config
 from detzoo.backbones.pretrained import name_of
 from detzoo.backbones.resnet import CONTEXT_STAGES, ResNetConfig
+from detzoo.layers.generalized_attention import GeneralizedAttentionConfig, Term
 from detzoo.layers.norm import BatchNormConfig
 from detzoo.mmdet.adapters.layers import (
     activation_of,
@@ -33,23 +35,25 @@ def starting_from(backbone: B, pretrained: str | None) -> B:
 
 @adapts("backbone", "ResNet")
 def resnet(node: Node) -> ResNetConfig:
-    return _resnet(node, {})
+    return starting_from(ResNetConfig(**resnet_settings(node)), pretrained_of(node))
 
 
 @adapts("backbone", "ResNeXt")
 def resnext(node: Node) -> ResNetConfig:
     groups = {"groups": node.take("groups", 1), "width_per_group": node.take("base_width", 4)}
-    return _resnet(node, groups)
+    backbone = ResNetConfig(**resnet_settings(node), **groups)
+    return starting_from(backbone, pretrained_of(node))
 
 
-def _resnet(node: Node, groups: dict[str, Any]) -> ResNetConfig:
+def resnet_settings(node: Node) -> dict[str, Any]:
+    """What all ResNets have, but for the weights that they start from."""
     num_stages = node.take("num_stages", 4)
     if not 1 <= num_stages <= 4:
         raise node.error("num_stages", f"{num_stages} is not 1 to 4")
     node.expect("in_channels", 3, "the channels of an image")
     node.expect("deep_stem", False, "as the stem is one convolution")
     node.expect("avg_down", False, "as shortcuts do not average")
-    backbone = ResNetConfig(
+    return dict(
         depth=node.take("depth"),
         style=node.take("style", "pytorch"),
         strides=node.take("strides", (1, 2, 2, 2))[:num_stages],
@@ -63,13 +67,11 @@ def _resnet(node: Node, groups: dict[str, Any]) -> ResNetConfig:
         ),
         convolution=convolution_of(node),
         **deformable_of(node),
-        context_ratio=_context_ratio(node),
+        **plugins_of(node),
         zero_init=node.take("zero_init_residual", True),
         base_channels=node.take("base_channels", 64),
         checkpoint_activations=node.take("with_cp", False),
-        **groups,
     )
-    return starting_from(backbone, pretrained_of(node))
 
 
 def deformable_of(node: Node) -> dict[str, Any]:
@@ -81,19 +83,45 @@ def deformable_of(node: Node) -> dict[str, Any]:
     return {"deformable": kind, "deformable_stages": tuple(i for i, on in enumerate(stages) if on)}
 
 
-def _context_ratio(node: Node) -> float | None:
-    """``plugins``: all of the zoo are one context block per bottleneck."""
+def plugins_of(node: Node) -> dict[str, Any]:
+    """``plugins`` of the bottlenecks: a context block, attention, or both."""
     if not node.has("plugins"):
         node.take("plugins", None)
-        return None
-    (plugin,) = node.children("plugins")
-    plugin.expect("stages", tuple(i in CONTEXT_STAGES for i in range(4)), "where they are put")
-    plugin.expect("position", "after_conv3", "where they are put")
-    block = plugin.child("cfg")
-    block.expect("type", "ContextBlock", "the only plugin of the zoo")
-    block.expect("pooling_type", "att", "as context is gathered by attention")
-    block.expect("fusion_types", ("channel_add",), "as context is added")
-    return block.take("ratio")
+        return {}
+    found: dict[str, Any] = {}
+    for plugin in node.children("plugins"):
+        block = plugin.child("cfg")
+        stages = plugin.take("stages", (True,) * 4)
+        found |= block.adapt("plugin", plugin, tuple(i for i, on in enumerate(stages) if on))
+    return found
+
+
+@adapts("plugin", "ContextBlock")
+def context_block(node: Node, plugin: Node, stages: tuple[int, ...]) -> dict[str, Any]:
+    if stages != CONTEXT_STAGES:
+        raise plugin.error("stages", f"{stages} are not {CONTEXT_STAGES}, where context blocks are")
+    plugin.expect("position", "after_conv3", "where context blocks are")
+    node.expect("pooling_type", "att", "as context is gathered by attention")
+    node.expect("fusion_types", ("channel_add",), "as context is added")
+    return {"context_ratio": node.take("ratio")}
+
+
+@adapts("plugin", "GeneralizedAttention")
+def generalized_attention(node: Node, plugin: Node, stages: tuple[int, ...]) -> dict[str, Any]:
+    plugin.expect("position", "after_conv2", "where attention is")
+    node.expect("spatial_range", -1, "as attention reaches everywhere")
+    node.expect("q_stride", 1, "as every cell is a query")
+    node.expect("position_embedding_dim", -1, "as there are as many channels as in the map")
+    node.expect("position_magnitude", 1, "as positions are in cells")
+    kinds = node.take("attention_type", "1111")
+    if re.fullmatch("[01]{4}", kinds) is None or kinds == "0000":
+        raise node.error("attention_type", f"{kinds!r} is not four digits of 0 and 1")
+    attention = GeneralizedAttentionConfig(
+        terms=tuple(term for term, digit in zip(get_args(Term), kinds) if digit == "1"),
+        num_heads=node.take("num_heads", 9),
+        key_stride=node.take("kv_stride", 2),
+    )
+    return {"attention": attention, "attention_stages": stages}
 
 
 @adapts("backbone", "MobileNetV2")

@@ -34,7 +34,6 @@ def rpn_head(node: Node, known: HeadContext, proposals: Node | None) -> RPNHeadC
     """``proposals`` is ``train_cfg.rpn_proposal``, None in an RPN by itself."""
     known.features.expect_channels(node)
     node.expect("num_classes", 1, "as an RPN knows one class")
-    node.expect("num_convs", 1, "as the RPN's hidden layer is one convolution")
     channels = node.take("feat_channels", 256)
     train, test = require_settings(node, known)
     expect_plain_training(train)
@@ -42,6 +41,7 @@ def rpn_head(node: Node, known: HeadContext, proposals: Node | None) -> RPNHeadC
     box_loss = box_loss_of(node)
     return RPNHeadConfig(
         channels=None if channels == known.features.channels[0] else channels,
+        num_convs=node.take("num_convs", 1),
         priors=node.part("anchor_generator", "priors", known.features.strides),
         coder=node.part("bbox_coder", "coder"),
         classification_loss=node.part("loss_cls", "classification_loss"),

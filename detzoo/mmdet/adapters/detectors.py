@@ -101,4 +101,9 @@ def settings_of(node: Node, settings: str, part: str) -> Node | None:
 
 
 def _part(settings: Node | None, part: str) -> Node | None:
-    return None if settings is None else settings.optional_child(part)
+    if settings is None:
+        return None
+    # Of a cascade RPN, those of each stage; they are children by number.
+    if isinstance(settings.original.get(part), (list, tuple)):
+        return settings.numbered(part)
+    return settings.optional_child(part)

@@ -16,6 +16,7 @@ from detzoo.mmdet.known import HeadContext, require_settings
 from detzoo.mmdet.node import Node
 from detzoo.mmdet.registry import adapts
 from detzoo.postprocess.select import Select
+from detzoo.priors.legacy import LegacySSDAnchors
 from detzoo.priors.ssd import SSDAnchors
 from detzoo.priors.yolo import YOLOAnchors
 
@@ -67,7 +68,7 @@ def _expect_init(node: Node, kind: str, std: float) -> None:
         init.expect("std", std, "how these layers start")
 
 
-@adapts("priors", "SSDAnchorGenerator")
+@adapts("priors", "SSDAnchorGenerator", "LegacySSDAnchorGenerator")
 def ssd_anchors(node: Node, strides: tuple[int, ...]) -> SSDAnchors:
     node.expect("scale_major", False, "as SSD orders its boxes by shape", default=True)
     ratios = node.take("ratios")
@@ -76,7 +77,8 @@ def ssd_anchors(node: Node, strides: tuple[int, ...]) -> SSDAnchors:
         least, most = _sizes(node, len(ratios))
     if least[1:] != most[:-1]:
         raise node.error("max_sizes", f"{most} do not end where the next level begins: {least}")
-    return SSDAnchors(sizes=(*least, most[-1]), ratios=ratios, strides=node.take("strides"))
+    kind = LegacySSDAnchors if node.type == "LegacySSDAnchorGenerator" else SSDAnchors
+    return kind(sizes=(*least, most[-1]), ratios=ratios, strides=node.take("strides"))
 
 
 def _sizes(node: Node, num_levels: int) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -28,7 +28,7 @@ def batch_norm(node: Node, fixed_statistics: bool) -> BatchNormConfig:
     )
 
 
-@adapts("norm", "SyncBN")
+@adapts("norm", "SyncBN", "MMSyncBN")
 def synchronized_batch_norm(node: Node, fixed_statistics: bool) -> BatchNormConfig:
     return BatchNormConfig(
         trainable=node.take("requires_grad", True),

@@ -193,34 +193,46 @@ def atss_head(node: Node, known: HeadContext) -> ATSSHeadConfig:
 
 @adapts("dense_head", "PAAHead")
 def paa_head(node: Node, known: HeadContext) -> PAAHeadConfig:
-    node.expect("score_voting", True, "as boxes are always voted on")
+    return PAAHeadConfig(**paa_settings(node, known))
+
+
+def paa_settings(node: Node, known: HeadContext) -> dict[str, Any]:
+    """What PAA and LAD have in common."""
+    for settings in (node, known.test):  # V2 looks at the first alone
+        if settings is not None:
+            settings.expect("score_voting", True, "as boxes are always voted on")
     node.expect("covariance_type", "diag", "what all are the same of, for single numbers")
-    return PAAHeadConfig(
+    return {
         **_atss_layers(node, known),
-        iou_loss_weight=_centerness_weight(node),
-        candidates_per_level=node.take("topk", 9),
-    )
+        "iou_loss_weight": _centerness_weight(node),
+        "candidates_per_level": node.take("topk", 9),
+    }
 
 
 @adapts("dense_head", "GFLHead")
 def gfl_head(node: Node, known: HeadContext) -> GFLHeadConfig:
+    return GFLHeadConfig(**gfl_settings(node, known))
+
+
+def gfl_settings(node: Node, known: HeadContext) -> dict[str, Any]:
+    """What GFL and LD have in common."""
     quality, distribution = node.child("loss_cls"), node.child("loss_dfl")
     quality.expect("type", "QualityFocalLoss", "what this head is about")
     quality.expect("use_sigmoid", True, "as classes are asked for one by one")
     distribution.expect("type", "DistributionFocalLoss", "what this head is about")
-    return GFLHeadConfig(
+    return {
         **towers_of(node),
         **anchors_of(node, known),
-        norm=tower_norm_of(node),
-        max_distance=node.take("reg_max", 16),
-        classification_loss=QualityFocalLoss(
+        "norm": tower_norm_of(node),
+        "max_distance": node.take("reg_max", 16),
+        "classification_loss": QualityFocalLoss(
             beta=float(quality.take("beta", 2.0)), weight=float(quality.take("loss_weight", 1.0))
         ),
-        distribution_loss=DistributionFocalLoss(
+        "distribution_loss": DistributionFocalLoss(
             weight=float(distribution.take("loss_weight", 1.0))
         ),
-        box_loss=node.part("loss_bbox", "box_loss"),
-    )
+        "box_loss": node.part("loss_bbox", "box_loss"),
+    }
 
 
 @adapts("dense_head", "FSAFHead")

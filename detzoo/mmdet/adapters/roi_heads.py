@@ -41,7 +41,7 @@ def roi_extractor(
     node: Node, known: HeadContext
 ) -> PyramidRoIAlignConfig | DeformablePoolingConfig:
     layer = node.child("roi_layer")
-    if layer.type == "DeformRoIPoolPack":
+    if layer.type in ("DeformRoIPoolPack", "ModulatedDeformRoIPoolPack"):
         return _deformable_extractor(node, layer, known)
     layer.expect("type", "RoIAlign", "as regions are cut out by RoIAlign")
     # Until 2.4, mmcv's names were others.
@@ -77,6 +77,7 @@ def _deformable_extractor(node: Node, layer: Node, known: HeadContext) -> Deform
         output_size=layer.take("output_size"),
         num_levels=len(strides),
         finest_scale=float(node.take("finest_scale", 56)),
+        modulated=layer.type == "ModulatedDeformRoIPoolPack",
     )
 
 

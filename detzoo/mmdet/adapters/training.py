@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from detzoo.assigners.max_iou import MaxIoUAssigner
+from detzoo.assigners.region import RegionAssigner
 from detzoo.coders.buckets import NUM_NEAREST, BucketCoder
 from detzoo.coders.delta import DeltaCoder
+from detzoo.coders.legacy import LegacyDeltaCoder
 from detzoo.losses.boxes import (
     BalancedL1Loss,
     BoundedIoULoss,
@@ -29,12 +31,13 @@ from detzoo.mmdet.registry import adapts, stands_in
 from detzoo.postprocess.nms import NMS, GaussianSoftNMS, SoftNMS, Suppression
 from detzoo.postprocess.select import Select
 from detzoo.priors.anchors import AnchorGrid, octave_scales
+from detzoo.priors.legacy import LegacyAnchorGrid
 from detzoo.samplers.balanced import BalancedSampler
 from detzoo.samplers.ohem import OHEMSampler
 from detzoo.samplers.random import RandomSampler
 
 
-@adapts("priors", "AnchorGenerator")
+@adapts("priors", "AnchorGenerator", "LegacyAnchorGenerator")
 def anchors(node: Node, strides: tuple[int, ...]) -> AnchorGrid:
     node.expect("strides", strides, "the strides of the feature maps")
     node.expect("scale_major", True, "as the anchors of the zoo")
@@ -46,7 +49,8 @@ def anchors(node: Node, strides: tuple[int, ...]) -> AnchorGrid:
         )
     if scales is None:
         scales = octave_scales(float(base), per_octave)
-    return AnchorGrid(
+    kind = LegacyAnchorGrid if node.type == "LegacyAnchorGenerator" else AnchorGrid
+    return kind(
         scales=tuple(float(scale) for scale in scales),
         ratios=_floats(node.take("ratios")),
         center=float(node.take("center_offset", 0.0)),
@@ -60,6 +64,14 @@ def delta_coder(node: Node) -> DeltaCoder:
         means=_floats(node.take("target_means", (0.0, 0.0, 0.0, 0.0))),
         stds=_floats(node.take("target_stds", (1.0, 1.0, 1.0, 1.0))),
         max_shift=_max_shift(node),
+    )
+
+
+@adapts("coder", "LegacyDeltaXYWHBBoxCoder")
+def legacy_delta_coder(node: Node) -> LegacyDeltaCoder:
+    return LegacyDeltaCoder(
+        means=_floats(node.take("target_means", (0.0, 0.0, 0.0, 0.0))),
+        stds=_floats(node.take("target_stds", (1.0, 1.0, 1.0, 1.0))),
     )
 
 
@@ -82,6 +94,9 @@ def bucket_coder(node: Node) -> BucketCoder:
 @adapts("assigner", "MaxIoUAssigner")
 def max_iou_assigner(node: Node) -> MaxIoUAssigner:
     node.ignore("gpu_assign_thr")
+    overlaps = node.optional_child("iou_calculator")
+    if overlaps is not None:
+        overlaps.expect("type", "BboxOverlaps2D", "how overlaps are measured")
     node.expect("ignore_wrt_candidates", True, "as coverage is of the candidates")
     coverage = float(node.take("ignore_iof_thr", -1))
     return MaxIoUAssigner(
@@ -91,6 +106,14 @@ def max_iou_assigner(node: Node) -> MaxIoUAssigner:
         match_low_quality=node.take("match_low_quality", True),
         match_ties=node.take("gt_max_assign_all", True),
         ignored_iof=coverage if coverage > 0 else None,
+    )
+
+
+@adapts("assigner", "RegionAssigner")
+def region_assigner(node: Node) -> RegionAssigner:
+    return RegionAssigner(
+        center_ratio=float(node.take("center_ratio", 0.2)),
+        ignore_ratio=float(node.take("ignore_ratio", 0.5)),
     )
 
 
