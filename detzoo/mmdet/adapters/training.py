@@ -41,6 +41,8 @@ from detzoo.samplers.random import RandomSampler
 def anchors(node: Node, strides: tuple[int, ...]) -> AnchorGrid:
     node.expect("strides", strides, "the strides of the feature maps")
     node.expect("scale_major", True, "as the anchors of the zoo")
+    node.expect("base_sizes", strides, "as anchors are in strides")
+    node.expect("centers", None, "as anchors are where cells are")
     scales = node.take("scales", None)
     base, per_octave = node.take("octave_base_scale", None), node.take("scales_per_octave", None)
     if (scales is None) == (base is None) or (base is None) != (per_octave is None):
@@ -253,11 +255,13 @@ def bounded_iou_loss(node: Node) -> BoundedIoULoss:
 
 @adapts("nms", "nms")
 def nms(node: Node) -> NMS:
+    node.leave("split_thr", "how V2 divides the work")
     return NMS(max_iou=float(_max_iou(node)), class_agnostic=node.take("class_agnostic", False))
 
 
 @adapts("nms", "soft_nms")
 def soft_nms(node: Node) -> SoftNMS | GaussianSoftNMS:
+    node.leave("split_thr", "how V2 divides the work")
     method, least = node.take("method", "linear"), node.take("min_score", 1e-3)
     if method == "gaussian":
         node.expect("iou_threshold", 0.5, "as a Gaussian lowers scores at any overlap")
@@ -322,8 +326,9 @@ def expect_plain_training(node: Node) -> None:
     """Takes the settings of a ``train_cfg`` that nothing in the zoo changes."""
     node.ignore("debug")
     weight = node.take("pos_weight", -1)
-    if weight > 0:
-        raise node.error("pos_weight", f"{weight} would weight positives; no loss here does")
+    if weight > 0 and weight != 1:
+        reason = f"{weight} would weight positives; no loss here does"
+        node.reading.note(node.error("pos_weight", reason))
 
 
 def _floats(values: tuple[float, ...]) -> Any:
