@@ -27,6 +27,7 @@ from detzoo.cli.common import (
     print_dataset,
     with_tta,
 )
+from detzoo.cli.own_data import own_test_data
 from detzoo.cli.run_data import held_out_of
 from detzoo.errors import CheckpointError, ConfigError
 from detzoo.files import check_output, write_json
@@ -47,12 +48,13 @@ def measure(
         ),
     ],
     data: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Option(
             help="Folder of a data set (COCO, LVIS, VOC, ...), or a COCO JSON; repeat to join "
-            "several by class name."
+            "several by class name. Default: those that a V2 config file names.",
+            show_default=False,
         ),
-    ],
+    ] = None,
     images: Annotated[
         list[Path] | None,
         typer.Option(
@@ -121,6 +123,8 @@ def measure(
     if metric is not None and metric not in METRICS:
         raise ConfigError(f"--metric {metric}: is not one of {', '.join(METRICS)}")
     check_source(source, weights)
+    if not data:
+        data, images, split, proposals = own_test_data(source, images, split, proposals, trust)
     check_data(*data, *(images or ()), proposals)
     if held_out and split is not None:
         raise ConfigError(

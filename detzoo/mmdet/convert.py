@@ -19,6 +19,7 @@ from detzoo.experiment import DataConfig, Experiment
 from detzoo.mmdet.adapters import recipe
 from detzoo.mmdet.adapters.datasets import DataSource, read_datasets
 from detzoo.mmdet.adapters.pipelines import Pipeline, pad_at_once, read_pipeline
+from detzoo.mmdet.data_paths import DataPaths
 from detzoo.mmdet.node import Node, Reading, Refusal
 from detzoo.mmdet.older_spellings import modernized
 from detzoo.mmdet.read_config import SourceFile
@@ -68,11 +69,13 @@ class Imported:
         experiment: As detzoo says it.
         trained_classes: Those of ``classes=``, None where the data name them.
         reading: What was replaced, left aside, and not understood.
+        paths: Where the data lie of which a file says so: by "train", "val" and "test".
     """
 
     experiment: Experiment
     trained_classes: tuple[str, ...] | None
     reading: Reading
+    paths: Mapping[str, DataPaths] = dataclasses.field(default_factory=dict)
 
     @property
     def obstacles(self) -> tuple[Refusal, ...]:
