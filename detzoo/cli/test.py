@@ -30,6 +30,7 @@ from detzoo.cli.common import (
     with_tta,
 )
 from detzoo.cli.detecting import detect_with_progress, match_classes
+from detzoo.cli.own_data import own_test_data
 from detzoo.cli.run_data import held_out_of
 from detzoo.errors import ConfigError
 from detzoo.files import check_output, write_json
@@ -48,12 +49,13 @@ def measure(
         ),
     ],
     data: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Option(
             help="A data set: a folder, or its annotation file (COCO, YOLO, VOC, ...); repeat to "
-            "join several by class name."
+            "join several by class name. Default: those that a V2 config file names.",
+            show_default=False,
         ),
-    ],
+    ] = None,
     images: Annotated[
         list[Path] | None,
         typer.Option(
@@ -126,6 +128,8 @@ def measure(
     if metric is not None and metric not in METRICS:
         raise ConfigError(f"--metric {metric}: is not one of {', '.join(METRICS)}")
     check_source(source, weights)
+    if not data:
+        data, images, split, proposals = own_test_data(source, images, split, proposals, trust)
     check_data(*data, *(images or ()), proposals)
     if held_out and split is not None:
         raise ConfigError(

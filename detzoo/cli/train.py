@@ -227,8 +227,8 @@ def train(
         options, experiment, notes = _resumed(run_dir, given, _typed(context))
         names = experiment.class_names if _is_v2_file(options.name) else None
     else:
-        options, notes = given, []
-        experiment, names = _first_experiment(given)
+        notes = []
+        options, experiment, names = _first_experiment(given)
     chosen_device = resolve_device(options.device)
     stopping = _parse_early_stopping(options.early_stopping)
     added = _callbacks(options, notes)
@@ -307,19 +307,26 @@ def _run_folder(name: str | None, out: Path | None, resume: bool) -> Path:
     return folder
 
 
-def _first_experiment(options: RunOptions) -> tuple[Experiment, tuple[str, ...] | None]:
-    """What is trained, and the classes that a V2 file says are (None: all of the data)."""
+def _first_experiment(
+    options: RunOptions,
+) -> tuple[RunOptions, Experiment, tuple[str, ...] | None]:
+    """What is trained, and the classes that a V2 file says are (None: all of the data).
+
+    The options come with the data of a V2 file where they name none.
+    """
     if options.name is None:
         raise ConfigError("NAME: give a model (detzoo models lists the zoo's)")
     names = None
     if _is_v2_file(options.name):
         from detzoo.cli.import_mmdet import print_notes
+        from detzoo.cli.own_data import with_own_data
         from detzoo.mmdet import import_file
 
         imported = import_file(options.name, trust=options.trust)
         experiment, names = imported.to_train(), imported.trained_classes
         if is_first_process():
             print_notes(imported, options.name)
+        options = with_own_data(options, imported)
         for setting in options.settings:
             experiment = apply_setting(experiment, setting)
     else:
@@ -328,7 +335,7 @@ def _first_experiment(options: RunOptions) -> tuple[Experiment, tuple[str, ...] 
     if options.from_scratch:
         model = experiment.model.from_scratch()
         experiment = replace(experiment, model=model, initial_weights=None)
-    return experiment, names
+    return options, experiment, names
 
 
 def _is_v2_file(name: str | None) -> bool:
@@ -349,7 +356,7 @@ def _resumed(
                 f"--resume: {run_dir} has no {FILE} with the options it was started with (it may "
                 "be from an older version). Give the full command that started it, plus --resume."
             )
-        return given, _first_experiment(given)[0], []
+        return given, _first_experiment(given)[1], []
     if "name" in typed and given.name != kept.name:
         raise ConfigError(
             f"{given.name}: the run in {run_dir} trains {kept.name}. Leave the name out to resume "

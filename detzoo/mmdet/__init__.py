@@ -9,12 +9,14 @@ V2 repeats are checked, not stored; what nobody takes is an obstacle to what nee
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 from detzoo.experiment import Experiment
 from detzoo.mmdet.adapters.datasets import BASES
 from detzoo.mmdet.convert import Imported, experiment_of, import_config
+from detzoo.mmdet.data_paths import data_paths
 from detzoo.mmdet.node import Reading
 from detzoo.mmdet.own_datasets import OwnDataset, find_dataset
 from detzoo.mmdet.read_config import Files, read_config
@@ -34,7 +36,10 @@ def import_file(path: str | Path, *, trust: bool = False) -> Imported:
     def find(name: str) -> OwnDataset | None:
         return find_dataset(name, Path(path).resolve(), _custom_imports(config), tuple(BASES))
 
-    return import_config(config, Reading(str(path), find), files.read_files)
+    imported = import_config(config, Reading(str(path), find), files.read_files)
+    found = {key: data_paths(config, key, Path(path)) for key in ("train", "val", "test")}
+    paths = {key: one for key, one in found.items() if one is not None}
+    return dataclasses.replace(imported, paths=paths)
 
 
 def read_experiment(path: str | Path, *, trust: bool = False) -> Experiment:

@@ -19,7 +19,9 @@ from detzoo.experiment import DataConfig, Experiment
 from detzoo.mmdet.adapters import recipe
 from detzoo.mmdet.adapters.datasets import DataSource, read_datasets
 from detzoo.mmdet.adapters.pipelines import Pipeline, pad_at_once, read_pipeline
+from detzoo.mmdet.data_paths import DataPaths
 from detzoo.mmdet.node import Node, Reading, Refusal
+from detzoo.mmdet.older_spellings import modernized
 from detzoo.mmdet.read_config import SourceFile
 from detzoo.mmdet.registry import ADAPTERS
 from detzoo.optim.optimizers import OptimizerConfig, SGDConfig
@@ -67,11 +69,13 @@ class Imported:
         experiment: As detzoo says it.
         trained_classes: Those of ``classes=``, None where the data name them.
         reading: What was replaced, left aside, and not understood.
+        paths: Where the data lie of which a file says so: by "train", "val" and "test".
     """
 
     experiment: Experiment
     trained_classes: tuple[str, ...] | None
     reading: Reading
+    paths: Mapping[str, DataPaths] = dataclasses.field(default_factory=dict)
 
     @property
     def obstacles(self) -> tuple[Refusal, ...]:
@@ -123,7 +127,7 @@ def import_config(
         files = (SourceFile(Path(reading.source).stem, config),)
     _check_names(config, reading.source)
     sections = {key: config[key] for key in SECTIONS if key in config}
-    root = Node(_modernized(sections, config, reading), "", reading)
+    root = Node(modernized(sections, config), "", reading)
     _leave_aside(root, config)
     if "model" not in root.left:
         raise reading.error("model", "missing: this file describes no detector")
@@ -402,53 +406,6 @@ def _pixels(pipeline: Pipeline) -> Pixels:
         order="rgb" if to_rgb else "bgr",
         padding=pipeline.padding,
     )
-
-
-def _modernized(
-    sections: Mapping[str, Any], config: Mapping[str, Any], reading: Reading
-) -> dict[str, Any]:
-    """Older V2 spellings in their later places."""
-    changed = copy.deepcopy(dict(sections))
-    model = changed.get("model")
-    if isinstance(model, dict):
-        # Until 2.4 both stood beside the model.
-        for key in ("train_cfg", "test_cfg"):
-            if key in config and model.get(key) is None:
-                model[key] = copy.deepcopy(config[key])
-        _drop_copied_settings(model)
-        # As is that of a model which was stripped for inference.
-        if model.get("train_cfg") is None and "type" in model:
-            model["train_cfg"] = _any_train_cfg(model)
-        backbone = model.get("backbone")
-        if "pretrained" in model and isinstance(backbone, dict):
-            backbone["pretrained"] = model.pop("pretrained")
-    return changed
-
-
-def _any_train_cfg(model: Mapping[str, Any]) -> dict[str, Any]:
-    """In the form that a model needs which was stripped for inference."""
-    roi_head, test = model.get("roi_head"), model.get("test_cfg")
-    if "rpn_head" not in model:
-        return {}
-    rpn = test.get("rpn") if isinstance(test, Mapping) else None
-    stages = roi_head.get("num_stages") if isinstance(roi_head, Mapping) else None
-    rcnn: Any = {} if stages is None else [{} for _ in range(stages)]
-    return {"rpn": {}, "rpn_proposal": copy.deepcopy(rpn), "rcnn": rcnn}
-
-
-def _drop_copied_settings(model: dict[str, Any]) -> None:
-    """V2 copies the settings of a head into it when it builds one; checkpoints keep the copy."""
-    for part in ("bbox_head", "roi_head", "mask_head"):
-        head = model.get(part)
-        if not isinstance(head, dict):
-            continue
-        for key in ("train_cfg", "test_cfg"):
-            settings = model.get(key)
-            copied = (settings, settings.get("rcnn") if isinstance(settings, dict) else None)
-            if key in head and (head[key] is None or head[key] in copied):
-                del head[key]
-        if part == "roi_head" and head.get("pretrained", "") is None:
-            del head["pretrained"]
 
 
 def _check_names(config: Mapping[str, Any], source: str) -> None:

@@ -12,7 +12,7 @@ from detzoo.mmdet.defaults import DEFAULTS
 from detzoo.mmdet.own_datasets import OwnDataset
 from detzoo.mmdet.registry import ADAPTERS, STAND_INS
 
-_DATA: Final = "data sets are named where a run starts (--data)"
+_DATA: Final = "used where no --data is given"
 
 # Keys whose value changes nothing in an experiment, and why.
 WITHOUT_EFFECT: Final[Mapping[str, str]] = {

@@ -24,13 +24,13 @@ class NASFPNConfig(NeckConfig):
         out_channels: Channels of every output.
         start_level: Index of the first backbone map used; coarser levels are max-pooled.
         num_stages: Number of repetitions.
-        norm: Norm after each convolution.
+        norm: Norm after each convolution; None: a bias instead.
     """
 
     out_channels: Channels = 256
     start_level: NonNegativeInt = 1
     num_stages: NonNegativeInt = 7
-    norm: NormConfig = BatchNormConfig()
+    norm: NormConfig | None = BatchNormConfig()
 
     def build(self, in_channels: Sequence[int], in_strides: Sequence[int]) -> NASFPN:
         if not 0 < len(in_channels) - self.start_level <= NUM_LEVELS:
@@ -88,7 +88,7 @@ class Stage(nn.Module):
     ``gp_64_4`` merges P6 and P4 into P4 by global pooling attention; ``sum`` cells add.
     """
 
-    def __init__(self, channels: int, norm: NormConfig) -> None:
+    def __init__(self, channels: int, norm: NormConfig | None) -> None:
         super().__init__()
         self.gp_64_4 = MergeConv(channels, norm)
         self.sum_44_4 = MergeConv(channels, norm)
@@ -115,7 +115,7 @@ class Stage(nn.Module):
 class MergeConv(nn.Module):
     """ReLU, 3x3 convolution and norm: child ``out_conv``."""
 
-    def __init__(self, channels: int, norm: NormConfig) -> None:
+    def __init__(self, channels: int, norm: NormConfig | None) -> None:
         super().__init__()
         self.out_conv = ConvModule(
             channels, channels, 3, padding=1, bias=True, norm=norm, activation="none"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,16 +17,21 @@ class EMAConfig:
 
     Args:
         momentum: Weight of the current weights in each update; the average keeps the rest.
-        warmup: Steps within which the momentum decays from 1 to its value; 0: it is constant.
+        warmup: Steps within which the momentum reaches its value; 0: it is constant.
+        kind: How it does: "exponential": it decays from 1; "linear": it grows from one over
+            ``warmup``, with ever smaller steps.
     """
 
     momentum: PositiveUnitFloat = 0.0001
     warmup: NonNegativeInt = 2000
+    kind: Literal["exponential", "linear"] = "exponential"
 
     def momentum_at(self, step: int) -> float:
         """The momentum of the given step, counted from 0."""
         if self.warmup == 0:
             return self.momentum
+        if self.kind == "linear":
+            return min(self.momentum, (1 + step) / (self.warmup + step))
         return (1 - self.momentum) * math.exp(-(1 + step) / self.warmup) + self.momentum
 
     def build(self, model: nn.Module) -> WeightAverage:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from abc import ABC, abstractmethod
-from typing import Literal
+from typing import Annotated, Literal
 
 from detzoo.config import (
+    ConfigError,
+    NonEmpty,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    Range,
     UnitFloat,
     config,
 )
@@ -38,14 +42,16 @@ class Step(Policy):
     Args:
         milestones: Epochs (or iterations) after which the learning rate decays.
         gamma: Factor of the learning rate at each milestone.
+        least_factor: Factor of the learning rate below which it never falls.
     """
 
     milestones: tuple[NonNegativeInt, ...] = (8, 11)
     gamma: NonNegativeFloat = 0.1
+    least_factor: NonNegativeFloat = 0.0
 
     def factor(self, progress: float, length: int, step: float) -> float:
         passed = sum(progress >= milestone for milestone in self.milestones)
-        return self.gamma**passed
+        return max(self.gamma**passed, self.least_factor)
 
     def stretched(self, scale: float) -> Step:
         milestones = tuple(max(1, round(milestone * scale)) for milestone in self.milestones)
@@ -67,6 +73,82 @@ class Cosine(Policy):
     def factor(self, progress: float, length: int, step: float) -> float:
         done = (progress if self.per_iteration else math.floor(progress)) / length
         return self.final_factor + (1 - self.final_factor) * (1 + math.cos(math.pi * done)) / 2
+
+
+@config
+class FlatCosine(Policy):
+    """The whole learning rate for a part of the run, then a cosine decay.
+
+    Args:
+        start: Part of the run after which the learning rate decays.
+        final_factor: Factor of the learning rate at the end.
+        per_iteration: Whether the learning rate decays with every iteration, not every epoch.
+    """
+
+    start: Annotated[float, Range(0, 1, below=True)] = 0.75
+    final_factor: NonNegativeFloat = 0.0
+    per_iteration: bool = True
+
+    def factor(self, progress: float, length: int, step: float) -> float:
+        start = self.start * length
+        if not self.per_iteration:
+            progress, start = math.floor(progress), round(start)
+        done = max(0.0, (progress - start) / (length - start))
+        return self.final_factor + (1 - self.final_factor) * (1 + math.cos(math.pi * done)) / 2
+
+
+@config
+class CosineRestart(Policy):
+    """Cosine decays one after another (SGDR, https://arxiv.org/abs/1608.03983).
+
+    Args:
+        periods: Length of each decay, in epochs (or iterations).
+        weights: Factor of the learning rate at the start of each, relative to the first.
+        final_factor: Factor of the learning rate at the end of each.
+        per_iteration: Whether the learning rate decays with every iteration, not every epoch.
+    """
+
+    periods: NonEmpty[PositiveInt]
+    weights: NonEmpty[NonNegativeFloat] = (1.0,)
+    final_factor: NonNegativeFloat = 0.0
+    per_iteration: bool = False
+
+    def __post_init__(self) -> None:
+        if len(self.periods) != len(self.weights):
+            raise ConfigError(
+                f"weights: {len(self.weights)} values for the {len(self.periods)} periods"
+            )
+
+    def factor(self, progress: float, length: int, step: float) -> float:
+        if not self.per_iteration:
+            progress = math.floor(progress)
+        ends = list(itertools.accumulate(self.periods))
+        number = next((i for i, end in enumerate(ends) if progress < end), len(ends) - 1)
+        period = self.periods[number]
+        done = min((progress - ends[number] + period) / period, 1.0)
+        height = self.weights[number] * (1 - self.final_factor)
+        return self.final_factor + height * (1 + math.cos(math.pi * done)) / 2
+
+    def stretched(self, scale: float) -> CosineRestart:
+        periods = tuple(max(1, round(period * scale)) for period in self.periods)
+        return dataclasses.replace(self, periods=periods)
+
+
+@config
+class Exponential(Policy):
+    """Multiplies the learning rate by a factor after each epoch.
+
+    Args:
+        gamma: The factor.
+        per_iteration: Whether it is that of an iteration.
+    """
+
+    gamma: PositiveFloat
+    per_iteration: bool = False
+
+    def factor(self, progress: float, length: int, step: float) -> float:
+        passed = round(progress / step) if self.per_iteration else math.floor(progress)
+        return self.gamma**passed
 
 
 @config
@@ -126,12 +208,19 @@ class Warmup:
     Args:
         iterations: Number of iterations of warm-up.
         ratio: Factor of the learning rate at the start.
-        kind: Whether the factor increases linearly to 1, or stays constant until the end.
+        kind: Whether the factor increases linearly or exponentially to 1, or stays constant until
+            the end.
+        epochs: Number of epochs of warm-up instead; 0: ``iterations`` count.
     """
 
     iterations: NonNegativeInt = 500
     ratio: UnitFloat = 0.001
-    kind: Literal["linear", "constant"] = "linear"
+    kind: Literal["linear", "constant", "exponential"] = "linear"
+    epochs: NonNegativeInt = 0
+
+    def __post_init__(self) -> None:
+        if self.kind == "exponential" and self.ratio == 0:
+            raise ConfigError("ratio: nothing grows exponentially from 0")
 
     def factor(self, iteration: int) -> float:
         """The factor of the learning rate at ``iteration``, counted from 0."""
@@ -139,7 +228,14 @@ class Warmup:
             return 1.0
         if self.kind == "constant":
             return self.ratio
-        return 1 - (1 - iteration / self.iterations) * (1 - self.ratio)
+        left = 1 - iteration / self.iterations
+        return self.ratio**left if self.kind == "exponential" else 1 - left * (1 - self.ratio)
+
+    def in_iterations(self, iterations_per_epoch: int) -> Warmup:
+        """The same warm-up, as long in iterations."""
+        if self.epochs == 0:
+            return self
+        return dataclasses.replace(self, iterations=self.epochs * iterations_per_epoch, epochs=0)
 
 
 @config
@@ -165,7 +261,9 @@ class Schedule:
     def factor(self, iteration: int, iterations_per_epoch: int) -> float:
         """The factor of the learning rate in the given iteration, counted from 0."""
         progress = iteration / iterations_per_epoch if self.counts_epochs else float(iteration)
-        warmup = 1.0 if self.warmup is None else self.warmup.factor(iteration)
+        warmup = 1.0
+        if self.warmup is not None:
+            warmup = self.warmup.in_iterations(iterations_per_epoch).factor(iteration)
         step = 1 / iterations_per_epoch if self.counts_epochs else 1.0
         return warmup * self.policy.factor(progress, self.length, step)
 
@@ -178,13 +276,14 @@ class Schedule:
         policy = self.policy.stretched(length / self.length)
         return dataclasses.replace(self, length=length, policy=policy)
 
-    def with_warmup_within(self, iterations: int) -> Schedule:
+    def with_warmup_within(self, iterations: int, iterations_per_epoch: int) -> Schedule:
         """This schedule with a warm-up of at most ``iterations``."""
-        if self.warmup is None or self.warmup.iterations <= iterations:
+        if self.warmup is None:
             return self
-        return dataclasses.replace(
-            self, warmup=dataclasses.replace(self.warmup, iterations=iterations)
-        )
+        if self.warmup.in_iterations(iterations_per_epoch).iterations <= iterations:
+            return self
+        shorter = dataclasses.replace(self.warmup, iterations=iterations, epochs=0)
+        return dataclasses.replace(self, warmup=shorter)
 
 
 def epochs(

@@ -79,7 +79,7 @@ def fit_recipe(
             f"recipe has {reference} (--no-lr-scaling keeps it)"
         )
     steps = experiment.schedule.total_iterations(steps_per_epoch)
-    schedule = experiment.schedule.with_warmup_within(max(1, steps // 10))
+    schedule = experiment.schedule.with_warmup_within(max(1, steps // 10), steps_per_epoch)
     if schedule.warmup is not None and schedule != experiment.schedule:
         notes.append(
             f"warm-up shortened to {schedule.warmup.iterations} steps, "

@@ -83,5 +83,38 @@ def test_train(detzoo: Run, weights: Path, config_file: Path, scenes: Path, sour
     assert torch.equal(found.model["backbone.conv1.weight"], state()["backbone.conv1.weight"])
 
 
+def test_data_of_a_config_file(
+    detzoo: Run, weights: Path, config_file: Path, scenes: Path, tmp_path: Path
+) -> None:
+    """What it names is opened where no --data is given."""
+    text = config_file.read_text()
+    for key, split in (("train", "train"), ("val", "val"), ("test", "val")):
+        paths = f"ann_file='annotations/{split}.json', img_prefix='{split}', classes={CLASSES}"
+        text += f"\ndata.setdefault('{key}', dict(data['test'])).update({paths})"
+    config_file.write_text(text)
+    options = ("--weights", weights, "--workers", 0)
+    outcome = detzoo("test", config_file, *options)
+    assert_refused(outcome, "data.test: ", "annotations/val.json is not there", "--data")
+    for name in ("annotations", "train", "val"):
+        (tmp_path / name).symlink_to(scenes / name)
+    outcome = detzoo("test", config_file, *options)
+    assert outcome.code == 0, outcome
+    assert "4 images" in outcome.out
+    outcome = detzoo("train", config_file, *options, "--epochs", 1, "--out", "run")
+    assert outcome.code == 0, outcome
+    assert "8 images" in outcome.out
+    assert "4 images" in outcome.out
+    kept = json.loads(Path("run/run.json").read_text())["options"]
+    assert kept["data"] == [str(tmp_path / "annotations/train.json")]
+    assert kept["val_images"] == [str(tmp_path / "val")]
+    # Data that are given take its place.
+    outcome = detzoo("test", config_file, *options, "--data", scenes, "--split", "train")
+    assert "8 images" in outcome.out
+
+
+def test_no_data_at_all(detzoo: Run, weights: Path) -> None:
+    assert_refused(detzoo("test", weights), "--data: give the folder of a data set")
+
+
 def test_a_config_file_that_is_not_there(detzoo: Run) -> None:
     assert_refused(detzoo("train", "none.py", "--data", "x"), "none.py: no such")

@@ -10,6 +10,7 @@ import pytest
 from detzoo.data.transforms import Albumentations, Flip, Mosaic
 from detzoo.heads.roi.box_head import BoxHeadConfig
 from detzoo.heads.roi.branched_box_head import BranchedBoxHeadConfig
+from detzoo.heads.roi.cascade import CascadeRoIHeadConfig
 from detzoo.layers.norm import GroupNormConfig
 from detzoo.losses.boxes import (
     DIoULoss,
@@ -43,6 +44,7 @@ from tests.mmdet.small_files import (
     train,
 )
 
+HTC_BOXES = "htc/htc_without_semantic_r50_fpn_1x_coco.py"
 OWN = "type='MyDataset'"
 ROI = "model = dict(roi_head=dict({}))"
 ROI_BOX = "model = dict(roi_head=dict(bbox_head=dict({})))"
@@ -71,6 +73,16 @@ TRAINS = [
     (CORNERNET, "model = dict(test_cfg=dict(nms=None, nms_cfg=dict("
      "type='soft_nms', iou_threshold=0.5, method='gaussian')))"),
     (RETINANET, "model = dict(neck=dict(add_extra_convs=True, extra_convs_on_inputs=False))"),
+    (FASTER, "model = dict(test_cfg=dict(rcnn=dict(nms=dict(split_thr=10000))))"),
+    (FASTER, "model = dict(train_cfg=dict(rcnn=dict(pos_weight=1)))"),
+    (FASTER, "model = dict(rpn_head=dict(anchor_generator=dict(base_sizes=[4, 8, 16, 32, 64])))"),
+    (FASTER, "model = dict(backbone=dict(init_cfg=dict(_delete_=True, type='Kaiming', "
+     "layer='Conv2d')))"),
+    (FASTER, "model = dict(backbone=dict(init_cfg=[dict(type='Kaiming', layer='Conv2d'), "
+     "dict(type='Constant', val=1, layer=['_BatchNorm'])]))"),
+    (YOLOX, "model = dict(bbox_head=dict(loss_bbox=dict(type='IoULoss', mode='square', eps=1e-16, "
+     "reduction='sum', loss_weight=5.0)))"),
+    (HTC_BOXES, "model = dict(roi_head=dict(mask_head=None, mask_roi_extractor=None))"),
     (FASTER, "optimizer = dict(_delete_=True, type='Adam', lr=1e-4, eps=1e-6, amsgrad=True)"),
 ]  # fmt: skip
 
@@ -189,6 +201,14 @@ def test_box_heads_with_branches(tmp_path: Path) -> None:
     )
     averaged = imported(tmp_path, FASTER, ROI_BOX.format("with_avg_pool=True")).to_train().model
     assert averaged.roi_head.box_head == BranchedBoxHeadConfig(averages=True)
+
+
+def test_a_hybrid_task_cascade_without_masks_is_a_cascade_of_boxes(tmp_path: Path) -> None:
+    text = "model = dict(roi_head=dict(mask_head=None, mask_roi_extractor=None))"
+    model = imported(tmp_path, HTC_BOXES, text).to_train().model
+    assert type(model.roi_head) is CascadeRoIHeadConfig
+    assert model.roi_head.mask_head is None
+    assert not model.predicts_masks
 
 
 def test_suppression_over_all_classes_and_no_limit(tmp_path: Path) -> None:

@@ -16,6 +16,11 @@ def test_momentum_falls_from_one_to_its_value() -> None:
     assert EMAConfig(momentum=0.1, warmup=0).momentum_at(0) == 0.1
 
 
+def test_momentum_grows_linearly_to_its_value() -> None:
+    ema = EMAConfig(momentum=0.1, warmup=100, kind="linear")
+    assert [ema.momentum_at(step) for step in (0, 4, 1000)] == [1 / 100, 5 / 104, 0.1]
+
+
 def test_average_of_parameters_and_buffers_equals_the_formula() -> None:
     model = nn.BatchNorm1d(1)
     average = EMAConfig(momentum=0.25, warmup=2).build(model)

@@ -8,6 +8,9 @@ import pytest
 from detzoo.config import ConfigError
 from detzoo.optim.schedules import (
     Cosine,
+    CosineRestart,
+    Exponential,
+    FlatCosine,
     Policy,
     Poly,
     Schedule,
@@ -49,6 +52,63 @@ CURVES = [
         {1: 4.497e-05, 11500: 6.416354e-05, 11900: 2.5700627e-06, 11999: 2.5700627e-06},
     ),
 ]
+
+
+# By mmcv's formulas, by hand.
+OTHERS: list[tuple[Schedule, dict[int, float]]] = [
+    # Half of ten epochs at the whole rate, then the cosine of epochs passed.
+    (
+        Schedule(
+            length=10,
+            policy=FlatCosine(start=0.5, final_factor=0.2, per_iteration=False),
+            warmup=None,
+        ),
+        {0: 1.0, 599: 1.0, 600: 0.2 + 0.4 * (1 + math.cos(math.pi / 5))}
+        | {999: 0.2 + 0.4 * (1 + math.cos(math.pi * 4 / 5))},
+    ),
+    (
+        Schedule(length=10, policy=FlatCosine(start=0.5, final_factor=0.2), warmup=None),
+        {0: 1.0, 500: 1.0, 750: 0.6, 999: 0.2 + 0.4 * (1 + math.cos(math.pi * 499 / 500))},
+    ),
+    # Restarts at half of the rate; the last decay ends where it ends.
+    (
+        Schedule(
+            length=6,
+            policy=CosineRestart(periods=(2, 2), weights=(1.0, 0.5), final_factor=0.1),
+            warmup=None,
+        ),
+        {0: 1.0, 199: 0.55, 200: 0.55, 300: 0.325, 400: 0.1, 599: 0.1},
+    ),
+    (
+        Schedule(length=4, policy=CosineRestart(periods=(4,), per_iteration=True), warmup=None),
+        {0: 1.0, 100: (1 + math.cos(math.pi / 4)) / 2, 200: 0.5},
+    ),
+    (Schedule(policy=Exponential(gamma=0.5), warmup=None), {0: 1.0, 99: 1.0, 350: 0.125}),
+    (
+        Schedule(policy=Exponential(gamma=0.99, per_iteration=True), warmup=None),
+        {0: 1.0, 1: 0.99, 350: 0.99**350},
+    ),
+    (
+        Schedule(
+            length=300,
+            unit="iterations",
+            policy=Exponential(gamma=0.99, per_iteration=True),
+            warmup=None,
+        ),
+        {250: 0.99**250},
+    ),
+    (Schedule(policy=Step(least_factor=0.05), warmup=None), {850: 0.1, 1150: 0.05}),
+    (
+        Schedule(warmup=Warmup(epochs=2, ratio=0.01, kind="exponential")),
+        {0: 0.01, 100: 0.1, 199: 0.01 ** (1 / 200), 200: 1.0},
+    ),
+]
+
+
+@pytest.mark.parametrize(("schedule", "curve"), OTHERS)
+def test_other_curves(schedule: Schedule, curve: dict[int, float]) -> None:
+    found = {i: schedule.factor(i, EPOCH) for i in curve}
+    assert found == pytest.approx(curve, rel=1e-9)
 
 
 @pytest.mark.parametrize(("rate", "schedule", "curve"), CURVES)
@@ -150,9 +210,9 @@ def test_stretching_keeps_the_course() -> None:
 
 
 def test_warmup_is_shortened_but_never_lengthened() -> None:
-    assert epochs(12).with_warmup_within(20).warmup == Warmup(iterations=20)
-    assert epochs(12).with_warmup_within(900) == epochs(12)
-    assert epochs(12, warmup=None).with_warmup_within(20) == epochs(12, warmup=None)
+    assert epochs(12).with_warmup_within(20, EPOCH).warmup == Warmup(iterations=20)
+    assert epochs(12).with_warmup_within(900, EPOCH) == epochs(12)
+    assert epochs(12, warmup=None).with_warmup_within(20, EPOCH) == epochs(12, warmup=None)
 
 
 def test_a_run_has_a_length() -> None:
@@ -172,3 +232,15 @@ def test_yolox() -> None:
     stretched = schedule.stretched_to(15).policy
     assert stretched == YOLOXCosine(warmup=1, flat=4)
     assert schedule.stretched_to(1).policy == YOLOXCosine(warmup=1, flat=0)
+
+
+def test_settings_that_cannot_be() -> None:
+    with pytest.raises(ConfigError, match="weights: 1 values for the 2 periods"):
+        CosineRestart(periods=(1, 2))
+    with pytest.raises(ConfigError, match="ratio: nothing grows exponentially from 0"):
+        Warmup(ratio=0.0, kind="exponential")
+
+
+def test_restarts_are_stretched() -> None:
+    policy = CosineRestart(periods=(10, 20), weights=(1.0, 1.0))
+    assert policy.stretched(0.5).periods == (5, 10)

@@ -36,7 +36,7 @@ class ATSSHeadConfig(DenseHeadConfig):
     Args:
         num_convs: Convolutions in each tower.
         channels: Channels of the towers.
-        norm: Norm after each convolution of the towers.
+        norm: Norm after each convolution of the towers; None: a bias instead.
         kernel_size: Kernel size of the convolutions that predict.
     """
 
@@ -48,7 +48,7 @@ class ATSSHeadConfig(DenseHeadConfig):
     select: Select = Select(min_score=0.05, pre_nms=1000, suppression=NMS(max_iou=0.6))
     num_convs: NonNegativeInt = 4
     channels: Channels = 256
-    norm: NormConfig = GroupNormConfig()
+    norm: NormConfig | None = GroupNormConfig()
     kernel_size: Literal[1, 3] = 3
 
     def build(

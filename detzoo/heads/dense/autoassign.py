@@ -44,7 +44,7 @@ class AutoAssignHeadConfig(PriorHeadConfig):
         box_loss: Loss of the boxes; its negative exponential is their likelihood.
         num_convs: Convolutions in each tower.
         channels: Channels of the towers.
-        norm: Norm after each convolution of the towers.
+        norm: Norm after each convolution of the towers; None: only a bias.
     """
 
     priors: PriorGrid = PointGrid(offset=0.0)
@@ -53,7 +53,7 @@ class AutoAssignHeadConfig(PriorHeadConfig):
     select: Select = Select(min_score=0.05, pre_nms=1000, suppression=NMS(max_iou=0.6))
     num_convs: NonNegativeInt = 4
     channels: Channels = 256
-    norm: NormConfig = GroupNormConfig()
+    norm: NormConfig | None = GroupNormConfig()
 
     @property
     def scoring(self) -> Scoring:

@@ -45,7 +45,7 @@ class DDODHeadConfig(PriorHeadConfig):
             number.
         num_convs: Convolutions in each tower.
         channels: Channels of the towers.
-        norm: Norm after each convolution of the towers.
+        norm: Norm after each convolution of the towers; None: a bias instead.
         deformable: Whether the first convolution of each tower is deformable.
     """
 
@@ -60,7 +60,7 @@ class DDODHeadConfig(PriorHeadConfig):
     border: NonNegativeFloat | None = None
     num_convs: PositiveInt = 4
     channels: Channels = 256
-    norm: NormConfig = GroupNormConfig()
+    norm: NormConfig | None = GroupNormConfig()
     deformable: bool = True
 
     @property

@@ -37,7 +37,7 @@ class PointwiseHeadConfig(DenseHeadConfig, ABC):
 
     Args:
         channels: Channels of the towers.
-        norm: Norm after each convolution of the towers.
+        norm: Norm after each convolution of the towers; None: a bias instead.
         normalized_distances: Predict distances in strides, by a ReLU, instead of in pixels, by an
             exponential.
         centerness_on_boxes: Predict centerness from the box tower instead of the class tower.
@@ -50,7 +50,7 @@ class PointwiseHeadConfig(DenseHeadConfig, ABC):
     box_loss: BoxLoss = IoULoss()
     select: Select = Select(min_score=0.05, pre_nms=1000, suppression=NMS(max_iou=0.5))
     channels: Channels = 256
-    norm: NormConfig = GroupNormConfig()
+    norm: NormConfig | None = GroupNormConfig()
     normalized_distances: bool = False
     centerness_on_boxes: bool = False
 
@@ -84,7 +84,7 @@ class FCOSHeadConfig(PointwiseHeadConfig):
             self.channels,
             self.num_convs,
             norm=self.norm,
-            bias=self.conv_bias,
+            bias=self.conv_bias or self.norm is None,
             last=self.last_convolution,
         )
 
@@ -103,7 +103,7 @@ class NASFCOSHeadConfig(PointwiseHeadConfig):
                     self.channels,
                     size,
                     padding=size // 2,
-                    bias=kind is deformable,
+                    bias=kind is deformable or self.norm is None,
                     convolution=kind,
                     norm=self.norm,
                 )

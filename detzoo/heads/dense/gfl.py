@@ -43,7 +43,7 @@ class GFLHeadConfig(DenseHeadConfig):
         max_distance: Largest distance, in strides; distributions are over 0 to this.
         num_convs: Convolutions in each tower.
         channels: Channels of the towers.
-        norm: Norm after each convolution of the towers.
+        norm: Norm after each convolution of the towers; None: a bias instead.
     """
 
     priors: PriorGrid = AnchorGrid(scales=(8.0,), ratios=(1.0,))
@@ -56,7 +56,7 @@ class GFLHeadConfig(DenseHeadConfig):
     max_distance: PositiveInt = 16
     num_convs: NonNegativeInt = 4
     channels: Channels = 256
-    norm: NormConfig = GroupNormConfig()
+    norm: NormConfig | None = GroupNormConfig()
 
     def build(
         self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int

@@ -50,7 +50,7 @@ class VFNetHeadConfig(DenseHeadConfig):
         refined_box_loss: Loss of the second distances; ``box_loss`` is that of the first.
         num_convs: Convolutions of each tower.
         channels: Channels of the towers.
-        norm: Norm after each convolution of the towers.
+        norm: Norm after each convolution of the towers; None: a bias instead.
         last_convolution: Kind of each tower's last convolution.
     """
 
@@ -63,7 +63,7 @@ class VFNetHeadConfig(DenseHeadConfig):
     select: Select = Select(min_score=0.05, pre_nms=1000, suppression=NMS(max_iou=0.6))
     num_convs: NonNegativeInt = 3
     channels: Channels = 256
-    norm: NormConfig = GroupNormConfig()
+    norm: NormConfig | None = GroupNormConfig()
     last_convolution: ConvConfig = PlainConvConfig()
 
     def build(

@@ -67,12 +67,17 @@ def fast_rcnn(node: Node, num_classes: int, pixels: Pixels) -> TwoStageConfig:
 @adapts("cascade_head", "CascadeRoIHead")
 def cascade_roi_head(node: Node, known: CascadeContext) -> CascadeRoIHeadConfig:
     extractor = node.part("bbox_roi_extractor", "roi_extractor", known.single)
-    mask_extractor = node.optional_part("mask_roi_extractor", "roi_extractor", known.single)
-    masks = None
-    if mask_extractor is not None:
+    masks = mask_extractor = None
+    if node.has("mask_head"):
+        mask_extractor = node.part("mask_roi_extractor", "roi_extractor", known.single)
         masks = _mask_heads(node, known, mask_extractor.output_size, "mask_head")
     else:
-        node.expect("mask_head", None, "as there is no mask_roi_extractor")
+        node.take_any("mask_head")
+        node.leave("mask_roi_extractor", "there is no mask_head")
+        # Of a cascade whose masks were taken away, V2 reads neither.
+        for stage in known.train:
+            stage.take("mask_size", None)
+        known.test.take("mask_thr_binary", None)
     return CascadeRoIHeadConfig(
         stages=stages_of(node, known, extractor.output_size),
         extractor=extractor,
@@ -83,7 +88,12 @@ def cascade_roi_head(node: Node, known: CascadeContext) -> CascadeRoIHeadConfig:
 
 
 @adapts("cascade_head", "HybridTaskCascadeRoIHead")
-def htc_roi_head(node: Node, known: CascadeContext) -> HTCRoIHeadConfig:
+def htc_roi_head(node: Node, known: CascadeContext) -> CascadeRoIHeadConfig:
+    if not node.has("mask_head") and not node.has("semantic_head"):
+        for key in ("interleaved", "mask_info_flow", "semantic_fusion", "semantic_roi_extractor"):
+            node.leave(key, "without masks, this is a plain cascade of boxes")
+        node.take_any("semantic_head")
+        return cascade_roi_head(node, known)
     node.expect("interleaved", True, "as boxes are refined before their masks are made")
     node.expect("mask_info_flow", True, "as each mask head sees the one before")
     node.expect("semantic_fusion", ("bbox", "mask"), "where features of pixels are added")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from detzoo.assigners.predicted_atss import PredictedATSSAssigner
 from detzoo.heads.dense.ddod import DDODHeadConfig
 from detzoo.mmdet.adapters.detectors import single_stage
-from detzoo.mmdet.adapters.one_stage_heads import required_norm_of, towers_of
+from detzoo.mmdet.adapters.one_stage_heads import tower_norm_of, towers_of
 from detzoo.mmdet.adapters.training import border_of, detection_select, expect_plain_training
 from detzoo.mmdet.known import HeadContext, require_settings
 from detzoo.mmdet.node import Node
@@ -27,7 +27,7 @@ def ddod_head(node: Node, known: HeadContext) -> DDODHeadConfig:
     rating.expect("use_sigmoid", True, "as an IoU is a probability here", default=False)
     return DDODHeadConfig(
         **towers_of(node),
-        norm=required_norm_of(node),
+        norm=tower_norm_of(node),
         deformable=node.take("use_dcn", True),
         priors=node.part("anchor_generator", "priors", known.features.strides),
         coder=node.part("bbox_coder", "coder"),

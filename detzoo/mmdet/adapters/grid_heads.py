@@ -160,8 +160,13 @@ def yolox_head(node: Node, known: HeadContext) -> YOLOXHeadConfig:
     if norm is None or activation_of(node, default="silu") != "silu":
         raise node.error("norm_cfg", "YOLOX's convolutions have a norm and SiLU")
     box_loss = node.optional_child("loss_bbox")
+    weight = 5.0
     if box_loss is not None:
-        raise box_loss.error("type", "YOLOX's own loss of boxes is meant where none is given")
+        box_loss.expect("type", "IoULoss", "the loss of boxes of this head")
+        box_loss.expect("mode", "square", "how far the IoU is from 1 here", default="log")
+        box_loss.expect("reduction", "sum", "as the head divides by itself", default="mean")
+        box_loss.take("eps", None)  # no IoU is smaller
+        weight = float(box_loss.take("loss_weight", 1.0))
     return YOLOXHeadConfig(
         channels=node.take("feat_channels", 256),
         num_convs=node.take("stacked_convs", 2),
@@ -170,6 +175,7 @@ def yolox_head(node: Node, known: HeadContext) -> YOLOXHeadConfig:
         assigner=train.part("assigner", "assigner"),
         class_weight=_weight(node, "loss_cls", 1.0),
         object_weight=_weight(node, "loss_obj", 1.0),
+        box_weight=weight,
         l1_weight=_weight(node, "loss_l1", 1.0, "L1Loss"),
         select=Select(
             min_score=float(test.take("score_thr")),

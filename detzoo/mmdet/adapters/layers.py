@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import overload
+from collections.abc import Mapping
+from typing import Any, overload
 
 from detzoo.backbones.pretrained import all_pretrained, is_file_name
 from detzoo.backbones.timm import SCHEME
@@ -129,6 +130,8 @@ def activation_of(node: Node, key: str = "act_cfg", *, default: Activation) -> A
 def pretrained_of(node: Node) -> str | None:
     """The weights that a backbone starts from: ``init_cfg``, or the older ``pretrained``."""
     old = node.take("pretrained", None)
+    if _is_drawn(node.left.get("init_cfg")):
+        node.leave("init_cfg", "from scratch, a backbone starts as detzoo initializes it")
     init = node.optional_child("init_cfg")
     if init is None:
         return _known_weights(old, node.at("pretrained"), node)
@@ -148,6 +151,15 @@ def pretrained_of(node: Node) -> str | None:
     return _known_weights(init.take("checkpoint", None), init.at("checkpoint"), node)
 
 
+def _is_drawn(init: Any) -> bool:
+    """Whether ``init_cfg`` is one or several ways of drawing weights, and names none."""
+    ways = init if isinstance(init, list | tuple) else (init,)
+    kinds = [one.get("type") if isinstance(one, Mapping) else None for one in ways]
+    return bool(kinds) and all(kind in _DRAWN for kind in kinds)
+
+
+# Ways of initialization that start from no weights.
+_DRAWN = ("Constant", "Xavier", "Normal", "TruncNormal", "Uniform", "Kaiming", "Caffe2Xavier")
 # Names that mmcv still takes, and what it calls them today.
 _RENAMED = {
     f"open-mmlab://{old}": f"open-mmlab://{new}"

@@ -86,14 +86,11 @@ def nas_fpn(node: Node, features: Features) -> NASFPNConfig:
     extra = node.take("add_extra_convs", False)
     if extra not in (False, "on_input"):
         raise node.error("add_extra_convs", f"{extra!r}, but V2's NASFPN pools its extra levels")
-    norm = norm_of(node, default=None)
-    if norm is None:
-        raise node.error("norm_cfg", "missing; a NASFPN without norms is not in the zoo")
     return NASFPNConfig(
         out_channels=node.take("out_channels"),
         start_level=node.take("start_level", 0),
         num_stages=node.take("stack_times"),
-        norm=norm,
+        norm=norm_of(node, default=None),
     )
 
 

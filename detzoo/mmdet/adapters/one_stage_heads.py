@@ -77,7 +77,7 @@ def _point_settings(node: Node, known: HeadContext) -> dict[str, Any]:
     _expect_unused(train)
     _centerness_weight(node, expected=1.0)
     return {
-        "norm": required_norm_of(node),
+        "norm": tower_norm_of(node),
         "normalized_distances": node.take("norm_on_bbox", False),
         "centerness_on_boxes": node.take("centerness_on_reg", False),
         "assigner": _size_ranges(node),
@@ -145,7 +145,7 @@ def autoassign_head(node: Node, known: HeadContext) -> auto.AutoAssignHeadConfig
         raise node.error("type", "has no settings in model.test_cfg")
     return auto.AutoAssignHeadConfig(
         **towers_of(node),
-        norm=required_norm_of(node),
+        norm=tower_norm_of(node),
         box_loss=node.part("loss_bbox", "box_loss"),
         select=detection_select(known.test),
     )
@@ -223,7 +223,7 @@ def gfl_settings(node: Node, known: HeadContext) -> dict[str, Any]:
     return {
         **towers_of(node),
         **anchors_of(node, known),
-        "norm": required_norm_of(node),
+        "norm": tower_norm_of(node),
         "max_distance": node.take("reg_max", 16),
         "classification_loss": QualityFocalLoss(
             beta=float(quality.take("beta", 2.0)), weight=float(quality.take("loss_weight", 1.0))
@@ -331,7 +331,7 @@ def _atss_layers(node: Node, known: HeadContext) -> dict[str, Any]:
     return {
         **towers_of(node),
         **anchors_of(node, known),
-        "norm": required_norm_of(node),
+        "norm": tower_norm_of(node),
         "kernel_size": node.take("pred_kernel_size", 3),
         "coder": node.part("bbox_coder", "coder"),
         "classification_loss": node.part("loss_cls", "classification_loss"),
@@ -361,12 +361,12 @@ def towers_of(node: Node) -> dict[str, Any]:
     }
 
 
-def required_norm_of(node: Node) -> NormConfig:
-    """The norm of a head that is never without one."""
-    norm = norm_of(node, default=GroupNormConfig())
-    if norm is None:
-        raise node.error("norm_cfg", "is None; this head is not in the zoo without norms")
-    return norm
+def tower_norm_of(node: Node) -> NormConfig | None:
+    """``norm_cfg`` of a head whose V2 class has group norms by default."""
+    if node.original.get("norm_cfg", {}) is None:
+        node.take("norm_cfg")
+        return None
+    return norm_of(node, default=GroupNormConfig())
 
 
 def _centerness_weight(node: Node, expected: float | None = None) -> float:

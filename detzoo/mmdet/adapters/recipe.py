@@ -26,6 +26,9 @@ from detzoo.optim.optimizers import (
 )
 from detzoo.optim.schedules import (
     Cosine,
+    CosineRestart,
+    Exponential,
+    FlatCosine,
     Policy,
     Poly,
     Schedule,
@@ -119,6 +122,9 @@ def schedule_of(root: Node, learning_rate: float) -> Schedule:
         known = ", ".join(sorted(ADAPTERS["schedule"]))
         raise node.error("policy", f"detzoo has no {kind!r} (it has {known})")
     policy: Policy = adapter(node, learning_rate)
+    if "by_epoch" in node.left:  # those that can do either have taken it
+        reason = "as milestones are counted as the run is"
+        node.expect("by_epoch", unit == "epochs", reason)
     return Schedule(length=length, unit=unit, policy=policy, warmup=_warmup(node))
 
 
@@ -133,7 +139,7 @@ def _length(root: Node) -> tuple[Literal["epochs", "iterations"], int]:
     runner = root.child("runner")
     if runner.type == "IterBasedRunner":
         return "iterations", runner.take("max_iters")
-    if runner.type != "EpochBasedRunner":
+    if runner.type not in ("EpochBasedRunner", "EpochBasedRunnerAmp"):
         raise runner.error(
             "type", f"{runner.type!r} is neither EpochBasedRunner nor IterBasedRunner"
         )
@@ -145,11 +151,14 @@ def _length(root: Node) -> tuple[Literal["epochs", "iterations"], int]:
 
 def _warmup(node: Node) -> Warmup | None:
     kind = node.take("warmup", None)
-    iterations, ratio = node.take("warmup_iters", 0), node.take("warmup_ratio", 0.1)
-    node.expect("warmup_by_epoch", False, "as warm-up counts iterations")
+    length, ratio = node.take("warmup_iters", 0), float(node.take("warmup_ratio", 0.1))
+    in_epochs = node.take("warmup_by_epoch", False)
     if kind is None:
         return None
-    return Warmup(iterations=iterations, ratio=float(ratio), kind=kind)
+    kind = "exponential" if kind == "exp" else kind
+    if in_epochs:
+        return Warmup(epochs=length, ratio=ratio, kind=kind)
+    return Warmup(iterations=length, ratio=ratio, kind=kind)
 
 
 @adapts("schedule", "step")
@@ -158,6 +167,7 @@ def step(node: Node, learning_rate: float) -> Step:
     return Step(
         milestones=milestones if isinstance(milestones, tuple) else (milestones,),
         gamma=node.take("gamma", 0.1),
+        least_factor=(node.take("min_lr", None) or 0.0) / learning_rate,
     )
 
 
@@ -168,10 +178,41 @@ def constant(node: Node, learning_rate: float) -> Step:
 
 @adapts("schedule", "cosineannealing")
 def cosine(node: Node, learning_rate: float) -> Cosine:
+    return Cosine(
+        final_factor=_final_factor(node, learning_rate),
+        per_iteration=not node.take("by_epoch", True),
+    )
+
+
+def _final_factor(node: Node, learning_rate: float) -> float:
+    """``min_lr``, or ``min_lr_ratio``."""
     ratio, least = node.take("min_lr_ratio", None), node.take("min_lr", None)
-    if ratio is None:
-        ratio = (least or 0.0) / learning_rate
-    return Cosine(final_factor=float(ratio), per_iteration=not node.take("by_epoch", True))
+    return float((least or 0.0) / learning_rate if ratio is None else ratio)
+
+
+@adapts("schedule", "flatcosineannealing")
+def flat_cosine(node: Node, learning_rate: float) -> FlatCosine:
+    return FlatCosine(
+        start=float(node.take("start_percent", 0.75)),
+        final_factor=_final_factor(node, learning_rate),
+        per_iteration=not node.take("by_epoch", True),
+    )
+
+
+@adapts("schedule", "cosinerestart")
+def cosine_restart(node: Node, learning_rate: float) -> CosineRestart:
+    return CosineRestart(
+        periods=node.take("periods"),
+        weights=tuple(float(one) for one in node.take("restart_weights", (1,))),
+        final_factor=_final_factor(node, learning_rate),
+        per_iteration=not node.take("by_epoch", True),
+    )
+
+
+@adapts("schedule", "exp")
+def exponential(node: Node, learning_rate: float) -> Exponential:
+    per_iteration = not node.take("by_epoch", True)
+    return Exponential(gamma=float(node.take("gamma")), per_iteration=per_iteration)
 
 
 @adapts("schedule", "yolox")
@@ -201,8 +242,11 @@ def poly(node: Node, learning_rate: float) -> Poly:
 def precision_of(root: Node) -> dict[str, Any]:
     """``fp16``."""
     node = root.optional_child("fp16")
-    if node is None:
-        return {}
+    return {} if node is None else _half_precision(node)
+
+
+def _half_precision(node: Node) -> dict[str, Any]:
+    """``loss_scale``, of a hook or by itself."""
     if isinstance(node.left.get("loss_scale"), dict):  # how an adaptive scale starts
         node.child("loss_scale").ignore("init_scale")
         scale = "dynamic"
@@ -222,11 +266,30 @@ def steps_of(root: Node) -> dict[str, Any]:
         clip.expect("norm_type", 2, "as gradients are clipped by their L2 norm")
         settings["max_gradient_norm"] = float(clip.take("max_norm"))
     kind = node.take("type", "OptimizerHook")
-    if kind == "GradientCumulativeOptimizerHook":
+    if kind not in _STEPS:
+        raise node.error("type", f"detzoo has no {kind!r} (it has {', '.join(_STEPS)})")
+    if kind == "DistOptimizerHook":  # that of files which train with NVIDIA's apex
+        settings["accumulate"] = node.take("update_interval", 1)
+        for key in ("coalesce", "bucket_size_mb"):
+            node.leave(key, "how V2 sums gradients over processes")
+        if node.take("use_fp16", False):
+            settings |= {"precision": "fp16", "loss_scale": None}
+    if "Cumulative" in kind:
         settings["accumulate"] = node.take("cumulative_iters", 1)
-    elif kind != "OptimizerHook":
-        raise node.error("type", f"detzoo has no {kind!r}")
+    if "Fp16" in kind:
+        settings |= _half_precision(node)
+        for key in ("coalesce", "bucket_size_mb", "distributed"):
+            node.leave(key, "how V2 sums gradients over processes")
     return settings
+
+
+_STEPS = (
+    "OptimizerHook",
+    "Fp16OptimizerHook",
+    "GradientCumulativeOptimizerHook",
+    "GradientCumulativeFp16OptimizerHook",
+    "DistOptimizerHook",
+)
 
 
 def intervals_of(root: Node, schedule: Schedule, final: FinalEpochs | None) -> dict[str, Any]:
@@ -394,12 +457,17 @@ def yolox_mode_switch(node: Node, transforms: tuple[Transform, ...]) -> dict[str
 _SKIPPED = {"Mosaic": Mosaic, "RandomAffine": RandomAffine, "MixUp": MixUp}
 
 
-@adapts("hook", "ExpMomentumEMAHook")
+@adapts("hook", "ExpMomentumEMAHook", "LinearMomentumEMAHook", "EMAHook")
 def weight_average(node: Node, transforms: tuple[Transform, ...]) -> dict[str, Any]:
-    """ExpMomentumEMAHook."""
-    node.expect("resume_from", None, "as a run is resumed with --resume")
+    """MMDetection's averages of weights, and mmcv's, which is linear."""
+    node.leave("resume_from", "a run is resumed with --resume")
     node.expect("interval", 1, "as every step counts")
-    node.expect("skip_buffers", False, "as running statistics are averaged too")
-    return {
-        "ema": EMAConfig(momentum=node.take("momentum", 2e-4), warmup=node.take("total_iter", 2000))
-    }
+    if node.type == "EMAHook":
+        node.reading.aside[node.at("type")] = "running statistics are averaged as well"
+    else:
+        node.expect("skip_buffers", False, "as running statistics are averaged too")
+    momentum = node.take("momentum", 2e-4)
+    if node.type == "ExpMomentumEMAHook":
+        return {"ema": EMAConfig(momentum=momentum, warmup=node.take("total_iter", 2000))}
+    warmup = node.take("warm_up", 100)
+    return {"ema": EMAConfig(momentum=momentum, warmup=warmup, kind="linear")}

@@ -10,7 +10,8 @@ from detzoo.heads.dense.tood import TOODHeadConfig
 from detzoo.losses.classification import ClassificationLoss, FocalLoss
 from detzoo.losses.generalized_focal import QualityFocalLoss
 from detzoo.mmdet.adapters.detectors import single_stage
-from detzoo.mmdet.adapters.one_stage_heads import required_norm_of, towers_of
+from detzoo.mmdet.adapters.layers import norm_of
+from detzoo.mmdet.adapters.one_stage_heads import towers_of
 from detzoo.mmdet.adapters.training import border_of, detection_select, expect_plain_training
 from detzoo.mmdet.known import HeadContext, require_settings
 from detzoo.mmdet.node import Node
@@ -31,9 +32,12 @@ def tood_head(node: Node, known: HeadContext) -> TOODHeadConfig:
     loss = node.child("loss_cls")
     loss.expect("type", "QualityFocalLoss", "what this head is about")
     _expect_scores(loss)
+    norm = norm_of(node, default=None)
+    if norm is None:
+        raise node.error("norm_cfg", "missing; this head is not in the zoo without norms")
     return TOODHeadConfig(
         **towers_of(node),
-        norm=required_norm_of(node),
+        norm=norm,
         deformable_convs=node.take("num_dcn", 0),
         coder=_coder(node),
         priors=node.part("anchor_generator", "priors", known.features.strides),

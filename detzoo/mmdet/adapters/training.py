@@ -28,7 +28,7 @@ from detzoo.losses.classification import (
 )
 from detzoo.mmdet.node import Node
 from detzoo.mmdet.registry import adapts, stands_in
-from detzoo.postprocess.nms import NMS, GaussianSoftNMS, SoftNMS
+from detzoo.postprocess.nms import NMS, GaussianSoftNMS, SoftNMS, Suppression
 from detzoo.postprocess.select import Select
 from detzoo.priors.anchors import AnchorGrid, octave_scales
 from detzoo.priors.legacy import LegacyAnchorGrid
@@ -41,6 +41,8 @@ from detzoo.samplers.random import RandomSampler
 def anchors(node: Node, strides: tuple[int, ...]) -> AnchorGrid:
     node.expect("strides", strides, "the strides of the feature maps")
     node.expect("scale_major", True, "as the anchors of the zoo")
+    node.expect("base_sizes", strides, "as anchors are in strides")
+    node.expect("centers", None, "as anchors are where cells are")
     scales = node.take("scales", None)
     base, per_octave = node.take("octave_base_scale", None), node.take("scales_per_octave", None)
     if (scales is None) == (base is None) or (base is None) != (per_octave is None):
@@ -253,11 +255,13 @@ def bounded_iou_loss(node: Node) -> BoundedIoULoss:
 
 @adapts("nms", "nms")
 def nms(node: Node) -> NMS:
+    node.leave("split_thr", "how V2 divides the work")
     return NMS(max_iou=float(_max_iou(node)), class_agnostic=node.take("class_agnostic", False))
 
 
 @adapts("nms", "soft_nms")
 def soft_nms(node: Node) -> SoftNMS | GaussianSoftNMS:
+    node.leave("split_thr", "how V2 divides the work")
     method, least = node.take("method", "linear"), node.take("min_score", 1e-3)
     if method == "gaussian":
         node.expect("iou_threshold", 0.5, "as a Gaussian lowers scores at any overlap")
@@ -294,16 +298,21 @@ def proposal_select(node: Node) -> Select:
     """The choice of proposals: ``test_cfg.rpn``, or ``train_cfg.rpn_proposal``."""
     node.expect("min_bbox_size", 0, "as boxes without area are always dropped", default=0)
     node.expect("nms_across_levels", False, "as proposals compete within their level")
-    # Names and defaults of V2 until 2.3.
+    # Names of V2 until 2.3.
     node.take("nms_post", None)
-    threshold = node.take("nms_thr", None)
-    most = node.take("max_num", None)
-    suppression = NMS(max_iou=float(threshold)) if threshold else node.part("nms", "nms")
+    threshold, most = node.take("nms_thr", None), node.take("max_num", None)
+    if most is None:
+        most = node.take("max_per_img")
+    else:
+        node.expect("max_per_img", most, "what max_num says")
+    if threshold is None or node.has("nms"):
+        suppression: Suppression = node.part("nms", "nms")
+    else:
+        suppression = NMS(max_iou=float(threshold))
+    if threshold is not None and getattr(suppression, "max_iou", None) != threshold:
+        raise node.error("nms_thr", f"{threshold} is not nms.iou_threshold, which it was called")
     return Select(
-        min_score=0.0,
-        pre_nms=node.take("nms_pre"),
-        suppression=suppression,
-        max_detections=node.take("max_per_img") if most is None else most,
+        min_score=0.0, pre_nms=node.take("nms_pre"), suppression=suppression, max_detections=most
     )
 
 
@@ -317,8 +326,9 @@ def expect_plain_training(node: Node) -> None:
     """Takes the settings of a ``train_cfg`` that nothing in the zoo changes."""
     node.ignore("debug")
     weight = node.take("pos_weight", -1)
-    if weight > 0:
-        raise node.error("pos_weight", f"{weight} would weight positives; no loss here does")
+    if weight > 0 and weight != 1:
+        reason = f"{weight} would weight positives; no loss here does"
+        node.reading.note(node.error("pos_weight", reason))
 
 
 def _floats(values: tuple[float, ...]) -> Any:

@@ -6,7 +6,7 @@ from detzoo.heads.dense.vfnet import DISTANCE_UNIT, STAR_GRADIENT, VFNetHeadConf
 from detzoo.layers.convolution import DeformConvConfig, PlainConvConfig
 from detzoo.losses.varifocal import VarifocalLoss
 from detzoo.mmdet.adapters.detectors import single_stage
-from detzoo.mmdet.adapters.one_stage_heads import required_norm_of, towers_of
+from detzoo.mmdet.adapters.one_stage_heads import tower_norm_of, towers_of
 from detzoo.mmdet.adapters.training import border_of, detection_select, expect_plain_training
 from detzoo.mmdet.known import HeadContext, require_settings
 from detzoo.mmdet.node import Node
@@ -41,7 +41,7 @@ def vfnet_head(node: Node, known: HeadContext) -> VFNetHeadConfig:
     expect_plain_training(train)
     return VFNetHeadConfig(
         **towers_of(node),
-        norm=required_norm_of(node),
+        norm=tower_norm_of(node),
         last_convolution=DeformConvConfig(modulated=True) if deformable else PlainConvConfig(),
         priors=_priors(node, strides),
         assigner=train.part("assigner", "assigner"),
