@@ -31,7 +31,9 @@ LAYERS = (
     ("inference",),
     ("export",),
     ("train",),
-    ("quickstart", "benchmark", "logs", "checks", "browse", "analyze"),
+    ("benchmark", "logs", "checks", "browse", "analyze"),
+    ("run_report",),
+    ("quickstart",),
     ("cli",),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

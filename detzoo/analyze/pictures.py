@@ -8,15 +8,13 @@ from functools import cached_property
 
 import cv2
 import numpy as np
-import torch
-from faster_coco_eval.core import mask as rle
 
 from detzoo.data.dataset import DetectionDataset, MaskForm
 from detzoo.errors import DataError
 from detzoo.evaluate.results import ImageResult
 from detzoo.inference.draw import draw, draw_targets
 from detzoo.report import Picture
-from detzoo.structures import BitmapMasks, Detections
+from detzoo.structures import Detections
 from detzoo.values import Id, same
 
 # Longer side of a picture, in pixels.
@@ -84,21 +82,7 @@ class Album:
 
     def _detections(self, image: int, min_score: float) -> Detections:
         result = self._result_of.get(same(self.image_ids[image]))
-        if result is None:
-            return Detections.empty()
-        result = result[np.flatnonzero(result.scores >= min_score)]
-        near, sides = result.boxes[:, :2], result.boxes[:, 2:]
-        corners = np.concatenate([near, near + sides], 1)
-        masks = None
-        if result.masks is not None and len(result):
-            bitmaps = rle.decode(result.masks.to_coco()).transpose(2, 0, 1).astype(bool)
-            masks = BitmapMasks(torch.from_numpy(bitmaps))
-        return Detections(
-            torch.from_numpy(corners).float(),
-            torch.from_numpy(result.scores).float(),
-            torch.from_numpy(result.labels),
-            masks,
-        )
+        return Detections.empty() if result is None else result.to_detections(min_score)
 
 
 def _around(picture: np.ndarray, box: np.ndarray) -> np.ndarray:

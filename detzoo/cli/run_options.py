@@ -20,6 +20,8 @@ _LISTS_OF_PATHS = ("data", "images", "val", "val_images")
 # Those given again are added to those that are there.
 _GROWING_LISTS = ("settings", "imports", "loggers", "callbacks")
 _LISTS = (*_LISTS_OF_PATHS, *_GROWING_LISTS)
+# Options that are not called like their fields.
+_SPELLING = {"settings": "set", "imports": "import", "loggers": "logger", "callbacks": "callback"}
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class RunOptions:
     checkpoint_steps: int | None = None
     loggers: tuple[str, ...] = ()
     callbacks: tuple[str, ...] = ()
+    report: bool = True
     fuse: bool = True
     device: str | None = None
 
@@ -77,6 +80,22 @@ class RunOptions:
         if values["name"] is not None and Path(values["name"]).is_file():
             values["name"] = str(Path(values["name"]).absolute())
         return cls(**values)
+
+    def to_command(self) -> list[str]:
+        """The command that these options were given to, without those that are the default."""
+        command = ["detzoo", "train", *([] if self.name is None else [self.name])]
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name == "name" or value == field.default:
+                continue
+            option = f"--{_SPELLING.get(field.name, field.name.replace('_', '-'))}"
+            if isinstance(value, bool):
+                negative = f"--no-{option[2:]}"
+                command.append(option if value else negative)
+            else:
+                values = value if isinstance(value, tuple) else (value,)
+                command += [part for one in values for part in (option, str(one))]
+        return command
 
     def changed_by(
         self, given: RunOptions, explicit: Collection[str]

@@ -35,6 +35,8 @@ from detzoo.cli.run_options import FILE, RunOptions, read_options, to_json, vers
 from detzoo.errors import ConfigError
 
 if TYPE_CHECKING:
+    import torch
+
     from detzoo.checkpoints.transfer import ClassTransfer
     from detzoo.detectors.base import Detector
     from detzoo.experiment import Experiment
@@ -183,6 +185,13 @@ def train(
             show_default=False,
         ),
     ] = None,
+    report: Annotated[
+        bool,
+        typer.Option(
+            "--report/--no-report",
+            help="Write report.html into the folder of the run: curves, and pictures over time.",
+        ),
+    ] = True,
     fuse: Fuse = True,
     device: Device = None,
 ) -> None:
@@ -255,6 +264,8 @@ def train(
         callbacks=added,
         division=division,
     )
+    if options.report and is_first_process():
+        _write_report(result.run_dir, options, experiment, chosen_device)
     if result.stop_signal is not None:
         if is_first_process():
             print(f"resume with: {_resume_command(run_dir)}")
@@ -396,9 +407,12 @@ def _callbacks(options: RunOptions, notes: Sequence[str]) -> list[Callback]:
     """Those that were asked for, after the one that keeps the options."""
     from detzoo.train.callbacks.files import RunFile
     from detzoo.train.callbacks.named import make_callback, make_loggers
+    from detzoo.train.callbacks.pictures import Pictures
 
     own = [make_callback(name) for name in options.callbacks]
-    return [RunFile(FILE, to_json(options), notes), *make_loggers(options.loggers), *own]
+    pictures = [Pictures()] if options.report else []
+    kept = RunFile(FILE, to_json(options), notes)
+    return [kept, *pictures, *make_loggers(options.loggers), *own]
 
 
 def _parse_early_stopping(text: str | None) -> EarlyStopping | None:
@@ -497,6 +511,24 @@ def _resume_command(run_dir: Path) -> str:
     return shlex.join([*command, "train", "--resume", "--out", str(run_dir)])
 
 
+def _write_report(
+    run_dir: Path, options: RunOptions, experiment: Experiment, device: torch.device
+) -> None:
+    """The page on the run, with the command, the machine, and what differs from the recipe."""
+    from detzoo import zoo
+    from detzoo.benchmark.machine import describe_machine
+    from detzoo.run_report import write_run_report
+
+    machine = ", ".join(f"{name} {value}" for name, value in describe_machine(device).items())
+    name = options.name
+    entry = None if name is None or not zoo.has(name) else zoo.find(name).experiment
+    write_run_report(
+        run_dir,
+        [shlex.join(options.to_command()), machine],
+        None if entry is None else (entry, experiment),
+    )
+
+
 def _print_result(result: TrainingResult, options: RunOptions, data: RunData) -> None:
     """What came of it, and what can be done with it."""
     from detzoo.logs import divergence, read_log
@@ -512,6 +544,8 @@ def _print_result(result: TrainingResult, options: RunOptions, data: RunData) ->
     imports = [part for module in options.imports for part in ("--import", module)]
     predict = ["detzoo", "predict", str(best), "IMAGES", "--out", "predictions", *imports]
     lines = [f"done: {best}"]
+    if options.report and (result.run_dir / "report.html").is_file():
+        lines.append(f"  report: {result.run_dir / 'report.html'}")
     if data.test_arguments is not None:
         lines.append(f"  {shlex.join([*_test_command(best, options, data), *imports])}")
     for line in [*lines, f"  {shlex.join(predict)}"]:

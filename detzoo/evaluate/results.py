@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from detzoo.data.coco_file import some
 from detzoo.errors import DataError
@@ -63,6 +64,17 @@ class ImageResult:
     def scores_of_masks(self) -> np.ndarray:
         """(N,) the scores by which masks are ranked."""
         return self.scores if self.mask_scores is None else self.mask_scores
+
+    def to_detections(self, min_score: float = 0.0) -> Detections:
+        """Those with a score of at least ``min_score``, in original pixels."""
+        kept = self[np.flatnonzero(self.scores >= min_score)]
+        near, sides = kept.boxes[:, :2], kept.boxes[:, 2:]
+        return Detections(
+            torch.from_numpy(np.concatenate([near, near + sides], 1)).float(),
+            torch.from_numpy(kept.scores).float(),
+            torch.from_numpy(kept.labels),
+            None if kept.masks is None else kept.masks.to_bitmaps(),
+        )
 
     def to_proposals(self) -> np.ndarray:
         """(N, 5) float32 x1, y1, x2, y2, score, the format of proposal files."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from faster_coco_eval.core import mask as rle
 
 from detzoo.structures import BitmapMasks
@@ -36,6 +37,13 @@ class RunLengths:
     def to_coco(self) -> list[dict[str, Any]]:
         """``{"size": [height, width], "counts": text}`` for each mask."""
         return [{"size": list(self.size), "counts": counts} for counts in self.counts]
+
+    def to_bitmaps(self) -> BitmapMasks:
+        """The masks, pixel by pixel."""
+        if not self.counts:
+            return BitmapMasks(torch.zeros(0, *self.size, dtype=torch.bool))
+        bitmaps = rle.decode(self.to_coco()).transpose(2, 0, 1).astype(bool)
+        return BitmapMasks(torch.from_numpy(bitmaps))
 
     def areas(self) -> np.ndarray:
         """(N,) the number of pixels of each mask."""

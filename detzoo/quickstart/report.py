@@ -2,42 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 from detzoo.evaluate import Metrics
-from detzoo.report import Chart, Gallery, Page, Picture, Section, Table, Text, line_chart
+from detzoo.logs import RunLog
+from detzoo.report import Gallery, Page, Picture, Section, Table
+from detzoo.run_report import curves
 
 
 def report(
     metrics: Metrics,
     pictures: Sequence[Picture],
-    losses: Sequence[tuple[int, float]],
+    log: RunLog,
     facts: Sequence[str],
 ) -> Page:
-    """The page on a run; ``losses`` are those of :func:`read_losses`."""
+    """The page on a run: its curves, the metrics on held-out scenes, and pictures of these."""
     sections = (
-        Section("Loss", (_loss_curve(losses),)),
+        *curves(log),
         Section("Metrics on held-out scenes", (_metrics_table(metrics),)),
         Section("Per class", (_class_table(metrics),)),
         Section("Pictures", (Gallery(pictures),)),
     )
     return Page("detzoo quickstart", sections, facts)
-
-
-def read_losses(log: Path) -> list[tuple[int, float]]:
-    """(iteration, total loss) of the training records in a ``metrics.jsonl``."""
-    records = [json.loads(line) for line in log.read_text().splitlines()]
-    return [(r["iteration"], r["loss"]) for r in records if r["kind"] == "train"]
-
-
-def _loss_curve(losses: Sequence[tuple[int, float]]) -> Chart | Text:
-    if not losses:
-        return Text(["No steps were logged."])
-    iterations, values = zip(*losses)
-    return Chart(line_chart({"loss": (iterations, values)}, "iteration", "loss"))
 
 
 def _metrics_table(metrics: Metrics) -> Table:

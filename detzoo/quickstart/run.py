@@ -5,25 +5,29 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import torch
 from rich.console import Console
 
+from detzoo.analyze import analyze
 from detzoo.data.dataset import DetectionDataset
 from detzoo.data.images import read_image
 from detzoo.data.loader import build_loader
 from detzoo.data.locate import open_dataset
 from detzoo.devices import resolve_device
 from detzoo.errors import ConfigError
-from detzoo.evaluate import Metrics, default_evaluators, evaluate
+from detzoo.evaluate import Metrics, default_evaluators, detect, score
 from detzoo.evaluate.ground_truth import GroundTruth
 from detzoo.files import write_json
 from detzoo.inference.loading import load
 from detzoo.inference.predictor import Predictor
+from detzoo.logs import read_log
 from detzoo.quickstart.model import experiment
-from detzoo.quickstart.report import read_losses, report
+from detzoo.quickstart.report import report
 from detzoo.quickstart.scenes import write_scenes
 from detzoo.report import Picture, write_page
 from detzoo.train.loop import train
@@ -65,38 +69,47 @@ def run(
 
     console.print("[bold]3. Evaluating on the held-out scenes[/]")
     predictor = load(checkpoint, device=device)
-    metrics = _evaluate(predictor, test_data)
+    metrics, thresholds = _evaluate(predictor, test_data)
     write_json(folder / "metrics.json", metrics.to_json())
     console.print(metrics.table(per_class=True))
 
     console.print("[bold]4. Drawing detections[/]")
-    pictures = _draw(predictor, test_data, folder / "pictures")
+    pictures = _draw(predictor, test_data, folder / "pictures", thresholds)
     seconds = time.monotonic() - started
     facts = (
         f"{scenes} generated training scenes, {held_out} held-out scenes",
         f"classes: {', '.join(predictor.class_names)}",
         f"{seconds / 60:.1f} minutes on {device}",
     )
-    losses = read_losses(folder / "run" / "metrics.jsonl")
-    page = write_page(folder / "report.html", report(metrics, pictures, losses, facts))
+    log = read_log(folder / "run")
+    page = write_page(folder / "report.html", report(metrics, pictures, log, facts))
     _print_end(console, metrics, seconds, folder, page, checkpoint)
     return metrics
 
 
-def _evaluate(predictor: Predictor, data: DetectionDataset) -> Metrics:
+def _evaluate(predictor: Predictor, data: DetectionDataset) -> tuple[Metrics, dict[str, float]]:
+    """The metrics, and the score with the best F1 of each class."""
     loader = build_loader(data, predictor.transforms, images_per_device=4, training=False)
     ground_truth = GroundTruth.from_coco(data.to_coco(), data.source)
     evaluators = default_evaluators(ground_truth, predictor.class_names, predicts_masks=True)
-    return evaluate(predictor.model, loader, evaluators)
+    results = detect(predictor.model, loader)
+    analysis = analyze(ground_truth, results, predictor.class_names, resamples=0)
+    return score(evaluators, results), analysis.thresholds
 
 
-def _draw(predictor: Predictor, data: DetectionDataset, folder: Path) -> list[Picture]:
+def _draw(
+    predictor: Predictor, data: DetectionDataset, folder: Path, thresholds: Mapping[str, float]
+) -> list[Picture]:
+    """Pictures of the first scenes with the detections above the threshold of their class."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [Path(data.path(i)) for i in range(min(NUM_PICTURES, len(data)))]
     # Enlarged so that labels are readable; the detector resizes them to their own size.
     images = [cv2.resize(read_image(path), None, fx=3, fy=3) for path in paths]
     pictures = []
-    for path, result in zip(paths, predictor.predict(images, batch_size=4, min_score=0.5)):
+    lowest = torch.tensor([thresholds.get(name, 0.5) for name in predictor.class_names])
+    for path, result in zip(paths, predictor.predict(images, batch_size=4, min_score=0.0)):
+        found = result.detections
+        result = replace(result, detections=found[found.scores >= lowest[found.labels]])
         caption = f"scene {path.stem}: {len(result)} shapes detected"
         pictures.append(Picture.of(result.draw(), caption))
         (folder / f"{path.stem}.jpg").write_bytes(pictures[-1].jpeg)

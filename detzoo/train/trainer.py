@@ -325,11 +325,14 @@ class Trainer:
             return
         with self._stopwatch.stopped(), self.learner.averaged_weights():
             self.processes.share(self.model.buffers())  # the first one's statistics
-            metrics = self.validation.run(self.model, self._interrupt)
-            if metrics is None:
+            evaluated = self.validation.run(self.model, self._interrupt)
+            if evaluated is None:
                 self._signal = self._interrupt.of_any(self.processes)
                 return
+            metrics, results = evaluated
             self.metrics = metrics
+            for callback in self.callbacks:
+                callback.on_detections(self, results)
             self.position.owes_evaluation = False
             is_best = self.position.note(metrics.values, self.metric)
             for callback in self.callbacks:

@@ -14,6 +14,7 @@ from detzoo.data.loader import build_loader
 from detzoo.detectors.base import Detector
 from detzoo.evaluate.ground_truth import GroundTruth
 from detzoo.evaluate.metrics import Metrics
+from detzoo.evaluate.results import ImageResult
 from detzoo.evaluate.run import default_evaluators, detect, score
 from detzoo.experiment import Experiment
 from detzoo.train.callbacks.base import Callback
@@ -108,8 +109,11 @@ class Validation:
                 "objects to find, so it cannot get better. Give other data to evaluate on (--val)."
             )
 
-    def run(self, model: Detector, interrupt: Interrupt) -> Metrics | None:
-        """The metrics of the model as it is now; every process gets those of all the data.
+    def run(
+        self, model: Detector, interrupt: Interrupt
+    ) -> tuple[Metrics, list[ImageResult]] | None:
+        """The metrics and detections of the model as it is now; every process gets those of all
+        the data.
 
         None where a signal, to any process, ended it early.
         """
@@ -117,4 +121,4 @@ class Validation:
         found = detect(model, *views, precision=self._precision, fused=self._fused)
         if interrupt.of_any(self._processes):
             return None
-        return score(self._evaluators, found)
+        return score(self._evaluators, found), found

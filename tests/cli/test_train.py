@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from detzoo.checkpoints import checkpoint
+from detzoo.cli.run_options import RunOptions
 from detzoo.cli.train import _resume_command
 from detzoo.detectors.single_stage import SingleStageConfig
 from detzoo.quickstart.scenes import CLASSES
@@ -39,6 +40,41 @@ def test_train_test_predict(detzoo: Run, tiny: Path, scenes: Path) -> None:
     again = detzoo("train", tiny, "--data", scenes, *FAST)
     assert again.code == 0
     assert Path("runs/tiny-2/last.pt").is_file()
+
+
+def test_the_report_of_a_run(detzoo: Run, scenes: Path) -> None:
+    """The command, curves, pictures over time, and what differs from the recipe."""
+    name = "retinanet_mobilenetv2_fpn"
+    sizes = "data.{}_transforms[0].sizes=[[64,64]]"
+    settings = [part for of in ("train", "test") for part in ("--set", sizes.format(of))]
+    arguments = ("--data", scenes, "--from-scratch", "--epochs", 2, *FAST[2:], *settings)
+    outcome = detzoo("train", name, *arguments, "--out", "run", "--report")
+    assert outcome.code == 0, outcome
+    assert "report: run/report.html" in outcome.out
+    page = Path("run/report.html").read_text()
+    assert f"detzoo train {name} --data {scenes} --from-scratch" in page
+    assert "Settings that differ from the recipe" in page
+    assert "train_transforms[0].sizes" in page
+    assert page.count("<svg") == 4
+    # Four scenes, their objects and two evaluations.
+    assert page.count("data:image/jpeg") == 4 * 3
+    names = {path.name for path in Path("run/pictures").iterdir()}
+    assert {"truth-3.jpg", "00000002-0.jpg", "00000004-3.jpg"} <= names
+
+
+def test_the_command_of_a_run_is_the_one_that_was_typed() -> None:
+    options = RunOptions(
+        name="atss_r50_fpn_1x_coco",
+        data=("/a", "/b c"),
+        settings=("optimizer.lr=1",),
+        lr_scaling=False,
+        skip_broken=True,
+        epochs=3,
+    )
+    assert options.to_command() == [
+        *("detzoo", "train", "atss_r50_fpn_1x_coco", "--data", "/a", "--data", "/b c"),
+        *("--skip-broken", "--set", "optimizer.lr=1", "--epochs", "3", "--no-lr-scaling"),
+    ]
 
 
 def test_options_are_short_names_of_settings(detzoo: Run, tiny: Path, scenes: Path) -> None:

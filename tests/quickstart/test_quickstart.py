@@ -12,7 +12,8 @@ import torch
 from detzoo.config import ConfigError
 from detzoo.data.locate import open_dataset
 from detzoo.evaluate import Metrics
-from detzoo.quickstart.report import read_losses, report
+from detzoo.logs import read_log
+from detzoo.quickstart.report import report
 from detzoo.quickstart.run import run
 from detzoo.quickstart.scenes import CLASSES, draw_scene, write_scenes
 
@@ -110,18 +111,14 @@ def test_nothing_is_written_over(small: tuple[Path, Metrics]) -> None:
     assert (folder / "report.html").read_bytes() == before
 
 
-def test_a_run_without_steps_has_no_curve() -> None:
-    assert "No steps were logged." in report(Metrics({}, "bbox/AP"), [], [], []).to_html()
-
-
 def test_the_report_shows_what_was_measured(tmp_path: Path) -> None:
     log = tmp_path / "metrics.jsonl"
     log.write_text(
-        '{"kind": "val", "iteration": 1}\n{"kind": "train", "iteration": 1, "loss": 2}\n'
+        '{"kind": "val", "iteration": 1, "epoch": 1}\n'
+        '{"kind": "train", "iteration": 1, "epoch": 1, "loss": 2}\n'
     )
-    assert read_losses(log) == [(1, 2)]
     metrics = Metrics({"bbox/AP": float("nan")}, "bbox/AP", {"bbox/AP": {"<b>": 0.5}})
-    page = report(metrics, [], read_losses(log), ["1 < 2"]).to_html()
+    page = report(metrics, [], read_log(tmp_path), ["1 < 2"]).to_html()
     assert "&lt;b&gt;" in page
     assert "1 &lt; 2" in page
     assert "<td>-</td>" in page

@@ -11,6 +11,7 @@ from torch import Tensor
 from detzoo.evaluate.evaluator import Evaluator
 from detzoo.evaluate.ground_truth import GroundTruth
 from detzoo.evaluate.metrics import Metrics
+from detzoo.evaluate.results import ImageResult
 from detzoo.structures import ImageBatch, Targets
 
 if TYPE_CHECKING:
@@ -59,6 +60,10 @@ class Callback:
 
     def on_log(self, trainer: Trainer, record: Record) -> None:
         """Averages since the last record: losses, what was logged, learning rate, times."""
+
+    def on_detections(self, trainer: Trainer, results: Sequence[ImageResult]) -> None:
+        """What an evaluation has detected in all images, in their own pixels; the metrics follow in
+        :meth:`on_evaluation`."""
 
     def on_evaluation(self, trainer: Trainer, metrics: Metrics, is_best: bool) -> None:
         """The model was evaluated; it has the weights that were (the averaged ones, with an EMA).
