@@ -36,7 +36,7 @@ class Curve:
     @property
     def threshold(self) -> float | None:
         """The score with the highest F1, rounded down so that it keeps that detection."""
-        return None if self.best is None else np.floor(self.scores[self.best] * 1e4) / 1e4
+        return None if self.best is None else float(np.floor(self.scores[self.best] * 1e4)) / 1e4
 
 
 def curve(matches: Matches, label: int | None = None) -> Curve:

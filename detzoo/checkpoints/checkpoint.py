@@ -48,7 +48,7 @@ class Checkpoint:
     ``precision`` is the one in which its training was evaluated. ``changed_modules`` are those of
     the detector that are not its configuration's, in words (see
     :mod:`detzoo.checkpoints.architecture`). ``division`` says which images its training held out to
-    evaluate on.
+    evaluate on. ``thresholds`` are the scores by class from which on detections are worth showing.
     """
 
     experiment: Experiment
@@ -58,6 +58,7 @@ class Checkpoint:
     precision: Precision = "fp32"
     changed_modules: tuple[str, ...] = ()
     division: Division | None = None
+    thresholds: Mapping[str, float] | None = None
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -90,6 +91,8 @@ def save(path: Path | str, checkpoint: Checkpoint) -> None:
     }
     if checkpoint.division is not None:
         content["division"] = checkpoint.division.to_json()
+    if checkpoint.thresholds is not None:
+        content["thresholds"] = dict(checkpoint.thresholds)
     save_atomically(Path(path), content)
 
 
@@ -167,7 +170,20 @@ def checkpoint_in(content: Any, path: Path | str, *, to_train: bool = False) -> 
         experiment.precision,
         _changed_modules(content, path),
         Division.from_json(content["division"], str(path)) if "division" in content else None,
+        _thresholds(content, path),
     )
+
+
+def _thresholds(content: Mapping[str, Any], path: Path | str) -> Mapping[str, float] | None:
+    thresholds = content.get("thresholds")
+    if thresholds is None:
+        return None
+    if not isinstance(thresholds, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, float) and 0 <= value <= 1
+        for name, value in thresholds.items()
+    ):
+        raise CheckpointError(f"{path}: is damaged: its thresholds are not scores by class.")
+    return thresholds
 
 
 def _training(content: Mapping[str, Any], path: Path | str) -> Mapping[str, Any] | None:

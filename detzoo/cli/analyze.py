@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -61,6 +62,14 @@ def analyze(
     pictures: Annotated[
         bool, typer.Option("--pictures/--no-pictures", help="Show images on the page.")
     ] = True,
+    store_thresholds: Annotated[
+        bool,
+        typer.Option(
+            "--store-thresholds",
+            help="Write the best threshold of each class into the checkpoint, for detzoo predict "
+            "--min-score auto.",
+        ),
+    ] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Images per batch.")] = 1,
     workers: Annotated[int, typer.Option(min=0, help="Processes that load images.")] = 2,
     precision: Precision = None,
@@ -89,6 +98,10 @@ def analyze(
     else:
         check_source(source, weights)
 
+    from detzoo.checkpoints import checkpoint
+
+    if store_thresholds:
+        _require_own(source)
     from detzoo.analyze import Album, write_report
     from detzoo.analyze import analyze as run
     from detzoo.cli.detecting import detections_of
@@ -124,4 +137,20 @@ def analyze(
     for name, one in analysis.metrics.items():
         console.print(f"{name:5} {one.value:.3f}  ({one.low:.3f} to {one.high:.3f})")
     console.print(f"best threshold {analysis.threshold:.3f}")
+    if store_thresholds:
+        own = checkpoint.read(source)
+        checkpoint.save(source, replace(own, thresholds=analysis.thresholds))
+        console.print(f"stored {len(analysis.thresholds)} thresholds in {source}", soft_wrap=True)
     console.print(f"report: {page}", soft_wrap=True)
+
+
+def _require_own(source: str) -> None:
+    """Raises :class:`ConfigError` where nothing can be stored."""
+    from detzoo.checkpoints.checkpoint import is_ours
+    from detzoo.weights.files import read_file
+
+    if not source.endswith(".pt") or not is_ours(read_file(Path(source))):
+        raise ConfigError(
+            f"--store-thresholds: {source} is not a checkpoint that detzoo wrote (.pt). Make "
+            "one with detzoo import-mmdet CONFIG --checkpoint FILE -o OUT.pt."
+        )

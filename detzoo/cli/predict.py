@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import sys
 from collections import Counter
@@ -35,6 +34,7 @@ from detzoo.files import check_output, check_regular, to_json, write_json
 if TYPE_CHECKING:
     import numpy as np
 
+    from detzoo.inference.outputs import Output
     from detzoo.inference.result import Result
 
 # How a file of JSON lines ends.
@@ -58,8 +58,29 @@ def predict(
     ] = None,
     json_file: JsonFile = None,
     min_score: Annotated[
-        float, typer.Option(min=0, max=1, help="Minimum score of a detection.")
-    ] = 0.3,
+        str,
+        typer.Option(
+            metavar="S|auto|CLASS=S,...",
+            help="Minimum score of a detection; by class: 0.3,person=0.5. auto: the thresholds "
+            "that detzoo analyze has stored in the checkpoint.",
+        ),
+    ] = "0.3",
+    classes: Annotated[
+        str | None,
+        typer.Option(metavar="A,B,C", help="Keep only these classes.", show_default=False),
+    ] = None,
+    max_detections: Annotated[
+        int | None,
+        typer.Option(min=1, help="Keep only so many detections of an image, the most confident."),
+    ] = None,
+    save: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B",
+            help="Also write csv, coco, yolo, voc or crops into the folder of the pictures.",
+            show_default=False,
+        ),
+    ] = None,
     tile: Annotated[
         int | None,
         typer.Option(
@@ -90,9 +111,12 @@ def predict(
 
       detzoo predict runs/x-1/best.pt photos 'more/**/*.png' film.mp4 --json found.json
 
-      detzoo predict runs/x-1/best.pt aerial.tif --tile 1024 --min-score 0.5
+      detzoo predict runs/x-1/best.pt aerial.tif --tile 1024 --min-score 0.3,person=0.5
+
+      detzoo predict runs/x-1/best.pt photos --classes person,dog --save csv,crops
     """
     check_source(source, weights)
+    formats = _formats(save)
 
     from detzoo.inference.inputs import find_files, is_video, left_out
 
@@ -112,18 +136,32 @@ def predict(
     from detzoo.devices import check_precision
     from detzoo.inference.compiled import compile_detector
     from detzoo.inference.loading import load
+    from detzoo.inference.outputs import OUTPUTS
     from detzoo.inference.predictor import Predictor
+    from detzoo.inference.selection import Selection
 
     chosen = None if precision is None else check_precision(precision)
     fuse = fuse and not compile_model  # the compiler fuses layers, too
     predictor = load(source, weights, device, chosen, fused=fuse, trust=trust)
     model = compile_detector(predictor.model) if compile_model else predictor.model
     experiment = with_tta(predictor.experiment, tta_scales, tta_flip)
+    keep_these = Selection.of(
+        predictor.class_names,
+        min_score,
+        thresholds=predictor.thresholds,
+        classes=None if classes is None else [name.strip() for name in classes.split(",")],
+        max_detections=max_detections,
+    )
     predictor = Predictor(experiment, model, predictor.precision, fused=fuse)
     _make_folder(folder)
+    outputs = [OUTPUTS[name](folder, predictor.class_names) for name in formats]
 
     failures: list[DataError] = []
-    find = functools.partial(predictor.predict, min_score=min_score, tile=tile)
+
+    def find(images: Any, **options: Any) -> Iterator[Result]:
+        found = predictor.predict(images, min_score=keep_these.lowest, tile=tile, **options)
+        return map(keep_these, found)
+
     found: dict[Path, Any] = {}
     images = [file for file in files if not is_video(file)]
     with _line_writer(json_file) as write_line:
@@ -136,6 +174,8 @@ def predict(
         for result in find(images, batch_size=batch_size, on_error=failures.append):
             file = Path(result.path)
             _write_picture(targets[file], result.draw())
+            for output in outputs:
+                _write_output(output, result, targets[file].stem)
             keep(file, result.to_json(), _summary(result.names))
         for file in filter(is_video, files):
             try:
@@ -149,6 +189,8 @@ def predict(
             folder.rmdir()
         more = f" ({len(failures) - 1} more cannot be read either.)" if len(failures) > 1 else ""
         raise DataError(f"{failures[0]}{more}")
+    for output in outputs:
+        output.close()
     if json_file is not None and json_file.suffix != _LINES:
         write_json(json_file, [found[file] for file in files if file in found])
     console.print(f"pictures in {folder}", soft_wrap=True)
@@ -226,6 +268,26 @@ def _write_picture(path: Path, picture: np.ndarray) -> None:
         path.write_bytes(data.tobytes())  # OpenCV crashes at a name that is not UTF-8
     except OSError as error:
         raise _unwritable(path, error) from None
+
+
+def _formats(save: str | None) -> list[str]:
+    """The names in ``--save``."""
+    if save is None:
+        return []
+    from detzoo.inference.outputs import OUTPUTS
+
+    names = [name.strip() for name in save.split(",")]
+    for name in names:
+        if name not in OUTPUTS:
+            raise ConfigError(f"--save {save}: {name!r} is not one of {', '.join(OUTPUTS)}.")
+    return names
+
+
+def _write_output(output: Output, result: Result, stem: str) -> None:
+    try:
+        output.add(result, stem)
+    except OSError as error:
+        raise _unwritable(output.folder, error) from None
 
 
 def _summary(names: list[str]) -> str:

@@ -67,6 +67,7 @@ def load(
         return Predictor(exported.details.experiment, exported, fused=False)
     device = resolve_device(device)
     origin: Path | str = source if weights is None else weights
+    thresholds = None
     if is_checkpoint_path(source):
         opened = checkpoint.read(source)
         experiment = opened.experiment
@@ -78,6 +79,7 @@ def load(
             changes = changed_modules(architecture(model), wanted)
             checkpoint.require_same_changes(changes, opened, source)
         given = opened.to_detect if weights is None else checkpoint.read_weights(weights)
+        thresholds = opened.thresholds if weights is None else None
     else:
         experiment = find_experiment(os.fspath(source), trust=trust)
         if weights is None:
@@ -93,7 +95,7 @@ def load(
     detector = detector.to(device)
     if fused and model is None:  # nobody needs the original
         detector = fuse(detector, takes_over=True)
-    return Predictor(experiment, detector, precision or "fp32", fused=fused)
+    return Predictor(experiment, detector, precision or "fp32", fused=fused, thresholds=thresholds)
 
 
 def _row_names(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -31,7 +31,8 @@ class Predictor:
 
     ``model`` is a copy, prepared for inference, of the detector that was given, as it was then
     (:func:`detzoo.layers.fusion.fuse`). With ``fused`` false it is that detector itself, whose
-    layers can be watched, exchanged and trained.
+    layers can be watched, exchanged and trained. ``thresholds`` are the best minimum scores by
+    class, where a checkpoint has them.
     """
 
     def __init__(
@@ -41,8 +42,10 @@ class Predictor:
         precision: Precision = "fp32",
         *,
         fused: bool = True,
+        thresholds: Mapping[str, float] | None = None,
     ) -> None:
         self.experiment = experiment
+        self.thresholds = thresholds
         self.precision = precision
         self.model = fuse(model) if fused else model.eval()
         self.transforms = experiment.data.test_transforms

@@ -9,7 +9,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
+from detzoo.checkpoints import checkpoint
 from tests.analyze.scenes import NUM_IMAGES, coco
 from tests.cli.conftest import Run
 
@@ -49,6 +51,34 @@ def test_a_report(detzoo: Run, data: Path) -> None:
         assert (report / f"{name}.svg").is_file()
     with open(report / "images.csv", newline="") as file:
         assert len(list(csv.DictReader(file))) == NUM_IMAGES
+
+
+def test_thresholds_are_stored_and_used(detzoo: Run, tiny: Path, scenes: Path) -> None:
+    fast = ("--workers", 0, "--device", "cpu")
+    trained = detzoo("train", tiny, "--data", scenes, "--epochs", 1, "--batch-size", 4, *fast)
+    assert trained.code == 0, trained
+    run = Path("runs/tiny-1/best.pt")
+    before = checkpoint.read(run)
+    assert detzoo("predict", run, scenes / "val", "--min-score", "auto").code == 2
+    stored = detzoo(
+        "analyze", run, "--data", scenes, "-o", "r", "--store-thresholds", "--no-pictures", *fast
+    )
+    assert stored.code == 0, stored
+    after = checkpoint.read(run)
+    assert after.thresholds is not None
+    assert all(torch.equal(before.model[name], after.model[name]) for name in before.model)
+    figures = json.loads(Path("r/analysis.json").read_text())
+    assert after.thresholds == figures["thresholds"]
+    found = detzoo(
+        "predict", run, scenes / "val", "--min-score", "auto", "--save", "csv", "--out", "drawn"
+    )
+    assert found.code == 0, found
+    with open("drawn/detections.csv", newline="") as file:
+        for row in csv.DictReader(file):
+            assert float(row["score"]) >= after.thresholds.get(row["class"], 0.3) - 1e-5
+    refused = detzoo("analyze", tiny, "--data", scenes, "-o", "r", "--store-thresholds")
+    assert refused.code == 2
+    assert "--store-thresholds" in refused.error
 
 
 def test_a_comparison(detzoo: Run, data: Path) -> None:

@@ -1,0 +1,108 @@
+"""Which detections to keep: scores by class, some classes, so many at most."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from detzoo.errors import ConfigError
+from detzoo.inference.result import Result
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Keeps detections of class c that score ``min_scores[c]`` (C,) or more, the highest
+    ``max_detections`` of them.
+
+    Infinity keeps none of a class.
+    """
+
+    min_scores: Tensor
+    max_detections: int | None = None
+
+    @property
+    def lowest(self) -> float:
+        """The lowest score that can be kept."""
+        return min(float(self.min_scores.min()), 1.0)
+
+    def __call__(self, result: Result) -> Result:
+        found = result.detections
+        found = found[found.scores >= self.min_scores[found.labels]]
+        return replace(result, detections=found[: self.max_detections])
+
+    @classmethod
+    def of(
+        cls,
+        class_names: Sequence[str],
+        min_score: str,
+        *,
+        thresholds: Mapping[str, float] | None = None,
+        classes: Sequence[str] | None = None,
+        max_detections: int | None = None,
+    ) -> Selection:
+        """From what is typed.
+
+        ``min_score`` is a number, "auto" (the ``thresholds`` that are stored in a checkpoint), or
+        numbers by class and for the others: "0.3,person=0.5". ``classes`` None keeps all. Raises
+        :class:`ConfigError` for an unknown class, a score that is not from 0 to 1, and "auto"
+        where there are no thresholds.
+        """
+        scores = _scores(class_names, min_score, thresholds)
+        if classes is not None:
+            for name in classes:
+                _require(name, class_names, f"--classes {','.join(classes)}")
+            scores = [
+                score if name in classes else float("inf")
+                for name, score in zip(class_names, scores)
+            ]
+        return cls(torch.tensor(scores), max_detections)
+
+
+DEFAULT_SCORE = 0.3
+
+
+def _scores(
+    class_names: Sequence[str], text: str, thresholds: Mapping[str, float] | None
+) -> list[float]:
+    """The lowest score of each class."""
+    option = f"--min-score {text}"
+    if text == AUTO:
+        if thresholds is None:
+            raise ConfigError(
+                f"{option}: this model has no thresholds of its own. Store the best ones in a "
+                "checkpoint with detzoo analyze CHECKPOINT --data DATA -o report "
+                "--store-thresholds, or give a number."
+            )
+        return [thresholds.get(name, DEFAULT_SCORE) for name in class_names]
+    default, by_name = DEFAULT_SCORE, dict[str, float]()
+    for part in text.split(","):
+        name, equals, number = part.rpartition("=")
+        try:
+            score = float(number)
+        except ValueError:
+            score = -1.0
+        if not 0 <= score <= 1:
+            raise ConfigError(
+                f"{option}: {part!r} is not a score from 0 to 1. Write 0.5, person=0.5,car=0.3 or "
+                f"{AUTO}."
+            )
+        if equals:
+            _require(name, class_names, option)
+            by_name[name] = score
+        else:
+            default = score
+    return [by_name.get(name, default) for name in class_names]
+
+
+def _require(name: str, class_names: Sequence[str], option: str) -> None:
+    if name not in class_names:
+        more = ", ..." if len(class_names) > 20 else ""
+        raise ConfigError(
+            f"{option}: the model knows no class {name!r}; it knows "
+            f"{', '.join(class_names[:20])}{more}."
+        )
