@@ -7,9 +7,11 @@ import io
 import os
 import platform
 import sys
+from typing import Annotated
 
 import typer
 
+import detzoo
 from detzoo.cli.analyze import analyze
 from detzoo.cli.benchmark import benchmark
 from detzoo.cli.checkpoint import checkpoint
@@ -40,10 +42,29 @@ app = typer.Typer(
     name="detzoo",
     help="Object detectors on plain PyTorch: train, test, predict. Start with detzoo quickstart.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"detzoo {detzoo.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Options that stand before a command."""
+
+
 app.command("train")(train)
 app.command("test")(measure)
 app.command("predict")(predict)

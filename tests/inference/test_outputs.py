@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import cv2
@@ -45,7 +46,7 @@ def result() -> Result:
         ({"min_score": "auto", "thresholds": {"cat": 0.95, "../x": 0.1}}, ["dog", "../x"]),
     ],
 )
-def test_what_is_kept(result: Result, options: dict, kept: list[str]) -> None:  # type: ignore[type-arg]
+def test_what_is_kept(result: Result, options: dict[str, Any], kept: list[str]) -> None:
     selection = Selection.of(NAMES, **options)
     assert selection(result).names == kept
     assert all(selection.lowest <= score for score in selection(result).scores.tolist())
@@ -62,7 +63,7 @@ def test_what_is_kept(result: Result, options: dict, kept: list[str]) -> None:  
         ({"min_score": "auto"}, "--store-thresholds"),
     ],
 )
-def test_what_is_refused(options: dict, message: str) -> None:  # type: ignore[type-arg]
+def test_what_is_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Selection.of(NAMES, **options)
 
