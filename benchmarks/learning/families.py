@@ -20,7 +20,6 @@ class Case:
     steps: int = 150
     lr: float | None = None
     batch: int = 4
-    general_steps: int = 1500
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -23,6 +23,7 @@ from detzoo.evaluate.ground_truth import GroundTruth
 from detzoo.evaluate.metrics import Metrics
 from detzoo.evaluate.run import evaluate
 from detzoo.experiment import Experiment
+from detzoo.train.callbacks import Callback
 from detzoo.train.loop import train
 
 Curve = list[tuple[int, float]]
@@ -76,14 +77,29 @@ def narrowed(case: Case, *, scenes: int, steps: int, batch: int, augment: bool) 
 
 
 def learn(
-    experiment: Experiment, train_data: DetectionDataset, test_data: DetectionDataset
+    experiment: Experiment,
+    train_data: DetectionDataset,
+    test_data: DetectionDataset,
+    watch: Callback | None = None,
 ) -> Outcome:
-    """Trains from scratch on the one, scores on the other."""
+    """Trains from scratch on the one, scores on the other.
+
+    ``watch`` is told of evaluations on the way; without it there are none.
+    """
     processor, wall = time.process_time(), time.perf_counter()
     model = build_narrow(experiment)
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
-        result = train(experiment, model, train_data, None, run, quiet=True, log_interval=10)
+        result = train(
+            experiment,
+            model,
+            train_data,
+            None if watch is None else test_data,
+            run,
+            callbacks=[] if watch is None else [watch],
+            quiet=True,
+            log_interval=10,
+        )
         curve = read_curve(run / "metrics.jsonl")
     return Outcome(
         experiment,

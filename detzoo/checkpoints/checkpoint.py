@@ -181,7 +181,9 @@ def _training(content: Mapping[str, Any], path: Path | str) -> Mapping[str, Any]
 def _changed_modules(content: Mapping[str, Any], path: Path | str) -> tuple[str, ...]:
     changes = content.get("changed_modules", [])
     if not isinstance(changes, list) or not all(isinstance(change, str) for change in changes):
-        raise CheckpointError(f"{path}: is damaged: its 'changed_modules' are no list of texts.")
+        raise CheckpointError(
+            f"{path}: is damaged: its 'changed_modules' is not a list of strings."
+        )
     return tuple(changes)
 
 

@@ -76,7 +76,7 @@ Trust = Annotated[
 Precision = Annotated[
     str | None,
     typer.Option(
-        help="Compute in fp32, bf16 (faster, hardly less exact) or fp16. Default: what a run "
+        help="Compute in fp32, bf16 (faster, almost as accurate) or fp16. Default: what a run "
         "was evaluated in, else fp32."
     ),
 ]
@@ -106,8 +106,7 @@ IgnoreExif = Annotated[
     bool,
     typer.Option(
         "--ignore-exif",
-        help="Take images as they lie in the file, where annotations were made without EXIF "
-        "rotation.",
+        help="Ignore EXIF orientation, for annotations that were made without EXIF rotation.",
     ),
 ]
 JsonFile = Annotated[
@@ -274,7 +273,7 @@ def plain_console() -> Console:
 
 
 def print_dataset(purpose: str, dataset: DetectionDataset) -> None:
-    """One line on what was opened, and one for each note and for each fault of its annotations."""
+    """A line on what was opened, and one for each note and each fault of its annotations."""
     from rich.console import Console
     from rich.markup import escape
 
@@ -300,13 +299,13 @@ def print_dataset(purpose: str, dataset: DetectionDataset) -> None:
 
 
 def note_on_masks(count: int) -> list[str]:
-    """What is said of ``count`` objects without a mask among others that have one."""
+    """The note on ``count`` objects without a mask in data where others have one."""
     objects = "1 object has" if count == 1 else f"{count} objects have"
     return [f"{objects} no mask: boxes alone count there"] if count else []
 
 
 def wide_console() -> Console:
-    """A console for tables of names. A pipe has no width, and a name that is cut is of no use."""
+    """A console for tables of names, which are never truncated when piped."""
     from rich.console import Console
 
     console = Console(highlight=False)

@@ -33,7 +33,8 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="A,B,C",
-            help="Score these classes alone, those of a model that knows no others. Default: all.",
+            help="Evaluate only these classes, such as those that a model was trained on. "
+            "Default: all.",
         ),
     ] = None,
     missing_masks: MissingMasks = "ignore",

@@ -39,7 +39,7 @@ def export(
             metavar="H W", help="Size of the input in pixels. Default: that of the recipe, padded."
         ),
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images at once.")] = 1,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images per batch.")] = 1,
     max_candidates: Annotated[
         int,
         typer.Option(

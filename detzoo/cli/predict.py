@@ -56,14 +56,17 @@ def predict(
     ] = None,
     json_file: JsonFile = None,
     min_score: Annotated[
-        float, typer.Option(min=0, max=1, help="Leave out what scores less.")
+        float, typer.Option(min=0, max=1, help="Minimum score of a detection.")
     ] = 0.3,
     tile: Annotated[
-        int | None, typer.Option(min=32, help="Search larger images in tiles of so many pixels.")
+        int | None,
+        typer.Option(
+            min=32, help="Split larger images into overlapping tiles of this size, in pixels."
+        ),
     ] = None,
     tta_scales: TtaScales = None,
     tta_flip: TtaFlip = False,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images of one shape at once.")] = 1,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images of one shape per batch.")] = 1,
     weights: Annotated[
         str | None,
         typer.Option(help="Weights for a zoo name, or a config file. Default: published ones."),
@@ -231,7 +234,9 @@ def _predict_video(
     check_regular(file)
     for path in (file, target):
         if not _is_utf8(path):
-            raise DataError(f"{path}: OpenCV opens no video whose path is not UTF-8. Rename it.")
+            raise DataError(
+                f"{path}: OpenCV cannot open a video whose path is not UTF-8. Rename it."
+            )
     capture = cv2.VideoCapture(str(file))
     try:
         frames = _frames(capture)

@@ -74,7 +74,9 @@ def measure(
     ignore_exif: IgnoreExif = False,
     weights: Annotated[
         str | None,
-        typer.Option(help="Weights for a zoo name or a V2 config file. Default: the published."),
+        typer.Option(
+            help="Weights for a zoo name or a V2 config file. Default: the published ones."
+        ),
     ] = None,
     metric: Annotated[
         str | None,
@@ -91,14 +93,15 @@ def measure(
         typer.Option(help="Regions for models that do not propose their own (Fast R-CNN)."),
     ] = None,
     save_proposals: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write what the model proposes, for others.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the proposals, for models that need them."),
     ] = None,
     save_detections: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write detections in COCO result format.")
     ] = None,
     tta_scales: TtaScales = None,
     tta_flip: TtaFlip = False,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images at once.")] = 1,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images per batch.")] = 1,
     workers: Annotated[int, typer.Option(min=0, help="Processes that load images.")] = 2,
     precision: Precision = None,
     fuse: Fuse = True,
@@ -106,7 +109,7 @@ def measure(
     imports: Imports = None,
     trust: Trust = False,
 ) -> None:
-    """Evaluate a model on data. Classes meet by name; objects of others are left out.
+    """Evaluate a model on data. Classes are matched by name; objects of other classes are left out.
 
     Examples:
 

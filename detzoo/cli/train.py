@@ -107,7 +107,7 @@ def train(
         typer.Option(help="Regions for models that do not propose their own (Fast R-CNN)."),
     ] = None,
     val_proposals: Annotated[
-        Path | None, typer.Option(help="Those of the data to evaluate on.")
+        Path | None, typer.Option(help="Regions for the data to evaluate on.")
     ] = None,
     semantic_maps: Annotated[
         Path | None,
@@ -122,7 +122,7 @@ def train(
         ),
     ] = None,
     weights: Annotated[
-        str | None, typer.Option(help="Start from this checkpoint; classes meet by name.")
+        str | None, typer.Option(help="Start from this checkpoint; classes are matched by name.")
     ] = None,
     from_scratch: Annotated[
         bool,
@@ -132,7 +132,7 @@ def train(
     imports: Imports = None,
     trust: Trust = False,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Stretches the schedule to so many epochs.")
+        int | None, typer.Option(min=1, help="Number of epochs; the schedule is stretched to it.")
     ] = None,
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Images per step on each device.")
@@ -150,7 +150,7 @@ def train(
             help="Stop after N evaluations without a better METRIC, such as bbox/AP50,3.",
         ),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed.")] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the run. Default: a new runs/NAME-<n>.")
     ] = None,
@@ -158,12 +158,12 @@ def train(
         bool,
         typer.Option(
             "--resume",
-            help="Go on with the run in --out, or with the latest of NAME; other options stay "
-            "as they were, unless given again.",
+            help="Resume the run in --out, or the latest one of NAME; options keep their values "
+            "unless given again.",
         ),
     ] = False,
     checkpoint_steps: Annotated[
-        int | None, typer.Option(min=1, help="Also save last.pt every so many steps.")
+        int | None, typer.Option(min=1, help="Also save last.pt every N steps.")
     ] = None,
     loggers: Annotated[
         list[str] | None,
@@ -257,7 +257,7 @@ def train(
     )
     if result.stop_signal is not None:
         if is_first_process():
-            print(f"go on with: {_resume_command(run_dir)}")
+            print(f"resume with: {_resume_command(run_dir)}")
         raise typer.Exit(128 + result.stop_signal)
     if is_first_process():
         _print_result(result, options, data_of_run)
@@ -302,7 +302,7 @@ def _run_folder(name: str | None, out: Path | None, resume: bool) -> Path:
     folder = out or next_folder(RUNS, stem)
     if (folder / "last.pt").exists():
         raise ConfigError(
-            f"--out {folder}: holds a run already. Go on with it (--resume), or give another one."
+            f"--out {folder}: already holds a run. Resume it with --resume, or give another folder."
         )
     return folder
 

@@ -152,7 +152,7 @@ def where(names: Names = None, family: FamilyOption = None, only: Only = None) -
 
 @weights.command("get")
 def get(names: Names = None, family: FamilyOption = None, only: Only = None) -> None:
-    """Download weights, to have them where there is no network.
+    """Download weights in advance, for use without a network.
 
     What is on this machine stays as it is. The exit code is 1 if some could not
     be downloaded, and 2 if none could.

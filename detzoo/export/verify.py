@@ -1,4 +1,4 @@
-"""An exported detector beside the one it was made of."""
+"""Compares an exported detector with the original."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ AugmentedFeatures = tuple[Sequence[Tensor], Sequence[ImageInfo]]
 
 @config
 class DetectionHeadConfig(ABC):
-    """A head that has the last word: dense heads, heatmaps."""
+    """A head whose output is the final detections: dense heads, heatmaps."""
 
     @abstractmethod
     def build(

@@ -86,7 +86,7 @@ def read_inputs(
     Images are (H, W, 3) uint8 BGR. Arrays are taken as such, in BGR as OpenCV has them, or gray
     (H, W); images of Pillow become what :func:`detzoo.data.images.read_image` makes of their files,
     EXIF rotation and 16 bits included. For other ``channels`` see there. Raises
-    :class:`DataError` for what is no image, or hands it to ``on_error`` and goes on.
+    :class:`DataError` for what is not an image, or passes it to ``on_error`` and continues.
     """
     if isinstance(inputs, (str, os.PathLike, np.ndarray)) or _is_pillow(inputs):
         inputs = [inputs]
@@ -115,18 +115,18 @@ def _to_array(item: object, channels: int) -> np.ndarray:
         return _from_pillow(item, channels)
     if not isinstance(item, np.ndarray):
         raise DataError(
-            f"a {type(item).__name__} is no image: give paths, numpy arrays or images of Pillow."
+            f"a {type(item).__name__} is not an image: give paths, NumPy arrays or Pillow images."
         )
     if item.dtype != np.uint8:
         raise DataError(
-            f"an array of {item.dtype} is no image: give uint8 values from 0 to 255 (BGR)."
+            f"an array of {item.dtype} is not an image: give uint8 values from 0 to 255 (BGR)."
         )
     if item.ndim == 2 and channels in (1, 3):
         item = np.repeat(item[..., None], channels, axis=2)
     if item.ndim != 3 or item.shape[2] != channels or 0 in item.shape:
         color = " in BGR, or (height, width) in gray" if channels == 3 else ""
         raise DataError(
-            f"an array of shape {item.shape} is no image for this model: give (height, width, "
+            f"an array of shape {item.shape} is not an image for this model: give (height, width, "
             f"{channels}){color}."
         )
     return item

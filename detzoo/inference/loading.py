@@ -46,7 +46,7 @@ def load(
     checkpoint of the same model, whose class names count, or bare weights. A zoo name without it
     takes the published file, from a folder, a cache or a mirror (``weights/locate.py``); a config
     file always needs it. ``device`` None takes a GPU where there is one. ``precision`` "bf16" is
-    faster and hardly less exact; None takes the one in which the training of a checkpoint was
+    faster and almost as accurate; None takes the one in which the training of a checkpoint was
     evaluated, and fp32 for what others published. ``fused`` false leaves the layers as they are:
     slower on a CPU, but open to hooks, changes and training (``Predictor.model``).
 

@@ -75,9 +75,9 @@ class Predictor:
         Inputs are paths of images, folders, patterns such as ``"photos/*.jpg"``, numpy arrays (BGR
         as OpenCV reads them) or images of Pillow: one, or any iterable of them. Images that have
         the same shape as network input share batches of up to ``batch_size``. ``tile`` searches
-        images larger than so many pixels in overlapping tiles of that size, and looks at them whole
-        for objects that fit into none. Raises
-        :class:`DataError` for what is no image, or hands that to ``on_error`` and goes on.
+        images larger than this many pixels in overlapping tiles of that size, and also as a whole
+        for objects that fit into none. Raises :class:`DataError` for what is not an image, or
+        passes the error to ``on_error`` and continues.
         """
         if batch_size < 1:
             raise ConfigError(f"batch_size: {batch_size} is not at least 1")

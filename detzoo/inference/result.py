@@ -17,7 +17,7 @@ from detzoo.structures import BitmapMasks, Detections
 
 @dataclass(frozen=True)
 class Result:
-    """N objects in one image, by falling score, in pixels of the image.
+    """N objects in one image, sorted by score in descending order, in pixels of the image.
 
     ``image`` (H, W, 3) is what was searched, uint8 BGR; ``path`` is empty where it came from no
     file. ``class_names`` are those of the checkpoint.

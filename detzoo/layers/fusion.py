@@ -410,8 +410,8 @@ def can_pack(x: Tensor, dtype: torch.dtype) -> bool:
 
 
 def is_concrete(x: Tensor) -> bool:
-    """Whether x holds actual numbers: it is no placeholder of a tracer or compiler, nor a batch of
-    ``vmap``."""
+    """Whether x holds actual numbers: it is not a placeholder of a tracer or compiler, nor a
+    batch of ``vmap``."""
     if torch.compiler.is_compiling() or torch.jit.is_tracing():
         return False
     return type(x) is Tensor and not torch._C._functorch.is_functorch_wrapped_tensor(x)

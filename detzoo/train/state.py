@@ -225,7 +225,7 @@ def load_last(
 
 
 def _other_buffers(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Buffers that are no part of published checkpoints, such as what Dynamic R-CNN adapts."""
+    """Buffers that are not part of published checkpoints, such as what Dynamic R-CNN adapts."""
     weights = model.state_dict()
     return {name: value for name, value in model.named_buffers() if name not in weights}
 

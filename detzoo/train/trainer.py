@@ -197,7 +197,7 @@ class Trainer:
             self._notes.append(f"resuming after step {done} of {steps}")
         elif last.exists():
             raise CheckpointError(
-                f"{last}: there is a run already. Go on with it (--resume), or give another folder."
+                f"{last}: already holds a run. Resume it with --resume, or give another folder."
             )
         self.processes.wait()  # until all have seen the folder as it was
 

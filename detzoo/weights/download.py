@@ -253,7 +253,7 @@ def _stream(address: str, start: int) -> Generator[_Answer | bytes, None, None]:
                 count = 0
                 deadline = time.monotonic() + TIMEOUT
     except queue.Empty:
-        why = f"too slow: hardly a byte in {TIMEOUT:.0f} s"
+        why = f"too slow: almost nothing arrived in {TIMEOUT:.0f} s"
         raise _Failure(why, temporary=True, silent=is_silent) from None
     finally:
         abandoned.set()

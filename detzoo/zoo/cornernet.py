@@ -49,7 +49,7 @@ def hourglass(
 
 
 def cornernet(devices: int, images_per_device: int) -> Experiment:
-    """CornerNet as it was trained on so many devices."""
+    """CornerNet as it was trained on this many devices."""
     return hourglass(CornerHeadConfig(), images_per_device=images_per_device, devices=devices)
 
 

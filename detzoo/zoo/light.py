@@ -1,6 +1,6 @@
 """detzoo's own small detectors, for small data sets and machines without a GPU.
 
-They are no configurations of MMDetection's zoo: MobileNetV2 with a narrow pyramid and narrow heads,
+They are not configurations of MMDetection's zoo: MobileNetV2 with a narrow pyramid and narrow heads,
 trained at half the usual image size. The backbone starts from torchvision's weights.
 """
 

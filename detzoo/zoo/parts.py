@@ -80,7 +80,7 @@ def caffe2_resnext_32x8d() -> ResNetConfig:
 
 
 class Recipe(TypedDict, total=False):
-    """What varies in training and inference beside the model; see :func:`experiment`."""
+    """What varies in training and inference besides the model; see :func:`experiment`."""
 
     class_names: tuple[str, ...]
     sizes: tuple[tuple[int, int], ...]

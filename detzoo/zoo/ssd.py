@@ -74,7 +74,7 @@ SSD512 = Size(
 
 
 class Recipe(TypedDict, total=False):
-    """What varies in training beside the model; see :func:`ssd`."""
+    """What varies in training besides the model; see :func:`ssd`."""
 
     class_names: tuple[str, ...]
     train_transforms: tuple[Transform, ...]

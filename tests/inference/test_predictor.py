@@ -198,7 +198,7 @@ def test_pillow_images_are_rgb() -> None:
         ("none/*.jpg", r"none/\*\.jpg: the pattern matches no image"),
         (np.zeros((8, 8, 3), np.float32), "array of float32"),
         (np.zeros((8, 8, 4), np.uint8), r"shape \(8, 8, 4\)"),
-        ([3], "a int is no image"),
+        ([3], "a int is not an image"),
     ],
 )
 def test_what_is_no_image(inputs: object, message: str) -> None:

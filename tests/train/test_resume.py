@@ -264,7 +264,7 @@ class TestRefusals:
     def test_a_run_is_not_written_over(self, run: Path, data: DetectionDataset) -> None:
         before = (run / "last.pt").read_bytes()
         experiment = tiny_experiment()
-        with pytest.raises(CheckpointError, match=r"last\.pt: there is a run already"):
+        with pytest.raises(CheckpointError, match=r"last\.pt: already holds a run"):
             train(experiment, build(experiment), data, None, run)
         assert (run / "last.pt").read_bytes() == before
 

@@ -35,7 +35,7 @@ def browse(
     epoch: Annotated[
         int, typer.Option(min=1, help="Samples of this epoch: the last ones may augment less.")
     ] = 1,
-    seed: Annotated[int | None, typer.Option(help="Of everything random, as in training.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed, as in training.")] = None,
     ignore_exif: IgnoreExif = False,
     semantic_maps: Annotated[
         Path | None, typer.Option(metavar="DIR", help="As in detzoo train, for HTC.")

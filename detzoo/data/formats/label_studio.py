@@ -128,7 +128,7 @@ def _results(task: dict[str, Json], where: str) -> list[list[Json]]:
         return [[{**region, "value": region} for region in regions]]
     annotations = task.get("annotations")
     if not isinstance(annotations, list) or not all(isinstance(a, dict) for a in annotations):
-        raise DataError(f"{where}: its annotations are no list of objects.")
+        raise DataError(f"{where}: its annotations are not a list of objects.")
     done = [a for a in annotations if not a.get("was_cancelled")]
     done.sort(key=lambda a: not a.get("ground_truth"))
     return [a["result"] for a in done if isinstance(a.get("result"), list)]

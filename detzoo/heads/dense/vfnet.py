@@ -36,7 +36,7 @@ from detzoo.priors.anchors import AnchorGrid
 from detzoo.priors.base import PriorGrid
 from detzoo.structures import DensePredictions, Losses, Priors
 
-# First distances are in units of so many strides.
+# The first distances are in units of this many strides.
 DISTANCE_UNIT = 8
 # The part of the gradient that reaches the first distances through the star.
 STAR_GRADIENT = 0.1

@@ -36,7 +36,7 @@ class Callback:
     def evaluators(
         self, ground_truth: GroundTruth, class_names: Sequence[str]
     ) -> Sequence[Evaluator]:
-        """Metrics of your own on the validation data, beside those of the experiment."""
+        """Metrics of your own on the validation data, in addition to those of the experiment."""
         return ()
 
     def on_start(self, trainer: Trainer) -> None:

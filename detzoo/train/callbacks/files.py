@@ -1,4 +1,4 @@
-"""What a run leaves behind beside checkpoints: its numbers and its text."""
+"""What a run writes besides checkpoints: its metrics and its log."""
 
 from __future__ import annotations
 
@@ -174,5 +174,5 @@ def _explained(path: Path) -> Iterator[None]:
     except OSError as error:
         raise UserError(
             f"{path}: cannot be written: {error.strerror}. Make room on the disk, or choose "
-            "another folder with --out; --resume goes on from the last checkpoint."
+            "another folder with --out; --resume continues from the last checkpoint."
         ) from error

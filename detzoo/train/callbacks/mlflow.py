@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class MLflowLogger(RecordWriter):
-    """Sends records and the configuration to MLflow; a resumed run goes on in the same MLflow run.
+    """Sends records and the configuration to MLflow; a resumed run continues the same MLflow run.
 
     MLflow's own variables apply: MLFLOW_TRACKING_URI, MLFLOW_EXPERIMENT_NAME (default: detzoo).
     """

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class WandbLogger(RecordWriter):
-    """Sends records and the configuration to W&B; a resumed run goes on in the same W&B run.
+    """Sends records and the configuration to W&B; a resumed run continues the same W&B run.
 
     W&B's own variables apply: WANDB_PROJECT (default: detzoo), WANDB_MODE=offline, and so on.
     """
