@@ -298,12 +298,14 @@ def print_dataset(purpose: str, dataset: DetectionDataset) -> None:
 
     from detzoo.checks.finding import Split
     from detzoo.checks.run import check_annotations
+    from detzoo.data.formats.base import counted
 
     console = Console(highlight=False, emoji=False)
     names = ", ".join(dataset.class_names[:8])
     more = f" and {len(dataset.class_names) - 8} more" if len(dataset.class_names) > 8 else ""
     objects = len(dataset.annotations)
-    text = f"{len(dataset)} images, {objects} objects of {names}{more}  ({dataset.source})"
+    counts = f"{counted(len(dataset), 'image')}, {counted(objects, 'object')}"
+    text = f"{counts} of {names}{more}  ({dataset.source})"
     console.print(f"[bold]{purpose}[/]  {escape(text)}", soft_wrap=True)
     for note in (*dataset.notes, *note_on_masks(dataset.num_without_mask)):
         console.print(f"  {escape(note)}", soft_wrap=True)

@@ -223,7 +223,8 @@ class DetectionDataset:
         notes = self.notes
         if others:
             left = len(self.annotations) - len(annotations)
-            notes = (*notes, f"{left} objects of other classes left out ({_listed(others)})")
+            objects = f"{left} object{'' if left == 1 else 's'}"
+            notes = (*notes, f"{objects} of other classes left out ({_listed(others)})")
         return replace(
             self,
             class_names=names,

@@ -41,7 +41,7 @@ def test_classes_not_asked_for_are_an_error_unless_they_may_be_dropped(
     dogs = data.select_classes(["dog"], drop_others=True)
     assert [len(dogs.targets(i)) for i in range(3)] == [1, 0, 1]
     assert dogs.targets(0).boxes.tolist() == [[2, 2, 11, 11]]
-    assert dogs.notes == ("1 objects of other classes left out ('cat')",)
+    assert dogs.notes == ("1 object of other classes left out ('cat')",)
     masks = dogs.targets(0, "polygon").masks
     assert masks is not None
     assert masks.boxes().tolist() == [[2, 2, 11, 11]]

@@ -115,10 +115,20 @@ def card_names(file: Path) -> list[str]:
             card = yaml.load(parts[1], yaml.BaseLoader)
         except (yaml.YAMLError, RecursionError):
             continue
-        labels = _class_label(card)
+        labels = _class_label(_objects_feature(card) or card)
         if labels:
             return [labels[key] for key in sorted(labels, key=int)]
     return []
+
+
+def _objects_feature(content: Any) -> Any:
+    """What a dataset card says of the column ``objects``; None where it says nothing."""
+    if isinstance(content, dict) and content.get("name") == "objects":
+        return content
+    inner = content.values() if isinstance(content, dict) else content
+    if isinstance(content, (dict, list)):
+        return next(filter(None, map(_objects_feature, inner)), None)
+    return None
 
 
 def _class_label(content: Any) -> dict[str, str]:

@@ -162,11 +162,13 @@ def _file_names(rows: Sequence[tuple[dict[str, Any], str]]) -> list[str]:
 
 
 def _label_names(table: ParquetFile) -> list[str]:
-    """The names of the first ``ClassLabel`` among the features that the file's metadata tell."""
+    """The names of the ``ClassLabel`` of objects, among the features that the metadata tell."""
     try:
         content = json.loads((table.schema_arrow.metadata or {}).get(b"huggingface", b"null"))
     except (ValueError, RecursionError):
         return []
+    for key in ("info", "features", "objects"):
+        content = content.get(key) if isinstance(content, dict) else None
     found = [content]
     for item in found:
         if isinstance(item, dict):

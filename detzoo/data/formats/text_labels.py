@@ -16,6 +16,7 @@ from detzoo.data.formats.base import (
     ImageRecord,
     ObjectRecord,
     Source,
+    counted,
     split_name,
 )
 from detzoo.data.formats.build import build_dataset
@@ -96,7 +97,7 @@ def _read(
     files = [file for file in files if file.stem in by_stem]
     unlabeled = len(by_stem) - len(files)
     if unlabeled:
-        notes = (*notes, f"{unlabeled} images without a file of labels left out")
+        notes = (*notes, f"{counted(unlabeled, 'image')} without a file of labels left out")
     return build_dataset(
         read_each(lambda file: _image(file, by_stem[file.stem], read_line), files),
         source=labels,

@@ -22,6 +22,11 @@ dataset_info:
   features:
   - name: image
     dtype: image
+  - name: weather
+    dtype:
+      class_label:
+        names:
+          '0': sunny
   - name: objects
     sequence:
     - name: category

@@ -22,7 +22,10 @@ CORNERS = [[30, 10, 37.5, 15], [8, 1, 13, 3], [1, 2, 4, 6]]
 NAMES = {
     "info": {
         "features": {
-            "objects": {"feature": {"category": {"names": ["mask", "gown"], "_type": "ClassLabel"}}}
+            "weather": {"names": ["sunny"], "_type": "ClassLabel"},
+            "objects": {
+                "feature": {"category": {"names": ["mask", "gown"], "_type": "ClassLabel"}}
+            },
         }
     }
 }

@@ -73,7 +73,7 @@ def test_kitti(tmp_path: Path) -> None:
     assert data.class_names == ("Car", "Person_sitting")
     assert data.targets(0).ignored_boxes.tolist() == [[70, 5, 99, 20]] * 2
     assert data.notes == (
-        "1 images without a file of labels left out",
+        "1 image without a file of labels left out",
         "1 object ignored: DontCare",
     )
 
