@@ -69,14 +69,12 @@ def strong(
 ) -> Experiment:
     """25 times four passes over the data, with large scale jittering."""
     recipe.setdefault("repeats", 4)
-    backbone = ResNetConfig(style=style, frozen_stages=-1, norm=SYNCHRONIZED)
-    made = normed_mask_rcnn(
-        backbone,
-        jittered((0.1, 2.0)),
-        schedule=epochs(25, milestones=(22, 24), warmup=Warmup(iterations=warmup, ratio=0.067)),
-        evaluate_every=5,
-        **recipe,
+    recipe["schedule"] = epochs(
+        25, milestones=(22, 24), warmup=Warmup(iterations=warmup, ratio=0.067)
     )
+    recipe["evaluate_every"] = 5
+    backbone = ResNetConfig(style=style, frozen_stages=-1, norm=SYNCHRONIZED)
+    made = normed_mask_rcnn(backbone, jittered((0.1, 2.0)), **recipe)
     if style == "pytorch":
         return made
     return dataclasses.replace(made, model=dataclasses.replace(made.model, pixels=CAFFE))
