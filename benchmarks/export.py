@@ -29,7 +29,6 @@ from detzoo.data.loader import collate
 from detzoo.detectors.base import Detector
 from detzoo.errors import UserError
 from detzoo.experiment import Experiment
-from detzoo.export import openvino
 from detzoo.export.formats import FORMATS, Format
 from detzoo.export.frame import framed
 from detzoo.export.program import capture
@@ -85,10 +84,7 @@ def measure(entry: Entry, formats: Sequence[Format], folder: Path) -> dict[str, 
     for kind in formats:
         try:
             file = folder / f"model{kind.suffix}"
-            if kind.name == "openvino" and (folder / "model.onnx").exists():
-                openvino.convert(folder / "model.onnx", file, details.to_metadata())
-            else:
-                kind.write(capture(static, details), file, details.to_metadata(), None)
+            kind.write(capture(static, details), file, details.to_metadata(), None)
             exported = Predictor(experiment, open_exported(file, trust=True), fused=False)
             difference = compare(original, exported, pictures, min_score=0.0)
             found[kind.name] = {

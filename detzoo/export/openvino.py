@@ -6,10 +6,13 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from torch.export import ExportedProgram
 
 from detzoo.errors import ConfigError
 from detzoo.export.onnx import Change, write_onnx
+from detzoo.export.program import quiet
+from detzoo.ops.deform_conv import sampled_deform_conv2d
 
 
 def write_openvino(
@@ -19,14 +22,6 @@ def write_openvino(
 
     Raises :class:`ConfigError` if the packages for it are not installed.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        onnx_file = Path(folder) / "model.onnx"
-        write_onnx(program, onnx_file, {}, change)
-        convert(onnx_file, file, metadata)
-
-
-def convert(onnx_file: Path, file: Path, metadata: Mapping[str, str]) -> None:
-    """Writes a detector in an ONNX file for OpenVINO: see :func:`write_openvino`."""
     try:
         import openvino
     except ImportError:
@@ -34,7 +29,15 @@ def convert(onnx_file: Path, file: Path, metadata: Mapping[str, str]) -> None:
             "exporting to OpenVINO needs a package that is not installed: pip install "
             "detzoo[openvino]"
         ) from None
-    model = openvino.convert_model(onnx_file)
+    deform_conv2d = torch.ops.torchvision.deform_conv2d.default
+    if any(node.target is deform_conv2d for node in program.graph.nodes):
+        # OpenVINO does not read ONNX's operator.
+        with quiet():
+            program = program.run_decompositions({deform_conv2d: sampled_deform_conv2d})
+    with tempfile.TemporaryDirectory() as folder:
+        onnx_file = Path(folder) / "model.onnx"
+        write_onnx(program, onnx_file, {}, change)
+        model = openvino.convert_model(onnx_file)
     for key, text in metadata.items():
         model.set_rt_info(text, ["detzoo", key])
     openvino.save_model(model, file, compress_to_fp16=False)

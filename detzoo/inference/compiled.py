@@ -29,8 +29,8 @@ def compile_detector(model: Detector, backend: Any = "inductor") -> Detector:
     """
     if not list(model.children()):
         raise ConfigError("--compile: an exported detector is compiled as it is")
-    torch._dynamo.config.recompile_limit = max(  # type: ignore[attr-defined]
-        torch._dynamo.config.recompile_limit,  # type: ignore[attr-defined]
+    torch._dynamo.config.recompile_limit = max(
+        torch._dynamo.config.recompile_limit,
         MOST_PROGRAMS,
     )
     twin: Any = copy.copy(model)

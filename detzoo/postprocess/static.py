@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 from collections.abc import Iterator
 from contextvars import ContextVar
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -99,7 +100,7 @@ class StaticSelect(Select):
     def choose(self, candidates: Candidates) -> tuple[Tensor, Tensor]:
         number = candidates.scores.shape[0]
         most = number if self.max_detections is None else self.max_detections
-        return self.suppression.best(candidates, torch.sym_min(most, number))
+        return self.suppression.best(candidates, cast(int, torch.sym_min(most, number)))
 
 
 @config
