@@ -14,6 +14,7 @@ from detzoo.data.dataset import DetectionDataset
 from detzoo.data.sample import Sample, apply
 from detzoo.experiment import Experiment
 from detzoo.heads.dense.base import PriorHead
+from detzoo.heads.dense.yolov3 import YOLOv3Head
 from detzoo.structures import ImageInfo, Targets
 
 # An object that overlaps no anchor so much, even where they are concentric, is hardly learned.
@@ -40,9 +41,10 @@ def grid_of(name: str, experiment: Experiment) -> Grid:
     model = experiment.build_model()
     anchors, stride = [torch.zeros((0, 2))], min(model.feature_strides)
     for head in model.modules():
-        if isinstance(head, PriorHead):
+        if isinstance(head, PriorHead | YOLOv3Head):
             cells = ((1, 1),) * len(head.strides)
-            boxes = head.config.priors.place(cells, head.strides, torch.device("cpu")).boxes
+            priors = head.config.priors if isinstance(head, PriorHead) else head.config.anchors
+            boxes = priors.place(cells, head.strides, torch.device("cpu")).boxes
             anchors.append(boxes[:, 2:] - boxes[:, :2])
             stride = min(head.strides)
     shapes = torch.cat(anchors).double()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from detzoo.cli.data.anchors import anchors
 from detzoo.cli.data.browse import browse
 from detzoo.cli.data.check import check
 from detzoo.cli.data.convert import convert
@@ -15,6 +16,7 @@ data = typer.Typer(
     rich_markup_mode="rich",
 )
 data.command("check")(check)
+data.command("anchors")(anchors)
 data.command("browse")(browse)
 data.command("convert")(convert)
 data.command("split")(split)
