@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from detzoo.evaluate import GroundTruth, ImageResult
     from detzoo.experiment import Experiment
     from detzoo.inference.predictor import Predictor
+    from detzoo.train.distributed import Processes
 
 
 @dataclass(frozen=True)
@@ -63,9 +65,13 @@ def detect_with_progress(
     batch_size: int = 1,
     workers: int = 2,
     fused: bool = True,
+    processes: Processes | None = None,
 ) -> list[ImageResult]:
     """The detections in every image, with the test pipeline of ``experiment``; a bar shows how far
-    it is."""
+    it is.
+
+    Of several ``processes`` each takes a part of the images, and the first gets all detections.
+    """
     from rich.progress import Progress
 
     from detzoo.data.loader import build_loader
@@ -79,11 +85,15 @@ def detect_with_progress(
             workers=workers,
             training=False,
             max_proposals=experiment.data.test_proposals,
+            rank=0 if processes is None else processes.rank,
+            world_size=1 if processes is None else processes.count,
         )
         for transforms in experiment.data.tta.pipelines(experiment.data.test_transforms)
     ]
-    with Progress(transient=True) as progress:
-        task = progress.add_task("detecting", total=len(dataset))
+    total = len(dataset) if processes is None else math.ceil(len(dataset) / processes.count)
+    is_shown = processes is None or processes.is_first
+    with Progress(transient=True, disable=not is_shown) as progress:
+        task = progress.add_task("detecting", total=total)
         return detect(
             predictor.model,
             *loaders,

@@ -42,6 +42,7 @@ METRICS = ("coco", "lvis", "voc", "voc07", "cityscapes")
 
 
 def measure(
+    context: typer.Context,
     source: Annotated[
         str,
         typer.Argument(
@@ -124,6 +125,8 @@ def measure(
       detzoo test retinanet_r50_fpn_1x_coco --weights retinanet.pth --data coco
 
       detzoo test rpn_r50_fpn_1x_coco --data coco --save-proposals proposals.json
+
+      torchrun --nproc-per-node 4 -m detzoo test runs/x-1/best.pt --data my_data
     """
     if metric is not None and metric not in METRICS:
         raise ConfigError(f"--metric {metric}: is not one of {', '.join(METRICS)}")
@@ -147,11 +150,12 @@ def measure(
 
     from detzoo.data.proposals import read_proposals, write_proposals
     from detzoo.data.union import union
-    from detzoo.devices import check_precision
+    from detzoo.devices import check_precision, resolve_device
     from detzoo.evaluate import default_evaluators, score, write_results
     from detzoo.evaluate.ground_truth import GroundTruth
     from detzoo.inference.compiled import compile_detector
     from detzoo.inference.loading import load
+    from detzoo.train.distributed import join_processes
 
     chosen = None if precision is None else check_precision(precision)
     division = _division_of(source) if held_out else None
@@ -168,7 +172,9 @@ def measure(
     if division is not None:
         dataset = held_out_of(dataset, sets, division, source)
     fuse = fuse and not compile_model  # the compiler fuses layers, too
-    predictor = load(source, weights, device, chosen, fused=fuse, trust=trust)
+    # Those that torchrun started share the images, and the first of them writes and prints.
+    processes = context.with_resource(join_processes(resolve_device(device)))
+    predictor = load(source, weights, processes.device, chosen, fused=fuse, trust=trust)
     if compile_model:
         predictor.model = compile_detector(predictor.model)
     experiment = with_tta(predictor.experiment, tta_scales, tta_flip)
@@ -180,8 +186,9 @@ def measure(
     dataset = match_classes(dataset, predictor, source)
     experiment.check_needs(dataset, training=False)
     dataset = dataset.with_channels(experiment.model.input_pixels.channels)
-    print_dataset("test", dataset)
-    if precision is None and predictor.precision != "fp32":
+    if processes.is_first:
+        print_dataset("test", dataset)
+    if processes.is_first and precision is None and predictor.precision != "fp32":
         print(f"computing in {predictor.precision}, as its training did (or give --precision fp32)")
     ground_truth = GroundTruth.of(dataset)
     evaluators = default_evaluators(
@@ -193,10 +200,18 @@ def measure(
         missing_masks=missing_masks,
     )
     results = detect_with_progress(
-        predictor, experiment, dataset, batch_size=batch_size, workers=workers, fused=fuse
+        predictor,
+        experiment,
+        dataset,
+        batch_size=batch_size,
+        workers=workers,
+        fused=fuse,
+        processes=processes,
     )
     print_overflow(predictor.model)
     metrics = score(evaluators, results)
+    if not processes.is_first:
+        return
     if save_detections is not None:
         write_results(save_detections, results, ground_truth.category_ids_of(predictor.class_names))
     if save_proposals is not None:

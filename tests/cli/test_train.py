@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -182,6 +185,31 @@ def test_resume_finds_the_latest_run(detzoo: Run, tiny: Path, scenes: Path) -> N
     assert outcome.code == 0, outcome
     assert "resuming after step 2 of 2" in outcome.out
     assert not Path("runs/tiny-2").exists()
+
+
+def test_processes_share_a_test(detzoo: Run, tiny: Path, scenes: Path) -> None:
+    """Three images for two processes: each once, and the same metrics as of one process."""
+    assert detzoo("train", tiny, "--data", scenes, *FAST, "--out", "run").code == 0
+    content = json.loads((scenes / "annotations/val.json").read_text())
+    content["images"] = content["images"][:3]
+    kept = {image["id"] for image in content["images"]}
+    objects = content["annotations"]
+    content["annotations"] = [one for one in objects if one["image_id"] in kept]
+    Path("three.json").write_text(json.dumps(content))
+    data = ("--data", "three.json", "--images", scenes / "val", "--device", "cpu")
+    arguments = ("test", "run/best.pt", *data, "--workers", 0)
+    assert detzoo(*arguments, "--json", "one.json").code == 0
+    program = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2)
+    command = (*program, "-m", "detzoo", *arguments, "--json", "two.json")
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        [str(part) for part in command],
+        env=environment, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("AP50") == 1
+    one, two = (json.loads(Path(f"{name}.json").read_text()) for name in ("one", "two"))
+    assert one == two
 
 
 def test_the_command_to_go_on_with(monkeypatch: pytest.MonkeyPatch) -> None:
