@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from detzoo.data.dataset import DetectionDataset
 from detzoo.data.locate import open_dataset
+from detzoo.data.reading import reading_on
 from detzoo.evaluate import read_ground_truth
 from tests.data.files import annotation, voc_object, write_coco, write_voc
 from tests.data.formats.test_cityscapes import write_frame
@@ -84,11 +85,13 @@ def test_what_is_tried_is_valid_at_first(
 def test_coco(rule: Rule, coco: Path, data: st.DataObject) -> None:
     content = data.draw(broken_values(json.loads(coco.read_text())))
 
-    def both() -> None:
+    def all_ways() -> None:
         rule.read(use, coco)
         rule.read(read_ground_truth, coco)
+        with reading_on():
+            rule.read(open_dataset, coco)
 
-    with_content(coco, json.dumps(content).encode(), both)
+    with_content(coco, json.dumps(content).encode(), all_ways)
 
 
 @given(data=st.data())
@@ -112,7 +115,13 @@ def test_lvis(rule: Rule, lvis: Path, data: st.DataObject) -> None:
 @given(data=st.data())
 def test_voc(rule: Rule, voc: Path, name: str, data: st.DataObject) -> None:
     content = data.draw(broken_text((voc / name).read_text()))
-    with_content(voc / name, content, lambda: rule.read(use, voc) and None)
+
+    def both() -> None:
+        rule.read(use, voc)
+        with reading_on():
+            rule.read(open_dataset, voc)
+
+    with_content(voc / name, content, both)
 
 
 _NUMBERS = ["", "x", "-1", "0", "1e400", "nan", "inf", "9" * 400, "2" * 20, "1.5", "1_0", "\u0663"]

@@ -11,7 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from detzoo.data.dataset import DetectionDataset
 from detzoo.data.formats.table import FORMATS
+from detzoo.data.locate import open_dataset
+from detzoo.data.reading import reading_on
 from tests.data.formats import (
     test_bdd100k,
     test_coco_files,
@@ -126,6 +129,14 @@ def test_no_format_is_forgotten(folder: Path) -> None:
 JSON = [name for name, case in CASES.items() if case.file.endswith(".json")]
 
 
+def read_on(root: Path) -> DetectionDataset:
+    """As ``detzoo data check`` opens it."""
+    with reading_on() as faults:
+        data = open_dataset(root, check=False)
+    assert all(fault.text.strip() for fault in faults)
+    return data
+
+
 @pytest.fixture(scope="module")
 def broken_file(request: pytest.FixtureRequest, folder: Path) -> tuple[Path, Path]:
     """The root of a data set, and the file in it that is broken."""
@@ -141,11 +152,12 @@ def test_text(rule: Rule, broken_file: tuple[Path, Path], data: st.DataObject) -
     root, file = broken_file
     content = data.draw(broken_text(file.read_text("utf-8")))
 
-    def both() -> None:
+    def all_ways() -> None:
         rule.read(use, root)
         rule.read(use, file)
+        rule.read(read_on, root)
 
-    with_content(file, content, both)
+    with_content(file, content, all_ways)
 
 
 @pytest.mark.parametrize("broken_file", JSON, indirect=True)
@@ -153,7 +165,12 @@ def test_text(rule: Rule, broken_file: tuple[Path, Path], data: st.DataObject) -
 def test_values(rule: Rule, broken_file: tuple[Path, Path], data: st.DataObject) -> None:
     root, file = broken_file
     content: Any = data.draw(broken_values(json.loads(file.read_text("utf-8"))))
-    with_content(file, json.dumps(content).encode(), lambda: rule.read(use, root) and None)
+
+    def both() -> None:
+        rule.read(use, root)
+        rule.read(read_on, root)
+
+    with_content(file, json.dumps(content).encode(), both)
 
 
 @given(data=st.data())
