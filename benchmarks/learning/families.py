@@ -274,6 +274,12 @@ CASES: tuple[Case, ...] = (
     Case("cityscapes", "mask_rcnn_r50_fpn_1x_cityscapes", MASKS, steps=240),
     Case("lvis", "mask_rcnn_r50_fpn_sample1e-3_mstrain_1x_lvis_v1", MASKS, steps=240),
     Case("objects365", "faster_rcnn_r50_fpn_16x4_1x_obj365v1", BOXES),
+    Case(
+        "openimages",
+        "faster_rcnn_r50_fpn_32x2_cas_1x_openimages",
+        BOXES,
+        settings={"data.balance_classes": True},
+    ),
     Case("deepfashion", "mask_rcnn_r50_fpn_15e_deepfashion", MASKS, steps=240),
     Case("legacy_1.x", "faster_rcnn_r50_fpn_1x_coco_v1", BOXES),
     Case("tridentnet", "tridentnet_r50_caffe_1x_coco", BOXES, lr=0.05, steps=240),

@@ -127,6 +127,7 @@ def load_image(node: Node, pipeline: Pipeline) -> None:
 @adapts("transform", "LoadAnnotations")
 def load_annotations(node: Node, pipeline: Pipeline) -> None:
     node.expect("with_bbox", True, "as training needs boxes", default=True)
+    node.ignore("denorm_bbox")
     pipeline.keys.add("gt_bboxes")
     if node.take("with_label", True):
         pipeline.keys.add("gt_labels")
