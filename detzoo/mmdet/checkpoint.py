@@ -1,4 +1,4 @@
-"""Checkpoints of MMDetection 2.x: weights, class names, and the configuration as text."""
+"""Checkpoints of MMDetection 2.x and 3.x: weights, class names, and the configuration as text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from detzoo.weights.places import hash_digits
 
 @dataclass(frozen=True)
 class V2Checkpoint:
-    """What MMDetection 2.x saved. Tensors have the names of its last version.
+    """What MMDetection 2.x or 3.x saved. Tensors have the names of 2.28.2.
 
     ``class_names`` and ``config_text`` are None where the file says nothing of them.
     """
@@ -48,23 +48,35 @@ class V2Checkpoint:
 
 def is_v2(content: Any) -> bool:
     """Whether :func:`read_file` returned a checkpoint that MMDetection wrote, of any version."""
-    return isinstance(content, Mapping) and "mmdet_version" in _meta(content)
+    meta = _meta(content) if isinstance(content, Mapping) else {}
+    return "mmdet_version" in meta or _is_v3(meta)
+
+
+def _is_v3(meta: Mapping[str, Any]) -> bool:
+    """Whether MMEngine wrote it, with the configuration and the classes of MMDetection 3.x."""
+    return "mmengine_version" in meta and isinstance(meta.get("dataset_meta"), Mapping)
 
 
 def interpret(content: Mapping[str, Any], path: Path | str) -> V2Checkpoint:
     """The checkpoint in ``content``, which was read from ``path``.
 
-    Raises :class:`CheckpointError` for the versions before 2.0 and from 3.0 on.
+    Raises :class:`CheckpointError` for the versions before 2.0 and from 4.0 on.
     """
     meta = _meta(content)
-    version = str(meta["mmdet_version"])
-    _check_version(version, path)
+    names, text = meta.get("CLASSES"), meta.get("config")
+    if _is_v3(meta):
+        data = meta["dataset_meta"]
+        version, text = "3", meta.get("cfg")
+        names = data.get("classes", data.get("CLASSES"))
+    else:
+        version = str(meta["mmdet_version"])
+        _check_version(version, path)
     return V2Checkpoint(
         source=str(path),
         version=version,
         tensors=current_names(without_averages(tensors_in(content, path))),
-        class_names=_class_names(meta.get("CLASSES"), path),
-        config_text=_text(meta.get("config")),
+        class_names=_class_names(names, path),
+        config_text=_text(text),
         epoch=_number(meta.get("epoch")),
         iteration=_number(meta.get("iter")),
     )
@@ -83,9 +95,9 @@ def _check_version(version: str, path: Path | str) -> None:
             "first class and heads were laid out otherwise, so rows would be taken for others. "
             "Convert it with MMDetection's own tools/upgrade_model_version.py first."
         )
-    if int(major[0]) > 2:
+    if int(major[0]) > 3:
         raise CheckpointError(
-            f"{path}: was written by MMDetection {version}; files of version 2 are read here."
+            f"{path}: was written by MMDetection {version}; files of 2.x and 3.x are read here."
         )
 
 

@@ -24,6 +24,8 @@ from detzoo.mmdet.node import Node, Reading, Refusal
 from detzoo.mmdet.older_spellings import modernized
 from detzoo.mmdet.read_config import SourceFile
 from detzoo.mmdet.registry import ADAPTERS
+from detzoo.mmdet.version1 import REASON, sign_of_version1
+from detzoo.mmdet.version3 import TO_TRAIN, as_version2, is_version3
 from detzoo.optim.optimizers import OptimizerConfig, SGDConfig
 from detzoo.optim.schedules import Schedule
 from detzoo.structures import Pixels
@@ -125,6 +127,9 @@ def import_config(
     """
     if files is None:
         files = (SourceFile(Path(reading.source).stem, config),)
+    is_newer = is_version3(config)
+    if is_newer:
+        config = as_version2(config)
     _check_names(config, reading.source)
     sections = {key: config[key] for key in SECTIONS if key in config}
     root = Node(modernized(sections, config), "", reading)
@@ -132,6 +137,10 @@ def import_config(
     if "model" not in root.left:
         raise reading.error("model", "missing: this file describes no detector")
     data = _read_data(root)
+    given = data.class_names
+    sign = sign_of_version1(config.get("model"), None if given is None else len(given))
+    if sign is not None:
+        raise reading.error("model", REASON.format(sign))
     model = root.child("model")
     count = _number_of_classes(model, data.class_names)
     names = OBJECT if model.left.get("type") == "RPN" else _names(data, count, reading)
@@ -142,6 +151,8 @@ def import_config(
     settings = _read_recipe(root, data.settings, files)
     resize = settings.pop("batch_resize", batch_resize)
     reading.finish()
+    if is_newer:
+        reading.forget_training(Refusal(reading.source, "train_dataloader", TO_TRAIN, use="train"))
     reading.require("detect")
     if detector is None:  # what training alone needs was not there, and nothing can replace it
         reading.require("detect", "train")
@@ -301,6 +312,8 @@ def _read_data(root: Node) -> _Data:
     names, given = source.class_names, source.names_are_given
     if not given and held_out.names_are_given:
         names, given = held_out.class_names, True
+    elif names is None:
+        names = held_out.class_names
     elif held_out.names_are_given and held_out.class_names != names:
         reading.aside[f"data.{key}.classes"] = (
             "those of data.train are the ones that are trained; classes of data meet them by name"

@@ -170,6 +170,11 @@ class Reading:
                 hint = f" Did you mean {near[0]!r}?" if near else ""
                 self.note(node.error(key, f"is no setting that detzoo knows.{hint}"))
 
+    def forget_training(self, why: Refusal) -> None:
+        """Leaves ``why`` as the only obstacle to training."""
+        self.obstacles = [one for one in self.obstacles if one.use == "detect"] + [why]
+        self.replaced.pop("learning rate", None)
+
     def require(self, *uses: Use) -> None:
         """Raises :class:`ConfigError` with all obstacles, if there is one to these uses."""
         found = self.obstacles

@@ -104,7 +104,14 @@ class Files:
             file = _module_file(path.parent, module, level)
             return None if file is None else self.variables(file, (*readers, path))
 
-        variables = SafePython(str(path), _REMEDY, self.budget, imported).run(text)
+        reader = SafePython(
+            str(path),
+            _REMEDY,
+            self.budget,
+            imported,
+            base_value=lambda name: f"{_BASE_MARK}{name}",  # as 3.x writes {{ _base_.name }}
+        )
+        variables = reader.run(text)
         return {name: value for name, value in variables.items() if not name.startswith("__")}
 
 

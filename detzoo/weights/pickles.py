@@ -52,6 +52,13 @@ class _Array:
         self.values = _from_buffer(raw, type_, shape, "F" if is_fortran else "C")
 
 
+class _Records:
+    """Stands in for what MMEngine remembers of losses, and keeps nothing of it."""
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
 def _reconstruct(*_: Any) -> _Array:
     """Stands in for numpy's function of this name, whose array is empty at first."""
     return _Array()
@@ -90,6 +97,7 @@ _STAND_INS: dict[str, Callable[..., Any]] = {
     "__builtin__.bytes": _no_bytes,
     "builtins.bytes": _no_bytes,  # as torch calls it
     "_codecs.encode": _encode,
+    "mmengine.logging.history_buffer.HistoryBuffer": _Records,
     "numpy.dtype": _Type,
     "numpy.ndarray": _Array,
     **{f"numpy.core.{name}": stand_in for name, stand_in in _OF_NUMPY.items()},
@@ -160,6 +168,8 @@ class _Copying:
             raise pickle.UnpicklingError("it holds too many values, or too deeply nested ones")
         if isinstance(value, _Array):
             return value.values
+        if isinstance(value, _Records):
+            return None
         if isinstance(value, _Type | _Sealed | type) or callable(value):
             raise pickle.UnpicklingError("Unsupported object: a type or function as a value")
         if isinstance(value, dict):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from detzoo.backbones.csp_darknet import CSPDarknetConfig
+from detzoo.backbones.csp_darknet import POOL_SIZES, CSPDarknetConfig
 from detzoo.backbones.darknet import DarknetConfig
 from detzoo.backbones.hourglass import BLOCKS, CHANNELS, NUM_STACKS, HourglassConfig
 from detzoo.backbones.ssd_vgg import SSDVGGConfig
@@ -37,6 +37,7 @@ def darknet(node: Node) -> DarknetConfig:
 def csp_darknet(node: Node) -> CSPDarknetConfig:
     node.expect("arch", "P5", "as YOLOX has three levels", default="P5")
     node.expect("out_indices", (2, 3, 4), "the stages that YOLOX looks at", default=(2, 3, 4))
+    node.expect("spp_kernal_sizes", POOL_SIZES, "the windows that are pooled (V2 spells it so)")
     _expect_activation(node, "silu")
     return CSPDarknetConfig(
         depth_factor=float(node.take("deepen_factor", 1.0)),

@@ -133,6 +133,10 @@ def yolox_pafpn(node: Node, features: Features) -> YOLOXPAFPNConfig:
     norm = norm_of(node, default=YOLOX_NORM)
     if norm is None or activation_of(node, default="silu") != "silu":
         raise node.error("norm_cfg", "YOLOX's convolutions have a norm and SiLU")
+    upsampling = node.optional_child("upsample_cfg")
+    if upsampling is not None:
+        upsampling.expect("scale_factor", 2, "as levels are a factor of two apart")
+        upsampling.expect("mode", "nearest", "how maps are enlarged")
     return YOLOXPAFPNConfig(
         out_channels=node.take("out_channels"),
         num_blocks=node.take("num_csp_blocks", 3),

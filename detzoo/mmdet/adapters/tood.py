@@ -10,8 +10,7 @@ from detzoo.heads.dense.tood import TOODHeadConfig
 from detzoo.losses.classification import ClassificationLoss, FocalLoss
 from detzoo.losses.generalized_focal import QualityFocalLoss
 from detzoo.mmdet.adapters.detectors import single_stage
-from detzoo.mmdet.adapters.layers import norm_of
-from detzoo.mmdet.adapters.one_stage_heads import towers_of
+from detzoo.mmdet.adapters.one_stage_heads import tower_norm_of, towers_of
 from detzoo.mmdet.adapters.training import border_of, detection_select, expect_plain_training
 from detzoo.mmdet.known import HeadContext, require_settings
 from detzoo.mmdet.node import Node
@@ -32,9 +31,9 @@ def tood_head(node: Node, known: HeadContext) -> TOODHeadConfig:
     loss = node.child("loss_cls")
     loss.expect("type", "QualityFocalLoss", "what this head is about")
     _expect_scores(loss)
-    norm = norm_of(node, default=None)
+    norm = tower_norm_of(node)
     if norm is None:
-        raise node.error("norm_cfg", "missing; this head is not in the zoo without norms")
+        raise node.error("norm_cfg", "is None; this head is not in the zoo without norms")
     return TOODHeadConfig(
         **towers_of(node),
         norm=norm,

@@ -36,6 +36,8 @@ class SafePython:
         read_module: The variables of the file that ``from ..module import *`` means, given the
             module and its leading dots; None where there is none.
         constants: Names that are known from the start.
+        base_value: What stands for the value of a base file that ``_base_.some.name`` means; None
+            where there are no such files.
     """
 
     def __init__(
@@ -45,12 +47,14 @@ class SafePython:
         budget: Budget,
         read_module: Callable[[str, int], dict[str, Any] | None] = lambda module, level: None,
         constants: Mapping[str, Any] | None = None,
+        base_value: Callable[[str], Any] | None = None,
     ) -> None:
         self.source = source
         self.remedy = remedy
         self.budget = budget
         self.read_module = read_module
         self.constants = constants or {}
+        self.base_value = base_value
         self.first_line = 0
         # Variables of the file, then those of each comprehension around an expression.
         self.scopes: list[dict[str, Any]] = [{}]
@@ -154,8 +158,19 @@ class SafePython:
                     self._assign(one, item)
             case ast.Subscript(value=container, slice=index) if not isinstance(index, ast.Slice):
                 self._container(container)[self._key(index)] = value
+            case ast.Attribute() if self.base_value is not None and (name := _base_name(target)):
+                self._assign_base(name.split("."), value)
             case _:
                 self._refuse(target)
+
+    def _assign_base(self, names: list[str], value: Any) -> None:
+        """``_base_.a.b = value``: a change of the value of a base file."""
+        place = self.scopes[0]
+        for name in names[:-1]:
+            place = place.setdefault(name, {})
+            if not isinstance(place, dict):
+                raise TypeError(f"{name} is no dict")
+        place[names[-1]] = value
 
     def _change(self, target: ast.expr, op: ast.operator, value: Any) -> None:
         """``target += value``, which changes a list in its place."""
@@ -221,6 +236,8 @@ class SafePython:
                 return self._call(node, name)
             case ast.Call(func=ast.Attribute(value=owner, attr=method)):
                 return self._call_method(node, self._value(owner), method)
+            case ast.Attribute() if self.base_value is not None and (name := _base_name(node)):
+                return self.base_value(name)
             case ast.UnaryOp(op=op, operand=operand) if type(op) in UNARY:
                 return UNARY[type(op)](self._value(operand))
             case ast.BinOp(left=left, op=op, right=right):
@@ -380,6 +397,15 @@ class SafePython:
 
     def _line(self, node: ast.AST) -> int:
         return self.first_line + getattr(node, "lineno", 1)
+
+
+def _base_name(node: ast.expr) -> str | None:
+    """The ``a.b`` of ``_base_.a.b``, None for any other expression."""
+    names: list[str] = []
+    while isinstance(node, ast.Attribute):
+        names.insert(0, node.attr)
+        node = node.value
+    return ".".join(names) if isinstance(node, ast.Name) and node.id == "_base_" else None
 
 
 def _shown(node: ast.AST) -> str:
