@@ -54,7 +54,11 @@ class Difference:
     def near_share(self) -> float:
         """The fraction of the detections whose partner has nearly the same score and box; 1 if
         there are none."""
-        near = [gap.score <= LOW_SCORE_DIFFERENCE and gap.iou >= LOW_IOU for gap in self.gaps]
+        near = [
+            gap.score <= LOW_SCORE_DIFFERENCE
+            and (gap.iou >= LOW_IOU or gap.box <= MAX_BOX_DIFFERENCE)  # a box may have no area
+            for gap in self.gaps
+        ]
         return sum(near) / len(near) if near else 1.0
 
     def is_rounding(self, *, by_masks: bool) -> bool:

@@ -66,6 +66,11 @@ def test_one_of_many_may_differ() -> None:
         assert found.is_rounding(by_masks=False) == is_rounding
 
 
+def test_boxes_without_area() -> None:
+    found = apart(Finding([0.9], torch.zeros((1, 4))), Finding([0.9], torch.zeros((1, 4))))
+    assert found.near_share == 1.0
+
+
 def test_masks() -> None:
     masks = torch.zeros((1, 40, 40), dtype=torch.uint8)
     masks[0, :10, :10] = 1
