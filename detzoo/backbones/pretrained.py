@@ -310,7 +310,7 @@ def published_pretrained(name: str) -> PretrainedWeights:
         listed = ", ".join(near or known)
         raise ConfigError(
             f"model.backbone.pretrained: no weights are called {name!r} "
-            f"({'the nearest names are' if near else 'known:'} {listed}). "
+            f"({'the closest names are' if near else 'known:'} {listed}). "
             f"The path of a file works too, if it ends in one of {', '.join(SUFFIXES)}."
         )
     return known[name]

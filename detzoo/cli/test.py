@@ -49,7 +49,7 @@ def measure(
     data: Annotated[
         list[Path],
         typer.Option(
-            help="Folder of a data set (COCO, LVIS, VOC, ...), or a COCO JSON; repeat to join "
+            help="Data set folder (COCO, LVIS, VOC, ...), or a COCO JSON; repeat to join "
             "several by class name."
         ),
     ],
@@ -67,7 +67,8 @@ def measure(
         bool,
         typer.Option(
             "--held-out",
-            help="Test on the images of --data that training held out; the checkpoint knows them.",
+            help="Test on the images of --data that training held out, as recorded in the "
+            "checkpoint.",
         ),
     ] = False,
     skip_broken: SkipBroken = False,
@@ -82,11 +83,11 @@ def measure(
         str | None,
         typer.Option(
             help="coco, lvis, voc, voc07 (11 points) or cityscapes. Default: the model's, or what "
-            "suits the data."
+            "fits the data."
         ),
     ] = None,
     missing_masks: MissingMasks = "ignore",
-    per_class: Annotated[bool, typer.Option("--per-class", help="Add a table by class.")] = False,
+    per_class: Annotated[bool, typer.Option("--per-class", help="Add a table per class.")] = False,
     json_file: JsonFile = None,
     proposals: Annotated[
         Path | None,
@@ -127,7 +128,8 @@ def measure(
     check_data(*data, *(images or ()), proposals)
     if held_out and split is not None:
         raise ConfigError(
-            f"--split {split}: with --held-out, the checkpoint knows which. Leave it out"
+            f"--split {split}: cannot be combined with --held-out, which uses the checkpoint's. "
+            "Remove it"
         )
     for option, path in (
         ("--json", json_file),
@@ -166,15 +168,15 @@ def measure(
     experiment = with_tta(predictor.experiment, tta_scales, tta_flip)
     if save_proposals is not None and not experiment.model.is_class_agnostic:
         raise ConfigError(
-            f"--save-proposals {save_proposals}: {source} detects objects of classes instead of "
-            "proposing regions; use a model of the folder rpn."
+            f"--save-proposals {save_proposals}: {source} detects objects instead of "
+            "proposing regions; use a model of the rpn family."
         )
     dataset = _match_classes(dataset, predictor, source)
     experiment.check_needs(dataset, training=False)
     dataset = dataset.with_channels(experiment.model.input_pixels.channels)
     print_dataset("test", dataset)
     if precision is None and predictor.precision != "fp32":
-        print(f"computing in {predictor.precision}, as its training did (or give --precision fp32)")
+        print(f"precision {predictor.precision}, as in training (or give --precision fp32)")
     loaders = [
         build_loader(
             dataset,
@@ -218,15 +220,16 @@ def measure(
 
 
 def _division_of(source: str) -> Division:
-    """Which images the training of a checkpoint held out."""
+    """Reads from a checkpoint which images its training held out."""
     from detzoo.checkpoints import checkpoint
     from detzoo.inference.loading import is_checkpoint_path
 
     division = checkpoint.read(source).division if is_checkpoint_path(source) else None
     if division is None:
         raise ConfigError(
-            f"--held-out: {source} does not say which images were held out; that is known of what "
-            "detzoo train has written with --val-fraction or --fold, or by default. Give --split."
+            f"--held-out: {source} does not record which images were held out; only checkpoints "
+            "that detzoo train wrote with --val-fraction or --fold, or by default, do. Give "
+            "--split."
         )
     return division
 
@@ -234,12 +237,12 @@ def _division_of(source: str) -> Division:
 def _match_classes(
     dataset: DetectionDataset, predictor: Predictor, source: str
 ) -> DetectionDataset:
-    """The data in the detector's classes, or as it is where the detector names none."""
+    """Maps the data to the detector's classes; unchanged if the detector has no class names."""
     if predictor.experiment.model.is_class_agnostic:
         return dataset
     if not set(predictor.class_names) & set(dataset.class_names):
         raise CheckpointError(
-            f"{source}: knows none of the classes of {dataset.source} "
+            f"{source}: has none of the classes of {dataset.source} "
             f"({_listed(dataset.class_names)}); it knows {_listed(predictor.class_names)}."
         )
     return dataset.select_classes(predictor.class_names, drop_others=True, allow_absent=True)

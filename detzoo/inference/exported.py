@@ -1,4 +1,4 @@
-"""Detectors in files of other runtimes, used like any other."""
+"""Exported detectors, run by another runtime and used like any other detector."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from detzoo.experiment import Experiment
 from detzoo.structures import Batch, Detections, ImageBatch, RoIMasks, Targets
 from detzoo.structures.images import Size
 
-# The name under which files keep what detzoo needs; the other names are for programs without it.
+# The metadata key that detzoo reads; the others are for programs without detzoo.
 _KEY = "detzoo"
 
-# How the files end.
+# File extension.
 EXPORTED = ".onnx"
 
-# From pixels (B, 3, H, W) and sizes (B, 2) to boxes, scores, labels, num and perhaps masks.
+# (pixels (B, 3, H, W), sizes (B, 2)) -> boxes, scores, labels, num and optionally masks.
 Run = Callable[[np.ndarray, np.ndarray], Sequence[np.ndarray]]
 
 
 @dataclass(frozen=True)
 class Details:
-    """What a file says of its detector: ``experiment``, and the shape of its input.
+    """What an exported file records about its detector: ``experiment``, and the input shape.
 
     ``mask_threshold`` is the probability above which a pixel belongs to an object.
     """
@@ -45,7 +45,7 @@ class Details:
     mask_threshold: float | None = None
 
     def to_metadata(self) -> dict[str, str]:
-        """Texts to be kept in a file; all but the last are for programs without detzoo."""
+        """Metadata strings for the file; all but the last are for programs without detzoo."""
         experiment = self.experiment
         pixels = experiment.model.input_pixels
         names = ("object",) if experiment.model.is_class_agnostic else experiment.class_names
@@ -69,9 +69,11 @@ class Details:
 
     @classmethod
     def of(cls, metadata: dict[str, str], file: Path) -> Details:
-        """Raises :class:`CheckpointError` for a file that detzoo did not write, or a later one."""
+        """Reads metadata. Raises :class:`CheckpointError` if this or an older detzoo did not write
+        it.
+        """
         if _KEY not in metadata:
-            raise CheckpointError(f"{file}: was not exported by detzoo, which keeps its settings.")
+            raise CheckpointError(f"{file}: was not exported by detzoo, or has lost its metadata.")
         own: dict[str, Any] = json.loads(metadata[_KEY])
         try:
             experiment = from_dict(own["experiment"], config_classes())
@@ -90,10 +92,10 @@ def keeps_ratio(experiment: Experiment) -> bool:
 
 
 class ExportedDetector(Detector):
-    """A detector that another runtime runs by ``run``: without modules, and not to be trained."""
+    """A detector without modules that another runtime executes in ``run``; it cannot be trained."""
 
     def __init__(self, run: Run, details: Details) -> None:
-        nn.Module.__init__(self)  # there is nothing to build
+        nn.Module.__init__(self)  # there are no modules
         self.details = details
         self.config = details.experiment.model
         self._normalize_by(self.config.input_pixels)
@@ -127,7 +129,7 @@ class ExportedDetector(Detector):
 
     def _run_batch(self, pixels: Tensor, sizes: Tensor) -> list[Detections]:
         missing = self.details.batch_size - len(pixels)
-        if missing:  # the file takes no fewer
+        if missing:  # the file requires full batches
             pixels = torch.cat([pixels, pixels[-1:].expand(missing, -1, -1, -1)])
             sizes = torch.cat([sizes, sizes[-1:].expand(missing, -1)])
         outputs = self._run(pixels.contiguous().numpy(), sizes.numpy())
@@ -147,16 +149,16 @@ class ExportedDetector(Detector):
         raise ConfigError("an exported detector has no test-time augmentation")
 
     def losses(self, *_: object) -> Mapping[str, Tensor]:
-        raise NotImplementedError("an exported detector shows no steps of its own")
+        raise NotImplementedError("an exported detector has no intermediate steps")
 
     def detect(self, *_: object) -> list[Detections]:
-        raise NotImplementedError("an exported detector shows no steps of its own")
+        raise NotImplementedError("an exported detector has no intermediate steps")
 
 
 def open_onnx(file: Path, threads: int | None = None) -> ExportedDetector:
     """The detector in an ONNX file, run by ONNX Runtime on the CPU.
 
-    ``threads`` None: as many as PyTorch uses. Raises :class:`ConfigError` if ONNX Runtime is not
+    ``threads`` None uses as many as PyTorch. Raises :class:`ConfigError` if ONNX Runtime is not
     installed, and :class:`CheckpointError` for a file that it cannot open.
     """
     try:
@@ -174,7 +176,7 @@ def open_onnx(file: Path, threads: int | None = None) -> ExportedDetector:
         session = onnxruntime.InferenceSession(
             str(file), options, providers=["CPUExecutionProvider"]
         )
-    except Exception as error:  # of classes of its own, one per kind
+    except Exception as error:  # ONNX Runtime has its own classes, one per kind
         raise CheckpointError(f"{file}: ONNX Runtime cannot open it: {error}") from None
     metadata = session.get_modelmeta().custom_metadata_map
 

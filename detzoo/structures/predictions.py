@@ -28,14 +28,14 @@ class Priors:
 
     @functools.cached_property
     def level(self) -> Tensor:
-        """The index of each prior's level: (P,)."""
-        with torch.inference_mode(False):  # it is cached, and may be used in training
+        """The level index (P,) of each prior."""
+        with torch.inference_mode(False):  # cached, and may also be used in training
             sizes = torch.tensor(self.level_sizes)
             level = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
             return level.to(self.boxes.device)
 
     def best_of_levels(self, values: Tensor, limit: int | None) -> Tensor:
-        """Indices (..., K) of the ``limit`` highest values (..., P) of each level; None: of all."""
+        """Indices (..., K) of the ``limit`` highest values (..., P) per level; None: no limit."""
         if limit is None:
             return torch.arange(len(self), device=values.device).expand(values.shape)
         best, start = [], 0
@@ -47,7 +47,7 @@ class Priors:
 
 @dataclass(frozen=True)
 class DensePredictions:
-    """Outputs of a dense head for every prior of every level, concatenated along P.
+    """Outputs of a dense head for the priors of all levels, concatenated along P.
 
     ``cls_logits`` (B, P, C), ``box_deltas`` (B, P, D), ``quality_logits`` (B, P) if the head
     predicts the quality of its boxes (centerness, IoU).

@@ -125,7 +125,7 @@ def test_no_shared_name_is_announced(detzoo: Run, tiny: Path, scenes: Path, tmp_
     start = write_checkpoint(tmp_path / "start.pt", tiny_retinanet(("cat",), FIT))
     outcome = detzoo("train", tiny, *FAST, "--data", scenes, "--out", "run", "--weights", start)
     assert outcome.code == 0
-    assert "all start fresh" in outcome.out
+    assert "all classes start from random weights" in outcome.out
 
 
 def test_resume(detzoo: Run, tiny: Path, scenes: Path) -> None:
@@ -208,7 +208,7 @@ def test_pretrained_backbone_is_loaded(
         "--set", "model.backbone.norm.fixed_statistics=True",
     )  # fmt: skip
     assert outcome.code == 0, outcome
-    assert "not used of the pretrained weights: fc.weight" in outcome.out
+    assert "unused in the pretrained weights: fc.weight" in outcome.out
     saved = checkpoint.read("run/last.pt").model
     assert torch.equal(saved["backbone.conv1.weight"], weights["conv1.weight"])
 
@@ -233,7 +233,7 @@ def test_unknown_model(detzoo: Run, scenes: Path) -> None:
         (("--device", "cuda:63"), ("cuda:63", "There is: cpu")),
         (("--batch-size", 9), ("a batch of 9", "8")),
         (("--classes", "circle,sqare"), ("'sqare'", "Did you mean 'square'?")),
-        (("--val-fraction", "1"), ("--val-fraction 1.0", "under 1")),
+        (("--val-fraction", "1"), ("--val-fraction 1.0", "less than 1")),
         (("--fold", "6/5"), ("--fold 6/5", "K/N")),
         (("--fold", "1/5", "--val-fraction", ".2"), ("--fold", "--val-fraction", "one of the two")),
         (("--fold", "1/9"), ("its 8 images cannot be divided into 9 parts",)),
@@ -241,7 +241,7 @@ def test_unknown_model(detzoo: Run, scenes: Path) -> None:
         (("--weights", "none.pt"), ("none.pt", "no such file")),
         (("--weights", "x.pt", "--from-scratch"), ("x.pt",)),
         (("--val", "nowhere"), ("nowhere",)),
-        (("--resume",), ("--resume", "holds no run")),
+        (("--resume",), ("--resume", "contains no run")),
     ],
 )
 def test_bad_options(

@@ -207,7 +207,7 @@ def test_what_is_no_image(inputs: object, message: str) -> None:
 
 
 def test_a_folder_without_images(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="holds no image"):
+    with pytest.raises(DataError, match="contains no image"):
         list(white_finder().predict(tmp_path))
 
 

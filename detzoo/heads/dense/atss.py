@@ -34,10 +34,10 @@ class ATSSHeadConfig(DenseHeadConfig):
     Two towers of convolutions are shared by all levels.
 
     Args:
-        num_convs: Convolutions in each tower.
+        num_convs: Number of convolutions in each tower.
         channels: Channels of the towers.
         norm: Norm after each convolution of the towers.
-        kernel_size: Kernel size of the convolutions that predict.
+        kernel_size: Kernel size of the predicting convolutions.
     """
 
     priors: PriorGrid = AnchorGrid(scales=(8.0,), ratios=(1.0,))
@@ -58,7 +58,7 @@ class ATSSHeadConfig(DenseHeadConfig):
 
 
 class ATSSHead(DenseHead):
-    """Weighs the box loss of each anchor by its centerness.
+    """Weights the box loss of each anchor by its centerness.
 
     Children ``cls_convs``, ``reg_convs``, ``atss_cls``, ``atss_reg``, ``atss_centerness`` and, per
     level, one of ``scales``.

@@ -56,8 +56,7 @@ class FSAFHeadConfig(RetinaLayersConfig):
 
 
 class FSAFHead(RetinaLayers):
-    """Trains each target on the level with the smallest loss, among those on which it has
-    anchors."""
+    """Trains each target on the level with the smallest loss, among those where it has anchors."""
 
     config: FSAFHeadConfig
 
@@ -69,7 +68,7 @@ class FSAFHead(RetinaLayers):
         num_classes: int,
     ) -> None:
         super().__init__(config, in_channels, strides, num_classes)
-        # A fresh box is as large as two anchors; at 0 there would be no gradient.
+        # Initial boxes are twice as large as anchors; at 0 there would be no gradient.
         assert self.retina_reg.bias is not None
         nn.init.constant_(self.retina_reg.bias, 0.25)
 
@@ -103,7 +102,7 @@ class FSAFHead(RetinaLayers):
                     for image, target in enumerate(targets)
                 ]
             )
-            # Anchors on levels not selected are not penalized for predicting the class, either.
+            # Anchors on other levels are not penalized for predicting the class, either.
             given_up = (wanted.index >= 0) & ~learns
             own = F.one_hot(wanted.labels, self.num_classes + 1)[..., : self.num_classes].bool()
             counts = ~(own & given_up[..., None])
@@ -126,7 +125,9 @@ class FSAFHead(RetinaLayers):
     def _assign(
         self, priors: Priors, targets: Sequence[Targets], infos: Sequence[ImageInfo]
     ) -> tuple[DenseTargets, Tensor]:
-        """Targets of all levels, and which classes count in each prior's loss (B, P, C)."""
+        """Assigns targets on all levels, and returns which classes each prior is trained on (B, P,
+        C).
+        """
         regions = [
             self.config.assigner.assign_regions(
                 priors, target, inside_image(priors, info, None), self.num_classes

@@ -1,4 +1,4 @@
-"""The location targets of guided anchoring: where the centers of objects are."""
+"""The location targets of guided anchoring: the centers of objects."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def location_targets(
     """Which cells are at the center of a target of boxes (N, 4) -> bool (P,), and their weights
     (P,).
 
-    A target belongs to a single level: the first up to about ``anchor_size`` pixels, then one per
-    octave. There, the cells within ``center_ratio`` of its box are positive, and others within
-    ``ignore_ratio`` are ignored, as are all of these on the adjacent levels. All other cells are
-    negative, with a small weight, as they are many.
+    Each target is assigned to a single level: the first for sizes up to about ``anchor_size``
+    pixels, then one level per octave. There, the cells within ``center_ratio`` of its box are
+    positive, and others within ``ignore_ratio`` are ignored, as are all of these on the adjacent
+    levels. All other cells are negative, with a small weight, as they are many.
     """
     scale = ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).sqrt()
     own_level = ((scale / anchor_size).log2() + 0.5).floor().clamp(0, len(grids) - 1)

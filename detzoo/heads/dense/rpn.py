@@ -31,7 +31,7 @@ class RPNHeadConfig(DenseHeadConfig, ProposalHeadConfig):
     """Region proposal network: predicts objectness and a box for every anchor.
 
     Args:
-        train_select: Selects the proposals that a RoI head trains on; ``select`` is for inference.
+        train_select: Selects the proposals for training a RoI head; ``select`` is for inference.
         channels: Channels of the hidden layer; None: those of the features.
     """
 
@@ -55,7 +55,7 @@ class RPNHeadConfig(DenseHeadConfig, ProposalHeadConfig):
 
 
 class RPNHead(DenseHead, ProposalHead):
-    """A single class: object. Children ``rpn_conv``, ``rpn_cls``, ``rpn_reg``."""
+    """Predicts a single class, object. Children ``rpn_conv``, ``rpn_cls``, ``rpn_reg``."""
 
     config: RPNHeadConfig
 
@@ -93,8 +93,9 @@ class RPNHead(DenseHead, ProposalHead):
             return self.select(self.decode(predictions, infos))
 
     def decode(self, predictions: DensePredictions, infos: Sequence[ImageInfo]) -> list[Candidates]:
-        """The best anchors of each level, as candidates that suppress each other only within a
-        level."""
+        """Decodes the best anchors of each level, as candidates that suppress each other only
+        within a level.
+        """
         scores = self.config.classification_loss.scores(predictions.cls_logits.float())[..., 0]
         index = predictions.priors.best_of_levels(scores, self._select.pre_nms)  # (B, K)
         deltas = predictions.box_deltas.gather(1, index[..., None].expand(-1, -1, 4)).float()

@@ -1,4 +1,4 @@
-"""Features of regions by deformable RoI pooling (https://arxiv.org/abs/1703.06211)."""
+"""Deformable RoI pooling (https://arxiv.org/abs/1703.06211)."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from detzoo.ops.deform_roi_pool import deform_roi_pool
 from detzoo.ops.roi_align import pyramid_level, roi_align
 
 HIDDEN_CHANNELS = 1024
-SHIFT_SCALE = 0.1  # of the predicted shifts, as a share of the region
+SHIFT_SCALE = 0.1  # of the predicted shifts, as a fraction of the region
 
 
 @config
 class DeformablePoolingConfig(RegionPoolingConfig):
-    """RoIAlign from the level that fits the region's size, twice: what it finds first says where
-    each bin moves to.
+    """RoIAlign from the level that fits the region's size, applied twice: the first features
+    predict shifts of the bins for the second.
 
     Args:
-        num_levels: Number of maps, from the finest on.
-        finest_scale: Regions up to twice this size in pixels come from the finest map.
+        num_levels: Number of levels, starting from the finest.
+        finest_scale: Regions up to twice this size in pixels use the finest level.
     """
 
     num_levels: PositiveInt = 4
@@ -59,7 +59,7 @@ class DeformablePooling(RegionPooling):
 
 
 class DeformableLayer(nn.Module):
-    """Child ``offset_fc``, which starts without shifts."""
+    """Child ``offset_fc``, which initially predicts no shifts."""
 
     def __init__(self, channels: int, output_size: int, stride: int) -> None:
         super().__init__()
