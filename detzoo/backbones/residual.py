@@ -24,9 +24,9 @@ class BlockLayers:
     """The kinds of layers in a residual block.
 
     ``spatial`` is the kind of a bottleneck's 3x3 convolution, ``convolution`` that of all others.
-    With a ``context_ratio``, a bottleneck ends in a context block with that many hidden channels
-    per channel. With ``zero_init``, the last norm starts at zero, so that a fresh block is its
-    shortcut.
+    With a ``context_ratio``, a bottleneck ends with a context block with this ratio of hidden
+    channels. With ``zero_init``, the last norm is initialized to zero, so that a block is initially
+    its shortcut.
     """
 
     norm: NormConfig = BatchNormConfig()
@@ -39,7 +39,7 @@ class BlockLayers:
 class NumberedNorms(nn.Module):
     """A module whose norms are named by kind and number: ``bn1``, ``gn2``.
 
-    Each norm follows the child ``conv`` of the same number, unless a subclass says otherwise.
+    Each norm follows the child ``conv`` of the same number, unless a subclass defines otherwise.
     """
 
     def __init__(self, norm: NormConfig, channels: Mapping[int, int]) -> None:
@@ -65,8 +65,9 @@ class ResidualBlock(NumberedNorms, ABC):
     downsample: nn.Module
 
     def shortcut(self, x: Tensor, owns_input: bool) -> tuple[Tensor, bool]:
-        """The shortcut's output, and whether it may be overwritten because nothing else reads
-        it."""
+        """Returns the shortcut's output, and whether it may be overwritten because nothing else
+        uses it.
+        """
         out = self.downsample(x)
         if out is x:
             return out, owns_input
@@ -74,7 +75,7 @@ class ResidualBlock(NumberedNorms, ABC):
 
     @abstractmethod
     def forward(self, x: Tensor, owns_input: bool = False) -> Tensor:
-        """``owns_input``: nothing else reads x, so fused inference may overwrite it."""
+        """``owns_input``: nothing else uses x, so fused inference may overwrite it."""
 
 
 class BasicBlock(ResidualBlock):
@@ -195,7 +196,7 @@ class DeepStem(nn.Sequential):
 
 
 class Blocks(nn.Sequential):
-    """Residual blocks in sequence. Each output is read only by the next block and by hooks."""
+    """Residual blocks in sequence. Each output is used only by the next block and by hooks."""
 
     def forward(self, x: Tensor) -> Tensor:
         owns_input = False
@@ -206,8 +207,9 @@ class Blocks(nn.Sequential):
 
 
 def shortcut(in_channels: int, out_channels: int, stride: int, layers: BlockLayers) -> nn.Module:
-    """The shortcut of a block: the identity, or a 1x1 convolution with norm where the shape
-    changes."""
+    """Builds the shortcut of a block: the identity, or a 1x1 convolution with norm if the shape
+    changes.
+    """
     if stride == 1 and in_channels == out_channels:
         return nn.Identity()
     conv = conv1x1(layers.convolution, in_channels, out_channels, stride)

@@ -33,7 +33,7 @@ BLOCKS = {
     101: (3, 4, 23, 3),
     152: (3, 8, 36, 3),
 }
-EXPANSION = 4  # output channels of a bottleneck over the planes of its stage
+EXPANSION = 4  # ratio of a bottleneck's output channels to the planes of its stage
 CONTEXT_STAGES = (1, 2, 3)
 
 
@@ -57,7 +57,8 @@ class ResNetConfig(BackboneConfig):
         deformable_stages: Stages, counted from 0, in which ``deformable`` applies.
         context_ratio: Bottleneck ratio of the context blocks (GCNet) from the second stage on;
             None: no context blocks.
-        zero_init: Start the last norm of each block at zero, so that a fresh block is its shortcut.
+        zero_init: Initialize the last norm of each block to zero, so that it is initially its
+            shortcut.
         returns_image: Return the pixels as an additional first map of stride 1, for a recursive
             pyramid.
         groups: Groups of the bottlenecks' 3x3 convolutions.

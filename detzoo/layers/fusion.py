@@ -1,17 +1,17 @@
-"""Preparing models for inference: :func:`fuse` copies a detector and fuses its convolutions with
-what follows them.
+"""Fusion for inference: :func:`fuse` copies a detector and fuses convolutions with subsequent
+norms, shortcuts and activations.
 
-The modules of detzoo compute what their source says, layer by layer, and so write and read every
-large map several times. A fused copy folds batch norms into the kernels before them, stores kernels
-in the layout that oneDNN (PyTorch's library for x86 CPUs) prefers for the size of their input, and
-adds shortcuts and applies activations while a convolution writes its output, in place of the
-shortcut if nothing else reads it.
+The modules of detzoo compute layer by layer, and thus write and read every large map several times.
+A fused copy folds batch norms into the kernels before them, stores kernels in the layout that
+oneDNN (PyTorch's library for x86 CPUs) prefers for the size of their input, and adds shortcuts and
+applies activations while a convolution writes its output, in place of the shortcut if nothing else
+reads it.
 
 The copy has its own tensors, and nothing in it changes afterwards except the layout of kernels. It
 can therefore serve several threads and precisions at once, and later changes to the model do not
-affect it. Whoever evaluates makes a copy and throws it away: ``Predictor``, ``detzoo test``, each
-evaluation during training. Observable modules are left alone: those with hooks, with
-parametrizations or of a class that this file does not know run in the copy as they do in the model.
+affect it. All evaluation code makes a copy and discards it: ``Predictor``, ``detzoo test``, each
+evaluation during training. Modules with hooks, with parametrizations or of a class that is unknown
+to this file are not fused: they run in the copy as they do in the model.
 """
 
 from __future__ import annotations
@@ -47,20 +47,20 @@ NORMS: tuple[type[nn.BatchNorm2d], ...] = (
     FixedBatchNorm2d,
     SynchronizedBatchNorm2d,
 )
-# A kernel is packed again for inputs larger by this factor than the one it was packed for.
+# A kernel is repacked for inputs larger by this factor than those it was packed for.
 LARGER = 2
 
 
 @runtime_checkable
 class PairsNorms(Protocol):
-    """A module that tells which convolution each of its norms follows."""
+    """A module that defines which convolution each of its norms follows."""
 
     def conv_norm_pairs(self) -> Iterable[tuple[nn.Module, nn.Module]]:
-        """Pairs of a convolution and the norm that is the only reader of its output."""
+        """Pairs of a convolution and the norm that is the only user of its output."""
 
 
 class AbsorbedNorm(nn.Identity):
-    """Takes the place of a norm that was folded into the convolution before it."""
+    """Replaces a norm that was folded into the preceding convolution."""
 
 
 def fuse(model: M, *, takes_over: bool = False) -> M:
@@ -68,8 +68,8 @@ def fuse(model: M, *, takes_over: bool = False) -> M:
 
     The copy is in evaluation mode, has the same classes and shares no tensors with ``model``. With
     ``takes_over``, for a model that is no longer needed, it keeps the tensors that do not change.
-    It can be neither trained nor saved. Hooks on ``model`` are hooks on the copy. A model that is
-    such a copy already is returned as is.
+    It can be neither trained nor saved. The copy keeps the hooks of ``model``. A model that already
+    is such a copy is returned unchanged.
     """
     if any(isinstance(module, FusedConv2d) for module in model.modules()):
         return model
@@ -331,8 +331,8 @@ class FusedConv2d(nn.Module):
 
 def _refuse(what: str) -> NoReturn:
     raise RuntimeError(
-        f"this detector is prepared for inference and cannot {what}. Use the detector it was made "
-        "from, or load one with detzoo.load(..., fused=False)."
+        f"this detector is fused for inference and cannot {what}. Use the original detector, "
+        "or load one with detzoo.load(..., fused=False)."
     )
 
 

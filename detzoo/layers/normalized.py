@@ -1,4 +1,4 @@
-"""Layers that compare directions but not lengths, for classes of very different frequency."""
+"""Cosine similarity layers, for long-tailed class distributions."""
 
 from __future__ import annotations
 

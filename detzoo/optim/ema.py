@@ -12,11 +12,11 @@ from detzoo.config import NonNegativeInt, PositiveUnitFloat, config
 
 @config
 class EMAConfig:
-    """Exponential moving average (EMA) of the weights, which is evaluated and saved in their place.
+    """Exponential moving average (EMA) of the weights, which is evaluated and saved for inference.
 
     Args:
-        momentum: Weight of the current weights in each update; the average keeps the rest.
-        warmup: Steps within which the momentum decays from 1 to its value; 0: it is constant.
+        momentum: Weight of the current weights in each update; the average has 1 - momentum.
+        warmup: Steps over which the momentum decays from 1 to its value; 0: it is constant.
     """
 
     momentum: PositiveUnitFloat = 0.0001
@@ -29,7 +29,7 @@ class EMAConfig:
         return (1 - self.momentum) * math.exp(-(1 + step) / self.warmup) + self.momentum
 
     def build(self, model: nn.Module) -> WeightAverage:
-        """An average that starts at the weights of ``model``."""
+        """Creates an average, initialized with the weights of ``model``."""
         return WeightAverage(self, model)
 
 

@@ -1,4 +1,4 @@
-"""The page that the quickstart ends with: loss curve, metrics, pictures."""
+"""The report of the quickstart: loss curve, metrics, pictures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def report(
     losses: Sequence[tuple[int, float]],
     facts: Sequence[str],
 ) -> Page:
-    """The page on a run; ``losses`` are those of :func:`read_losses`."""
+    """Builds the report of a run; ``losses`` are those of :func:`read_losses`."""
     sections = (
         Section("Loss", (_loss_curve(losses),)),
         Section("Metrics on held-out scenes", (_metrics_table(metrics),)),
@@ -28,7 +28,7 @@ def report(
 
 
 def read_losses(log: Path) -> list[tuple[int, float]]:
-    """(iteration, total loss) of the training records in a ``metrics.jsonl``."""
+    """Reads (iteration, total loss) of the training records in a ``metrics.jsonl``."""
     records = [json.loads(line) for line in log.read_text().splitlines()]
     return [(r["iteration"], r["loss"]) for r in records if r["kind"] == "train"]
 

@@ -1,7 +1,7 @@
 """Charts as <svg> elements, drawn by matplotlib in the colors of the page.
 
-Matplotlib writes fixed colors and fonts; they are placeholders here, which become the page's, so
-that a chart is readable on a light page and on a dark one.
+Matplotlib writes fixed colors and fonts; they are placeholders that are replaced by the page's, so
+that charts are readable in light and dark mode.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _COLORS = {
 _SERIES = (_FIRST, _SECOND, _THIRD)
 _STYLE: Any = {
     "text.color": _TEXT,
-    "text.parse_math": False,  # a class may be called $5
+    "text.parse_math": False,  # a class name may contain $
     "axes.labelcolor": _TEXT,
     "axes.edgecolor": _LINE,
     "axes.facecolor": "none",
@@ -54,7 +54,7 @@ Svg = str
 def line_chart(
     series: Mapping[str, tuple[Sequence[float], Sequence[float]]], x: str, y: str
 ) -> Svg:
-    """Lines through the points (xs, ys) of each series, from zero up."""
+    """Draws lines through the points (xs, ys) of each series, with a y axis from zero."""
     with _drawing((8, 3), x, y) as (axes, svg):
         for (name, (xs, ys)), color in zip(series.items(), itertools.cycle(_SERIES)):
             axes.plot(xs, ys, color=color, label=name, linewidth=1.5)
@@ -65,7 +65,7 @@ def line_chart(
 
 
 def bar_chart(series: Mapping[str, Sequence[float]], names: Sequence[str], x: str) -> Svg:
-    """Horizontal bars, a row for each of ``names`` and a bar in it for each of the series."""
+    """Draws horizontal bars: a row for each of ``names``, with a bar per series."""
     with _drawing((5, 0.8 + 0.22 * len(names)), x, "") as (axes, svg):
         rows, height = np.arange(len(names)), 0.8 / max(len(series), 1)
         for k, ((name, values), color) in enumerate(zip(series.items(), itertools.cycle(_SERIES))):
@@ -86,9 +86,9 @@ def histogram(
     log: bool = False,
     marks: Mapping[str, Sequence[float]] | None = None,
 ) -> Svg:
-    """How the numbers of each series are distributed; with ``log``, over a logarithmic axis.
+    """Draws the distribution of each series; with ``log``, on a logarithmic axis.
 
-    ``marks`` are positions on the axis to compare with, under their names.
+    ``marks`` are named reference positions on the axis.
     """
     values = np.concatenate([*series.values(), np.zeros(0)])
     values = values[values > 0] if log else values
@@ -110,7 +110,7 @@ def histogram(
 
 
 def scatter_plot(series: Mapping[str, tuple[np.ndarray, np.ndarray]], x: str, y: str) -> Svg:
-    """Dots at (xs, ys); where many lie on each other, they are larger."""
+    """Draws dots at (xs, ys), larger where many coincide."""
     with _drawing((5, 2.6), x, y) as (axes, svg):
         for (name, (xs, ys)), color in zip(series.items(), itertools.cycle(_SERIES)):
             points, counts = np.unique(np.stack([xs, ys], 1), axis=0, return_counts=True)
@@ -127,14 +127,14 @@ def scatter_plot(series: Mapping[str, tuple[np.ndarray, np.ndarray]], x: str, y:
 
 @contextmanager
 def _drawing(size: tuple[float, float], x: str, y: str) -> Iterator[tuple[Axes, list[Svg]]]:
-    """Axes to draw on; what was drawn is in the list afterwards."""
+    """Context that yields axes to draw on, and a list that contains the SVG afterwards."""
     # Imported here because it takes a second.
     import matplotlib
     from matplotlib.figure import Figure
 
     svg: list[Svg] = []
     with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
-        # The browser has fonts for names that matplotlib's font cannot show.
+        # The browser has fonts for characters that matplotlib's font lacks.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.add_subplot(xlabel=x, ylabel=y)

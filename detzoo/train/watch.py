@@ -89,7 +89,7 @@ class _Observation:
 
 
 class Watch:
-    """Checks the losses of all batches; ``tripped`` on the device is 1 after the first bad one."""
+    """Checks the losses of all batches; ``tripped`` is 1 on the device after a bad one."""
 
     def __init__(self, processes: Processes, run_dir: Path, model: nn.Module) -> None:
         self.processes = processes

@@ -1,4 +1,4 @@
-"""Transforms of albumentations (https://albumentations.ai).
+"""Albumentations transforms (https://albumentations.ai).
 
 albumentations is optional (``pip install 'detzoo[albumentations]'``), and imported only when an
 image is transformed.
@@ -25,14 +25,15 @@ from detzoo.structures import BitmapMasks, Targets
 
 @config
 class Albumentations(Transform):
-    """Applies transforms of albumentations, one after another.
+    """Applies Albumentations transforms in sequence.
 
-    Image, boxes, masks and semantic map change together; random numbers come from the sample's own
-    generator. Objects whose box leaves the image are removed. Masks become bitmaps. Geometric
+    Image, boxes, masks and semantic map are transformed together; random numbers come from the
+    sample's own generator. Objects whose box leaves the image are removed. Masks become bitmaps.
+    Geometric
     transforms are for training only: ``info.scale``, ``offset`` and ``flip`` do not follow them.
 
     Args:
-        transforms: The transforms as one writes them, "RandomGamma(p=0.2)"; arguments are plain
+        transforms: The transforms as in Python code, e.g. "RandomGamma(p=0.2)"; arguments are plain
             values or transforms, as in "OneOf([Blur(3), MedianBlur(5)], p=0.1)".
         order: Order of the channels that the transforms see. MMDetection gives them BGR.
         min_visibility: Fraction of the area of a box that must stay within the image; objects with
@@ -152,7 +153,7 @@ def _library() -> Any:
             "Albumentations: requires the package albumentations: "
             "pip install 'detzoo[albumentations]'"
         )
-    # It would ask the internet for newer versions of itself.
+    # Albumentations would check for updates online.
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     import albumentations
 

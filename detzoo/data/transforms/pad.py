@@ -14,7 +14,7 @@ from detzoo.data.sample import Sample, Transform
 class Pad(Transform):
     """Pads an image at the right and bottom.
 
-    It only records the padded size; collation, which copies the pixels anyway, pads them.
+    Only records the padded size; pixels are padded in collation, which copies them anyway.
 
     Args:
         divisor: The padded sides are multiples of this, unless ``size`` or ``square`` is given.

@@ -20,7 +20,7 @@ from detzoo.samplers.base import Sampler
 from detzoo.samplers.random import RandomSampler
 from detzoo.structures import BACKGROUND, Assignment, Losses, Targets
 
-# Smaller median errors are treated as 0, since they would make the loss unstable.
+# Smaller median errors do not update ``beta``, since they would make the loss unstable.
 SMALLEST_BETA = 1e-15
 
 
