@@ -160,7 +160,7 @@ def test_ctrl_c_finishes_the_step_and_keeps_all(
     assert result.interrupted
     assert result.iterations == 2
     last = tmp_path / "run" / "last.pt"
-    assert f"stopped after step 2 of 8; {last} holds all" in capsys.readouterr().out
+    assert f"stopped after step 2 of 8; saved in {last}" in capsys.readouterr().out
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     train(experiment, build(experiment), data, data, tmp_path / "run", resume=True)
     for name in ("last.pt", "best.pt"):
