@@ -31,7 +31,8 @@ Metric = Literal["coco", "lvis", "voc", "voc07", "cityscapes"]
 
 @config
 class DataConfig:
-    """How images are loaded, transformed and evaluated. The data set itself is given at run time.
+    """Configuration of loading, transforms and evaluation. The data set itself is given at run
+    time.
 
     Args:
         train_transforms: Transforms of training images, in order.

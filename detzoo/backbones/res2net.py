@@ -35,7 +35,7 @@ class Res2NetConfig(StagedConfig):
 
     Args:
         depth: Number of layers.
-        deformable: Kind of the 3x3 convolutions from the second stage on; None: as elsewhere.
+        deformable: Kind of the 3x3 convolutions from the second stage on; None: plain ones.
     """
 
     depth: Literal[50, 101, 152] = 101

@@ -1,7 +1,8 @@
 """Checkpoints: a detector with its configuration and class names in one file.
 
 A checkpoint is a ``torch.save`` of plain values (tensors, dicts, lists, numbers, text). Loading one
-never executes code from it; see ``weights/pickles.py``. Those of MMDetection 2.x are read too.
+never executes code from it; see ``weights/pickles.py``. MMDetection 2.x checkpoints are also
+supported.
 """
 
 from __future__ import annotations

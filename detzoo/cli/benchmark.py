@@ -180,7 +180,7 @@ def training(
     """Measure training as MMDetection does: images per second over steps 100 to 500.
 
     Also reports the time of each phase of a step, and the peak memory over all processes. Starts
-    from random weights, whatever the recipe says. Works with torchrun.
+    from random weights, regardless of the recipe. Works with torchrun.
 
     Examples:
 

@@ -244,7 +244,7 @@ def _names(sets: Sequence[DetectionDataset]) -> list[list[str]]:
     return [[data.file_names[i] for i in range(len(data))] for data in sets]
 
 
-# ----------------------------------------------------------------------------- data of its own
+# ------------------------------------------------------------------------------ validation data
 
 
 @dataclass(frozen=True)

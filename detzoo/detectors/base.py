@@ -122,7 +122,7 @@ class Detector(nn.Module, ABC):
     def preprocess(self, batch: Batch) -> ImageBatch:
         """Normalizes raw pixels on this detector's device: (B, H, W, C) -> (B, C, H, W).
 
-        C is 3 (BGR), unless the configuration's ``pixels`` say otherwise.
+        C is 3 (BGR), unless the configuration's ``pixels`` specify another number.
         """
         raw = batch.pixels.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
         if self.swaps_channels:

@@ -347,13 +347,13 @@ def convolve(conv: nn.Conv2d, x: Tensor, kernel: Tensor, bias: Tensor | None) ->
 
 
 def finish(out: Tensor, activation: Activation, shortcut: Tensor | None) -> Tensor:
-    """Adds ``shortcut`` to ``out``, which nothing else reads, and applies the activation."""
+    """Adds ``shortcut`` to ``out``, which nothing else uses, and applies the activation."""
     out = out if shortcut is None else out + shortcut
     return F.relu(out, inplace=True) if activation == "relu" else activate(out, activation)
 
 
 def pack(conv: nn.Conv2d | FusedConv2d, kernel: Tensor, bias: Tensor | None, x: Tensor) -> _Form:
-    """Packs the kernel in the best layout for inputs like x."""
+    """Packs the kernel in the optimal layout for inputs like x."""
     place = (conv.padding, conv.stride, conv.dilation, conv.groups)
     packed = torch.ops.mkldnn._reorder_convolution_weight(kernel, *place, list(x.shape))
     return _Form(packed, bias, x.numel() // x.shape[1])
@@ -381,7 +381,7 @@ def packed_convolution(
         shortcut = shortcut.clone(memory_format=torch.channels_last)
     # The ReLU is the only activation that a fused sum supports.
     relu = "relu" if activation == "relu" else None
-    # The sum overwrites the shortcut, which saves allocating and writing another map.
+    # The sum overwrites the shortcut, which avoids allocating and writing another map.
     out = torch.ops.mkldnn._convolution_pointwise_.binary(
         shortcut, x, form.kernel, form.bias, *place, "add", 1.0, relu, [], ""
     )
@@ -410,8 +410,9 @@ def can_pack(x: Tensor, dtype: torch.dtype) -> bool:
 
 
 def is_concrete(x: Tensor) -> bool:
-    """Whether x holds actual numbers: it is not a placeholder of a tracer or compiler, nor a
-    batch of ``vmap``."""
+    """Whether x contains actual values: it is not a placeholder of a tracer or compiler, nor a
+    batch of ``vmap``.
+    """
     if torch.compiler.is_compiling() or torch.jit.is_tracing():
         return False
     return type(x) is Tensor and not torch._C._functorch.is_functorch_wrapped_tensor(x)
@@ -419,7 +420,7 @@ def is_concrete(x: Tensor) -> bool:
 
 @functools.cache
 def _packable() -> tuple[torch.dtype, ...]:
-    """The types for which this machine and this version of PyTorch have fused convolutions."""
+    """The dtypes for which this machine and PyTorch version have fused convolutions."""
     here = torch.backends.mkldnn.is_available() and platform.machine() in ("x86_64", "AMD64")
     ops = ("_convolution_pointwise", "_convolution_pointwise_", "_reorder_convolution_weight")
     if not here or not all(hasattr(torch.ops.mkldnn, name) for name in ops):
@@ -437,6 +438,8 @@ def _to(tensor: Tensor | None, dtype: torch.dtype) -> Tensor | None:
 
 @contextlib.contextmanager
 def _untracked() -> Iterator[None]:
-    """Tensors created inside can be used anywhere, including where gradients are recorded."""
+    """Context in which created tensors can be used anywhere, including where gradients are
+    recorded.
+    """
     with torch.inference_mode(False), torch.no_grad():
         yield

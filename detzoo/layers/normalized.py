@@ -21,7 +21,7 @@ class NormalizedLinear(nn.Linear):
 
 
 class NormalizedConv2d(nn.Conv2d):
-    """The same for every cell: a 1x1 convolution."""
+    """:class:`NormalizedLinear` for every cell: a 1x1 convolution."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, 1)

@@ -22,7 +22,7 @@ class Scoring(ABC):
 
     @abstractmethod
     def above(self, logits: Tensor, min_score: float) -> Tensor:
-        """Where the score exceeds ``min_score``: (..., K) -> (..., C) bool."""
+        """Whether scores exceed ``min_score``: (..., K) -> (..., C) bool."""
 
 
 class SigmoidScoring(Scoring):

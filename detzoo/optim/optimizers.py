@@ -1,7 +1,7 @@
 """Optimizers and the learning rates and weight decays of parameters.
 
-The settings of a parameter depend on its name and its module. Parameters with
-equal settings share one group, so that a fused optimizer step takes a handful of kernels.
+The settings of a parameter depend on its name and its module. Parameters with equal settings share
+one group, so that a fused optimizer step needs only a few kernels.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ class Targets:
         return target_index.masked_fill(has_none, -1)
 
     def class_agnostic(self) -> Targets:
-        """The same targets, all of class 0."""
+        """Returns the same targets with class 0."""
         return replace(self, labels=torch.zeros_like(self.labels))
 
     def to(self, device: torch.device | str) -> Targets:

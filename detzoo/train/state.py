@@ -69,7 +69,7 @@ class Position:
 
 @dataclass(frozen=True)
 class Learner:
-    """All objects whose state changes during training."""
+    """The objects whose state changes during training: model, optimizer, averages."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer

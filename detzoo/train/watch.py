@@ -155,7 +155,7 @@ class Watch:
         if not terms:
             raise NonFiniteLossError(
                 f"step {seen.iteration}: a loss of another process is not finite; that process "
-                "says which."
+                "reports it."
             )
         file = self.run_dir / f"nonfinite_rank{self.processes.rank}.pt"
         save_atomically(file, _saved_batch(seen, self.model))

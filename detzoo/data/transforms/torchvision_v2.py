@@ -33,7 +33,7 @@ class TorchvisionV2(Transform):
     The transform receives the image as RGB, all boxes and masks as tv_tensors, and random numbers
     from the sample's own generator. Objects whose box becomes empty or leaves the image are
     removed. Geometric transforms are for training only: ``info.scale``, ``offset`` and ``flip`` do
-    not follow them.
+    not reflect them.
 
     Args:
         call: The transform as in Python code, e.g. "ColorJitter(brightness=0.4, hue=0.1)";

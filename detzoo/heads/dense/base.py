@@ -57,7 +57,7 @@ class PriorHeadConfig(DetectionHeadConfig):
     @property
     @abstractmethod
     def scoring(self) -> Scoring:
-        """How class logits are converted to scores."""
+        """The conversion of class logits to scores."""
 
 
 @config

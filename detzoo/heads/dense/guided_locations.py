@@ -27,7 +27,7 @@ def location_targets(
     Each target is assigned to a single level: the first for sizes up to about ``anchor_size``
     pixels, then one level per octave. There, the cells within ``center_ratio`` of its box are
     positive, and others within ``ignore_ratio`` are ignored, as are all of these on the adjacent
-    levels. All other cells are negative, with a small weight, as they are many.
+    levels. All other cells are negative, with a small weight, since there are many.
     """
     scale = ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).sqrt()
     own_level = ((scale / anchor_size).log2() + 0.5).floor().clamp(0, len(grids) - 1)

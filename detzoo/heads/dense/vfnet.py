@@ -162,9 +162,8 @@ class VFNetHead(DenseHead):
 
 
 def star(distances: Tensor) -> Tensor:
-    """Computes corners, midpoints of the sides, and the origin, of boxes at ``distances`` left,
-    top, right and
-    bottom of the origin: (B, 4, H, W) -> (B, 18, H, W) of nine (y, x), row by row."""
+    """Computes corners, midpoints of sides, and the origin, of boxes at ``distances`` left, top,
+    right and bottom of the origin: (B, 4, H, W) -> (B, 18, H, W) of nine (y, x), row by row."""
     left, top, right, bottom = distances.unbind(1)
     origin = torch.zeros_like(left)
     y = torch.stack([-top, origin, bottom], 1).repeat_interleave(3, 1)  # (B, 9, H, W)

@@ -81,8 +81,8 @@ class ImageMaps:
 class StageRegions:
     """The regions that a stage is trained on: those of each image, assigned and then ``sampled``.
 
-    Concatenated over the sampled regions of all images: RoI features ``pooled``
-    (R, C, h, w), class ``logits`` (R, K) and box code ``deltas`` (R, ...).
+    Concatenated over the sampled regions of all images: RoI features ``pooled`` (R, C, h, w), class
+    ``logits`` (R, K) and box code ``deltas`` (R, ...).
     """
 
     labeled: list[LabeledRegions]
