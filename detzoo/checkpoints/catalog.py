@@ -48,7 +48,7 @@ def import_modules(names: Iterable[str]) -> None:
             if error.name is None or not f"{name}.".startswith(f"{error.name}."):
                 raise  # a dependency of the module is missing
             raise ConfigError(
-                f"--import {name}: no such module is installed or in {here}."
+                f"--import {name}: there is no such module, either installed or in {here}."
             ) from None
 
 

@@ -255,7 +255,7 @@ def require_same_changes(changes: Sequence[str], checkpoint: Checkpoint, path: P
         return
     differences = [f"the file has {saved[key]}" for key in saved if key not in own]
     differences += [f"the model has {own[key]}" for key in own if key not in saved]
-    raise CheckpointError(f"{path}: belongs to a different detector: {listed(differences)}.")
+    raise CheckpointError(f"{path}: belongs to another detector: {listed(differences)}.")
 
 
 def is_ours(content: Any) -> bool:
@@ -272,9 +272,7 @@ def load_strictly(model: torch.nn.Module, weights: Mapping[str, Tensor], source:
     own = model.state_dict()
     problems = mismatches(own, weights)
     if problems:
-        raise CheckpointError(
-            f"{source}: its weights belong to a different model: {listed(problems)}."
-        )
+        raise CheckpointError(f"{source}: its weights belong to another model: {listed(problems)}.")
     model.load_state_dict({**{k: v for k, v in own.items() if is_counter(k)}, **weights})
 
 

@@ -78,7 +78,7 @@ def test_one_of_mmdetection(detzoo: Run, tmp_path: Path) -> None:
     [
         (["none.pt", "-o", "out"], "none.pt: no such file"),
         (["empty", "-o", "out"], "empty: has neither best.pt nor last.pt"),
-        (["FILE", "-o", "taken"], "--out taken: has a README.md already"),
+        (["FILE", "-o", "taken"], "--out taken: already has a README.md"),
         (["FILE", "-o", "out", "--name", "a/b"], "--name a/b: use letters"),
         (["FILE", "-o", "out", "--private"], "--private: works only with --to"),
         (["FILE", "-o", "out", "--to", "me/mine"], "me/mine: is not a repository"),

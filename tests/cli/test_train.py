@@ -230,7 +230,7 @@ def test_unknown_model(detzoo: Run, scenes: Path) -> None:
         (("--precision", "fp8"), ("fp8", "bf16")),
         (("--early-stopping", "bbox/AP"), ("bbox/AP", "bbox/AP50,3")),
         (("--early-stopping", "bbox/APP,2"), ("bbox/APP",)),
-        (("--device", "cuda:63"), ("cuda:63", "There is: cpu")),
+        (("--device", "cuda:63"), ("cuda:63", "Available: cpu")),
         (("--batch-size", 9), ("a batch of 9", "8")),
         (("--classes", "circle,sqare"), ("'sqare'", "Did you mean 'square'?")),
         (("--val-fraction", "1"), ("--val-fraction 1.0", "less than 1")),

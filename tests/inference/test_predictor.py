@@ -408,7 +408,7 @@ def test_a_missing_checkpoint() -> None:
 
 @pytest.mark.parametrize("name", ["cuda:63", "tpu", "cpu:1", "meta"])
 def test_a_device_that_is_not_there(name: str) -> None:
-    with pytest.raises(DeviceError, match="There is: cpu"):
+    with pytest.raises(DeviceError, match="Available: cpu"):
         resolve_device(name)
 
 
