@@ -146,7 +146,7 @@ def _cuda_device(device: torch.device, local_rank: int) -> torch.device:
     index = local_rank if device.index is None else device.index
     if index >= available:
         raise DeviceError(
-            f"cuda:{index}: there are only {available} CUDA devices. Use --device cpu, or start at "
+            f"cuda:{index}: there are {available} CUDA devices. Use --device cpu, or start at "
             "most one process per device (torchrun --nproc-per-node)."
         )
     device = torch.device("cuda", index)
