@@ -77,8 +77,8 @@ Trust = Annotated[
 Precision = Annotated[
     str | None,
     typer.Option(
-        help="Compute in fp32, bf16 (faster, almost as accurate) or fp16. Default: the precision "
-        "that training evaluated in, else fp32."
+        help="Compute in fp32, bf16 (faster, almost as accurate) or fp16. Default: that of "
+        "evaluations during training, else fp32."
     ),
 ]
 Fuse = Annotated[

@@ -146,7 +146,7 @@ def where(names: Names = None, family: FamilyOption = None, only: Only = None) -
         say("nothing would be downloaded: DETZOO_MIRRORS is empty")
     if faults:
         files = "1 file is" if faults == 1 else f"{faults} files are"
-        say(f"{files} damaged. Delete it, and it is downloaded again when it is needed.")
+        say(f"{files} damaged. Deleted files are downloaded again when they are needed.")
         raise typer.Exit(1)
 
 
