@@ -88,13 +88,13 @@ class StagedBackbone(Backbone):
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         frozen = self._frozen_part(x)
         prepared = fuse_children(self, frozen) if frozen else self
-        learns = torch.is_grad_enabled()
-        with torch.set_grad_enabled(learns and not frozen):
+        needs_grad = torch.is_grad_enabled()
+        with torch.set_grad_enabled(needs_grad and not frozen):
             x = prepared.stem_features(x)
         outputs = []
         for index in range(max(self.out_stages) + 1):
             stage = prepared.stage(index)
-            with torch.set_grad_enabled(learns and not (frozen and index < self.frozen_stages)):
+            with torch.set_grad_enabled(needs_grad and not (frozen and index < self.frozen_stages)):
                 x = run_stage(stage, x, self.checkpoint_activations)
             if index in self.out_stages:
                 outputs.append(x)

@@ -243,7 +243,7 @@ def _match_classes(
     if not set(predictor.class_names) & set(dataset.class_names):
         raise CheckpointError(
             f"{source}: has none of the classes of {dataset.source} "
-            f"({_listed(dataset.class_names)}); it knows {_listed(predictor.class_names)}."
+            f"({_listed(dataset.class_names)}); it has {_listed(predictor.class_names)}."
         )
     return dataset.select_classes(predictor.class_names, drop_others=True, allow_absent=True)
 

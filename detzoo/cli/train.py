@@ -269,7 +269,7 @@ def train(
         _print_result(result, options, data_of_run)
 
 
-# ------------------------------------------------------------------------------- what is asked
+# -------------------------------------------------------------------------------- options
 
 
 def _typed(context: typer.Context) -> set[str]:
@@ -415,7 +415,7 @@ def _parse_early_stopping(text: str | None) -> EarlyStopping | None:
     return EarlyStopping(metric=metric or None, patience=int(patience))
 
 
-# ------------------------------------------------------------------------------------ its start
+# -------------------------------------------------------------------------------- start
 
 
 def _initial_model(experiment: Experiment, weights: str | None, resume: bool) -> Detector:
@@ -486,7 +486,7 @@ def _print_names(what: str, names: tuple[str, ...]) -> None:
         print(f"{what}: {', '.join(names[:8])}{more}")
 
 
-# -------------------------------------------------------------------------------------- its end
+# ---------------------------------------------------------------------------------- end
 
 
 def _resume_command(run_dir: Path) -> str:

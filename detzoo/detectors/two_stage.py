@@ -64,9 +64,9 @@ class TwoStage(Detector):
         self.roi_head = config.roi_head.build(channels, strides, num_classes)
 
     def pretrained_modules(self) -> PretrainedModules:
-        backbone, *beside = super().pretrained_modules()
-        beside += self.roi_head.pretrained_modules()
-        return (backbone, *beside)
+        backbone, *others = super().pretrained_modules()
+        others += self.roi_head.pretrained_modules()
+        return (backbone, *others)
 
     def class_parameters(self) -> dict[str, ClassRows]:
         return prefixed("roi_head", self.roi_head.class_parameters())

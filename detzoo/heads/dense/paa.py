@@ -69,7 +69,7 @@ class PAAHead(ATSSHead):
         proposed = super().assign(predictions, targets, infos)
         cost = self._cost(predictions, proposed)
         sizes = predictions.priors.level_sizes
-        learns = torch.stack(
+        is_positive = torch.stack(
             [
                 self._probable(image_cost, index, len(target), sizes)
                 for image_cost, index, target in zip(cost, proposed.index, targets)
@@ -77,8 +77,8 @@ class PAAHead(ATSSHead):
         )
         return dataclasses.replace(
             proposed,
-            labels=torch.where(learns, proposed.labels, self.num_classes),
-            box_weights=learns.float(),
+            labels=torch.where(is_positive, proposed.labels, self.num_classes),
+            box_weights=is_positive.float(),
         )
 
     def _cost(self, predictions: DensePredictions, targets: DenseTargets) -> Tensor:
@@ -120,10 +120,10 @@ class PAAHead(ATSSHead):
         chosen = torch.cat(candidates, 1).gather(1, order)
         # An anchor is a candidate of one target only; entries of other targets must not overwrite
         # it.
-        learns = torch.zeros_like(cost).scatter_reduce(
+        is_positive = torch.zeros_like(cost).scatter_reduce(
             0, chosen.flatten(), low.flatten().to(cost), "amax"
         )
-        return learns > 0
+        return is_positive > 0
 
     def losses(self, predictions: DensePredictions, targets: DenseTargets) -> Losses:
         """Computes the losses; the box loss is weighted by the IoU with the target."""

@@ -42,7 +42,7 @@ class DoublePoolingConfig(PyramidRoIAlignConfig):
 
 
 class DoublePooling(PyramidRoIAlign):
-    """Nothing learns."""
+    """Without parameters."""
 
     config: DoublePoolingConfig
 

@@ -33,7 +33,7 @@ class PyramidRoIAlignConfig(RegionPoolingConfig):
 
 
 class PyramidRoIAlign(RegionPooling):
-    """Nothing learns."""
+    """Without parameters."""
 
     def __init__(
         self, config: PyramidRoIAlignConfig, in_channels: Sequence[int], strides: Sequence[int]

@@ -114,11 +114,11 @@ class GridHead(nn.Module):
         return self._heatmaps(torch.cat(second, 1)), self._heatmaps(own)
 
     def _exchange(
-        self, parts: Sequence[Tensor], said: Sequence[Tensor], transitions: Transitions
+        self, parts: Sequence[Tensor], messages: Sequence[Tensor], transitions: Transitions
     ) -> tuple[Tensor, ...]:
         """Adds to each point's features the transformed features of its neighbors."""
         return tuple(
-            sum((layer(said[other]) for layer, other in zip(layers, others)), part)
+            sum((layer(messages[other]) for layer, other in zip(layers, others)), part)
             for part, others, layers in zip(parts, self.neighbors, transitions)
         )
 

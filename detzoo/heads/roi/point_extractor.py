@@ -20,7 +20,7 @@ class PointSamplingConfig(RegionPoolingConfig):
 
 
 class PointSampling(RegionPooling):
-    """Nothing learns."""
+    """Without parameters."""
 
     def __init__(
         self, config: PointSamplingConfig, in_channels: Sequence[int], strides: Sequence[int]
