@@ -156,7 +156,7 @@ def test_views(detzoo: Run, mask_rcnn: Path, retinanet: Path, scenes: Path) -> N
         assert outcome.code == 0, outcome
         assert len(json.loads(Path("found.json").read_text())) == 4
     bad = detzoo("test", retinanet, "--data", scenes, *FAST, "--tta-scales", "64,96")
-    assert_refused(bad, "--tta-scales 64,96", "width x height")
+    assert_refused(bad, "--tta-scales 64,96", "WIDTHxHEIGHT")
 
 
 def test_voc_of_two_years(detzoo: Run, tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_a_split_is_held_out_where_there_is_none(detzoo: Run, tiny: Path, train_
         assert kept.to_json() == division
     assert_repeated(detzoo, "run", outcome.out)
     whole = detzoo("train", tiny, *FAST, "--data", train_only, "--val-fraction", 0, "--out", "all")
-    assert "nothing is evaluated" in whole.out
+    assert "no evaluation" in whole.out
     assert "20 images" in whole.out
     assert not Path("all/split.json").exists()
 
@@ -233,6 +233,8 @@ def test_a_division_is_written_as_training_makes_it(
     outcome = detzoo("data", "split", train_only, "divided")
     assert_refused(outcome, "divided", "is there already")
     both = ("--fold", "1/2", "--val-fraction", ".2")
-    assert_refused(detzoo("data", "split", train_only, "other", *both), "--fold", "one of the two")
+    assert_refused(
+        detzoo("data", "split", train_only, "other", *both), "--fold", "Remove one of them"
+    )
     outcome = detzoo("data", "split", train_only, "other", "--val-fraction", "1")
     assert_refused(outcome, "--val-fraction 1", "between 0 and 1")
