@@ -233,8 +233,6 @@ def test_a_division_is_written_as_training_makes_it(
     outcome = detzoo("data", "split", train_only, "divided")
     assert_refused(outcome, "divided", "is there already")
     both = ("--fold", "1/2", "--val-fraction", ".2")
-    assert_refused(
-        detzoo("data", "split", train_only, "other", *both), "--fold", "Remove one of them"
-    )
+    assert_refused(detzoo("data", "split", train_only, "other", *both), "--fold", "one of the two")
     outcome = detzoo("data", "split", train_only, "other", "--val-fraction", "1")
     assert_refused(outcome, "--val-fraction 1", "between 0 and 1")
