@@ -20,8 +20,8 @@ HEADER = """\
 # Benchmarks
 
 Times are medians, with the 10th and 90th percentiles in parentheses (the extremes where there were
-few rounds). Contenders are measured alternately within one run, so that noise on the machine affects
-all of them. This page is generated from `benchmarks/results` by `python -m benchmarks.page`.
+few rounds). Contenders are measured alternately within one run, so that noise affects all of them.
+This page is generated from `benchmarks/results` by `python -m benchmarks.page`.
 """
 
 Result = dict[str, Any]

@@ -148,7 +148,7 @@ def test_a_signal_and_on_by_what_is_printed(
     assert "stopped after step 2 of 4" in outcome.out
     (line,) = (line for line in outcome.out.splitlines() if line.startswith("resume with: "))
     assert line == "resume with: detzoo train --resume --out 'my run'"
-    outcome = detzoo(*shlex.split(line)[4:])
+    outcome = detzoo(*shlex.split(line)[3:])
     assert outcome.code == 0, outcome
     assert [record["iteration"] for record in records("my run", "val")] == [2, 4]
 

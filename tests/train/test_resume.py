@@ -187,7 +187,7 @@ def test_a_full_disk_leaves_the_previous_checkpoint(
             save(content, file)
 
         patch.setattr(torch, "save", fill)
-        with pytest.raises(CheckpointError, match=r"No space left on device.*untouched"):
+        with pytest.raises(CheckpointError, match=r"No space left on device.*unchanged"):
             train(experiment, build(experiment), data, data, run)
     assert checkpoint.read(run / "last.pt").training["position"]["iteration"] == 4
     train(experiment, build(experiment), data, data, run, resume=True)
