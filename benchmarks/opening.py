@@ -5,7 +5,7 @@
 Compares COCO's train2017 with pycocotools, and 100,000 PNGs with labels in YOLO's layout with
 Ultralytics, which may be installed without its OpenCV: ``pip install --no-deps ultralytics``. Data
 is made here, as large as those: polygons of 8 to 40 points; images are hard links to a few files.
-Each opening is a process of its own; all take turns.
+Each opening is a separate process; they are measured alternately.
 """
 
 from __future__ import annotations

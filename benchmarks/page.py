@@ -20,7 +20,7 @@ HEADER = """\
 # Benchmarks
 
 Times are medians, with the 10th and 90th percentiles in parentheses (the extremes where there were
-few rounds). Contenders take turns within one run, so that noise on the machine affects all of them.
+few rounds). Contenders are measured alternately within one run, so that noise affects all of them.
 This page is generated from `benchmarks/results` by `python -m benchmarks.page`.
 """
 
@@ -201,7 +201,7 @@ SECTIONS: dict[str, tuple[str, str, Callable[[Result], str]]] = {
     ),
     "profile": (
         "Where the time goes",
-        "Of one image or training step on a CPU (`python -m benchmarks.profile`).",
+        "Operations in one image or training step on a CPU (`python -m benchmarks.profile`).",
         _profile,
     ),
     "inference": (

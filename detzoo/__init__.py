@@ -38,7 +38,7 @@ __all__ = [
     "open_dataset",
 ]
 
-# Imported on first use, so that ``import detzoo`` and ``detzoo --help`` cost nothing. Training and
+# Imported on first use, to keep ``import detzoo`` and ``detzoo --help`` fast. Training and
 # scoring are not here: ``detzoo.train`` and ``detzoo.evaluate`` are packages.
 _HOMES = {
     "Detections": "detzoo.structures",

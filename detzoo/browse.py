@@ -1,4 +1,4 @@
-"""Samples of a data set as a model sees them in training, before and after augmentation."""
+"""Shows samples of a data set before and after augmentation, as a model sees them in training."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from detzoo.report import Gallery, Page, Picture, Section
 from detzoo.train.data import open_loader, usable_data
 from detzoo.train.distributed import Processes
 
-# Longer side of the pictures in a page.
+# Longer side of the images in a page, in pixels.
 _SIDE = 640
 
 
 @dataclass(frozen=True)
 class BrowsedSample:
-    """An image with its objects, (H, W, 3) BGR: as in the file, and as the model gets it."""
+    """An image with its objects drawn, (H, W, 3) BGR: as in the file, and as input to the model."""
 
     name: str
     before: np.ndarray
@@ -32,7 +32,7 @@ class BrowsedSample:
 
 @dataclass(frozen=True)
 class Browsed:
-    """Samples of the data set ``source`` to look at. A notebook shows their page."""
+    """Samples of the data set ``source`` for display. A notebook shows their page."""
 
     source: str
     epoch: int
@@ -55,11 +55,11 @@ class Browsed:
 def browse(
     dataset: DetectionDataset, experiment: Experiment, count: int = 8, *, epoch: int = 0
 ) -> Browsed:
-    """The first ``count`` samples of an epoch of training ``experiment`` on ``dataset``.
+    """Returns the first ``count`` samples of an epoch of training ``experiment`` on ``dataset``.
 
-    They are what a run with this seed trains on: transformed as its recipe says, mosaics and final
-    epochs included, and of usable images only. Epochs count from 0. Raises :class:`DataError` as
-    training would.
+    They are what a run with this seed trains on: transformed according to its recipe, including
+    mosaics and final epochs, and from usable images only. Epochs count from 0. Raises
+    :class:`DataError` as training would.
     """
     data = replace(experiment.data, images_per_device=1, workers=0)
     experiment = replace(experiment, data=data, class_names=dataset.class_names)
@@ -88,7 +88,7 @@ def _samples(
 
 
 def _reduced(image: np.ndarray) -> np.ndarray:
-    """An image of at most ``_SIDE`` pixels."""
+    """Downscales an image to at most ``_SIDE`` pixels."""
     scale = _SIDE / max(image.shape[:2])
     if scale >= 1:
         return image

@@ -5,8 +5,8 @@ A configuration is a tree of ``@config`` classes whose leaves are plain values (
 ``dataclasses.replace`` or :func:`override`, written with :func:`to_dict` and read with
 :func:`from_dict`. Reading never executes code: only the classes that the caller lists are built.
 
-What a number may be is part of its annotation (``channels: PositiveInt``) and is checked whenever a
-configuration is made, in Python as in a file. All numbers are finite.
+The range of a number is part of its annotation (``channels: PositiveInt``) and is checked whenever
+a configuration is constructed, in Python or from a file. All numbers are finite.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ T = TypeVar("T")
 
 
 class UnknownTypeError(KeyError):
-    """A mapping of known classes has none of a name; ``advice`` continues that sentence."""
+    """A mapping of known classes does not contain a name; ``advice`` is appended to the message."""
 
     def __init__(self, name: str, advice: str) -> None:
         super().__init__(name)
@@ -91,8 +91,8 @@ class UnknownTypeError(KeyError):
 def config(cls: type[T]) -> type[T]:
     """Makes ``cls`` a frozen, keyword-only dataclass that can be part of a configuration.
 
-    Building one raises :class:`ConfigError` where a number is outside the range of its annotation,
-    before the class's own ``__post_init__`` looks at it.
+    Constructing an instance raises :class:`ConfigError` if a number is outside the range of its
+    annotation, before the class's own ``__post_init__`` runs.
     """
     own: Any = getattr(cls, "__post_init__", None)
     if own is None or "__post_init__" in vars(cls):
@@ -115,14 +115,14 @@ def is_config(cls: Any) -> bool:
 
 
 def type_name(cls: type) -> str:
-    """What a config class is called in files: ``Class`` if it is detzoo's own, otherwise
+    """The name of a config class in files: ``Class`` if it is detzoo's own, otherwise
     ``package.module:Class``."""
     own = cls.__module__.startswith("detzoo.")
     return cls.__name__ if own else f"{cls.__module__}:{cls.__qualname__}"
 
 
 def to_dict(value: Any) -> Any:
-    """The JSON form: a config becomes ``{"type": its name, **fields}``, a tuple a list.
+    """Converts to JSON form: a config becomes ``{"type": its name, **fields}``, a tuple a list.
 
     See :func:`type_name`.
     """
@@ -137,9 +137,9 @@ def to_dict(value: Any) -> Any:
 def from_dict(data: Any, known: Mapping[str, type], path: str = "") -> Any:
     """Rebuilds a configuration from its JSON form.
 
-    ``known`` maps the class names that may be built. Names that classes and fields had in earlier
-    versions are understood (``detzoo/renamed.py``). Raises :class:`ConfigError` for an unknown
-    class, an unknown or missing field, or a value that a field cannot hold.
+    ``known`` maps the names of classes that may be built to the classes. Names of classes and
+    fields from earlier versions are accepted (``detzoo/renamed.py``). Raises :class:`ConfigError`
+    for an unknown class, an unknown or missing field, or a value that a field cannot hold.
     """
     if not isinstance(data, Mapping) or "type" not in data:
         raise ConfigError(f"{path or 'configuration'}: expected an object with a 'type'")
@@ -173,17 +173,17 @@ def from_dict(data: Any, known: Mapping[str, type], path: str = "") -> Any:
 
 
 def override(value: T, path: str, new: Any, known: Mapping[str, type]) -> T:
-    """``value`` with the field at ``path`` (``model.backbone.depth``, ``stages[1].size``) replaced.
+    """Replaces the field at ``path`` (``model.backbone.depth``, ``stages[1].size``) of ``value``.
 
-    A string ``new`` is read as a Python or JSON literal where the field does not hold text, so that
-    ``"18"``, ``"(1, 2)"``, ``"None"`` and ``'{"type": ...}'`` from a command line do what they say.
+    A string ``new`` is parsed as a Python or JSON literal unless the field holds text, so that
+    ``"18"``, ``"(1, 2)"``, ``"None"`` and ``'{"type": ...}'`` work on a command line.
     """
     steps = _parse_path(path)
     return _override(value, type(value), steps, new, "", known)
 
 
 def diff(a: Any, b: Any, path: str = "") -> list[tuple[str, Any, Any]]:
-    """Where two configurations differ: (path, value in ``a``, value in ``b``)."""
+    """Lists the differences between two configurations: (path, value in ``a``, value in ``b``)."""
     if type(a) is type(b) and dataclasses.is_dataclass(a):
         rows = []
         for field in dataclasses.fields(a):
@@ -199,7 +199,7 @@ def diff(a: Any, b: Any, path: str = "") -> list[tuple[str, Any, Any]]:
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Every (path, plain value) of a configuration, in order; ``override`` takes these paths."""
+    """Yields (path, plain value) for every leaf, in order; ``override`` accepts these paths."""
     if dataclasses.is_dataclass(value):
         if not dataclasses.fields(value):
             yield path, value
@@ -213,15 +213,16 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def check(value: Any, known: Mapping[str, type]) -> None:
-    """Raises :class:`ConfigError` when a field holds what its annotation does not allow."""
+    """Raises :class:`ConfigError` if a field holds a value that its annotation does not allow."""
     from_dict(to_dict(value), known)
 
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """A place in a configuration: what it holds and what it may hold.
+    """A setting in a configuration: its value, and which values are allowed.
 
-    ``field`` is that of the config class ``owner`` that ``value`` is or is an element of.
+    ``field`` is the field of the config class ``owner`` that holds ``value``, itself or as an
+    element.
     """
 
     value: Any
@@ -231,9 +232,9 @@ class Setting:
 
 
 def find(value: Any, path: str) -> Setting:
-    """The setting at ``path``, which is written as for :func:`override`.
+    """Finds the setting at ``path``, in the syntax of :func:`override`.
 
-    Raises :class:`ConfigError` where there is none.
+    Raises :class:`ConfigError` if there is none.
     """
     found: Setting | None = None
     done = ""
@@ -255,7 +256,7 @@ def find(value: Any, path: str) -> Setting:
 
 
 def spelled(annotation: Any) -> str:
-    """An annotation as one writes it, without ranges: ``tuple[int, ...] | None``."""
+    """Formats an annotation as in source code, without ranges: ``tuple[int, ...] | None``."""
     annotation = without_range(annotation)
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
     if annotation is Ellipsis:
@@ -292,12 +293,13 @@ def _no_such_field(cls: type, key: str, path: str) -> str:
     where = path or cls.__name__
     if key == "type" and path:
         return (
-            f"{where}: {cls.__name__} cannot become another class by its 'type' alone; replace all "
+            f"{where}: the class of {cls.__name__} cannot be changed by its 'type' alone; replace "
+            "all "
             f'of it: {path}={{"type": "...", ...}}'
         )
     new_name = renamed.field(cls, key)
     if new_name is not None:
-        return f"{where}: the field {key!r} of {cls.__name__} is called {new_name!r} now"
+        return f"{where}: the field {key!r} of {cls.__name__} has been renamed to {new_name!r}"
     listed = f"(fields: {', '.join(names)})" if names else "(it has no fields)"
     suggestion = _suggest(key, names) or ";"
     return f"{where}: {cls.__name__} has no field {key!r}{suggestion} {listed}".replace("; (", " (")
@@ -312,7 +314,9 @@ def _construct(cls: type[T], values: Mapping[str, Any], path: str) -> T:
 
 def _parse_path(path: str) -> list[str | int]:
     if not re.fullmatch(r"\w+(\[\d+\])*(\.\w+(\[\d+\])*)*", path):
-        raise ConfigError(f"{path}: not a path; write it like model.backbone.depth or stages[1].x")
+        raise ConfigError(
+            f"{path}: is not a path; write it like model.backbone.depth or stages[1].x"
+        )
     return [
         int(token) if token.isdigit() else token for token in re.findall(r"[^\W\d]\w*|\d+", path)
     ]
@@ -326,7 +330,9 @@ def _override(
     path: str,
     known: Mapping[str, type],
 ) -> Any:
-    """``value``, of type ``annotation``, with ``new`` in the place that ``steps`` lead to."""
+    """Replaces the element of ``value``, of type ``annotation``, at the end of ``steps`` by
+    ``new``.
+    """
     if not steps:
         return _conform_text(new, annotation, path, known)
     step, rest = steps[0], steps[1:]
@@ -358,10 +364,10 @@ def _require_field(value: Any, name: str, path: str) -> None:
 
 
 def _element_annotation(annotation: Any, value: tuple[Any, ...], index: int) -> Any:
-    """What element ``index`` of ``value`` may hold, where ``value`` is held by ``annotation``."""
+    """The annotation of element ``index`` of the tuple ``value``, whose own is ``annotation``."""
     annotation = without_range(annotation)
     if typing.get_origin(annotation) is not tuple:
-        # A union: the first tuple type that holds the present value.
+        # A union: the first tuple type that the current value conforms to.
         for option in typing.get_args(annotation):
             try:
                 _conform(value, option, "", {})
@@ -381,11 +387,11 @@ def _conform_text(new: Any, annotation: Any, path: str, known: Mapping[str, type
     except ConfigError:
         if literal is new or str not in (annotation, *typing.get_args(annotation)):
             raise
-        return new  # the field holds text, and the text happens to look like a number
+        return new  # a text field whose value happens to look like a number
 
 
 def _read_literal(text: str) -> Any:
-    """The value that ``text`` writes in Python or JSON, or ``text`` itself when it is neither."""
+    """Parses ``text`` as a Python or JSON literal; returns ``text`` itself if it is neither."""
     words: dict[str, Any] = {"true": True, "false": False, "none": None, "null": None}
     stripped = text.strip()
     if stripped.lower() in words:
@@ -399,7 +405,7 @@ def _read_literal(text: str) -> Any:
 
 
 def _conform(value: Any, annotation: Any, path: str, known: Mapping[str, type]) -> Any:
-    """``value`` as the type that ``annotation`` asks for, or a ConfigError that names ``path``."""
+    """Converts ``value`` to the type of ``annotation``. Raises a ConfigError with ``path``."""
     annotation = without_range(annotation)
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Literal:
@@ -443,8 +449,8 @@ def _conform_union(
             return _conform(value, option, path, known)
         except ConfigError as error:
             errors.append(str(error))
-    # With one real option (``X | None``) its own message is the most helpful one; so is a
-    # message about something deeper than this value.
+    # With one option besides None, its own message is the most helpful; so is one about a nested
+    # value.
     deeper = [text for text in errors if not text.startswith(f"{path}: ")]
     if len(errors) == 1 or deeper:
         raise ConfigError((deeper or errors)[0])

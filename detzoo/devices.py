@@ -1,4 +1,4 @@
-"""Devices by name, and the precision in which they compute."""
+"""Devices by name, and precisions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def check_precision(name: str) -> Precision:
-    """``name``, if it is that of a precision; else raises :class:`ConfigError`."""
+    """Returns ``name`` if it is a valid precision; otherwise raises :class:`ConfigError`."""
     for precision in get_args(Precision):
         if name == precision:
             return precision
@@ -21,14 +21,14 @@ def check_precision(name: str) -> Precision:
 
 
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
-    """A context in which layers compute in ``precision``, where torch deems that safe."""
+    """A context in which layers compute in ``precision`` where autocast considers it safe."""
     return torch.autocast(device.type, _TYPES[precision], enabled=precision != "fp32")
 
 
 def resolve_device(name: str | torch.device | None = None) -> torch.device:
-    """The device called ``name``; without a name a GPU, or the CPU where there is none.
+    """Returns the device called ``name``; None: a GPU if there is one, otherwise the CPU.
 
-    Raises :class:`DeviceError` for a device that is not there.
+    Raises :class:`DeviceError` if the device does not exist.
     """
     counts = _counts()
     if name is None:
@@ -36,9 +36,9 @@ def resolve_device(name: str | torch.device | None = None) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise DeviceError(f"device {str(name)!r}: not the name of a device. {_present()}") from None
+        raise DeviceError(f"device {str(name)!r}: is not a device name. {_present()}") from None
     if (device.index or 0) >= counts.get(device.type, 0):
-        raise DeviceError(f"device {str(name)!r}: not on this machine. {_present()}")
+        raise DeviceError(f"device {str(name)!r}: does not exist on this machine. {_present()}")
     return device
 
 
@@ -58,4 +58,4 @@ def _counts() -> dict[str, int]:
 
 
 def _present() -> str:
-    return f"There is: {', '.join(map(str, present_devices()))}."
+    return f"Available: {', '.join(map(str, present_devices()))}."

@@ -1,27 +1,27 @@
-"""Errors that a user can cause. Their text says what is wrong, where, and what to do."""
+"""Errors that users can cause. Their messages state what is wrong, where, and how to fix it."""
 
 from __future__ import annotations
 
 
 class UserError(ValueError):
-    """Printed by the command line without a traceback; the exit code is 2."""
+    """Base class of errors that users can cause; printed without a traceback, with exit code 2."""
 
 
 class ConfigError(UserError):
-    """A configuration that cannot be: the message starts with the path of the value at fault."""
+    """An invalid configuration; the message starts with the path of the invalid value."""
 
 
 class DataError(UserError):
-    """Images or annotations that cannot be used: the message names the file and the annotation."""
+    """Unusable images or annotations; the message names the file and the annotation."""
 
 
 class CheckpointError(UserError):
-    """A weights file that is missing, damaged, or belongs to another model or other classes."""
+    """A weight file that is missing, damaged, or belongs to another model or other classes."""
 
 
 class ExportError(UserError):
-    """A detector that another runtime does not run as PyTorch does."""
+    """A detector that cannot be exported, or whose exported version differs from PyTorch's."""
 
 
 class DeviceError(UserError):
-    """A device that is not there."""
+    """A device that does not exist."""

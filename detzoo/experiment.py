@@ -25,19 +25,21 @@ from detzoo.optim.ema import EMAConfig
 from detzoo.optim.optimizers import OptimizerConfig, SGDConfig
 from detzoo.optim.schedules import Schedule
 
-# COCO's, Pascal VOC's with the area under the curve or with eleven points, ...
+# "voc" uses the area under the curve, "voc07" eleven points.
 Metric = Literal["coco", "lvis", "voc", "voc07", "cityscapes"]
 
 
 @config
 class DataConfig:
-    """How images are loaded, transformed and evaluated. The data set itself is given at run time.
+    """Configuration of loading, transforms and evaluation. The data set itself is given at run
+    time.
 
     Args:
         train_transforms: Transforms of training images, in order.
         test_transforms: Transforms of images in evaluation and inference, in order.
         images_per_device: Batch size per device (per process).
-        workers: Number of worker processes that load images, per device; 0: the process itself.
+        workers: Number of worker processes that load images, per device; 0: load in the main
+            process.
         repeats: Passes over the data that count as one epoch.
         skip_empty: Whether training leaves out images without objects.
         min_image_size: Minimum side in pixels of the images used in training.
@@ -47,12 +49,12 @@ class DataConfig:
         balance_classes: Whether an epoch has images of every class equally often (class-aware
             sampling), in place of every image once.
         tta: Test-time augmentation.
-        train_proposals: How many proposals per image from a file are used in training; None: all.
-        test_proposals: How many proposals per image from a file are used in testing; None: all.
+        train_proposals: Number of precomputed proposals per image used in training; None: all.
+        test_proposals: Number of precomputed proposals per image used in testing; None: all.
         masks: Whether training loads masks, and how they are kept: as bitmaps or as polygons.
         batch_resize: Multi-scale training by resizing batches; None: batches are not resized.
-        metric: The metrics, which decide which checkpoint is best; None: those of LVIS if the data
-            has its annotations, otherwise COCO's.
+        metric: The metrics, which also determine the best checkpoint; None: LVIS's if the data has
+            LVIS annotations, otherwise COCO's.
     """
 
     train_transforms: tuple[Transform, ...]
@@ -81,11 +83,11 @@ class DataConfig:
 
 @config
 class FinalEpochs:
-    """What changes for the last epochs of training; heads may add a loss in them as well.
+    """Changes for the final epochs of training; heads may also add a loss in them.
 
     Args:
         epochs: Number of final epochs.
-        transforms: Transforms of training images, in place of ``train_transforms``.
+        transforms: Transforms of training images, replacing ``train_transforms``.
         evaluate_every: Epochs between evaluations.
     """
 
@@ -96,27 +98,27 @@ class FinalEpochs:
 
 @config
 class Experiment:
-    """All that is needed to train and evaluate a detector, given a data set.
+    """Everything needed to train and evaluate a detector, given a data set.
 
     Args:
         model: The detector.
         class_names: Names of the classes, in the order of the labels.
         data: How images are loaded, transformed and evaluated.
         optimizer: The optimizer, with the learning rate and the weight decay.
-        schedule: Length of training, and the learning rate over it.
-        reference_batch: Images per step over all devices at which the learning rate holds as given;
-            it is scaled to those of a run. None: it holds for any number.
-        precision: Precision of training: float32, or mixed with bfloat16 or float16.
+        schedule: Length of training, and the learning rate schedule.
+        reference_batch: Total batch size over all devices that the learning rate is given for; it
+            is scaled to the batch size of a run. None: no scaling.
+        precision: Precision of training: float32, or mixed precision with bfloat16 or float16.
         loss_scale: Fixed loss scale in fp16; None: dynamic.
         max_gradient_norm: Gradients are clipped to this norm; None: no clipping.
-        accumulate: Batches whose gradients are accumulated for each step.
-        ema: Exponential moving average of the weights; None: none.
-        final: What changes for the last epochs; None: nothing.
+        accumulate: Number of batches whose gradients are accumulated for each step.
+        ema: Exponential moving average of the weights; None: no average.
+        final: Changes for the final epochs; None: no changes.
         evaluate_every: Epochs (or iterations, if the schedule counts them) between evaluations.
         checkpoint_every: Epochs (or iterations) between checkpoints.
-        initial_weights: What training starts from: a zoo entry, whose published weights are taken,
-            or the path or address of a file; None: the backbone's weights alone.
-        seed: Seed of all randomness in training.
+        initial_weights: Weights that training starts from: a zoo entry (its published weights), or
+            the path or address of a file; None: the backbone's pretrained weights only.
+        seed: Random seed of training.
     """
 
     model: DetectorConfig
@@ -138,7 +140,7 @@ class Experiment:
 
     def __post_init__(self) -> None:
         if self.final is not None and not self.schedule.counts_epochs:
-            raise ConfigError("final: the schedule counts iterations, so there are no last epochs")
+            raise ConfigError("final: the schedule counts iterations, so there are no final epochs")
 
     @property
     def final_epoch(self) -> int | None:
@@ -146,7 +148,7 @@ class Experiment:
         return None if self.final is None else max(self.schedule.length - self.final.epochs, 0)
 
     def stretched_to(self, length: int) -> Experiment:
-        """The same recipe over another number of epochs (or iterations)."""
+        """Returns the same recipe scaled to another number of epochs (or iterations)."""
         final = self.final
         if final is not None:
             epochs = max(round(final.epochs * length / self.schedule.length), 1)
@@ -154,20 +156,20 @@ class Experiment:
         return dataclasses.replace(self, schedule=self.schedule.stretched_to(length), final=final)
 
     def check_needs(self, data: DetectionDataset, *, training: bool) -> None:
-        """Raises :class:`DataError` if the data lacks proposals or semantic maps it needs."""
+        """Raises :class:`DataError` if the data lacks required proposals or semantic maps."""
         if self.model.needs_proposals and data.proposals is None:
             raise DataError(
                 f"{data.source}: has no proposals, and this model only classifies given "
-                "regions. Add --proposals FILE: a .pkl of MMDetection, or what detzoo test "
+                "regions. Add --proposals FILE: a .pkl from MMDetection, or what detzoo test "
                 "with a region proposal network writes with --save-proposals FILE."
             )
         if training and self.model.needs_semantic_maps and data.semantic_dir is None:
             raise DataError(
                 f"{data.source}: has no semantic maps, and this model is trained on them. Add "
-                "--semantic-maps DIR: a folder with a gray PNG of classes for every image, such as "
+                "--semantic-maps DIR: a folder with a grayscale PNG of classes per image, such as "
                 "train2017 of COCO's stuffthingmaps."
             )
 
     def build_model(self) -> Detector:
-        """The detector for these classes, newly initialized."""
+        """Builds the detector for these classes, with initial weights."""
         return self.model.build(len(self.class_names))

@@ -1,4 +1,4 @@
-"""JSON files, with errors that say what to do."""
+"""Reads and writes JSON files, with errors that state the remedy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from detzoo.errors import ConfigError, DataError
 
 
 def read_json(path: str | Path) -> Any:
-    """The content of a JSON file. Raises :class:`DataError` naming file and, if bad, line."""
+    """Reads a JSON file. Raises :class:`DataError` with the file and, if invalid, the line."""
     check_regular(path)
     try:
         with open(path, encoding="utf-8-sig") as file:
@@ -25,7 +25,7 @@ def read_json(path: str | Path) -> Any:
     except json.JSONDecodeError as error:
         raise DataError(
             f"{path}: is not valid JSON: line {error.lineno}, column {error.colno}: {error.msg}. "
-            "It may be cut off; copy or export it again."
+            "It may be truncated; copy or export it again."
         ) from None
     except (UnicodeDecodeError, RecursionError) as error:
         raise DataError(f"{path}: is not a JSON text file ({type(error).__name__}).") from None
@@ -34,23 +34,23 @@ def read_json(path: str | Path) -> Any:
 
 
 def check_regular(path: str | os.PathLike[str]) -> None:
-    """Raises :class:`DataError` for a pipe or device, which reading may wait for for ever."""
+    """Raises :class:`DataError` for a pipe or device, where reading may block forever."""
     try:
         mode = os.stat(path).st_mode
     except (OSError, ValueError):
-        return  # who opens it says what is wrong
+        return  # opening it reports the error
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise DataError(
-            f"{path}: is a pipe, socket or device instead of a file. Save what it holds as a file."
+            f"{path}: is a pipe, socket or device instead of a file. Save its content as a file."
         )
 
 
 def why_absent(path: str | os.PathLike[str]) -> DataError:
-    """For a path at which there is nothing."""
+    """Returns the error for a path that does not exist."""
     text = os.fspath(path)
     scheme = text.partition(":")[0].lower()
     if scheme in ("http", "https", "s3", "gs", "ftp", "hf") and ":/" in text:
-        # A Path has only one of the slashes left.
+        # A Path keeps only one of the slashes.
         address = text if "://" in text else text.replace(":/", "://", 1)
         return DataError(
             f"{address}: is an address. Download and unpack the data set, and give its folder."
@@ -59,20 +59,20 @@ def why_absent(path: str | os.PathLike[str]) -> DataError:
 
 
 def check_output(path: str | Path, option: str) -> None:
-    """Raises :class:`ConfigError` where a file could not be written, before the work it is of."""
+    """Raises :class:`ConfigError` if an output file cannot be written, before any work is done."""
     target = Path(path)
     if target.is_dir():
         raise ConfigError(f"{option} {path}: is a folder. Give a file in it.")
     if not target.parent.is_dir():
         raise ConfigError(
-            f"{option} {path}: there is no folder {target.parent}. Make it, or give another place."
+            f"{option} {path}: there is no folder {target.parent}. Create it, or give another path."
         )
     if not os.access(target.parent, os.W_OK):
-        raise ConfigError(f"{option} {path}: {target.parent} is not yours to write in.")
+        raise ConfigError(f"{option} {path}: you have no permission to write to {target.parent}.")
 
 
 def to_json(content: Any, indent: int | None = None) -> str:
-    """The text of ``content``. JSON has no NaN and no infinity: they become null."""
+    """Formats ``content`` as JSON. NaN and infinity, which JSON does not have, become null."""
     try:
         return json.dumps(content, allow_nan=False, indent=indent)
     except ValueError:
@@ -88,7 +88,7 @@ def _without_nan(content: Any) -> Any:
 
 
 def write_json(path: str | Path, content: Any) -> None:
-    """Writes a JSON file whole or not at all: what was there before survives a failure.
+    """Writes a JSON file atomically: an existing file survives a failure.
 
     See :func:`to_json`.
     """
@@ -100,7 +100,8 @@ def write_json(path: str | Path, content: Any) -> None:
         os.replace(temporary, target)
     except OSError as error:
         raise DataError(
-            f"{path}: cannot be written ({error.strerror}); choose another place or free space"
+            f"{path}: cannot be written ({error.strerror}); choose another path, or free some disk "
+            "space"
         ) from None
     finally:
         temporary.unlink(missing_ok=True)

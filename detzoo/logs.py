@@ -1,4 +1,4 @@
-"""Logs of training runs: detzoo's ``metrics.jsonl`` and MMDetection's ``.log.json``."""
+"""Reads logs of training runs: detzoo's ``metrics.jsonl`` and MMDetection's ``.log.json``."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from detzoo.files import check_regular
 
 Axis = Literal["epoch", "iteration"]
 
-# What names a record rather than measuring something.
+# Fields that identify a record; all others are measurements.
 _PLACE = frozenset({"kind", "mode", "iteration", "iter", "epoch"})
 
-# A loss that ends above so many times its first value has run away, unless it is small; and so has
-# one that is above all that the losses of detectors begin with.
+# A loss has diverged if it ends above this multiple of its first value, unless it is small, or
+# above any loss that detectors start with.
 _LARGEST_RISE = 20.0
 _SMALL_LOSS = 100.0
 _LARGEST_LOSS = 1e5
@@ -28,7 +28,7 @@ _LARGEST_LOSS = 1e5
 
 @dataclass(frozen=True)
 class LogRecord:
-    """Named values at one moment. ``epoch`` counts epochs done, with fractions."""
+    """Named values at one point of training. ``epoch`` is the fractional number of epochs done."""
 
     kind: Literal["train", "val"]
     epoch: float
@@ -38,7 +38,7 @@ class LogRecord:
 
 @dataclass(frozen=True)
 class RunLog:
-    """The records of one run, in order. ``name`` is that of its folder or file."""
+    """The records of one run, in order. ``name`` is the name of its folder or file."""
 
     name: str
     source: str
@@ -50,7 +50,7 @@ class RunLog:
         return tuple(dict.fromkeys(key for record in self.records for key in record.values))
 
     def curve(self, key: str, axis: Axis) -> tuple[list[float], list[float]]:
-        """The positions and values of ``key``. Raises :class:`DataError` where there is none."""
+        """Returns positions and values of ``key``. Raises :class:`DataError` if there are none."""
         points = [
             (float(getattr(record, axis)), record.values[key])
             for record in self.records
@@ -63,7 +63,7 @@ class RunLog:
 
 @dataclass(frozen=True)
 class EpochTimes:
-    """Mean seconds per step, epoch by epoch (from 1), and over all."""
+    """Mean seconds per step, per epoch (counted from 1) and over all epochs."""
 
     mean: float
     deviation: float
@@ -72,7 +72,7 @@ class EpochTimes:
 
 
 def read_log(path: Path) -> RunLog:
-    """The log in a file, or in the folder of a run.
+    """Reads a log from a file or a run folder.
 
     Raises :class:`DataError` naming the file, and the line that cannot be read.
     """
@@ -82,7 +82,7 @@ def read_log(path: Path) -> RunLog:
     is_theirs = any("mode" in row for row in rows.values())
     if not is_ours and not is_theirs:
         raise DataError(
-            f"{file}: is no log of a training: neither detzoo's metrics.jsonl nor MMDetection's "
+            f"{file}: is not a training log: neither detzoo's metrics.jsonl nor MMDetection's "
             ".log.json."
         )
     name = file.parent.name if file.name == "metrics.jsonl" else file.name.removesuffix(".log.json")
@@ -91,7 +91,7 @@ def read_log(path: Path) -> RunLog:
 
 
 def divergence(log: RunLog) -> str | None:
-    """What became of the loss, in words, where it has run away; None where it has not."""
+    """Describes how the loss diverged; None if it did not."""
     losses = [
         record.values["loss"]
         for record in log.records
@@ -110,14 +110,14 @@ def divergence(log: RunLog) -> str | None:
 
 
 def epoch_times(log: RunLog) -> EpochTimes:
-    """How long a step took. Raises :class:`DataError` where the log does not say."""
+    """Returns how long steps took. Raises :class:`DataError` if the log does not contain it."""
     by_epoch: dict[int, list[float]] = defaultdict(list)
     for record in log.records:
         seconds = record.values.get("step_time", record.values.get("time"))
         if record.kind == "train" and seconds is not None and math.isfinite(seconds):
             by_epoch[max(1, math.ceil(record.epoch))].append(seconds)
     if not by_epoch:
-        raise DataError(f"{log.source}: says nothing of the time of a step.")
+        raise DataError(f"{log.source}: contains no step times.")
     means = {epoch: statistics.fmean(times) for epoch, times in by_epoch.items()}
     every = [seconds for times in by_epoch.values() for seconds in times]
     return EpochTimes(
@@ -129,9 +129,9 @@ def epoch_times(log: RunLog) -> EpochTimes:
 
 
 def draw_curves(logs: Sequence[RunLog], keys: Sequence[str], axis: Axis, out: Path) -> None:
-    """Draws every one of ``keys`` of every run into ``out``: a PNG, SVG or PDF by its suffix.
+    """Plots ``keys`` of all runs to ``out``: a PNG, SVG or PDF, depending on the suffix.
 
-    Raises :class:`DataError` where a run lacks a key, or the file cannot be written.
+    Raises :class:`DataError` if a run lacks a key, or the file cannot be written.
     """
     from matplotlib.figure import Figure
 
@@ -152,7 +152,7 @@ def draw_curves(logs: Sequence[RunLog], keys: Sequence[str], axis: Axis, out: Pa
 
 
 def _read_rows(file: Path) -> dict[int, dict[str, Any]]:
-    """The records by the number of their line."""
+    """Reads the records by line number."""
     check_regular(file)
     try:
         lines = file.read_text(encoding="utf-8").rstrip().split("\n")
@@ -167,10 +167,10 @@ def _read_rows(file: Path) -> dict[int, dict[str, Any]]:
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:
-            if number == len(lines):  # a run that was killed while it wrote
+            if number == len(lines):  # a run that was killed while writing
                 break
             raise DataError(f"{file}: line {number} is not valid JSON: {error.msg}.") from None
-        except (ValueError, RecursionError) as error:  # thousands of digits, or of brackets
+        except (ValueError, RecursionError) as error:  # thousands of digits or brackets
             raise DataError(f"{file}: line {number} cannot be read: {error}.") from None
         if not isinstance(row, dict):
             raise DataError(f"{file}: line {number} is not a record.")
@@ -193,7 +193,7 @@ def _ours(rows: _Rows, file: Path) -> Iterator[LogRecord]:
 
 
 def _theirs(rows: _Rows, file: Path) -> Iterator[LogRecord]:
-    """V2 counts iterations within the epoch, and epochs from 1 while they last."""
+    """Reads V2's records, which count iterations within the epoch, and epochs from 1."""
     places: list[Any] = [row.get("iter") for row in rows.values() if row.get("mode") == "train"]
     length = max((int(place) for place in places if _is_place(place)), default=0)
     for number, row in rows.items():
@@ -210,14 +210,14 @@ def _theirs(rows: _Rows, file: Path) -> Iterator[LogRecord]:
 
 
 def _is_place(value: Any) -> bool:
-    """Whether ``value`` counts epochs or iterations."""
+    """Whether ``value`` is a valid number of epochs or iterations."""
     return type(value) in (int, float) and 0 <= value < 2**53
 
 
 def _misplaced(file: Path, number: int) -> DataError:
     return DataError(
-        f"{file}: line {number} does not say what kind of record it is, or its place (epoch and "
-        "iteration) is no number."
+        f"{file}: line {number} lacks the kind of record, or its epoch or "
+        "iteration is not a number."
     )
 
 

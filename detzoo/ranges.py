@@ -1,7 +1,7 @@
-"""The values that a field of a configuration may hold, as part of its annotation.
+"""Ranges of allowed values, as part of the annotations of configuration fields.
 
-``channels: PositiveInt`` is an ``int`` to type checkers; :func:`check_ranges` refuses a 0 wherever
-the configuration is made. Numbers are finite.
+``channels: PositiveInt`` is an ``int`` to type checkers; :func:`check_ranges` rejects 0 wherever
+the configuration is constructed. Numbers are finite.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-    """In an annotation: the numbers that a field takes, from ``min`` to ``max``.
+    """Annotation: a number from ``min`` to ``max``.
 
     ``above`` and ``below`` exclude ``min`` and ``max`` themselves.
     """
@@ -31,9 +31,8 @@ class Range:
     below: bool = False
 
     def fault(self, value: Any) -> str | None:
-        """What is wrong with ``value``, to continue the sentence "VALUE ..."; None: nothing.
-
-        Values that are no numbers are left to the check of types.
+        """Describes what is wrong with ``value``, to continue the sentence "VALUE ..."; None:
+        nothing. Non-numbers are left to the type check.
         """
         if not is_number(value):
             return None
@@ -59,12 +58,14 @@ class Range:
 
 @dataclasses.dataclass(frozen=True)
 class Length:
-    """In an annotation: the least number of elements of a tuple."""
+    """Annotation: the minimum number of elements of a tuple."""
 
     min: int
 
     def fault(self, value: Any) -> str | None:
-        """What is wrong with ``value``, to continue the sentence "VALUE ..."; None: nothing."""
+        """Describes what is wrong with ``value``, to continue the sentence "VALUE ..."; None:
+        nothing.
+        """
         if not isinstance(value, tuple) or len(value) >= self.min:
             return None
         return f"does not have {self}"
@@ -75,10 +76,12 @@ class Length:
 
 @dataclasses.dataclass(frozen=True)
 class Ascending:
-    """In an annotation: no element of a tuple is less than the one before it."""
+    """Annotation: the elements of a tuple are in ascending order."""
 
     def fault(self, value: Any) -> str | None:
-        """What is wrong with ``value``, to continue the sentence "VALUE ..."; None: nothing."""
+        """Describes what is wrong with ``value``, to continue the sentence "VALUE ..."; None:
+        nothing.
+        """
         if not isinstance(value, tuple) or not all(map(is_number, value)):
             return None
         return None if list(value) == sorted(value) else f"is not {self}"
@@ -94,31 +97,31 @@ NonNegativeFloat = Annotated[float, Range(0)]
 # Thresholds, fractions, probabilities.
 UnitFloat = Annotated[float, Range(0, 1)]
 PositiveUnitFloat = Annotated[float, Range(0, 1, above=True)]
-# A score below which things are dropped: of 1, everything would be.
+# A score threshold: with 1, everything would be dropped.
 ScoreThreshold = Annotated[float, Range(0, 1, below=True)]
-# Sizes of layers. The bound is far above what anyone builds, and below what runs out of memory.
+# Layer sizes. The bound is far above any practical size, and below what exhausts the memory.
 Channels = Annotated[int, Range(1, 65536)]
 NonEmpty = Annotated[tuple[T, ...], Length(1)]
-# Ends of a range that random numbers are drawn from: ``Interval[PositiveFloat]``.
+# The interval that random numbers are drawn from: ``Interval[PositiveFloat]``.
 Interval = Annotated[tuple[T, T], Ascending()]
 
 
 def without_range(annotation: Any) -> Any:
-    """``int`` of ``PositiveInt``."""
+    """Strips ranges from an annotation: ``PositiveInt`` becomes ``int``."""
     is_annotated = typing.get_origin(annotation) is Annotated
     return typing.get_args(annotation)[0] if is_annotated else annotation
 
 
 @functools.cache
 def hints_of(cls: Any) -> dict[str, Any]:
-    """The annotation of every field, with its ranges."""
+    """The annotations of all fields, with their ranges."""
     hints = typing.get_type_hints(cls, include_extras=True)
     return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
 
 
 @functools.cache
 def _hints_with_ranges(cls: Any) -> dict[str, Any]:
-    """The annotations of the fields that have something to check."""
+    """The annotations of the fields with ranges to check."""
     return {name: hint for name, hint in hints_of(cls).items() if _has_ranges(hint)}
 
 
@@ -129,14 +132,14 @@ def _has_ranges(annotation: Any) -> bool:
 
 
 def check_ranges(value: Any) -> None:
-    """Raises :class:`ConfigError` where a field of a config is outside its annotation's range."""
+    """Raises :class:`ConfigError` if a field of a config is outside its annotation's range."""
     cls: Any = type(value)
     for name, annotation in _hints_with_ranges(cls).items():
         _check_range(getattr(value, name), annotation, name)
 
 
 def _check_range(value: Any, annotation: Any, path: str) -> None:
-    """Raises ConfigError where ``value`` or an element of it is outside its annotation's range."""
+    """Raises ConfigError if ``value`` or an element of it is outside its annotation's range."""
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Annotated:
         _check_range(value, args[0], path)
@@ -154,7 +157,7 @@ def _check_range(value: Any, annotation: Any, path: str) -> None:
 
 
 def _check_range_of_union(value: Any, options: tuple[Any, ...], path: str) -> None:
-    """One option that ``value`` is of the type of must allow it."""
+    """Checks that at least one option with the type of ``value`` allows it."""
     error = None
     for option in options:
         base = without_range(option)
@@ -169,5 +172,5 @@ def _check_range_of_union(value: Any, options: tuple[Any, ...], path: str) -> No
 
 
 def is_number(value: Any) -> bool:
-    """Whether it is an integer or a float; ``True`` is neither here."""
+    """Whether ``value`` is an integer or a float, but not a bool."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -1,14 +1,13 @@
-"""What classes, fields and values of configurations were called before: saved files still open.
+"""Former names of config classes, fields and values, so that saved files still open.
 
-An old name is never given to anything else. ``tests/test_renamed.py`` holds the tables against the
-classes.
+An old name is never reused. ``tests/test_renamed.py`` checks the tables against the classes.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-# Old name of a class -> its name now.
+# Old class name -> current name.
 CLASSES: dict[str, str] = {
     "Adam": "AdamConfig",
     "AdamW": "AdamWConfig",
@@ -31,7 +30,7 @@ CLASSES: dict[str, str] = {
     "WeightStandardized": "WeightStandardizedConvConfig",
 }
 
-# (class, as it is called now; old name of its field) -> the field's name now. Subclasses inherit.
+# (current class name, old field name) -> current field name. Inherited by subclasses.
 FIELDS: dict[tuple[str, str], str] = {
     ("CenterRegionAssigner", "min_coverage"): "min_iof",
     ("DataConfig", "batch_size"): "batch_resize",
@@ -43,20 +42,20 @@ FIELDS: dict[tuple[str, str], str] = {
     ("YOLOv3HeadConfig", "centre_weight"): "center_weight",
 }
 
-# (class, field, as they are called now; old value) -> the value now. Subclasses inherit.
+# (current class name, current field name, old value) -> current value. Inherited by subclasses.
 VALUES: dict[tuple[str, str, str], str] = {
     ("HungarianAssigner", "box_form", "centre_size"): "center_size",
 }
 
 
 def field(cls: type, name: str) -> str | None:
-    """What the field ``name`` of ``cls`` is called now; None if it never had that name."""
+    """The current name of the field formerly called ``name``; None if there was no such field."""
     found = (FIELDS.get((parent, name)) for parent in _names(cls))
     return next((new for new in found if new is not None), None)
 
 
 def value(cls: type, field: str, old: Any) -> Any:
-    """What the value ``old`` of a field is called now: mostly itself."""
+    """The current name of the value ``old`` of a field; unchanged unless it was renamed."""
     if not isinstance(old, str):
         return old
     found = (VALUES.get((parent, field, old)) for parent in _names(cls))
@@ -64,5 +63,5 @@ def value(cls: type, field: str, old: Any) -> Any:
 
 
 def _names(cls: type) -> list[str]:
-    """The detzoo classes that ``cls`` is one of."""
+    """The names of the detzoo classes among ``cls`` and its bases."""
     return [parent.__name__ for parent in cls.__mro__ if parent.__module__.startswith("detzoo.")]

@@ -1,9 +1,9 @@
 """Reads single values of annotation and result files: numbers, ids, flags, sizes, boxes.
 
-Tools write the same value in different ways. A number may be text ("12.5") or, where an integer
-belongs, a whole float (12.0): it is that number. An id is a name, any integer or text, so 7, 7.0
-and "7" are the same. The functions ``read_...`` take an entry (a JSON object) and raise
-:class:`DataError`, beginning with ``where``, for what is missing or something else.
+Tools write the same value in different ways. A number may be text ("12.5") or, where an integer is
+expected, a whole float (12.0). An id is a name, any integer or text, so 7, 7.0 and "7" are the
+same. The functions ``read_...`` take an entry (a JSON object) and raise :class:`DataError`,
+starting with ``where``, for missing or invalid values.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from typing import Any
 
 from detzoo.errors import DataError
 
-Json = Any  # whatever a file may hold: nothing about it is trusted
+Json = Any  # any content of a file: nothing about it is trusted
 Id = int | str
 Size = tuple[int, int]  # (height, width)
 Box = tuple[float, float, float, float]  # x, y, width, height
 
-# OpenCV reads no image that is wider or higher.
+# OpenCV does not read wider or higher images.
 MOST_PIXELS = 2**20
-# A box with larger numbers is in no image, though it may reach far beyond one.
+# Coordinates beyond this are invalid, although boxes may extend far outside the image.
 FARTHEST = 2**31
-# float() takes more than that: "nan", "1_000", digits of other scripts.
+# float() accepts more than this: "nan", "1_000", digits of other scripts.
 _NUMBER = re.compile(r"\s*[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?\s*", re.ASCII)
 
 
 def as_number(value: Json) -> float | None:
-    """The finite number that ``value`` is or spells, or None."""
-    if type(value) is float:  # most are
+    """Converts ``value``, a number or its text, to a finite float; otherwise None."""
+    if type(value) is float:  # the common case
         return value if math.isfinite(value) else None
     if isinstance(value, str):
         is_number = _NUMBER.fullmatch(value) is not None
@@ -44,13 +44,13 @@ def as_number(value: Json) -> float | None:
 
 
 def as_numbers(values: Sequence[Json]) -> list[float] | None:
-    """The finite numbers that all ``values`` are or spell, or None."""
+    """Converts all ``values``, numbers or their text, to finite floats; otherwise None."""
     numbers = [number for number in map(as_number, values) if number is not None]
     return numbers if len(numbers) == len(values) else None
 
 
 def as_integer(value: Json) -> int | None:
-    """The integer that ``value`` is or spells, or None."""
+    """Converts ``value``, an integer, whole float or its text, to an integer; otherwise None."""
     if type(value) is int:
         return value
     number = as_number(value)
@@ -58,12 +58,12 @@ def as_integer(value: Json) -> int | None:
 
 
 def as_id(value: Json) -> Id | None:
-    """The integer or text that ``value`` is as a name, or None."""
+    """Converts ``value`` to an id, an integer or text; otherwise None."""
     return value if isinstance(value, str) else as_integer(value)
 
 
 def same(identity: Id) -> str:
-    """What ids that are the same have in common: a key for dictionaries."""
+    """A dictionary key that is equal for equal ids."""
     return str(identity)
 
 
@@ -92,7 +92,7 @@ def read_number(entry: Json, key: str, where: str) -> float:
 
 
 def read_flag(entry: dict[str, Json], key: str, where: str) -> bool:
-    """False where it is absent or null."""
+    """Reads a flag, which is false if absent or null."""
     value = entry.get(key)
     if value is None or value is False:
         return False
@@ -103,13 +103,13 @@ def read_flag(entry: dict[str, Json], key: str, where: str) -> bool:
 
 
 def read_size(entry: dict[str, Json], where: str) -> Size | None:
-    """The height and width of an image, None where they are absent, null or 0."""
+    """Reads the height and width of an image; None if they are absent, null or 0."""
     values = entry.get("height"), entry.get("width")
     height, width = (0 if value is None else as_integer(value) for value in values)
     if height is None or width is None or min(height, width) < 0:
         problem = "are not positive integers"
     elif max(height, width) > MOST_PIXELS:
-        problem = f"are beyond any image (at most {MOST_PIXELS})"
+        problem = f"are too large for an image (at most {MOST_PIXELS})"
     else:
         return (height, width) if height and width else None
     raise DataError(f"{where}: width {values[1]!r:.60} and height {values[0]!r:.60} {problem}.")

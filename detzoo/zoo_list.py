@@ -1,4 +1,4 @@
-"""The names in the zoo without importing it: ``models.json``, which ``docs/generate.py`` writes."""
+"""Reads the names in the zoo without importing it, from the generated ``models.json``."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ FILE = Path(__file__).parent / "zoo" / "models.json"
 
 @functools.cache
 def zoo_rows() -> dict[str, Row]:
-    """What is listed of each entry, by name."""
+    """The listed facts of each entry, by name."""
     return {row["name"]: row for row in json.loads(FILE.read_text(encoding="utf-8"))}
 
 
 def unknown_name(name: str, known: Iterable[str]) -> UserError:
-    """Tells the nearest of the ``known`` names."""
+    """Returns an error that suggests the closest of the ``known`` names."""
     near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
-    hint = f"the nearest names are {', '.join(near)}" if near else "no name is near it"
+    hint = f"the closest names are {', '.join(near)}" if near else "no name is similar"
     return UserError(f"no model is called {name!r}: {hint}. `detzoo models` lists them all.")

@@ -1,4 +1,4 @@
-"""Runs a detector that ``detzoo export`` wrote, with ONNX Runtime, NumPy and OpenCV alone.
+"""Runs a detector exported by ``detzoo export``, with only ONNX Runtime, NumPy and OpenCV.
 
 python onnx_runtime.py model.onnx photo.jpg
 """
@@ -12,12 +12,12 @@ import onnxruntime
 
 
 def detect(session: onnxruntime.InferenceSession, image: np.ndarray, min_score: float = 0.3):
-    """Class names, scores and boxes (x1, y1, x2, y2) of what is in an image (H, W, 3: BGR)."""
+    """Detects objects in an image (H, W, 3: BGR) -> class names, scores, boxes (x1, y1, x2, y2)."""
     facts = session.get_modelmeta().custom_metadata_map
     names = [one.name for one in session.get_inputs()]
     batch, _, height, width = session.get_inputs()[names.index("pixels")].shape
 
-    # Resize into the input, then normalize; what is left of the input stays zero.
+    # Resize to fit the input, then normalize; the remaining input is padding.
     old_height, old_width = image.shape[:2]
     x, y = width / old_width, height / old_height
     if json.loads(facts["keep_ratio"]):

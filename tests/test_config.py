@@ -370,7 +370,8 @@ def test_element_of_a_tuple_in_a_union() -> None:
         (
             "backbone.type",
             "VGG",
-            "backbone: ResNet cannot become another class by its 'type' alone; replace all of it: "
+            "backbone: the class of ResNet cannot be changed by its 'type' alone; replace all of "
+            "it: "
             'backbone={"type": "...", ...}',
         ),
         ("backbone.depth", "51", "backbone.depth: 51 is not one of 18, 34, 50, 101, 152"),

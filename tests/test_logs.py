@@ -71,7 +71,7 @@ def test_what_is_wrong_is_named(tmp_path: Path) -> None:
         log.curve("los", "epoch")
     with pytest.raises(DataError, match=r"nowhere: no such file"):
         read_log(tmp_path / "nowhere")
-    with pytest.raises(DataError, match="is no log of a training"):
+    with pytest.raises(DataError, match="is not a training log"):
         read_log(write(tmp_path / "other.json", [{"a": 1}]))
     with pytest.raises(DataError, match=r"curves\.doc: cannot be written"):
         draw_curves([log], ["loss"], "epoch", tmp_path / "curves.doc")
@@ -100,7 +100,7 @@ def test_what_is_wrong_is_named(tmp_path: Path) -> None:
 )
 def test_records_without_a_place(tmp_path: Path, row: dict[str, object]) -> None:
     first = OURS[0] if "kind" in row else THEIRS[1]
-    with pytest.raises(DataError, match=r"log\.json: line 2 does not say what kind"):
+    with pytest.raises(DataError, match=r"log\.json: line 2 lacks the kind"):
         read_log(write(tmp_path / "log.json", [first, row]))
 
 

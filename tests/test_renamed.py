@@ -83,7 +83,7 @@ def test_a_path_with_an_old_name_is_told_the_new_one() -> None:
     with pytest.raises(ConfigError) as caught:
         override(FPNConfig(), "levels", "4", config_classes())
     assert str(caught.value) == (
-        "FPNConfig: the field 'levels' of FPNConfig is called 'num_outputs' now"
+        "FPNConfig: the field 'levels' of FPNConfig has been renamed to 'num_outputs'"
     )
 
 

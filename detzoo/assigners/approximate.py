@@ -1,4 +1,4 @@
-"""Assignment of anchors whose shape is predicted (guided anchoring, https://arxiv.org/abs/1901.03278)."""
+"""Assignment for anchors of predicted shape (guided anchoring, https://arxiv.org/abs/1901.03278)."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from detzoo.structures import BACKGROUND, Assignment, Priors, Targets
 
 @config
 class ApproximateIoUAssigner(PriorAssigner):
-    """Assigns square priors whose shape is still to be predicted, as if they were anchors.
+    """Assigns targets to square priors, whose shape is yet to be predicted, by approximate IoU.
 
-    A prior's IoU with a target is the best of the anchors of all scales and ratios at its center.
+    A prior's IoU with a target is the maximum over anchors of all scales and ratios at its center.
 
     Args:
-        matching: Assigns priors to targets by these IoUs.
+        matching: Assigns targets to priors by these IoUs.
         scales: Scales of the anchors, relative to the side of the prior.
         ratios: Aspect ratios of the anchors, height over width.
     """
@@ -33,12 +33,12 @@ class ApproximateIoUAssigner(PriorAssigner):
         if len(targets) == 0:
             index = torch.full((len(priors),), BACKGROUND, device=priors.boxes.device)
             return Assignment(index, torch.zeros_like(priors.boxes[:, 0])).ignoring(~allowed)
-        # A prior that is not allowed must not be the best match of a target either.
+        # A prior that is not allowed must not be the best match of a target, either.
         overlap = torch.where(allowed, self._overlap(priors.boxes, targets.boxes), 0.0)
         return Assignment(*self.matching.match(overlap)).ignoring(~allowed)
 
     def _overlap(self, squares: Tensor, boxes: Tensor) -> Tensor:
-        """The best IoU of boxes (N, 4) with any anchor at each square (P, 4) -> (N, P)."""
+        """The maximum IoU of boxes (N, 4) with any anchor at each square (P, 4) -> (N, P)."""
         center = (squares[:, :2] + squares[:, 2:]) / 2
         side = squares[:, 2:] - squares[:, :2]
         best = squares.new_zeros((len(boxes), len(squares)))

@@ -13,14 +13,14 @@ from detzoo.structures import BACKGROUND, Assignment, Priors, Targets
 
 @config
 class ATSSAssigner(PriorAssigner):
-    """Assigns priors near a target's center, with an IoU threshold adapted to each target.
+    """Assigns targets to priors near their center, with an adaptive IoU threshold per target.
 
     The threshold is the mean plus the standard deviation of the candidates' IoUs. Positives must
     reach it and have their center inside the target; a prior that is positive for several targets
-    goes to the one it overlaps most.
+    is assigned to the one with the highest IoU.
 
     Args:
-        candidates_per_level: How many of the priors nearest to the center are candidates.
+        candidates_per_level: Number of candidates per level, the priors nearest to the center.
     """
 
     candidates_per_level: PositiveInt = 9
@@ -34,8 +34,7 @@ class ATSSAssigner(PriorAssigner):
     def assign_rated(
         self, priors: Priors, targets: Targets, allowed: Tensor, iou: Tensor
     ) -> Assignment:
-        """Assigns at least one target by how well it and each prior match, in place of ``iou``
-        (P, N)."""
+        """Assigns one or more targets by a matching quality in place of ``iou`` (P, N)."""
         centers = box_centers(priors.boxes)[:, None]
         distance = (centers - box_centers(targets.boxes)).square().sum(-1).sqrt()
         distance = distance.masked_fill(~allowed[:, None], torch.inf)
@@ -56,7 +55,7 @@ class ATSSAssigner(PriorAssigner):
         return Assignment(index, best.clamp(min=0)).ignoring(~allowed)
 
     def _nearest(self, distance: Tensor, level_sizes: tuple[int, ...]) -> Tensor:
-        """Candidates of all levels by distance (P, N) -> indices (K, N)."""
+        """Selects candidates of all levels by distance (P, N) -> indices (K, N)."""
         candidates, start = [], 0
         for level in distance.split(level_sizes):
             count = min(self.candidates_per_level, len(level))

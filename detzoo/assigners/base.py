@@ -1,4 +1,4 @@
-"""Base classes of assigners, which decide what priors and proposals are trained on."""
+"""Base classes of assigners, which determine the targets of priors and proposals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class PriorAssigner(ABC):
 
     @abstractmethod
     def assign_priors(self, priors: Priors, targets: Targets, allowed: Tensor) -> Assignment:
-        """Assigns a target, background or nothing to each prior.
+        """Assigns a target or background to each prior, or ignores it.
 
         Priors that are not ``allowed`` (P,) are ignored. All boxes are in input pixels.
         """
@@ -32,8 +32,8 @@ class Assigner(PriorAssigner):
         """Assigns targets to boxes (P, 4) xyxy, in the pixels of ``targets``."""
 
     def assign_priors(self, priors: Priors, targets: Targets, allowed: Tensor) -> Assignment:
-        # Priors that are not allowed must not be the best match of a target either: move them off
-        # the image.
+        # Priors that are not allowed must not be the best match of a target, either: move them
+        # outside the image.
         boxes = torch.where(allowed[:, None], priors.boxes, -1.0)
         return self.assign(boxes, targets).ignoring(~allowed)
 

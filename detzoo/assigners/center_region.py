@@ -23,10 +23,10 @@ class RegionAssignment:
 
 @config
 class CenterRegionAssigner:
-    """Assigns to each prior the smallest target whose central region it overlaps.
+    """Assigns to each prior the smallest target with a central region that it overlaps.
 
     A region is the target's box, scaled around its center. Priors in the ignored region of a
-    target, but not assigned to it, get no loss for its class; if they are assigned to another
+    target, but not assigned to it, have no loss for its class; if they are assigned to another
     target of the same class, they become background.
 
     Args:
@@ -42,7 +42,7 @@ class CenterRegionAssigner:
     def assign_regions(
         self, priors: Priors, targets: Targets, allowed: Tensor, num_classes: int
     ) -> RegionAssignment:
-        """Assigns targets to priors; those that are not ``allowed`` (P,) are ignored."""
+        """Assigns targets to priors; those not ``allowed`` (P,) are ignored."""
         if len(targets) == 0:
             spared = torch.zeros(
                 (len(priors), num_classes), dtype=torch.bool, device=allowed.device
@@ -53,7 +53,7 @@ class CenterRegionAssigner:
         positive = inside & self._covers(priors.boxes, targets.boxes, self.positive_scale)
         spared_by = self._covers(priors.boxes, targets.boxes, self.ignored_scale) | positive
 
-        # Of equal areas, that of the later target counts as smaller.
+        # Of targets with equal area, the later one has precedence.
         size_rank = box_area(targets.boxes).argsort(descending=True, stable=True).argsort()
         rank, index = torch.where(positive, size_rank, -1).max(1)
         index = torch.where(rank >= 0, index, BACKGROUND)

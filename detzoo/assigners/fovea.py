@@ -14,7 +14,7 @@ from detzoo.structures import BACKGROUND, Assignment, Priors, Targets
 
 @config
 class FoveaAssigner(PriorAssigner):
-    """Assigns to each point the smallest target of its level whose fovea it lies in.
+    """Assigns to each point the smallest target of its level with a fovea that contains it.
 
     Args:
         size_ranges: Smallest and largest square root of a target's area, for each level.
@@ -37,14 +37,14 @@ class FoveaAssigner(PriorAssigner):
         ranges = constant(self.size_ranges, size.device)
         of_level = (size >= ranges[:, :1]) & (size <= ranges[:, 1:])  # (L, N)
         candidate = of_level[priors.level] & self._in_fovea(priors, targets.boxes)
-        # Of equal sizes, that of the later target counts as smaller.
+        # Of targets with equal size, the later one has precedence.
         rank = size.argsort(descending=True, stable=True).argsort()
         best, index = torch.where(candidate, rank, -1).max(1)
         index = torch.where(best >= 0, index, BACKGROUND)
         return Assignment(index, torch.zeros_like(priors.stride)).ignoring(~allowed)
 
     def _in_fovea(self, priors: Priors, boxes: Tensor) -> Tensor:
-        """Whether points lie in the foveas of boxes (N, 4) -> (P, N), in whole cells.
+        """Whether points are in the foveas of boxes (N, 4) -> (P, N), in whole cells.
 
         A fovea beyond the last cell is moved into it.
         """
@@ -53,7 +53,7 @@ class FoveaAssigner(PriorAssigner):
         last_cells = tuple((width - 1.0, height - 1.0) for height, width in priors.grids)
         last = constant(last_cells, cell.device)[priors.level][:, None]
         center, half = box_centers(boxes), (boxes[:, 2:] - boxes[:, :2]) * (self.sigma / 2)
-        # The middle of cell c lies at c + 0.5 strides.
+        # The center of cell c is at c + 0.5 strides.
         first_cell = ((center - half) / stride - 0.5).ceil()
         last_cell = ((center + half) / stride - 0.5).floor()
         first_cell = torch.minimum(first_cell.clamp(min=0), last)

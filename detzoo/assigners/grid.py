@@ -12,15 +12,16 @@ from detzoo.structures import BACKGROUND, IGNORED, Assignment, Priors, Targets
 
 @config
 class GridAssigner:
-    """Assigns targets to the anchors of the cells that their centers lie in, by IoU.
+    """Assigns targets by IoU to the anchors of the cells that contain their centers.
 
-    In these cells, an anchor is positive for the target it overlaps most if above ``positive_iou``,
-    and for a target that no anchor overlaps more. Elsewhere it is background or ignored.
+    In these cells, an anchor is positive for the target with the highest IoU if it is above
+    ``positive_iou``, and for a target of which it is the best anchor. Elsewhere it is background or
+    ignored.
 
     Args:
         positive_iou: IoU above which an anchor is positive.
         negative_iou: Anchors that are not positive are background up to this IoU, ignored above.
-        min_positive_iou: IoU above which a target's best anchors are positive in any case.
+        min_positive_iou: IoU above which a target's best anchors are always positive.
     """
 
     positive_iou: UnitFloat = 0.5
@@ -36,13 +37,13 @@ class GridAssigner:
         overlap = pairwise_iou(targets.boxes, boxes)  # (N, P)
         iou = overlap.amax(0)
         index = torch.where(iou <= self.negative_iou, BACKGROUND, IGNORED)
-        # The target whose center is in the cell need not be the one that is overlapped most.
+        # The target whose center is in the cell need not be the one with the highest IoU.
         overlap = overlap.masked_fill(~_holds_a_center(priors, targets.boxes), -1.0)
         best_iou, best = overlap.max(0)
         index = torch.where(best_iou > self.positive_iou, best, index)
         own_best = overlap.amax(1, keepdim=True)
         is_best = (overlap == own_best) & (own_best > self.min_positive_iou)
-        # An anchor that several targets claim goes to the last of them.
+        # An anchor that is the best of several targets is assigned to the last of them.
         number = torch.arange(len(targets), device=boxes.device)[:, None]
         claimed = torch.where(is_best, number, BACKGROUND).amax(0)
         return Assignment(torch.where(claimed >= 0, claimed, index), iou)

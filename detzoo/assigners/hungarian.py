@@ -1,4 +1,4 @@
-"""Bipartite matching of queries and targets at the lowest total cost (DETR, https://arxiv.org/abs/2005.12872)."""
+"""Bipartite matching of queries and targets (DETR, https://arxiv.org/abs/2005.12872)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from detzoo.config import NonNegativeFloat, PositiveFloat, UnitFloat, config
 from detzoo.losses.boxes import GIoULoss
 from detzoo.structures import BACKGROUND, ImageInfo, Targets, sizes_of
 
-# Replaces costs that are not finite: a diverged step should report its loss, not fail here.
+# Replaces non-finite costs: a diverged step should report its loss, not fail here.
 UNKNOWN_COST = 1e8
 
 
@@ -38,7 +38,7 @@ class TargetTable:
     @classmethod
     def of(cls, targets: Sequence[Targets], infos: Sequence[ImageInfo]) -> TargetTable:
         device = targets[0].boxes.device
-        # One row of padding, so that there always is one.
+        # One row of padding, so that there is at least one row.
         boxes = [torch.cat([t.boxes, t.boxes.new_zeros((1, 4))]) for t in targets]
         labels = [torch.cat([t.labels, t.labels.new_zeros(1)]) for t in targets]
         return cls(
@@ -49,7 +49,7 @@ class TargetTable:
         )
 
     def class_agnostic(self) -> TargetTable:
-        """The same targets, all of class 0."""
+        """Returns the same targets with class 0."""
         return replace(self, labels=torch.zeros_like(self.labels))
 
     def rows(self, index: Tensor) -> tuple[Tensor, Tensor]:
@@ -66,7 +66,7 @@ def image_scale(infos: Sequence[ImageInfo], device: torch.device) -> Tensor:
 
 @config
 class ClassCost(ABC):
-    """The cost of matching a query with a target because of the class it predicts.
+    """The classification cost of matching a query with a target.
 
     Args:
         weight: Factor of the cost.
@@ -89,12 +89,12 @@ class ProbabilityCost(ClassCost):
 
 @config
 class FocalCost(ClassCost):
-    """The focal loss of the class as positive minus that as negative.
+    """The focal loss of the class as a positive minus that as a negative.
 
     Args:
         alpha: Weight of positives; negatives have 1 - alpha.
-        gamma: How strongly well classified examples are down-weighted.
-        eps: Added to probabilities before their logarithm is taken.
+        gamma: Focusing parameter; larger values down-weight easy samples.
+        eps: Added to probabilities before taking logarithms.
     """
 
     alpha: UnitFloat = 0.25
@@ -110,10 +110,10 @@ class FocalCost(ClassCost):
 
 @config
 class HungarianAssigner:
-    """Matches each target with one query so that the sum of the costs is lowest.
+    """Matches each target with one query at minimum total cost.
 
-    The cost of a pair is that of the class, plus the L1 distance of the boxes in normalized
-    coordinates, plus their GIoU loss.
+    The cost of a pair is the sum of the class cost, the L1 distance of the boxes in normalized
+    coordinates, and their GIoU loss.
 
     Args:
         class_cost: Cost of the predicted class.
@@ -152,7 +152,7 @@ class HungarianAssigner:
 
 
 def solve(costs: Sequence[Tensor], counts: Sequence[int]) -> list[Tensor]:
-    """Finds the matchings of lowest cost: costs (S, B, Q, N) -> target indices (S, B, Q), each.
+    """Finds the matchings of minimum cost: costs (S, B, Q, N) -> target indices (S, B, Q), each.
 
     Queries without a target get ``BACKGROUND``. In image b, the first ``counts[b]`` targets are
     real. All costs are copied to the host in one transfer, and all indices back in one.

@@ -13,15 +13,16 @@ from detzoo.structures import BACKGROUND, IGNORED, Assignment, Targets
 
 @config
 class MaxIoUAssigner(Assigner):
-    """Assigns to each box the target it overlaps most.
+    """Assigns to each box the target with the highest IoU.
 
     Args:
-        positive_iou: IoU from which a box is positive.
+        positive_iou: IoU at or above which a box is positive.
         negative_iou: IoU below which a box is background; boxes in between are ignored.
-        min_positive_iou: IoU from which ``match_low_quality`` applies.
-        match_low_quality: Whether the best box of a target is positive for it in any case.
-        match_ties: Whether this holds for all boxes that share the best IoU, not just the first.
-        ignored_iof: Boxes are ignored if an ignored region covers more of them; None: off.
+        min_positive_iou: IoU at or above which ``match_low_quality`` applies.
+        match_low_quality: Whether the best box of a target is positive for it even below
+            ``positive_iou``.
+        match_ties: Whether this applies to all boxes with the best IoU, not just the first.
+        ignored_iof: Boxes are ignored if their IoF with an ignored region is higher; None: off.
     """
 
     positive_iou: UnitFloat = 0.5
@@ -58,11 +59,11 @@ class MaxIoUAssigner(Assigner):
         )
         if self.match_low_quality:
             best = overlap.amax(1, keepdim=True)
-            # A target that overlaps nothing would otherwise take every box.
+            # A target without any overlap would otherwise match every box.
             is_best = (overlap == best) & (best >= self.min_positive_iou) & (best > 0)
             if not self.match_ties:
                 is_best &= is_best.cumsum(1) == 1
-            # A box that several targets claim goes to the last of them.
+            # A box that is the best of several targets is assigned to the last of them.
             number = torch.arange(len(overlap), device=overlap.device)[:, None]
             claimed = torch.where(is_best, number, BACKGROUND).amax(0)
             index = torch.where(claimed >= 0, claimed, index)

@@ -13,14 +13,14 @@ from detzoo.structures import BACKGROUND, Assignment, Priors, Targets
 
 @config
 class PointAssigner(PriorAssigner):
-    """Assigns to each target the nearest points of the level that suits its size.
+    """Assigns each target to the nearest points of the level for its size.
 
-    Distances are relative to the target's width and height. A point that several targets claim goes
-    to the nearest.
+    Distances are relative to the target's width and height. A point with several targets is
+    assigned to the nearest.
 
     Args:
         scale: Size of a target, the geometric mean of its sides, relative to its level's stride.
-        num_points: How many points each target gets.
+        num_points: Number of points per target.
     """
 
     scale: PositiveFloat = 4.0

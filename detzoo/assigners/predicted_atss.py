@@ -1,4 +1,4 @@
-"""Adaptive training sample selection by what is predicted (DDOD, https://arxiv.org/abs/2107.02963)."""
+"""Prediction-aware adaptive training sample selection (DDOD, https://arxiv.org/abs/2107.02963)."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from detzoo.structures import Assignment, Priors, Targets
 
 @config
 class PredictedATSSAssigner:
-    """Assigns priors near a target's center that predict it well.
+    """Assigns targets to priors near their center that predict them well.
 
-    As ATSS, but in place of the IoU of a prior it looks at the geometric mean of the IoU of the
+    Like ATSS, but instead of the IoU of a prior it uses the geometric mean of the IoU of the
     predicted box and the score of the target's class.
 
     Args:
-        candidates_per_level: How many of the priors nearest to the center are candidates.
-        iou_weight: Weight of the IoU in the mean; that of the score is one minus it.
+        candidates_per_level: Number of candidates per level, the priors nearest to the center.
+        iou_weight: Weight of the IoU in the mean; the score has 1 - iou_weight.
     """
 
     candidates_per_level: PositiveInt = 9

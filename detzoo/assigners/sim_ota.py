@@ -9,7 +9,7 @@ from detzoo.config import NonNegativeFloat, PositiveFloat, PositiveInt, config
 from detzoo.ops.boxes import pairwise_iou
 from detzoo.structures import BACKGROUND, Assignment, Priors, Targets
 
-# Logarithms are clamped to it, as in PyTorch's binary cross entropy.
+# Lower bound of logarithms, as in PyTorch's binary cross entropy.
 MIN_LOG = -100.0
 # Additional cost of priors that are not both inside the target's box and near its center.
 OUTSIDE = 100_000.0
@@ -18,15 +18,16 @@ EPS = 1e-7
 
 @config
 class SimOTAAssigner:
-    """Assigns to each target the priors whose current predictions have the lowest cost for it.
+    """Assigns each target to the priors whose current predictions have the lowest cost for it.
 
     Only priors inside a target's box or near a target's center are considered; for each target,
-    those that are both come first. A target gets as many priors as the IoUs of its best candidates
-    add up to, at least one. A prior that several targets claim goes to the one of lowest cost.
+    those that are both come first. The number of priors of a target is the sum of the IoUs of its
+    best candidates, at least one. A prior with several targets is assigned to the one with the
+    lowest cost.
 
     Args:
-        center_radius: Distance from the center, in strides, that counts as near.
-        num_candidates: How many of the best IoUs decide how many priors a target gets.
+        center_radius: Maximum distance from the center, in strides, of priors near it.
+        num_candidates: Number of best IoUs that determine the number of priors of a target.
         class_weight: Weight of the classification cost.
         iou_weight: Weight of the cost of the IoU, -log(IoU).
     """
@@ -60,7 +61,7 @@ class SimOTAAssigner:
         return Assignment(torch.where(takes.any(1), index, BACKGROUND), own_iou)
 
     def _places(self, priors: Priors, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """If the middle of each prior's cell is inside each box, and near its center: (P, N)."""
+        """Whether the centers of priors' cells are inside boxes, and near their centers: (P, N)."""
         stride = priors.stride[:, None, None]
         middle = (priors.boxes[:, None, :2] + priors.boxes[:, None, 2:]) / 2 + stride / 2
         in_box = (middle > targets[:, :2]) & (middle < targets[:, 2:])
@@ -69,7 +70,7 @@ class SimOTAAssigner:
         return in_box.all(2), near.all(2)
 
     def _takes(self, cost: Tensor, iou: Tensor) -> Tensor:
-        """Which priors each target claims: (P, N)."""
+        """Which priors each target selects: (P, N)."""
         most = min(self.num_candidates, len(cost))
         count = iou.topk(most, dim=0).values.sum(0).int().clamp(min=1)  # (N,)
         lowest, prior = cost.topk(most, dim=0, largest=False)  # (K, N)
@@ -81,7 +82,7 @@ class SimOTAAssigner:
 def _class_cost(scores: Tensor, labels: Tensor) -> Tensor:
     """Binary cross entropy of the square roots of ``scores`` (P, C) for each label (N,) -> (P, N).
 
-    For every label, all classes but one have the target zero: their sum is computed once.
+    For every label, all classes but one have target 0: their sum is computed once.
     """
     roots = scores.sqrt()
     yes = roots.log().clamp(min=MIN_LOG)

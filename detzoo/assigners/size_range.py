@@ -18,12 +18,12 @@ from detzoo.structures import BACKGROUND, Assignment, Priors, Targets
 class SizeRangeAssigner(PriorAssigner):
     """Assigns to each point the smallest target of its level that contains it.
 
-    Level k regresses targets whose farthest side is between ``limits[k - 1]`` and ``limits[k]``
+    Level k is for targets whose farthest side is between ``limits[k - 1]`` and ``limits[k]``
     pixels from the point.
 
     Args:
         limits: Distances in pixels that separate the levels, in ascending order.
-        center_radius: Center sampling: farthest distance from the target's center in x and in y, in
+        center_radius: Center sampling: maximum distance from the target's center in x and in y, in
             strides; None: all points inside the target are positive.
     """
 

@@ -14,13 +14,14 @@ EPS = 1e-7
 
 @config
 class TaskAlignedAssigner:
-    """Assigns to each target the priors whose predictions fit it best, in class and in place.
+    """Assigns each target to the priors with the best alignment of classification and localization.
 
-    The fit is ``score**score_exponent * iou**iou_exponent``. Only priors whose center is inside the
-    target can be positive; one that several targets claim goes to that of the largest IoU.
+    The alignment metric is ``score**score_exponent * iou**iou_exponent``. Only priors whose center
+    is inside the target can be positive; a prior with several targets is assigned to the one with
+    the highest IoU.
 
     Args:
-        num_candidates: How many of the best priors each target claims.
+        num_candidates: Number of best priors per target.
         score_exponent: Exponent of the score of the target's class.
         iou_exponent: Exponent of the IoU of the predicted box.
     """
@@ -34,8 +35,8 @@ class TaskAlignedAssigner:
     ) -> tuple[Assignment, Tensor]:
         """Assigns targets by the ``scores`` (P, C) and ``boxes`` (P, 4) predicted at the priors.
 
-        Also returns the alignment (P,) of each prior with its target: its fit, scaled such that the
-        best prior of a target has the largest IoU among the target's priors. It is 0 for all that
+        Also returns the alignment (P,) of each prior with its target: the metric, scaled such that
+        its maximum per target is the highest IoU among the target's priors. It is 0 for priors that
         are not positive. Priors that are not ``allowed`` (P,) are ignored.
         """
         if len(targets) == 0:
@@ -54,7 +55,7 @@ class TaskAlignedAssigner:
         own_iou, index = torch.where(claimed, iou, -1.0).max(1)
         is_positive = own_iou >= 0
         own_fit = torch.where(is_positive, fit.gather(1, index[:, None])[:, 0], 0.0)
-        # The scale of each target's fits: (N,).
+        # The scale of each target's metrics: (N,).
         zeros = fit.new_zeros(len(targets))
         best_fit = zeros.scatter_reduce(0, index, own_fit, "amax")
         best_iou = zeros.scatter_reduce(0, index, own_iou, "amax")

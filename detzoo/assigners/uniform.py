@@ -1,4 +1,4 @@
-"""Assignment of equally many priors to every target (YOLOF, https://arxiv.org/abs/2103.09460)."""
+"""Uniform matching: the same number of priors per target (YOLOF, https://arxiv.org/abs/2103.09460)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from detzoo.structures import IGNORED, Assignment, Targets
 class MatchedPairs:
     """M pairs of a ``prior`` (M,) and the ``target`` (M,) that its box is trained on, as indices.
 
-    Pairs for which ``counts`` (M,) is false get no loss. A prior can be in several pairs; its
+    Pairs for which ``counts`` (M,) is false have no loss. A prior can be in several pairs; its
     classification is trained on ``assignment``.
     """
 
@@ -29,14 +29,14 @@ class MatchedPairs:
 
 @config
 class UniformAssigner:
-    """Assigns to each target its nearest priors and the priors whose predicted boxes are nearest.
+    """Assigns each target to its nearest priors and to the priors with the nearest predicted boxes.
 
     Distances are the L1 distances of center and size, in pixels.
 
     Args:
-        matches: How many priors each target gets of either kind.
-        min_iou: Assigned priors that overlap the target less are ignored.
-        ignored_iou: Other priors whose predicted box overlaps a target more are ignored.
+        matches: Number of priors of either kind per target.
+        min_iou: Assigned priors with a lower IoU with the target are ignored.
+        ignored_iou: Other priors whose predicted boxes have a higher IoU with a target are ignored.
     """
 
     matches: PositiveInt = 4
@@ -69,7 +69,7 @@ class UniformAssigner:
 
         taken = pairwise_iou(predicted, targets.boxes).amax(1) > self.ignored_iou
         index = nothing_to_find(allowed).ignoring(taken).target_index
-        # Of several pairs with the same prior, the last one decides.
+        # Of several pairs with the same prior, the last one is used.
         place = torch.arange(len(prior), device=prior.device)
         last = torch.full_like(index, -1).scatter_reduce(0, prior, place, "amax")
         decided = torch.where(counts, target, IGNORED)[last.clamp(min=0)]

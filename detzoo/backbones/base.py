@@ -1,4 +1,4 @@
-"""The interface of every backbone."""
+"""The interface of backbones."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class BackboneConfig(ABC):
     """A feature extractor.
 
     Args:
-        pretrained: Name or file of the weights to start from; see ``backbones/pretrained.py``.
-            ``{architecture}`` in it stands for the backbone's own, so that the weights follow its
+        pretrained: Name or file of the pretrained weights; see ``backbones/pretrained.py``.
+            ``{architecture}`` is replaced by the backbone's own, so that the weights match its
             depth.
     """
 
@@ -30,14 +30,14 @@ class BackboneConfig(ABC):
 
     @property
     def pretrained_name(self) -> str | None:
-        """``pretrained`` with ``{architecture}`` filled in."""
+        """``pretrained`` with ``{architecture}`` replaced."""
         if self.pretrained is None:
             return None
         return self.pretrained.replace("{architecture}", self.architecture)
 
     @abstractmethod
     def build(self) -> Backbone:
-        """Builds the module, with freshly initialized parameters."""
+        """Builds the module with initialized parameters."""
 
     @abstractmethod
     def from_scratch(self) -> BackboneConfig:
@@ -61,17 +61,16 @@ class Backbone(nn.Module, ABC):
         return self
 
     def own_weights(self, name: str) -> Mapping[str, Tensor] | None:
-        """The weights called ``name`` if the backbone itself knows where to find them, else
-        None."""
+        """The weights called ``name`` if the backbone itself can locate them, otherwise None."""
         return None
 
     def fit_weights(self, weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Pretrained ``weights``, by name, changed where they depend on the size of images."""
+        """Adapts pretrained ``weights`` that depend on the image size."""
         return weights
 
     @abstractmethod
     def forward(self, x: Tensor) -> tuple[Tensor, ...]: ...
 
 
-# A backbone, and modules elsewhere that start from its pretrained weights too.
+# A backbone, and other modules that are also initialized with its pretrained weights.
 PretrainedModules = tuple[Backbone, Unpack[tuple[nn.Module, ...]]]

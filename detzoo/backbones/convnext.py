@@ -17,8 +17,8 @@ from detzoo.errors import ConfigError
 from detzoo.layers.checkpoint import run_stage
 
 NORM_EPS = 1e-6
-HIDDEN_RATIO = 4  # width of a block's hidden layer over its channels
-# Names by the channels of the first stage and the blocks of all.
+HIDDEN_RATIO = 4  # ratio of a block's hidden width to its channels
+# Names by the channels of the first stage and the blocks of all stages.
 PUBLISHED = {
     (96, (3, 3, 9, 3)): "convnext-tiny",
     (96, (3, 3, 27, 3)): "convnext-small",
@@ -33,10 +33,9 @@ class ConvNeXtConfig(BackboneConfig):
     """ConvNeXt.
 
     Args:
-        channels: Channels of the first stage; each later stage has twice those of the one before.
-        blocks: Blocks of each stage.
-        layer_scale: Initial value of the learned factors by which each block multiplies what it
-            adds; 0: no such factors.
+        channels: Channels of the first stage, doubled in each further stage.
+        blocks: Number of blocks in each stage.
+        layer_scale: Initial value of the learned scales of the residuals; 0: no scales.
         stochastic_depth: Probability of dropping the last block in training; it grows linearly from
             0 at the first.
         out_stages: Stages, counted from 0, whose feature maps are returned.
@@ -107,7 +106,7 @@ class ConvNeXt(Backbone):
                 nn.init.trunc_normal_(module.weight, std=0.02)
                 assert module.bias is not None
                 nn.init.zeros_(module.bias)
-        # Checkpoints hold every stage; those past the last output take no part in training.
+        # Checkpoints contain all stages; those after the last output are not trained.
         unused = range(max(config.out_stages) + 1, 4)
         for module in [*self.frozen_modules(), *self._stage_modules(unused)]:
             module.requires_grad_(False)
@@ -138,7 +137,7 @@ class LayerNorm2d(nn.LayerNorm):
 
 
 class ConvNeXtBlock(nn.Module):
-    """A depthwise 7x7 convolution, a norm and two linear layers, with a shortcut around them."""
+    """A residual block of a depthwise 7x7 convolution, a norm and two linear layers."""
 
     gamma: nn.Parameter | None
 

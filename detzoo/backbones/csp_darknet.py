@@ -28,7 +28,7 @@ class CSPDarknetConfig(BackboneConfig):
     Args:
         depth_factor: Factor on the number of blocks per stage.
         width_factor: Factor on the channels.
-        depthwise: Make the 3x3 convolutions depthwise separable.
+        depthwise: Use depthwise separable 3x3 convolutions.
         norm: Norm after each convolution.
     """
 

@@ -20,7 +20,7 @@ from detzoo.layers.norm import BatchNormConfig, NormConfig
 
 STEM_CHANNELS = 32
 LAST_CHANNELS = 1280
-SQUEEZE = 4  # channels of a block over those that its gate is computed from
+SQUEEZE = 4  # ratio of a block's channels to the hidden channels of its gate
 
 
 class Group(NamedTuple):
@@ -33,7 +33,7 @@ class Group(NamedTuple):
     blocks: int
 
 
-# By stage: what follows a group with stride 1 belongs to the same stage.
+# By stage.
 STAGES = (
     (Group(3, 16, 1, 1, 1),),
     (Group(3, 24, 2, 6, 2),),
@@ -198,7 +198,7 @@ class InvertedResidual(nn.Module):
 
 
 class SqueezeExcitation(nn.Module):
-    """Multiplies each channel by a gate that sees the mean of all (https://arxiv.org/abs/1709.01507)."""
+    """Gates each channel, given the means of all channels (https://arxiv.org/abs/1709.01507)."""
 
     def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
@@ -212,8 +212,9 @@ class SqueezeExcitation(nn.Module):
 
 
 class SameConv(ConvModule):
-    """A convolution padded as in TensorFlow: its output has ceil(size / stride) cells, and what is
-    left over of the padding is at the bottom right."""
+    """A convolution padded as in TensorFlow: its output has ceil(size / stride) cells, and any
+    excess padding is at the bottom right.
+    """
 
     def __init__(
         self,
@@ -247,14 +248,14 @@ class SameConv(ConvModule):
         return super().forward(x, shortcut=shortcut, reuse_shortcut=reuse_shortcut)
 
     def _padding(self, length: int) -> tuple[int, int]:
-        """What is added before and after ``length`` cells."""
+        """The padding before and after ``length`` cells."""
         covered = (math.ceil(length / self.stride) - 1) * self.stride + self.kernel_size
         total = max(covered - length, 0)
         return total // 2, total - total // 2
 
 
 def scaled(channels: int, factor: float) -> int:
-    """``channels * factor``, rounded to a multiple of 8 that is no more than a tenth smaller."""
+    """Rounds ``channels * factor`` to a multiple of 8 that is at most 10 % smaller."""
     exact = channels * factor
     rounded = max(8, int(exact + 4) // 8 * 8)
     return rounded if rounded >= 0.9 * exact else rounded + 8

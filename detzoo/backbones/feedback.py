@@ -29,8 +29,9 @@ def add_feedback(resnet: ResNet, channels: int) -> None:
 def forward_with_feedback(
     resnet: ResNet, pixels: Tensor, feedback: Sequence[Tensor]
 ) -> tuple[Tensor, ...]:
-    """The maps of all stages of a ``resnet`` with feedback. ``feedback`` holds one map per stage
-    but the first, of the size of that stage's output."""
+    """The maps of all stages of a ``resnet`` with feedback. ``feedback`` contains one map per stage
+    but the first, of the size of that stage's output.
+    """
     recompute = resnet.checkpoint_activations
     x = run_stage(resnet.stage(0), resnet.stem_features(pixels), recompute)
     outputs = [x]

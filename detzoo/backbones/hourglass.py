@@ -88,8 +88,8 @@ class Hourglass(Backbone):
 class HourglassModule(nn.Module):
     """One hourglass, with ``channels`` and ``blocks`` per resolution.
 
-    ``up1`` stays at this resolution; ``low1`` leads down to the smaller hourglass ``low2`` (plain
-    blocks at the bottom), and ``low3`` leads back.
+    ``up1`` keeps this resolution; ``low1`` downsamples for the smaller hourglass ``low2`` (plain
+    blocks at the bottom), and ``low3`` processes its output.
     """
 
     def __init__(

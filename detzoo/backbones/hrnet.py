@@ -58,8 +58,8 @@ class HRNet(Backbone):
     """A stem of stride 4, bottlenecks ``layer1``, then parallel branches of stride 4, 8, 16 and 32
     that repeatedly exchange features.
 
-    ``transition1`` to ``transition3`` open the branches of ``stage2`` to ``stage4``: each derives
-    one more branch from the coarsest before it.
+    ``transition1`` to ``transition3`` create the branches of ``stage2`` to ``stage4``: each adds
+    one branch, derived from the previous coarsest.
     """
 
     def __init__(self, config: HRNetConfig) -> None:
@@ -126,7 +126,7 @@ class HRModule(nn.Module):
         )
 
     def forward(self, xs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Takes and returns all branches' maps (B, C_i, H / 2^i, W / 2^i)."""
+        """Accepts and returns the maps of all branches (B, C_i, H / 2^i, W / 2^i)."""
         xs = tuple(branch(x) for branch, x in zip(self.branches, xs))
         outputs = []
         for target, fusions in zip(xs, self.fuse_layers):
@@ -136,10 +136,10 @@ class HRModule(nn.Module):
 
 
 def _transition(before: Sequence[int], widths: Sequence[int], norm: NormConfig) -> nn.ModuleList:
-    """Leads from branches with ``before`` channels to those with ``widths``, one more."""
+    """Builds the transition from branches with ``before`` channels to one more, with ``widths``."""
     opened: list[nn.Module] = []
     for old, new in zip(before, widths):
-        # Existing branches change only in width, and only after the first stage.
+        # For existing branches, only the width changes, and only after the first stage.
         same = old == new
         opened.append(nn.Identity() if same else _conv_norm(old, new, 1, norm, "relu"))
     opened.append(nn.Sequential(_conv_norm(before[-1], widths[-1], 2, norm, "relu")))
@@ -147,8 +147,9 @@ def _transition(before: Sequence[int], widths: Sequence[int], norm: NormConfig) 
 
 
 def _fusion(widths: Sequence[int], target: int, source: int, norm: NormConfig) -> nn.Module:
-    """Leads from branch ``source`` to ``target``: upward with a 1x1 convolution, downward with
-    strided ones."""
+    """Builds the path from branch ``source`` to ``target``: to finer branches by a 1x1 convolution,
+    to coarser ones by strided convolutions.
+    """
     if source == target:
         return nn.Identity()
     width_in, width = widths[source], widths[target]

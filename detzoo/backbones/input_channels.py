@@ -16,18 +16,19 @@ def change_input_channels(backbone: nn.Module, channels: int) -> None:
     """Makes ``backbone``, which was built for color images, accept images with ``channels``
     channels.
 
-    Its first convolution changes, starting from its present kernel (see :func:`fit_input_kernel`).
+    Its first convolution is replaced, with a kernel derived from the current one (see
+    :func:`fit_input_kernel`).
     """
     for module in backbone.modules():
-        # YOLOX's first convolution sees four pixels per cell.
+        # YOLOX's first convolution has four pixels per cell.
         if isinstance(module, nn.Conv2d) and module.in_channels % COLORS == 0:
             module.in_channels = module.in_channels // COLORS * channels
             kernel = fit_input_kernel(module.weight.detach(), module.in_channels)
             module.weight = nn.Parameter(kernel, module.weight.requires_grad)
             return
     raise ConfigError(
-        f"pixels: {type(backbone).__name__} has no convolution of three channels at its start "
-        f"that could take {channels} channels; use another backbone, or images of three channels"
+        f"pixels: {type(backbone).__name__} has no first convolution with three input channels "
+        f"to adapt to {channels} channels; use another backbone, or images with three channels"
     )
 
 
@@ -36,7 +37,7 @@ def fit_input_kernel(kernel: Tensor, in_channels: int) -> Tensor:
     an image whose channels are all equal.
 
     For grayscale images that is the sum over the colors. Channels beyond the three colors get the
-    colors' mean, and all are scaled down to make up for their number.
+    colors' mean, and all are scaled down to compensate for their number.
     """
     out, old, height, width = kernel.shape
     groups = old // COLORS  # pixels per cell; the image's channels repeat for each of them
@@ -51,7 +52,7 @@ def fit_input_kernel(kernel: Tensor, in_channels: int) -> Tensor:
 
 def fit_input_kernels(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Fits the weights ``given``, of a network for color images, to a network with the weights
-    ``own`` and other input channels. Only the kernel that sees the image changes."""
+    ``own`` and other input channels. Only the first kernel changes."""
     fitted = dict(given)
     for name, kernel in given.items():
         wanted = own[name].shape if name in own else kernel.shape

@@ -40,7 +40,7 @@ class MobileNetV2Config(BackboneConfig):
             nothing.
         norm: Norm after each convolution.
         activation: Activation after each norm.
-        initialization: How fresh kernels are drawn.
+        initialization: Initialization of kernels.
         checkpoint_activations: Recompute activations in the backward pass, to save memory.
     """
 
@@ -150,7 +150,7 @@ class MobileNetV2(Backbone):
             for module in self.modules():
                 if isinstance(module, nn.Conv2d):
                     nn.init.trunc_normal_(module.weight, std=TRUNCATED_STD)
-        # Checkpoints hold every stage; those past the last output take no part in training.
+        # Checkpoints contain all stages; those after the last output are not trained.
         unused = [self.get_submodule(n) for n in self.stage_names[max(config.out_stages) + 1 :]]
         for module in [*self.frozen_modules(), *unused]:
             module.requires_grad_(False)

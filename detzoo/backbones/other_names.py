@@ -18,7 +18,7 @@ Tensors = Mapping[str, Tensor]
 
 
 def to_backbone_names(tensors: Tensors) -> dict[str, Tensor]:
-    """``tensors`` under the parameter names of our backbones, whichever project they come from.
+    """Renames ``tensors`` from any supported project to the parameter names of detzoo's backbones.
 
     From a whole detector or classifier, only the backbone is kept.
     """
@@ -81,7 +81,7 @@ def from_detectron2(tensors: Tensors) -> dict[str, Tensor] | None:
     """Detectron2's ResNet: ``res2.0.conv1.norm.weight``."""
     if "res2.0.conv1.weight" not in tensors:
         return None
-    # There, a norm is named after its convolution, whatever its kind.
+    # In Detectron2, norms of all kinds are named after their convolution.
     norm = "bn" if "res2.0.conv1.norm.running_mean" in tensors else "gn"
     named = {}
     for name, value in tensors.items():
@@ -116,7 +116,7 @@ def from_pvt(tensors: Tensors) -> dict[str, Tensor] | None:
     """PVT and PVTv2 from their authors: ``block1.0.attn.q.weight``."""
     if "patch_embed1.proj.weight" not in tensors:
         return None
-    # In PVT, the position embedding comes first in a stage and shifts the blocks by one.
+    # In PVT, the position embedding is the first module of a stage and shifts the blocks by one.
     first_block = int("pos_embed1" in tensors)
     second_linear = 4 if any(".dwconv." in name for name in tensors) else 3
     named = {}
@@ -128,7 +128,7 @@ def from_pvt(tensors: Tensors) -> dict[str, Tensor] | None:
         kind, stage, rest = part[1], f"layers.{int(part[2]) - 1}", part[3]
         if kind == "pos_embed":
             cells = value.shape[1]
-            # The classifier's last stage starts with a position for the class token.
+            # The position embedding of the classifier's last stage starts with the class token.
             named[f"{stage}.1.0.pos_embed"] = value[:, 1:] if _is_square(cells - 1) else value
         elif kind == "patch_embed":
             named[f"{stage}.0.{rest.replace('proj.', 'projection.')}"] = value
@@ -161,14 +161,14 @@ def from_swin(tensors: Tensors) -> dict[str, Tensor] | None:
     named = {}
     for name, value in tensors.items():
         if name.endswith(".attn_mask"):
-            continue  # follows from the size of the image
+            continue  # derived from the image size
         new = name.replace("patch_embed.proj.", "patch_embed.projection.")
         new = re.sub(r"^layers\.", "stages.", new)
         new = new.replace(".attn.", ".attn.w_msa.")
         new = new.replace(".mlp.fc1.", ".ffn.layers.0.0.").replace(".mlp.fc2.", ".ffn.layers.1.")
         if ".downsample." in name:
-            # There, the four cells that are merged come one after another, column by column; here,
-            # the four values of each channel do, row by row.
+            # In the original, the four merged cells are concatenated in column-major order; here,
+            # the four values of each channel are contiguous, in row-major order.
             cells = value.unflatten(-1, (2, 2, -1))  # (..., column, row, channel)
             value = cells.transpose(-3, -2).movedim(-1, -3).flatten(-3)
         elif name == "absolute_pos_embed" and _is_square(value.shape[1]):

@@ -1,6 +1,6 @@
-"""Weights that backbones start from, and the pixel normalization that goes with them.
+"""Pretrained backbone weights, and their pixel normalization.
 
-Weights are named as in MMDetection's configurations, or given by the path of a file.
+Weights are given by their names in MMDetection's configurations, or by the path of a file.
 """
 
 from __future__ import annotations
@@ -41,8 +41,9 @@ TENSORFLOW = Pixels(mean=(127.5, 127.5, 127.5), std=(127.5, 127.5, 127.5))
 
 @dataclass(frozen=True)
 class PretrainedWeights:
-    """Published files of the same backbone weights, in the order in which they are looked for, and
-    the pixel normalization that the weights were trained with."""
+    """Published files of the same backbone weights, in the order in which they are tried, and the
+    pixel normalization that the weights were trained with.
+    """
 
     files: tuple[Published, ...]
     pixels: Pixels = TORCHVISION
@@ -71,7 +72,7 @@ def _regnet(file: str, number: int, size: str) -> PretrainedWeights:
 
 
 def _at_their_authors(host: hosts.Host, *paths: str) -> dict[str, PretrainedWeights]:
-    """Weights that MMDetection's configurations name by their address."""
+    """Weights that MMDetection's configurations refer to by address."""
     return {
         host.at(path): PretrainedWeights((Published(Path(path).name, (host.at(path),)),))
         for path in paths
@@ -79,7 +80,7 @@ def _at_their_authors(host: hosts.Host, *paths: str) -> dict[str, PretrainedWeig
 
 
 def _mmcls(path: str) -> tuple[str, PretrainedWeights]:
-    """A whole classifier of MMClassification, named by its address likewise."""
+    """A complete classifier of MMClassification, also referred to by address."""
     path = f"mmclassification/v0/{path}"
     return hosts.OPENMMLAB_PAST.at(path), PretrainedWeights((openmmlab_file(path),))
 
@@ -145,7 +146,7 @@ PRETRAINED = {
     "open-mmlab://resnest101": _third_party("resnest101_d2-f3b931b2.pth", RESNEST),
     "open-mmlab://vgg16_caffe": _third_party("vgg16_caffe-292e1171.pth", SSD),
     "open-mmlab://darknet53": _third_party("darknet53-a628ea1b.pth", DARKNET),
-    # The second is the classifier of MMClassification that the first was taken from.
+    # The second is the MMClassification classifier that the first was extracted from.
     "open-mmlab://mmdet/mobilenet_v2": PretrainedWeights(
         (
             openmmlab_file(
@@ -157,7 +158,7 @@ PRETRAINED = {
             ),
         )
     ),
-    # TensorFlow's own, which nobody published under these names: only found in a folder.
+    # TensorFlow's weights, which are not published under these names: only found in local folders.
     "mobilenet_v2_imagenet": PretrainedWeights(
         (Published("mobilenet_v2_imagenet.npz"),), TENSORFLOW
     ),
@@ -194,7 +195,7 @@ PRETRAINED = {
 }
 
 _TORCHVISION = "torchvision://"
-# Those that are backbones here.
+# The torchvision models that are backbones here.
 _OF_TORCHVISION = ("resnet*", "resnext*", "wide_resnet*", "mobilenet_v2", "vgg16")
 
 
@@ -216,22 +217,22 @@ def torchvision_weights() -> Mapping[str, PretrainedWeights]:
         found[f"{_TORCHVISION}{model}"] = of_model["imagenet1k_v1"]
         for name, each in of_model.items():
             found[f"{_TORCHVISION}{model}.{name}"] = each
-    # What the second ones of ResNet-50 were called here before.
+    # The former name here of ResNet-50's second weights.
     found[f"{_TORCHVISION}resnet50-tnr"] = found[f"{_TORCHVISION}resnet50.imagenet1k_v2"]
     return found
 
 
 @functools.cache
 def all_pretrained() -> Mapping[str, PretrainedWeights]:
-    """Every name of published weights, torchvision's among them."""
+    """All published weights by name, including torchvision's."""
     return {**torchvision_weights(), **PRETRAINED}
 
 
 @functools.cache
 def _pixels_by_file() -> Mapping[str, Pixels]:
-    """The normalization by the name of a file, with and without its hash.
+    """The normalization by file name, with and without the hash.
 
-    Where two names differ in the hash alone, the one without means MMDetection's file.
+    If two names differ only in the hash, the name without it refers to MMDetection's file.
     """
     named = [(file.name, w.pixels) for w in all_pretrained().values() for file in w.files]
     return {**{_stem(name): pixels for name, pixels in named}, **dict(named)}
@@ -240,8 +241,8 @@ def _pixels_by_file() -> Mapping[str, Pixels]:
 def pixels_of(backbone: BackboneConfig) -> Pixels:
     """The normalization that the backbone's weights expect; torchvision's if there are none.
 
-    A file whose name matches a published one, apart from the hash, has that one's normalization.
-    Any other ``.pkl`` file has Caffe's, like those of Detectron2, and any other file torchvision's.
+    A file whose name matches a published one, except for the hash, has its normalization. Any other
+    ``.pkl`` file has Caffe's, like those of Detectron2, and any other file torchvision's.
     """
     name = backbone.pretrained_name
     if name is None:
@@ -258,7 +259,7 @@ def pixels_of(backbone: BackboneConfig) -> Pixels:
 
 
 def find_pretrained(name: str, unreachable: set[str] | None = None) -> Path:
-    """The local file of the weights called ``name``, downloaded if necessary.
+    """Returns the local file of the weights called ``name``, downloaded if necessary.
 
     ``unreachable``: see :func:`find_published_file`. Raises :class:`CheckpointError`, naming the
     file and the places searched, if there is none.
@@ -269,7 +270,7 @@ def find_pretrained(name: str, unreachable: set[str] | None = None) -> Path:
         file = local_file(name)
         if not file.is_file():
             raise CheckpointError(
-                f"model.backbone.pretrained: {name}: no such file. Give the path of a file of "
+                f"model.backbone.pretrained: {name}: no such file. Give the path of a file with "
                 "backbone weights, or train without pretrained weights: --from-scratch."
             )
         return file
@@ -282,7 +283,7 @@ def find_pretrained(name: str, unreachable: set[str] | None = None) -> Path:
 
 
 def name_of(address: str) -> str | None:
-    """The name of the published weights that have a file at ``address``, None if none have."""
+    """The name of the published weights with a file at ``address``; None if there are none."""
     wanted = _without_scheme(address)
     for name, weights in all_pretrained().items():
         for file in weights.files:
@@ -304,14 +305,14 @@ def is_file_name(name: str) -> bool:
 
 
 def published_pretrained(name: str) -> PretrainedWeights:
-    """The published weights called ``name``; :class:`ConfigError` where there are none."""
+    """The published weights called ``name``. Raises :class:`ConfigError` if there are none."""
     known = all_pretrained()
     if name not in known:
         near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
         listed = ", ".join(near or known)
         raise ConfigError(
             f"model.backbone.pretrained: no weights are called {name!r} "
-            f"({'the nearest names are' if near else 'known:'} {listed}). "
-            f"The path of a file works too, if it ends in one of {', '.join(SUFFIXES)}."
+            f"({'the closest names are' if near else 'known:'} {listed}). "
+            f"The path of a file is also accepted, if it ends with one of {', '.join(SUFFIXES)}."
         )
     return known[name]

@@ -45,8 +45,8 @@ class PVTConfig(BackboneConfig):
     Args:
         version: Version of the architecture.
         channels_per_head: Channels of each attention head.
-        blocks: Blocks of each stage.
-        hidden_ratios: Width of each stage's feed-forward layers over its channels.
+        blocks: Number of blocks in each stage.
+        hidden_ratios: Ratio of each stage's feed-forward width to its channels.
         stochastic_depth: Probability of dropping the last block in training; it grows linearly from
             0 at the first.
     """
@@ -141,8 +141,7 @@ class PatchEmbedding(nn.Module):
 
 
 class PositionEmbedding(nn.Module):
-    """Learned position embeddings of a square of ``size`` cells, interpolated to the map at
-    hand."""
+    """Learned position embeddings of a square of ``size`` cells, interpolated to the map's size."""
 
     def __init__(self, size: int, channels: int) -> None:
         super().__init__()
@@ -155,7 +154,7 @@ class PositionEmbedding(nn.Module):
 
 
 class PVTBlock(nn.Module):
-    """Attention and a feed-forward layer, each with a norm before it and a shortcut around it."""
+    """A pre-norm transformer block: attention and a feed-forward layer, each with a shortcut."""
 
     def __init__(
         self,
@@ -206,7 +205,7 @@ class FeedForward(nn.Module):
         layers: list[nn.Module] = [nn.Conv2d(channels, hidden, 1)]
         if convolves:
             layers.append(nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden))
-        # The identity stands for dropout, which no published model uses: it keeps the numbering.
+        # The identity replaces dropout, which no published model uses, to keep the numbering.
         layers += [nn.GELU(), nn.Identity(), nn.Conv2d(hidden, channels, 1)]
         self.layers = nn.Sequential(*layers)
 

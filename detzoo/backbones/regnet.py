@@ -46,7 +46,7 @@ class Widths:
         stages = []
         for width, blocks in itertools.groupby(widths):
             groups = max(round(width / self.group_width), 1)
-            # The widest group that fits decides the width of the stage.
+            # The stage's width is rounded to a multiple of the group width.
             stages.append((groups * min(self.group_width, width), groups, len(list(blocks))))
         return stages
 

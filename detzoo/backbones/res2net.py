@@ -35,7 +35,7 @@ class Res2NetConfig(StagedConfig):
 
     Args:
         depth: Number of layers.
-        deformable: Kind of the 3x3 convolutions from the second stage on; None: as elsewhere.
+        deformable: Kind of the 3x3 convolutions from the second stage on; None: plain ones.
     """
 
     depth: Literal[50, 101, 152] = 101
@@ -50,11 +50,11 @@ class Res2NetConfig(StagedConfig):
 
 
 class Res2NetBlock(ResidualBlock):
-    """A bottleneck whose 3x3 convolution is a hierarchy over four groups of channels.
+    """A bottleneck with hierarchical 3x3 convolutions over four groups of channels.
 
     Children ``convs`` and ``bns`` process the first three groups. Each but the first also receives
-    the output of the group before, except in the ``first`` block of a stage. The fourth group
-    passes through unchanged, or average-pooled where the block downsamples.
+    the output of the previous group, except in the ``first`` block of a stage. The fourth group is
+    unchanged, or average-pooled if the block downsamples.
     """
 
     def __init__(

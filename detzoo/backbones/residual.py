@@ -41,7 +41,7 @@ class BlockLayers:
 class NumberedNorms(nn.Module):
     """A module whose norms are named by kind and number: ``bn1``, ``gn2``.
 
-    Each norm follows the child ``conv`` of the same number, unless a subclass says otherwise.
+    Each norm follows the child ``conv`` of the same number, unless a subclass defines otherwise.
     """
 
     def __init__(self, norm: NormConfig, channels: Mapping[int, int]) -> None:
@@ -67,8 +67,9 @@ class ResidualBlock(NumberedNorms, ABC):
     downsample: nn.Module
 
     def shortcut(self, x: Tensor, owns_input: bool) -> tuple[Tensor, bool]:
-        """The shortcut's output, and whether it may be overwritten because nothing else reads
-        it."""
+        """Returns the shortcut's output, and whether it may be overwritten because nothing else
+        uses it.
+        """
         out = self.downsample(x)
         if out is x:
             return out, owns_input
@@ -76,7 +77,7 @@ class ResidualBlock(NumberedNorms, ABC):
 
     @abstractmethod
     def forward(self, x: Tensor, owns_input: bool = False) -> Tensor:
-        """``owns_input``: nothing else reads x, so fused inference may overwrite it."""
+        """``owns_input``: nothing else uses x, so fused inference may overwrite it."""
 
 
 class BasicBlock(ResidualBlock):
@@ -202,7 +203,7 @@ class DeepStem(nn.Sequential):
 
 
 class Blocks(nn.Sequential):
-    """Residual blocks in sequence. Each output is read only by the next block and by hooks."""
+    """Residual blocks in sequence. Each output is used only by the next block and by hooks."""
 
     def forward(self, x: Tensor) -> Tensor:
         owns_input = False
@@ -213,8 +214,9 @@ class Blocks(nn.Sequential):
 
 
 def shortcut(in_channels: int, out_channels: int, stride: int, layers: BlockLayers) -> nn.Module:
-    """The shortcut of a block: the identity, or a 1x1 convolution with norm where the shape
-    changes."""
+    """Builds the shortcut of a block: the identity, or a 1x1 convolution with norm if the shape
+    changes.
+    """
     if stride == 1 and in_channels == out_channels:
         return nn.Identity()
     conv = conv1x1(layers.convolution, in_channels, out_channels, stride)

@@ -27,7 +27,7 @@ from detzoo.layers.norm import BatchNormConfig, NormConfig
 
 BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 200: (3, 24, 36, 3)}
 BASE_CHANNELS = 64
-RADIX = 2  # number of splits that the attention weighs
+RADIX = 2  # number of splits weighted by attention
 REDUCTION = 4
 
 

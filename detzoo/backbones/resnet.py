@@ -34,7 +34,7 @@ BLOCKS = {
     101: (3, 4, 23, 3),
     152: (3, 8, 36, 3),
 }
-EXPANSION = 4  # output channels of a bottleneck over the planes of its stage
+EXPANSION = 4  # ratio of a bottleneck's output channels to the planes of its stage
 CONTEXT_STAGES = (1, 2, 3)
 
 

@@ -16,7 +16,9 @@ DENSE_CHANNELS = 1024
 
 @config
 class SSDVGGConfig(BackboneConfig):
-    """VGG-16 with its dense layers turned into convolutions. Returns ``conv4_3`` and ``fc7``."""
+    """VGG-16 with its fully connected layers converted to convolutions. Returns ``conv4_3`` and
+    ``fc7``.
+    """
 
     @property
     def architecture(self) -> str:
@@ -38,7 +40,7 @@ class SSDVGG(Backbone):
         channels = 3
         for number, widths in enumerate(BLOCKS):
             if number > 0:
-                # Odd sizes round up: 75 cells become 38.
+                # Odd sizes are rounded up: 75 cells become 38.
                 layers.append(nn.MaxPool2d(2, stride=2, ceil_mode=True))
             for width in widths:
                 layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]

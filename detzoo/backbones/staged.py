@@ -71,7 +71,7 @@ class StagedBackbone(Backbone):
             self.add_module(f"layer{index + 1}", stage)
         self.out_channels = tuple(channels[i] for i in out_stages)
         self.out_strides = tuple(strides[i] for i in out_stages)
-        # Checkpoints hold every stage; those past the last output take no part in training.
+        # Checkpoints contain all stages; those after the last output are not trained.
         unused = [self.stage(i) for i in range(max(out_stages) + 1, len(stages))]
         for module in [*self.frozen_modules(), *unused]:
             module.requires_grad_(False)
@@ -88,21 +88,21 @@ class StagedBackbone(Backbone):
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         frozen = self._frozen_part(x)
         prepared = fuse_children(self, frozen) if frozen else self
-        learns = torch.is_grad_enabled()
-        with torch.set_grad_enabled(learns and not frozen):
+        needs_grad = torch.is_grad_enabled()
+        with torch.set_grad_enabled(needs_grad and not frozen):
             x = prepared.stem_features(x)
         outputs = []
         for index in range(max(self.out_stages) + 1):
             stage = prepared.stage(index)
-            with torch.set_grad_enabled(learns and not (frozen and index < self.frozen_stages)):
+            with torch.set_grad_enabled(needs_grad and not (frozen and index < self.frozen_stages)):
                 x = run_stage(stage, x, self.checkpoint_activations)
             if index in self.out_stages:
                 outputs.append(x)
         return tuple(outputs)
 
     def _frozen_part(self, x: Tensor) -> list[nn.Module]:
-        """The frozen modules to run in a fused copy, made anew in each step, while the others train
-        on ``x``.
+        """The frozen modules that run in a fused copy, created in each step, when training on
+        ``x``.
 
         Fused inference produces channels-last maps, so for any other layout nothing is fused: batch
         statistics on a CPU are more accurate in the contiguous layout.

@@ -18,7 +18,8 @@ from detzoo.layers.checkpoint import run_stage
 from detzoo.layers.module_list import ModuleList
 
 PATCH_SIZE = 4
-# Added to the attention logits of cells that the shift brought together from opposite borders.
+# Added to the attention logits of pairs of cells that the shift moved together from opposite
+# borders.
 MASKED = -100.0
 # Names by channels and blocks.
 PUBLISHED = {
@@ -27,7 +28,7 @@ PUBLISHED = {
     (128, (2, 2, 18, 2)): "base",
     (192, (2, 2, 18, 2)): "large",
 }
-# By window size: the size of the images that published weights were trained on.
+# Image size that published weights were trained on, by window size.
 TRAINED_ON = {7: 224, 12: 384}
 
 
@@ -36,15 +37,15 @@ class SwinConfig(BackboneConfig):
     """Swin Transformer.
 
     Args:
-        channels: Channels of the first stage; each later stage has twice those of the one before.
-        blocks: Blocks of each stage; every second one shifts its windows.
+        channels: Channels of the first stage, doubled in each further stage.
+        blocks: Number of blocks in each stage; every second one shifts its windows.
         num_heads: Attention heads of each stage.
         window_size: Height and width, in cells, of the windows that attention is limited to.
-        hidden_ratio: Width of a feed-forward layer over the channels of its stage.
+        hidden_ratio: Ratio of feed-forward width to the channels of its stage.
         qkv_bias: Whether the projections to queries, keys and values have a bias.
-        position_embedding: Size, in pixels, of the square images that absolute position embeddings
-            are learned for; they are interpolated to other sizes. None: no such embeddings.
-        dropout: Dropout of what attention and feed-forward layers return.
+        position_embedding: Size, in pixels, of the square images of absolute position embeddings,
+            which are interpolated to other sizes. None: no absolute position embeddings.
+        dropout: Dropout of the outputs of attention and feed-forward layers.
         attention_dropout: Dropout of attention weights.
         stochastic_depth: Probability of dropping the last block in training; it grows linearly from
             0 at the first.
@@ -164,7 +165,7 @@ class Swin(Backbone):
         return [self.patch_embed, self.dropout, *(self.stages[stage] for stage in frozen), *norms]
 
     def fit_weights(self, weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Interpolates what was learned for windows and images of another size."""
+        """Interpolates position biases and embeddings of other window and image sizes."""
         fitted = dict(weights)
         for name, own in self.state_dict().items():
             given = fitted.get(name)
@@ -182,7 +183,7 @@ class Swin(Backbone):
         return self.get_submodule(f"norm{stage}")
 
     def _freeze(self) -> None:
-        """Also what is behind the last output: checkpoints hold it, but it takes no part."""
+        """Also freezes modules after the last output, which are unused but in checkpoints."""
         last = max(self.config.out_stages)
         unused = [self.stages[last].downsample, *list(self.stages)[last + 1 :]]
         for module in [*self.frozen_modules(), *unused]:
@@ -193,7 +194,7 @@ class Swin(Backbone):
 
 
 class PatchEmbedding(nn.Module):
-    """Turns patches of the image, which is padded to whole ones, into cells."""
+    """Turns patches of the image, which is padded to a multiple of their size, into cells."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -208,7 +209,7 @@ class PatchEmbedding(nn.Module):
 
 
 class SwinStage(nn.Module):
-    """``blocks``, and ``downsample``, which the next stage begins with."""
+    """Children ``blocks`` and ``downsample``, which the next stage starts with."""
 
     def __init__(self, blocks: list[nn.Module], downsample: nn.Module | None) -> None:
         super().__init__()
@@ -232,7 +233,7 @@ class PatchMerging(nn.Module):
 
 
 class SwinBlock(nn.Module):
-    """Attention and a feed-forward layer, each with a norm before it and a shortcut around it."""
+    """A pre-norm transformer block: attention and a feed-forward layer, each with a shortcut."""
 
     def __init__(
         self, channels: int, *, num_heads: int, shift: int, drop_rate: float, config: SwinConfig
@@ -253,7 +254,8 @@ class SwinBlock(nn.Module):
 class ShiftedWindows(nn.Module):
     """Applies ``w_msa`` to the windows of a map, which are shifted by ``shift`` cells.
 
-    The shift is cyclic. Cells that it brings together from opposite borders do not see each other.
+    The shift is cyclic. Cells that it moves together from opposite borders do not attend to each
+    other.
     """
 
     def __init__(self, w_msa: WindowAttention, shift: int) -> None:
@@ -338,10 +340,11 @@ def _from_windows(windows: Tensor, grid: tuple[int, int]) -> Tensor:
 
 
 def _visible(height: int, width: int, size: int, shift: int, like: Tensor) -> Tensor:
-    """(V, N, N): 0 where a cell of a shifted window sees another, ``MASKED`` where not.
+    """The attention mask (V, N, N): 0 where a cell of a shifted window attends to another,
+    ``MASKED`` elsewhere.
 
-    After the shift, the last ``shift`` rows are those from the top, and the rows before them share
-    their window; the same with columns.
+    After the shift, the last ``shift`` rows are those from the top, and share a window with the
+    rows before them; likewise for columns.
     """
     rows, columns = (
         (cells >= length - size).int() + (cells >= length - shift).int()
@@ -355,7 +358,7 @@ def _visible(height: int, width: int, size: int, shift: int, like: Tensor) -> Te
 
 
 def _offsets(size: int) -> Tensor:
-    """(N, N): which row of the bias table holds the offset between two cells of a window."""
+    """The row of the bias table (N, N) for the offset between two cells of a window."""
     cells = torch.arange(size)
     offset = cells[:, None] - cells + size - 1  # (size, size), from 0
     rows, columns = offset[:, None, :, None], offset[None, :, None, :]
@@ -363,10 +366,10 @@ def _offsets(size: int) -> Tensor:
 
 
 def _resized_table(table: Tensor, own: Tensor) -> Tensor:
-    """A bias table (offsets, heads) interpolated to the number of offsets of ``own``."""
+    """Interpolates a bias table (offsets, heads) to the number of offsets of ``own``."""
     sides = [round(number**0.5) for number in (len(table), len(own))]
     if sides[0] ** 2 != len(table):
-        return table  # of no square window: its shape is reported
+        return table  # not of a square window: its shape is reported later
     square = table.T.unflatten(1, (sides[0], sides[0]))[None]
     resized = F.interpolate(square.float(), (sides[1], sides[1]), mode="bicubic")
     return resized[0].flatten(1).T.to(table)

@@ -1,4 +1,4 @@
-"""Any model of timm that extracts features (https://github.com/huggingface/pytorch-image-models).
+"""Any timm model that extracts features (https://github.com/huggingface/pytorch-image-models).
 
 timm is optional (``pip install timm``) and imported only when such a backbone is built.
 """
@@ -25,7 +25,7 @@ from detzoo.weights.places import SUFFIXES, weight_directories
 SCHEME = "timm://"
 # Finer maps are not returned by default.
 FINEST_STRIDE = 4
-# Arguments that make a model accept images of any size; most need none.
+# Arguments with which a model accepts images of any size; most models need none.
 _ANY_SIZE: tuple[dict[str, bool], ...] = (
     {},
     {"strict_img_size": False},
@@ -36,8 +36,8 @@ _PROBE = (1, 3, 128, 192)
 
 @config
 class TimmConfig(BackboneConfig):
-    """A model of timm. ``pretrained`` "timm://{architecture}" loads the weights that belong to its
-    name, and normalizes pixels as timm declares for them.
+    """A timm model. ``pretrained`` "timm://{architecture}" loads the weights of that name, and
+    normalizes pixels as timm specifies for them.
 
     Args:
         model: Name of the model in timm.
@@ -98,7 +98,7 @@ class TimmBackbone(Backbone):
 
 
 def _build(config: TimmConfig) -> tuple[Any, list[Tensor]]:
-    """Builds the model of timm, and runs it on an image of an unusual size."""
+    """Builds the timm model, and runs it on an image of an unusual size."""
     timm = _timm()
     if not timm.is_model(config.model.split(".")[0]):
         near = timm.list_models(f"*{config.model.split('.')[0][:6]}*")[:5]
@@ -109,7 +109,7 @@ def _build(config: TimmConfig) -> tuple[Any, list[Tensor]]:
         options["out_indices"] = config.out_stages
     failure: Exception | None = None
     for any_size in _ANY_SIZE:
-        # timm's models differ in the arguments that they accept, and raise errors of many types.
+        # timm models accept different arguments, and raise errors of many types.
         try:
             body = timm.create_model(config.model, **options, **any_size)
             with torch.no_grad():
@@ -119,14 +119,14 @@ def _build(config: TimmConfig) -> tuple[Any, list[Tensor]]:
             failure = failure or error
     raise ConfigError(
         f"model.backbone.model: {config.model!r} cannot extract features from images of any size "
-        f"({type(failure).__name__}: {str(failure)[:150]}). Choose another model of timm."
+        f"({type(failure).__name__}: {str(failure)[:150]}). Choose another timm model."
     )
 
 
 def timm_pixels(name: str) -> Pixels:
-    """The pixel normalization that the weights called ``timm://...`` declare."""
+    """The pixel normalization that timm specifies for the weights called ``timm://...``."""
     declared = _declared(name)
-    # The decimals that others write: 123.675, and not 123.67499999999998.
+    # Rounded to the usual decimals: 123.675 instead of 123.67499999999998.
     mean, std = ([round(255 * v, 6) for v in values] for values in (declared.mean, declared.std))
     return Pixels(mean=(mean[0], mean[1], mean[2]), std=(std[0], std[1], std[2]))
 
@@ -134,7 +134,7 @@ def timm_pixels(name: str) -> Pixels:
 def timm_weights(name: str, backbone: TimmBackbone) -> Mapping[str, Tensor]:
     """The weights called ``timm://...``, under the parameter names of ``backbone``.
 
-    They come from a file of that name in one of the weight folders, else from timm itself. Raises
+    They are loaded from a file of that name in one of the weight folders, otherwise by timm. Raises
     :class:`CheckpointError`.
     """
     timm = _timm()
@@ -144,7 +144,7 @@ def timm_weights(name: str, backbone: TimmBackbone) -> Mapping[str, Tensor]:
     if file is not None:
         overlay = {"file": str(file)}
     stages = backbone.body.feature_info.out_indices
-    # Each of timm's sources raises errors of its own.
+    # Each of timm's sources raises its own errors.
     try:
         made = timm.create_model(
             model,
@@ -163,15 +163,15 @@ def timm_weights(name: str, backbone: TimmBackbone) -> Mapping[str, Tensor]:
 
 
 def timm_place(name: str) -> str:
-    """Where timm loads the weights called ``timm://...`` from, in words."""
+    """Describes where timm loads the weights called ``timm://...`` from."""
     declared = _declared(name)
     return f"hf://{declared.hf_hub_id}" if declared.hf_hub_id else str(declared.url or "nowhere")
 
 
 def get_timm_weights(name: str) -> None:
-    """Has timm load the weights called ``timm://...``, so that they are in its cache.
+    """Loads the weights called ``timm://...`` with timm, so that they are in its cache.
 
-    Raises :class:`CheckpointError` where it cannot.
+    Raises :class:`CheckpointError` if this fails.
     """
     _declared(name)
     model = name.removeprefix(SCHEME)
@@ -184,7 +184,7 @@ def get_timm_weights(name: str) -> None:
 
 
 def _declared(name: str) -> Any:
-    """What timm declares of the weights called ``timm://...``."""
+    """timm's metadata of the weights called ``timm://...``."""
     declared = _timm().get_pretrained_cfg(name.removeprefix(SCHEME), allow_unregistered=True)
     if declared is None:
         raise ConfigError(f"model.backbone.pretrained: timm has no weights called {name!r}")

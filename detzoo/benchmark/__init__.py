@@ -1,1 +1,1 @@
-"""Speed and size of models and loaders, measured as in MMDetection's model zoo."""
+"""Benchmarks of models and loaders, measured as in MMDetection's model zoo."""

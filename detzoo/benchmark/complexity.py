@@ -1,4 +1,4 @@
-"""Parameters and floating-point operations of a detector, part by part."""
+"""Parameters and floating-point operations (FLOPs) of each part of a detector."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from detzoo.structures import Batch, ImageInfo
 
 @dataclass(frozen=True)
 class PartComplexity:
-    """The parameters of a part, and its operations for one image, two per multiply-add."""
+    """The parameters of a part, and its FLOPs for one image, two per multiply-add."""
 
     name: str
     parameters: int
@@ -24,8 +24,8 @@ class PartComplexity:
 
 
 def measure_complexity(model: Detector, height: int, width: int) -> list[PartComplexity]:
-    """The complexity of each direct child of ``model`` for one image of this size; runs the model
-    once.
+    """Measures the complexity of each direct child of ``model`` for one image of this size, by
+    running it once.
 
     Counts the operations of convolutions, matrix products, attention and deformable convolutions,
     as PyTorch does, but not those of norms, activations, RoIAlign and NMS. MMDetection's
@@ -48,7 +48,7 @@ def measure_complexity(model: Detector, height: int, width: int) -> list[PartCom
 
 
 def count_operations(run: Callable[[], object]) -> int:
-    """All operations in a call of ``run``, such as a forward pass or a whole training step."""
+    """Counts the FLOPs of a call of ``run``, such as a forward pass or a complete training step."""
     with _counter() as counter:
         run()
     return counter.get_total_flops()
@@ -63,8 +63,7 @@ def _parameters(module: nn.Module) -> int:
 
 
 def _deformable_mapping() -> dict[Any, Callable[..., int]]:
-    """The number of operations of torchvision's deformable convolution, which PyTorch does not
-    count."""
+    """FLOP counters for torchvision's deformable convolution, which PyTorch does not count."""
 
     def count(
         x: torch.Size, weight: torch.Size, *_: object, out_shape: torch.Size, **__: object

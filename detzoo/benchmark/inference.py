@@ -1,8 +1,8 @@
 """Inference speed as measured in MMDetection's model zoo: forward pass and postprocessing, image by
 image.
 
-Loading and resizing images is timed separately and not included. Several models take turns on each
-image, so that noise affects all equally.
+Loading and resizing images is timed separately and not included. Several models are measured
+alternately on each image, so that noise affects all equally.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ MADE_SIZE = (480, 640)
 
 @dataclass(frozen=True)
 class InferenceOptions:
-    """How to measure. The first ``warmup`` batches are not counted; ``fused`` measures a fused
-    copy."""
+    """Options of the measurement. The first ``warmup`` batches are not counted; ``fused`` measures
+    a fused copy.
+    """
 
     num_images: int = 2000
     warmup: int = 5
@@ -127,8 +128,9 @@ def measure_inference(
 
 
 def _prepared(subject: Subject, options: InferenceOptions) -> Callable[[Batch], int]:
-    """The function to time: from raw pixels to detections in original pixels; returns their
-    number."""
+    """Returns the function to be timed, from raw pixels to detections in original pixels; it
+    returns their number.
+    """
     model = subject.model.eval()
     if options.fused and not options.compiled:  # the compiler fuses layers, too
         model = fuse(model)

@@ -1,4 +1,4 @@
-"""The cost of loading data: per image and step, and of the whole loader with its workers."""
+"""Benchmarks of data loading: of the steps per image, and of the loader with its workers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class LoadingFigures:
 def measure_steps(
     dataset: DetectionDataset, experiment: Experiment, num_images: int
 ) -> dict[str, Spread]:
-    """Seconds per image of each step, in this process, for ``num_images`` images."""
+    """Measures the seconds per image of each step, in this process, for ``num_images`` images."""
     seconds: dict[str, list[float]] = defaultdict(list)
     settings = experiment.data
     names = _distinct_names(settings.train_transforms)
@@ -53,7 +53,7 @@ def measure_steps(
 
 
 def measure_loader(loader: Loader, batches: int) -> float:
-    """Images per second of ``loader``, not counting its startup."""
+    """Measures the images per second of ``loader``, excluding its startup."""
     images, started = 0, 0.0
     epochs = (batch for epoch in itertools.count() for batch in _epoch(loader, epoch))
     for number, batch in enumerate(itertools.islice(epochs, batches + 1)):
@@ -70,7 +70,7 @@ def _epoch(loader: Loader, epoch: int) -> Loader:
 
 
 def _apply(transform: Transform, sample: Sample, rng: np.random.Generator) -> Sample | None:
-    """The transformed sample; None if the transform skips it."""
+    """Applies the transform to the sample; returns None if it is skipped."""
     try:
         return transform(sample, rng)
     except SkipSample:
@@ -78,7 +78,7 @@ def _apply(transform: Transform, sample: Sample, rng: np.random.Generator) -> Sa
 
 
 def _distinct_names(transforms: tuple[Transform, ...]) -> list[str]:
-    """The class names, numbered if one occurs again."""
+    """The class names, numbered if they occur more than once."""
     names: list[str] = []
     for transform in transforms:
         name = type(transform).__name__

@@ -1,4 +1,4 @@
-"""The machine that something was measured on."""
+"""Describes the machine of a measurement."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import detzoo
 
 
 def describe_machine(device: torch.device) -> dict[str, str | int]:
-    """Device, CPU, threads, versions and date, to go with every measurement."""
+    """Returns device, CPU, threads, versions and date, to be stored with every measurement."""
     return {
         "device": _name(device),
         "processor": _cpu(),

@@ -21,7 +21,7 @@ from detzoo.train.distributed import Processes
 from detzoo.train.log import memory_in_use
 
 PHASES = ("data", "forward", "backward", "optimizer")
-# Steps that are synchronized after every phase; they do not count toward the throughput.
+# Steps that are synchronized after every phase; they are not included in the throughput.
 PHASE_STEPS = 20
 
 
@@ -30,7 +30,7 @@ class TrainingFigures:
     """``seconds`` per step, ``images_per_second`` over all processes, ``phases`` in seconds per
     step.
 
-    Phases are measured in separate steps, as waiting for the device after each slows them down.
+    Phases are measured in separate steps, since synchronizing after each slows them down.
     ``memory_gb`` is the maximum over all processes.
     """
 
@@ -74,7 +74,7 @@ def measure_training(
             times.append(time.perf_counter() - started)
         if progress is not None:
             progress(number + 1)
-    # On a GPU, single steps return before they are done, but not all of them.
+    # On a GPU, single steps return before they are done, but many steps cannot run ahead.
     images = experiment.data.images_per_device * processes.count
     per_second = images * len(times) / sum(times)
     memory = torch.tensor(memory_in_use(device), device=device)
@@ -95,7 +95,7 @@ class _Step:
         self.model = model
         self.parallel = processes.parallel(model)
         self.device = processes.device
-        # A learning rate at which nothing diverges, whatever the weights.
+        # A learning rate that does not diverge for any weights.
         self.optimizer = experiment.optimizer.build(model)
         for group in self.optimizer.param_groups:
             group["lr"] *= 1e-6

@@ -1,7 +1,7 @@
-"""Which modules of a detector are not those of its configuration.
+"""Finds the modules of a detector that differ from those of its configuration.
 
-Any layer of a detector may be exchanged before it is trained. Its checkpoint says so, since the
-configuration in it then describes another detector.
+Any layer of a detector may be replaced before training. Its checkpoint records this, since the
+configuration in it then describes a different detector.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torchvision.ops.misc import FrozenBatchNorm2d
 from detzoo.experiment import Experiment
 from detzoo.layers.norm import FixedBatchNorm2d, SynchronizedBatchNorm2d
 
-# These give the same results with the same weights and statistics.
+# These compute the same results with the same weights and statistics.
 _BATCH_NORMS = (
     nn.BatchNorm2d,
     nn.SyncBatchNorm,
@@ -40,7 +40,7 @@ Architecture: TypeAlias = Mapping[str, Layer]
 
 
 def architecture(model: nn.Module) -> Architecture:
-    """What each module of ``model`` is, by name."""
+    """The layers of ``model`` by module name."""
     return {name: _describe(module) for name, module in model.named_modules()}
 
 
@@ -50,16 +50,16 @@ def architecture_of(experiment: Experiment) -> Architecture:
     try:
         with torch.device("meta"):
             return architecture(experiment.build_model())
-    except RuntimeError:  # a part looks at its own weights
+    except RuntimeError:  # a module reads its own weights when built
         return architecture(experiment.build_model())
     finally:
         torch.set_rng_state(state)
 
 
 def changed_modules(found: Architecture, wanted: Architecture) -> tuple[str, ...]:
-    """The modules of ``found`` that are others than in ``wanted``, the outermost ones alone.
+    """The outermost modules of ``found`` that differ from those in ``wanted``.
 
-    Each in words: ``backbone.bn1: Identity() instead of batch norm(64, eps=1e-05)``.
+    Each is described like ``backbone.bn1: Identity() instead of batch norm(64, eps=1e-05)``.
     """
     changes: dict[str, str] = {}
     for name in (*wanted, *(name for name in found if name not in wanted)):
@@ -75,12 +75,12 @@ def changed_modules(found: Architecture, wanted: Architecture) -> tuple[str, ...
 
 def _describe(module: nn.Module) -> Layer:
     kind = type(module)
-    if isinstance(module, _BATCH_NORMS) and kind in _BATCH_NORMS:  # not their subclasses
+    if isinstance(module, _BATCH_NORMS) and kind in _BATCH_NORMS:  # but not their subclasses
         channels = len(module.running_mean) if module.running_mean is not None else 0
         return Layer(f"batch norm({channels}, eps={module.eps})")
     known = kind.__module__.startswith(("detzoo.", "torch.nn."))
     name = kind.__name__ if known else f"{kind.__module__}.{kind.__qualname__}"
-    # Whether an activation writes over its input changes nothing.
+    # Whether an activation works in place does not matter.
     settings = [s for s in module.extra_repr().split(", ") if s and s != "inplace=True"]
     tensors = frozenset((*module._parameters, *module._buffers))
     return Layer(f"{name}({', '.join(settings)})", tensors)

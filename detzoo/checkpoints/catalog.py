@@ -1,10 +1,11 @@
-"""The config classes that saved files may refer to. Nothing else is ever built from a file.
+"""Catalog of the config classes that saved files may refer to; files build no other classes.
 
 detzoo's own classes have short names, which do not change when a class moves to another module.
-Third-party classes are ``package.module:Class``, and are found if the module is imported already:
-by the program itself, by ``import_modules``, or by ``--import package.module`` on the command line.
-An installed package can publish modules as entry points of the group ``detzoo.configs``, which are
-imported when a file refers to them. Opening a file imports nothing else.
+Third-party classes are ``package.module:Class``, and are found if the module has already been
+imported: by the program itself, by ``import_modules``, or by ``--import package.module`` on the
+command line. An installed package can publish modules as entry points of the group
+``detzoo.configs``, which are imported when a file refers to them. Opening a file imports nothing
+else.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ _DEFINITION = re.compile(r"^@config\n(?:@\S+\n)*class (\w+)", re.MULTILINE)
 
 
 def config_classes() -> Mapping[str, type]:
-    """The config classes that can be built, by their names in files."""
+    """The config classes that files can build, by their names in files."""
     return _CATALOG
 
 
 def import_modules(names: Iterable[str]) -> None:
-    """Imports modules whose config classes files may refer to; also from the current folder.
+    """Imports modules whose config classes files may refer to, also from the current folder.
 
     Raises :class:`ConfigError` for a module that does not exist.
     """
@@ -45,9 +46,9 @@ def import_modules(names: Iterable[str]) -> None:
             importlib.import_module(name)
         except ModuleNotFoundError as error:
             if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-                raise  # something that the module itself imports
+                raise  # a dependency of the module is missing
             raise ConfigError(
-                f"--import {name}: there is no such module, neither installed nor below {here}."
+                f"--import {name}: there is no such module, either installed or in {here}."
             ) from None
 
 
@@ -60,13 +61,13 @@ def require_importable(value: Any) -> None:
             raise ConfigError(
                 f"{cls.__qualname__}: is defined in {'a function' if '<' in path else 'a script'}, "
                 "where no other program can import it, so a checkpoint with it could not be "
-                "opened. Put it into a module of its own."
+                "opened. Move it to a module of its own."
             )
 
 
 @functools.cache
 def own_modules() -> Mapping[str, str]:
-    """The modules of detzoo's own config classes, abstract ones too, by name. Imports nothing."""
+    """The modules of detzoo's own config classes by class name, found without importing them."""
     package = Path(detzoo.__file__).parent
     found: dict[str, str] = {}
     for path in sorted(package.rglob("*.py")):
@@ -115,7 +116,7 @@ def _foreign(name: str) -> type:
     found: Any = sys.modules[module]
     for part in path.split("."):
         found = getattr(found, part, None)
-    # Only under its own name, not where a module has imported it.
+    # Only where it is defined, not where it is imported.
     if not (is_config(found) and type_name(found) == name):
         raise UnknownTypeError(name, f": {module} has no such config class")
     return found
@@ -123,7 +124,7 @@ def _foreign(name: str) -> type:
 
 @functools.cache
 def _published() -> frozenset[str]:
-    """The modules that installed packages publish for files to refer to."""
+    """The modules that installed packages publish as entry points."""
     return frozenset(point.value for point in entry_points(group=ENTRY_POINTS))
 
 

@@ -1,7 +1,8 @@
 """Checkpoints: a detector with its configuration and class names in one file.
 
 A checkpoint is a ``torch.save`` of plain values (tensors, dicts, lists, numbers, text). Loading one
-never executes code from it; see ``weights/pickles.py``. Those of MMDetection 2.x are read too.
+never executes code from it; see ``weights/pickles.py``. MMDetection 2.x checkpoints are also
+supported.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ _KEYS = ("format", "experiment", "model", "ema", "training")
 
 @dataclass(frozen=True)
 class Weights:
-    """Tensors by name. ``class_names`` None: a file of bare weights, which names no classes."""
+    """Tensors by name. ``class_names`` is None for bare weights, which have no class names."""
 
     tensors: Mapping[str, Tensor]
     class_names: tuple[str, ...] | None = None
@@ -43,7 +44,7 @@ class Weights:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint file holds. ``training`` is what the training loop needs to go on.
+    """The content of a checkpoint file. ``training`` is the state for resuming training.
 
     ``precision`` is the one in which its training was evaluated. ``changed_modules`` are those of
     the detector that are not its configuration's, in words (see
@@ -66,15 +67,15 @@ class Checkpoint:
 
     @property
     def to_detect(self) -> Weights:
-        """The weights to detect with: the averaged ones where there are any."""
+        """The weights for inference: the averaged ones if there are any."""
         return Weights(self.model if self.ema is None else self.ema, self.class_names)
 
 
 def save(path: Path | str, checkpoint: Checkpoint) -> None:
-    """Writes ``checkpoint`` so that ``path`` always holds a whole file: the old or the new one.
+    """Writes ``checkpoint`` atomically: ``path`` always contains a complete file, old or new.
 
-    Raises :class:`CheckpointError` when it cannot be written, :class:`ConfigError` when nobody
-    could read it.
+    Raises :class:`CheckpointError` if it cannot be written, and :class:`ConfigError` if it could
+    not be read again.
     """
     require_importable(checkpoint.experiment)
     content = {
@@ -97,7 +98,7 @@ def save(path: Path | str, checkpoint: Checkpoint) -> None:
 
 
 def save_atomically(path: Path, content: Any) -> None:
-    """``torch.save`` to a temporary file beside ``path``, flushed to the disk, then renamed."""
+    """``torch.save`` to a temporary file next to ``path``, flushed to disk, then renamed."""
     _require_plain(content, "content")
     temporary = None
     try:
@@ -115,10 +116,10 @@ def save_atomically(path: Path, content: Any) -> None:
         _sync_directory(path.parent)
     # torch's writer reports a failed write as a RuntimeError.
     except (OSError, RuntimeError) as error:
-        kept = " The file that was there is untouched." if path.exists() else ""
+        kept = " The existing file is unchanged." if path.exists() else ""
         raise CheckpointError(
             f"{path}: cannot be written: {reason(error)}. "
-            f"Make room on the disk, or choose another folder with --out.{kept}"
+            f"Free some disk space, or choose another folder with --out.{kept}"
         ) from error
     finally:
         if temporary is not None:
@@ -127,14 +128,13 @@ def save_atomically(path: Path, content: Any) -> None:
 
 
 def read(path: Path | str, *, to_train: bool = False) -> Checkpoint:
-    """The checkpoint in ``path``, its tensors on the CPU. One of MMDetection 2.x is imported.
+    """Reads the checkpoint in ``path`` with tensors on the CPU. MMDetection 2.x's are converted.
 
     ``path`` may be an address, ``https://...`` or ``hf://user/repo/file``, here and below. Of
-    MMDetection's configuration only what detecting needs has to be understood, unless ``to_train``.
-
-    Raises :class:`CheckpointError` when there is none, when it is damaged, when it was written by a
-    newer detzoo or another MMDetection, or when the file is something else; :class:`UserError` when
-    MMDetection's configuration cannot be imported.
+    MMDetection's configuration only what inference needs has to be supported, unless ``to_train``
+    is set. Raises :class:`CheckpointError` if the file does not exist, is damaged, is not a
+    checkpoint, or was written by a newer detzoo or an unsupported MMDetection; :class:`UserError`
+    if MMDetection's configuration cannot be imported.
     """
     return checkpoint_in(read_file(local_file(path)), path, to_train=to_train)
 
@@ -145,7 +145,7 @@ def checkpoint_in(content: Any, path: Path | str, *, to_train: bool = False) -> 
         return _imported(content, path, to_train)
     absent = [key for key in _KEYS if key not in content]
     if absent:
-        raise CheckpointError(f"{path}: an incomplete checkpoint: it has no {absent[0]!r}.")
+        raise CheckpointError(f"{path}: is an incomplete checkpoint, without {absent[0]!r}.")
     written_by = f"detzoo {content.get('detzoo')!s:.40}"
     if type(content["format"]) is not int or content["format"] != FORMAT:
         raise CheckpointError(
@@ -161,7 +161,7 @@ def checkpoint_in(content: Any, path: Path | str, *, to_train: bool = False) -> 
             f"written by {written_by}): {error}"
         ) from None
     if not isinstance(experiment, Experiment):
-        raise CheckpointError(f"{path}: its configuration is none of an experiment.")
+        raise CheckpointError(f"{path}: its configuration is not that of an experiment.")
     return Checkpoint(
         experiment,
         named_tensors(content["model"], path),
@@ -190,7 +190,7 @@ def _training(content: Mapping[str, Any], path: Path | str) -> Mapping[str, Any]
     training = content["training"]
     if training is not None and not isinstance(training, Mapping):
         kind = type(training).__name__
-        raise CheckpointError(f"{path}: is damaged: its 'training' is a {kind}, no dictionary.")
+        raise CheckpointError(f"{path}: is damaged: its 'training' is a {kind}, not a dictionary.")
     return training
 
 
@@ -205,20 +205,20 @@ def _changed_modules(content: Mapping[str, Any], path: Path | str) -> tuple[str,
 
 def _imported(content: Any, path: Path | str, to_train: bool) -> Checkpoint:
     """The checkpoint of MMDetection 2.x in ``content``."""
-    # Here, and not above: ours are read without the importer and the zoo that it knows.
+    # Imported here: detzoo's own checkpoints are read without the importer and the zoo.
     from detzoo.mmdet.checkpoint import interpret, is_v2
     from detzoo.mmdet.convert import import_config
     from detzoo.mmdet.node import Reading
 
     if not is_v2(content):
         raise CheckpointError(
-            f"{path}: not a detzoo checkpoint. A file of bare weights needs a model to go with it: "
+            f"{path}: is not a detzoo checkpoint. Bare weights need a model to load them into: "
             "detzoo.load(NAME, weights=FILE), or --weights FILE after a model's name."
         )
     found = interpret(content, path)
     imported = import_config(found.config(), Reading(found.source))
     experiment = imported.to_train() if to_train else imported.experiment
-    # MMDetection names the classes of the data even where the detector knows none.
+    # MMDetection stores the classes of the data even if the detector is class-agnostic.
     if found.class_names is not None and not experiment.model.is_class_agnostic:
         names = imported.row_names(found.class_names)
         experiment = replace(experiment, class_names=names)
@@ -226,9 +226,10 @@ def _imported(content: Any, path: Path | str, to_train: bool) -> Checkpoint:
 
 
 def read_weights(path: Path | str) -> Weights:
-    """Weights of a checkpoint, or bare ones from ``.pth``, ``.safetensors``, ``.npz`` or ``.pkl``.
+    """Reads the weights of a checkpoint, or bare ones (``.pth``, ``.safetensors``, ``.npz``,
+    ``.pkl``).
 
-    Names that changed during MMDetection 2.x are those of its last version.
+    Parameter names that changed during MMDetection 2.x are converted to those of its last version.
     """
     return weights_in(read_file(local_file(path)), path)
 
@@ -250,18 +251,18 @@ def weights_in(content: Any, path: Path | str) -> Weights:
 
 
 def require_unchanged(checkpoint: Checkpoint, path: Path | str) -> None:
-    """Raises :class:`CheckpointError` where the configuration does not describe the detector."""
+    """Raises :class:`CheckpointError` if modules differ from those of the configuration."""
     if checkpoint.changed_modules:
         raise CheckpointError(
-            f"{path}: the detector that was trained is not the one of its configuration: "
-            f"{listed(checkpoint.changed_modules)}. Build the detector, change it likewise, and "
-            "open the file with it: detzoo.load(FILE, model=my_model)."
+            f"{path}: the trained detector differs from its configuration: "
+            f"{listed(checkpoint.changed_modules)}. Build the detector, change it in the same way, "
+            "and open the file with it: detzoo.load(FILE, model=my_model)."
         )
 
 
 def require_same_changes(changes: Sequence[str], checkpoint: Checkpoint, path: Path | str) -> None:
     """Raises :class:`CheckpointError` unless a detector with these ``changes`` was trained."""
-    # What was there before may be called otherwise today.
+    # The original modules may be described differently by other versions.
     own, saved = (
         {change.partition(" instead of ")[0]: change for change in side}
         for side in (changes, checkpoint.changed_modules)
@@ -280,9 +281,9 @@ def is_ours(content: Any) -> bool:
 
 
 def load_strictly(model: torch.nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
-    """Loads weights that must fit ``model`` in every name and shape.
+    """Loads weights that must match ``model`` in every name and shape.
 
-    Counters of batch-norm may be missing, as they are in files of old torch versions.
+    Batch counters of batch norms may be missing, as in files of old PyTorch versions.
     """
     own = model.state_dict()
     problems = mismatches(own, weights)
@@ -292,7 +293,7 @@ def load_strictly(model: torch.nn.Module, weights: Mapping[str, Tensor], source:
 
 
 def mismatches(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[str]:
-    """What keeps ``given`` from being loaded into a model with the tensors ``own``."""
+    """Describes why ``given`` cannot be loaded into a model with the tensors ``own``."""
     problems = [f"missing {name}" for name in own if name not in given and not is_counter(name)]
     problems += [f"unknown {name}" for name in given if name not in own]
     problems += [
@@ -304,18 +305,18 @@ def mismatches(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[s
 
 
 def listed(things: Sequence[str], most: int = 6) -> str:
-    """The first things, and how many more there are."""
+    """Lists the first items, and how many more there are."""
     more = f"; and {len(things) - most} more" if len(things) > most else ""
     return "; ".join(things[:most]) + more
 
 
 def is_counter(name: str) -> bool:
-    """Whether ``name`` is the count of batches that a batch-norm has seen."""
+    """Whether ``name`` is the batch counter of a batch norm (``num_batches_tracked``)."""
     return name.endswith("num_batches_tracked")
 
 
 def _require_plain(value: Any, where: str) -> None:
-    """Raises TypeError for what :func:`read` would refuse: better now than after the training."""
+    """Raises TypeError for values that :func:`read` would refuse, so that saving fails early."""
     if type(value) in (dict, OrderedDict):
         for key, item in value.items():
             _require_plain(key, where)
@@ -328,12 +329,12 @@ def _require_plain(value: Any, where: str) -> None:
 
 
 def _on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    # Copied, so that a view never drags the whole of a larger tensor's storage into the file.
+    # Cloned, so that a view does not save the entire storage of a larger tensor.
     return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
 
 
 def _sync_directory(path: Path) -> None:
-    """Makes the renaming itself durable, where the system can open folders."""
+    """Flushes the renaming to disk, if the operating system can open folders."""
     with contextlib.suppress(OSError):
         descriptor = os.open(path, os.O_RDONLY)
         try:

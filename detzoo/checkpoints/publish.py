@@ -1,4 +1,4 @@
-"""Checkpoints for others: the weights to detect with, named by their hash, and a model card."""
+"""Publishes checkpoints: the weights for inference, named by their hash, and a model card."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from detzoo.weights.places import is_address
 
 CARD = "README.md"
 _TEMPLATE = Path(__file__).with_name("model_card.md.jinja")
-# What Markdown would take for markup; an underscore within a word is none.
+# Characters that Markdown interprets; an underscore within a word is not among them.
 _MARKUP = re.compile(r"[\\`*\[\]<>|~]|(?<!\w)_|_(?!\w)")
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What a model card says beside what the checkpoint itself tells; None where it is unknown.
+    """Facts for a model card that the checkpoint does not contain; None if unknown.
 
-    ``metrics`` are by name, from 0 to 1.
+    ``metrics`` maps names to values from 0 to 1.
     """
 
     license: str | None = None
@@ -37,8 +37,9 @@ class Facts:
 
 
 def without_training(checkpoint: Checkpoint) -> Checkpoint:
-    """``checkpoint`` with the weights to detect with, averaged where there are such, and nothing of
-    its training but the configuration. Folders of this machine are taken out of that."""
+    """Returns ``checkpoint`` with the weights for inference (averaged, if any) and the
+    configuration only, without folders of this machine.
+    """
     return replace(
         checkpoint,
         experiment=_without_folders(checkpoint.experiment),
@@ -52,8 +53,8 @@ def write_published(checkpoint: Checkpoint, folder: Path, name: str) -> Path:
     """Writes ``checkpoint`` to ``folder/NAME-HASH.pt`` and returns this path.
 
     The hash is the first eight digits of the file's SHA-256, as in published files of MMDetection
-    and torchvision. Raises :class:`CheckpointError` where it cannot be written, or does not open
-    again as the same detector.
+    and torchvision. Raises :class:`CheckpointError` where it cannot be written, or does not open as
+    the same detector.
     """
     unnamed = folder / f".{name}.pt"
     try:
@@ -67,8 +68,9 @@ def write_published(checkpoint: Checkpoint, folder: Path, name: str) -> Path:
 
 
 def model_card(checkpoint: Checkpoint, file: Path, facts: Facts, repository: str | None) -> str:
-    """The model card of a published ``file``, in Markdown with the header that the Hugging Face Hub
-    reads. ``repository``: where it will be on the hub, ``user/repo``."""
+    """The model card of a published ``file``, in Markdown with the metadata header of the Hugging
+    Face Hub. ``repository`` is where it will be on the hub, ``user/repo``.
+    """
     model = checkpoint.experiment.model
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     environment.filters["plain"] = _plain
@@ -91,7 +93,7 @@ def model_card(checkpoint: Checkpoint, file: Path, facts: Facts, repository: str
 
 
 def write_card(folder: Path, text: str) -> Path:
-    """Writes the model card; :class:`CheckpointError` where that fails."""
+    """Writes the model card. Raises :class:`CheckpointError` if it cannot be written."""
     path = folder / CARD
     try:
         with open(path, "x", encoding="utf-8") as file:
@@ -102,7 +104,7 @@ def write_card(folder: Path, text: str) -> Path:
 
 
 def _without_folders(experiment: Experiment) -> Experiment:
-    """Paths of weights as the names of their files, which also tell their normalization."""
+    """Replaces paths of weights by file names, which also determine their normalization."""
     model, initial = experiment.model, experiment.initial_weights
     name = model.backbone.pretrained
     if name is not None and is_file_name(name) and not is_address(name):
@@ -117,5 +119,5 @@ def _kind(part: object) -> str:
 
 
 def _plain(text: str) -> str:
-    """``text`` as Markdown that shows it as it is, in one line."""
+    """Escapes ``text`` for Markdown, on one line."""
     return _MARKUP.sub(r"\\\g<0>", " ".join(text.split()))

@@ -1,4 +1,4 @@
-"""Trained weights as a starting point: for other classes, and for a bare backbone."""
+"""Initializes detectors from trained weights: for other classes, or the backbone alone."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from detzoo.heads.class_rows import ClassRows
 
 @dataclass(frozen=True)
 class ClassTransfer:
-    """Which classes took trained rows over and which start fresh, in the model's order.
+    """Which classes were initialized from trained rows and which were not, in the model's order.
 
     ``unused`` are the classes of the weights that the model does not have.
     """
@@ -33,7 +33,7 @@ class ClassTransfer:
 
 @dataclass(frozen=True)
 class BackboneReport:
-    """Names that the weights lack, so that the model keeps its own, and names that nobody wants."""
+    """Names missing from the weights (the model keeps its values), and unexpected names."""
 
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
@@ -48,13 +48,13 @@ def initialize(
     to_names: Sequence[str],
     source: str = "weights",
 ) -> ClassTransfer:
-    """Starts ``model`` (for ``to_names``) from ``weights`` that were trained for ``from_names``.
+    """Initializes ``model`` (for ``to_names``) with ``weights`` trained for ``from_names``.
 
-    What does not depend on the classes is taken over whole. Of what does, the rows of the classes
-    with the same name are copied, as are shared ones such as background; other rows stay as the
-    model has them. ``from_names`` None says that the classes of the weights are not known: then
-    nothing that depends on classes is taken over, since rows could only be matched by position.
-    Raises :class:`CheckpointError` when the weights belong to another model.
+    Tensors that do not depend on the classes are copied entirely. Of those that do, the rows of
+    classes with the same name are copied, as are shared ones such as background; the model keeps
+    its values in other rows. ``from_names`` None means that the classes of the weights are unknown:
+    tensors that depend on classes are not copied, since rows could only be matched by position.
+    Raises :class:`CheckpointError` if the weights belong to another model.
     """
     weights = fit_input_kernels(weights, model.state_dict())
     if from_names is None:
@@ -71,7 +71,7 @@ def initialize(
     own = model.state_dict()
     for name, rows in model.class_parameters().items():
         if name not in weights:
-            continue  # reported below with all that is missing
+            continue  # reported below with other missing names
         _check_rows(weights[name], own[name], rows, name, len(from_names), source)
         mixed = own[name].detach().cpu().clone()
         given = weights[name].to(mixed)[rows.place(from_rows, len(from_names))]
@@ -86,8 +86,8 @@ def initialize(
 
 
 def initialize_backbone(modules: PretrainedModules, pretrained: str) -> BackboneReport:
-    """Loads the weights called ``pretrained`` into ``modules``: the backbone, and stages shared by
-    the regions, whose names in the weights continue the backbone's.
+    """Loads the weights called ``pretrained`` into ``modules``: the backbone, and shared stages of
+    the RoI head, which the weights store as further stages of the backbone.
 
     Raises :class:`CheckpointError` when the file cannot be found or belongs to another backbone.
     """
@@ -102,11 +102,11 @@ def initialize_backbone(modules: PretrainedModules, pretrained: str) -> Backbone
     fitting = fit_input_kernels(fitting, own)
     wrong = [text for text in mismatches(own, fitting) if not text.startswith("missing ")]
     if wrong or not fitting:
-        reason = "; ".join(wrong[:6]) or "no name of its tensors is known"
+        reason = "; ".join(wrong[:6]) or "none of its tensor names is known"
         raise CheckpointError(
-            f"{source}: does not fit the backbone that asks for {pretrained!r}: {reason}. "
+            f"{source}: does not fit the backbone with pretrained={pretrained!r}: {reason}. "
             "Choose weights of the same architecture with --set model.backbone.pretrained=NAME, "
-            "or train without: --from-scratch."
+            "or train without pretrained weights: --from-scratch."
         )
     for module in modules:
         module.load_state_dict(fitting, strict=False)
@@ -122,7 +122,7 @@ def _check_rows(
     expected = rows.shape(tuple(own.shape), num_classes)
     if given.shape != expected:
         raise CheckpointError(
-            f"{source}: its weights belong to another model, or to other classes than it names: "
+            f"{source}: its weights belong to another model, or to other classes than it lists: "
             f"{name} has shape {tuple(given.shape)} instead of {expected} for its "
             f"{num_classes} classes."
         )

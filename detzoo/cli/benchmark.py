@@ -43,10 +43,10 @@ def inference(
         typer.Argument(metavar="NAME...", help="Models, checkpoints or V2 config files."),
     ],
     weights: Annotated[
-        str | None, typer.Option(help="Weights for a single NAME. Default: random ones.")
+        str | None, typer.Option(help="Weights for a single NAME. Default: random weights.")
     ] = None,
     images: Annotated[
-        Path | None, typer.Option(help="Folder of images. Default: random 640x480 ones.")
+        Path | None, typer.Option(help="Folder of images. Default: random 640x480 images.")
     ] = None,
     num_images: Annotated[int, typer.Option(min=1, help="Images to measure.")] = 2000,
     warmup: Annotated[int, typer.Option(min=0, help="Warmup batches that are not measured.")] = 5,
@@ -58,7 +58,8 @@ def inference(
     fuse_conv_bn: Annotated[
         bool,
         typer.Option(
-            "--fuse-conv-bn/--no-fuse-conv-bn", help="Fuse convolutions with the layers after them."
+            "--fuse-conv-bn/--no-fuse-conv-bn",
+            help="Fuse convolutions with the layers that follow them.",
         ),
     ] = True,
     channels_last: Annotated[
@@ -76,8 +77,9 @@ def inference(
 ) -> None:
     """Measure inference as MMDetection does: forward pass and postprocessing, image by image.
 
-    Loading images is timed separately, and the first 5 images are not counted. Several models take
-    turns on each image. Speed depends on the weights only through the number of detections.
+    Loading images is timed separately, and the first 5 images are not counted. Several models are
+    measured alternately, image by image. The weights affect speed only through the number of
+    detections.
 
     Examples:
 
@@ -98,9 +100,9 @@ def inference(
 
     computes_in = check_precision(precision or "fp32")
     if len(set(names)) < len(names):
-        raise ConfigError(f"{' '.join(names)}: the same model is given twice")
+        raise ConfigError(f"{' '.join(names)}: contains the same model twice")
     if weights is not None and len(names) > 1:
-        raise ConfigError(f"--weights {weights}: requires a single model")
+        raise ConfigError(f"--weights {weights}: works only with a single model")
     chosen = resolve_device(device)
     torch.manual_seed(0)
     subjects = [_subject(name, weights, settings, chosen, trust) for name in names]
@@ -178,7 +180,7 @@ def training(
     """Measure training as MMDetection does: images per second over steps 100 to 500.
 
     Also reports the time of each phase of a step, and the peak memory over all processes. Starts
-    from random weights, whatever the recipe says. Works with torchrun.
+    from random weights, regardless of the recipe. Works with torchrun.
 
     Examples:
 
@@ -196,7 +198,7 @@ def training(
     from detzoo.train.distributed import join_processes
 
     if skip >= steps:
-        raise ConfigError(f"--skip {skip}: leaves none of the {steps} steps to measure")
+        raise ConfigError(f"--skip {skip}: leaves none of the {steps} steps to be measured")
     experiment, dataset, model = _training_setup(
         name, data, images, settings, batch_size, workers, precision, trust
     )
@@ -244,11 +246,11 @@ def loader(
         Path | None, typer.Option(help="Image folder, where --data is an annotation file.")
     ] = None,
     num_images: Annotated[
-        int, typer.Option(min=1, help="Images for timing the steps of the pipeline.")
+        int, typer.Option(min=1, help="Images for timing the pipeline steps.")
     ] = 100,
     batches: Annotated[int, typer.Option(min=1, help="Batches for timing the whole loader.")] = 50,
     model_steps: Annotated[
-        int, typer.Option(min=0, help="Training steps to compare with; 0: no comparison.")
+        int, typer.Option(min=0, help="Training steps for comparison; 0: no comparison.")
     ] = 5,
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Images per step on each device.")
@@ -316,7 +318,7 @@ def _subject(
     device: torch.device,
     trust: bool,
 ) -> Subject:
-    """The model called ``name``, with its own weights if it is a checkpoint, else random ones."""
+    """Builds the model ``name``, with the checkpoint's weights if it is one, else random ones."""
     from detzoo.benchmark.inference import Subject
     from detzoo.inference.loading import is_checkpoint_path, load
 
@@ -325,7 +327,7 @@ def _subject(
         return Subject(name, predictor.model, predictor.experiment.data.test_transforms)
     if weights is not None:
         raise ConfigError(
-            "--set: cannot be combined with --weights, which would not fit the changed model"
+            "--set: cannot be combined with --weights, which may not fit the changed model"
         )
     experiment = find_experiment(name, settings, trust=trust)
     model = experiment.build_model().to(device)
@@ -342,7 +344,7 @@ def _training_setup(
     precision: str | None,
     trust: bool,
 ) -> tuple[Experiment, DetectionDataset, Detector]:
-    """The experiment for the data's classes, the data, and a model with random weights."""
+    """Returns the experiment with the data's classes, the data, and a model with random weights."""
     from dataclasses import replace
 
     import torch
@@ -413,5 +415,5 @@ def _print_loading(
     console.print(table)
     console.print(f"whole loader with {workers} workers: {delivered:.1f} images/s")
     if trained is not None:
-        slower = "the loader: give it more workers" if delivered < trained else "the model"
+        slower = "the loader: use more workers" if delivered < trained else "the model"
         console.print(f"the model trains at {trained:.1f} images/s; the bottleneck is {slower}")

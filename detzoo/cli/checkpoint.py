@@ -1,4 +1,4 @@
-"""``detzoo checkpoint``: what a file of weights holds."""
+"""``detzoo checkpoint``: shows the content of a weight file."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def checkpoint(
         typer.Argument(metavar="FILE", help="A checkpoint, or a file of bare weights."),
     ],
     keys: Annotated[
-        bool, typer.Option("--keys", help="Also list every tensor, with its shape and type.")
+        bool, typer.Option("--keys", help="Also list every tensor with its shape and dtype.")
     ] = False,
     imports: Imports = None,
 ) -> None:
-    """Show what a file of weights is: who wrote it, its classes, its tensors.
+    """Show what is in a weight file: what wrote it, its classes and its tensors.
 
-    Nothing in the file is executed. Tensors of MMDetection 2.x are listed under the names of its
+    Nothing in the file is executed. Tensors from MMDetection 2.x are listed under the names of its
     last version.
 
     Examples:
@@ -46,7 +46,7 @@ def checkpoint(
     file = local_file(source)
     facts, tensors = _describe(read_file(file), file)
     count = sum(tensor.numel() for tensor in tensors.values())
-    facts["tensors"] = f"{len(tensors)}, with {count:,} numbers"
+    facts["tensors"] = f"{len(tensors)}, with {count:,} elements"
     facts["hash"], is_right = _check_hash(file)
     console = Console(highlight=False)
     console.print(escape(f"{file}  {file.stat().st_size / 1e6:.1f} MB"), soft_wrap=True)
@@ -57,12 +57,12 @@ def checkpoint(
             kind = str(tensor.dtype).removeprefix("torch.")
             console.print(escape(f"{name}  {tuple(tensor.shape)} {kind}"), soft_wrap=True)
     if not is_right:
-        console.print("1 fault: the file is not the one that was published", soft_wrap=True)
+        console.print("1 fault: the file does not match the hash in its name", soft_wrap=True)
         raise typer.Exit(1)
 
 
 def _describe(content: Any, file: Path) -> tuple[dict[str, str], Mapping[str, Tensor]]:
-    """Facts in words, and the tensors."""
+    """Describes a checkpoint: facts by name, and its tensors."""
     from detzoo.checkpoints.checkpoint import checkpoint_in, is_ours, listed, weights_in
     from detzoo.mmdet.checkpoint import interpret, is_v2
 
@@ -99,12 +99,12 @@ def _listed(names: tuple[str, ...] | None) -> str:
 
 
 def _check_hash(file: Path) -> tuple[str, bool]:
-    """What there is to say about the hash in the file's name, and whether it is right."""
+    """Checks a file against the hash in its name; returns a description and whether it matches."""
     from detzoo.weights.files import has_digits
     from detzoo.weights.places import hash_digits
 
     digits = hash_digits(file.name)
     if digits is None:
-        return "the file's name says none", True
+        return "none in the file's name", True
     is_right = has_digits(file, digits)
-    return f"{digits}: {'right' if is_right else 'WRONG, the file is damaged'}", is_right
+    return f"{digits}: {'matches' if is_right else 'MISMATCH, the file is damaged'}", is_right

@@ -1,4 +1,4 @@
-"""What several commands share. Nothing heavy is imported before a function needs it."""
+"""Options and helpers shared by several commands. Heavy imports are deferred to the functions."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Settings = Annotated[
 
 
 def _import_modules(names: list[str] | None) -> list[str] | None:
-    """Before a command runs."""
+    """Imports the modules of ``--import`` before a command runs."""
     if names:
         from detzoo.checkpoints.catalog import import_modules
 
@@ -44,19 +44,20 @@ def _import_modules(names: list[str] | None) -> list[str] | None:
 
 Device = Annotated[
     str | None,
-    typer.Option(help="cpu, cuda, cuda:1, mps. Default: a GPU where there is one."),
+    typer.Option(help="cpu, cuda, cuda:1, mps. Default: a GPU if available."),
 ]
 TtaScales = Annotated[
     str | None,
     typer.Option(
         "--tta-scales",
         metavar="WxH,WxH",
-        help="Look at each image in several sizes and merge what is found: 1000x600,1333x800.",
+        help="Test-time augmentation: merge detections at several scales, such as "
+        "1000x600,1333x800.",
     ),
 ]
 TtaFlip = Annotated[
     bool,
-    typer.Option("--tta-flip", help="Also look at the mirrored image and merge what is found."),
+    typer.Option("--tta-flip", help="Test-time augmentation: also detect in the flipped image."),
 ]
 Imports = Annotated[
     list[str] | None,
@@ -64,7 +65,7 @@ Imports = Annotated[
         "--import",
         metavar="MODULE",
         callback=_import_modules,
-        help="Import a module whose config classes the model is made of.",
+        help="Import a module that defines config classes used by the model.",
     ),
 ]
 Trust = Annotated[
@@ -78,8 +79,8 @@ Trust = Annotated[
 Precision = Annotated[
     str | None,
     typer.Option(
-        help="Compute in fp32, bf16 (faster, almost as accurate) or fp16. Default: what a run "
-        "was evaluated in, else fp32."
+        help="Compute in fp32, bf16 (faster, almost as accurate) or fp16. Default: that of "
+        "evaluations during training, else fp32."
     ),
 ]
 Fuse = Annotated[
@@ -99,27 +100,28 @@ MissingMasks = Annotated[
     Literal["ignore", "empty"],
     typer.Option(
         "--missing-masks",
-        help="Objects without a mask, in mask metrics: ignore them and what overlaps their boxes, "
-        "or count them as empty masks, as pycocotools does.",
+        help="Objects without a mask in mask metrics: ignore them and detections that overlap "
+        "their boxes, or count them as empty masks, as pycocotools does.",
     ),
 ]
 SkipBroken = Annotated[
     bool,
     typer.Option(
         "--skip-broken",
-        help="Leave out images that are missing, cannot be read or have another size than "
-        "declared; they are listed at the end (exit code 1).",
+        help="Leave out images that are missing, unreadable or of a different size than "
+        "declared, and list them at the end (exit code 1).",
     ),
 ]
 IgnoreExif = Annotated[
     bool,
     typer.Option(
         "--ignore-exif",
-        help="Ignore EXIF orientation, for annotations that were made without EXIF rotation.",
+        help="Ignore EXIF orientation, for annotations made without EXIF rotation.",
     ),
 ]
 JsonFile = Annotated[
-    Path | None, typer.Option("--json", metavar="FILE", help="Also write it to a JSON file.")
+    Path | None,
+    typer.Option("--json", metavar="FILE", help="Also write the output to a JSON file."),
 ]
 
 
@@ -140,7 +142,7 @@ def find_experiment(
     trust: bool = False,
     to_train: bool = False,
 ) -> Experiment:
-    """The experiment of a zoo name, a checkpoint or a configuration file, and ``--set``."""
+    """Returns the experiment of a zoo name, checkpoint or config file, with ``--set`` applied."""
     check_source(source)
     from detzoo.inference import loading
 
@@ -157,7 +159,7 @@ def apply_setting(experiment: Experiment, setting: str) -> Experiment:
 
     path, equals, value = setting.partition("=")
     if not equals:
-        raise ConfigError(f"--set {setting}: write it as path=value: model.backbone.depth=18")
+        raise ConfigError(f"--set {setting}: write it as path=value, e.g. model.backbone.depth=18")
     try:
         return override(experiment, path.strip(), value.strip(), config_classes())
     except ConfigError as error:
@@ -175,7 +177,7 @@ def with_tta(experiment: Experiment, scales: str | None, flip: bool) -> Experime
         width, _, height = part.partition("x")
         if not (width.isdigit() and height.isdigit()):
             raise ConfigError(
-                f"--tta-scales {scales}: write sizes as width x height: 1000x600,1333x800"
+                f"--tta-scales {scales}: write sizes as WIDTHxHEIGHT, e.g. 1000x600,1333x800"
             )
         sizes.append((int(width), int(height)))
     flips = ("horizontal",) if flip else experiment.data.tta.flips
@@ -202,10 +204,10 @@ def open_sets(
     skip_broken: bool = False,
     ignore_exif: bool = False,
 ) -> tuple[list[DetectionDataset], tuple[str, ...]]:
-    """The ``split`` of each of ``paths``; and what is wrong with each image that was left out.
+    """Opens the ``split`` of each of ``paths``; also returns why each left-out image is broken.
 
     ``images`` are image folders: none, one for all, or one for each path. Without ``skip_broken``,
-    an image that is missing raises :class:`DataError`.
+    a missing image raises :class:`DataError`.
     """
     from detzoo.data.broken import broken_images
     from detzoo.data.locate import open_dataset
@@ -213,8 +215,8 @@ def open_sets(
 
     if len(images) not in (0, 1, len(paths)):
         raise ConfigError(
-            f"--images: given {len(images)} times for {len(paths)} data sets. Repeat it for each "
-            "of them, in the same order."
+            f"--images: given {len(images)} times for {len(paths)} data sets. Give it once per "
+            "data set, in the same order."
         )
     sets, faults = [], []
     for k, path in enumerate(paths):
@@ -238,7 +240,7 @@ def open_sets(
 
 
 def _with_progress(work: Any, data: DetectionDataset, text: str) -> Any:
-    """``work(data, progress)`` behind a progress bar, in the first process."""
+    """Runs ``work(data, progress)`` with a progress bar in the main process."""
     from rich.progress import Progress
 
     with Progress(transient=True, disable=not is_first_process()) as progress:
@@ -259,8 +261,9 @@ def print_broken(faults: Sequence[str], most: int = 50) -> None:
 
 
 def check_source(source: str | None, weights: str | Path | None = None) -> None:
-    """Raises :class:`UserError` for a file that is not there, or a name that is not in the zoo,
-    before anything heavy is imported."""
+    """Raises :class:`UserError` for a missing file or a name that is not in the zoo, before heavy
+    imports.
+    """
     for path in (os.fspath(item) for item in (source, weights) if item is not None):
         if is_address(path):
             continue
@@ -272,27 +275,27 @@ def check_source(source: str | None, weights: str | Path | None = None) -> None:
 
 
 def check_data(*paths: Path | None) -> None:
-    """Raises :class:`DataError` for data that are not there, before anything heavy."""
+    """Raises :class:`DataError` for missing data, before heavy imports."""
     for path in paths:
         if path is not None and not path.exists():
             raise why_absent(path)
 
 
 def check_folder(out: Path | None) -> None:
-    """Raises :class:`ConfigError` for a folder of results that is a file, before anything heavy."""
+    """Raises :class:`ConfigError` for an output folder that is a file, before heavy imports."""
     if out is not None and out.exists() and not out.is_dir():
-        raise ConfigError(f"--out {out}: is a file. Give a folder.")
+        raise ConfigError(f"--out {out}: is a file, not a folder. Give a folder.")
 
 
 def plain_console() -> Console:
-    """A console that prints names of files and classes as they are."""
+    """A console that prints file and class names without interpreting markup."""
     from rich.console import Console
 
     return Console(highlight=False, markup=False, emoji=False)
 
 
 def print_dataset(purpose: str, dataset: DetectionDataset) -> None:
-    """A line on what was opened, and one for each note and each fault of its annotations."""
+    """Prints a summary line of a data set, and a line per note and per fault of its annotations."""
     from rich.console import Console
     from rich.markup import escape
 
@@ -318,13 +321,13 @@ def print_dataset(purpose: str, dataset: DetectionDataset) -> None:
 
 
 def note_on_masks(count: int) -> list[str]:
-    """The note on ``count`` objects without a mask in data where others have one."""
+    """A note on ``count`` objects without a mask in a data set with masks."""
     objects = "1 object has" if count == 1 else f"{count} objects have"
-    return [f"{objects} no mask: boxes alone count there"] if count else []
+    return [f"{objects} no mask: only their boxes are used"] if count else []
 
 
 def wide_console() -> Console:
-    """A console for tables of names, which are never truncated when piped."""
+    """A console for tables whose names are never truncated when piped."""
     from rich.console import Console
 
     console = Console(highlight=False)
@@ -332,7 +335,7 @@ def wide_console() -> Console:
 
 
 def next_folder(parent: Path, name: str) -> Path:
-    """``parent/name-1``, or the next number that is free."""
+    """``parent/name-<n>`` with the next free number, from 1."""
     return parent / f"{name}-{_last_number(parent, name) + 1}"
 
 
@@ -348,5 +351,5 @@ def _last_number(parent: Path, name: str) -> int:
 
 
 def is_first_process() -> bool:
-    """Whether this process speaks for all that ``torchrun`` started."""
+    """Whether this is the main process (rank 0) of ``torchrun``, which prints for all."""
     return int(os.environ.get("RANK", "0")) == 0

@@ -1,4 +1,4 @@
-"""``detzoo complexity``: parameters and operations of a model."""
+"""``detzoo complexity``: counts the parameters and FLOPs of a model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``detzoo config``: a configuration or a part of it, what it means, or what differs in another."""
+"""``detzoo config``: shows, explains or compares configurations or parts of them."""
 
 from __future__ import annotations
 
@@ -22,27 +22,28 @@ def config(
     path: Annotated[
         str | None,
         typer.Argument(
-            metavar="PATH", help="Only this part: model.backbone, data.train_transforms[0]."
+            metavar="PATH",
+            help="Only this part, such as model.backbone or data.train_transforms[0].",
         ),
     ] = None,
     explain: Annotated[
         bool,
-        typer.Option("--explain", help="Say what it does, and what it may be."),
+        typer.Option("--explain", help="Explain what it does and which values are allowed."),
     ] = False,
     settings: Settings = None,
     imports: Imports = None,
     trust: Trust = False,
     diff: Annotated[
         str | None,
-        typer.Option(metavar="OTHER", help="Show only what differs from this other one."),
+        typer.Option(metavar="OTHER", help="Show only the differences from this configuration."),
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="As JSON, which train and config read again.")
+        bool, typer.Option("--json", help="Print JSON, which train and config can read.")
     ] = False,
 ) -> None:
-    """Show every setting of a model and of its training.
+    """Show all settings of a model and its training.
 
-    Each line can be given to --set, with another value. Comments name the class of each part.
+    Any line can be passed to --set with another value. Comments name the class of each part.
 
     Examples:
 
@@ -58,7 +59,9 @@ def config(
     from detzoo.config import find, to_dict
 
     if explain and (diff is not None or as_json):
-        raise ConfigError("--explain: goes neither with --diff nor with --json; give one of them")
+        raise ConfigError(
+            "--explain: cannot be combined with --diff or --json; give only one of them"
+        )
     to_train = path is None or not path.startswith("model")
     experiment = find_experiment(name, settings, trust=trust, to_train=to_train)
     part = find(experiment, path).value if path else experiment
@@ -83,7 +86,7 @@ def config(
 
 
 def _print_lines(value: Any, path: str) -> None:
-    """``leaves`` with a comment before each part, which names its class."""
+    """Prints ``leaves``, with a comment before each part that names its class."""
     if _holds_configs(value):
         for i, item in enumerate(value):
             _print_lines(item, f"{path}[{i}]")
@@ -101,7 +104,7 @@ def _holds_configs(value: Any) -> bool:
 
 
 def _text(value: Any) -> str:
-    """As --set reads it."""
+    """Formats a value as --set reads it."""
     from detzoo.config import to_dict
 
     if dataclasses.is_dataclass(value) or _holds_configs(value):

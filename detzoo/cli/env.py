@@ -1,4 +1,4 @@
-"""``detzoo env``: installed packages, available devices, and whether they compute correctly."""
+"""``detzoo env``: shows installed packages and devices, and checks the devices' operators."""
 
 from __future__ import annotations
 
@@ -63,8 +63,7 @@ def env() -> None:
 
 
 def check_nms(device: torch.device) -> None:
-    """Of two boxes with IoU 0.9 and a separate one, the better one and the separate one are
-    kept."""
+    """Checks that NMS drops the lower-scored of two boxes with IoU 0.9 and keeps a separate one."""
     import torch
     from torchvision.ops import nms
 
@@ -74,7 +73,7 @@ def check_nms(device: torch.device) -> None:
 
 
 def check_roi_align(device: torch.device) -> None:
-    """On a map of x coordinates, each bin of a region returns its center."""
+    """Checks that on a feature map of x coordinates, each RoI bin returns its center."""
     import torch
     from torchvision.ops import roi_align
 
@@ -85,7 +84,7 @@ def check_roi_align(device: torch.device) -> None:
 
 
 def check_deform_conv(device: torch.device) -> None:
-    """A 1x1 kernel with an offset of one pixel to the right reads the neighbor."""
+    """Checks that a 1x1 kernel with an offset of one pixel to the right reads the neighbor."""
     import torch
     from torchvision.ops import deform_conv2d
 
@@ -110,7 +109,7 @@ def _expect(found: list[float], right: list[float]) -> None:
 def _outcome(check: Callable[[torch.device], None], device: torch.device) -> str:
     try:
         check(device)
-    # Missing or broken operators raise all kinds of errors, each of which is a finding.
+    # Missing or broken operators raise all kinds of errors; each is a failed check.
     except Exception as error:
         reason = str(error).splitlines() or [type(error).__name__]
         return f"fails: {reason[0][:120]}"

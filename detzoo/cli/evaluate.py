@@ -21,7 +21,8 @@ def evaluate(
         Path, typer.Argument(help="Detections in COCO result format: a JSON list.")
     ],
     annotations: Annotated[
-        Path, typer.Argument(help="COCO annotations of the same images. The images are not needed.")
+        Path,
+        typer.Argument(help="COCO annotations of the same images. The image files are not needed."),
     ],
     kind: Annotated[
         str | None,
@@ -43,13 +44,13 @@ def evaluate(
         Path | None, typer.Option("--json", help="Also write the metrics to this file.")
     ] = None,
     max_detections: Annotated[
-        str, typer.Option(help="Maximum detections per image and class; AP is for the largest.")
+        str, typer.Option(help="Maximum detections per image and class; AP uses the largest.")
     ] = "1,10,100",
     areas: Annotated[
         str, typer.Option(help="Area ranges to score separately: name:low:high in square pixels.")
     ] = "s:0:1024,m:1024:9216,l:9216:1e10",
 ) -> None:
-    """Compute COCO's metrics for detections from any source.
+    """Compute COCO metrics for detections from any source.
 
     Images and categories are matched by id.
 
@@ -95,7 +96,7 @@ def evaluate(
 
 
 def _scored_names(classes: str | None, ground_truth: GroundTruth) -> tuple[str, ...]:
-    """The names of the classes to be scored; "" in place of the others, which no class has."""
+    """The names of all classes, with "" (which matches none) in place of those not to be scored."""
     names = ground_truth.class_names
     if classes is None:
         return names
@@ -127,7 +128,8 @@ def _parse_numbers(text: str) -> list[int]:
         numbers = []
     if not numbers or min(numbers) < 1 or len(set(numbers)) < len(numbers):
         raise ConfigError(
-            f"--max-detections {text}: write distinct positive numbers with commas: 1,10,100"
+            f"--max-detections {text}: write distinct positive integers separated by commas, e.g. "
+            "1,10,100"
         )
     return numbers
 

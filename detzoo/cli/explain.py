@@ -1,4 +1,4 @@
-"""What a setting does: its own documentation, with what it holds and may hold."""
+"""Explains a setting: its documentation, type, default, current value and allowed values."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from rich.table import Table
 from detzoo.checkpoints.catalog import own_modules
 from detzoo.config import find, is_config, spelled, type_name
 
-# Of a tuple that is shown whole.
+# Maximum elements of a tuple that is shown in full.
 MAX_ELEMENTS = 12
 
 
 def explain(console: Console, experiment: Any, path: str) -> None:
-    """Prints what the setting at ``path`` is, and, where it is a part, what it is made of.
+    """Prints what the setting at ``path`` does and, if it is a config, its fields.
 
-    An empty path means the whole. Raises :class:`ConfigError` for a path to nowhere.
+    An empty path means the whole experiment. Raises :class:`ConfigError` for an unknown path.
     """
     value = experiment
     if path:
@@ -36,7 +36,7 @@ def explain(console: Console, experiment: Any, path: str) -> None:
         if text:
             console.print(f"  {escape(text)}", soft_wrap=True)
         facts = {
-            # Of words and numbers that are listed, the type says no more.
+            # The type adds nothing to a list of choices.
             "type": "" if is_literal(setting.annotation) else spelled(setting.annotation),
             "choices": ", ".join(choices(setting.annotation)),
             "range": ", ".join(dict.fromkeys(map(str, ranges(setting.annotation)))),
@@ -65,7 +65,7 @@ def _explain_class(console: Console, value: Any) -> None:
 
 
 def _print_table(console: Console, rows: Sequence[tuple[str, ...]]) -> None:
-    """Without rows whose last cell is empty, where that is all they say."""
+    """Prints rows, leaving out those whose last cell is empty if nothing else is in them."""
     table = Table.grid(padding=(0, 2))
     for row in rows:
         if len(row) > 2 or row[-1]:
@@ -77,14 +77,14 @@ def _print_table(console: Console, rows: Sequence[tuple[str, ...]]) -> None:
 
 
 def summary(cls: type) -> str:
-    """The first paragraph of a class's documentation on one line."""
+    """The first paragraph of a class's docstring, on one line."""
     text = inspect.cleandoc(cls.__dict__.get("__doc__") or "")
-    # dataclasses write the signature where there is no documentation.
+    # dataclasses generate a signature for classes without a docstring.
     return "" if text.startswith(f"{cls.__name__}(") else _plain(text.split("\n\n")[0])
 
 
 def field_docs(cls: type) -> dict[str, str]:
-    """What the ``Args:`` of a class and of its parents say on each field, the class's own first."""
+    """The ``Args:`` descriptions of a class's fields; its own override those of its parents."""
     found: dict[str, str] = {}
     for parent in reversed(cls.__mro__):
         found |= _arguments(inspect.cleandoc(parent.__dict__.get("__doc__") or ""))
@@ -92,12 +92,12 @@ def field_docs(cls: type) -> dict[str, str]:
 
 
 def _plain(text: str) -> str:
-    """Documentation on one line, without the markup of Sphinx."""
+    """A docstring on one line, without Sphinx markup."""
     return " ".join(re.sub(r":\w+:`~?([\w.]+)`", r"`\1`", text).replace("``", "`").split())
 
 
 def _arguments(text: str) -> dict[str, str]:
-    """The section ``Args:`` of a documentation, by name; a description may continue, indented."""
+    """The ``Args:`` section of a docstring by name; continuation lines are indented."""
     found: dict[str, str] = {}
     name = ""
     _, _, section = f"\n{text}\n".partition("\nArgs:\n")
@@ -119,7 +119,7 @@ def default(field: dataclasses.Field[Any]) -> str:
 
 
 def ranges(annotation: Any) -> Iterator[Any]:
-    """What an annotation and those within it say of the numbers that are allowed."""
+    """Yields the numeric ranges in an annotation and those nested in it."""
     if typing.get_origin(annotation) is Annotated:
         yield from annotation.__metadata__
     for inner in typing.get_args(annotation):
@@ -127,7 +127,7 @@ def ranges(annotation: Any) -> Iterator[Any]:
 
 
 def choices(annotation: Any) -> list[str]:
-    """The words, numbers or classes that a setting may be, where these can be listed."""
+    """The words, numbers or classes that a setting accepts, if they can be listed."""
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
     if is_literal(annotation):
         return [repr(choice) for choice in args]
@@ -141,7 +141,9 @@ def is_literal(annotation: Any) -> bool:
 
 
 def concrete_classes(cls: type) -> list[str]:
-    """The names of ``cls`` and its subclasses that can be built, in detzoo and what is imported."""
+    """The names of the concrete classes among ``cls`` and its subclasses, in detzoo and imported
+    modules.
+    """
     for module in set(own_modules().values()):
         importlib.import_module(module)
     found, waiting = [], [cls]
@@ -157,12 +159,12 @@ def concrete_classes(cls: type) -> list[str]:
 
 
 def holds_configs(value: Any) -> bool:
-    """Whether ``value`` is a tuple of parts."""
+    """Whether ``value`` is a tuple of configs."""
     return isinstance(value, tuple) and any(is_config(type(item)) for item in value)
 
 
 def brief(value: Any) -> str:
-    """A value on one line: parts by the names of their classes, of many elements the first."""
+    """Formats a value on one line: configs by class name, long tuples by their first element."""
     if is_config(type(value)):
         return type_name(type(value))
     if holds_configs(value):

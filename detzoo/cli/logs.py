@@ -48,17 +48,17 @@ def plot(
     from detzoo.logs import draw_curves
 
     if axis not in ("epoch", "iteration"):
-        raise ConfigError(f"--x {axis}: is neither epoch nor iteration")
+        raise ConfigError(f"--x {axis}: must be epoch or iteration")
     names = [key.strip() for key in keys.split(",") if key.strip()]
     if not names:
-        raise ConfigError(f"--keys {keys!r}: is empty; name losses or metrics, such as loss")
+        raise ConfigError(f"--keys {keys!r}: is empty; give losses or metrics, such as loss")
     draw_curves(_read(files), names, cast("Axis", axis), out)
     print(f"wrote {out}")
 
 
 @logs.command("summary")
 def summary(files: Files) -> None:
-    """Show step times, the slowest and fastest epochs, and the last values.
+    """Show step times, the slowest and fastest epochs, and the latest values.
 
     Examples:
 

@@ -87,19 +87,19 @@ app.command("quickstart")(quickstart)
 
 
 def main() -> None:
-    """The program: sets up its process, which a library must not, and runs the command line."""
-    # Read when torch is imported. Threads that wait for each other actively make a step on the CPU
-    # eight times slower as soon as another process, such as a loader's worker, wants a core.
+    """Entry point: sets up the process, which a library must not do, and runs the command line."""
+    # Read when torch is imported. With threads that busy-wait for each other, a step on the CPU is
+    # eight times slower as soon as another process, such as a loader worker, needs a core.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     _keep_freed_memory()
     run()
 
 
 def run() -> None:
-    """Runs the command line. What a user can cause ends in one paragraph and exit code 2."""
+    """Runs the command line. Errors caused by the user end in one paragraph and exit code 2."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # A name that the terminal cannot show must not end the work.
+            # A name that the terminal cannot display must not abort the command.
             stream.reconfigure(errors="backslashreplace")
     try:
         app()
@@ -109,11 +109,11 @@ def run() -> None:
 
 
 def _keep_freed_memory() -> None:
-    """Lets glibc hand the maps of one image to the next one.
+    """Lets glibc reuse the memory of one image's feature maps for the next image.
 
-    It gives large ones back to the system, which clears every page when they are wanted again:
-    about a tenth of the time of an image on a CPU. Who sets the allocator's own variables knows
-    better.
+    By default it returns large blocks to the system, which zeroes every page when they are
+    allocated again: about a tenth of the time of an image on a CPU. Allocator variables set by the
+    user take precedence.
     """
     is_set = any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ)
     if is_set or platform.libc_ver()[0] != "glibc":

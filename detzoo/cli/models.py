@@ -1,4 +1,4 @@
-"""``detzoo models``: the zoo as a table."""
+"""``detzoo models``: lists the zoo as a table."""
 
 from __future__ import annotations
 
@@ -25,20 +25,16 @@ def models(
         str | None,
         typer.Option(help="Only backbones whose description contains this: r50, resnext."),
     ] = None,
-    min_ap: Annotated[
-        float | None, typer.Option(help="At least this published box AP of COCO.")
-    ] = None,
-    min_mask_ap: Annotated[
-        float | None, typer.Option(help="At least this published mask AP.")
-    ] = None,
+    min_ap: Annotated[float | None, typer.Option(help="Minimum published box AP (COCO).")] = None,
+    min_mask_ap: Annotated[float | None, typer.Option(help="Minimum published mask AP.")] = None,
     max_memory: Annotated[
-        float | None, typer.Option(help="At most this training memory, in GB per GPU.")
+        float | None, typer.Option(help="Maximum training memory, in GB per GPU.")
     ] = None,
     max_time: Annotated[
-        float | None, typer.Option(help="At most this time, in milliseconds per image (V100).")
+        float | None, typer.Option(help="Maximum inference time, in milliseconds per image (V100).")
     ] = None,
     max_parameters: Annotated[
-        float | None, typer.Option(help="At most this number of parameters, in millions.")
+        float | None, typer.Option(help="Maximum number of parameters, in millions.")
     ] = None,
     published: Annotated[
         bool | None,
@@ -53,10 +49,10 @@ def models(
 ) -> None:
     """List the models of the zoo with their published figures.
 
-    Box and mask AP are in percent on the validation set (box AP50 for Pascal VOC, which does not
-    compare with COCO's AP), AR is the recall of 1000 proposals, memory is in GB per GPU during
-    training, and time in milliseconds per image on a V100. An asterisk marks weights that are on
-    this machine.
+    Box and mask AP are in percent on the validation set (box AP50 for Pascal VOC, which is not
+    comparable to COCO AP), AR is the average recall of 1000 proposals, memory is in GB per GPU
+    during training, and time in milliseconds per image on a V100. An asterisk marks weights that
+    are on this machine.
 
     Examples:
 
@@ -102,7 +98,7 @@ def models(
 
 
 def read_rows() -> list[Row]:
-    """The list of the zoo."""
+    """Reads the list of zoo models."""
     return [dict(row) for row in zoo_rows().values()]
 
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from detzoo.inference.outputs import Output
     from detzoo.inference.result import Result
 
-# How a file of JSON lines ends.
+# The extension of JSON Lines files.
 _LINES = ".jsonl"
 
 
@@ -46,7 +46,7 @@ def predict(
         str,
         typer.Argument(
             metavar="CHECKPOINT_OR_NAME",
-            help="A checkpoint, of MMDetection 2.x too, or a zoo name.",
+            help="A checkpoint (MMDetection's too), or a zoo name.",
         ),
     ],
     inputs: Annotated[
@@ -185,7 +185,7 @@ def predict(
             else:
                 keep(file, content, f"{len(content['frames'])} frames")
     if failures and not found:
-        with contextlib.suppress(OSError):  # there was something in it
+        with contextlib.suppress(OSError):  # not empty
             folder.rmdir()
         more = f" ({len(failures) - 1} more cannot be read either.)" if len(failures) > 1 else ""
         raise DataError(f"{failures[0]}{more}")
@@ -204,7 +204,7 @@ def predict(
 
 @contextlib.contextmanager
 def _line_writer(json_file: Path | None) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Writes each result, as soon as it is there, as a line of a file beside ``json_file``."""
+    """Writes each result as soon as it is available to a JSON Lines file next to ``json_file``."""
     path = Path(os.devnull) if json_file is None else json_file.with_suffix(_LINES)
     with contextlib.ExitStack() as stack:
         try:
@@ -223,12 +223,12 @@ def _line_writer(json_file: Path | None) -> Iterator[Callable[[dict[str, Any]], 
 
 def _unwritable(path: Path, error: OSError) -> DataError:
     return DataError(
-        f"{path}: cannot be written ({error.strerror}). Free space, or give another place."
+        f"{path}: cannot be written ({error.strerror}). Free some disk space, or give another path."
     )
 
 
 def _target_names(files: list[Path], folder: Path) -> dict[Path, Path]:
-    """A file of its own in ``folder`` for each input, and never the input itself."""
+    """A distinct output file in ``folder`` for each input, never the input itself."""
     from detzoo.inference.inputs import is_video
 
     inputs = {file.resolve() for file in files}
@@ -245,7 +245,7 @@ def _target_names(files: list[Path], folder: Path) -> dict[Path, Path]:
         targets[file] = folder / f"{name}{suffix}"
         if targets[file].resolve() in inputs:
             raise ConfigError(
-                f"--out {folder}: {targets[file]} is one of the inputs and would be written over. "
+                f"--out {folder}: {targets[file]} is one of the inputs and would be overwritten. "
                 "Give another folder."
             )
     return targets
@@ -256,7 +256,7 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(
-            f"--out {folder}: cannot be made ({error.strerror}). Give another folder."
+            f"--out {folder}: cannot be created ({error.strerror}). Give another folder."
         ) from None
 
 
@@ -265,7 +265,7 @@ def _write_picture(path: Path, picture: np.ndarray) -> None:
 
     _, data = cv2.imencode(path.suffix, picture)
     try:
-        path.write_bytes(data.tobytes())  # OpenCV crashes at a name that is not UTF-8
+        path.write_bytes(data.tobytes())  # OpenCV crashes on names that are not UTF-8
     except OSError as error:
         raise _unwritable(path, error) from None
 
@@ -297,7 +297,7 @@ def _summary(names: list[str]) -> str:
 def _predict_video(
     find: Callable[..., Iterator[Result]], file: Path, target: Path
 ) -> dict[str, Any]:
-    """Writes the film with the detections drawn; returns them frame by frame."""
+    """Writes the video with the detections drawn; returns the detections frame by frame."""
     import cv2
 
     check_regular(file)

@@ -1,4 +1,4 @@
-"""``detzoo publish``: a trained detector for others, with a model card."""
+"""``detzoo publish``: writes a trained detector for others to use, with a model card."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def publish(
     source: Annotated[
-        str, typer.Argument(metavar="RUN|CHECKPOINT", help="A folder of a run, or a checkpoint.")
+        str, typer.Argument(metavar="RUN|CHECKPOINT", help="A run folder, or a checkpoint.")
     ],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the files.")],
     name: Annotated[
@@ -44,7 +44,8 @@ def publish(
         str | None,
         typer.Option(
             metavar="hf://USER/REPO",
-            help="Also upload to this repository of the Hugging Face Hub, created if need be.",
+            help="Also upload to this repository of the Hugging Face Hub, created if it does not "
+            "exist.",
         ),
     ] = None,
     private: Annotated[
@@ -52,15 +53,14 @@ def publish(
     ] = False,
     imports: Imports = None,
 ) -> None:
-    """Write a trained detector as a checkpoint for others, with a model card.
+    """Publish a trained detector: a checkpoint for others to use, with a model card.
 
-    The checkpoint holds the weights to detect with (the averaged ones, if any),
-    the configuration and the class names, and nothing that only training needs.
-    Its name ends in its hash. Of a run, best.pt is taken. Checkpoints of
-    MMDetection 2.x are converted.
+    The checkpoint holds the weights for inference (the averaged ones, if any), the configuration
+    and the class names, and nothing that only training needs. Its name ends with its hash. For a
+    run, best.pt is published. MMDetection 2.x checkpoints are converted.
 
-    The card, README.md, says what is known of classes, data, metrics, license
-    and use. Complete it before you share it.
+    The card, README.md, states what is known about classes, data, metrics, license and use.
+    Complete it before you share it.
 
     Examples:
 
@@ -72,7 +72,7 @@ def publish(
         check_source(None, source)
     repository = None if to is None else _check_repository(to)
     if private and to is None:
-        raise ConfigError("--private: is for --to, which is not given")
+        raise ConfigError("--private: works only with --to")
     if name is not None and not re.fullmatch(r"\w[\w.+-]*", name):
         raise ConfigError(f"--name {name}: use letters, digits and -_+. only")
 
@@ -89,7 +89,7 @@ def publish(
 
     if (out / CARD).exists():
         raise ConfigError(
-            f"--out {out}: has a {CARD} already, which may be somebody's work. Give another folder."
+            f"--out {out}: already has a {CARD}, which may have been edited. Give another folder."
         )
     file = _checkpoint_of(local_file(source))
     facts = _facts_of_run(file, Facts(license=license_))
@@ -110,7 +110,7 @@ def publish(
         "training data": facts.training_data,
     }
     unknown = [fact for fact, value in missing.items() if value is None]
-    notes = f"; to be completed: {', '.join(unknown)}" if unknown else ""
+    notes = f"; please complete: {', '.join(unknown)}" if unknown else ""
     console.print(f"model card {card}{notes}", soft_wrap=True)
     if repository is None:
         console.print(f"to share it: hf upload USER/REPO {out}", soft_wrap=True)
@@ -123,7 +123,7 @@ def publish(
 
 
 def _check_repository(address: str) -> str:
-    """``user/repo``, once it is known that somebody is logged in to the hub."""
+    """Returns ``user/repo`` of an address, after checking that the user is logged in to the hub."""
     from detzoo.weights.hub import hub_package, repository_of
 
     repository = repository_of(address)
@@ -136,7 +136,7 @@ def _check_repository(address: str) -> str:
 
 
 def _checkpoint_of(path: Path) -> Path:
-    """The checkpoint that a run, or a file, is published with."""
+    """The checkpoint to publish for a run folder or a file."""
     if not path.is_dir():
         return path
     for name in ("best.pt", "last.pt"):
@@ -146,7 +146,7 @@ def _checkpoint_of(path: Path) -> Path:
 
 
 def _name_of(file: Path) -> str:
-    """The model of the zoo that a run trained, else the run or the file."""
+    """The name of the zoo model that a run trained, else of the run or file."""
     options = read_options(file.parent)
     if options is None:
         name = re.sub(r"-[0-9a-f]{8}$", "", file.stem)
@@ -157,7 +157,7 @@ def _name_of(file: Path) -> str:
 
 
 def _facts_of_run(file: Path, facts: Facts) -> Facts:
-    """``facts`` with those that the folder of a run tells of its checkpoint ``file``."""
+    """Adds to ``facts`` what the run folder records about its checkpoint ``file``."""
     options = read_options(file.parent)
     if options is None:
         return facts
@@ -174,7 +174,7 @@ def _listed(paths: Sequence[str], split: str) -> str | None:
 
 
 def _metrics_of_run(file: Path) -> Mapping[str, float] | None:
-    """The evaluation of ``best.pt``, as ``last.pt`` beside it recorded it."""
+    """The metrics of ``best.pt``, as recorded in ``last.pt`` in the same folder."""
     from detzoo.checkpoints.checkpoint import read
 
     last = file.with_name("last.pt")
@@ -186,7 +186,7 @@ def _metrics_of_run(file: Path) -> Mapping[str, float] | None:
 
 
 def _read_metrics(path: Path) -> dict[str, float]:
-    """The metrics in a file of ``detzoo test --json``."""
+    """Reads the metrics from a file that ``detzoo test --json`` wrote."""
     from detzoo.files import read_json
 
     content = read_json(path)
@@ -194,16 +194,16 @@ def _read_metrics(path: Path) -> dict[str, float]:
     if not isinstance(values, dict) or not all(
         value is None or isinstance(value, int | float) for value in values.values()
     ):
-        raise ConfigError(f"--metrics {path}: is not a file of `detzoo test --json`")
+        raise ConfigError(f"--metrics {path}: was not written by `detzoo test --json`")
     return {str(name): float(value) for name, value in values.items() if value is not None}
 
 
 def _upload(folder: Path, files: tuple[Path, ...], repository: str, private: bool) -> str:
-    """Uploads ``files`` and returns the address of the page that shows them."""
+    """Uploads ``files`` and returns the address of the repository's page."""
     from detzoo.weights.hub import hub_package, hub_reason
 
     api = hub_package(repository).HfApi()
-    # The hub's client raises errors of its own, of its HTTP library and of the system.
+    # The hub's client raises its own errors, those of its HTTP library, and OSErrors.
     try:
         url = api.create_repo(repository, private=private or None, exist_ok=True)
         api.upload_folder(
@@ -214,7 +214,7 @@ def _upload(folder: Path, files: tuple[Path, ...], repository: str, private: boo
         )
     except Exception as error:
         plain_console().print(
-            f"not uploaded to hf://{repository} ({hub_reason(error)}). The files are in {folder}; "
+            f"upload to hf://{repository} failed ({hub_reason(error)}). The files are in {folder}; "
             f"upload them with `hf upload {repository} {folder}`.",
             soft_wrap=True,
         )

@@ -16,7 +16,8 @@ def quickstart(
     ] = None,
     device: Device = None,
 ) -> None:
-    """Generate a data set, train a detector on it, evaluate it, and report. Takes minutes on a CPU.
+    """Generate a data set, train and evaluate a detector, and write a report. Takes minutes on a
+    CPU.
 
     Generates scenes of simple shapes (boxes and masks, COCO JSON; nothing is downloaded), trains a
     small Mask R-CNN, evaluates it on held-out scenes, and writes pictures and a report

@@ -1,4 +1,4 @@
-"""The data of a run: what ``detzoo train`` learns from, and what it is evaluated on."""
+"""The training and validation data of ``detzoo train``."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from detzoo.data.dataset import DetectionDataset
     from detzoo.data.hold_out import Division, HoldOut
 
-# The division of the data into what is trained and what is evaluated on, in the folder of a run.
+# In a run folder: how the data is divided into training and held-out images.
 FILE = "split.json"
-# Held out by default where there is nothing to evaluate on, unless the images are very few.
+# Held out by default if there is no validation data, unless there are very few images.
 _DEFAULT_FRACTION, _MIN_IMAGES = 0.2, 10
 
 
 @dataclass(frozen=True)
 class RunData:
-    """What a run is trained and evaluated on.
+    """The training and validation data of a run.
 
-    ``division`` is given where the latter is held out of the former. ``test_arguments`` open
-    ``val`` again in ``detzoo test``; None: nothing is evaluated. ``broken`` says of each image that
-    was left out what is wrong with it.
+    ``division`` is set if the validation images are held out of the training data.
+    ``test_arguments`` are the options that open ``val`` in ``detzoo test``; None: nothing is
+    evaluated. ``broken`` states what is wrong with each image that was left out.
     """
 
     train: DetectionDataset
@@ -45,10 +45,10 @@ def open_run_data(
     run_dir: Path | None = None,
     v2_names: tuple[str, ...] | None = None,
 ) -> RunData:
-    """Opens the data that ``options`` ask for, and says what it is; ``run_dir``: that of a run to
-    be resumed.
+    """Opens the data that ``options`` request, and prints what it is; ``run_dir`` is the folder of
+    the run to be resumed, if any.
 
-    ``v2_names`` are the classes that the V2 file of the model trains, if it says so. Raises
+    ``v2_names`` are the classes that the model's V2 file trains, if it names them. Raises
     :class:`DataError` and :class:`ConfigError`.
     """
     from detzoo.data.union import union
@@ -82,7 +82,7 @@ def open_run_data(
     if source is None:
         if is_first_process():
             print(
-                "val    none: nothing is evaluated, and only last.pt is written (give --val or "
+                "val none: no evaluation, and only last.pt is written (give --val or "
                 "--val-fraction)"
             )
         return RunData(data, None, None, None, broken)
@@ -105,22 +105,24 @@ def _check(options: RunOptions) -> None:
     ]
     if len(given) > 1:
         raise ConfigError(
-            f"{given[1]}: {given[0]} says what to evaluate on already. Leave one of the two out."
+            f"{given[1]}: {given[0]} already determines the validation data. Remove one of them."
         )
     fraction = options.val_fraction
     if fraction is not None and not 0 <= fraction < 1:
-        raise ConfigError(f"--val-fraction {fraction}: must be at least 0 and under 1, such as 0.2")
+        raise ConfigError(
+            f"--val-fraction {fraction}: must be at least 0 and less than 1, such as 0.2"
+        )
 
 
 def _class_names(options: RunOptions) -> list[str] | None:
-    """Those that are asked for."""
+    """The class names of ``--classes``, if given."""
     if options.classes is None:
         return None
     return [part.strip() for part in options.classes.split(",")]
 
 
 def _with_extras(data: DetectionDataset, options: RunOptions) -> DetectionDataset:
-    """With proposals and semantic maps."""
+    """Attaches the proposals and semantic maps of ``options`` to ``data``."""
     from detzoo.data.proposals import read_proposals
 
     if options.proposals is not None:
@@ -141,7 +143,9 @@ def _show(purpose: str, data: DetectionDataset) -> None:
 def _rule(
     options: RunOptions, seed: int, num_images: int, has_other: bool
 ) -> tuple[HoldOut | None, str]:
-    """How images are held out, and that in words; ``has_other``: not by default."""
+    """Returns how images are held out, and a description of it; ``has_other``: there is other
+    validation data, so none are by default.
+    """
     from detzoo.data.hold_out import HoldOut
 
     if options.fold is not None:
@@ -151,7 +155,7 @@ def _rule(
         fraction = _DEFAULT_FRACTION
         if is_first_process():
             print(
-                f"There is nothing to evaluate on: {fraction:.0%} of the images are held out. "
+                f"There is no validation data: {fraction:.0%} of the images are held out. "
                 "Give --val to evaluate on other data, or --val-fraction 0 to train on all images."
             )
     if not fraction:
@@ -162,7 +166,7 @@ def _rule(
 def _divide(
     rule: HoldOut, text: str, sets: Sequence[DetectionDataset], data: DetectionDataset, split: str
 ) -> Division:
-    """Divides each of ``sets`` for itself, by the classes of ``data``, their union."""
+    """Divides each of ``sets`` separately, with the classes of ``data``, their union."""
     import torch
 
     from detzoo.data.hold_out import Division
@@ -177,9 +181,9 @@ def _divide(
 
 
 def _kept_division(run_dir: Path, options: RunOptions) -> Division | None:
-    """That of the run to be resumed, None where it has none.
+    """Returns the division of the run to be resumed; None if it has none.
 
-    Raises :class:`ConfigError` if ``options`` ask for another one.
+    Raises :class:`ConfigError` if ``options`` request a different one.
     """
     from detzoo.cli.run_options import read_options
     from detzoo.data.hold_out import Division
@@ -190,9 +194,9 @@ def _kept_division(run_dir: Path, options: RunOptions) -> Division | None:
     for name in fixed if before is not None else ():
         if getattr(before, name) != getattr(options, name):
             raise ConfigError(
-                f"--{name.replace('_', '-')}: what the run in {run_dir} is trained and evaluated "
-                "on cannot change when it is resumed, or it would be evaluated on images that it "
-                "has learned. Leave the option out, or start a new run."
+                f"--{name.replace('_', '-')}: the division into training and validation images of "
+                f"the run in {run_dir} cannot change on resuming, or it would be evaluated on "
+                "images that it was trained on. Remove the option, or start a new run."
             )
     return Division.from_json(read_json(file), str(file)) if file.is_file() else None
 
@@ -200,7 +204,7 @@ def _kept_division(run_dir: Path, options: RunOptions) -> Division | None:
 def _sides(
     division: Division, sets: Sequence[DetectionDataset], data: DetectionDataset, source: str
 ) -> tuple[DetectionDataset, DetectionDataset]:
-    """What ``data``, the union of ``sets``, has to train and to evaluate on."""
+    """Splits ``data``, the union of ``sets``, into training and validation data."""
     found, notes = division.find("train", _names(sets), source)
     train = data.take(_joined(found, sets))
     train = replace(train, notes=(*data.notes, *notes))
@@ -213,9 +217,9 @@ def _sides(
 def held_out_of(
     data: DetectionDataset, sets: Sequence[DetectionDataset], division: Division, source: str
 ) -> DetectionDataset:
-    """The images of ``data``, the union of ``sets``, that ``division`` holds out.
+    """Returns the images of ``data``, the union of ``sets``, that ``division`` holds out.
 
-    Raises :class:`DataError`, naming ``source``, which holds the division, where there are none.
+    Raises :class:`DataError`, naming ``source`` (where the division comes from), if there are none.
     """
     found, notes = division.find("val", _names(sets), source)
     held_out = data.take(_joined(found, sets))
@@ -227,7 +231,7 @@ def held_out_of(
 
 
 def _joined(found: Sequence[Tensor], sets: Sequence[DetectionDataset]) -> Tensor:
-    """Places in the union of ``sets``, from those in each of them."""
+    """Converts indices within each of ``sets`` to indices into their union."""
     import torch
 
     starts = [0]
@@ -240,12 +244,12 @@ def _names(sets: Sequence[DetectionDataset]) -> list[list[str]]:
     return [[data.file_names[i] for i in range(len(data))] for data in sets]
 
 
-# ----------------------------------------------------------------------------- data of its own
+# ------------------------------------------------------------------------------ validation data
 
 
 @dataclass(frozen=True)
 class _Source:
-    """Where the data to evaluate on is: a ``split`` of it, and the ``images`` of files."""
+    """Where the validation data is: ``paths``, ``split``, and ``images`` of annotation files."""
 
     paths: tuple[str, ...]
     images: tuple[str, ...]
@@ -253,7 +257,7 @@ class _Source:
 
 
 def _validation_source(options: RunOptions) -> _Source | None:
-    """That of ``--val``, or a split of ``--data`` where it has one; None for what is held out."""
+    """The source of ``--val``, or a split of ``--data`` if there is one; None: held-out images."""
     from detzoo.data.locate import available_splits
 
     if options.val_fraction or options.fold is not None:
@@ -266,7 +270,7 @@ def _validation_source(options: RunOptions) -> _Source | None:
         ]
         split = options.val_split or next(iter(shared), "val")
         return _Source(options.val, options.val_images, split)
-    # What is trained on is no test: after trainval, that is the split called test.
+    # Never the split that is trained on: after trainval, validate on the split called test.
     own = "test" if options.split == "trainval" else "val"
     split = options.val_split or own
     places = tuple(path for path in options.data if split in there[path])
@@ -274,14 +278,14 @@ def _validation_source(options: RunOptions) -> _Source | None:
         return None
     for path in options.data if places else ():
         if path not in places and is_first_process():
-            print(f"{path} has no {split} split: the evaluation is without it")
+            print(f"{path} has no {split} split: it is left out of the evaluation")
     return _Source(places or options.data, (), split)
 
 
 def _open_validation_data(
     source: _Source, options: RunOptions, class_names: tuple[str, ...]
 ) -> tuple[DetectionDataset, tuple[str, ...]]:
-    """The data to evaluate on, in the ``class_names`` that are trained, and what is broken."""
+    """Opens the validation data with the training's ``class_names``; also lists broken images."""
     from detzoo.data.proposals import read_proposals
     from detzoo.data.union import union
 
@@ -295,9 +299,9 @@ def _open_validation_data(
     data = union(sets)
     if not set(class_names) & set(data.class_names):
         raise DataError(
-            f"{data.source}: has none of the classes that are trained ({', '.join(class_names)}); "
-            f"it has {', '.join(data.class_names)}. Rename the classes, or give other data to "
-            "evaluate on (--val)."
+            f"{data.source}: has none of the training classes ({', '.join(class_names)}); "
+            f"it has {', '.join(data.class_names)}. Rename the classes, or give other validation "
+            "data (--val)."
         )
     data = data.select_classes(class_names, drop_others=True, allow_absent=True)
     _show("val  ", data)
@@ -307,7 +311,9 @@ def _open_validation_data(
 
 
 def _test_arguments(options: RunOptions, source: _Source | None) -> tuple[str, ...]:
-    """What ``detzoo test`` needs to evaluate on the same images; without ``source``: held out."""
+    """The options with which ``detzoo test`` evaluates on the same images; without ``source``,
+    those held out.
+    """
     from detzoo.data.locate import available_splits
 
     paths, images = (source.paths, source.images) if source else (options.data, options.images)

@@ -1,4 +1,4 @@
-"""The options of a run: kept in its folder, so that going on with it needs no other."""
+"""The options of a run: saved in its folder, so that ``--resume`` needs no others."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FILE = "run.json"
 
 _PATHS = ("weights", "proposals", "val_proposals", "semantic_maps")
 _LISTS_OF_PATHS = ("data", "images", "val", "val_images")
-# Those given again are added to those that are there.
+# When given on resuming, these are added to the saved ones.
 _GROWING_LISTS = ("settings", "imports", "loggers", "callbacks")
 _LISTS = (*_LISTS_OF_PATHS, *_GROWING_LISTS)
 # Options that are not called like their fields.
@@ -26,7 +26,7 @@ _SPELLING = {"settings": "set", "imports": "import", "loggers": "logger", "callb
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What ``detzoo train`` was asked for, but for the folder; its options by their names.
+    """The options of ``detzoo train`` by name, except for the output folder.
 
     Paths are absolute, so that a run can be resumed from anywhere.
     """
@@ -67,7 +67,7 @@ class RunOptions:
 
     @classmethod
     def of(cls, parameters: Mapping[str, Any]) -> RunOptions:
-        """From the parameters of the command, whatever else is among them."""
+        """Selects the options from the parameters of the command."""
         known = {field.name for field in dataclasses.fields(cls)}
         values = {name: value for name, value in parameters.items() if name in known}
         for name in _PATHS:
@@ -100,10 +100,10 @@ class RunOptions:
     def changed_by(
         self, given: RunOptions, explicit: Collection[str]
     ) -> tuple[RunOptions, RunOptions, list[str]]:
-        """These options with those of ``given`` that were typed, the ``explicit`` ones.
+        """Returns these options updated with the ``explicit`` ones of ``given``, which were typed.
 
-        Also those alone that differ, and each of them in words. Settings, modules, loggers and
-        callbacks add to the ones that are there; data replaces it.
+        Also returns the options that differ, and a note on each. Settings, modules, loggers and
+        callbacks are added to the saved ones; data replaces the saved data.
         """
         new: dict[str, Any] = {}
         added: dict[str, Any] = {}
@@ -126,8 +126,9 @@ class RunOptions:
 
 
 def read_options(run_dir: Path) -> RunOptions | None:
-    """Those of a run, None where it keeps none. Raises :class:`ConfigError` for a file that is
-    damaged."""
+    """Reads the options of a run; None if it has none. Raises :class:`ConfigError` for a damaged
+    file.
+    """
     file = run_dir / FILE
     if not file.is_file():
         return None
@@ -142,17 +143,17 @@ def read_options(run_dir: Path) -> RunOptions | None:
 
 
 def _as_tuple(value: Any) -> tuple[str, ...]:
-    """A list; older files hold one path, or null."""
+    """Reads a list, which older files store as one path or null."""
     return (value,) if isinstance(value, str) else tuple(value or ())
 
 
 def to_json(options: RunOptions) -> dict[str, Any]:
-    """What the run's file holds."""
+    """The content of the options file."""
     return {"options": dataclasses.asdict(options), "versions": versions()}
 
 
 def version_changes(run_dir: Path) -> list[str]:
-    """Versions that differ from those the run was last started with, in words."""
+    """Notes on versions that differ from those that the run was last started with."""
     kept = json.loads((run_dir / FILE).read_text()).get("versions")
     if not isinstance(kept, dict):
         return []
@@ -164,7 +165,7 @@ def version_changes(run_dir: Path) -> list[str]:
 
 
 def versions() -> dict[str, str]:
-    """Of all that decides what a run computes."""
+    """The versions of everything that affects what a run computes."""
     from importlib.metadata import version
 
     import detzoo

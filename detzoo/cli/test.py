@@ -71,7 +71,8 @@ def measure(
         bool,
         typer.Option(
             "--held-out",
-            help="Test on the images of --data that training held out; the checkpoint knows them.",
+            help="Test on the images of --data that training held out, as recorded in the "
+            "checkpoint.",
         ),
     ] = False,
     skip_broken: SkipBroken = False,
@@ -86,11 +87,11 @@ def measure(
         str | None,
         typer.Option(
             help="coco, lvis, voc, voc07 (11 points) or cityscapes. Default: the model's, or what "
-            "suits the data."
+            "fits the data."
         ),
     ] = None,
     missing_masks: MissingMasks = "ignore",
-    per_class: Annotated[bool, typer.Option("--per-class", help="Add a table by class.")] = False,
+    per_class: Annotated[bool, typer.Option("--per-class", help="Add a table per class.")] = False,
     json_file: JsonFile = None,
     proposals: Annotated[
         Path | None,
@@ -136,7 +137,8 @@ def measure(
     check_data(*data, *(images or ()), proposals)
     if held_out and split is not None:
         raise ConfigError(
-            f"--split {split}: with --held-out, the checkpoint knows which. Leave it out"
+            f"--split {split}: cannot be combined with --held-out, which uses the checkpoint's. "
+            "Remove it"
         )
     for option, path in (
         ("--json", json_file),
@@ -180,8 +182,8 @@ def measure(
     experiment = with_tta(predictor.experiment, tta_scales, tta_flip)
     if save_proposals is not None and not experiment.model.is_class_agnostic:
         raise ConfigError(
-            f"--save-proposals {save_proposals}: {source} detects objects of classes instead of "
-            "proposing regions; use a model of the folder rpn."
+            f"--save-proposals {save_proposals}: {source} detects objects instead of "
+            "proposing regions; use a model of the rpn family."
         )
     dataset = match_classes(dataset, predictor, source)
     experiment.check_needs(dataset, training=False)
@@ -225,14 +227,15 @@ def measure(
 
 
 def _division_of(source: str) -> Division:
-    """Which images the training of a checkpoint held out."""
+    """Reads from a checkpoint which images its training held out."""
     from detzoo.checkpoints import checkpoint
     from detzoo.inference.loading import is_checkpoint_path
 
     division = checkpoint.read(source).division if is_checkpoint_path(source) else None
     if division is None:
         raise ConfigError(
-            f"--held-out: {source} does not say which images were held out; that is known of what "
-            "detzoo train has written with --val-fraction or --fold, or by default. Give --split."
+            f"--held-out: {source} does not record which images were held out; only checkpoints "
+            "that detzoo train wrote with --val-fraction or --fold, or by default, do. Give "
+            "--split."
         )
     return division

@@ -78,8 +78,8 @@ def train(
     val: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Data to evaluate on; repeat to join several. Default: the val split of --data, "
-            "or else a fifth of it that is held out.",
+            help="Validation data; repeat to join several. Default: the val split of --data, "
+            "or else a fifth of its images, held out.",
             show_default=False,
         ),
     ] = None,
@@ -88,14 +88,15 @@ def train(
         typer.Option(help="Image folder, where --val is an annotation file.", show_default=False),
     ] = None,
     val_split: Annotated[
-        str | None, typer.Option(help="Which split to evaluate on. Default: val, or what there is.")
+        str | None,
+        typer.Option(help="Which split to evaluate on. Default: val, or the one that exists."),
     ] = None,
     val_fraction: Annotated[
         float | None,
         typer.Option(
             metavar="F",
-            help="Hold out this part of --data to evaluate on: whole scenes, by their names; .2 is "
-            "a fifth, 0 nothing.",
+            help="Hold out this fraction of --data for validation, by whole scenes (from file "
+            "names); .2 is a fifth, 0 none.",
         ),
     ] = None,
     fold: Annotated[
@@ -109,11 +110,13 @@ def train(
         typer.Option(help="Regions for models that do not propose their own (Fast R-CNN)."),
     ] = None,
     val_proposals: Annotated[
-        Path | None, typer.Option(help="Regions for the data to evaluate on.")
+        Path | None, typer.Option(help="Regions for the validation data.")
     ] = None,
     semantic_maps: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="A gray PNG of classes for every image, for HTC."),
+        typer.Option(
+            metavar="DIR", help="Semantic maps for HTC: a grayscale PNG of classes per image."
+        ),
     ] = None,
     classes: Annotated[
         str | None,
@@ -128,13 +131,16 @@ def train(
     ] = None,
     from_scratch: Annotated[
         bool,
-        typer.Option("--from-scratch", help="Start without pretrained weights; nothing is frozen."),
+        typer.Option(
+            "--from-scratch", help="Train without pretrained weights; no layer is frozen."
+        ),
     ] = False,
     settings: Settings = None,
     imports: Imports = None,
     trust: Trust = False,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Number of epochs; the schedule is stretched to it.")
+        int | None,
+        typer.Option(min=1, help="Number of epochs; the schedule is scaled accordingly."),
     ] = None,
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Images per step on each device.")
@@ -181,7 +187,7 @@ def train(
         typer.Option(
             "--callback",
             metavar="MODULE:CLASS",
-            help="Add a callback of your own; repeat as needed.",
+            help="Add your own callback; repeat as needed.",
             show_default=False,
         ),
     ] = None,
@@ -197,9 +203,9 @@ def train(
 ) -> None:
     """Train a model on your data.
 
-    Class names come from the data. Writes last.pt (to resume), best.pt (to detect with),
-    experiment.json, metrics.jsonl, metrics.csv, log.txt and, where images are held out, split.json
-    into the folder of the run.
+    Class names come from the data. Writes last.pt (for resuming), best.pt (for inference),
+    experiment.json, metrics.jsonl, metrics.csv, log.txt and, if images are held out, split.json to
+    the run folder.
 
     Examples:
 
@@ -226,8 +232,8 @@ def train(
 
     if weights is not None and (from_scratch or resume):
         raise ConfigError(
-            f"--weights {weights}: with --{'resume' if resume else 'from-scratch'} there are no "
-            "weights to start from. Leave one of the two out."
+            f"--weights {weights}: cannot be combined with "
+            f"--{'resume' if resume else 'from-scratch'}. Remove one of them."
         )
     given = RunOptions.of(context.params)
     resume = resume or _is_restarted(out)
@@ -274,30 +280,30 @@ def train(
         _print_result(result, options, data_of_run)
 
 
-# ------------------------------------------------------------------------------- what is asked
+# -------------------------------------------------------------------------------- options
 
 
 def _typed(context: typer.Context) -> set[str]:
-    """The names of the parameters that are on the command line."""
+    """The names of the parameters given on the command line."""
     sources = {name: context.get_parameter_source(name) for name in context.params}
     return {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
 
 
 def _is_restarted(out: Path | None) -> bool:
-    """Whether ``torchrun --max-restarts`` has started this process again, after a checkpoint."""
+    """Whether ``torchrun --max-restarts`` restarted this process and there is a checkpoint."""
     from detzoo.train.distributed import restarts
 
     return restarts() > 0 and out is not None and (out / "last.pt").is_file()
 
 
 def _run_folder(name: str | None, out: Path | None, resume: bool) -> Path:
-    """Where the run is, or is to be."""
+    """The folder of the run, existing or new."""
     if out is None and int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise ConfigError("--out: with several processes, give the folder that they share")
+        raise ConfigError("--out: required with several processes, which share the folder")
     if out is None and name is None:
         if resume:
             raise ConfigError(
-                "--resume: give the run's folder with --out, or a model's NAME for its latest run"
+                "--resume: give the run folder with --out, or a model NAME for its latest run"
             )
         raise ConfigError("NAME: give a model (detzoo models lists the zoo's)")
     stem = Path(name or "").stem
@@ -306,14 +312,15 @@ def _run_folder(name: str | None, out: Path | None, resume: bool) -> Path:
         if folder is None or not (folder / "last.pt").is_file():
             place = folder or RUNS / f"{stem}-<n>"
             raise ConfigError(
-                f"--resume: {place} holds no run (last.pt). Give the folder of the run with --out, "
+                f"--resume: {place} contains no run (last.pt). Give the run folder with --out, "
                 "or start one without --resume."
             )
         return folder
     folder = out or next_folder(RUNS, stem)
     if (folder / "last.pt").exists():
         raise ConfigError(
-            f"--out {folder}: already holds a run. Resume it with --resume, or give another folder."
+            f"--out {folder}: already contains a run. Resume it with --resume, or give another "
+            "folder."
         )
     return folder
 
@@ -356,8 +363,9 @@ def _is_v2_file(name: str | None) -> bool:
 def _resumed(
     run_dir: Path, given: RunOptions, typed: set[str]
 ) -> tuple[RunOptions, Experiment, list[str]]:
-    """Options and experiment of the run in ``run_dir``, with what was typed again; and the changes,
-    in words."""
+    """Options and experiment of the run in ``run_dir``, updated with what was typed; and notes on
+    the changes.
+    """
     from detzoo.checkpoints.catalog import import_modules
 
     kept = read_options(run_dir)
@@ -370,7 +378,7 @@ def _resumed(
         return given, _first_experiment(given)[1], []
     if "name" in typed and given.name != kept.name:
         raise ConfigError(
-            f"{given.name}: the run in {run_dir} trains {kept.name}. Leave the name out to resume "
+            f"{given.name}: the run in {run_dir} trains {kept.name}. Omit the name to resume "
             "it, or give another --out to train this model."
         )
     options, new, notes = kept.changed_by(given, typed)
@@ -382,7 +390,7 @@ def _resumed(
 
 
 def _with_options(experiment: Experiment, options: RunOptions) -> Experiment:
-    """The options that are short names of settings."""
+    """Applies the options that are shorthand for settings."""
     if options.epochs is not None:
         if not experiment.schedule.counts_epochs:
             raise ConfigError(
@@ -404,7 +412,7 @@ def _with_options(experiment: Experiment, options: RunOptions) -> Experiment:
 
 
 def _callbacks(options: RunOptions, notes: Sequence[str]) -> list[Callback]:
-    """Those that were asked for, after the one that keeps the options."""
+    """The requested callbacks, after the one that saves the options."""
     from detzoo.train.callbacks.files import RunFile
     from detzoo.train.callbacks.named import make_callback, make_loggers
     from detzoo.train.callbacks.pictures import Pictures
@@ -423,16 +431,16 @@ def _parse_early_stopping(text: str | None) -> EarlyStopping | None:
     metric, _, patience = text.rpartition(",")
     if not patience.isdigit() or int(patience) < 1:
         raise ConfigError(
-            f"--early-stopping {text}: write a metric and a number of evaluations: bbox/AP50,3"
+            f"--early-stopping {text}: write a metric and a number of evaluations, e.g. bbox/AP50,3"
         )
     return EarlyStopping(metric=metric or None, patience=int(patience))
 
 
-# ------------------------------------------------------------------------------------ its start
+# -------------------------------------------------------------------------------- start
 
 
 def _initial_model(experiment: Experiment, weights: str | None, resume: bool) -> Detector:
-    """The detector with the weights that training starts from."""
+    """Builds the detector with its initial weights."""
     import torch
 
     from detzoo import zoo
@@ -452,7 +460,7 @@ def _initial_model(experiment: Experiment, weights: str | None, resume: bool) ->
         if not is_checkpoint_path(source):
             entry = zoo.find(source)
             source, names = find_published(entry), entry.experiment.class_names
-    # What is missing is said before the seconds that building a model takes.
+    # Missing files are reported before the model is built, which takes seconds.
     if pretrained is not None and not pretrained.startswith(SCHEME):
         find_pretrained(pretrained)
     given = None if source is None else checkpoint.read_weights(source)
@@ -473,7 +481,7 @@ def _initial_model(experiment: Experiment, weights: str | None, resume: bool) ->
         report = initialize_backbone(model.pretrained_modules(), pretrained)
         if is_first_process():
             _print_names("not in the pretrained weights", report.missing)
-            _print_names("not used of the pretrained weights", report.unexpected)
+            _print_names("unused in the pretrained weights", report.unexpected)
     return model
 
 
@@ -482,7 +490,7 @@ def _print_transfer(transfer: ClassTransfer, source: str) -> None:
 
     console = plain_console()
     if not transfer.copied:
-        console.print(f"{source} names no class of the data: all start fresh")
+        console.print(f"{source} has no class of the data: all classes start from random weights")
     table = Table("class", "starts", title=f"from {source}", title_justify="left")
     for name in transfer.copied:
         table.add_row(name, "trained")
@@ -499,11 +507,11 @@ def _print_names(what: str, names: tuple[str, ...]) -> None:
         print(f"{what}: {', '.join(names[:8])}{more}")
 
 
-# -------------------------------------------------------------------------------------- its end
+# ---------------------------------------------------------------------------------- end
 
 
 def _resume_command(run_dir: Path) -> str:
-    """What the user types to go on."""
+    """The command that resumes the run."""
     command = ["detzoo"]
     if "LOCAL_WORLD_SIZE" in os.environ:
         processes = os.environ["LOCAL_WORLD_SIZE"]
@@ -530,7 +538,7 @@ def _write_report(
 
 
 def _print_result(result: TrainingResult, options: RunOptions, data: RunData) -> None:
-    """What came of it, and what can be done with it."""
+    """Prints the outcome of training and the next commands to run."""
     from detzoo.logs import divergence, read_log
 
     console = plain_console()
@@ -556,7 +564,7 @@ def _print_result(result: TrainingResult, options: RunOptions, data: RunData) ->
 
 
 def _test_command(best: Path, options: RunOptions, data: RunData) -> list[str]:
-    """What repeats the run's own evaluation."""
+    """The command that repeats the run's evaluation."""
     command = ["detzoo", "test", str(best), *(data.test_arguments or ())]
     if options.device is not None:
         command += ["--device", options.device]

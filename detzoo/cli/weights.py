@@ -1,4 +1,4 @@
-"""``detzoo weights``: published files on this machine, where others come from, and getting them."""
+"""``detzoo weights``: lists, locates and downloads published weights."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 weights = typer.Typer(
     no_args_is_help=True,
-    help="List published weights, say where they come from, and download them.",
+    help="List published weights, show where they come from, and download them.",
     rich_markup_mode="rich",
 )
 
@@ -43,17 +43,17 @@ FamilyOption = Annotated[
 Only = Annotated[
     Literal["detector", "pretrained"] | None,
     typer.Option(
-        help="Only trained detectors, or only the pretrained weights that their training starts "
-        "from. Default: both."
+        help="Only trained detectors, or only the pretrained backbone weights that their training "
+        "starts from. Default: both."
     ),
 ]
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Weights by their name: of a detector, of a backbone, or at an address.
+    """Requested weights by name: those of a detector, of a backbone, or at an address.
 
-    Any of ``files`` will do; there are none where timm or the Hugging Face Hub knows the place.
+    Any one of ``files`` is sufficient; there are none if timm or the Hugging Face Hub locates them.
     """
 
     name: str
@@ -66,11 +66,11 @@ def list_weights(
         str, typer.Argument(help="Part of a name, or a pattern such as 'mask_rcnn_r50*'.")
     ] = "*",
     available: Annotated[
-        bool, typer.Option("--available", help="Only what is on this machine.")
+        bool, typer.Option("--available", help="Only weights on this machine.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List published weights, and where they are on this machine.
+    """List published weights and their location on this machine.
 
     Examples:
 
@@ -115,7 +115,7 @@ def list_weights(
 
 @weights.command("where")
 def where(names: Names = None, family: FamilyOption = None, only: Only = None) -> None:
-    """Show where weights are on this machine, and where they would come from.
+    """Show where weights are on this machine, and where they would be downloaded from.
 
     Nothing is downloaded. Files on this machine are checked against the hash in
     their name; the exit code is 1 if one is damaged.
@@ -146,7 +146,7 @@ def where(names: Names = None, family: FamilyOption = None, only: Only = None) -
         say("nothing would be downloaded: DETZOO_MIRRORS is empty")
     if faults:
         files = "1 file is" if faults == 1 else f"{faults} files are"
-        say(f"{files} damaged. What you delete is downloaded again when it is needed.")
+        say(f"{files} damaged. Deleted files are downloaded again when they are needed.")
         raise typer.Exit(1)
 
 
@@ -154,8 +154,8 @@ def where(names: Names = None, family: FamilyOption = None, only: Only = None) -
 def get(names: Names = None, family: FamilyOption = None, only: Only = None) -> None:
     """Download weights in advance, for use without a network.
 
-    What is on this machine stays as it is. The exit code is 1 if some could not
-    be downloaded, and 2 if none could.
+    Existing files are kept. The exit code is 1 if some could not be downloaded, and 2 if none
+    could.
 
     Examples:
 
@@ -192,7 +192,7 @@ def get(names: Names = None, family: FamilyOption = None, only: Only = None) -> 
 
 
 def _select(names: Sequence[str] | None, family: str | None, only: str | None) -> list[Wanted]:
-    """What was asked for, each once."""
+    """The requested weights, without duplicates."""
     from detzoo.weights.places import zoo_file
 
     rows = read_rows()
@@ -225,12 +225,14 @@ def _select(names: Sequence[str] | None, family: str | None, only: str | None) -
     for row in chosen:
         add_model(row)
     if not found:
-        raise UserError("no weights of these models were published. `detzoo weights list` has all.")
+        raise UserError(
+            "no weights were published for these models. `detzoo weights list` shows all."
+        )
     return list(found.values())
 
 
 def _others(name: str, models: Collection[str]) -> list[Wanted]:
-    """What ``name`` means that is no model: backbone weights, an address, or a pattern of them."""
+    """Resolves a ``name`` that is not a model: backbone weights, an address, or a pattern."""
     from detzoo.backbones.pretrained import all_pretrained
     from detzoo.backbones.timm import SCHEME
     from detzoo.weights.places import is_address
@@ -243,7 +245,7 @@ def _others(name: str, models: Collection[str]) -> list[Wanted]:
     if name in all_pretrained() or name.startswith(SCHEME) or is_address(name):
         return [_pretrained(name)]
     near = difflib.get_close_matches(name, [*models, *all_pretrained()], n=3, cutoff=0.5)
-    hint = f"the nearest names are {', '.join(near)}" if near else "no name is near it"
+    hint = f"the closest names are {', '.join(near)}" if near else "no name is similar"
     raise UserError(f"no weights are called {name!r}: {hint}. `detzoo weights list` shows all.")
 
 
@@ -261,7 +263,7 @@ def _pretrained(name: str) -> Wanted:
 
 
 def _describe_local(file: Published, say: Callable[[str], None]) -> bool:
-    """Says whether the file is on this machine; returns whether it is whole, or not there."""
+    """Prints whether the file is on this machine; returns whether it is intact or absent."""
     from detzoo.weights.files import has_digits
     from detzoo.weights.places import find_local_file, hash_digits
 
@@ -270,7 +272,9 @@ def _describe_local(file: Published, say: Callable[[str], None]) -> bool:
         say(f"  {file.local_paths[0]}: not on this machine")
         return True
     is_whole = digits is None or has_digits(local, digits)
-    state = "" if digits is None else ", whole" if is_whole else ", DAMAGED: its hash is wrong"
+    state = (
+        "" if digits is None else ", intact" if is_whole else ", DAMAGED: its hash does not match"
+    )
     say(f"  {file.local_paths[0]}: {local}{state}")
     return is_whole
 
@@ -291,7 +295,7 @@ def _describe_addresses(files: Sequence[Published], say: Callable[[str], None]) 
 
 
 def _describe_foreign(name: str, say: Callable[[str], None]) -> None:
-    """Says where weights are that timm or the client of the Hugging Face Hub loads."""
+    """Prints where weights are that timm or the Hugging Face Hub's client loads."""
     from detzoo.backbones.timm import SCHEME, timm_place
     from detzoo.weights.hub import cached_hub_file
 

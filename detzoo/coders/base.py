@@ -15,11 +15,12 @@ class BoxCoder(ABC):
 
     @abstractmethod
     def encode(self, references: Tensor, boxes: Tensor) -> Tensor:
-        """Deltas (..., D) of boxes (..., 4) relative to references (..., 4)."""
+        """Encodes boxes (..., 4) as deltas (..., D) relative to references (..., 4)."""
 
     @abstractmethod
     def decode(
         self, references: Tensor, deltas: Tensor, size: tuple[int, int] | None = None
     ) -> Tensor:
-        """Boxes (..., 4) from references (..., 4) and deltas (..., D), clipped to an image of
-        ``size`` (height, width) if given."""
+        """Decodes boxes (..., 4) from references (..., 4) and deltas (..., D), clipped to an image
+        of ``size`` (height, width) if given.
+        """

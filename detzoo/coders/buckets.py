@@ -12,7 +12,7 @@ from detzoo.coders.base import BoxCoder
 from detzoo.config import PositiveFloat, Range, config
 from detzoo.ops.boxes import clip_boxes
 
-# How many buckets next to a side are trained to regress its offset.
+# Number of buckets near a side that are trained to regress its offset.
 NUM_NEAREST = 2
 
 
@@ -41,7 +41,7 @@ class BucketCoder(BoxCoder):
         return 2 * 4 * self.num_per_side
 
     def encode(self, references: Tensor, boxes: Tensor) -> Tensor:
-        """Deltas with 1 for the bucket nearest to each side and 0 for the others."""
+        """Encodes boxes with 1 for the bucket nearest to each side and 0 for the others."""
         offsets = self._offsets(references, boxes)
         nearest = offsets.abs().argmin(-1, keepdim=True)
         labels = torch.zeros_like(offsets).scatter(-1, nearest, 1.0)
@@ -66,8 +66,9 @@ class BucketCoder(BoxCoder):
     def decode(
         self, references: Tensor, deltas: Tensor, size: tuple[int, int] | None = None
     ) -> Tensor:
-        """The centers of the most likely buckets, corrected by their offsets, clipped to the last
-        pixels."""
+        """Decodes sides as centers of the most likely buckets plus their offsets, clipped to the
+        last pixels.
+        """
         logits, offsets = self.split(deltas)
         likeliest = logits.argmax(-1, keepdim=True)
         start, step = self._sides(references)

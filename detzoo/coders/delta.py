@@ -23,8 +23,8 @@ class DeltaCoder(BoxCoder):
     Args:
         means: Means by which deltas are normalized.
         stds: Standard deviations by which deltas are normalized.
-        max_ratio: Largest ratio of a decoded side to the reference's; its inverse is the smallest.
-        max_shift: Farthest a decoded center may move in x and in y, in pixels; None: no limit.
+        max_ratio: Maximum ratio of a decoded side to the reference's; its inverse is the minimum.
+        max_shift: Maximum shift of a decoded center in x and in y, in pixels; None: no limit.
     """
 
     means: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
@@ -54,7 +54,7 @@ class DeltaCoder(BoxCoder):
         if self.max_shift is None:
             log_ratio = deltas[..., 2:].clamp(-limit, limit)
         else:
-            # Published models with a limited shift do not limit how small a box can get.
+            # Published models with a limited shift do not limit the minimum ratio.
             log_ratio = deltas[..., 2:].clamp(max=limit)
             shift = shift.clamp(-self.max_shift, self.max_shift)
         center = center + shift

@@ -9,7 +9,7 @@ from detzoo.coders.base import BoxCoder
 from detzoo.config import config
 from detzoo.ops.boxes import box_centers, clip_boxes, inner_distances
 
-# Encoded ratios are clamped to it and its inverse.
+# Encoded ratios are clamped to this value and its inverse.
 MAX_RATIO = 16.0
 
 

@@ -26,7 +26,7 @@ class DetectorConfig(ABC):
 
     Args:
         backbone: The backbone.
-        neck: The neck; None: the heads take the backbone's maps.
+        neck: The neck; None: the heads use the backbone's feature maps.
         pixels: Pixel normalization; None: that of the pretrained weights. Its number of values is
             the number of channels of the images, to which the first convolution adapts.
     """
@@ -42,7 +42,7 @@ class DetectorConfig(ABC):
 
     @property
     def is_class_agnostic(self) -> bool:
-        """Whether it detects objects without classifying them."""
+        """Whether the detector locates objects without classifying them."""
         return False
 
     @property
@@ -57,7 +57,7 @@ class DetectorConfig(ABC):
 
     @property
     def needs_proposals(self) -> bool:
-        """Whether it only looks at regions given as input (``ImageBatch.proposals``)."""
+        """Whether the detector requires precomputed regions (``ImageBatch.proposals``)."""
         return False
 
     @property
@@ -72,11 +72,11 @@ class DetectorConfig(ABC):
 
     @abstractmethod
     def build(self, num_classes: int) -> Detector:
-        """Builds the module, with freshly initialized parameters."""
+        """Builds the module with initialized parameters."""
 
 
 class Detector(nn.Module, ABC):
-    """Holds backbone and neck, and turns raw batches into network input."""
+    """Base class of detectors: contains backbone and neck, and preprocesses batches."""
 
     pixel_mean: Tensor
     pixel_std: Tensor
@@ -96,7 +96,7 @@ class Detector(nn.Module, ABC):
         self._normalize_by(pixels)
 
     def _normalize_by(self, pixels: Pixels) -> None:
-        """What :meth:`preprocess` needs."""
+        """Registers the buffers that :meth:`preprocess` uses."""
         # Images are decoded as BGR.
         self.swaps_channels = pixels.order == "rgb" and pixels.channels >= COLORS
         mean, std = (torch.tensor(v).view(-1, 1, 1) for v in (pixels.mean, pixels.std))
@@ -109,8 +109,7 @@ class Detector(nn.Module, ABC):
         return self.pixel_mean.device
 
     def pretrained_modules(self) -> PretrainedModules:
-        """The modules that start from the backbone's pretrained weights, under the backbone's
-        names."""
+        """The modules initialized with pretrained backbone weights, by the backbone's names."""
         return (self.backbone, *(() if self.neck is None else self.neck.pretrained_modules()))
 
     def class_parameters(self) -> dict[str, ClassRows]:
@@ -121,7 +120,7 @@ class Detector(nn.Module, ABC):
         return {}
 
     def enter_epoch(self, epoch: int) -> None:
-        """Called in training where an ``epoch`` begins, counted from 0, or is resumed."""
+        """Called in training when an ``epoch``, counted from 0, starts or is resumed."""
 
     def enter_final_epochs(self) -> None:
         """Called once at the start of a recipe's final epochs: see ``Experiment.final``."""
@@ -129,14 +128,14 @@ class Detector(nn.Module, ABC):
     def preprocess(self, batch: Batch) -> ImageBatch:
         """Normalizes raw pixels on this detector's device: (B, H, W, C) -> (B, C, H, W).
 
-        C is 3 (BGR), unless the configuration's ``pixels`` say otherwise.
+        C is 3 (BGR), unless the configuration's ``pixels`` specify another number.
         """
         raw = batch.pixels.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
         if self.swaps_channels:
             raw = torch.cat([raw[:, :COLORS].flip(1), raw[:, COLORS:]], 1)
         pixels = (raw - self.pixel_mean) / self.pixel_std
         pixels = pixels.contiguous(memory_format=torch.channels_last)
-        # Padding is zero after normalization, unless the recipe gives a raw value.
+        # Padding is zero after normalization, unless the recipe specifies a raw value.
         fill: Tensor | float = 0.0
         if self.padding is not None:
             fill = (self.padding - self.pixel_mean) / self.pixel_std
@@ -171,7 +170,7 @@ class Detector(nn.Module, ABC):
     def forward(
         self, images: ImageBatch, targets: Sequence[Targets] | None = None
     ) -> Losses | list[Detections]:
-        """Returns losses if targets are given, else detections in input pixels."""
+        """Returns losses if targets are given, otherwise detections in input pixels."""
         features = self.extract_features(images.pixels)
         if targets is None:
             return self.detect(features, images)
@@ -181,8 +180,8 @@ class Detector(nn.Module, ABC):
     def losses(
         self, features: tuple[Tensor, ...], images: ImageBatch, targets: Sequence[Targets]
     ) -> Mapping[str, Tensor]:
-        """The training losses; those whose name contains ``loss`` are to be summed."""
+        """Computes the training losses."""
 
     @abstractmethod
     def detect(self, features: tuple[Tensor, ...], images: ImageBatch) -> list[Detections]:
-        """The detections of each image, in input pixels."""
+        """Returns the detections of each image in input pixels."""

@@ -1,4 +1,4 @@
-"""Detectors with a single head, which makes the final detections."""
+"""Detectors with a single head, which produces the final detections."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class SingleStage(Detector):
         return self.bbox_head.select(candidates)
 
     def detect_augmented(self, augmented: Sequence[ImageBatch]) -> list[Detections]:
-        """Merges the candidates of all augmentations before one selection."""
+        """Merges the candidates of all augmentations before a joint selection."""
         predictions = [
             (self.bbox_head(self.extract_features(batch.pixels)), batch.infos)
             for batch in augmented

@@ -23,7 +23,7 @@ class TwoStageConfig(DetectorConfig):
     """A backbone, a neck, a region proposal network and a RoI head.
 
     Args:
-        rpn_head: The head that proposes regions; None: they are given as input (Fast R-CNN,
+        rpn_head: The region proposal head; None: proposals are given as input (Fast R-CNN,
             https://arxiv.org/abs/1504.08083).
         roi_head: The head that classifies and refines the regions.
     """
@@ -64,9 +64,9 @@ class TwoStage(Detector):
         self.roi_head = config.roi_head.build(channels, strides, num_classes)
 
     def pretrained_modules(self) -> PretrainedModules:
-        backbone, *beside = super().pretrained_modules()
-        beside += self.roi_head.pretrained_modules()
-        return (backbone, *beside)
+        backbone, *others = super().pretrained_modules()
+        others += self.roi_head.pretrained_modules()
+        return (backbone, *others)
 
     def class_parameters(self) -> dict[str, ClassRows]:
         return prefixed("roi_head", self.roi_head.class_parameters())
@@ -85,7 +85,7 @@ class TwoStage(Detector):
         return self.roi_head.predict(features, self.propose(features, images), images.infos)
 
     def propose(self, features: tuple[Tensor, ...], images: ImageBatch) -> list[Detections]:
-        """The regions of each image for the RoI head."""
+        """Returns the proposals of each image for the RoI head."""
         if self.rpn_head is None:
             return given_proposals(images)
         predictions = self.rpn_head.predict(features, images.infos)
@@ -102,7 +102,7 @@ class TwoStage(Detector):
 
 
 def given_proposals(images: ImageBatch) -> list[Detections]:
-    """The proposals that came with each image, with equal scores."""
+    """Returns the precomputed proposals of each image, with equal scores."""
     assert len(images.proposals) == len(images), "a detector without an RPN is given proposals"
     return [
         Detections(boxes, boxes.new_ones(len(boxes)), boxes.new_zeros(len(boxes)).long())

@@ -16,12 +16,12 @@ from detzoo.structures import Detections, ImageBatch, Losses, Targets
 
 @config
 class YOLACTConfig(DetectorConfig):
-    """A dense detector whose detections have masks, made of prototypes.
+    """A dense detector with masks that are combinations of prototypes.
 
     Args:
-        bbox_head: Predicts classes, boxes and the coefficients of masks.
-        mask_head: Makes prototypes, and masks of them.
-        segm_head: Learns semantic maps in training.
+        bbox_head: Predicts classes, boxes and mask coefficients.
+        mask_head: Predicts the prototypes, and assembles masks from them.
+        segm_head: Predicts semantic maps, in training only.
     """
 
     bbox_head: YOLACTHeadConfig = YOLACTHeadConfig()

@@ -1,4 +1,4 @@
-"""Metrics of detections: COCO, LVIS, Pascal VOC, Cityscapes, proposal recall."""
+"""Detection metrics: COCO, LVIS, Pascal VOC, Cityscapes, proposal recall."""
 
 from detzoo.evaluate.cityscapes import CityscapesEvaluator
 from detzoo.evaluate.coco import COCO_AREAS, AreaRange, CocoEvaluator

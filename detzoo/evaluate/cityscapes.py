@@ -20,7 +20,7 @@ from detzoo.evaluate.metrics import Metrics
 from detzoo.evaluate.results import ImageResult
 from detzoo.structures.segmentation import decode_rle
 
-# As the scripts compute them: .6000000000000001 is above .6.
+# As computed by the scripts, including .6000000000000001, which is above .6.
 THRESHOLDS = np.arange(0.5, 1.0, 0.05)
 # Smaller objects are ignored.
 MIN_PIXELS = 100
@@ -32,10 +32,11 @@ class CityscapesEvaluator(Evaluator):
     """Mask AP over IoU .50:.95 and at .50, as computed by the Cityscapes scripts
     (https://arxiv.org/abs/1604.01685).
 
-    Of the detections that overlap an object enough, the best is a true positive and the others are
-    false positives. A detection that overlaps no object of its class enough, not even a group or a
-    tiny one, is a false positive, unless enough of it covers groups or tiny objects of its class or
-    ignored pixels. Pixels are compared with the instance maps in ``gtFine``, which must exist.
+    Of the detections that overlap an object enough, the one with the highest score is a true
+    positive and the others are false positives. A detection that overlaps no object of its class
+    enough, not even a group or a tiny one, is a false positive, unless enough of it covers groups
+    or tiny objects of its class or ignored pixels. Pixels are compared with the instance maps in
+    ``gtFine``, which must exist.
     """
 
     def __init__(self, ground_truth: GroundTruth, class_names: Sequence[str]) -> None:
@@ -129,12 +130,13 @@ class _Overlaps:
 
     @property
     def is_wanted(self) -> np.ndarray:
-        """(G,) which objects should be detected."""
+        """Which objects should be detected: (G,)."""
         return ~self.is_group & (self.object_pixels >= MIN_PIXELS)
 
     def judge(self, threshold: float) -> tuple[np.ndarray, np.ndarray, int]:
-        """The scores of true positives and of false positives, and the number of false
-        negatives."""
+        """Returns the scores of true positives and of false positives, and the number of false
+        negatives.
+        """
         union = self.pixels[:, None] + self.object_pixels - self.common
         enough = self.common / union > threshold
         on_wanted = np.where(enough & self.is_wanted, self.scores[:, None], -np.inf)
@@ -142,7 +144,7 @@ class _Overlaps:
         best = np.zeros(len(self.scores), bool)
         best[on_wanted.argmax(0)[is_found] if len(self.scores) else []] = True
         duplicate = (enough & self.is_wanted).any(1) & ~best
-        # A group that is also tiny counts twice, as in the scripts.
+        # A group that is also tiny is counted twice, as in the scripts.
         is_tiny = self.object_pixels < MIN_PIXELS
         excused = self.void + self.common[:, self.is_group].sum(1) + self.common[:, is_tiny].sum(1)
         is_wrong = ~enough.any(1) & (excused / self.pixels <= threshold)
@@ -151,7 +153,7 @@ class _Overlaps:
 
 
 def _average_precision(images: Sequence[_Overlaps], threshold: float) -> float:
-    """AP of one class; NaN if no image shows it."""
+    """AP of one class; NaN if it occurs in no image."""
     if not any(image.is_wanted.any() for image in images):
         return float("nan")
     judged = [image.judge(threshold) for image in images]

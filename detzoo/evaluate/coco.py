@@ -18,11 +18,11 @@ from detzoo.evaluate.results import ImageResult
 from detzoo.structures.segmentation import read_segmentation
 
 Kind = Literal["bbox", "segm"]
-# What mask metrics make of objects without a mask, see :class:`CocoEvaluator`.
+# How mask metrics treat objects without a mask, see :class:`CocoEvaluator`.
 MissingMasks = Literal["ignore", "empty"]
 
-# The library needs a Python object per detection, and one for each pair of an image and a class, so
-# classes are evaluated in groups with about this many detections and at most so many classes.
+# The library needs a Python object per detection, and one per pair of image and class, so classes
+# are evaluated in groups with about this many detections and at most this many classes.
 DETECTIONS_AT_ONCE = 100_000
 CLASSES_AT_ONCE = 500
 
@@ -55,10 +55,10 @@ class CocoEvaluator(Evaluator):
     annotations marked ``ignore`` (only ``iscrowd`` excuses detections), and for masks uses the area
     of the detected mask rather than its box.
 
-    Objects without a mask are ignored by mask metrics: they need not be found, and detections that
-    overlap them by their boxes count neither as right nor as wrong. With ``missing_masks`` "empty"
-    they have masks without pixels, which no detection can match, as in pycocotools. If all objects
-    have masks, the two are the same.
+    Objects without a mask are ignored by mask metrics: they need not be detected, and detections
+    whose boxes overlap theirs are neither true nor false positives. With ``missing_masks`` "empty",
+    they have empty masks, which no detection can match, as in pycocotools. If all objects have
+    masks, there is no difference.
     """
 
     def __init__(
@@ -109,8 +109,10 @@ def precision_and_recall(
     max_detections: Sequence[int],
     areas: Sequence[AreaRange],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Precision (T, R, C, A) for the most detections and recall (T, C, A, M) by threshold, recall
-    level, class in ``labels``, area and number of detections; -1 where there is no ground truth."""
+    """Computes precision (T, R, C, A) for the most detections and recall (T, C, A, M) by threshold,
+    recall level, class in ``labels``, area and number of detections; -1 where there is no ground
+    truth.
+    """
     num_thresholds, num_recalls = 10, 101
     shape = len(labels), len(areas)
     precision = np.full((num_thresholds, num_recalls, *shape), -1.0)
@@ -135,7 +137,7 @@ def precision_and_recall(
 
 
 class _Evaluation(COCOeval_faster):
-    """Compares objects that are to be ignored for want of a mask by their boxes."""
+    """COCO evaluation that compares objects ignored for lack of a mask by their boxes."""
 
     def computeIoU(self, imgId: int, catId: int) -> Any:
         overlaps = super().computeIoU(imgId, catId)
@@ -145,7 +147,7 @@ class _Evaluation(COCOeval_faster):
         )
         columns = [k for k, one in enumerate(objects) if "crowd_box" in one]
         if columns and len(found):
-            # In the order, and as many, as the library compares.
+            # The same order and number as the library compares.
             order = np.argsort([-one["score"] for one in found], kind="stable")
             boxes = [found[i]["bbox"] for i in order[: self.params.maxDets[-1]]]
             own = [objects[k]["bbox"] for k in columns]
@@ -154,7 +156,7 @@ class _Evaluation(COCOeval_faster):
 
 
 def _groups(labels: Sequence[int], found_labels: np.ndarray) -> Iterator[list[int]]:
-    """The labels in groups of ``CLASSES_AT_ONCE`` with about ``DETECTIONS_AT_ONCE`` detections."""
+    """Groups labels by ``CLASSES_AT_ONCE``, with about ``DETECTIONS_AT_ONCE`` detections each."""
     known = found_labels[found_labels >= 0]
     counts = np.bincount(known, minlength=max(labels, default=0) + 1).tolist()
     group: list[int] = []
@@ -174,9 +176,9 @@ def _groups(labels: Sequence[int], found_labels: np.ndarray) -> Iterator[list[in
 class Table:
     """The boxes or masks of all images, ordered by image and, within an image, as given.
 
-    ``label`` is that of the ground truth, -1 for classes that it lacks. Ids are positions plus one,
-    since the library uses 0 for "not matched". ``frequency`` is given for federated annotations
-    (LVIS), whose ``images`` also list the classes that were looked for.
+    ``label`` is that of the ground truth, -1 for classes that it does not have. Ids are positions
+    plus one, since the library uses 0 for "not matched". ``frequency`` is given for federated
+    annotations (LVIS), whose ``images`` also list the classes that were looked for.
     """
 
     images: list[dict[str, Any]]
@@ -187,7 +189,7 @@ class Table:
     score: np.ndarray
     is_crowd: np.ndarray
     segmentations: list[Any]
-    # (N,) objects that are to be ignored since they have no mask.
+    # (N,) whether objects are ignored for lack of a mask.
     is_unmasked: np.ndarray | Literal[False] = False
     frequency: tuple[str, ...] = ()
     # (N,) which rows to use.
@@ -201,7 +203,7 @@ class Table:
     def of_ground_truth(
         cls, truth: GroundTruth, kind: Kind, missing_masks: MissingMasks = "ignore"
     ) -> Table:
-        """The annotations; ``score`` is not used."""
+        """Builds a table of the annotations; ``score`` is not used."""
         segmentations: list[Any] = [None] * len(truth)
         is_unmasked: np.ndarray | Literal[False] = False
         if kind == "segm":
@@ -254,7 +256,7 @@ class Table:
         )
 
     def select(self, labels: Sequence[int]) -> COCO:
-        """The rows of some classes, in the library's format."""
+        """Converts the rows of some classes to the library's format."""
         kept = np.flatnonzero(np.isin(self.label, labels) & self.is_kept)
         columns = (
             range(1, len(kept) + 1),
@@ -300,7 +302,7 @@ def _images(truth: GroundTruth) -> list[dict[str, Any]]:
 
 
 def _ground_truth_masks(truth: GroundTruth) -> tuple[list[dict[str, Any]], np.ndarray]:
-    """Run lengths, and (N,) which objects have no mask; those have one without a pixel."""
+    """Run lengths, empty for objects without a mask, and (N,) which objects these are."""
     masks = []
     is_missing = np.zeros(len(truth), bool)
     sizes = truth.image_sizes.tolist()
@@ -317,7 +319,7 @@ def _scores(result: ImageResult, kind: Kind) -> np.ndarray:
 
 
 def _result_masks(results: Sequence[ImageResult]) -> tuple[list[dict[str, Any]], np.ndarray]:
-    """The masks, and their areas (N,)."""
+    """The masks and their areas (N,)."""
     masks: list[dict[str, Any]] = []
     areas = [np.zeros(0)]
     for result in results:

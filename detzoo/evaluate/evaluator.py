@@ -1,4 +1,4 @@
-"""The interface of every evaluator."""
+"""The interface of evaluators."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from detzoo.evaluate.results import ImageResult
 
 
 class Evaluator(ABC):
-    """Holds the ground truth; ``score`` depends only on it and on the results."""
+    """Base class of evaluators, which hold the ground truth and score results against it."""
 
     @abstractmethod
     def score(self, results: Sequence[ImageResult]) -> Metrics:

@@ -1,4 +1,4 @@
-"""The ground truth, in the form that all evaluators use."""
+"""The ground truth, in the format used by all evaluators."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ from detzoo.values import Id, Json, same
 
 @dataclass(frozen=True)
 class Federation:
-    """What the annotators of each image looked for (LVIS).
+    """Which classes were annotated in each image (LVIS).
 
-    Per image, ``absent`` holds the labels known not to be there, and ``partial`` those that are not
-    annotated exhaustively. Per class, ``frequency`` is "r" (rare), "c" (common) or "f" (frequent).
+    Per image, ``absent`` contains the labels verified to be absent, and ``partial`` those that are
+    not annotated exhaustively. Per class, ``frequency`` is "r" (rare), "c" (common) or "f"
+    (frequent).
     """
 
     absent: tuple[frozenset[int], ...]
@@ -41,8 +42,8 @@ class GroundTruth:
     ``segmentations``, polygons or run lengths as in COCO files, or None. Per image, in order of id:
     ``image_ids``; ``image_sizes`` (I, 2) height, width, 0 if unknown; ``paths`` of the files. Per
     class: ``class_names`` and ``category_ids``. ``federation`` if images are not annotated for
-    every class. ``source`` is the file to name in error messages. ``notes`` tell the user what had
-    to be guessed.
+    every class. ``source`` is the file named in error messages. ``notes`` tell the user what had to
+    be guessed.
     """
 
     image_ids: tuple[Id, ...]
@@ -63,14 +64,14 @@ class GroundTruth:
 
     @classmethod
     def of(cls, dataset: DetectionDataset) -> GroundTruth:
-        """The ground truth of a whole data set."""
+        """Returns the ground truth of an entire data set."""
         truth = cls.from_coco(dataset.to_coco(), dataset.source)
         path_of = {dataset.image_id(i): dataset.path(i) for i in range(len(dataset))}
         return replace(truth, paths=tuple(path_of[image] for image in truth.image_ids))
 
     @classmethod
     def from_coco(cls, data: Mapping[str, Any], source: str = "ground truth") -> GroundTruth:
-        """From a data set in COCO format: ``images``, ``annotations``, ``categories``.
+        """Converts a data set in COCO format: ``images``, ``annotations``, ``categories``.
 
         ``area`` defaults to that of the mask, or of the box if there is none, ``iscrowd`` to 0.
         Raises :class:`DataError` naming ``source`` and the invalid entry.
@@ -111,19 +112,19 @@ class GroundTruth:
 
     @property
     def has_masks(self) -> bool:
-        """Whether there is an annotation with a mask."""
+        """Whether any annotation has a mask."""
         return any(mask is not None for mask in self.segmentations)
 
     @property
     def num_without_mask(self) -> int:
-        """How many objects, crowds aside, have no mask although others have."""
+        """The number of objects (not crowds) without a mask, if other objects have one."""
         if not self.has_masks:
             return 0
         pairs = zip(self.segmentations, self.is_crowd.tolist())
         return sum(mask is None and not crowd for mask, crowd in pairs)
 
     def image_indices(self, image_ids: Sequence[Id]) -> np.ndarray:
-        """(I,) the position of each image. Raises :class:`DataError` for an unknown image."""
+        """The indices (I,) of images. Raises :class:`DataError` for an unknown image."""
         position = {same(image_id): i for i, image_id in enumerate(self.image_ids)}
         for image_id in image_ids:
             if same(image_id) not in position:
@@ -134,13 +135,14 @@ class GroundTruth:
         return np.array([position[same(image_id)] for image_id in image_ids], np.int64)
 
     def labels_of(self, class_names: Sequence[str]) -> np.ndarray:
-        """(C,) the label here of each of a detector's classes, -1 for unknown ones."""
+        """The labels (C,) of a detector's classes in this ground truth, -1 for unknown ones."""
         known = {name: label for label, name in enumerate(self.class_names)}
         return np.array([known.get(name, -1) for name in class_names], np.int64)
 
     def shared_labels(self, class_names: Sequence[str]) -> list[int]:
-        """Labels of the classes that a detector has, too. Raises :class:`DataError` if there are
-        none."""
+        """The labels of the classes shared with a detector. Raises :class:`DataError` if there are
+        none.
+        """
         labels = sorted({int(label) for label in self.labels_of(class_names) if label >= 0})
         if not labels:
             raise DataError(
@@ -151,7 +153,7 @@ class GroundTruth:
         return labels
 
     def category_ids_of(self, class_names: Sequence[str]) -> tuple[Id | None, ...]:
-        """The category id here of each of a detector's classes, None for unknown ones."""
+        """The category ids of a detector's classes in this ground truth, None for unknown ones."""
         labels = self.labels_of(class_names).tolist()
         return tuple(None if label < 0 else self.category_ids[label] for label in labels)
 
@@ -161,8 +163,8 @@ def read_ground_truth(path: str | Path) -> GroundTruth:
     content = read_json(path)
     if isinstance(content, list):
         raise DataError(
-            f"{path}: is a list, so it seems to hold detections instead of annotations. Give the "
-            "detections first, then the annotations."
+            f"{path}: is a list, so it seems to contain detections instead of annotations. Give "
+            "the detections first, then the annotations."
         )
     return GroundTruth.from_coco(content, str(path))
 
@@ -172,7 +174,7 @@ def _rank(identity: Id) -> tuple[str, Id]:
 
 
 def _federation(file: CocoFile, order: Sequence[int]) -> Federation | None:
-    """What the annotators looked for in each image, if the file says so, as in LVIS."""
+    """Reads which classes were annotated in each image, if the file states it, as in LVIS."""
     if not is_federated(file.content):
         return None
     found = federation_of(file)
@@ -183,7 +185,7 @@ def _federation(file: CocoFile, order: Sequence[int]) -> Federation | None:
 
 
 def _area(found: CocoObject, mask: Json, size: np.ndarray) -> float:
-    """Of the mask, or of the box where there is none or the image's ``size`` is not known."""
+    """The area of the mask, or of the box if there is none or the image's ``size`` is unknown."""
     height, width = size.tolist()
     if mask is None or not height:
         return found.box[2] * found.box[3]

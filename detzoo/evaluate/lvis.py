@@ -29,11 +29,12 @@ MAX_DETECTIONS = 300
 class LvisEvaluator(Evaluator):
     """COCO's metrics for images that are not annotated for every class, and AP by frequency.
 
-    The 300 best detections of each image count, over all classes. Detections of a class that is
-    neither annotated in the image nor known to be absent are ignored, and those of a class that is
-    not annotated exhaustively are never false positives. ``APr``, ``APc`` and ``APf`` average over
-    rare, common and frequent classes. The area of a detected mask is its own, not that of its box.
-    For ``missing_masks`` see :class:`detzoo.evaluate.coco.CocoEvaluator`.
+    Only the 300 detections with the highest scores per image are evaluated, over all classes.
+    Detections of a class that is neither annotated in the image nor known to be absent are ignored,
+    and those of a class that is not annotated exhaustively are never false positives. ``APr``,
+    ``APc`` and ``APf`` average over rare, common and frequent classes. For masks, the area is that
+    of the detected mask, not of its box. For ``missing_masks`` see
+    :class:`detzoo.evaluate.coco.CocoEvaluator`.
     """
 
     def __init__(
@@ -65,11 +66,11 @@ class LvisEvaluator(Evaluator):
         return Metrics.merge([self._score(kind, best) for kind in self.kinds])
 
     def _key(self, image: np.ndarray, label: np.ndarray) -> np.ndarray:
-        """A number (N,) for each pair of image and label."""
+        """A unique key (N,) for each pair of image and label."""
         return np.where(label < 0, -1, image * len(self.ground_truth.class_names) + label)
 
     def _looked_for(self) -> np.ndarray:
-        """The keys of classes that are annotated in an image or known to be absent."""
+        """The keys of classes that are annotated in an image or verified to be absent."""
         truth = self.ground_truth
         assert truth.federation is not None
         absent = [(i, k) for i, labels in enumerate(truth.federation.absent) for k in labels]
@@ -79,7 +80,8 @@ class LvisEvaluator(Evaluator):
 
     def _score(self, kind: Kind, results: Sequence[ImageResult]) -> Metrics:
         found = Table.of_results(results, self.ground_truth, self.labels_of_detector, kind)
-        # The library ignores the others, too, but fails for masks in images without annotations.
+        # The library would also ignore the others, but fails for masks in images without
+        # annotations.
         known = np.isin(self._key(found.image, found.label), self.looked_for)
         found = replace(found, is_kept=known)
         areas = (EVERY_AREA, *COCO_AREAS)
@@ -101,5 +103,5 @@ class LvisEvaluator(Evaluator):
 
 
 def _best(result: ImageResult) -> np.ndarray:
-    """The indices of the best detections of one image."""
+    """The indices of the detections with the highest scores in one image."""
     return np.argsort(-result.scores, kind="stable")[:MAX_DETECTIONS]

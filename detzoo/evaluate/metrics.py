@@ -1,4 +1,4 @@
-"""The named values that an evaluation returns."""
+"""The named values returned by an evaluation."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ NOT_DEFINED = "-"
 class Metrics:
     """Values by name, such as ``bbox/AP50``; NaN if there was nothing to detect.
 
-    ``main_name`` is the metric that decides which checkpoint is best. ``per_class`` holds the terms
-    of the averages, by metric and class name.
+    ``main_name`` is the metric that determines the best checkpoint. ``per_class`` contains the
+    values per class that averages are computed from, by metric and class name.
     """
 
     values: Mapping[str, float]
@@ -28,7 +28,7 @@ class Metrics:
 
     @classmethod
     def merge(cls, parts: Sequence[Metrics]) -> Metrics:
-        """All values of several evaluators; the main metric is that of the first."""
+        """Merges the metrics of several evaluators; the main metric is that of the first one."""
         values: dict[str, float] = {}
         per_class: dict[str, Mapping[str, float]] = {}
         for part in parts:
@@ -41,11 +41,11 @@ class Metrics:
 
     @property
     def main(self) -> float:
-        """The value that decides which checkpoint is best."""
+        """The value that determines the best checkpoint."""
         return self.values[self.main_name]
 
     def to_json(self) -> dict[str, Any]:
-        """For ``json.dump``: NaN becomes null."""
+        """Converts to values for ``json.dump``: NaN becomes null."""
         return {
             "main": self.main_name,
             "metrics": {name: _null_if_nan(value) for name, value in self.values.items()},
@@ -56,14 +56,14 @@ class Metrics:
         }
 
     def table(self, *, per_class: bool = False) -> Group:
-        """A table to print with rich: a column per kind of metric, a row per metric."""
+        """Builds a rich table with a column per kind of metric and a row per metric."""
         tables = [_summary(self.values)]
         if per_class:
             for kind in _kinds(self.per_class):
                 columns = {
                     name.split("/")[1]: values
                     for name, values in self.per_class.items()
-                    if name.startswith(f"{kind}/AP")  # including recalls it would be too wide
+                    if name.startswith(f"{kind}/AP")  # with recalls it would be too wide
                 }
                 tables.append(_class_table(kind, columns))
         return Group(*tables)

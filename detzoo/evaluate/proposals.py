@@ -22,9 +22,9 @@ class ProposalEvaluator(Evaluator):
 
     ``proposal/AR@N``, as reported for published region proposal networks: the N best proposals of
     an image are matched with objects in descending order of IoU. ``proposal_coco/AR@N``, as
-    computed by the COCO tools without classes: each proposal, in descending order of score, takes
-    the unmatched object that it overlaps most; also by area (``ARs@N``) at the largest N. Crowds
-    count in neither, annotations marked ``ignore`` only in the second.
+    computed by the COCO tools without classes: each proposal, in descending order of score, is
+    matched with the unmatched object that it overlaps most; also by area (``ARs@N``) at the largest
+    N. Crowds are excluded from both, annotations marked ``ignore`` only from the first.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ def ranks_of_finders(iou: np.ndarray, eligible: np.ndarray) -> np.ndarray:
     objects of each area -> (A, T, G) rank of each object's proposal at each IoU threshold.
     """
     areas, objects = eligible.shape
-    # Of objects that a proposal overlaps equally, the COCO tools take the last.
+    # Of objects with equal IoU, the COCO tools match the last.
     iou, eligible = iou[::-1], eligible[:, ::-1]
     thresholds = len(IOU_THRESHOLDS)
     rank = np.full((areas, thresholds, objects), NOT_FOUND)
@@ -114,7 +114,7 @@ def ranks_of_finders(iou: np.ndarray, eligible: np.ndarray) -> np.ndarray:
     a, t = np.indices((areas, thresholds))
     p = -1
     while True:
-        # The next proposal that overlaps an unmatched object enough for some threshold.
+        # The next proposal that reaches some IoU threshold with an unmatched object.
         needed = np.where(free, IOU_THRESHOLDS[:, None], np.inf).min((0, 1))
         is_finder = (iou[:, p + 1 :] >= needed[:, None]).any(0)
         if not is_finder.any():

@@ -37,7 +37,7 @@ class ImageResult:
 
     @classmethod
     def of(cls, image_id: Id, detections: Detections) -> ImageResult:
-        """From detections in original pixels, with pasted masks (``Detections.to_original``)."""
+        """Converts detections in original pixels with pasted masks (``Detections.to_original``)."""
         masks = None
         if detections.masks is not None:
             assert isinstance(detections.masks, BitmapMasks), "to_original pastes masks"
@@ -62,7 +62,7 @@ class ImageResult:
 
     @property
     def scores_of_masks(self) -> np.ndarray:
-        """(N,) the scores by which masks are ranked."""
+        """The scores (N,) that masks are ranked by."""
         return self.scores if self.mask_scores is None else self.mask_scores
 
     def to_detections(self, min_score: float = 0.0) -> Detections:
@@ -77,7 +77,7 @@ class ImageResult:
         )
 
     def to_proposals(self) -> np.ndarray:
-        """(N, 5) float32 x1, y1, x2, y2, score, the format of proposal files."""
+        """Converts to the format of proposal files: (N, 5) float32 x1, y1, x2, y2, score."""
         corners = np.concatenate([self.boxes[:, :2], self.boxes[:, :2] + self.boxes[:, 2:]], 1)
         return np.concatenate([corners, self.scores[:, None]], 1).astype(np.float32)
 
@@ -95,7 +95,7 @@ class ImageResult:
 def to_coco(
     results: Sequence[ImageResult], category_ids: Sequence[Id | None]
 ) -> list[dict[str, Any]]:
-    """Results in COCO format; ``category_ids`` are indexed by label, None for classes to leave out.
+    """Converts results to COCO format; ``category_ids`` by label, None for classes to leave out.
 
     If masks have their own scores, these are stored as "mask_score", a key that other tools ignore.
     """
@@ -135,8 +135,7 @@ def write_results(
 
 
 def read_results(path: str | Path, ground_truth: GroundTruth) -> list[ImageResult]:
-    """Reads detections, from any source, in COCO result format; labels are those of
-    ``ground_truth``.
+    """Reads detections in COCO result format from any source; labels are those of ``ground_truth``.
 
     An entry may have a box, a mask, or both; a missing box is derived from the mask. Raises
     :class:`DataError` naming the file and the invalid entry.
@@ -144,7 +143,7 @@ def read_results(path: str | Path, ground_truth: GroundTruth) -> list[ImageResul
     entries = read_json(path)
     if isinstance(entries, dict) and "annotations" in entries:
         raise DataError(
-            f"{path}: holds annotations instead of detections; give the detections first, then "
+            f"{path}: contains annotations instead of detections; give the detections first, then "
             "the annotations"
         )
     if not isinstance(entries, list):
@@ -175,7 +174,7 @@ def read_results(path: str | Path, ground_truth: GroundTruth) -> list[ImageResul
 
 @dataclass(frozen=True)
 class _Entry:
-    """A detection in a file: a box, a mask as the file has it, or both."""
+    """A detection in a file: a box, a mask in the file's format, or both."""
 
     where: str
     image: int
@@ -194,7 +193,9 @@ def _result(image_id: Id, entries: Sequence[_Entry], size: Size) -> ImageResult:
     if masks is not None and None in boxes:
         boxes = [box or around for box, around in zip(boxes, masks.boxes().tolist())]
     mask_scores = None
-    if any(entry.mask_score is not None for entry in entries):  # the others have those of boxes
+    if any(
+        entry.mask_score is not None for entry in entries
+    ):  # other masks use the scores of their boxes
         mask_scores = [e.score if e.mask_score is None else e.mask_score for e in entries]
     return ImageResult(
         image_id=image_id,
@@ -230,7 +231,9 @@ def _read_entry(
     mask = entry.get("segmentation")
     has_box, has_mask_score = (entry.get(key) is not None for key in ("bbox", "mask_score"))
     if not has_box and mask is None:
-        raise DataError(f"{where}: has neither 'bbox' nor 'segmentation'. Add what was detected.")
+        raise DataError(
+            f"{where}: has neither 'bbox' nor 'segmentation'. Add at least one of them."
+        )
     box = read_box(entry, "bbox", where) if has_box else None
     if box is not None and min(box[2:]) < 0:
         raise DataError(f"{where}: its bbox {entry['bbox']!r:.60} has a negative width or height.")

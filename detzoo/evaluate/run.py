@@ -1,4 +1,4 @@
-"""Runs a detector on data and scores its detections, on one or several processes."""
+"""Runs a detector on data and scores its detections, in one or several processes."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def default_evaluators(
     metric: Metric | None = None,
     missing_masks: MissingMasks = "ignore",
 ) -> list[Evaluator]:
-    """The evaluators that suit a detector of ``class_names``.
+    """Creates the evaluators for a detector of ``class_names``.
 
-    Proposal recall for a class-agnostic detector, else the ``metric``: by default COCO's, or LVIS's
-    for federated data. Those two evaluate boxes, and masks if both detector and data have them;
-    Pascal VOC's evaluates boxes ("voc07" averages over 11 points), Cityscapes' masks. For
-    ``missing_masks`` see :class:`CocoEvaluator`.
+    These are proposal recall for a class-agnostic detector, otherwise the ``metric``: by default
+    COCO's, or LVIS's for federated data. Those two evaluate boxes, and masks if both detector and
+    data have them; Pascal VOC's evaluates boxes ("voc07" averages over 11 points), Cityscapes'
+    masks. For ``missing_masks`` see :class:`CocoEvaluator`.
     """
     if is_class_agnostic:
         return [ProposalEvaluator(ground_truth)]
@@ -80,14 +80,14 @@ def detect(
     progress: Callable[[int], None] | None = None,
     fused: bool = True,
 ) -> list[ImageResult]:
-    """Detects the objects in each image with the model in its present state, on its device.
+    """Detects the objects in each image with the model in its current state, on its device.
 
     ``views`` are one or, with test-time augmentation, several iterables of batches, of the same
     images in the same order (see :class:`detzoo.data.tta.TTA`). ``progress`` is called with the
-    number of images of each batch done. In distributed runs, each process contributes its share of
-    the images; the first process gets the results of all, each image once, and the others get their
-    own. A fused copy of the model does the work (:func:`detzoo.layers.fusion.fuse`), unless
-    ``fused`` is false.
+    number of images of each batch done. In distributed runs, each process detects in its share of
+    the images; the main process gets all results, without duplicates, and the others get their own.
+    A fused copy of the model is used (:func:`detzoo.layers.fusion.fuse`), unless ``fused`` is
+    false.
     """
     results: list[ImageResult] = []
     was_training = model.training
@@ -115,14 +115,14 @@ def detect_batch(model: Detector, views: Sequence[ImageBatch]) -> list[Detection
 
 
 def score(evaluators: Sequence[Evaluator], results: Sequence[ImageResult]) -> Metrics:
-    """The metrics of all evaluators. With several processes, the first computes them for all."""
+    """Computes the metrics of all evaluators, in the main process for all processes."""
     if num_processes() == 1:
         return Metrics.merge([evaluator.score(results) for evaluator in evaluators])
     outcome: list[Metrics | Exception | None] = [None]
     if dist.get_rank() == 0:
         try:
             outcome[0] = Metrics.merge([evaluator.score(results) for evaluator in evaluators])
-        except Exception as error:  # the other processes wait, and must fail, too
+        except Exception as error:  # the other processes are waiting, and must fail, too
             outcome[0] = error
     dist.broadcast_object_list(outcome, src=0)
     if isinstance(outcome[0], Exception):

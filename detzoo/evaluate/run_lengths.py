@@ -1,4 +1,4 @@
-"""Masks as run lengths: the form in which they are kept, compared and written to files."""
+"""Masks as run lengths (RLE), in which they are stored, compared and written to files."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class RunLengths:
         return RunLengths(tuple(self.counts[i] for i in index.tolist()), self.size)
 
     def to_coco(self) -> list[dict[str, Any]]:
-        """``{"size": [height, width], "counts": text}`` for each mask."""
+        """Converts each mask to ``{"size": [height, width], "counts": text}``."""
         return [{"size": list(self.size), "counts": counts} for counts in self.counts]
 
     def to_bitmaps(self) -> BitmapMasks:
@@ -46,19 +46,20 @@ class RunLengths:
         return BitmapMasks(torch.from_numpy(bitmaps))
 
     def areas(self) -> np.ndarray:
-        """(N,) the number of pixels of each mask."""
+        """The area (N,) of each mask in pixels."""
         return np.array([rle.area(mask) for mask in self.to_coco()], np.float64)
 
     def boxes(self) -> np.ndarray:
-        """(N, 4) x, y, width, height of the tight boxes."""
+        """Tight boxes (N, 4) x, y, width, height."""
         boxes = [rle.toBbox(mask) for mask in self.to_coco()]
         return np.array(boxes, np.float64).reshape(-1, 4)
 
     @classmethod
     def read(cls, segmentations: Sequence[Any], places: Sequence[str], size: Size) -> RunLengths:
-        """From what COCO files hold of detections: run lengths, compressed or plain, or polygons.
+        """Reads the segmentations of detections in COCO files: run lengths, compressed or not, or
+        polygons.
 
-        ``size`` (height, width) is that of the image. ``places`` say in errors where each is from.
+        ``size`` (height, width) is that of the image. ``places`` name each one's origin in errors.
         Raises :class:`DataError` for a mask that is missing, malformed or of another size.
         """
         codes = (read_mask(value, size, place) for value, place in zip(segmentations, places))

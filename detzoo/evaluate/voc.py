@@ -21,7 +21,7 @@ class VocEvaluator(Evaluator):
     ``method`` "area" is the area under the monotone precision-recall curve (VOC2010 and later),
     "11points" the mean of its values at recall 0, .1, ..., 1 (VOC2007). A detection is matched with
     the object of its class that it overlaps most; the first one is a true positive, later ones are
-    false positives, and those on ignored objects (difficult, crowd) do not count. Boxes include
+    false positives, and those on ignored objects (difficult, crowd) are not counted. Boxes include
     their last pixel, so sides are ``x2 - x1 + 1``, as in the development kit and for the published
     models. Classes without objects are NaN and excluded from the mean.
     """
@@ -59,7 +59,7 @@ class VocEvaluator(Evaluator):
 
     def _match(self, results: Sequence[ImageResult]) -> _Matches:
         truth = self.ground_truth
-        # Of objects with equal overlap, those that count come first.
+        # Of objects with equal overlap, those that are not ignored come first.
         order = np.lexsort((self.excused, truth.image))
         bounds = np.searchsorted(truth.image[order], np.arange(len(truth.image_ids) + 1))
         positions = truth.image_indices([result.image_id for result in results])
@@ -128,8 +128,8 @@ def area_under_curve(recall: np.ndarray, precision: np.ndarray) -> float:
 
 
 def eleven_points(recall: np.ndarray, precision: np.ndarray) -> float:
-    """Mean of the best precision (N,) at recall (N,) of at least 0, .1, ..., 1."""
-    # Multiples of the float .1: a recall of 3/10 is below the fourth, as in the originals.
+    """Mean of the maximum precision (N,) at recall (N,) of at least 0, .1, ..., 1."""
+    # Multiples of the float .1, as in the original: a recall of 3/10 is below the fourth.
     best = [precision[recall >= level].max(initial=0.0) for level in np.arange(11) * 0.1]
     return float(np.mean(best))
 

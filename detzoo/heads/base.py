@@ -1,4 +1,4 @@
-"""What every head is, by its place in a detector."""
+"""The interfaces of heads: detection heads, proposal heads and RoI heads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from detzoo.heads.class_rows import ClassRows
 from detzoo.postprocess.tta import merge_detections, to_original
 from detzoo.structures import Candidates, Detections, ImageInfo, Losses, Targets
 
-# A batch in one augmentation: what a head predicts of it, or its feature maps.
+# A batch in one augmentation: its predictions or feature maps, and its image infos.
 AugmentedPredictions = tuple[Any, Sequence[ImageInfo]]
 AugmentedFeatures = tuple[Sequence[Tensor], Sequence[ImageInfo]]
 
@@ -27,45 +27,45 @@ class DetectionHeadConfig(ABC):
     def build(
         self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int
     ) -> DetectionHead:
-        """The module for feature maps of ``in_channels`` with ``strides`` pixels per cell."""
+        """Builds the module for feature maps of ``in_channels`` with ``strides`` in pixels."""
 
 
 class DetectionHead(nn.Module, ABC):
-    """From feature maps to predictions; from these to losses, or to candidates and detections."""
+    """Turns feature maps into predictions, and these into losses, or candidates and detections."""
 
     @abstractmethod
     def class_parameters(self) -> dict[str, ClassRows]:
         """The parameters and buffers whose size depends on the number of classes, by name."""
 
     def enter_epoch(self, epoch: int) -> None:
-        """Called in training where an ``epoch`` begins, counted from 0, or is resumed."""
+        """Called in training when an ``epoch``, counted from 0, starts or is resumed."""
 
     def enter_final_epochs(self) -> None:
-        """Called once where the final epochs of a recipe begin: see ``Experiment.final``."""
+        """Called once at the start of a recipe's final epochs: see ``Experiment.final``."""
 
     @abstractmethod
     def forward(self, features: Sequence[Tensor]) -> Any:
-        """Feature maps, fine to coarse -> predictions, of a type that the head alone knows."""
+        """Feature maps, fine to coarse -> predictions, of a type internal to the head."""
 
     @abstractmethod
     def loss(
         self, predictions: Any, targets: Sequence[Targets], infos: Sequence[ImageInfo]
     ) -> Losses:
-        """Losses of a batch."""
+        """Computes the losses of a batch."""
 
     @abstractmethod
     def decode(self, predictions: Any, infos: Sequence[ImageInfo]) -> list[Candidates]:
-        """The candidates of each image in input pixels, before suppression."""
+        """Decodes the candidates of each image in input pixels, before NMS."""
 
     @abstractmethod
     def select(self, candidates: Sequence[Candidates]) -> list[Detections]:
-        """Suppression and the final choice, image by image."""
+        """Applies NMS and the final selection to each image."""
 
     def decode_augmented(self, augmented: Sequence[AugmentedPredictions]) -> list[Candidates]:
-        """The candidates of each image from several augmentations of it, in original pixels.
+        """Decodes the candidates of each image from several augmentations, in original pixels.
 
-        Those of all augmentations together, for :meth:`select`. A head that compares predictions
-        before it decodes them overrides this.
+        Here the candidates of all augmentations are joined for :meth:`select`. A head that combines
+        predictions before decoding overrides this.
         """
         decoded = [self.decode(predictions, infos) for predictions, infos in augmented]
         return [
@@ -116,15 +116,15 @@ class ProposalHeadConfig(ABC):
     def build(
         self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int = 1
     ) -> ProposalHead:
-        """The module for feature maps of ``in_channels`` with ``strides`` pixels per cell."""
+        """Builds the module for feature maps of ``in_channels`` with ``strides`` in pixels."""
 
 
 class ProposalHead(nn.Module, ABC):
-    """From feature maps to regions that may hold an object."""
+    """Turns feature maps into region proposals."""
 
     @abstractmethod
     def forward(self, features: Sequence[Tensor]) -> Any:
-        """Feature maps, fine to coarse -> predictions, of a type that the head alone knows."""
+        """Feature maps, fine to coarse -> predictions, of a type internal to the head."""
 
     def predict(self, features: Sequence[Tensor], infos: Sequence[ImageInfo]) -> Any:
         """The predictions that ``loss`` and ``propose`` take; some depend on the images' sizes."""
@@ -134,16 +134,16 @@ class ProposalHead(nn.Module, ABC):
     def loss(
         self, predictions: Any, targets: Sequence[Targets], infos: Sequence[ImageInfo]
     ) -> Losses:
-        """Losses of a batch; labels are not looked at."""
+        """Computes the losses of a batch; labels are not used."""
 
     @abstractmethod
     def propose(self, predictions: Any, infos: Sequence[ImageInfo]) -> list[Detections]:
-        """Proposals of each image; in training, those that a RoI head trains on. No gradients."""
+        """Returns the proposals of each image, in training for a RoI head; without gradients."""
 
 
 @config
 class RoIHeadConfig(ABC):
-    """A head that looks at proposed regions."""
+    """A head that classifies and refines proposed regions."""
 
     @property
     def predicts_masks(self) -> bool:
@@ -151,29 +151,29 @@ class RoIHeadConfig(ABC):
 
     @property
     def needs_semantic_maps(self) -> bool:
-        """Whether it trains on targets with a ``semantic_map``."""
+        """Whether training requires targets with a ``semantic_map``."""
         return False
 
     @abstractmethod
     def build(
         self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int
     ) -> RoIHead:
-        """The module for feature maps of ``in_channels`` with ``strides`` pixels per cell."""
+        """Builds the module for feature maps of ``in_channels`` with ``strides`` in pixels."""
 
     def from_scratch(self) -> Self:
-        """The same head for training without pretrained weights."""
+        """Returns the same head for training without pretrained weights."""
         return self
 
 
 class RoIHead(nn.Module, ABC):
-    """From regions to losses or detections."""
+    """Turns proposals into losses or detections."""
 
     @abstractmethod
     def class_parameters(self) -> dict[str, ClassRows]:
         """The parameters and buffers whose size depends on the number of classes, by name."""
 
     def pretrained_modules(self) -> tuple[nn.Module, ...]:
-        """Modules that start from the backbone's pretrained weights, by the names therein."""
+        """Modules initialized with the backbone's pretrained weights, by their names in these."""
         return ()
 
     @abstractmethod
@@ -184,7 +184,7 @@ class RoIHead(nn.Module, ABC):
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
     ) -> Losses:
-        """Losses on regions drawn from the proposals."""
+        """Computes the losses on regions sampled from the proposals."""
 
     @abstractmethod
     def predict(
@@ -193,16 +193,16 @@ class RoIHead(nn.Module, ABC):
         proposals: Sequence[Detections],
         infos: Sequence[ImageInfo],
     ) -> list[Detections]:
-        """Detections of each image in input pixels."""
+        """Returns the detections of each image in input pixels."""
 
     def predict_augmented(
         self, augmented: Sequence[AugmentedFeatures], proposals: Sequence[Detections]
     ) -> list[Detections]:
-        """Detections of each image from several augmentations of it (test-time augmentation).
+        """Returns the detections of each image from several augmentations (test-time augmentation).
 
         Proposals and detections are in original pixels. Here the detections of all augmentations
-        go together, without duplicates; detzoo's own heads average what they predict of each
-        proposal instead: see ``heads/roi/staged.py``.
+        are merged by NMS; detzoo's own heads average the predictions of each proposal instead: see
+        ``heads/roi/staged.py``.
         """
         found = []
         for features, infos in augmented:

@@ -1,5 +1,4 @@
-"""Which rows of a parameter belong to which class, for carrying trained heads over to other
-classes."""
+"""Which rows of a parameter belong to which class, to transfer trained heads to other classes."""
 
 from __future__ import annotations
 
@@ -11,7 +10,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class ClassRows:
-    """How the first dimension of a parameter is made up of classes.
+    """How the rows (first dimension) of a parameter depend on the classes.
 
     Its rows form ``groups`` blocks. Each has ``leading`` rows that do not depend on the classes,
     then ``classes * width`` rows, class by class, then ``shared * width`` that do not depend on the
@@ -22,7 +21,8 @@ class ClassRows:
     - box regression per class: ``ClassRows(width=4)``
     - mask logits per class: ``ClassRows()``
     - box, confidence and classes of A anchors in one map: ``ClassRows(groups=A, leading=5)``
-    - a layer that takes class scores: ``ClassRows(width=0, leading=outputs, inputs=ClassRows())``
+    - a layer whose input is class scores: ``ClassRows(width=0, leading=outputs,
+    inputs=ClassRows())``
 
     ``inputs`` describes the second dimension, if that depends on the classes.
     """
@@ -38,8 +38,7 @@ class ClassRows:
         return self.groups * self._block(num_classes)
 
     def index(self, classes: Tensor, num_classes: int) -> Tensor:
-        """The rows of ``classes`` (K,), along with those that do not depend on the classes, in
-        order."""
+        """The rows of ``classes`` (K,), and those that do not depend on the classes, in order."""
         shared = torch.arange(num_classes, num_classes + self.shared)
         columns = torch.cat([classes.cpu().long(), shared])
         in_columns = self.leading + columns[:, None] * self.width + torch.arange(self.width)

@@ -1,5 +1,6 @@
-"""YOLACT's masks (https://arxiv.org/abs/1904.02689): prototypes that all objects share, which an
-object's coefficients add up to its mask; and the semantic maps that it learns beside them."""
+"""YOLACT's masks (https://arxiv.org/abs/1904.02689): shared prototypes, which are linearly combined
+with each object's coefficients; and its auxiliary semantic maps.
+"""
 
 from __future__ import annotations
 
@@ -13,20 +14,21 @@ from detzoo.config import Channels, NonNegativeFloat, PositiveInt, UnitFloat, co
 from detzoo.heads.class_rows import ClassRows
 from detzoo.structures import ImageInfo, ImageMasks, Losses, Targets
 
-# Cells around a box that its mask may cover.
+# Margin, in cells, around a box that its mask may cover.
 MARGIN = 1
 
 
 @config
 class PrototypeMasksConfig:
-    """Masks as sums of prototypes, which are made of the finest level at twice its size.
+    """Masks as linear combinations of prototypes, which are computed from the finest level at twice
+    its size.
 
     Args:
-        num_convs: 3x3 convolutions before the map is enlarged; one more follows.
-        channels: Their channels.
+        num_convs: Number of 3x3 convolutions before the upsampling; one more follows.
+        channels: Channels of the convolutions.
         num_prototypes: Number of prototypes.
-        loss_weight: Weight of the loss of masks.
-        max_masks: How many masks of an image are trained on at most, drawn at random.
+        loss_weight: Weight of the mask loss.
+        max_masks: Maximum number of masks per image that are trained on, sampled at random.
         threshold: Probability above which a pixel belongs to the object.
     """
 
@@ -71,9 +73,10 @@ class PrototypeMasks(nn.Module):
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
     ) -> Losses:
-        """The loss of the masks of positive priors, each within the box of its object.
+        """Computes the mask loss of positive priors, each within the box of its object.
 
-        ``coefficients`` (B, P, M); ``target_index`` (B, P) is negative where a prior has no object.
+        ``coefficients`` (B, P, M); ``target_index`` (B, P) is negative for priors without an
+        object.
         """
         total, count = 0.0 * (prototypes.float().sum() + coefficients.float().sum()), 0
         for image, (target, info) in enumerate(zip(targets, infos)):
@@ -91,7 +94,8 @@ class PrototypeMasks(nn.Module):
             wanted = resized_masks(target, prototypes.shape[2:])[own]
             logits = self._logits(prototypes[image], coefficients[image, prior])
             pixels = F.softplus(logits) - wanted * logits
-            # Outside of its box nothing can be predicted, and PyTorch's cross entropy ends at 100.
+            # Outside of its box nothing is predicted, and PyTorch's cross entropy is clamped to
+            # 100.
             pixels = torch.where(_inside(boxes, logits.shape[1:]), pixels, 100 * wanted)
             sides = boxes[:, 2:] - boxes[:, :2]
             total = total + (pixels.mean((1, 2)) / sides.prod(1)).sum()
@@ -100,8 +104,9 @@ class PrototypeMasks(nn.Module):
     def masks(
         self, prototypes: Tensor, coefficients: Tensor, boxes: Tensor, size: tuple[int, int]
     ) -> ImageMasks:
-        """The masks of objects, from one image's prototypes (M, h, w), the objects' coefficients
-        (N, M) and boxes (N, 4), over an input of ``size``."""
+        """Assembles the masks of objects from one image's prototypes (M, h, w), the objects'
+        coefficients (N, M) and boxes (N, 4), over an input of ``size``.
+        """
         probabilities = self._logits(prototypes, coefficients).sigmoid()
         inside = _inside(boxes / _size(size, prototypes), prototypes.shape[1:])
         return ImageMasks(probabilities * inside, size, self.config.threshold)
@@ -114,7 +119,7 @@ class PrototypeMasks(nn.Module):
 
 @config
 class SemanticMapsConfig:
-    """One map per class, which is only learned, to make better features.
+    """Semantic maps with one channel per class, an auxiliary task in training only.
 
     Args:
         loss_weight: Weight of the loss.
@@ -140,10 +145,11 @@ class SemanticMaps(nn.Module):
         return self.segm_conv(x)
 
     def loss(self, logits: Tensor, targets: Sequence[Targets]) -> Losses:
-        """Each pixel is of the classes of the objects there, in images that have objects.
+        """Computes the loss; each pixel belongs to the classes of the objects that cover it, in
+        images with objects.
 
-        The published models learned each class in the map of the one before it, the first in the
-        last: the maps are used for nothing else.
+        In training of the published models, each class was learned in the map of the previous one,
+        and the first in the last map; the maps have no other use.
         """
         logits = logits.float()
         wanted, counts = torch.zeros_like(logits), logits.new_zeros(logits.shape[:2])
@@ -156,7 +162,7 @@ class SemanticMaps(nn.Module):
             wanted[image].scatter_reduce_(0, index, masks, "amax")
             counts[image] = 1.0
             everyone = torch.arange(len(target), device=shifted.device)
-            # Where an object's mask is not known, nor is its class's map.
+            # If an object's mask is missing, the map of its class is unknown.
             unknown = target.index_of_masks(everyone) < 0
             counts[image].scatter_reduce_(0, shifted, (~unknown).to(counts), "amin")
         pixels = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
@@ -170,7 +176,7 @@ class SemanticMaps(nn.Module):
 
 
 def resized_masks(targets: Targets, size: Sequence[int]) -> Tensor:
-    """The masks of the objects of an image as maps of ``size`` (h, w): (N, h, w) of 0 and 1."""
+    """Resizes the masks of an image's objects to ``size`` (h, w): (N, h, w) of 0 and 1."""
     assert targets.masks is not None
     bitmaps = targets.masks.to_bitmaps().bitmaps.to(targets.boxes)
     maps = F.interpolate(bitmaps[:, None], tuple(size), mode="bilinear")

@@ -1,4 +1,4 @@
-"""Boxes, masks and labels on pictures, with supervision's annotators."""
+"""Draws boxes, masks and labels on images, with supervision's annotators."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ if TYPE_CHECKING:
     import supervision as sv
 
 
-# Colors of classes: those of Okabe and Ito, and nine more that stay apart from them and from each
-# other by a CIELAB distance of 15, also for people who cannot tell red from green or blue from
-# yellow. Classes beyond them share theirs.
+# Class colors: the Okabe-Ito palette, and nine more that differ from it and from each other by a
+# CIELAB distance of at least 15, also under red-green and blue-yellow color blindness. Further
+# classes reuse these colors.
 PALETTE = (
     *("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#8000E0"),
     *("#604020", "#C0E0A0", "#802060", "#C0A060", "#2040A0", "#8060E0", "#A04000", "#A0E0C0"),
 )
 
-# Of boxes that are ignored.
+# The color of ignored boxes.
 IGNORED = (160, 160, 160)
 
 
 def draw(image: np.ndarray, detections: Detections, class_names: Sequence[str]) -> np.ndarray:
     """A copy of ``image`` (H, W, 3) BGR with the detections, which are in its pixels.
 
-    A class has the same color in every picture. Labels stay in the picture and off each other, as
-    far as there is room. Of images with more channels the first three are
-    shown, others in gray.
+    A class has the same color in every image. Labels are kept inside the image and do not overlap,
+    as far as there is room. Of images with more than three channels, the first three are shown;
+    images with fewer are shown in gray.
     """
     labels = [
         f"{class_names[label]} {score:.2f}"
@@ -56,18 +56,18 @@ def draw_targets(image: np.ndarray, targets: Targets, class_names: Sequence[str]
 
 
 def _picture(image: np.ndarray) -> np.ndarray:
-    """A copy of three channels, to draw on."""
+    """A copy with three channels to draw on."""
     picture = image[..., :3] if image.shape[2] >= 3 else image[..., :1].repeat(3, axis=2)
     return np.ascontiguousarray(picture).copy()
 
 
 def _thickness(picture: np.ndarray) -> int:
-    """That of lines, in pixels."""
+    """Line thickness in pixels."""
     return max(1, round(max(picture.shape[:2]) / 500))
 
 
 def _annotate(picture: np.ndarray, found: sv.Detections, labels: Sequence[str]) -> np.ndarray:
-    # Imported here because it brings matplotlib, which takes a second.
+    # Imported here because it imports matplotlib, which takes a second.
     import supervision as sv
 
     colors = sv.ColorPalette.from_hex(list(PALETTE))

@@ -1,4 +1,4 @@
-"""Detectors in files of other runtimes, used like any other."""
+"""Exported detectors, run by another runtime and used like any other detector."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from detzoo.structures import (
 )
 from detzoo.structures.images import Size
 
-# The name under which files keep what detzoo needs; the other names are for programs without it.
+# The metadata key that detzoo reads; the others are for programs without detzoo.
 _KEY = "detzoo"
 
 # How the files end: ONNX, OpenVINO, PyTorch.
@@ -54,7 +54,7 @@ Run = Callable[[np.ndarray, np.ndarray], Sequence[np.ndarray]]
 
 @dataclass(frozen=True)
 class Details:
-    """What a file says of its detector: ``experiment``, and the shape of its input.
+    """What an exported file records about its detector: ``experiment``, and the input shape.
 
     With ``smallest``, inputs have any size from that to ``size``, in steps of 32 pixels.
 
@@ -81,7 +81,7 @@ class Details:
         return f"{self.batch_size} x {channels} x {height} x {width}"
 
     def to_metadata(self) -> dict[str, str]:
-        """Texts to be kept in a file; all but the last are for programs without detzoo."""
+        """Metadata strings for the file; all but the last are for programs without detzoo."""
         experiment = self.experiment
         pixels = experiment.model.input_pixels
         names = ("object",) if experiment.model.is_class_agnostic else experiment.class_names
@@ -110,9 +110,11 @@ class Details:
 
     @classmethod
     def of(cls, metadata: dict[str, str], file: Path) -> Details:
-        """Raises :class:`CheckpointError` for a file that detzoo did not write, or a later one."""
+        """Reads metadata. Raises :class:`CheckpointError` if this or an older detzoo did not write
+        it.
+        """
         if _KEY not in metadata:
-            raise CheckpointError(f"{file}: was not exported by detzoo, which keeps its settings.")
+            raise CheckpointError(f"{file}: was not exported by detzoo, or has lost its metadata.")
         own: dict[str, Any] = json.loads(metadata[_KEY])
         try:
             if tuple(own.get("outputs", ())) != OUTPUTS:
@@ -202,7 +204,7 @@ class ExportedDetector(Detector):
 
     def _run_batch(self, pixels: Tensor, sizes: Tensor) -> list[Detections]:
         missing = self.details.batch_size - len(pixels)
-        if missing:  # the file takes no fewer
+        if missing:  # the file requires full batches
             pixels = torch.cat([pixels, pixels[-1:].expand(missing, -1, -1, -1)])
             sizes = torch.cat([sizes, sizes[-1:].expand(missing, -1)])
         outputs = self.run(pixels.contiguous().numpy(), sizes.numpy())
@@ -231,7 +233,7 @@ class ExportedDetector(Detector):
         raise ConfigError("an exported detector has no test-time augmentation")
 
     def losses(self, *_: object) -> Mapping[str, Tensor]:
-        raise NotImplementedError("an exported detector shows no steps of its own")
+        raise NotImplementedError("an exported detector has no intermediate steps")
 
     def detect(self, *_: object) -> list[Detections]:
         raise NotImplementedError("an exported detector shows no steps of its own")

@@ -1,4 +1,4 @@
-"""What people hand to a detector: files, folders, patterns, arrays; one image at a time."""
+"""Reads the inputs of a predictor one image at a time: files, folders, patterns, arrays."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ VIDEO_EXTENSIONS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
 
 
 def find_files(item: str | os.PathLike[str]) -> list[Path]:
-    """The images that ``item`` names: a file, all images of a folder, or those of a pattern.
+    """Returns the images that ``item`` refers to: a file, a folder of images, or a pattern.
 
-    A folder's images and a pattern's matches come in the order of their names. Raises
-    :class:`DataError` where there is none.
+    The images of a folder or pattern are sorted by name. Raises :class:`DataError` if there are
+    none.
     """
     path = Path(item)
     check_regular(path)
@@ -35,8 +35,8 @@ def find_files(item: str | os.PathLike[str]) -> list[Path]:
         files = sorted(file for file in path.iterdir() if is_image(file))
         if not files:
             raise DataError(
-                f"{path}: holds no image ({', '.join(EXTENSIONS)}). Images in folders below it are "
-                f"found by a pattern: '{path}/**/*.jpg'."
+                f"{path}: contains no image ({', '.join(EXTENSIONS)}). To find images in "
+                f"subfolders, use a pattern: '{path}/**/*.jpg'."
             )
         return files
     if path.is_file():
@@ -51,7 +51,7 @@ def find_files(item: str | os.PathLike[str]) -> list[Path]:
 
 
 def left_out(item: str | os.PathLike[str], files: Sequence[Path]) -> str:
-    """What of a folder or pattern is not among its ``files``, in words; empty where all is."""
+    """Describes what a folder or pattern contains besides ``files``; empty if nothing."""
     path = Path(item)
     names = [] if path.is_file() else glob.glob(str(item), recursive=True)
     others = sorted({*path.iterdir()} if path.is_dir() else {Path(name) for name in names})
@@ -63,7 +63,7 @@ def left_out(item: str | os.PathLike[str], files: Sequence[Path]) -> str:
     counted = (
         (len(folders), "sub-folder" if len(folders) == 1 else "sub-folders"),
         (len(videos), "video" if len(videos) == 1 else "videos"),
-        (len(rest), f"of no kind that OpenCV reads ({', '.join(kinds)})"),
+        (len(rest), f"of types that OpenCV does not read ({', '.join(kinds)})"),
     )
     return ", ".join(f"{count} {what}" for count, what in counted if count)
 
@@ -81,12 +81,13 @@ def read_inputs(
     channels: int = 3,
     on_error: Callable[[DataError], None] | None = None,
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """(path, image) of every input in order; the path is empty for what is no file.
+    """Yields (path, image) for every input in order; the path is empty for inputs without a file.
 
-    Images are (H, W, 3) uint8 BGR. Arrays are taken as such, in BGR as OpenCV has them, or gray
-    (H, W); images of Pillow become what :func:`detzoo.data.images.read_image` makes of their files,
-    EXIF rotation and 16 bits included. For other ``channels`` see there. Raises
-    :class:`DataError` for what is not an image, or passes it to ``on_error`` and continues.
+    Images are (H, W, 3) uint8 BGR. Arrays must be BGR, as in OpenCV, or grayscale (H, W); Pillow
+    images are converted as :func:`detzoo.data.images.read_image` converts their files, including
+    EXIF rotation and 16-bit values. For other numbers of ``channels`` see there. Raises
+    :class:`DataError` for anything that is not an image, or passes the error to ``on_error`` and
+    continues.
     """
     if isinstance(inputs, (str, os.PathLike, np.ndarray)) or _is_pillow(inputs):
         inputs = [inputs]
@@ -124,7 +125,7 @@ def _to_array(item: object, channels: int) -> np.ndarray:
     if item.ndim == 2 and channels in (1, 3):
         item = np.repeat(item[..., None], channels, axis=2)
     if item.ndim != 3 or item.shape[2] != channels or 0 in item.shape:
-        color = " in BGR, or (height, width) in gray" if channels == 3 else ""
+        color = " in BGR, or (height, width) in grayscale" if channels == 3 else ""
         raise DataError(
             f"an array of shape {item.shape} is not an image for this model: give (height, width, "
             f"{channels}){color}."
@@ -133,17 +134,17 @@ def _to_array(item: object, channels: int) -> np.ndarray:
 
 
 def _from_pillow(item: Image, channels: int) -> np.ndarray:
-    """What :func:`read_image` makes of the file that ``item`` came from."""
+    """Converts a Pillow image to what :func:`read_image` returns for its file."""
     mode = _PILLOW_MODES.get(channels)
     if mode is None:
         raise DataError(
-            f"an image of Pillow cannot have the {channels} channels that the model looks at: "
+            f"a Pillow image cannot have the {channels} channels that the model expects: "
             "give files or arrays."
         )
     if item.mode in ("I", "F"):
         raise DataError(
-            f"an image of Pillow in the mode {item.mode!r} has no range that is known: scale its "
-            "values to 0 ... 255 and convert it to the mode 'L'."
+            f"a Pillow image of mode {item.mode!r} has no known value range: scale its "
+            "values to 0 ... 255 and convert it to mode 'L'."
         )
     try:
         if item.mode.startswith("I;16"):
@@ -151,8 +152,8 @@ def _from_pillow(item: Image, channels: int) -> np.ndarray:
             pixels = upper[..., None].repeat(channels, axis=2)
         else:
             pixels = np.asarray(item.convert(mode))
-    except OSError as error:  # files are read when their pixels are asked for
-        raise DataError(f"an image of Pillow cannot be decoded: {error}.") from None
+    except OSError as error:  # Pillow reads files lazily
+        raise DataError(f"a Pillow image cannot be decoded: {error}.") from None
     pixels = pixels.reshape(*pixels.shape[:2], channels)
     if channels >= 3:
         pixels = np.concatenate([pixels[..., 2::-1], pixels[..., 3:]], axis=2)

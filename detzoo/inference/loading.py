@@ -1,4 +1,4 @@
-"""Detectors by the path of a checkpoint or by a name of the zoo."""
+"""Loads detectors from checkpoints, exported files and zoo names."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def load(
     import_modules: Sequence[str] = (),
     trust: bool = False,
 ) -> Predictor:
-    """The detector in a checkpoint, or the one that the zoo calls ``source``.
+    """Loads the detector in a checkpoint, or the zoo model called ``source``.
 
     A checkpoint of MMDetection 2.x will do, a file that ``detzoo export`` wrote (on the CPU, with
     the experiment, weights and precision that are in it), and an address, ``https://...`` or
@@ -93,7 +93,7 @@ def load(
     detector = experiment.build_model() if model is None else model
     checkpoint.load_strictly(detector, given.tensors, str(origin))
     detector = detector.to(device)
-    if fused and model is None:  # nobody needs the original
+    if fused and model is None:  # the original is not needed
         detector = fuse(detector, takes_over=True)
     return Predictor(experiment, detector, precision or "fp32", fused=fused, thresholds=thresholds)
 
@@ -101,7 +101,7 @@ def load(
 def _row_names(
     experiment: Experiment, names: tuple[str, ...], given: checkpoint.Weights
 ) -> tuple[str, ...]:
-    """``names``, or as many more as the configuration has classes, where the weights have them."""
+    """``names``, extended to the configuration's number of classes if the weights have as many."""
     with torch.device("meta"):
         own = replace(experiment, class_names=names).build_model().state_dict()
     if not checkpoint.mismatches(own, given.tensors):
@@ -111,11 +111,11 @@ def _row_names(
 
 
 def find_experiment(source: str, *, trust: bool = False, to_train: bool = False) -> Experiment:
-    """The experiment of a zoo name, a checkpoint, an ``experiment.json`` or a V2 config file.
+    """Returns the experiment of a zoo name, a checkpoint, an ``experiment.json`` or a V2 config.
 
     A config file of MMDetection 2.x (``.py``) is a program, which is executed only if ``trust`` is
-    set. Of such a file, and of the configuration in a checkpoint of MMDetection, only what
-    detecting needs has to be understood, unless ``to_train``. Raises :class:`UserError`.
+    set. In such a file, and in the configuration of an MMDetection checkpoint, only what inference
+    needs has to be supported, unless ``to_train`` is set. Raises :class:`UserError`.
     """
     if source.endswith(".py"):
         from detzoo.mmdet import import_file
@@ -134,10 +134,10 @@ def find_experiment(source: str, *, trust: bool = False, to_train: bool = False)
 
 
 def published_weights(source: str) -> Path:
-    """The published weights of what the zoo calls ``source``; a config file has none."""
+    """The published weights of the zoo model ``source``; a config file has none."""
     if source.endswith((".py", ".json")):
         raise CheckpointError(
-            f"{source}: a configuration names no weights. Give them: weights=FILE, or --weights "
+            f"{source}: a configuration has no weights. Give them with weights=FILE, or --weights "
             "FILE."
         )
     return find_published(zoo.find(source))
@@ -149,7 +149,9 @@ def list_models(pattern: str = "*") -> tuple[str, ...]:
 
 
 def is_checkpoint_path(source: Path | str) -> bool:
-    """Whether ``source`` means a checkpoint, there or not, rather than a name or configuration."""
+    """Whether ``source`` is the path of a checkpoint, existing or not, rather than a name or
+    config.
+    """
     if is_address(source):
         return True
     text = os.fspath(source)
@@ -159,15 +161,15 @@ def is_checkpoint_path(source: Path | str) -> bool:
 
 
 def find_published(entry: Entry) -> Path:
-    """The published weights of ``entry`` on this machine, downloaded if need be.
+    """Returns the published weights of ``entry`` on this machine, downloading them if necessary.
 
     Raises :class:`CheckpointError`, naming the file and the places tried.
     """
     file = published_file(entry)
     if file is None:
         raise CheckpointError(
-            f"{entry.name}: no weights were published for it. Train it, or give weights of your "
-            "own (weights=FILE, or --weights FILE)."
+            f"{entry.name}: no weights were published for it. Train it, or give your "
+            "own weights (weights=FILE, or --weights FILE)."
         )
     return find_published_file(
         (file,), entry.name, "give another (weights=FILE, or --weights FILE)"
@@ -175,6 +177,6 @@ def find_published(entry: Entry) -> Path:
 
 
 def published_file(entry: Entry) -> Published | None:
-    """The published weights of ``entry`` and where they were, None where there are none."""
+    """The published weights of ``entry`` and their addresses; None if there are none."""
     path = zoo.family_of(entry).weights_path(entry)
     return None if path is None else zoo_file(path)

@@ -1,4 +1,4 @@
-"""A detector with its transforms and class names, ready to use."""
+"""Predictor: a detector with its transforms and class names, ready for inference."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from detzoo.inference.tiles import fits_in_a_tile, merge_tiles, place_tiles
 from detzoo.layers.fusion import fuse
 from detzoo.structures import Detections, ImageInfo, Targets
 
-# Which boxes (N, 4), in pixels of the image, count -> (N,) bool.
+# Boxes (N, 4) in pixels of the image -> (N,) bool, which of them to keep.
 Wanted = Callable[[Tensor], Tensor]
 
 
 class Predictor:
-    """Finds objects in images. ``class_names`` are those that the weights were trained for.
+    """Detects objects in images. ``class_names`` are those that the weights were trained for.
 
     ``model`` is a copy, prepared for inference, of the detector that was given, as it was then
     (:func:`detzoo.layers.fusion.fuse`). With ``fused`` false it is that detector itself, whose
@@ -49,7 +49,7 @@ class Predictor:
         self.precision = precision
         self.model = fuse(model) if fused else model.eval()
         self.transforms = experiment.data.test_transforms
-        # Those of each view of an image: most recipes have one.
+        # One pipeline per augmentation of an image; most recipes have one.
         self._views = experiment.data.tta.pipelines(experiment.data.test_transforms)
         agnostic = experiment.model.is_class_agnostic
         self.class_names = ("object",) if agnostic else experiment.class_names
@@ -73,14 +73,14 @@ class Predictor:
         tile_overlap: float = 0.2,
         on_error: Callable[[DataError], None] | None = None,
     ) -> Iterator[Result]:
-        """Results of all inputs, in order, as they are ready.
+        """Yields the results of all inputs in order, as soon as they are ready.
 
-        Inputs are paths of images, folders, patterns such as ``"photos/*.jpg"``, numpy arrays (BGR
-        as OpenCV reads them) or images of Pillow: one, or any iterable of them. Images that have
-        the same shape as network input share batches of up to ``batch_size``. ``tile`` searches
-        images larger than this many pixels in overlapping tiles of that size, and also as a whole
-        for objects that fit into none. Raises :class:`DataError` for what is not an image, or
-        passes the error to ``on_error`` and continues.
+        Inputs are paths of images, folders, patterns such as ``"photos/*.jpg"``, NumPy arrays (BGR,
+        as OpenCV reads them) or Pillow images: one, or any iterable of them. Images with the same
+        network input shape share batches of up to ``batch_size``. ``tile`` splits images larger
+        than this many pixels into overlapping tiles of that size, and also processes the whole
+        image to find objects that fit into no tile. Raises :class:`DataError` for anything that is
+        not an image, or passes the error to ``on_error`` and continues.
         """
         if batch_size < 1:
             raise ConfigError(f"batch_size: {batch_size} is not at least 1")
@@ -90,11 +90,11 @@ class Predictor:
             raise ConfigError(f"tile_overlap: {tile_overlap} is not a fraction below 1")
         if self.experiment.model.needs_proposals:
             raise ConfigError(
-                "this model looks only at regions that are given, and images come without: use it "
-                "with detzoo test --proposals FILE, or take a model that proposes its own"
+                "this model only classifies given regions, and images alone have none: use it "
+                "with detzoo test --proposals FILE, or choose a model that proposes its own regions"
             )
         images = read_inputs(inputs, self.experiment.model.input_pixels.channels, on_error)
-        # Enough images to find some of the same shape among them, few enough to hold at once.
+        # Enough images to find several of the same shape, few enough to fit in memory.
         while window := list(itertools.islice(images, 4 * batch_size if batch_size > 1 else 1)):
             arrays = [image for _, image in window]
             if tile is None:
@@ -132,7 +132,7 @@ class Predictor:
         boxes = torch.zeros((0, 4))
         targets = Targets.of(boxes, torch.zeros(0, dtype=torch.int64))
         info = ImageInfo.of((image.shape[0], image.shape[1]))
-        # Test transforms draw no random numbers, or the same ones for every image.
+        # Test transforms use no random numbers, or the same ones for every image.
         sample = Sample(image, targets, info)
         return [apply(view, sample, np.random.default_rng(0)) for view in self._views]
 
@@ -143,7 +143,7 @@ class Predictor:
         min_score: float,
         is_wanted: Wanted | None,
     ) -> list[Detections]:
-        """Detections of each image, given by its views, in its own pixels."""
+        """Detects in images, each given by its augmentations -> detections in original pixels."""
         views = [self.model.preprocess(collate(view, with_targets=False)) for view in zip(*samples)]
         images = views[0]
         with autocast(self.device, self.precision):
@@ -152,7 +152,7 @@ class Predictor:
                 merged = [_select(one, one.boxes, min_score, is_wanted) for one in merged]
                 return [one.to("cpu") for one in merged]
             detections = self.model(images)
-        # Before masks are made as large as the image.
+        # Filter before masks are resized to the image.
         selected = [
             _select(image, info.to_original(image.boxes), min_score, is_wanted)
             for image, info in zip(detections, images.infos)
@@ -179,6 +179,6 @@ class Predictor:
 def _select(
     image: Detections, boxes: Tensor, min_score: float, is_wanted: Wanted | None
 ) -> Detections:
-    """The detections that score enough and are wanted; ``boxes`` (N, 4) in pixels of the image."""
+    """Selects detections by score and by ``boxes`` (N, 4) in pixels of the image."""
     keep = image.scores >= min_score
     return image[keep if is_wanted is None else keep & is_wanted(boxes)]

@@ -1,4 +1,4 @@
-"""What was found in one image, with the names of the classes, for people and programs."""
+"""The detections in one image with class names, for display and serialization."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from detzoo.structures import BitmapMasks, Detections
 class Result:
     """N objects in one image, sorted by score in descending order, in pixels of the image.
 
-    ``image`` (H, W, 3) is what was searched, uint8 BGR; ``path`` is empty where it came from no
-    file. ``class_names`` are those of the checkpoint.
+    ``image`` (H, W, 3) is the input, uint8 BGR; ``path`` is empty if it was not read from a file.
+    ``class_names`` are those of the checkpoint.
     """
 
     detections: Detections
@@ -33,27 +33,27 @@ class Result:
 
     @property
     def boxes(self) -> Tensor:
-        """(N, 4) xyxy."""
+        """Boxes (N, 4), xyxy."""
         return self.detections.boxes
 
     @property
     def scores(self) -> Tensor:
-        """(N,) between 0 and 1."""
+        """Scores (N,), between 0 and 1."""
         return self.detections.scores
 
     @property
     def labels(self) -> Tensor:
-        """(N,) indices into ``class_names``."""
+        """Labels (N,): indices into ``class_names``."""
         return self.detections.labels
 
     @property
     def names(self) -> list[str]:
-        """N class names."""
+        """The class names of the N objects."""
         return [self.class_names[label] for label in self.labels.tolist()]
 
     @property
     def masks(self) -> Tensor | None:
-        """(N, H, W) bool, where the detector predicts masks."""
+        """Masks (N, H, W) bool, if the detector predicts them, otherwise None."""
         masks = self.detections.masks
         return masks.bitmaps.bool() if isinstance(masks, BitmapMasks) else None
 
@@ -62,7 +62,7 @@ class Result:
         return draw(self.image, self.detections, self.class_names)
 
     def to_json(self) -> dict[str, Any]:
-        """For ``json.dump``: boxes are x1, y1, x2, y2; masks are COCO's run lengths."""
+        """For ``json.dump``: boxes are x1, y1, x2, y2; masks are COCO RLE."""
         masks: Sequence[Any] = [None] * len(self)
         if isinstance(self.detections.masks, BitmapMasks):
             masks = RunLengths.of(self.detections.masks).to_coco()
@@ -84,5 +84,5 @@ class Result:
 
     @property
     def stem(self) -> str:
-        """The file name without its extension, to name outputs after."""
+        """The file name without its extension, for naming outputs."""
         return Path(self.path).stem or "image"

@@ -13,18 +13,19 @@ from detzoo.ops.nms import grouped_nms
 from detzoo.structures import BitmapMasks, Detections
 from detzoo.structures.images import Size
 
-# A box that comes so close to its tile's edge, in pixels, may go on beyond it.
+# A box within this distance of its tile's edge, in pixels, may continue beyond it.
 _EDGE = 2.0
-# Parts of one object have this IoU, or more, where both of their tiles see it.
+# Parts of one object have at least this IoU within the overlap of their tiles.
 _AGREEMENT = 0.5
 
 Tile = tuple[int, int, int, int]  # left, top, right, bottom; the last two exclusive
 
 
 def place_tiles(size: Size, tile: int, overlap: float) -> list[Tile]:
-    """Square tiles that cover an image of ``size``, row by row.
+    """Returns square tiles that cover an image of ``size``, row by row.
 
-    Neighbors share at least the fraction ``overlap`` of a tile. The last ones end at the border.
+    Neighbors overlap by at least the fraction ``overlap`` of a tile. The last ones end at the
+    border.
     """
     height, width = size
     return [
@@ -35,7 +36,7 @@ def place_tiles(size: Size, tile: int, overlap: float) -> list[Tile]:
 
 
 def fits_in_a_tile(boxes: Tensor, tiles: Sequence[Tile], size: Size) -> Tensor:
-    """Which boxes (N, 4) of an image of ``size`` some tile sees whole -> (N,) bool."""
+    """Which boxes (N, 4) of an image of ``size`` lie entirely in some tile -> (N,) bool."""
     edges = torch.tensor(tiles, dtype=torch.float32)
     inside = (boxes[:, None, :2] > edges[:, :2] - _EDGE) & (
         boxes[:, None, 2:] < edges[:, 2:] + _EDGE
@@ -50,13 +51,15 @@ def merge_tiles(
     overview: Detections | None = None,
     max_iou: float = 0.5,
 ) -> Detections:
-    """Detections of the tiles, each in its tile's pixels -> of the image of ``size``.
+    """Merges detections of the tiles, each in its tile's pixels, into those of an image of
+    ``size``.
 
-    Boxes that end at a seam are parts. Parts go that lie for the most part in an object of their
-    class that a tile sees whole. So do those in one that no tile sees whole and ``overview``, a
-    look at the whole image, has found: of it, these objects alone count. Parts of a class that
-    agree where their tiles overlap become one object, with the best of their scores and all of
-    their masks. Then, per class, boxes go that overlap a better one by more than ``max_iou``.
+    Boxes that end at a seam are parts of objects. Parts are dropped if they are mostly inside an
+    object of their class that some tile contains entirely, or inside one that no tile contains but
+    ``overview``, the detections in the whole image, does; only these objects of ``overview`` are
+    used. Parts of a class that agree within the overlap of their tiles are merged into one object
+    with their maximum score and all of their masks. Finally, NMS with ``max_iou`` is applied per
+    class.
     """
     looks, windows = list(found), list(tiles)
     if overview is not None:
@@ -76,7 +79,7 @@ def merge_tiles(
     inside = pairwise_iof(boxes[parts], boxes[whole]) > 0.5
     parts = parts[~(inside & (labels[parts][:, None] == labels[whole])).any(1)]
 
-    # The objects: those that are whole, then those of parts. ``owner`` (K,) of each kept detection.
+    # Objects: complete ones, then merged parts. ``owner`` (K,) of each kept detection.
     is_same = labels[parts][:, None] == labels[parts]
     is_one = _agree(boxes[parts], edges[parts]) & is_same
     num_joined, groups = connected_components(is_one.numpy(), directed=False)
@@ -106,7 +109,7 @@ def merge_tiles(
 
 
 def _is_cut(boxes: Tensor, edges: Tensor, size: Size) -> Tensor:
-    """Whether boxes (..., 4) end at an edge of their tile (..., 4) that is not one of the image."""
+    """Whether boxes (..., 4) end at an edge of their tile (..., 4) that is inside the image."""
     limit = boxes.new_tensor([size[1], size[0]])
     low = (boxes[..., :2] < edges[..., :2] + _EDGE) & (edges[..., :2] > 0)
     high = (boxes[..., 2:] > edges[..., 2:] - _EDGE) & (edges[..., 2:] < limit)
@@ -114,9 +117,9 @@ def _is_cut(boxes: Tensor, edges: Tensor, size: Size) -> Tensor:
 
 
 def _agree(boxes: Tensor, edges: Tensor) -> Tensor:
-    """Which of boxes (N, 4) are the same where their tiles ``edges`` (N, 4) overlap -> (N, N).
+    """Which boxes (N, 4) agree within the overlap of their tiles ``edges`` (N, 4) -> (N, N).
 
-    Tiles that only touch overlap by a margin, into which their boxes go on.
+    Tiles and boxes are extended by a margin, so that tiles that only touch overlap, too.
     """
     margin = torch.tensor([-_EDGE, -_EDGE, _EDGE, _EDGE])
     boxes, edges = boxes + margin, edges + margin
@@ -127,7 +130,7 @@ def _agree(boxes: Tensor, edges: Tensor) -> Tensor:
         ],
         2,
     )
-    seen = intersection(boxes[:, None], common)  # (N, N) of box i by the tiles of i and j
+    seen = intersection(boxes[:, None], common)  # (N, N): box i clipped to the tiles of i and j
     low = torch.maximum(boxes[:, None, :2], boxes[:, :2])
     high = torch.minimum(boxes[:, None, 2:], boxes[:, 2:])
     both = intersection(torch.cat([low, torch.maximum(low, high)], 2), common)
@@ -147,9 +150,9 @@ def _place_masks(
     members: Sequence[Tensor],
     size: Size,
 ) -> BitmapMasks:
-    """One mask for each object, of all its ``members``, which count through the ``looks``.
+    """Builds one mask per object from all its ``members``, indices into the joined ``looks``.
 
-    Only those that are kept, since full-size bitmaps are large.
+    Only those of kept objects are built, since full-size bitmaps are large.
     """
     bitmaps = torch.zeros((len(members), *size), dtype=torch.uint8)
     place = [(k, row) for k, one in enumerate(looks) for row in range(len(one))]

@@ -15,7 +15,7 @@ from detzoo.ops.deformable_attention import deformable_attention
 class Attention(nn.Module):
     """Multi-head attention (https://arxiv.org/abs/1706.03762) with PyTorch's parameter names.
 
-    ``in_proj_weight`` (3C, C) stacks the projections of queries, keys and values.
+    ``in_proj_weight`` (3C, C) contains the projections of queries, keys and values.
     """
 
     def __init__(self, channels: int, num_heads: int, dropout: float) -> None:
@@ -34,7 +34,7 @@ class Attention(nn.Module):
     ) -> Tensor:
         """(B, Q, C), (B, K, C), (B, K, C) -> (B, Q, C).
 
-        ``key_mask`` (B, K) is True for the keys to attend to: the inverse of a key padding mask.
+        ``key_mask`` (B, K) is True for keys to attend to, the inverse of a key padding mask.
         """
         columns = zip(
             (queries, keys, values), self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
@@ -65,8 +65,9 @@ class ResidualAttention(nn.Module):
         values: Tensor,
         key_mask: Tensor | None = None,
     ) -> Tensor:
-        """``x`` (B, Q, C) plus the attention of ``queries``, which are ``x`` with position
-        embeddings."""
+        """Adds to ``x`` (B, Q, C) the attention of ``queries``, which are ``x`` with positional
+        encoding.
+        """
         return x + self.dropout(self.attn(queries, keys, values, key_mask))
 
 
@@ -92,7 +93,7 @@ class DeformableAttention(nn.Module):
         self.initialize()
 
     def initialize(self) -> None:
-        """Points each head in its own direction, its sampling points one cell apart."""
+        """Initializes sampling offsets: one direction per head, with points one cell apart."""
         num_heads, num_levels, num_points = self.sampling_shape
         angle = torch.arange(num_heads) * (2 * math.pi / num_heads)
         direction = torch.stack([angle.cos(), angle.sin()], 1)
@@ -116,10 +117,12 @@ class DeformableAttention(nn.Module):
         references: Tensor,
         valid: Tensor | None,
     ) -> Tensor:
-        """``x`` (B, Q, C) plus the attention of ``queries``, ``x`` with position embeddings.
+        """Adds to ``x`` (B, Q, C) the attention of ``queries``, which are ``x`` with positional
+        encoding.
 
-        ``memory`` (B, S, C) holds the cells of maps with ``grids`` (height, width); where ``valid``
-        (B, S) is False they count as zero. ``references`` are points (B, Q, L, 2) or boxes (B, Q,
+        ``memory`` (B, S, C) contains the cells of maps with ``grids`` (height, width), which are
+        zeroed where ``valid`` (B, S) is False. ``references`` are points (B, Q, L, 2) or boxes (B,
+        Q,
         L, 4: center, size), in normalized coordinates of each map. Sampling offsets are relative to
         them, in cells around points and in units of the size around boxes.
         """

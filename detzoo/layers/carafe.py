@@ -7,14 +7,14 @@ from torch import Tensor, nn
 from detzoo.ops.carafe import carafe
 
 SCALE = 2
-# Neighborhoods that an output cell is reassembled from, and its kernel predicted from.
+# Sizes of the neighborhoods for reassembling an output cell, and for predicting its kernel.
 KERNEL_SIZE = 5
 ENCODER_SIZE = 3
 COMPRESSED_CHANNELS = 64
 
 
 class CARAFE(nn.Module):
-    """Upsamples twofold with a predicted kernel for each output cell.
+    """2x upsampling with a predicted kernel for each output cell.
 
     Children ``channel_compressor``, ``content_encoder``.
     """
@@ -27,7 +27,7 @@ class CARAFE(nn.Module):
             COMPRESSED_CHANNELS, outputs, ENCODER_SIZE, padding=ENCODER_SIZE // 2
         )
         nn.init.xavier_uniform_(self.channel_compressor.weight)
-        # Kernels start nearly flat.
+        # Kernels are initially almost uniform.
         nn.init.normal_(self.content_encoder.weight, std=0.001)
         for conv in (self.channel_compressor, self.content_encoder):
             assert conv.bias is not None

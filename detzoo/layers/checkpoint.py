@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 
 def run_stage(stage: nn.Module, x: Tensor, recompute: bool) -> Tensor:
-    """``stage(x)``, block by block; with ``recompute``, blocks keep no activations."""
+    """Computes ``stage(x)`` block by block; with ``recompute``, blocks do not store activations."""
     if not (recompute and torch.is_grad_enabled()):
         return stage(x)
     for block in stage.children():

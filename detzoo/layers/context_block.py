@@ -6,10 +6,10 @@ from torch import Tensor, nn
 
 
 class ContextBlock(nn.Module):
-    """Adds to every cell the context that attention over the whole map gathers.
+    """Adds global context, pooled from the whole map by attention, to every cell.
 
     Children ``conv_mask``, which scores the cells, and ``channel_add_conv``, a bottleneck with
-    ``ratio`` times the channels that transforms the context. Starts as the identity.
+    ``ratio`` times the channels that transforms the context. Initially the identity.
     """
 
     def __init__(self, channels: int, ratio: float) -> None:

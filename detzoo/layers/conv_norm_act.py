@@ -39,10 +39,10 @@ def conv_norm_act(
 ) -> Tensor:
     """Computes ``activation(norm(conv(x)) + shortcut)``.
 
-    ``conv`` and ``norm`` may be any modules. In a detector prepared for inference
-    (:func:`detzoo.layers.fusion.fuse`), one fused operation does it all, and may overwrite
+    ``conv`` and ``norm`` may be any modules. In a fused detector
+    (:func:`detzoo.layers.fusion.fuse`), this is a single operation, which may overwrite
     ``shortcut`` if the caller allows it with ``reuse_shortcut``. In training, a norm with fixed
-    statistics is folded into the kernel, which gives the same gradients with less work.
+    statistics is folded into the kernel, which results in the same gradients with less computation.
     """
     if isinstance(conv, FusedConv2d) and (norm is None or is_absorbed(norm)):
         return conv(x, activation, shortcut, reuse_shortcut)
@@ -62,7 +62,7 @@ def conv_norm_act(
 
 
 def is_unwatched(conv: nn.Module, norm: nn.Module | None, x: Tensor) -> bool:
-    """Whether nothing else reads what ``norm(conv(x))`` returns."""
+    """Whether nothing else uses the output of ``norm(conv(x))``."""
     last = conv if norm is None else norm
     return is_known(last, _MAKING_NEW_MAPS) and is_concrete(x)
 
@@ -75,8 +75,8 @@ def is_absorbed(norm: nn.Module) -> bool:
 class ConvModule(nn.Module):
     """A convolution, optionally followed by a norm and an activation.
 
-    Children ``conv`` and, depending on the norm, ``bn`` or ``gn``. ``bias`` None: a bias only
-    without a norm.
+    Children ``conv`` and, depending on the norm, ``bn`` or ``gn``. ``bias`` None: a bias only if
+    there is no norm.
     """
 
     def __init__(

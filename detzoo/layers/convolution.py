@@ -99,7 +99,7 @@ class ConvConfig(ABC):
 
     @abstractmethod
     def module(self) -> Callable[..., nn.Conv2d]:
-        """The callable that makes the module from the positional arguments of ``nn.Conv2d``, from
+        """The callable that creates the module from the positional arguments of ``nn.Conv2d``, from
         ``in_channels`` to ``bias``."""
 
     def build(
@@ -114,7 +114,7 @@ class ConvConfig(ABC):
         groups: int = 1,
         bias: bool = False,
     ) -> nn.Conv2d:
-        """Builds the module, with newly initialized parameters."""
+        """Builds the module with initialized parameters."""
         return self.module()(
             in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias
         )

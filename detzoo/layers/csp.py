@@ -29,7 +29,7 @@ class CSPBlock(nn.Module):
 
 
 class CSPLayer(nn.Module):
-    """Sends half the channels through ``num_blocks`` blocks and the other half around them."""
+    """CSP layer: ``num_blocks`` blocks process half the channels; the other half bypasses them."""
 
     def __init__(
         self,

@@ -1,17 +1,17 @@
-"""Preparing models for inference: :func:`fuse` copies a detector and fuses its convolutions with
-what follows them.
+"""Fusion for inference: :func:`fuse` copies a detector and fuses convolutions with subsequent
+norms, shortcuts and activations.
 
-The modules of detzoo compute what their source says, layer by layer, and so write and read every
-large map several times. A fused copy folds batch norms into the kernels before them, stores kernels
-in the layout that oneDNN (PyTorch's library for x86 CPUs) prefers for the size of their input, and
-adds shortcuts and applies activations while a convolution writes its output, in place of the
-shortcut if nothing else reads it.
+The modules of detzoo compute layer by layer, and thus write and read every large map several times.
+A fused copy folds batch norms into the kernels before them, stores kernels in the layout that
+oneDNN (PyTorch's library for x86 CPUs) prefers for the size of their input, and adds shortcuts and
+applies activations while a convolution writes its output, in place of the shortcut if nothing else
+reads it.
 
 The copy has its own tensors, and nothing in it changes afterwards except the layout of kernels. It
 can therefore serve several threads and precisions at once, and later changes to the model do not
-affect it. Whoever evaluates makes a copy and throws it away: ``Predictor``, ``detzoo test``, each
-evaluation during training. Observable modules are left alone: those with hooks, with
-parametrizations or of a class that this file does not know run in the copy as they do in the model.
+affect it. All evaluation code makes a copy and discards it: ``Predictor``, ``detzoo test``, each
+evaluation during training. Modules with hooks, with parametrizations or of a class that is unknown
+to this file are not fused: they run in the copy as they do in the model.
 """
 
 from __future__ import annotations
@@ -47,20 +47,20 @@ NORMS: tuple[type[nn.BatchNorm2d], ...] = (
     FixedBatchNorm2d,
     SynchronizedBatchNorm2d,
 )
-# A kernel is packed again for inputs larger by this factor than the one it was packed for.
+# A kernel is repacked for inputs larger by this factor than those it was packed for.
 LARGER = 2
 
 
 @runtime_checkable
 class PairsNorms(Protocol):
-    """A module that tells which convolution each of its norms follows."""
+    """A module that defines which convolution each of its norms follows."""
 
     def conv_norm_pairs(self) -> Iterable[tuple[nn.Module, nn.Module]]:
-        """Pairs of a convolution and the norm that is the only reader of its output."""
+        """Pairs of a convolution and the norm that is the only user of its output."""
 
 
 class AbsorbedNorm(nn.Identity):
-    """Takes the place of a norm that was folded into the convolution before it."""
+    """Replaces a norm that was folded into the preceding convolution."""
 
 
 def fuse(model: M, *, takes_over: bool = False) -> M:
@@ -68,8 +68,8 @@ def fuse(model: M, *, takes_over: bool = False) -> M:
 
     The copy is in evaluation mode, has the same classes and shares no tensors with ``model``. With
     ``takes_over``, for a model that is no longer needed, it keeps the tensors that do not change.
-    It can be neither trained nor saved. Hooks on ``model`` are hooks on the copy. A model that is
-    such a copy already is returned as is.
+    It can be neither trained nor saved. The copy keeps the hooks of ``model``. A model that already
+    is such a copy is returned unchanged.
     """
     if any(isinstance(module, FusedConv2d) for module in model.modules()):
         return model
@@ -331,8 +331,8 @@ class FusedConv2d(nn.Module):
 
 def _refuse(what: str) -> NoReturn:
     raise RuntimeError(
-        f"this detector is prepared for inference and cannot {what}. Use the detector it was made "
-        "from, or load one with detzoo.load(..., fused=False)."
+        f"this detector is fused for inference and cannot {what}. Use the original detector, "
+        "or load one with detzoo.load(..., fused=False)."
     )
 
 
@@ -347,13 +347,13 @@ def convolve(conv: nn.Conv2d, x: Tensor, kernel: Tensor, bias: Tensor | None) ->
 
 
 def finish(out: Tensor, activation: Activation, shortcut: Tensor | None) -> Tensor:
-    """Adds ``shortcut`` to ``out``, which nothing else reads, and applies the activation."""
+    """Adds ``shortcut`` to ``out``, which nothing else uses, and applies the activation."""
     out = out if shortcut is None else out + shortcut
     return F.relu(out, inplace=True) if activation == "relu" else activate(out, activation)
 
 
 def pack(conv: nn.Conv2d | FusedConv2d, kernel: Tensor, bias: Tensor | None, x: Tensor) -> _Form:
-    """Packs the kernel in the best layout for inputs like x."""
+    """Packs the kernel in the optimal layout for inputs like x."""
     place = (conv.padding, conv.stride, conv.dilation, conv.groups)
     packed = torch.ops.mkldnn._reorder_convolution_weight(kernel, *place, list(x.shape))
     return _Form(packed, bias, x.numel() // x.shape[1])
@@ -381,7 +381,7 @@ def packed_convolution(
         shortcut = shortcut.clone(memory_format=torch.channels_last)
     # The ReLU is the only activation that a fused sum supports.
     relu = "relu" if activation == "relu" else None
-    # The sum overwrites the shortcut, which saves allocating and writing another map.
+    # The sum overwrites the shortcut, which avoids allocating and writing another map.
     out = torch.ops.mkldnn._convolution_pointwise_.binary(
         shortcut, x, form.kernel, form.bias, *place, "add", 1.0, relu, [], ""
     )
@@ -410,8 +410,9 @@ def can_pack(x: Tensor, dtype: torch.dtype) -> bool:
 
 
 def is_concrete(x: Tensor) -> bool:
-    """Whether x holds actual numbers: it is not a placeholder of a tracer or compiler, nor a
-    batch of ``vmap``."""
+    """Whether x contains actual values: it is not a placeholder of a tracer or compiler, nor a
+    batch of ``vmap``.
+    """
     if torch.compiler.is_compiling() or torch.jit.is_tracing():
         return False
     return type(x) is Tensor and not torch._C._functorch.is_functorch_wrapped_tensor(x)
@@ -419,7 +420,7 @@ def is_concrete(x: Tensor) -> bool:
 
 @functools.cache
 def _packable() -> tuple[torch.dtype, ...]:
-    """The types for which this machine and this version of PyTorch have fused convolutions."""
+    """The dtypes for which this machine and PyTorch version have fused convolutions."""
     here = torch.backends.mkldnn.is_available() and platform.machine() in ("x86_64", "AMD64")
     ops = ("_convolution_pointwise", "_convolution_pointwise_", "_reorder_convolution_weight")
     if not here or not all(hasattr(torch.ops.mkldnn, name) for name in ops):
@@ -437,6 +438,8 @@ def _to(tensor: Tensor | None, dtype: torch.dtype) -> Tensor | None:
 
 @contextlib.contextmanager
 def _untracked() -> Iterator[None]:
-    """Tensors created inside can be used anywhere, including where gradients are recorded."""
+    """Context in which created tensors can be used anywhere, including where gradients are
+    recorded.
+    """
     with torch.inference_mode(False), torch.no_grad():
         yield

@@ -31,7 +31,7 @@ class NormConfig(ABC):
         """Builds the layer for maps with ``channels``, with a learned scale ``weight`` (C,)."""
 
     def from_scratch(self) -> Self:
-        """The same norm for training without pretrained weights."""
+        """Returns the same norm for training without pretrained weights."""
         return self
 
 
@@ -43,7 +43,7 @@ class BatchNormConfig(NormConfig):
         trainable: Whether weight and bias are trained.
         fixed_statistics: Whether training also normalizes with the running statistics.
         synchronized: Whether statistics are computed over the images of all processes.
-        eps: Added to the variance; 0 only where statistics are fixed.
+        eps: Added to the variance; 0 only with fixed statistics.
         momentum: Weight of the current batch in the running statistics.
     """
 
@@ -55,7 +55,7 @@ class BatchNormConfig(NormConfig):
 
     def __post_init__(self) -> None:
         if self.eps == 0 and not self.fixed_statistics:
-            raise ConfigError("eps: 0 needs fixed_statistics; a batch may have no variance")
+            raise ConfigError("eps: 0 requires fixed_statistics; a batch may have zero variance")
 
     @property
     def child_name(self) -> str:
@@ -99,12 +99,12 @@ class SynchronizedBatchNorm2d(nn.BatchNorm2d):
     """Batch normalization over the images of all processes, on any device."""
 
     def _check_input_dim(self, input: Tensor) -> None:
-        """Skips the check: inputs are always maps, and symbolic tracing cannot follow it."""
+        """Skips the check: inputs are always maps, and the check breaks symbolic tracing."""
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or num_processes() == 1:
             return super().forward(x)
-        # Maps may differ in size between processes, so counts are summed like the values.
+        # Map sizes may differ between processes, so counts are also summed.
         values = x.float()
         count = torch.full_like(values[0, :1, 0, 0], values.numel() / values.shape[1])
         sums = torch.cat([values.sum((0, 2, 3)), values.square().sum((0, 2, 3)), count])
@@ -134,7 +134,7 @@ class FixedBatchNorm2d(nn.BatchNorm2d):
         self.train()
 
     def _check_input_dim(self, input: Tensor) -> None:
-        """Skips the check: inputs are always maps, and symbolic tracing cannot follow it."""
+        """Skips the check: inputs are always maps, and the check breaks symbolic tracing."""
 
     def train(self, mode: bool = True) -> Self:
         return super().train(False)

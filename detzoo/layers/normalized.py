@@ -1,4 +1,4 @@
-"""Layers that compare directions but not lengths, for classes of very different frequency."""
+"""Cosine similarity layers, for long-tailed class distributions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class NormalizedLinear(nn.Linear):
 
 
 class NormalizedConv2d(nn.Conv2d):
-    """The same for every cell: a 1x1 convolution."""
+    """:class:`NormalizedLinear` for every cell: a 1x1 convolution."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, 1)

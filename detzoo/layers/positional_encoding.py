@@ -1,4 +1,4 @@
-"""Sinusoidal position embeddings, and masks of the cells that do not show padding."""
+"""Sinusoidal positional encodings, and masks of valid (not padded) cells."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from detzoo.structures import ImageInfo, sizes_of
 
 @dataclass(frozen=True)
 class ValidCells:
-    """The cells of a map of size ``grid`` (height, width) that show each image rather than padding.
+    """The valid (not padded) cells of each image in a map of size ``grid`` (height, width).
 
     They are the first ``counts`` (B, 2: rows, columns). ``complete`` if no image is padded.
     """
@@ -32,16 +32,18 @@ class ValidCells:
         grid: tuple[int, int],
         device: torch.device,
     ) -> ValidCells:
-        """For a map of size ``grid`` over a batch of ``input_size`` (height, width) pixels."""
+        """Creates the mask for a map of size ``grid`` over a batch of ``input_size`` (height,
+        width).
+        """
         sizes = sizes_of(infos)
         counts = torch.stack([_count(sizes[:, k], input_size[k], grid[k]) for k in (0, 1)], 1)
-        # Of sizes that only the device knows, nothing is taken for granted.
+        # Nothing is assumed about sizes that are tensors.
         known = not isinstance(infos[0].size[0], Tensor)
         complete = known and bool((counts.numpy() == grid).all())
         return cls(counts.to(device, non_blocking=True), grid, complete)
 
     def mask(self) -> Tensor:
-        """(B, H * W) bool, True for valid cells."""
+        """The mask of valid cells (B, H * W), bool."""
         rows, columns = (
             torch.arange(cells, device=self.counts.device) < self.counts[:, axis, None]
             for axis, cells in enumerate(self.grid)
@@ -50,33 +52,33 @@ class ValidCells:
 
     @property
     def ratios(self) -> Tensor:
-        """(B, 2: width, height) the valid fraction of the map."""
+        """The valid fraction of the map: (B, 2: width, height)."""
         height, width = self.grid
         return self.counts.flip(1) / self.counts.new_tensor([width, height], dtype=torch.float32)
 
 
 def _count(pixels: Tensor, of: int, cells: int) -> Tensor:
-    """How many of ``cells`` cells over ``of`` pixels begin in the first ``pixels`` (B,): (B,)."""
+    """The number of ``cells`` over ``of`` pixels that start in the first ``pixels`` (B,): (B,)."""
     first = (torch.arange(cells, dtype=torch.float32, device=pixels.device) * (of / cells)).floor()
     return (first < pixels[:, None]).sum(1)
 
 
 @config
 class SinePositions:
-    """Embeds a cell's row and column as sines and cosines (https://arxiv.org/abs/1706.03762).
+    """Encodes a cell's row and column as sines and cosines (https://arxiv.org/abs/1706.03762).
 
-    Rows and columns are counted from one and normalized by the number of valid ones.
+    Rows and columns are counted from 1 and normalized by the number of valid ones.
 
     Args:
         temperature: Ratio between the lowest and highest frequency.
-        offset: Added to rows and columns before they are normalized.
+        offset: Added to rows and columns before normalization.
     """
 
     temperature: PositiveFloat = 10000.0
     offset: float = 0.0
 
     def __call__(self, valid: ValidCells, channels: int) -> Tensor:
-        """(B, H * W, channels): half the channels embed the row, half the column."""
+        """Returns (B, H * W, channels); half the channels encode the row, half the column."""
         height, width = valid.grid
         parts = []
         for axis, cells in enumerate(valid.grid):
@@ -89,8 +91,9 @@ class SinePositions:
 
 
 def sines(coordinates: Tensor, channels: int, temperature: float = 10000.0) -> Tensor:
-    """Embeds coordinates (...) in [0, 1] -> (..., channels): sines and cosines of falling
-    frequency."""
+    """Encodes coordinates (...) in [0, 1] -> (..., channels): sines and cosines of decreasing
+    frequency.
+    """
     exponents = torch.arange(channels // 2, device=coordinates.device) * (2 / channels)
     angles = 2 * math.pi * coordinates[..., None] / temperature**exponents
     return torch.stack([angles.sin(), angles.cos()], -1).flatten(-2)

@@ -1,4 +1,4 @@
-"""A learned factor."""
+"""A learned scale."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Scale(nn.Module):
-    """Multiplies by a learned number, ``scale``, which starts at 1."""
+    """Multiplies by the learned parameter ``scale``, initially 1."""
 
     def __init__(self) -> None:
         super().__init__()

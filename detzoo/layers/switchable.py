@@ -20,8 +20,8 @@ class AdaptiveConv2d(StandardizedConv2d):
     """A convolution whose filters are standardized, then scaled by ``weight_gamma`` and shifted by
     ``weight_beta``.
 
-    Neither is learned. Weights without the two were trained without standardization: loading them
-    sets the two so that the filters stay unchanged.
+    Neither is trained. If they are missing from loaded weights, which were trained without
+    standardization, they are set such that the filters remain unchanged.
     """
 
     eps = 1e-5
@@ -69,7 +69,7 @@ class SwitchableAtrousConv2d(AdaptiveConv2d):
 
     Both share the kernel up to ``weight_diff``; ``offset_s`` and ``offset_l`` predict the offsets
     of each, ``switch`` the weight of the small one. ``pre_context`` and ``post_context`` add global
-    context before and after.
+    context before and after the convolution.
     """
 
     def __init__(
@@ -124,7 +124,9 @@ class AdaptiveConvConfig(ConvConfig):
 
 @config
 class SwitchableAtrousConvConfig(ConvConfig):
-    """3x3 convolutions of two dilations, one three times the other, mixed cell by cell."""
+    """Switchable atrous convolution: 3x3 convolutions at two dilations, one three times the other,
+    mixed per cell.
+    """
 
     def module(self) -> type[nn.Conv2d]:
         return SwitchableAtrousConv2d

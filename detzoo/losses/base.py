@@ -1,4 +1,4 @@
-"""What every loss is: a value for each example, weighted and summed."""
+"""The base class of losses: a value per sample, weighted and summed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from detzoo.config import NonNegativeFloat, config
 
 @config
 class Loss(ABC):
-    """A loss between what is predicted for N examples and what should be.
+    """A loss between predictions and targets of N samples.
 
     Args:
         weight: Factor of the loss.
@@ -22,17 +22,17 @@ class Loss(ABC):
     def __call__(
         self, predicted: Tensor, target: Tensor, /, weights: Tensor | None = None
     ) -> Tensor:
-        """The sum over the examples, each counted ``weights`` (N,) times, or once.
+        """Returns the sum over the samples, weighted by ``weights`` (N,) if given.
 
-        The caller divides it by what it is averaged over.
+        The caller divides it by the normalizer.
         """
         losses = self.weighted(predicted, target)
         return losses.sum() if weights is None else (losses * weights).sum()
 
     def weighted(self, predicted: Tensor, target: Tensor, /) -> Tensor:
-        """The loss of each example (N,), times the loss's own weight."""
+        """The loss of each sample (N,), multiplied by the loss's own weight."""
         return self.weight * self.per_example(predicted, target)
 
     @abstractmethod
     def per_example(self, predicted: Tensor, target: Tensor, /) -> Tensor:
-        """The loss of each example (N,), without the loss's own weight."""
+        """The loss of each sample (N,), without the loss's own weight."""

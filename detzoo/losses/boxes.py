@@ -1,6 +1,6 @@
 """Box regression losses.
 
-Those with ``on_boxes`` compare boxes (xyxy pixels), the others encoded deltas.
+Losses with ``on_boxes`` compare boxes (xyxy in pixels), the others encoded deltas.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ class BoxLoss(Loss):
 
     @property
     def on_boxes(self) -> bool:
-        """Whether it compares decoded boxes instead of deltas."""
+        """Whether the loss compares decoded boxes instead of deltas."""
         return True
 
 
 @config
 class L1Loss(BoxLoss):
-    """Absolute difference of the deltas, summed over the four."""
+    """Absolute difference of the deltas, summed over the four coordinates."""
 
     @property
     def on_boxes(self) -> bool:
@@ -43,7 +43,7 @@ class SmoothL1Loss(BoxLoss):
     """Quadratic for small differences, linear for others (https://arxiv.org/abs/1504.08083).
 
     Args:
-        beta: Difference from which it is linear.
+        beta: Difference above which it is linear.
     """
 
     beta: PositiveFloat = 1.0
@@ -58,15 +58,17 @@ class SmoothL1Loss(BoxLoss):
 
 @config
 class BalancedL1Loss(BoxLoss):
-    """L1 whose gradient grows faster for accurate boxes (https://arxiv.org/abs/1904.02701).
+    """Balanced L1 loss, with larger gradients for accurate boxes
+    (https://arxiv.org/abs/1904.02701).
 
-    With ``beta`` 1 the gradient is ``alpha * log(1 + b * error)`` up to there, b such that it has
-    then reached ``gamma``, where it stays. Other values of ``beta`` follow the published code.
+    With ``beta`` 1, the gradient is ``alpha * log(1 + b * error)`` up to ``beta``, with b such that
+    it then reaches ``gamma``, and constant above. Other values of ``beta`` follow the published
+    code.
 
     Args:
-        alpha: How fast the gradient grows; less favors accurate boxes.
-        gamma: Largest gradient.
-        beta: Error from which the gradient stays.
+        alpha: Growth of the gradient; smaller values favor accurate boxes.
+        gamma: Maximum gradient.
+        beta: Error above which the gradient is constant.
     """
 
     alpha: PositiveFloat = 0.5
@@ -110,7 +112,7 @@ class GIoULoss(BoxLoss):
     """One minus the generalized IoU (https://arxiv.org/abs/1902.09630).
 
     Args:
-        eps: Least area that is divided by.
+        eps: Lower bound of areas in denominators.
     """
 
     eps: PositiveFloat = 1e-6
@@ -144,7 +146,7 @@ class CIoULoss(BoxLoss):
     https://arxiv.org/abs/2005.03572
 
     Args:
-        eps: Added to what is divided by.
+        eps: Added to denominators.
     """
 
     eps: PositiveFloat = 1e-6
@@ -154,18 +156,19 @@ class CIoULoss(BoxLoss):
         angle = _aspect_angle(target, self.eps) - _aspect_angle(predicted, self.eps)
         aspect = 4 / math.pi**2 * angle.square()
         with torch.no_grad():
-            # The aspect ratio matters only once the boxes overlap by half.
+            # The aspect ratio is used only above an IoU of 0.5.
             tradeoff = (iou > 0.5).to(iou) * aspect / (1 - iou + aspect).clamp(min=self.eps)
         return 1 - (iou - distance - tradeoff * aspect).clamp(-1.0, 1.0)
 
 
 @config
 class BoundedIoULoss(BoxLoss):
-    """Upper bound of the IoU in each coordinate by itself (https://arxiv.org/abs/1711.00164).
+    """Bounded IoU loss: an upper bound of the IoU per coordinate
+    (https://arxiv.org/abs/1711.00164).
 
     Args:
-        beta: Loss from which it is linear instead of quadratic.
-        eps: Added to what is divided by.
+        beta: Loss above which it is linear instead of quadratic.
+        eps: Added to denominators.
     """
 
     beta: PositiveFloat = 0.2
@@ -222,7 +225,7 @@ class LossOfBoxes(BoxLoss):
 
 
 def smooth_l1(difference: Tensor, beta: float | Tensor) -> Tensor:
-    """Quadratic below ``beta``, linear above, number by number."""
+    """Elementwise smooth L1: quadratic below ``beta``, linear above."""
     size = difference.abs()
     return torch.where(size < beta, size.square() * (0.5 / beta), size - 0.5 * beta)
 

@@ -1,4 +1,4 @@
-"""Losses of boxes whose sides are in buckets (SABL, https://arxiv.org/abs/1912.04260)."""
+"""Losses of side buckets and offsets (SABL, https://arxiv.org/abs/1912.04260)."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ def bucket_losses(
     boxes: Tensor,
     weights: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Sums over codes (..., D) of references (..., 4), boxes (..., 4), weights (...).
+    """Computes summed losses of codes (..., D), for references (..., 4), boxes (..., 4), weights
+    (...).
 
-    The cross entropy of the buckets, and the loss of the offsets.
+    Returns the cross entropy of the buckets, and the loss of the offsets.
     """
     with torch.no_grad():
         wanted = coder.encode(references, boxes)

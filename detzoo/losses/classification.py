@@ -14,14 +14,16 @@ from detzoo.structures import Losses
 
 @config
 class ClassificationLoss(Loss, Scoring):
-    """A loss between class logits (N, K) and labels (N,), and the way from logits to scores."""
+    """A loss between class logits (N, K) and labels (N,), and the conversion to scores."""
 
     def build(self, num_classes: int) -> ClassificationLoss:
-        """What computes it: itself, as it has no state."""
+        """Returns what computes the loss: itself, since it has no state."""
         return self
 
     def losses(self, logits: Tensor, labels: Tensor, count: Tensor) -> Losses:
-        """Losses of regions: logits (R, K), labels (R,); sums divided by ``count``."""
+        """Computes the losses of regions with logits (R, K) and labels (R,): sums divided by
+        ``count``.
+        """
         accuracy = 100 * (logits.argmax(1) == labels).sum() / max(len(labels), 1)
         return Losses(loss_cls=self(logits, labels) / count, metrics={"acc": accuracy})
 
@@ -66,22 +68,23 @@ class FocalLoss(SigmoidScoring, ClassificationLoss):
     """Focal loss, summed over classes (https://arxiv.org/abs/1708.02002).
 
     Args:
-        gamma: Exponent of the error; the larger, the less easy examples count.
-        alpha: Weight of an example's own class; that of the others is one minus it.
+        gamma: Focusing parameter, the exponent of the error; larger values down-weight easy
+            samples.
+        alpha: Weight of positives; negatives have 1 - alpha.
     """
 
     gamma: NonNegativeFloat = 2.0
     alpha: UnitFloat = 0.25
 
     def per_example(self, logits: Tensor, labels: Tensor, /) -> Tensor:
-        # Almost every answer is "no": compute that for all, then exchange one logit per object.
+        # Almost all targets are 0: compute that for all, then replace one logit per object.
         is_class = labels < logits.shape[1]
         own = logits.gather(1, labels.clamp(max=logits.shape[1] - 1)[:, None])[:, 0]
         exchange = self._positive(own) - self._negative(own)
         return self._negative(logits).sum(1) + torch.where(is_class, exchange, 0.0)
 
     def weighted_per_class(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The loss of each answer (N, C), times the loss's own weight."""
+        """The loss of each logit (N, C), multiplied by the loss's own weight."""
         own = F.one_hot(labels, logits.shape[1] + 1)[:, :-1].bool()
         return self.weight * torch.where(own, self._positive(logits), self._negative(logits))
 

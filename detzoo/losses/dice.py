@@ -10,7 +10,7 @@ from detzoo.losses.base import Loss
 
 @config
 class DiceLoss(Loss):
-    """One minus twice what two masks have in common, over what they have together, in squares.
+    """One minus the dice coefficient of two masks, with squares in the denominator.
 
     Args:
         eps: Added to the squares of each mask.

@@ -13,10 +13,10 @@ from detzoo.losses.quality import QualityLoss
 
 @config
 class QualityFocalLoss(QualityLoss):
-    """Focal loss whose target is not 1 but how good the box is, summed over classes.
+    """Focal loss with the quality of the box as target instead of 1, summed over classes.
 
     Args:
-        beta: Exponent of the error; the larger, the less easy examples count.
+        beta: Exponent of the error; larger values down-weight easy samples.
     """
 
     beta: NonNegativeFloat = 2.0
@@ -35,7 +35,7 @@ class QualityFocalLoss(QualityLoss):
 
 @config
 class DistributionFocalLoss(Loss):
-    """Cross entropy of a distribution over whole numbers, for a target between two of them."""
+    """Cross entropy of a distribution over integers, for a target between two of them."""
 
     weight: NonNegativeFloat = 0.25
 

@@ -1,7 +1,7 @@
-"""Gradient harmonizing: examples whose gradient is a common one count less.
+"""Gradient harmonizing mechanism (GHM): down-weights samples with common gradient norms.
 
-https://arxiv.org/abs/1811.05181. The size of gradients is counted in bins, as a running mean over
-training, in buffers that published checkpoints hold.
+https://arxiv.org/abs/1811.05181. Gradient norms are counted in bins, as a running mean over
+training, in buffers that are part of published checkpoints.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class HarmonizedClassificationConfig:
 
     Args:
         weight: Factor of the loss.
-        bins: Number of bins that sizes of gradients are counted in.
-        momentum: Fraction of the old counts that is kept in each step.
+        bins: Number of bins of gradient norms.
+        momentum: Momentum of the running counts.
     """
 
     weight: NonNegativeFloat = 1.0
@@ -42,9 +42,9 @@ class HarmonizedRegressionConfig:
 
     Args:
         weight: Factor of the loss.
-        bins: Number of bins that sizes of gradients are counted in.
-        momentum: Fraction of the old counts that is kept in each step.
-        mu: Scale of the differences for which it is quadratic.
+        bins: Number of bins of gradient norms.
+        momentum: Momentum of the running counts.
+        mu: Scale of the differences at which the loss is quadratic.
     """
 
     weight: NonNegativeFloat = 10.0
@@ -71,9 +71,9 @@ class HarmonizedClassification(nn.Module):
         self.register_buffer("acc_sum", torch.zeros(config.bins))
 
     def forward(self, logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
-        """The mean over logits (N, C) of examples with labels (N,), C for background.
+        """Returns the mean over logits (N, C) of samples with labels (N,), C for background.
 
-        Those with weight (N,) 0 are left out.
+        Samples with weight (N,) 0 are left out.
         """
         num_classes = logits.shape[1]
         target = F.one_hot(labels, num_classes + 1)[:, :num_classes].to(logits)
@@ -99,7 +99,7 @@ class HarmonizedRegression(nn.Module):
         self.register_buffer("acc_sum", torch.zeros(config.bins))
 
     def forward(self, predicted: Tensor, target: Tensor, weights: Tensor) -> Tensor:
-        """The mean over codes (N, 4); examples with weight (N,) 0 are left out."""
+        """Returns the mean over codes (N, 4); samples with weight (N,) 0 are left out."""
         difference = predicted - target
         length = (difference.square() + self.config.mu**2).sqrt()
         counted = (weights > 0)[:, None].expand_as(difference)
@@ -113,10 +113,11 @@ class HarmonizedRegression(nn.Module):
 def harmonize(
     gradient: Tensor, counted: Tensor, edges: Tensor, counts: Tensor, momentum: float
 ) -> Tensor:
-    """What each example contributes to the mean, by how many have a ``gradient`` (...) like it.
+    """Computes the weight of each sample in the mean, by the number of samples with a similar
+    ``gradient`` (...).
 
-    Each bin with an example in it has the same share, divided by its running count, which is
-    updated in place; examples that are not ``counted`` (...) contribute nothing.
+    Each non-empty bin has the same share, divided by its running count, which is updated in place;
+    samples that are not ``counted`` (...) have weight 0.
     """
     bin_index = torch.bucketize(gradient, edges[1:-1], right=True)
     present = counted.to(counts)

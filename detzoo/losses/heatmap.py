@@ -1,4 +1,4 @@
-"""The loss of heatmaps whose targets are Gaussian bumps (https://arxiv.org/abs/1808.01244)."""
+"""The loss of heatmaps with Gaussian targets (https://arxiv.org/abs/1808.01244)."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ EPS = 1e-12
 
 @config
 class GaussianFocalLoss(Loss):
-    """Focal loss that expects less of a "no" the closer a cell is to a keypoint.
+    """Focal loss with a lower weight of negatives close to a keypoint.
 
     Args:
-        alpha: Exponent of the error; the larger, the less easy answers count.
-        gamma: Exponent with which negatives count more the farther they are from a keypoint.
+        alpha: Exponent of the error; larger values down-weight easy cells.
+        gamma: Exponent of the weight of negatives, one minus the Gaussian.
     """
 
     alpha: NonNegativeFloat = 2.0
     gamma: NonNegativeFloat = 4.0
 
     def per_example(self, logits: Tensor, target: Tensor, /) -> Tensor:
-        """Logits and target (B, C, H, W), which is one at keypoints -> (B,)."""
+        """Logits and target (B, C, H, W), which is 1 at keypoints -> (B,)."""
         probability = logits.float().sigmoid()
         is_keypoint = target == 1
         yes = (probability + EPS).log() * (1 - probability).pow(self.alpha)

@@ -1,5 +1,6 @@
-"""Prime sample attention (PISA, https://arxiv.org/abs/1904.04821): examples count as much as they
-matter, and boxes as much as their class is certain."""
+"""Prime sample attention (PISA, https://arxiv.org/abs/1904.04821): weights samples by importance,
+and boxes by the certainty of their class.
+"""
 
 from __future__ import annotations
 
@@ -11,21 +12,21 @@ from detzoo.config import NonNegativeFloat, UnitFloat, config
 
 @config
 class Importance:
-    """Weights examples by their rank: ``(bias + (1 - bias) * importance) ** exponent``.
+    """Weights samples by their rank: ``(bias + (1 - bias) * importance) ** exponent``.
 
     Args:
-        exponent: The larger, the less examples of low rank count.
-        bias: The larger, the more alike all examples count.
+        exponent: Exponent; larger values down-weight samples of low importance.
+        bias: Bias; larger values make the weights more uniform.
     """
 
     exponent: NonNegativeFloat = 2.0
     bias: UnitFloat = 0.0
 
     def weights(self, importance: Tensor, losses: Tensor, counts: Tensor | None = None) -> Tensor:
-        """Weights (N,) of examples with ``importance`` (N,) from 0 to 1.
+        """Returns weights (N,) of samples with ``importance`` (N,) from 0 to 1.
 
-        They are scaled such that the sum of the ``losses`` (N,) stays what it is. Only examples
-        that ``counts`` (N,), all by default, are looked at; the others have the weight 1.
+        They are scaled to preserve the sum of the ``losses`` (N,). Only samples selected by
+        ``counts`` (N,), by default all, are weighted; the others have weight 1.
         """
         counts = torch.ones_like(importance, dtype=torch.bool) if counts is None else counts
         weights = (self.bias + (1 - self.bias) * importance).pow(self.exponent)
@@ -39,18 +40,18 @@ class CertaintyWeight:
     """Weights boxes by the score of their class: ``(bias + (1 - bias) * score) ** exponent``.
 
     Args:
-        exponent: The larger, the less boxes of uncertain classes count.
-        bias: The larger, the more alike all boxes count.
+        exponent: Exponent; larger values down-weight boxes of uncertain classes.
+        bias: Bias; larger values make the weights more uniform.
     """
 
     exponent: NonNegativeFloat = 1.0
     bias: UnitFloat = 0.2
 
     def weights(self, scores: Tensor, counts: Tensor) -> Tensor:
-        """Weights (N,) of boxes whose class has the ``scores`` (N,); the mean of those that
-        ``counts`` (N,) is 1, the others are 0.
+        """Returns weights (N,) of boxes whose classes have ``scores`` (N,); those selected by
+        ``counts`` (N,) have mean 1, the others are 0.
 
-        Gradients reach the scores: an uncertain box teaches its class, too.
+        Gradients flow to the scores, so uncertain boxes also train their class.
         """
         weights = (self.bias + (1 - self.bias) * scores).pow(self.exponent) * counts
         return weights * (counts.sum() / weights.sum().clamp(min=torch.finfo(scores.dtype).tiny))
@@ -59,11 +60,12 @@ class CertaintyWeight:
 def local_importance(
     quality: Tensor, labels: Tensor, owners: Tensor, is_positive: Tensor, num_classes: int
 ) -> Tensor:
-    """How important positive examples are by IoU hierarchical local rank: (N,) from 0 to 1.
+    """The importance of positive samples by IoU hierarchical local rank (IoU-HLR): (N,) from 0 to
+    1.
 
-    Examples of one object (``owners`` (N,), distinct over images) are ranked by the ``quality``
-    (N,) of their boxes. In each class (``labels`` (N,)), all of rank 0 come first, then those of
-    rank 1, and so on. Only examples that are ``is_positive`` (N,) count.
+    Samples of one object (``owners`` (N,), distinct over images) are ranked by the ``quality`` (N,)
+    of their boxes. In each class (``labels`` (N,)), all of rank 0 come first, then those of rank 1,
+    and so on. Only ``is_positive`` (N,) samples are ranked.
     """
     labels = torch.where(is_positive, labels, num_classes)
     owners = torch.where(is_positive, owners, owners.amax() + 1) if len(owners) else owners

@@ -1,4 +1,4 @@
-"""Logarithms of probabilities, finite where the probability is nothing."""
+"""Logarithms of probabilities, finite for probability 0."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from torch import Tensor
 
 
 def negative_log(probability: Tensor) -> Tensor:
-    """How unlikely an event of this probability is; no gradient from 1e-12 on downwards."""
+    """The negative log-likelihood of a probability; without gradient at 1e-12 and below."""
     return -probability.clamp(min=1e-12).log()

@@ -1,4 +1,4 @@
-"""Classification losses whose target is how good an example's box is."""
+"""Classification losses with the quality of the box as target."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from detzoo.losses.scoring import SigmoidScoring
 
 @config
 class QualityLoss(SigmoidScoring, ClassificationLoss):
-    """A loss between the score of an example's own class and the quality of its box.
+    """A loss between the score of a sample's own class and the quality of its box.
 
-    Scores then rank boxes by how well they fit. The target of all other classes is 0.
+    Scores then rank boxes by their quality. The target of all other classes is 0.
     """
 
     def per_example(self, logits: Tensor, labels: Tensor, /) -> Tensor:
         return self.per_rated(logits, labels, torch.ones_like(logits[:, 0]))
 
     def rated(self, logits: Tensor, labels: Tensor, quality: Tensor) -> Tensor:
-        """The loss of each example (N,), as :meth:`per_rated`, times the loss's own weight."""
+        """The loss of each sample (N,): :meth:`per_rated` times the loss's own weight."""
         return self.weight * self.per_rated(logits, labels, quality)
 
     @abstractmethod

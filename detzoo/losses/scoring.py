@@ -1,4 +1,4 @@
-"""How class logits become scores."""
+"""Conversion of class logits to scores."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import Tensor
 
 
 class Scoring(ABC):
-    """The way from the logits of an example to the probabilities of its classes."""
+    """Converts the logits of a sample to the probabilities of its classes."""
 
     @abstractmethod
     def num_outputs(self, num_classes: int) -> int:
-        """Logits per example."""
+        """The number of logits per sample."""
 
     @abstractmethod
     def scores(self, logits: Tensor) -> Tensor:
@@ -22,7 +22,7 @@ class Scoring(ABC):
 
     @abstractmethod
     def above(self, logits: Tensor, min_score: float) -> Tensor:
-        """Where the score exceeds ``min_score``: (..., K) -> (..., C) bool."""
+        """Whether scores exceed ``min_score``: (..., K) -> (..., C) bool."""
 
 
 class SoftmaxScoring(Scoring):
@@ -39,7 +39,7 @@ class SoftmaxScoring(Scoring):
 
 
 class SigmoidScoring(Scoring):
-    """C independent yes-or-no questions; background answers no to all."""
+    """C independent binary classifiers; background is negative for all."""
 
     def num_outputs(self, num_classes: int) -> int:
         return num_classes
@@ -48,7 +48,7 @@ class SigmoidScoring(Scoring):
         return logits.sigmoid()
 
     def above(self, logits: Tensor, min_score: float) -> Tensor:
-        # Comparing logits saves the sigmoid of the many scores that are dropped.
+        # Comparing logits avoids the sigmoid of the many scores that are dropped.
         if min_score <= 0:
             return torch.ones_like(logits, dtype=torch.bool)
         return logits > math.log(min_score / (1 - min_score))

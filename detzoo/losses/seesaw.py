@@ -1,4 +1,4 @@
-"""Seesaw loss: classes of very different frequency (https://arxiv.org/abs/2008.10032)."""
+"""Seesaw loss for long-tailed class distributions (https://arxiv.org/abs/2008.10032)."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from detzoo.structures import Losses
 
 @config
 class SeesawLossConfig:
-    """Softmax over the classes, and apart from it a softmax over object and background.
+    """Softmax over the classes, and a separate softmax over object and background.
 
-    A rare class is punished less for the objects of a class that is frequent, and more for those
-    that it is taken for.
+    The penalty of a rare class is mitigated for samples of more frequent classes, and increased for
+    samples misclassified as it.
 
     Args:
         weight: Factor of the loss.
-        mitigation: Exponent of the ratio of two classes' numbers of objects.
-        compensation: Exponent of the ratio of two classes' probabilities.
+        mitigation: Mitigation factor, the exponent of the ratio of two classes' sample counts.
+        compensation: Compensation factor, the exponent of the ratio of two classes' probabilities.
     """
 
     weight: NonNegativeFloat = 1.0
@@ -34,13 +34,13 @@ class SeesawLossConfig:
 
 
 class SeesawLoss(nn.Module, Scoring):
-    """Logits are those of C classes, then object and background.
+    """The logits are those of C classes, then object and background.
 
     Buffer ``cum_samples`` (C + 1,) counts the regions of each class, and of background, that were
     trained on.
     """
 
-    # Probabilities of the true class below this count as this.
+    # Lower bound of the probability of the true class.
     eps = 1e-2
 
     cum_samples: Tensor
@@ -62,7 +62,9 @@ class SeesawLoss(nn.Module, Scoring):
         return self.scores(logits) > min_score
 
     def losses(self, logits: Tensor, labels: Tensor, count: Tensor) -> Losses:
-        """Losses of regions: logits (R, C + 2), labels (R,); sums divided by ``count``."""
+        """Computes the losses of regions with logits (R, C + 2) and labels (R,): sums divided by
+        ``count``.
+        """
         self._count(labels)
         is_object = labels < self.num_classes
         class_loss, object_loss = self._per_example(logits, labels)
@@ -78,12 +80,12 @@ class SeesawLoss(nn.Module, Scoring):
         )
 
     def per_example(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The loss of each example (R,), without the loss's own weight."""
+        """The loss of each sample (R,), without the loss's own weight."""
         class_loss, object_loss = self._per_example(logits, labels)
         return class_loss + object_loss
 
     def _per_example(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """(R,) of the classes, zero for background, and (R,) of object or background."""
+        """The losses of classes (R,), zero for background, and of object or background (R,)."""
         is_object = labels < self.num_classes
         object_loss = F.cross_entropy(logits[:, -2:], (~is_object).long(), reduction="none")
         classes = labels.clamp(max=self.num_classes - 1)
@@ -93,7 +95,7 @@ class SeesawLoss(nn.Module, Scoring):
         return class_loss * is_object, object_loss
 
     def _class_weights(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """How much each class counts against the true one: logits (R, C), labels (R,) -> (R, C)."""
+        """Weights of classes relative to the true one: logits (R, C), labels (R,) -> (R, C)."""
         samples = self.cum_samples[:-1].clamp(min=1)
         ratio = samples[None] / samples[labels, None]
         probability = logits.softmax(1)

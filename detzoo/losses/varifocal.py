@@ -12,20 +12,21 @@ from detzoo.losses.quality import QualityLoss
 
 @config
 class VarifocalLoss(QualityLoss):
-    """Binary cross entropy with the quality, in which good boxes and wrong "yes"es count more.
+    """Binary cross entropy with the quality, weighted by quality for positives and focally for
+    negatives.
 
-    A class that is the example's own counts as much as its quality, any other by a focal weight.
+    The weight of a sample's own class is its quality, that of the others a focal weight.
 
     Args:
-        alpha: Weight of the classes that are not an example's own.
-        gamma: Exponent of their scores; the larger, the less easy examples count.
+        alpha: Weight of negatives, the classes that are not a sample's own.
+        gamma: Exponent of the scores of negatives; larger values down-weight easy samples.
     """
 
     alpha: NonNegativeFloat = 0.75
     gamma: NonNegativeFloat = 2.0
 
     def per_rated(self, logits: Tensor, labels: Tensor, quality: Tensor) -> Tensor:
-        # Almost every answer is "no": compute that for all, then exchange one logit per object.
+        # Almost all targets are 0: compute that for all, then replace one logit per object.
         is_class = labels < logits.shape[1]
         own = logits.gather(1, labels.clamp(max=logits.shape[1] - 1)[:, None])[:, 0]
         rated = quality * (F.softplus(own) - quality * own)

@@ -1,4 +1,4 @@
-"""The interface of every neck."""
+"""The interface of necks."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Neck(nn.Module, ABC):
     out_strides: tuple[int, ...]
 
     def pretrained_modules(self) -> tuple[nn.Module, ...]:
-        """Modules that start from the backbone's pretrained weights, under the backbone's names."""
+        """Modules initialized with the backbone's pretrained weights, by the backbone's names."""
         return ()
 
     @abstractmethod

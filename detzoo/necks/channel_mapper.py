@@ -17,7 +17,7 @@ from detzoo.necks.base import Neck, NeckConfig
 @config
 class ChannelMapperConfig(NeckConfig):
     """1x1 convolutions on the backbone's maps, and 3x3 convolutions of stride 2 for additional
-    outputs, the first of which takes the last backbone map.
+    outputs, the first of which is computed from the last backbone map.
 
     Args:
         out_channels: Channels of every output.

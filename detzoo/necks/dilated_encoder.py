@@ -16,7 +16,7 @@ from detzoo.necks.base import Neck, NeckConfig
 
 @config
 class DilatedEncoderConfig(NeckConfig):
-    """Processes the backbone's last map with residual blocks of growing dilation.
+    """Processes the backbone's last map with residual blocks of increasing dilation.
 
     Args:
         out_channels: Channels of the output.
@@ -64,10 +64,10 @@ class DilatedEncoder(Neck):
 
 
 class LateBiasConv2d(nn.Conv2d):
-    """A convolution that adds its bias afterwards.
+    """A convolution with its bias added separately.
 
-    The batch norm that follows cancels the bias, whose gradient is therefore only rounding error,
-    and that is largest in the sum over all cells that a convolution computes.
+    The following batch norm cancels the bias, so its gradient is only rounding error, which would
+    be larger in a convolution's own sum over all cells.
     """
 
     def forward(self, x: Tensor) -> Tensor:

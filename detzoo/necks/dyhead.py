@@ -1,4 +1,4 @@
-"""Dynamic head: attention to levels, places and channels (https://arxiv.org/abs/2106.08322)."""
+"""Dynamic head: attention to levels, locations and channels (https://arxiv.org/abs/2106.08322)."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from detzoo.necks.base import Neck, NeckConfig
 from detzoo.ops.deform_conv import deform_conv2d
 
 NORM = GroupNormConfig(groups=16)
-# Per place of a 3x3 kernel: y, x and the weight of the sample.
+# Per position of a 3x3 kernel: y, x and the weight of the sample.
 NUM_SHIFTS, NUM_WEIGHTS = 18, 9
 
 
 @config
 class DyHeadConfig(NeckConfig):
-    """Dynamic head: blocks in which each level also looks at its neighbors.
+    """Dynamic head: blocks in which each level also receives its neighbors.
 
     Args:
         out_channels: Channels of every output.
         num_blocks: Number of blocks.
-        starts_undeformed: Whether fresh convolutions sample without offsets.
+        starts_undeformed: Whether convolutions are initialized to sample without offsets.
     """
 
     out_channels: Channels = 256
@@ -103,11 +103,12 @@ class DyHeadBlock(nn.Module):
 
 
 def reread(x: Tensor, size: Sequence[int]) -> Tensor:
-    """The first values of each map (C, H, W) of x, as if they were those of maps of a smaller
+    """Reinterprets the first values in memory of each map (C, H, W) of x as a map of a smaller
     ``size``: (B, C, h, w).
 
-    That is how the published models see the coarser level: their offsets are those of the finer
-    one, from the memory of which a convolution of fewer cells reads.
+    The published models were trained this way: for the coarser level, the convolution has fewer
+    output cells than there are offsets of the finer level, and reads them from the start of that
+    memory.
     """
     channels, (height, width) = x.shape[1], size
     return x.flatten(1)[:, : channels * height * width].view(-1, channels, height, width)
@@ -125,7 +126,7 @@ class _SampledConv2d(nn.Conv2d):
 
 
 class SampledConv(nn.Module):
-    """A deformable convolution whose samples are an input; children ``conv``, ``norm``."""
+    """A deformable convolution with offsets and weights as inputs; children ``conv``, ``norm``."""
 
     def __init__(self, in_channels: int, channels: int, stride: int = 1) -> None:
         super().__init__()
@@ -139,7 +140,7 @@ class SampledConv(nn.Module):
 
 
 class DynamicReLU(nn.Module):
-    """The larger of two linear functions per channel, which depend on the whole map
+    """The maximum of two linear functions per channel, which depend on the whole map
     (https://arxiv.org/abs/2003.10027); children ``conv1``, ``conv2``."""
 
     def __init__(self, channels: int) -> None:

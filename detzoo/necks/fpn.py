@@ -27,16 +27,16 @@ class FPNConfig(NeckConfig):
         out_channels: Channels of every output.
         num_outputs: Number of outputs, at least one per backbone map used.
         start_level: Index of the first backbone map used.
-        extra_levels: How further outputs are made: by max pooling the last output ("max_pool"), or
-            by stride-2 convolutions of the last backbone map ("on_input") or the last output
-            ("on_output").
+        extra_levels: How additional outputs are computed: by max pooling the last output
+            ("max_pool"), or by stride-2 convolutions of the last backbone map ("on_input") or the
+            last output ("on_output").
         relu_between_extras: Apply a ReLU between the stride-2 convolutions.
         upsampling: How a level is resized to the next finer one.
         convolution: Kind of all convolutions.
         norm: Norm after each convolution; None: a bias instead.
-        norm_on_lateral: Whether the lateral convolutions have the norm, too.
-        initialization: Xavier uniform, or Kaiming uniform by fan-in ("caffe2_xavier", as Caffe2
-            calls it).
+        norm_on_lateral: Whether lateral convolutions also have a norm.
+        initialization: Xavier uniform, or Kaiming uniform by fan-in (called "caffe2_xavier" in
+            Caffe2).
     """
 
     out_channels: Channels = 256
@@ -72,7 +72,7 @@ class FPN(Neck):
 
 
 def _check_levels(config: FPNConfig, num_maps: int) -> None:
-    """Raises :class:`ConfigError` if a backbone with ``num_maps`` is not what the pyramid needs."""
+    """Raises :class:`ConfigError` if the pyramid does not fit a backbone with ``num_maps``."""
     if config.start_level >= num_maps:
         raise ConfigError(
             f"model.neck.start_level: {config.start_level} is not in 0..{num_maps - 1}, "
@@ -115,7 +115,7 @@ def pyramid_convs(
 
 
 def initialize_convs(config: FPNConfig, *parts: nn.Module) -> None:
-    """Draws the kernels of all convolutions in ``parts``, as ``config`` says."""
+    """Initializes the kernels of all convolutions in ``parts`` according to ``config``."""
     for part in parts:
         for module in part.modules():
             if isinstance(module, nn.Conv2d):
@@ -150,7 +150,7 @@ def top_down(
     used: Sequence[Tensor],
     upsampling: Upsampling,
 ) -> list[Tensor]:
-    """One output per backbone map ``used``, fine to coarse."""
+    """Computes one output per backbone map ``used``, fine to coarse."""
     laterals: list[Tensor] = []  # coarse to fine
     for conv, x in zip(reversed(lateral_convs), reversed(used)):
         above = None
@@ -163,7 +163,7 @@ def top_down(
 def with_extra_levels(
     config: FPNConfig, fpn_convs: nn.ModuleList, used: Sequence[Tensor], outputs: Sequence[Tensor]
 ) -> tuple[Tensor, ...]:
-    """``outputs``, followed by the levels beyond the backbone maps ``used``."""
+    """Appends the levels beyond the backbone maps ``used`` to ``outputs``."""
     outputs = list(outputs)
     if config.extra_levels == "max_pool":
         for _ in range(config.num_outputs - len(used)):
@@ -177,7 +177,7 @@ def with_extra_levels(
 
 
 def conv3x3(in_channels: int, out_channels: int, stride: int, config: FPNConfig) -> ConvModule:
-    """A 3x3 convolution of the kind, and with the norm, that ``config`` says."""
+    """Builds a 3x3 convolution of the kind and with the norm of ``config``."""
     return ConvModule(
         in_channels,
         out_channels,

@@ -16,8 +16,8 @@ from detzoo.necks.base import Neck, NeckConfig
 
 @config
 class FPNCARAFEConfig(NeckConfig):
-    """FPN that upsamples with CARAFE. A level beyond the backbone's is a stride-2 convolution of
-    the last backbone map, and takes part in the top-down pathway.
+    """FPN that upsamples with CARAFE. An additional level is computed from the last backbone map by
+    a stride-2 convolution, and is part of the top-down pathway.
 
     Args:
         out_channels: Channels of every output.

@@ -15,7 +15,7 @@ from detzoo.necks.base import Neck, NeckConfig
 
 @config
 class HRFPNConfig(NeckConfig):
-    """Upsamples all maps to the finest, mixes them into one, and average-pools it into the levels.
+    """Upsamples all maps to the finest, fuses them into one, and average-pools it to all levels.
 
     Args:
         out_channels: Channels of every output.

@@ -25,7 +25,7 @@ class NASFCOSPyramidConfig(NeckConfig):
 
     Args:
         out_channels: Channels of every output.
-        num_outputs: Number of outputs; those after the third are made by stride-2 convolutions.
+        num_outputs: Number of outputs; those after the third are computed by stride-2 convolutions.
         start_level: Index of the first backbone map used.
         convolution: Kind of the convolutions of the cells.
         norm: Norm after each of them.
@@ -40,8 +40,8 @@ class NASFCOSPyramidConfig(NeckConfig):
     def build(self, in_channels: Sequence[int], in_strides: Sequence[int]) -> NASFCOSPyramid:
         if len(in_channels) - self.start_level != NUM_MAPS or self.num_outputs < NUM_MAPS:
             raise ConfigError(
-                f"model.neck.start_level: NAS-FCOS makes at least {NUM_MAPS} maps of {NUM_MAPS}, "
-                f"not {self.num_outputs} of {len(in_channels) - self.start_level}"
+                f"model.neck.start_level: NAS-FCOS computes at least {NUM_MAPS} maps from "
+                f"{NUM_MAPS}, not {self.num_outputs} from {len(in_channels) - self.start_level}"
             )
         return NASFCOSPyramid(self, in_channels, in_strides)
 
@@ -62,7 +62,8 @@ class NASFCOSPyramid(Neck):
         def cell(*, both: bool = True) -> MergeCell:
             return MergeCell(width, config.convolution, config.norm, both=both)
 
-        # Named by the two maps that each merges: 0 to 2 are the backbone's, 3 the first cell's.
+        # Named by the two maps that each cell merges: 0 to 2 are the backbone's, 3 the first
+        # cell's.
         self.fpn = nn.ModuleDict(
             {
                 "c22_1": cell(),
@@ -100,7 +101,7 @@ class NASFCOSPyramid(Neck):
 
 
 class MergeCell(nn.Module):
-    """Two maps at the larger one's size, side by side, then a weighted sum per channel.
+    """Concatenates two maps at the larger one's size, followed by a weighted sum per channel.
 
     Children ``input1_conv``, ``input2_conv`` unless only the first is convolved, ``out_conv``.
     """
@@ -129,7 +130,7 @@ class MergeCell(nn.Module):
 
 
 class PairSum(nn.Module):
-    """Norm, ReLU, and a sum of every two channels; children ``bn``, ``conv``."""
+    """Norm, ReLU, and a weighted sum of every two channels; children ``bn``, ``conv``."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -141,7 +142,7 @@ class PairSum(nn.Module):
 
 
 class Downsampling(nn.Module):
-    """Half the size; child ``conv``."""
+    """Convolution with stride 2; child ``conv``."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

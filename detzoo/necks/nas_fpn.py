@@ -37,7 +37,7 @@ class NASFPNConfig(NeckConfig):
             raise ConfigError(
                 f"model.neck.start_level: {self.start_level} leaves "
                 f"{max(len(in_channels) - self.start_level, 0)} of {len(in_channels)} backbone "
-                f"maps; NAS-FPN takes 1 to {NUM_LEVELS}"
+                f"maps; NAS-FPN requires 1 to {NUM_LEVELS}"
             )
         return NASFPN(self, in_channels, in_strides)
 
@@ -58,7 +58,7 @@ class NASFPN(Neck):
         self.extra_downsamples = nn.ModuleList(
             nn.Sequential(
                 ConvModule(channels, channels, 1, norm=norm, activation="none"),
-                # A leftover odd row is kept: it may be the only one of a small image.
+                # A remaining odd row is kept: it may be the only one of a small image.
                 nn.MaxPool2d(2, ceil_mode=True),
             )
             for _ in range(NUM_LEVELS - len(used))

@@ -28,9 +28,9 @@ class PAFPNConfig(FPNConfig):
 
 
 class PAFPN(FPN):
-    """Children ``downsample_convs`` and ``pafpn_convs`` beside those of an FPN.
+    """Children ``downsample_convs`` and ``pafpn_convs``, in addition to those of an FPN.
 
-    Level 0 is that of the FPN. To each further one, the level before it is added, downsampled.
+    Level 0 is that of the FPN. The previous level is downsampled and added to each further level.
     """
 
     def __init__(

@@ -17,7 +17,7 @@ from detzoo.layers.module_list import ModuleList
 from detzoo.necks.base import Neck, NeckConfig
 from detzoo.necks.fpn import FPNConfig, pyramid, pyramid_convs, pyramid_strides
 
-# Dilations of the branches of the ASPP module; the last one takes the global mean.
+# Dilations of the branches of the ASPP module; the last one is global average pooling.
 DILATIONS = (1, 3, 6, 1)
 
 
@@ -42,7 +42,8 @@ class RFPConfig(NeckConfig):
     def build(self, in_channels: Sequence[int], in_strides: Sequence[int]) -> RFP:
         if in_strides[0] != 1:
             raise ConfigError(
-                "model.backbone.returns_image: must be true, as the neck's backbone takes the image"
+                "model.backbone.returns_image: must be true, since the neck's backbone needs the "
+                "image"
             )
         return RFP(self, in_channels[1:], in_strides[1:])
 

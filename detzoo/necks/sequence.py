@@ -12,7 +12,7 @@ from detzoo.necks.base import Neck, NeckConfig
 
 @config
 class NeckSequenceConfig(NeckConfig):
-    """Runs necks in sequence, each on the output of the one before.
+    """Runs necks in sequence, each on the output of the previous one.
 
     Args:
         necks: The necks; at least one.

@@ -17,8 +17,8 @@ from detzoo.necks.base import Neck, NeckConfig
 
 @config
 class SSDNeckConfig(NeckConfig):
-    """Adds ever coarser maps to the backbone's, each from the one before: a 1x1 convolution to half
-    the channels, then a 3x3 one.
+    """Adds increasingly coarse maps to the backbone's, each computed from the previous one: a 1x1
+    convolution to half the channels, then a 3x3 one.
 
     Args:
         channels: Channels of each additional map.
@@ -27,7 +27,7 @@ class SSDNeckConfig(NeckConfig):
         last_kernel_size: Kernel size of the last level instead of 3.
         l2_norm_scale: Initial scale of the L2 normalization of the first backbone map; None: not
             normalized.
-        separable_norm: Norm of the light convolutions of SSDLite, whose 3x3 ones are separable;
+        separable_norm: Norm of the convolutions of SSDLite, whose 3x3 convolutions are separable;
             None: plain SSD.
     """
 

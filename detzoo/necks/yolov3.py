@@ -36,7 +36,7 @@ class YOLOv3NeckConfig(NeckConfig):
 
 
 class YOLOv3Neck(Neck):
-    """Takes maps fine to coarse but returns them coarse to fine.
+    """The input maps are fine to coarse, the outputs coarse to fine.
 
     Children are numbered from the coarsest map: ``detect1``, then ``conv1`` and ``detect2``, and so
     on.

@@ -23,8 +23,8 @@ class YOLOXPAFPNConfig(NeckConfig):
 
     Args:
         out_channels: Channels of every output.
-        num_blocks: Blocks of each CSP layer.
-        depthwise: Make the 3x3 convolutions depthwise separable.
+        num_blocks: Number of blocks in each CSP layer.
+        depthwise: Use depthwise separable 3x3 convolutions.
         norm: Norm after each convolution.
     """
 

@@ -20,7 +20,7 @@ def inner_distances(points: Tensor, boxes: Tensor) -> Tensor:
     """Distances from points (..., 2) to the left, top, right and bottom sides of boxes (..., 4) ->
     (..., 4).
 
-    Negative where a point lies outside that side.
+    Negative if a point is outside that side.
     """
     return torch.cat([points - boxes[..., :2], boxes[..., 2:] - points], -1)
 
@@ -61,7 +61,7 @@ def clip_boxes(boxes: Tensor, size: tuple[float | Tensor, float | Tensor]) -> Te
 
 
 def flip_boxes(boxes: Tensor, size: tuple[float, float], flip: str) -> Tensor:
-    """Mirrors boxes (N, 4) in an image of ``size`` (height, width).
+    """Flips boxes (N, 4) in an image of ``size`` (height, width).
 
     ``flip`` is "none", "horizontal", "vertical" or "diagonal" (both).
     """

@@ -1,4 +1,4 @@
-"""Tensors that depend on nothing but settings, made once."""
+"""Cached tensors that depend only on settings."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ Make = TypeVar("Make", bound=Callable[..., Any])
 
 
 def made_once(make: Make) -> Make:
-    """Remembers what ``make`` returned for the same hashable arguments.
+    """Caches the results of ``make`` by its hashable arguments.
 
-    Not while a model is traced or exported: the fake tensors made there belong to that tracing.
+    Not while a model is traced or exported: fake tensors created there belong to that trace.
     """
     remembered = functools.lru_cache(maxsize=256)(torch.inference_mode(False)(make))
 
@@ -34,8 +34,8 @@ def constant(
     device: torch.device,
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    """A constant tensor of ``values``, created once per device and not to be written to.
+    """A constant tensor of ``values``, created once per device, which must not be modified.
 
-    Copying it to the device each time would make the host wait for all pending work.
+    Copying it to the device each time would synchronize the host with the device.
     """
     return torch.tensor(values, device=device, dtype=dtype)

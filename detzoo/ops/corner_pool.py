@@ -14,8 +14,8 @@ Direction = Literal["top", "bottom", "left", "right"]
 def corner_pool(x: Tensor, direction: Direction) -> Tensor:
     """Max pooling of (B, C, H, W) from each cell to the border opposite of ``direction``.
 
-    "top" takes the maximum over the cells below, so that a cell learns of an object whose top edge
-    it touches; "left" over those to the right, and so on.
+    "top" is the maximum over the cells below, so that a cell on the top edge of an object receives
+    its features; "left" over those to the right, and so on.
     """
     axis = 2 if direction in ("top", "bottom") else 3
     return _CumulativeMax.apply(x, axis, direction in ("top", "left"))
@@ -24,9 +24,9 @@ def corner_pool(x: Tensor, direction: Direction) -> Tensor:
 class _CumulativeMax(torch.autograd.Function):
     """The cumulative maximum along an axis, from the end if ``backwards``.
 
-    PyTorch's ``cummax`` also returns where each value came from, which makes it slow. Only the
-    gradient needs that here: a cell whose maximum is not its own value passes its gradient to the
-    cell before it. Of equal values, the last gets the gradient, as in ``cummax``.
+    PyTorch's ``cummax`` also returns indices, which makes it slow. Here only the gradient needs
+    them: a cell whose maximum is not its own value passes its gradient to the previous cell. Of
+    equal values, the last gets the gradient, as in ``cummax``.
     """
 
     @staticmethod
@@ -42,7 +42,7 @@ class _CumulativeMax(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         x, highest = ctx.saved_tensors
         passes_on = x != highest
-        # Whether each cell receives the gradient of the one after it: 1 or 0.
+        # Whether each cell receives the gradient of the next one: 1 or 0.
         shares = passes_on.roll(1 if ctx.backwards else -1, ctx.axis).to(grad.dtype)
         grad = grad.clone()
         _collect(grad.movedim(ctx.axis, 0), shares.movedim(ctx.axis, 0), not ctx.backwards)
@@ -52,9 +52,9 @@ class _CumulativeMax(torch.autograd.Function):
 def _carry(cells: Tensor, backwards: bool) -> None:
     """Replaces each of ``cells`` (N, ...) with the maximum up to it, in place.
 
-    A parallel scan: the second cell of every pair takes the maximum of the pair; the second cells
-    then are the same task at half the size; at last, every first cell takes the maximum with the
-    second cell before it.
+    A parallel scan: the second cell of every pair is set to the maximum of the pair; the second
+    cells are then scanned recursively; finally, every first cell is set to the maximum with the
+    preceding second cell.
     """
     if len(cells) < 2:
         return
@@ -66,7 +66,7 @@ def _carry(cells: Tensor, backwards: bool) -> None:
 
 
 def _collect(grad: Tensor, shares: Tensor, backwards: bool) -> None:
-    """Adds to each of ``grad`` (N, ...), in order and in place, its share of the one before.
+    """Adds to each of ``grad`` (N, ...), in order and in place, its share of the previous one.
 
     The steps are those of :func:`_carry`.
     """

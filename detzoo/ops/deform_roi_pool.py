@@ -1,6 +1,7 @@
-"""Deformable RoI pooling (https://arxiv.org/abs/1703.06211): RoIAlign whose bins are shifted.
+"""Deformable RoI pooling (https://arxiv.org/abs/1703.06211): RoIAlign with shifted bins.
 
-In plain PyTorch, so that the shifts get gradients: torchvision's RoIAlign has none for its boxes.
+Implemented in plain PyTorch, so that the shifts get gradients: torchvision's RoIAlign has none for
+its boxes.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ def _samples(
     within = (numbers + 0.5) / counts.clamp(min=1)
     size = shifts.shape[2]
     position = start + extent * ((bins[..., None] + within) / size + shifts[..., None])
-    # Samples more than one cell outside count as zero; nearer ones take the border's value.
+    # Samples more than one cell outside are zero; nearer ones have the border's value.
     counted = (numbers < counts) & (position >= -1) & (position <= cells)
     share = counted / counts.clamp(min=1)
     position = position.clamp(0, cells - 1)

@@ -15,8 +15,8 @@ def num_processes() -> int:
 def average_over_processes(value: Tensor) -> Tensor:
     """All-reduces ``value`` to its mean over all processes, without a gradient.
 
-    A loss that is divided by the averaged normalizer has, averaged over the processes as DDP does,
-    the gradient of a single process with all images. Every process must call it.
+    With a loss divided by the averaged normalizer, the gradient averaged over the processes by DDP
+    equals that of a single process with all images. Every process must call this.
     """
     value = value.detach()
     processes = num_processes()

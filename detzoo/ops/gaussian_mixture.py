@@ -1,4 +1,4 @@
-"""Fits mixtures of two Gaussians to many small sets of numbers at once."""
+"""Fits mixtures of two Gaussians to many small sets of numbers in parallel."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def split_in_two(values: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
     """Fits a mixture of two Gaussians to each row of ``values`` (R, K), by expectation maximization
     from Gaussians of variance 1 at the smallest and the largest value.
 
-    Only ``real`` (R, K) entries count; a row needs at least one. Returns whether each value belongs
-    to the first Gaussian (R, K), and its log likelihood under the mixture (R, K); both are
+    Only ``real`` (R, K) entries are used; a row needs at least one. Returns whether each value
+    belongs to the first Gaussian (R, K), and its log likelihood under the mixture (R, K); both are
     meaningless for entries that are not real. A row stops changing once it has converged, but all
-    rows take ``MAX_STEPS`` steps, so that the host never waits for the device.
+    rows take ``MAX_STEPS`` steps, so that the host is never synchronized with the device.
     """
     x = torch.where(real, values, 0.0).double()[..., None]  # (R, K, 1)
     counts = real.double()[..., None]

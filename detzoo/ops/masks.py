@@ -9,7 +9,8 @@ from torch import Tensor
 def paste_masks(
     probabilities: Tensor, boxes: Tensor, size: tuple[int, int], threshold: float
 ) -> Tensor:
-    """Resizes masks (N, m, m) to their boxes (N, 4) -> (N, H, W) uint8, 1 from ``threshold`` on.
+    """Resizes masks (N, m, m) to their boxes (N, 4) -> (N, H, W) uint8, 1 at or above
+    ``threshold``.
 
     Pixel centers are at half-integers; values are interpolated bilinearly between the centers of
     mask cells and fall to zero beyond the outermost. As bilinear interpolation is separable, each
@@ -53,7 +54,7 @@ def _weights(first: int, last: int, low: Tensor, high: Tensor, cells: int) -> Te
     last): (pixels, cells); with ``low`` and ``high`` (N, 1), (N, pixels, cells)."""
     pixels = torch.arange(first, last, dtype=torch.float32, device=low.device) + 0.5
     position = (pixels - low) / (high - low) * cells - 0.5  # in cells, 0 at the first center
-    # As in MMDetection, an empty box shows its mask's center to the pixels around it.
+    # As in MMDetection, pixels around an empty box get the value at its mask's center.
     position = torch.where(position.isinf(), (cells - 1) / 2, position)
     centers = torch.arange(cells, dtype=torch.float32, device=low.device)
     return (1 - (position[..., None] - centers).abs()).clamp(min=0).nan_to_num(0)

@@ -7,10 +7,11 @@ from torch import Tensor
 
 
 def matrix_decay(masks: Tensor, labels: Tensor, sigma: float) -> Tensor:
-    """Factors (N,) by which to decay the scores of masks (N, ...), 0 or 1 and sorted best first.
+    """Computes factors (N,) that decay the scores of binary masks (N, ...), sorted by score.
 
-    A mask decays with its IoU with each better mask of the same label (N,), less if that one
-    overlaps a still better mask itself, both by a Gaussian of the IoU; the strongest decay counts.
+    A mask decays with its IoU with each higher-scored mask of the same label (N,), less if that one
+    itself overlaps a higher-scored mask, both by a Gaussian of the IoU; the strongest decay is
+    applied.
     """
     if len(masks) == 0:
         return masks.new_zeros(0, dtype=torch.float32)

@@ -14,7 +14,7 @@ from detzoo.ops.boxes import elementwise_iou
 def grouped_nms(boxes: Tensor, scores: Tensor, group: Tensor, max_iou: float) -> Tensor:
     """Greedy NMS of boxes (K, 4) within each ``group`` (K,).
 
-    Returns the indices of the kept boxes, highest score first.
+    Returns the indices of the kept boxes in descending order of score.
     """
     return batched_nms(boxes, scores, group, max_iou)
 
@@ -25,8 +25,8 @@ def grouped_fast_nms(
     """Fast NMS (https://arxiv.org/abs/1904.02689) of the best ``max_per_group`` boxes (K, 4) of
     each ``group`` (K,).
 
-    A box is dropped if it overlaps any better one by more than ``max_iou``, even one that is itself
-    dropped. Returns the indices of the kept boxes, highest score first.
+    A box is dropped if its IoU with any higher-scored box exceeds ``max_iou``, even if that one is
+    itself dropped. Returns the indices of the kept boxes in descending order of score.
     """
     if len(boxes) == 0:
         return group.new_zeros(0, dtype=torch.long)
@@ -35,7 +35,7 @@ def grouped_fast_nms(
     order = by_score[order[:, :max_per_group]]  # (G, M) indices into boxes
     grid = boxes[order]
     iou = elementwise_iou(grid[:, :, None], grid[:, None])  # (G, M, M)
-    # Rows of a table beyond its members repeat a box, and come last.
+    # Entries of a row beyond its members repeat a box, and come last.
     kept = member[:, :max_per_group] & (iou.triu(1).amax(1) <= max_iou)
     kept_index = order[kept]
     return kept_index[scores[kept_index].argsort(descending=True, stable=True)]
@@ -46,9 +46,9 @@ def grouped_soft_nms(
 ) -> tuple[Tensor, Tensor]:
     """Linear Soft-NMS (https://arxiv.org/abs/1704.04503) within each ``group`` (K,).
 
-    Instead of removing a box that overlaps a better one by more than ``max_iou``, it multiplies the
-    box's score by one minus the IoU; boxes whose score falls to ``min_score`` or below are removed.
-    Returns the indices of the kept boxes and their new scores, highest first.
+    Instead of removing a box whose IoU with a higher-scored box exceeds ``max_iou``, it multiplies
+    its score by one minus the IoU; boxes whose score drops to ``min_score`` or below are removed.
+    Returns the indices of the kept boxes and their new scores, in descending order.
     """
 
     return _decay_scores(boxes, scores, group, linear(max_iou), min_score)
@@ -57,7 +57,9 @@ def grouped_soft_nms(
 def grouped_gaussian_soft_nms(
     boxes: Tensor, scores: Tensor, group: Tensor, sigma: float, min_score: float
 ) -> tuple[Tensor, Tensor]:
-    """The same with the factor ``exp(-iou ** 2 / sigma)``, whatever the IoU."""
+    """Gaussian Soft-NMS within each group: the same with the factor ``exp(-iou ** 2 / sigma)`` for
+    any IoU.
+    """
 
     return _decay_scores(boxes, scores, group, gaussian(sigma), min_score)
 
@@ -66,12 +68,12 @@ Decay = Callable[[Tensor], Tensor]
 
 
 def linear(max_iou: float) -> Decay:
-    """The factor of a score for an IoU (...): one minus it, above ``max_iou``."""
+    """Linear decay of a score by an IoU (...): one minus the IoU above ``max_iou``."""
     return lambda overlap: torch.where(overlap > max_iou, 1 - overlap, 1.0)
 
 
 def gaussian(sigma: float) -> Decay:
-    """The factor of a score for an IoU (...): a Gaussian of it."""
+    """Gaussian decay of a score by an IoU (...)."""
     return lambda overlap: (-overlap.square() / sigma).exp()
 
 
@@ -82,8 +84,9 @@ def _decay_scores(
     decay: Decay,
     min_score: float,
 ) -> tuple[Tensor, Tensor]:
-    """Soft-NMS with any ``decay`` of the IoU; all groups advance together, one box each per
-    round."""
+    """Soft-NMS with any ``decay`` by the IoU; all groups are processed in parallel, one box per
+    round.
+    """
     if len(boxes) == 0:
         return group.new_zeros(0, dtype=torch.long), scores
     order, member = _by_group(group)  # (G, M) indices into boxes, and which entries are real
@@ -124,8 +127,8 @@ def _by_group(group: Tensor) -> tuple[Tensor, Tensor]:
 def nms_mask(boxes: Tensor, scores: Tensor, group: Tensor, max_iou: float) -> Tensor:
     """Which of the boxes (K, 4) greedy NMS keeps within each ``group`` (K,): (K,) bool.
 
-    Boxes with a negative score are padding: not kept, and they suppress nothing. An operator of its
-    own, so that an exporter can put the runtime's own NMS in its place.
+    Boxes with a negative score are padding: they are not kept, and suppress nothing. This is a
+    custom operator, so that exporters can replace it by the runtime's NMS.
     """
     is_kept = scores.new_zeros(len(scores), dtype=torch.bool)
     real = (scores >= 0).nonzero()[:, 0]
@@ -157,9 +160,10 @@ def fast_nms_mask(
 def best_by_decay(
     boxes: Tensor, scores: Tensor, group: Tensor, decay: Decay, min_score: float, count: int
 ) -> tuple[Tensor, Tensor]:
-    """Soft-NMS for the ``count`` best boxes only: their indices and new scores, highest first.
+    """Soft-NMS for the ``count`` best boxes only: their indices and new scores, in descending
+    order.
 
-    Where fewer are left above ``min_score``, the rest has a score of -1.
+    If fewer remain above ``min_score``, the others have a score of -1.
     """
     waiting, kept, final = scores, [], []
     for _ in range(count):

@@ -35,7 +35,7 @@ def roi_align(
     """Pools RoIs (R, 5) from a map (B, C, H, W) -> (R, C, output_size, output_size).
 
     ``sampling_ratio`` is the number of samples per bin and axis; 0: as many as the bin spans cells.
-    ``aligned`` shifts by half a cell, which is correct; old models were trained without.
+    ``aligned`` shifts by half a cell, which is correct; old models were trained without it.
     """
     if _works_by_rows(feature, rois, sampling_ratio):
         everyone = torch.arange(len(rois))
@@ -55,7 +55,7 @@ def pyramid_roi_align(
     aligned: bool,
     finest_scale: float,
 ) -> Tensor:
-    """Pools each RoI (R, 5) from the level for its size -> (R, C, output_size, output_size).
+    """Pools each RoI (R, 5) from the level that fits its size -> (R, C, output_size, output_size).
 
     The arguments are those of :func:`roi_align`.
     """
@@ -92,7 +92,7 @@ def _from_every_level(
 ) -> Tensor:
     """The same with shapes that do not depend on the sizes of the RoIs.
 
-    Every level sees all RoIs; those that are not its own are empty, and cost next to nothing.
+    Every level processes all RoIs; those of other levels are empty, and cost almost nothing.
     """
     pooled = []
     for index, (feature, stride) in enumerate(zip(features, strides)):
@@ -163,8 +163,8 @@ def _cells(
     """Along one axis, the cells that each bin sums and their weights: (n, bins, samples + 1).
 
     A bin is the mean of ``samples`` equidistant points, at most a cell apart, each interpolated
-    between the two cells around it. Points more than a cell outside count as zero, as do bins
-    without points.
+    between the two cells around it. Points more than a cell outside are zero, as are bins without
+    points.
     """
     if samples == 0:
         shape = (len(start), bins, 1)

@@ -13,7 +13,7 @@ from detzoo.config import NonNegativeInt, PositiveUnitFloat, config
 
 @config
 class EMAConfig:
-    """Exponential moving average (EMA) of the weights, which is evaluated and saved in their place.
+    """Exponential moving average (EMA) of the weights, which is evaluated and saved for inference.
 
     Args:
         momentum: Weight of the current weights in each update; the average keeps the rest.
@@ -35,7 +35,7 @@ class EMAConfig:
         return (1 - self.momentum) * math.exp(-(1 + step) / self.warmup) + self.momentum
 
     def build(self, model: nn.Module) -> WeightAverage:
-        """An average that starts at the weights of ``model``."""
+        """Creates an average, initialized with the weights of ``model``."""
         return WeightAverage(self, model)
 
 

@@ -1,4 +1,4 @@
-"""Learning rates that fall from the output of a backbone to its input (layer-wise decay)."""
+"""Layer-wise learning rate decay from the output of a backbone to its input."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _PART = re.compile(r"^backbone\.(downsample_layers|stages)\.(\d)\.(\d+)\.")
 
 @config
 class LayerDecay:
-    """Multiplies the learning rate of ConvNeXt by ``rate`` once per layer below the heads, and
-    decays neither biases nor other vectors, as in its paper (https://arxiv.org/abs/2201.03545).
+    """Multiplies the learning rate of ConvNeXt by ``rate`` once per layer below the heads, without
+    weight decay of biases and other vectors, as in the paper (https://arxiv.org/abs/2201.03545).
 
     Args:
-        rate: Factor of the learning rate from one layer to the one before it.
-        by: What counts as a layer: three blocks of the third stage or a whole other stage
-            ("layer"), or each stage ("stage").
+        rate: Factor of the learning rate from each layer to the previous one.
+        by: Unit of a layer: three blocks of the third stage or one of the other stages ("layer"),
+            or each stage ("stage").
         num_layers: Number of layers of the backbone: 6 of ConvNeXt-T and 12 of the larger ones.
     """
 
@@ -31,12 +31,12 @@ class LayerDecay:
     num_layers: PositiveInt = 6
 
     def require(self, model: nn.Module) -> None:
-        """Raises :class:`ConfigError` if it is not known what the layers of ``model`` are."""
+        """Raises :class:`ConfigError` if the layers of ``model`` are unknown."""
         backbone = getattr(model, "backbone", None)
         if not isinstance(backbone, ConvNeXt):
             raise ConfigError(
-                "optimizer.layer_decay: is defined for ConvNeXt alone; the backbone is "
-                f"{type(backbone).__name__}. Leave it out: --set optimizer.layer_decay=null"
+                "optimizer.layer_decay: only supports ConvNeXt; the backbone is "
+                f"{type(backbone).__name__}. Turn it off: --set optimizer.layer_decay=null"
             )
 
     def lr_scale(self, name: str) -> float:
@@ -48,8 +48,9 @@ class LayerDecay:
         return parameter.ndim > 1 and not name.endswith(".bias")
 
     def _layer(self, name: str) -> int:
-        """The layer of a parameter: 0 is the stem, and the highest everything behind the
-        backbone."""
+        """The layer of a parameter: 0 for the stem, and the highest for everything after the
+        backbone.
+        """
         part = _PART.match(name)
         if part is None:
             return self.num_layers + 1

@@ -1,7 +1,7 @@
 """Optimizers and the learning rates and weight decays of parameters.
 
-The settings of a parameter follow from its name and the module that holds it. Parameters with
-equal settings share one group, so that a fused optimizer step takes a handful of kernels.
+The settings of a parameter depend on its name and its module. Parameters with equal settings share
+one group, so that a fused optimizer step needs only a few kernels.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import nn
 from detzoo.config import ConfigError, NonNegativeFloat, PositiveFloat, Range, config
 from detzoo.optim.layer_decay import LayerDecay
 
-# Of 1, a moving average would never change.
+# With 1, a moving average would never change.
 Momentum = Annotated[float, Range(0, 1, below=True)]
 
 NORM_LAYERS = (
@@ -67,8 +67,8 @@ class OptimizerConfig(ABC):
         bias_lr_scale: Factor of the learning rate of biases, except in normalization layers and in
             the offsets of deformable convolutions.
         bias_weight_decay_scale: Factor of the weight decay of the same biases.
-        layer_decay: Learning rates that fall towards the input of the backbone. It takes the place
-            of all rules and scales; None: the rate is that of the rules.
+        layer_decay: Layer-wise learning rate decay of the backbone. It replaces all rules and
+            scales; None: no layer-wise decay.
     """
 
     lr: NonNegativeFloat
@@ -103,8 +103,9 @@ class OptimizerConfig(ABC):
         return [ParameterGroup(*settings, tuple(group)) for settings, group in names.items()]
 
     def build(self, model: nn.Module) -> torch.optim.Optimizer:
-        """Builds the optimizer of the parameters that require gradients; ``model`` must be on its
-        device already."""
+        """Builds the optimizer of the parameters that require gradients; ``model`` must already be
+        on its device.
+        """
         trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
         groups: list[dict[str, Any]] = []
         for group in self.parameter_groups(model):
@@ -144,7 +145,7 @@ class SGDConfig(OptimizerConfig):
 
     def __post_init__(self) -> None:
         if self.nesterov and self.momentum == 0:
-            raise ConfigError("nesterov: needs a momentum greater than 0")
+            raise ConfigError("nesterov: requires a momentum greater than 0")
 
     def _build(self, groups: Sequence[dict[str, Any]], fused: bool) -> torch.optim.Optimizer:
         return torch.optim.SGD(
@@ -159,7 +160,7 @@ class AdamWConfig(OptimizerConfig):
     Args:
         betas: Decay rates of the moving averages of the gradient and of its square.
         eps: Added to the denominator of each step.
-        amsgrad: Whether the average of the squared gradient never falls within a run.
+        amsgrad: Whether to use the running maximum of the average squared gradient (AMSGrad).
     """
 
     betas: tuple[Momentum, Momentum] = (0.9, 0.999)
@@ -184,7 +185,7 @@ class AdamConfig(OptimizerConfig):
     Args:
         betas: Decay rates of the moving averages of the gradient and of its square.
         eps: Added to the denominator of each step.
-        amsgrad: Whether the average of the squared gradient never falls within a run.
+        amsgrad: Whether to use the running maximum of the average squared gradient (AMSGrad).
     """
 
     weight_decay: NonNegativeFloat = 0.0

@@ -31,7 +31,7 @@ class Policy(ABC):
         takes ``step``: all in epochs or all in iterations."""
 
     def stretched(self, scale: float) -> Policy:
-        """The same decay over a run that is ``scale`` times as long."""
+        """Returns the same decay over a run that is ``scale`` times as long."""
         return self
 
 
@@ -187,7 +187,7 @@ class YOLOXCosine(Policy):
     final_factor: NonNegativeFloat = 0.05
 
     def factor(self, progress: float, length: int, step: float) -> float:
-        done = progress + step  # this iteration included
+        done = progress + step  # including this iteration
         if progress < self.warmup:
             return (done / self.warmup) ** 2
         if done >= length - self.flat:
@@ -203,7 +203,7 @@ class YOLOXCosine(Policy):
 
 @config
 class Warmup:
-    """A lower learning rate in the first iterations.
+    """Warm-up: a lower learning rate in the first iterations.
 
     Args:
         iterations: Number of iterations of warm-up.
@@ -240,13 +240,13 @@ class Warmup:
 
 @config
 class Schedule:
-    """The length of training, and the learning rate over it.
+    """The length of training and the learning rate schedule.
 
     Args:
         length: Number of epochs or iterations.
         unit: What ``length``, milestones and intervals count. An iteration is an optimizer step.
         policy: Decay of the learning rate.
-        warmup: Warm-up of the learning rate; None: none.
+        warmup: Warm-up of the learning rate; None: no warm-up.
     """
 
     length: PositiveInt = 12
@@ -272,7 +272,7 @@ class Schedule:
         return self.length * iterations_per_epoch if self.counts_epochs else self.length
 
     def stretched_to(self, length: int) -> Schedule:
-        """The same schedule over another number of epochs (or iterations)."""
+        """Returns the same schedule over another number of epochs (or iterations)."""
         policy = self.policy.stretched(length / self.length)
         return dataclasses.replace(self, length=length, policy=policy)
 
@@ -292,7 +292,7 @@ def epochs(
     milestones: tuple[int, ...] | None = None,
     warmup: Warmup | None = Warmup(),  # noqa: B008 - frozen
 ) -> Schedule:
-    """The step schedule of ``length`` epochs, as most of the zoo uses it.
+    """Builds the step schedule of ``length`` epochs that most of the zoo uses.
 
     The milestones default to two thirds and eleven twelfths of the length: 8 and 11 of 12 epochs,
     16 and 22 of 24.
@@ -308,7 +308,7 @@ def iterations(
     milestones: tuple[int, ...],
     warmup: Warmup | None = Warmup(),  # noqa: B008 - frozen
 ) -> Schedule:
-    """The step schedule of ``length`` iterations."""
+    """Builds the step schedule of ``length`` iterations."""
     return Schedule(
         length=length, unit="iterations", policy=Step(milestones=milestones), warmup=warmup
     )

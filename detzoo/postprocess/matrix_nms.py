@@ -24,11 +24,12 @@ class MaskPairs(NamedTuple):
 
 @config
 class MatrixNMS:
-    """Lowers the scores of masks by their IoU with better ones (https://arxiv.org/abs/2003.10152).
+    """Decays the scores of masks by their IoU with higher-scored ones
+    (https://arxiv.org/abs/2003.10152).
 
     Args:
         sigma: Factor of the squared IoU in the Gaussian: the larger, the stronger the decay.
-        min_score: Masks whose score falls below it are dropped.
+        min_score: Masks whose decayed score is lower are dropped.
     """
 
     sigma: PositiveFloat = 2.0
@@ -46,9 +47,9 @@ class MaskSelect:
     Args:
         min_score: Score above which a mask is a candidate.
         mask_threshold: Probability above which a pixel belongs to the mask.
-        pre_nms: How many of the best candidates enter suppression.
+        pre_nms: Maximum number of candidates before NMS.
         suppression: Suppression of duplicates.
-        max_detections: How many masks are kept at most.
+        max_detections: Maximum number of masks.
     """
 
     min_score: ScoreThreshold = 0.1
@@ -72,7 +73,7 @@ class MaskSelect:
     def __call__(
         self, masks: Tensor, mask: Tensor, scores: Tensor, labels: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Selects among K candidates -> indices and new scores of those kept.
+        """Selects from K candidates -> indices and new scores of those kept.
 
         Each has a score, a label and the index ``mask`` of its mask in binary ``masks`` (M, h, w).
         """

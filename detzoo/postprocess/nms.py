@@ -32,9 +32,9 @@ class Suppression(ABC):
 
     @abstractmethod
     def best(self, candidates: Candidates, count: int) -> tuple[Tensor, Tensor]:
-        """Those of the ``count`` best: shapes do not depend on what is suppressed.
+        """The same for the ``count`` best, with shapes that do not depend on the suppression.
 
-        Candidates with a negative score are padding, and so are indices with one.
+        Candidates and indices with a negative score are padding.
         """
 
 
@@ -43,8 +43,8 @@ class NMS(Suppression):
     """Greedy non-maximum suppression.
 
     Args:
-        max_iou: Boxes that overlap a better one by more are dropped.
-        class_agnostic: Whether boxes of different classes suppress each other too.
+        max_iou: Boxes with a higher IoU with a higher-scored box are dropped.
+        class_agnostic: Whether boxes of different classes also suppress each other.
     """
 
     max_iou: UnitFloat = 0.5
@@ -70,8 +70,8 @@ class SoftNMS(Suppression):
     """Linear Soft-NMS (https://arxiv.org/abs/1704.04503): multiplies scores by 1 - IoU.
 
     Args:
-        max_iou: Scores of boxes that overlap a better one by more are lowered.
-        min_score: Boxes whose score falls below it are dropped.
+        max_iou: Scores of boxes with a higher IoU with a higher-scored box are decayed.
+        min_score: Boxes whose decayed score is lower are dropped.
     """
 
     max_iou: UnitFloat = 0.5
@@ -92,8 +92,8 @@ class GaussianSoftNMS(Suppression):
     """Gaussian Soft-NMS (https://arxiv.org/abs/1704.04503): multiplies by exp(-IoU^2 / sigma).
 
     Args:
-        sigma: Width of the Gaussian: the smaller, the more overlap lowers scores.
-        min_score: Boxes whose score falls below it are dropped.
+        sigma: Width of the Gaussian; smaller values decay scores more.
+        min_score: Boxes whose decayed score is lower are dropped.
     """
 
     sigma: PositiveFloat = 0.5
@@ -111,11 +111,11 @@ class GaussianSoftNMS(Suppression):
 
 @config
 class FastNMS(Suppression):
-    """Fast NMS (https://arxiv.org/abs/1904.02689): boxes that are dropped drop others, too.
+    """Fast NMS (https://arxiv.org/abs/1904.02689): dropped boxes also suppress others.
 
     Args:
-        max_iou: Boxes that overlap a better one by more are dropped.
-        max_per_group: How many of the best boxes of each group are looked at.
+        max_iou: Boxes with a higher IoU with a higher-scored box are dropped.
+        max_per_group: Maximum number of boxes per group before NMS.
     """
 
     max_iou: UnitFloat = 0.5

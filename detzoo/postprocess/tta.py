@@ -1,4 +1,4 @@
-"""Merging what was detected in several versions of one image (test-time augmentation)."""
+"""Merges detections in several augmentations of one image (test-time augmentation)."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from detzoo.structures import BitmapMasks, Detections, ImageInfo
 
 
 def to_original(detections: Sequence[Detections], infos: Sequence[ImageInfo]) -> list[Detections]:
-    """Maps the detections of a batch to the pixels of the image files."""
+    """Maps the detections of a batch to original pixels."""
     return [image.to_original(info) for image, info in zip(detections, infos)]
 
 
 def merge_detections(versions: Sequence[Detections], max_iou: float = 0.5) -> Detections:
-    """Merges the detections in several versions of one image, in original pixels, by NMS.
+    """Merges the detections in several augmentations of one image, in original pixels, by NMS.
 
-    Boxes of one class that overlap a better one by more than ``max_iou`` are dropped. At most as
-    many remain as the version with the most has.
+    NMS with ``max_iou`` is applied per class. The result has at most as many detections as the
+    augmentation with the most.
     """
     boxes, scores, labels = (
         torch.cat(column) for column in zip(*((v.boxes, v.scores, v.labels) for v in versions))
@@ -38,5 +38,5 @@ def merge_detections(versions: Sequence[Detections], max_iou: float = 0.5) -> De
 
 
 def merge_proposals(versions: Sequence[Detections]) -> Detections:
-    """Merges the proposals in several versions of one image: see :func:`merge_detections`."""
+    """Merges the proposals in several augmentations of one image: see :func:`merge_detections`."""
     return merge_detections(versions, max_iou=0.7)

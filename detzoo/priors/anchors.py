@@ -20,7 +20,7 @@ class AnchorGrid(PriorGrid):
     Args:
         scales: Square roots of the anchors' areas, in strides of the level.
         ratios: Aspect ratios of the anchors, height over width.
-        center: Where in a cell anchors are centered, as a fraction of it from its top left corner.
+        center: Position of anchor centers in a cell, as a fraction of it from its top left corner.
     """
 
     scales: NonEmpty[PositiveFloat] = (8.0,)
@@ -32,7 +32,7 @@ class AnchorGrid(PriorGrid):
         return len(self.scales) * len(self.ratios)
 
     def place(self, grids: Grids, strides: Sequence[int], device: torch.device) -> Priors:
-        """Priors of a cell are ordered by ratio, then scale: see :meth:`PriorGrid.place`."""
+        """See :meth:`PriorGrid.place`; priors of a cell are ordered by ratio, then scale."""
         return _place(self, grids, tuple(strides), device)
 
     @property
@@ -87,14 +87,14 @@ def place_in_cells(
 
 
 def octave_scales(base: float, count: int) -> tuple[float, ...]:
-    """``count`` scales from ``base`` to, but not including, its double, logarithmically spaced."""
+    """Returns ``count`` logarithmically spaced scales from ``base`` to (excluding) its double."""
     return tuple(base * 2 ** (i / count) for i in range(count))
 
 
 def inside_image(priors: Priors, info: ImageInfo, border: float | None) -> Tensor:
     """Whether each prior is used in training on this image: (P,).
 
-    Its cell must lie inside the image's own padded area, which can be smaller than the batch's, and
+    Its cell must be inside the image's own padded area, which can be smaller than the batch's, and
     with a ``border``, its box may extend at most that many pixels beyond the image.
     """
     cells = _cells_inside(priors, info.padded_size)
@@ -107,8 +107,8 @@ def inside_image(priors: Priors, info: ImageInfo, border: float | None) -> Tenso
 
 
 def _cells_inside(priors: Priors, size: tuple[int, int]) -> Tensor:
-    # Anchors are centered on the cell's top left corner or its middle, multiples of half a stride:
-    # half a pixel makes up for rounding.
+    # Anchors are centered on the top left corner or center of a cell, multiples of half a stride:
+    # the margin of half a pixel compensates rounding.
     center = (priors.boxes[:, :2] + priors.boxes[:, 2:]) / 2
     stride = priors.stride[:, None]
     corner = ((center + 0.5) / stride).floor() * stride

@@ -20,8 +20,8 @@ class PriorGrid(ABC):
     @property
     @abstractmethod
     def num_per_cell(self) -> int:
-        """Priors per cell of the finest level; except in SSD, the same on all levels."""
+        """The number of priors per cell of the finest level; the same on all levels but in SSD."""
 
     @abstractmethod
     def place(self, grids: Grids, strides: Sequence[int], device: torch.device) -> Priors:
-        """The priors of levels with ``grids`` (height, width), ordered by level, row and column."""
+        """Places the priors of ``grids`` (height, width), ordered by level, row and column."""

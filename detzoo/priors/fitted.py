@@ -17,7 +17,7 @@ from detzoo.structures import Priors
 class FittedAnchorGrid(AnchorGrid):
     """Anchors in cells that fill an image of one size exactly.
 
-    69 cells in 550 pixels are 7.97 pixels apart, not 8. The sizes of anchors are in strides.
+    For example, 69 cells in 550 pixels are 7.97 pixels apart, not 8. Anchor sizes are in strides.
 
     Args:
         image_size: Side of the image in pixels.

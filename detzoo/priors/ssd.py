@@ -25,7 +25,7 @@ class SSDAnchors(PriorGrid):
     Args:
         sizes: Side of the small square in pixels, for each level and one level more.
         ratios: Aspect ratios of the wide and tall boxes, long over short side, for each level.
-        strides: Size of the input over that of the map, for each level. Without padding this
+        strides: Ratio of input size to map size for each level. Without padding this
             differs from the product of the layers' strides.
     """
 
@@ -45,11 +45,13 @@ class SSDAnchors(PriorGrid):
         return self.num_on(0)
 
     def num_on(self, level: int) -> int:
-        """Anchors per cell of ``level``."""
+        """The number of anchors per cell of ``level``."""
         return 2 + 2 * len(self.ratios[level])
 
     def place(self, grids: Grids, strides: Sequence[int], device: torch.device) -> Priors:
-        """Priors of a cell: small square, large square, then wide and tall for each ratio."""
+        """See :meth:`PriorGrid.place`; the priors of a cell are the small square, the large square,
+        then wide and tall boxes for each ratio.
+        """
         return _place(self, grids, device)
 
     @property

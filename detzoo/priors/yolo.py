@@ -18,21 +18,21 @@ class YOLOAnchors(PriorGrid):
     """Anchors of given sizes around the center of each cell.
 
     Args:
-        sizes: The anchors (width, height) in pixels of each level, equally many on all levels.
+        sizes: The anchors (width, height) in pixels of each level, the same number on all levels.
     """
 
     sizes: NonEmpty[NonEmpty[tuple[PositiveInt, PositiveInt]]]
 
     def __post_init__(self) -> None:
         if len({len(level) for level in self.sizes}) != 1:
-            raise ConfigError(f"sizes: {self.sizes} has not the same number on every level")
+            raise ConfigError(f"sizes: {self.sizes} does not have the same number on every level")
 
     @property
     def num_per_cell(self) -> int:
         return len(self.sizes[0])
 
     def place(self, grids: Grids, strides: Sequence[int], device: torch.device) -> Priors:
-        """Priors of a cell are in the order of ``sizes``: see :meth:`PriorGrid.place`."""
+        """See :meth:`PriorGrid.place`; priors of a cell are in the order of ``sizes``."""
         return _place(self, grids, tuple(strides), device)
 
 

@@ -1,1 +1,1 @@
-"""A demonstration on generated data: make scenes, train, evaluate, report."""
+"""The quickstart on generated data: generate scenes, train, evaluate, report."""

@@ -34,7 +34,7 @@ def experiment(class_names: tuple[str, ...], *, epochs: int, size: int = 160) ->
             min_score=0.0, pre_nms=300, suppression=NMS(max_iou=0.7), max_detections=200
         ),
     )
-    # Shapes are a quarter of the size of COCO's objects, and so are the scales of the levels.
+    # Shapes are a quarter of the size of COCO's objects, so the scales of the levels are, too.
     regions = PyramidRoIAlignConfig(finest_scale=14.0)
     roi_head = StandardRoIHeadConfig(
         extractor=regions,

@@ -1,4 +1,4 @@
-"""The page that the quickstart ends with: loss curve, metrics, pictures."""
+"""The report of the quickstart: loss curve, metrics, pictures."""
 
 from __future__ import annotations
 

@@ -11,9 +11,9 @@ import numpy as np
 
 CLASSES = ("circle", "square", "triangle", "star")
 _MIN_RADIUS, _MAX_RADIUS = 13, 32
-# Maximum rotation, in radians, to either side.
+# Maximum rotation in either direction, in radians.
 _MAX_ROTATION = 0.4
-# Shapes may touch, so that they must be told apart, but none occludes another.
+# Shapes may touch, so that they must be separated, but none occludes another.
 _MAX_OVERLAP = 0.1
 # Fractional bits of OpenCV's drawing coordinates.
 _SHIFT = 4
@@ -44,7 +44,7 @@ def write_scenes(folder: Path, split: str, count: int, *, size: int = 160, seed:
 def draw_scene(
     rng: np.random.Generator, size: int
 ) -> tuple[np.ndarray, list[tuple[int, np.ndarray]]]:
-    """An image (size, size, 3) and its shapes: label and polygon (K, 2) in pixels."""
+    """Draws an image (size, size, 3), and returns it with its shapes: label and polygon (K, 2)."""
     picture = _background(rng, size)
     shapes: list[tuple[int, np.ndarray]] = []
     for _ in range(rng.integers(2, 8)):
@@ -85,7 +85,7 @@ def _contrasting(rng: np.random.Generator, background: np.ndarray) -> tuple[floa
 
 
 def _outline(name: str) -> np.ndarray:
-    """(K, 2) corners on or inside the unit circle."""
+    """Corners (K, 2) on or inside the unit circle."""
     if name == "star":
         return _ring(10) * np.where(np.arange(10) % 2, 0.42, 1.0)[:, None]
     return _ring({"circle": 48, "square": 4, "triangle": 3}[name])

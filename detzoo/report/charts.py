@@ -38,7 +38,7 @@ _CENTERED: Any = {"ha": "center", "va": "center"}
 _SERIES = (_FIRST, _SECOND, _THIRD)
 _STYLE: Any = {
     "text.color": _TEXT,
-    "text.parse_math": False,  # a class may be called $5
+    "text.parse_math": False,  # a class name may contain $
     "axes.labelcolor": _TEXT,
     "axes.edgecolor": _LINE,
     "axes.facecolor": "none",
@@ -129,7 +129,7 @@ def histogram(
 ) -> Drawing:
     """How the numbers of each series are distributed; with ``log``, over a logarithmic axis.
 
-    ``marks`` are positions on the axis to compare with, under their names.
+    ``marks`` are named reference positions on the axis.
     """
     values = np.concatenate([*series.values(), np.zeros(0)])
     values = values[values > 0] if log else values

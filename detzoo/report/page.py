@@ -1,4 +1,4 @@
-"""A page: sections of texts, tables, charts and pictures, in one HTML file that needs no other."""
+"""Self-contained HTML pages: sections of texts, tables, charts and pictures."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells. The first ``text_columns`` are aligned left, numbers right."""
+    """Rows of cells. The first ``text_columns`` are left-aligned, numbers right-aligned."""
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -46,14 +46,14 @@ class Chart:
 
 @dataclass(frozen=True)
 class Picture:
-    """The bytes of a JPEG, and its caption."""
+    """A JPEG image, and its caption."""
 
     jpeg: bytes
     caption: str
 
     @classmethod
     def of(cls, image: np.ndarray, caption: str) -> Picture:
-        """Of an image (H, W, 3) BGR uint8."""
+        """Encodes an image (H, W, 3) BGR uint8."""
         return cls(
             cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, 85))[1].tobytes(), caption
         )
@@ -65,7 +65,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Pictures in a grid; in ``pairs``, each two in a row belong together."""
+    """Pictures in a grid; in ``pairs``, consecutive pictures belong together."""
 
     pictures: Sequence[Picture]
     pairs: bool = False
@@ -85,9 +85,9 @@ Block = Text | Table | Chart | Charts | Gallery
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what is below it.
+    """A heading and its content.
 
-    A ``badge`` ("error", "warning", "info") stands before the title, and puts it into the list at
+    A ``badge`` ("error", "warning", "info") is shown before the title, and adds it to the list at
     the top of the page.
     """
 
@@ -103,8 +103,8 @@ class Page:
     facts: Sequence[str] = ()
 
     def to_html(self) -> str:
-        """The page; whatever texts hold is escaped."""
-        # Imported here, so that commands that write no page need not wait.
+        """Renders the page; all texts are escaped."""
+        # Imported here to keep commands that write no page fast.
         from jinja2 import Environment, PackageLoader
 
         environment = Environment(
@@ -113,12 +113,12 @@ class Page:
         return environment.get_template("page.html").render(page=self)
 
     def _repr_html_(self) -> str:
-        """For notebooks: in a frame of its own, which keeps its style to itself."""
+        """Renders the page for notebooks, in a frame that isolates its style."""
         return f'<iframe srcdoc="{escape(self.to_html())}" width="100%" height="600"></iframe>'
 
 
 def write_page(path: str | os.PathLike[str], page: Page) -> Path:
-    """Writes ``page``; its folder is made. Raises :class:`DataError` where that is impossible."""
+    """Writes ``page``, creating its folder. Raises :class:`DataError` if it cannot be written."""
     file = Path(path)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

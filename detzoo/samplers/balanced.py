@@ -14,8 +14,8 @@ from detzoo.structures import Assignment
 class BalancedSampler(Sampler):
     """Samples positives evenly over the targets, and negatives evenly over ranges of IoU.
 
-    Uniform sampling would mostly pick large targets, which have many positives, and easy negatives,
-    which overlap nothing. What a target or a range cannot supply is sampled from the others.
+    Uniform sampling would mostly select large targets, which have many positives, and easy
+    negatives without overlap. If a target or a range has too few boxes, others are sampled instead.
 
     Args:
         num_iou_bins: Number of ranges that the IoUs of negatives are divided into.
@@ -41,14 +41,14 @@ class BalancedSampler(Sampler):
         # The bins divide the range up to the best IoU of any box, positive ones included.
         width = assignment.iou.amax().clamp(min=1e-6) / self.num_iou_bins
         bins = (assignment.iou / width).long()
-        # All others go into one more bin, so that they take no negative's place.
+        # All other boxes are put into an extra bin, so that they do not displace negatives.
         bins = torch.where(assignment.is_background, bins, self.num_iou_bins + 1)
         share = wanted // self.num_iou_bins
         return chance + (_rank_in_group(chance, bins) < share)
 
 
 def _rank_in_group(values: Tensor, group: Tensor) -> Tensor:
-    """How many members of the same ``group`` (P,) have a lower value (P,) -> (P,)."""
+    """The number of members of the same ``group`` (P,) with a lower value (P,) -> (P,)."""
     order = values.argsort()
     order = order[group[order].argsort(stable=True)]  # by group, then by ascending value
     place = torch.arange(len(group), device=group.device)

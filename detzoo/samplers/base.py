@@ -1,4 +1,4 @@
-"""Base class of samplers, which choose the boxes that a head is trained on."""
+"""Base class of samplers, which select the boxes that a head is trained on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from detzoo.structures import Assignment
 
 @dataclass(frozen=True)
 class Sampling:
-    """The boxes chosen for training, as masks ``is_positive`` (P,) and ``is_negative`` (P,)."""
+    """The boxes sampled for training, as masks ``is_positive`` (P,) and ``is_negative`` (P,)."""
 
     is_positive: Tensor
     is_negative: Tensor
@@ -24,14 +24,14 @@ class Sampling:
 class Sampler(ABC):
     """Samples the boxes of an image that a head is trained on.
 
-    Works on masks of fixed shape, so that sampling does not wait for the device.
+    Uses masks of fixed shape, so that sampling does not synchronize with the device.
 
     Args:
-        num: How many boxes are sampled at most.
-        positive_fraction: Largest fraction of ``num`` that are positives.
-        adds_targets: Whether the boxes of the targets are added to the proposals.
-        max_negatives_per_positive: Limits negatives where there are few positives, counting none as
-            one; None: negatives fill up ``num``.
+        num: Maximum number of sampled boxes.
+        positive_fraction: Maximum fraction of positives in ``num``.
+        adds_targets: Whether ground-truth boxes are added to the proposals.
+        max_negatives_per_positive: Maximum ratio of negatives to positives, of which at least one
+            is counted; None: negatives fill up ``num``.
     """
 
     num: PositiveInt

@@ -1,4 +1,4 @@
-"""Sampling of backgrounds by what they are mistaken for (PISA, https://arxiv.org/abs/1904.04821)."""
+"""Sampling of negatives by score hierarchical local rank (PISA, https://arxiv.org/abs/1904.04821)."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from detzoo.structures import Assignment
 
 @config
 class ScoreRankSampler(RandomSampler):
-    """Samples backgrounds by score hierarchical local rank, and says how much each counts.
+    """Samples and weights negatives by score hierarchical local rank (Score-HLR).
 
-    Of backgrounds that are refined to overlapping boxes, the one with the highest score comes
-    first. Those of rank 0 are preferred to all others, then those of rank 1, and so on; where they
-    are too few, others are drawn at random. Positives are drawn at random.
+    Among negatives that are refined to overlapping boxes, the one with the highest score has rank
+    0. Those of rank 0 are preferred to all others, then those of rank 1, and so on; if there are
+    too few, others are sampled at random. Positives are sampled at random.
 
     Args:
-        importance: How backgrounds count by their rank.
-        min_score: Score above which a background is ranked.
-        match_iou: IoU from which boxes overlap.
+        importance: Weights of negatives by rank.
+        min_score: Score above which a negative is ranked.
+        match_iou: IoU at or above which boxes overlap.
     """
 
     importance: Importance = Importance(exponent=0.5)
@@ -38,18 +38,18 @@ class ScoreRankSampler(RandomSampler):
         """Samples from P assigned boxes by the highest ``scores`` (P,) of their classes, by the
         ``boxes`` (P, 4) that they are refined to, and the ``losses`` (P,) as background.
 
-        Also returns how much each counts as background: (P,).
+        Also returns the weight of each as background: (P,).
         """
         candidate = (assignment.is_background & (scores > self.min_score)).nonzero()[:, 0]
         rank = self._rank(boxes[candidate], scores[candidate])
-        # Those that are ranked come before all others, whose priorities are below 1.
+        # Ranked negatives come before all others, whose priorities are below 1.
         priority = torch.rand_like(scores)
         priority[candidate] = 1 + len(candidate) - rank
         sampling = self.sample(assignment, priority)
         chosen = sampling.is_negative
         if len(candidate) == 0:
             return sampling, torch.ones_like(scores)
-        # How many there could be, or are: the last one still counts a little.
+        # The number of ranks, so that the last one has a small positive weight.
         span = max(len(candidate), int(chosen.sum()))
         importance = torch.full_like(scores, torch.inf)
         importance[candidate] = (span - rank) / span
@@ -58,7 +58,7 @@ class ScoreRankSampler(RandomSampler):
         return sampling, self.importance.weights(importance, losses, chosen)
 
     def _rank(self, boxes: Tensor, scores: Tensor) -> Tensor:
-        """(K,) the place of each box, from 0."""
+        """The rank (K,) of each box, from 0."""
         if len(boxes) == 0:
             return scores
         kept = nms(boxes, scores, self.match_iou)
@@ -71,5 +71,5 @@ class ScoreRankSampler(RandomSampler):
     def negative_priority(
         self, assignment: Assignment, losses: Tensor | None, wanted: Tensor
     ) -> Tensor:
-        assert losses is not None, "backgrounds are drawn by sample_ranked"
+        assert losses is not None, "negatives are sampled by sample_ranked"
         return losses

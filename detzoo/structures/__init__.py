@@ -1,4 +1,4 @@
-"""Typed data that passes between the stages. Legend for shapes: see ``docs/architecture.md``."""
+"""Typed data passed between the stages. For the shape legend see ``docs/architecture.md``."""
 
 from detzoo.structures.assignment import BACKGROUND, IGNORED, Assignment
 from detzoo.structures.detections import Candidates, Detections

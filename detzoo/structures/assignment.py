@@ -1,4 +1,4 @@
-"""The target that each prior or proposal is trained on."""
+"""Assignments of targets to priors or proposals."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ IGNORED = -2
 
 @dataclass(frozen=True)
 class Assignment:
-    """The ``target_index`` (P,) int64 (or BACKGROUND, IGNORED) and best ``iou`` (P,) of priors."""
+    """``target_index`` (P,) int64, BACKGROUND or IGNORED, and the best ``iou`` (P,) of priors."""
 
     target_index: Tensor
     iou: Tensor
@@ -29,5 +29,5 @@ class Assignment:
         return self.target_index == BACKGROUND
 
     def ignoring(self, mask: Tensor) -> Assignment:
-        """The same assignment with the priors in ``mask`` (P,) ignored."""
+        """Returns the assignment with the priors in ``mask`` (P,) ignored."""
         return Assignment(self.target_index.masked_fill(mask, IGNORED), self.iou)

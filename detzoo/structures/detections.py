@@ -1,4 +1,4 @@
-"""Detections in one image, before and after the final selection."""
+"""Candidates and detections in one image, before and after the final selection."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Candidates:
 
     @classmethod
     def join(cls, parts: Sequence[Candidates]) -> Candidates:
-        """Joins the candidates of several versions of one image, all in original pixels."""
+        """Joins the candidates of several augmentations of one image, all in original pixels."""
         return cls(
             torch.cat([part.boxes for part in parts]),
             torch.cat([part.scores for part in parts]),
@@ -59,9 +59,9 @@ class Detections:
     """N objects (or proposals): ``boxes`` (N, 4) xyxy, ``scores`` (N,), ``labels`` (N,) int64.
 
     Coordinates are in input pixels as returned by a detector, in original pixels after
-    :meth:`to_original`. In descending order of score. ``masks`` if the model predicts them, and
-    ``mask_scores`` (N,) if it scores them separately (Mask Scoring R-CNN); otherwise ``scores`` are
-    those of the masks as well.
+    :meth:`to_original`. Sorted by score in descending order. ``masks`` if the model predicts them,
+    and ``mask_scores`` (N,) if it scores them separately (Mask Scoring R-CNN); otherwise ``scores``
+    apply to the masks as well.
     """
 
     boxes: Tensor

@@ -11,7 +11,7 @@ from torch import Tensor
 from detzoo.structures.images import ImageInfo, Size
 from detzoo.structures.masks import BitmapMasks, Masks, extents
 
-# How many masks are resized to full size at a time.
+# Number of masks resized to full size at a time.
 AT_ONCE = 8
 
 
@@ -37,7 +37,7 @@ class ImageMasks(Masks):
         return replace(self, probabilities=self.probabilities.to(device))
 
     def at_input(self, size: Size) -> BitmapMasks:
-        """Crops to the image, ``size`` (height, width) from the top left corner of the input."""
+        """Masks in input pixels, cropped to the image of ``size`` (height, width) at the origin."""
         return self._draw((0, 0), size, size)
 
     def boxes(self, size: Size) -> Tensor:
@@ -54,20 +54,20 @@ class ImageMasks(Masks):
         return extents(torch.cat(columns), torch.cat(rows))
 
     def to_original(self, info: ImageInfo) -> BitmapMasks:
-        """The masks in original pixels."""
+        """Maps the masks to original pixels."""
         height, width = (round(side) for side in info.scaled_size)
         left, top = (round(shift) for shift in info.offset)
         masks = self._draw((top, left), (height, width), info.original_size)
         return masks if info.flip == "none" else masks.flip(info.flip)
 
     def _draw(self, corner: tuple[int, int], window: Size, size: Size) -> BitmapMasks:
-        """The ``window`` of the input at ``corner`` (top, left), resized to ``size``."""
+        """Crops a ``window`` of the input at ``corner`` (top, left) and resizes it to ``size``."""
         top, left = corner
         below, right = top + window[0] - self.size[0], left + window[1] - self.size[1]
         out = torch.empty((len(self), *size), dtype=torch.uint8, device=self.probabilities.device)
         for part, drawn in zip(self.probabilities.split(AT_ONCE), out.split(AT_ONCE)):
             maps = F.interpolate(part[:, None], self.size, mode="bilinear")
-            # Negative padding crops, positive padding is empty.
+            # Negative padding crops; positive padding is empty.
             maps = F.pad(maps, (-left, right, -top, below))
             if size != window:
                 maps = F.interpolate(maps, size, mode="bilinear")

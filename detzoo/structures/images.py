@@ -1,4 +1,4 @@
-"""Images, and how the network input maps to their files."""
+"""Batches of images, and the mapping between original and input pixels."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ Flip = Literal["none", "horizontal", "vertical", "diagonal"]
 
 @dataclass(frozen=True)
 class ImageInfo:
-    """How an image was transformed from its file to the network input.
+    """The geometric transform of an image from its file to the network input.
 
     The original image was scaled by ``scale`` (x, y), flipped by ``flip``, then shifted by
     ``offset`` (x, y) pixels: ``x_input = flip(x_original * scale_x) + offset_x``. ``size`` is that
-    of the image in the input, ``padded_size`` with the recipe's own padding. Sizes are (height,
+    of the image in the input, ``padded_size`` includes the recipe's own padding. Sizes are (height,
     width).
     """
 
@@ -39,11 +39,11 @@ class ImageInfo:
 
     @classmethod
     def of(cls, size: Size, *, id: int | str = 0, path: str = "") -> ImageInfo:
-        """The info of an image that has not been transformed."""
+        """Creates the info of an untransformed image."""
         return cls(id=id, path=path, original_size=size, size=size, padded_size=size)
 
     def padded_to(self, divisor: int) -> ImageInfo:
-        """The same image padded at its right and bottom to multiples of ``divisor``."""
+        """Returns the info with padding at the right and bottom to multiples of ``divisor``."""
         height, width = (math.ceil(side / divisor) * divisor for side in self.size)
         return dataclasses.replace(self, padded_size=(height, width))
 
@@ -54,21 +54,22 @@ class ImageInfo:
         return height * y, width * x
 
     def to_input(self, boxes: Tensor) -> Tensor:
-        """Boxes (K, 4) in original pixels -> in input pixels, clipped to the image."""
+        """Maps boxes (K, 4) from original to input pixels, clipped to the image."""
         scaled = boxes * boxes.new_tensor(self.scale).repeat(2)
         flipped = flip_boxes(scaled, self.scaled_size, self.flip)
         return clip_boxes(flipped + boxes.new_tensor(self.offset).repeat(2), self.size)
 
     def to_original(self, boxes: Tensor) -> Tensor:
-        """Boxes (K, 4) in input pixels -> in original pixels, clipped to the image."""
+        """Maps boxes (K, 4) from input to original pixels, clipped to the image."""
         scaled = boxes - boxes.new_tensor(self.offset).repeat(2)
         unflipped = flip_boxes(scaled, self.scaled_size, self.flip)
         return clip_boxes(unflipped / boxes.new_tensor(self.scale).repeat(2), self.original_size)
 
 
 def sizes_of(infos: Sequence[ImageInfo]) -> Tensor:
-    """The sizes (B, 2: height, width) of images in the input; on the CPU, unless they are tensors
-    (see :mod:`detzoo.export.static`)."""
+    """The sizes (B, 2: height, width) of images in the input, on the CPU unless they already are
+    tensors (see :mod:`detzoo.export.static`).
+    """
     sizes = [info.size for info in infos]
     if isinstance(sizes[0][0], Tensor):
         return torch.stack([side for size in sizes for side in size]).view(-1, 2)
@@ -80,8 +81,8 @@ class Batch:
     """A batch from the loader: raw pixels, and targets in training.
 
     ``pixels`` are (B, H, W, 3) BGR as decoded, uint8 (float32 after photometric transforms), padded
-    with zeros. ``targets`` has one entry per image or is empty, as has ``proposals``: boxes (K, 4)
-    from a file in original pixels, best first.
+    with zeros. ``targets`` has one entry per image or is empty, and so has ``proposals``:
+    precomputed boxes (K, 4) in original pixels, sorted by score in descending order.
     """
 
     pixels: Tensor
@@ -101,7 +102,7 @@ class Batch:
         )
 
     def pin_memory(self) -> Batch:
-        """Called by PyTorch's loader, so that copies to the device are asynchronous."""
+        """Pins memory for asynchronous copies to the device; called by PyTorch's data loader."""
         return dataclasses.replace(self, pixels=self.pixels.pin_memory())
 
 
@@ -109,7 +110,7 @@ class Batch:
 class ImageBatch:
     """Network input: normalized ``pixels`` (B, 3, H, W), float32.
 
-    ``proposals`` are boxes (K, 4) of each image from a file, in input pixels; empty without a file.
+    ``proposals`` are precomputed boxes (K, 4) per image in input pixels; empty without them.
     """
 
     pixels: Tensor

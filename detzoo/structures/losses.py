@@ -1,4 +1,4 @@
-"""What a training step minimizes, and what it only reports."""
+"""Losses: the terms that a training step minimizes, and metrics that it only reports."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from detzoo.errors import UserError
 class Losses(dict[str, Tensor]):
     """The terms that a training step minimizes, by name: ``sum(losses.values())`` is the loss.
 
-    It is made like a ``dict``. ``metrics`` are scalars that are only reported, such as the accuracy
-    of a classifier.
+    It is constructed like a ``dict``. ``metrics`` are scalars that are only reported, such as the
+    accuracy of a classifier.
     """
 
     def __init__(
@@ -32,9 +32,10 @@ class Losses(dict[str, Tensor]):
 
     @classmethod
     def of(cls, losses: Mapping[str, Tensor]) -> Losses:
-        """``losses`` themselves, or those in a plain dict of a model that is not detzoo's.
+        """Returns ``losses`` itself, or converts a plain dict from a third-party model.
 
-        There MMDetection's convention tells: names with ``loss`` in them are minimized.
+        A plain dict follows MMDetection's convention: values with ``loss`` in their name are
+        minimized.
         """
         if isinstance(losses, Losses):
             return losses
@@ -52,22 +53,22 @@ class Losses(dict[str, Tensor]):
         return torch.stack(list(self.values())).sum()
 
     def logged(self) -> dict[str, Tensor]:
-        """Terms and metrics."""
+        """All terms and metrics."""
         return {**self, **self.metrics}
 
     def weighted(self, weight: float) -> Losses:
-        """With all terms times ``weight``; metrics stay."""
+        """Returns the losses with all terms multiplied by ``weight``; metrics are unchanged."""
         return Losses({name: weight * term for name, term in self.items()}, metrics=self.metrics)
 
     def prefixed(self, prefix: str) -> Losses:
-        """With all names after ``prefix``."""
+        """Returns the losses with ``prefix`` added to all names."""
         return Losses(
             {prefix + name: term for name, term in self.items()},
             metrics={prefix + name: value for name, value in self.metrics.items()},
         )
 
     def __or__(self, other: Mapping[str, Tensor]) -> Losses:  # type: ignore[override]
-        """Those of both; of a name in both, the ``other``'s."""
+        """Merges both; the ``other``'s value is used for names in both."""
         other = Losses.of(other)
         return Losses({**self, **other}, metrics={**self.metrics, **other.metrics})
 
@@ -88,7 +89,7 @@ def _unflatten(tensors: Any, names: Any) -> Losses:
     return Losses(dict(zip(terms, values)), metrics=dict(zip(metrics, values)))
 
 
-# DistributedDataParallel looks for the tensors in what a model returns.
+# DistributedDataParallel searches the output of a model for tensors.
 pytree.register_pytree_node(
     Losses, _flatten, _unflatten, serialized_type_name="detzoo.structures.Losses"
 )

@@ -37,8 +37,8 @@ class Masks(ABC):
 class TargetMasks(Masks):
     """Ground truth masks of an image of ``size`` (height, width) that transforms can change.
 
-    ``is_missing`` (N,) marks objects whose masks nobody drew: they are empty here, and teach none.
-    It is None where every object has one.
+    ``is_missing`` (N,) marks objects without an annotated mask: theirs are empty, and are not
+    trained on. It is None if every object has a mask.
     """
 
     size: Size
@@ -46,15 +46,15 @@ class TargetMasks(Masks):
 
     @abstractmethod
     def resize(self, size: Size) -> Self:
-        """Scaled with the image to ``size`` (height, width)."""
+        """Resizes the masks with the image to ``size`` (height, width)."""
 
     @abstractmethod
     def flip(self, direction: Literal["horizontal", "vertical", "diagonal"]) -> Self:
-        """Mirrored with the image."""
+        """Flips the masks with the image."""
 
     @abstractmethod
     def crop(self, left: int, top: int, size: Size) -> Self:
-        """The window of ``size`` at (left, top). What reaches beyond the image is empty."""
+        """Crops to the window of ``size`` at (left, top). The window is empty outside the image."""
 
     @abstractmethod
     def warp(self, matrix: np.ndarray) -> Self:
@@ -62,7 +62,7 @@ class TargetMasks(Masks):
 
     @abstractmethod
     def boxes(self) -> Tensor:
-        """(N, 4) tight xyxy boxes; zeros for an empty mask."""
+        """Tight boxes (N, 4) xyxy; zeros for an empty mask."""
 
     @abstractmethod
     def crop_and_resize(self, boxes: Tensor, index: Tensor, size: int) -> Tensor:
@@ -70,7 +70,7 @@ class TargetMasks(Masks):
 
     @abstractmethod
     def to_bitmaps(self) -> BitmapMasks:
-        """The masks as (N, H, W) bitmaps."""
+        """Converts the masks to bitmaps (N, H, W)."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class BitmapMasks(TargetMasks):
             return boxes.new_zeros((0, size, size))
         rois = torch.cat([index.to(boxes.dtype)[:, None], boxes], 1)
         maps = self.bitmaps.to(boxes.dtype)[:, None]
-        # Adaptive sampling and half-pixel alignment, as the published models were trained.
+        # Adaptive sampling and half-pixel alignment, as in training of the published models.
         sampled = roi_align(maps, rois, (size, size), 1.0, 0, aligned=True)
         return (sampled[:, 0] >= 0.5).to(boxes.dtype)
 
@@ -146,9 +146,9 @@ class BitmapMasks(TargetMasks):
 
 @dataclass(frozen=True)
 class PolygonMasks(TargetMasks):
-    """Masks as polygons: of each object a tuple of (K, 2) arrays of x, y in pixels. On the CPU.
+    """Masks as polygons on the CPU: a tuple of arrays (K, 2) of x, y in pixels per object.
 
-    An object without any has no mask.
+    An object without polygons has no mask.
     """
 
     polygons: tuple[tuple[np.ndarray, ...], ...]
@@ -185,7 +185,7 @@ class PolygonMasks(TargetMasks):
         )
 
     def crop(self, left: int, top: int, size: Size) -> PolygonMasks:
-        """Moved into the window; what lies outside is cut off when the polygon is rasterised."""
+        """Shifts the polygons to the window; parts outside are clipped when they are rasterized."""
         moved = self._map(lambda points: points - np.array([left, top]))
         return PolygonMasks(moved, size)
 
@@ -208,7 +208,7 @@ class PolygonMasks(TargetMasks):
         windows = boxes.detach().cpu().double().numpy()
         for r, (window, i) in enumerate(zip(windows, index.tolist())):
             x1, y1, x2, y2 = window
-            # A box narrower than a pixel would blow its polygon up beyond any raster.
+            # A box narrower than a pixel would scale its polygon beyond any bitmap.
             scale = size / np.maximum([x2 - x1, y2 - y1], 0.1)
             parts = [(points - [x1, y1]) * scale for points in self.polygons[i]]
             out[r] = rasterize(parts, (size, size))
@@ -242,17 +242,17 @@ class RoIMasks(Masks):
         return RoIMasks(self.probabilities.to(device), self.threshold)
 
     def flipped(self, flip: Literal["none", "horizontal", "vertical", "diagonal"]) -> RoIMasks:
-        """The grids mirrored."""
+        """Flips the grids."""
         axes = {"none": (), "horizontal": (2,), "vertical": (1,), "diagonal": (1, 2)}[flip]
         return RoIMasks(self.probabilities.flip(axes), self.threshold)
 
     def paste(self, boxes: Tensor, size: Size) -> BitmapMasks:
-        """Full-size masks: each grid stretched over its box (N, 4) in an image of ``size``."""
+        """Pastes each grid into its box (N, 4) in an image of ``size``, as full-size masks."""
         return BitmapMasks(paste_masks(self.probabilities, boxes, size, self.threshold))
 
 
 def rasterize(parts: Sequence[np.ndarray], size: Size) -> np.ndarray:
-    """Polygons of one object, each (K, 2) x, y -> (H, W) uint8, by the rules of the COCO tools."""
+    """Rasterizes the polygons (K, 2) x, y of one object as the COCO tools do -> (H, W) uint8."""
     flat = [np.asarray(points, np.float64).reshape(-1).tolist() for points in parts]
     if not flat:
         return np.zeros(size, np.uint8)

@@ -12,9 +12,9 @@ class Pixels:
     """The channel order and normalization, ``(value - mean) / std``, that weights expect.
 
     Args:
-        mean: Mean of each channel, from 0 to 255, in ``order``: one value for gray images, more
-            than three where other channels follow the color.
-        std: Standard deviation of each channel, likewise.
+        mean: Mean of each channel, from 0 to 255, in ``order``: one value for grayscale images,
+            more than three if other channels follow the color channels.
+        std: Standard deviation of each channel, in the same order.
         order: Order of the color channels.
         padding: Value of padded pixels before normalization; None: 0 after normalization.
     """
@@ -27,8 +27,8 @@ class Pixels:
     def __post_init__(self) -> None:
         if len(self.mean) != len(self.std):
             raise ConfigError(
-                f"mean: {len(self.mean)} values and {len(self.std)} of std; give both for each "
-                "channel of the images"
+                f"mean: has {len(self.mean)} values and std has {len(self.std)}; give both for "
+                "each channel of the images"
             )
 
     @property

@@ -34,7 +34,7 @@ class Priors:
             return torch.cat(levels).to(self.boxes.device)
 
     def best_of_levels(self, values: Tensor, limit: int | None) -> Tensor:
-        """Indices (..., K) of the ``limit`` highest values (..., P) of each level; None: of all."""
+        """Indices (..., K) of the ``limit`` highest values (..., P) per level; None: no limit."""
         if limit is None:
             return torch.arange(values.shape[-1], device=values.device).expand(values.shape)
         best, start = [], 0
@@ -46,7 +46,7 @@ class Priors:
 
 @dataclass(frozen=True)
 class DensePredictions:
-    """Outputs of a dense head for every prior of every level, concatenated along P.
+    """Outputs of a dense head for the priors of all levels, concatenated along P.
 
     ``cls_logits`` (B, P, C), ``box_deltas`` (B, P, D), ``quality_logits`` (B, P) if the head
     predicts the quality of its boxes (centerness, IoU).

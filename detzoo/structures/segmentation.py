@@ -1,9 +1,9 @@
-"""Reads and checks masks as files in COCO's format hold them: polygons, or run lengths.
+"""Reads and checks masks in COCO format: polygons or run lengths (RLE).
 
-Run lengths count pixels outside and inside in turns, column by column. They are a list of numbers
-or, compressed, text: each number is a row of characters that carry five bits each, low ones first;
-a sixth bit marks a character that others follow. Numbers are in two's complement; from the fourth
-on they are differences to the last but one.
+Run lengths count pixels outside and inside alternately, in column-major order. They are a list of
+numbers or compressed text, in which each number is a sequence of characters with five bits each,
+low bits first, and a sixth bit that marks continuation. Numbers are in two's complement; from the
+fourth on, they are differences from the number before the previous one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from faster_coco_eval.core import mask as rle
 from detzoo.errors import DataError
 from detzoo.values import MOST_PIXELS, Json, Size, as_integer, as_numbers
 
-# More five-bit characters in one number are beyond any image, and soon beyond 64 bits.
+# Numbers with more five-bit characters exceed any image, and soon 64 bits.
 _MOST_CHARACTERS = 8
 # In pixels.
 _LONGEST_OUTLINE = 4 * MOST_PIXELS
@@ -28,7 +28,7 @@ _LONGEST_OUTLINE = 4 * MOST_PIXELS
 @dataclass(frozen=True)
 class Segmentation:
     """The mask of one object: ``polygons``, each a flat list x, y, x, y, ... in pixels, or the
-    compressed run lengths ``code``. An object without a mask has neither."""
+    compressed run lengths ``code``. Both are empty for an object without a mask."""
 
     polygons: tuple[Sequence[float], ...] = ()
     code: bytes = b""
@@ -38,7 +38,7 @@ class Segmentation:
         return not self.polygons and not self.code
 
     def encode(self, size: Size) -> bytes:
-        """As compressed run lengths in an image of ``size``; polygons become one mask."""
+        """Converts to compressed run lengths in an image of ``size``; polygons become one mask."""
         if self.is_missing:
             return _compress([size[0] * size[1]], size)
         if self.code:
@@ -47,7 +47,7 @@ class Segmentation:
         return code
 
     def area(self, size: Size) -> float:
-        """Pixels inside, in an image of ``size``."""
+        """The area in pixels, in an image of ``size``."""
         return float(rle.area({"size": list(size), "counts": self.encode(size)}))
 
 
@@ -55,12 +55,12 @@ NO_MASK = Segmentation()
 
 
 def read_segmentation(value: Json, size: Size, where: str) -> Segmentation:
-    """The "segmentation" of an object in an image of ``size``, checked.
+    """Reads and checks the "segmentation" of an object in an image of ``size``.
 
-    There is no mask where ``value`` is None or empty, where its polygons have fewer than three
-    points (the COCO tools take four numbers for a box), and where run lengths have nothing inside.
-    Points may be written as pairs, [[x, y], ...], too. Raises :class:`DataError`, beginning with
-    ``where``, for what is malformed or meant for another size.
+    There is no mask if ``value`` is None or empty, if its polygons have fewer than three points
+    (the COCO tools interpret four numbers as a box), or if the mask of run lengths is empty. Points
+    may also be pairs, [[x, y], ...]. Raises :class:`DataError`, starting with ``where``, for values
+    that are malformed or for another image size.
     """
     if value is None or value in ([], {}):
         return NO_MASK
@@ -76,10 +76,9 @@ def read_segmentation(value: Json, size: Size, where: str) -> Segmentation:
 
 
 def read_mask(value: Json, size: Size, where: str) -> bytes:
-    """The "segmentation" of a detection in an image of ``size`` as compressed run lengths.
+    """Reads the "segmentation" of a detection in an image of ``size`` as compressed run lengths.
 
-    It may have nothing inside, but must be there. Raises :class:`DataError`, beginning with
-    ``where``.
+    The mask may be empty, but not missing. Raises :class:`DataError`, starting with ``where``.
     """
     try:
         if isinstance(value, dict) and 0 not in size:
@@ -88,7 +87,7 @@ def read_mask(value: Json, size: Size, where: str) -> bytes:
         raise _unreadable(where, problem) from None
     segmentation = read_segmentation(value, size, where)
     if segmentation.is_missing:
-        raise _unreadable(where, f"{value!r:.60} is no mask")
+        raise _unreadable(where, f"{value!r:.60} is not a mask")
     return segmentation.encode(size)
 
 
@@ -100,7 +99,7 @@ def _unreadable(where: str, problem: object) -> DataError:
 
 
 def is_missing(value: Json) -> bool:
-    """Whether a "segmentation" holds no mask. One that is malformed holds one, until it is read."""
+    """Whether a "segmentation" contains no mask. Malformed ones count as masks until read."""
     try:
         if isinstance(value, dict) and value:
             return not _counts(value.get("counts"))[1::2].any()
@@ -110,10 +109,10 @@ def is_missing(value: Json) -> bool:
 
 
 def _encode_run_lengths(value: dict[str, Json], size: Size) -> bytes:
-    """Run lengths as a file holds them, plain or compressed -> compressed.
+    """Converts run lengths of a file, plain or compressed, to compressed ones.
 
-    Raises :class:`ValueError` for what is malformed or does not fill an image of ``size``: decoders
-    that do not ask make masks at random of it, or loop for ever.
+    Raises :class:`ValueError` for run lengths that are malformed or do not fill an image of
+    ``size``: decoders without this check return arbitrary masks, or loop forever.
     """
     height, width = size
     declared, counts = value.get("size"), value.get("counts")
@@ -130,7 +129,7 @@ def _encode_run_lengths(value: dict[str, Json], size: Size) -> bytes:
 
 
 def _counts(counts: Json) -> np.ndarray:
-    """Run lengths (K,) int64 of a file's "counts". Raises :class:`ValueError`."""
+    """Parses the "counts" of a file to run lengths (K,) int64. Raises :class:`ValueError`."""
     if isinstance(counts, list):
         runs = [n if type(n) is int else as_integer(n) for n in counts]
         if all(n is not None and 0 <= n < 2**31 for n in runs):
@@ -146,7 +145,7 @@ def _compress(runs: list[int], size: Size) -> bytes:
 
 
 def decode_rle(code: bytes, size: Size) -> np.ndarray:
-    """Compressed run lengths -> (H, W) uint8, 1 inside. Several times as fast as the COCO tools."""
+    """Decodes compressed run lengths to (H, W) uint8, several times faster than the COCO tools."""
     height, width = size
     columns = np.zeros(height * width, np.uint8)
     if code:
@@ -157,10 +156,12 @@ def decode_rle(code: bytes, size: Size) -> np.ndarray:
 
 
 def encode_rle(bitmap: np.ndarray) -> bytes:
-    """A mask (H, W) uint8 -> compressed run lengths; only columns with something count."""
+    """Encodes a mask (H, W) uint8 as compressed run lengths; processes non-empty columns only."""
     height, width = bitmap.shape
     left, _, columns, _ = cv2.boundingRect(bitmap)
-    pixels = np.zeros(height * columns + 2, bool)  # down the columns, empty before and after
+    pixels = np.zeros(
+        height * columns + 2, bool
+    )  # column-major, with an empty pixel before and after
     pixels[1:-1] = bitmap[:, left : left + columns].T.reshape(-1)
     changes = np.flatnonzero(pixels[1:] != pixels[:-1]) + left * height
     runs = np.diff(changes, prepend=0, append=height * width).tolist()
@@ -170,7 +171,7 @@ def encode_rle(bitmap: np.ndarray) -> bytes:
 
 
 def _run_lengths(code: bytes) -> np.ndarray:
-    """The numbers in compressed run lengths, (K,) int64. Raises :class:`ValueError`."""
+    """Decompresses run lengths to numbers (K,) int64. Raises :class:`ValueError`."""
     bits = np.frombuffer(code, np.uint8).astype(np.int64) - 48
     is_last = bits & 32 == 0
     last = np.flatnonzero(is_last)
@@ -191,10 +192,10 @@ def _run_lengths(code: bytes) -> np.ndarray:
 
 
 def _polygons(value: Json) -> tuple[Sequence[float], ...]:
-    """The polygons of three points or more. Raises :class:`ValueError`."""
+    """Parses polygons, and returns those of three points or more. Raises :class:`ValueError`."""
     if not isinstance(value, list):
         raise ValueError(f"it is {value!r:.60}")
-    if all(_is_pair(point) for point in value):  # one polygon, its points as pairs
+    if all(_is_pair(point) for point in value):  # one polygon with points as pairs
         value = [value]
     polygons = []
     for polygon in value:
@@ -214,12 +215,13 @@ def _is_pair(point: Json) -> bool:
 
 
 def _check_extent(polygon: Sequence[float]) -> None:
-    """Raises :class:`ValueError` for what no image holds: the COCO tools keep every step along an
-    outline."""
+    """Raises :class:`ValueError` for polygons too large for an image: the COCO tools store every
+    step along an outline.
+    """
     low, high = min(polygon), max(polygon)
     if max(high, -low) > MOST_PIXELS:
         raise ValueError(f"{polygon!r:.60} has points far beyond any image")
-    if len(polygon) * (high - low) > _LONGEST_OUTLINE:  # it may be as long as that
+    if len(polygon) * (high - low) > _LONGEST_OUTLINE:  # an upper bound
         points = np.array(polygon).reshape(-1, 2)
         length = np.abs(points - np.roll(points, 1, 0)).max(1).sum()
         if length > _LONGEST_OUTLINE:
@@ -227,8 +229,9 @@ def _check_extent(polygon: Sequence[float]) -> None:
 
 
 def _numbers(values: list[Json]) -> list[float] | None:
-    """The finite numbers that all ``values`` are or spell. Quick where they are numbers: a data set
-    has tens of millions of them."""
+    """Converts all ``values``, numbers or their text, to finite floats. Fast for numbers, of which
+    a data set has tens of millions.
+    """
     try:
         if math.isfinite(sum(values)):
             return values

@@ -1,4 +1,4 @@
-"""Ground truth of one image."""
+"""The ground truth of one image."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from detzoo.structures.masks import TargetMasks
 
-# The value of a semantic map where the class is not known.
+# The value of pixels without a class in a semantic map.
 UNLABELED = 255
 
 
@@ -19,9 +19,9 @@ class Targets:
     """N objects: ``boxes`` (N, 4) xyxy float32 in input pixels, ``labels`` (N,) int64.
 
     ``ignored_boxes`` (M, 4) are regions (crowds, difficult objects) in which detections are neither
-    true nor false positives. ``masks`` has N entries if the data has masks, and says which of them
-    are missing. ``semantic_map`` (H, W) uint8 is the class of every pixel or ``UNLABELED``, for
-    heads with semantic segmentation (HTC).
+    true nor false positives. ``masks`` has N entries if the data has masks, and marks missing ones.
+    ``semantic_map`` (H, W) uint8 contains the class of every pixel or ``UNLABELED``, for heads with
+    semantic segmentation (HTC).
     """
 
     boxes: Tensor
@@ -32,7 +32,7 @@ class Targets:
 
     @classmethod
     def of(cls, boxes: Tensor, labels: Tensor, masks: TargetMasks | None = None) -> Targets:
-        """Targets without ignored regions."""
+        """Creates targets without ignored regions."""
         return cls(boxes, labels, boxes.new_zeros((0, 4)), masks)
 
     def __len__(self) -> int:
@@ -46,12 +46,12 @@ class Targets:
 
     @property
     def num_masks(self) -> int:
-        """How many of the objects have a mask."""
+        """The number of objects with a mask."""
         missing = None if self.masks is None else self.masks.is_missing
         return len(self) if missing is None else len(self) - int(missing.sum())
 
     def index_of_masks(self, target_index: Tensor) -> Tensor:
-        """``target_index`` (K,) with -1 where that object has no mask to learn from."""
+        """Returns ``target_index`` (K,) with -1 for objects without a mask."""
         missing = None if self.masks is None else self.masks.is_missing
         if missing is None or len(missing) == 0:
             return target_index
@@ -59,7 +59,7 @@ class Targets:
         return target_index.masked_fill(has_none, -1)
 
     def class_agnostic(self) -> Targets:
-        """The same targets, all of class 0."""
+        """Returns the same targets with class 0."""
         return replace(self, labels=torch.zeros_like(self.labels))
 
     def to(self, device: torch.device | str) -> Targets:
@@ -73,7 +73,7 @@ class Targets:
 
 
 def stack_semantic_maps(targets: Sequence[Targets]) -> Tensor:
-    """Stacks the maps of a batch into (B, H, W) uint8, padded as unlabeled to the largest."""
+    """Stacks the semantic maps of a batch to (B, H, W) uint8, with unlabeled padding."""
     maps = [target.semantic_map for target in targets]
     known = [one for one in maps if one is not None]
     assert len(known) == len(maps), "a semantic head is trained on targets with semantic maps"

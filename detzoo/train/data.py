@@ -1,4 +1,4 @@
-"""The training data of a run: which images are usable, and the batches of its steps."""
+"""The training data of a run: usable images, and the batches of its steps."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from detzoo.train.distributed import Processes
 def usable_data(experiment: Experiment, data: DetectionDataset) -> DetectionDataset:
     """The images of ``data`` that ``experiment`` trains on.
 
-    Raises :class:`DataError` with the reasons where nothing is left to learn from.
+    Raises :class:`DataError` with the reasons if no images are left.
     """
     data = data.with_channels(experiment.model.input_pixels.channels)
     return data.for_training(
@@ -29,7 +29,7 @@ def usable_data(experiment: Experiment, data: DetectionDataset) -> DetectionData
 
 
 def open_loader(experiment: Experiment, usable: DetectionDataset, processes: Processes) -> Loader:
-    """The training batches of this process."""
+    """Creates the loader of this process's training batches."""
     data = experiment.data
     return build_loader(
         usable,
@@ -51,18 +51,19 @@ def open_loader(experiment: Experiment, usable: DetectionDataset, processes: Pro
 
 
 def check_labels(experiment: Experiment, data: DetectionDataset) -> None:
-    """Raises :class:`DataError` unless the data's labels mean what the experiment's do."""
+    """Raises :class:`DataError` unless data and experiment have the same class names."""
     if data.class_names != experiment.class_names:
         raise DataError(
-            f"{data.source}: its labels stand for {', '.join(data.class_names)}, the experiment's "
-            f"for {', '.join(experiment.class_names)}. Make them agree: "
+            f"{data.source}: its classes are {', '.join(data.class_names)}, those of the "
+            f"experiment {', '.join(experiment.class_names)}. Make them the same: "
             "data.select_classes(experiment.class_names), or class_names=data.class_names."
         )
 
 
 def notes_on_priors(model: Detector, loader: Loader) -> list[str]:
-    """What to say of pyramid levels that will never learn, since their anchors fit into no image
-    as it is trained on (judged by a few)."""
+    """Returns notes on pyramid levels that are never trained, since none of their anchors fits into
+    a training image (judged by a few samples).
+    """
     heads = {
         name: module
         for name, module in model.named_modules()
@@ -88,9 +89,9 @@ def notes_on_priors(model: Detector, loader: Loader) -> list[str]:
 def grouped_batches(
     loader: Loader, size: int, steps_per_epoch: int, first_step: int
 ) -> Iterator[list[Batch]]:
-    """The batches of each step from ``first_step`` on, epoch after epoch without end.
+    """Yields the batches of each step from ``first_step`` on, over endless epochs.
 
-    A step has ``size`` batches; the last one of an epoch has what is left.
+    A step has ``size`` batches; the last one of an epoch has the remaining ones.
     """
     epoch, step = divmod(first_step, steps_per_epoch)
     while True:

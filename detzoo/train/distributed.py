@@ -1,6 +1,6 @@
-"""The processes of a training: one, or as many as ``torchrun`` started.
+"""The processes of a training run: one, or as many as ``torchrun`` started.
 
-Everything here is for one process as much as for many, so that the loop need not distinguish.
+Everything here works for one process as well, so that the loop need not distinguish.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from detzoo.errors import DeviceError, UserError
 
 @dataclass(frozen=True)
 class Processes:
-    """This process among those that train together, and the device it computes on."""
+    """This process in the process group, and its device."""
 
     rank: int
     count: int
@@ -31,14 +31,14 @@ class Processes:
 
     @property
     def is_first(self) -> bool:
-        """Whether this is the process that writes files and talks to the user."""
+        """Whether this is the main process (rank 0), which writes files and prints."""
         return self.rank == 0
 
     def parallel(self, model: nn.Module) -> nn.Module:
-        """``model`` with gradients that are averaged over the processes.
+        """Wraps ``model`` so that gradients are averaged over the processes.
 
-        Batch-norm normalizes with the images of each process; its running statistics are those of
-        the first one.
+        Batch norm uses the statistics of each process's images; its running statistics are those of
+        the main process.
         """
         if self.count == 1:
             return model
@@ -56,34 +56,36 @@ class Processes:
     def gradients_shared(
         self, parallel: nn.Module, *, now: bool
     ) -> contextlib.AbstractContextManager[None]:
-        """Around a forward and backward pass; ``now`` False leaves averaging to a later one."""
+        """Context of a forward and backward pass; ``now`` False defers gradient averaging to a
+        later one.
+        """
         if isinstance(parallel, DistributedDataParallel) and not now:
             return parallel.no_sync()
         return contextlib.nullcontext()
 
     def share(self, tensors: Iterable[Tensor]) -> None:
-        """Overwrites ``tensors`` with those of the first process."""
+        """Broadcasts ``tensors`` from the main process."""
         if self.count > 1:
             for tensor in tensors:
                 dist.broadcast(tensor, 0)
 
     def maximum(self, value: Tensor) -> Tensor:
-        """The largest ``value`` of all processes."""
+        """All-reduces ``value`` to its maximum over all processes."""
         if self.count > 1:
             dist.all_reduce(value, dist.ReduceOp.MAX)
         return value
 
     def wait(self) -> None:
-        """Until every process is here."""
+        """Barrier: blocks until every process has reached it."""
         if self.count > 1:
             dist.barrier()
 
 
 @contextlib.contextmanager
 def join_processes(device: torch.device | str) -> Iterator[Processes]:
-    """Joins the processes that ``torchrun`` started; alone where it did not.
+    """Joins the process group that ``torchrun`` started, or a group of one process without it.
 
-    ``device`` is a type such as ``cuda``, of which each process takes its own, or one device.
+    ``device`` is a type such as ``cuda``, of which each process uses its own device, or one device.
     """
     device = torch.device(device)
     count = int(os.environ.get("WORLD_SIZE", "1"))
@@ -103,25 +105,25 @@ def join_processes(device: torch.device | str) -> Iterator[Processes]:
         if not _LOST.search(str(error)):
             raise
         raise UserError(
-            f"process {rank} of {count}: cannot continue, as another process of this training has "
-            "died; its own message says why. --resume continues from the last checkpoint."
+            f"process {rank} of {count}: cannot continue, as another process of this run has "
+            "failed; see its error message. --resume continues from the last checkpoint."
         ) from error
     finally:
         dist.destroy_process_group()
 
 
 def restarts() -> int:
-    """How often ``torchrun --max-restarts`` has started the processes again.
+    """The number of times that ``torchrun --max-restarts`` has restarted the processes.
 
-    Its store outlives them, with the addresses of those that are gone.
+    Its store outlives them, and still contains the addresses of earlier processes.
     """
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
 
 
-# Runs that this program has joined: every process of a group has joined as many.
+# Runs joined so far in this program; the same number in every process of a group.
 _MEETINGS = itertools.count()
 
-# What gloo and NCCL say of a process that is gone.
+# Error messages of gloo and NCCL when another process has died.
 _LOST = re.compile(
     r"closed by peer|Connection reset|Broken pipe|Connection refused|remote process exited|"
     r"[Tt]imed out waiting|Socket Timeout|NCCL .*(error|abort)"
@@ -130,10 +132,10 @@ _LOST = re.compile(
 
 @functools.cache
 def _meeting_place() -> tuple[dist.Store, int, int]:
-    """The store of the processes that ``torchrun`` started, this one's rank, and their number.
+    """Returns the store of the processes that ``torchrun`` started, the rank, and the world size.
 
-    One for all runs of a program: a store of each run's own at the same address could be met by a
-    process that looks for the next one.
+    It is shared by all runs of a program: with one store per run at the same address, a process
+    might connect to the store of the previous run.
     """
     store, rank, count = next(dist.rendezvous("env://"))
     return store, rank, count
@@ -144,8 +146,8 @@ def _cuda_device(device: torch.device, local_rank: int) -> torch.device:
     index = local_rank if device.index is None else device.index
     if index >= available:
         raise DeviceError(
-            f"cuda:{index}: there are {available} CUDA devices. Use --device cpu, or start at most "
-            "one process per device (torchrun --nproc-per-node)."
+            f"cuda:{index}: there are {available} CUDA devices. Use --device cpu, or start at "
+            "most one process per device (torchrun --nproc-per-node)."
         )
     device = torch.device("cuda", index)
     torch.cuda.set_device(device)

@@ -1,4 +1,4 @@
-"""What a run measures of itself: averages, times, memory."""
+"""Measurements of a run: averages, times, memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from detzoo.ops.distributed import average_over_processes
 
 
 class Averages:
-    """Means of values that stay on the device until they are asked for."""
+    """Means of values, which stay on the device until they are drained."""
 
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
@@ -28,7 +28,7 @@ class Averages:
             self._counts[name] = self._counts.get(name, 0) + 1
 
     def drain(self) -> dict[str, float]:
-        """The means since the last call, over all processes; waits for the device once."""
+        """Returns the means over all processes since the last call; synchronizes the device."""
         if not self._sums:
             return {}
         names = list(self._sums)
@@ -39,21 +39,21 @@ class Averages:
 
 
 class Stopwatch:
-    """Seconds per step, and how many of them passed waiting for data, since the last reading."""
+    """Seconds per step, and how many of them were spent waiting for data, since the last drain."""
 
     def __init__(self) -> None:
         self._restart()
 
     @contextlib.contextmanager
     def data(self) -> Iterator[None]:
-        """Around what waits for data."""
+        """Context that measures waiting for data."""
         started = time.perf_counter()
         yield
         self._waited += time.perf_counter() - started
 
     @contextlib.contextmanager
     def stopped(self) -> Iterator[None]:
-        """Around what is not part of any step."""
+        """Context that excludes its time from steps."""
         started = time.perf_counter()
         yield
         self._started += time.perf_counter() - started
@@ -72,7 +72,7 @@ class Stopwatch:
 
 
 def memory_in_use(device: torch.device) -> float:
-    """The most memory used so far, in GB: the GPU's, or on the CPU this process's."""
+    """Peak memory so far in GB: of the GPU, or on the CPU of this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e9
     if importlib.util.find_spec("resource") is None:  # not on Windows

@@ -1,4 +1,4 @@
-"""Training by one call."""
+"""The training function."""
 
 from __future__ import annotations
 
@@ -41,24 +41,24 @@ def train(
     quiet: bool = False,
     division: Division | None = None,
 ) -> TrainingResult:
-    """Trains ``model`` (initialized by the caller, on any device) as ``experiment`` says.
+    """Trains ``model`` (initialized by the caller, on any device) according to ``experiment``.
 
-    Writes into ``run_dir``: ``last.pt`` (with everything that resuming needs), ``best.pt`` (by the
-    main metric of ``val_data``), ``experiment.json``, ``metrics.jsonl``, ``metrics.csv``,
-    ``log.txt`` and TensorBoard events. With ``resume`` it continues from ``run_dir/last.pt``, to
-    the same weights, bit for bit, as if it had never stopped. ``checkpoint_steps`` writes
-    ``last.pt`` every so many steps besides the experiment's ``checkpoint_every``; every
-    ``log_interval`` steps their averages are logged. Each evaluation is made by a copy that is
-    prepared for it, unless ``fused`` is false (see :func:`detzoo.evaluate.detect`). ``callbacks``
-    of your own act at moments of the run (:class:`detzoo.train.callbacks.Callback`). ``division``
-    says which images are held out as ``val_data``; checkpoints keep it. Call it in every process of
-    a ``torchrun``.
+    Writes to ``run_dir``: ``last.pt`` (with everything needed for resuming), ``best.pt`` (by the
+    main metric on ``val_data``), ``experiment.json``, ``metrics.jsonl``, ``metrics.csv``,
+    ``log.txt`` and TensorBoard events. With ``resume``, training continues from ``run_dir/last.pt``
+    and reaches bitwise the same weights as an uninterrupted run. ``checkpoint_steps`` is the number
+    of steps between further writes of ``last.pt``, in addition to the experiment's
+    ``checkpoint_every``; averages are logged every ``log_interval`` steps. Evaluation uses a fused
+    copy of the model unless ``fused`` is false (see :func:`detzoo.evaluate.detect`). ``callbacks``
+    are called at the events of the run (:class:`detzoo.train.callbacks.Callback`). ``division``
+    records which images are held out as ``val_data``, and is saved in checkpoints. Under
+    ``torchrun``, call this in every process.
 
-    Raises :class:`UserError` for what cannot be trained, before the first step where it can be
-    known by then.
+    Raises :class:`UserError` if training is impossible, before the first step if this is known by
+    then.
     """
     if early_stopping is not None and val_data is None:
-        raise ConfigError("early_stopping: needs data to evaluate on (--val)")
+        raise ConfigError("early_stopping: requires validation data (--val)")
     with join_processes(device) as processes:
         trainer = Trainer(
             experiment,
@@ -86,7 +86,7 @@ def train(
 
 
 def default_callbacks(*, quiet: bool = False) -> list[Callback]:
-    """Those of every run: its files, and what it shows unless it is ``quiet``."""
+    """The callbacks of every run: its files, and its display unless ``quiet``."""
     callbacks: list[Callback] = [Checkpoints(), TextLog(), MetricsFiles()]
     if importlib.util.find_spec("tensorboard") is not None:
         callbacks.append(TensorBoard())

@@ -1,4 +1,4 @@
-"""What a run does at which step."""
+"""The plan of a run: what it does at which step."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from detzoo.optim.schedules import Schedule
 
 @dataclass(frozen=True)
 class Plan:
-    """The recipe of ``experiment``, fitted to this run's batch and length.
+    """The recipe of ``experiment``, adapted to this run's batch size and length.
 
-    ``lr_scale`` multiplies every learning rate of ``schedule``. Steps are counted from 0 before
-    they are done; ``checkpoint_steps`` and ``log_interval`` are in steps.
+    ``lr_scale`` multiplies every learning rate of ``schedule``. Steps are counted from 0;
+    ``checkpoint_steps`` and ``log_interval`` are in steps.
     """
 
     experiment: Experiment
@@ -25,11 +25,11 @@ class Plan:
 
     @property
     def steps(self) -> int:
-        """Those of the whole run."""
+        """The total number of steps."""
         return self.schedule.total_iterations(self.steps_per_epoch)
 
     def rate_factor(self, step: int) -> float:
-        """What the optimizer's own rates are multiplied by in ``step``."""
+        """The factor on the optimizer's initial learning rates at ``step``."""
         return self.lr_scale * self.schedule.factor(step, self.steps_per_epoch)
 
     def is_final(self, step: int) -> bool:
@@ -38,7 +38,7 @@ class Plan:
         return first is not None and step >= first * self.steps_per_epoch
 
     def logs_after(self, done: int) -> bool:
-        """Whether averages are due after ``done`` steps."""
+        """Whether averages are logged after ``done`` steps."""
         return done % self.log_interval == 0
 
     def evaluates_after(self, done: int) -> bool:
@@ -56,16 +56,16 @@ class Plan:
 
     @property
     def _unit(self) -> int:
-        """Steps in one unit of the schedule."""
+        """Steps per unit of the schedule."""
         return self.steps_per_epoch if self.schedule.counts_epochs else 1
 
 
 def fit_recipe(
     experiment: Experiment, steps_per_epoch: int, processes: int, scale_learning_rate: bool
 ) -> tuple[Plan, list[str]]:
-    """The plan for this run's batch and length, and what differs from the recipe, in words.
+    """Adapts the recipe to this run's batch size and length; also returns notes on the changes.
 
-    The rate grows with the number of images per step (https://arxiv.org/abs/1706.02677); the
+    The learning rate is scaled linearly with the batch size (https://arxiv.org/abs/1706.02677); the
     warm-up takes at most a tenth of the run.
     """
     notes = []

@@ -1,7 +1,7 @@
-"""What resuming needs: the place in the run, and the state of all that changes with it.
+"""The state needed for resuming: the position in the run, and everything that changes with it.
 
-Random numbers need no state. Those of a step follow from the run's seed, the process and the
-iteration (:func:`seed_step`), as those of the loader follow from the seed, the epoch and the image.
+Random number generators need no saved state: each step is seeded from the run's seed, the process
+and the iteration (:func:`seed_step`), and the loader from the seed, the epoch and the image.
 """
 
 from __future__ import annotations
@@ -36,27 +36,27 @@ from detzoo.optim.ema import WeightAverage
 
 @dataclass
 class Position:
-    """Where a run is. Metrics are by name; the best ones are those of ``best.pt``."""
+    """The position in a run. Metrics are by name; ``best`` are those of ``best.pt``."""
 
     iteration: int = 0
     steps_per_epoch: int = 0
     best: dict[str, float] = field(default_factory=dict)
-    # Evaluations since the best one.
+    # Number of evaluations since the best one.
     stale_evaluations: int = 0
-    # What the recipe's learning rates were multiplied by; None in older files.
+    # The factor on the recipe's learning rates; None in older files.
     lr_scale: float | None = None
-    # Whether the run was asked to stop before the evaluation at this step was done.
+    # Whether the run was stopped before the evaluation at this step was done.
     owes_evaluation: bool = False
 
     @property
     def epoch(self) -> float:
-        """Epochs done, with fractions."""
+        """The fractional number of epochs done."""
         return self.iteration / self.steps_per_epoch
 
     def note(self, metrics: Mapping[str, float], watched: str) -> bool:
-        """Notes an evaluation; returns whether its ``watched`` metric was the best so far.
+        """Records an evaluation; returns whether its ``watched`` metric was the best so far.
 
-        One that is undefined is never the best.
+        An undefined metric is never the best.
         """
         best = self.best.get(watched, math.nan)
         if math.isnan(metrics[watched]) or metrics[watched] <= best:
@@ -69,18 +69,18 @@ class Position:
 
 @dataclass(frozen=True)
 class Learner:
-    """All objects whose state changes from step to step."""
+    """The objects whose state changes during training: model, optimizer, averages."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     average: WeightAverage | None
-    # That of the experiment's own detector, from which ``model`` may differ.
+    # The architecture of the experiment's detector, from which ``model`` may differ.
     architecture: Architecture
 
     @classmethod
     def of(cls, experiment: Experiment, model: nn.Module, device: torch.device) -> Learner:
-        """What trains ``model``, which is on ``device``, as ``experiment`` says."""
+        """Creates what trains ``model``, which is on ``device``, according to ``experiment``."""
         scaler = torch.amp.GradScaler(
             device.type,
             init_scale=experiment.loss_scale or 2.0**16,
@@ -92,12 +92,12 @@ class Learner:
 
     @property
     def changed_modules(self) -> tuple[str, ...]:
-        """The modules of ``model`` that are not those of the experiment's detector, in words."""
+        """Describes the modules of ``model`` that differ from the experiment's detector."""
         return changed_modules(architecture(self.model), self.architecture)
 
     @contextlib.contextmanager
     def averaged_weights(self) -> Iterator[None]:
-        """Inside, the model has the averaged weights, where an average is kept."""
+        """Context in which the model has the averaged weights, if there is an average."""
         if self.average is None:
             yield
             return
@@ -110,9 +110,9 @@ class Learner:
 
 @contextlib.contextmanager
 def locked(run_dir: Path) -> Iterator[None]:
-    """Inside, no other program trains into ``run_dir``; the lock dies with its process.
+    """Context that locks ``run_dir`` against other programs; the lock is released with its process.
 
-    Raises :class:`ConfigError` where another one does.
+    Raises :class:`ConfigError` if another program holds the lock.
     """
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
@@ -120,8 +120,8 @@ def locked(run_dir: Path) -> Iterator[None]:
         lock.acquire(blocking=False)
     except Timeout:
         raise ConfigError(
-            f"--out {run_dir}: another program is training into this folder. Wait until it is "
-            "done, stop it, or give another folder."
+            f"--out {run_dir}: another program is training in this folder. Wait until it has "
+            "finished, stop it, or give another folder."
         ) from None
     except OSError as error:
         raise UserError(
@@ -134,7 +134,7 @@ def locked(run_dir: Path) -> Iterator[None]:
 
 
 def seed_step(seed: int, rank: int, iteration: int) -> None:
-    """Makes the random numbers of this step independent of all that was drawn before."""
+    """Seeds this step, so that its random numbers do not depend on earlier ones."""
     mixed = np.random.SeedSequence((seed, rank, iteration)).generate_state(1, np.uint64)
     torch.manual_seed(int(mixed[0]))
 
@@ -146,7 +146,7 @@ def save_last(
     position: Position,
     division: Division | None = None,
 ) -> None:
-    """Writes a checkpoint that training can go on from."""
+    """Writes a checkpoint for resuming training."""
     average = learner.average
     training = {
         "position": dataclasses.asdict(position),
@@ -169,7 +169,7 @@ def save_last(
 def save_best(
     path: Path, experiment: Experiment, learner: Learner, division: Division | None = None
 ) -> None:
-    """Writes a checkpoint to detect with: the weights that were evaluated."""
+    """Writes a checkpoint for inference, with the weights that were evaluated."""
     weights, changes = learner.model.state_dict(), learner.changed_modules
     content = Checkpoint(experiment, weights, changed_modules=changes, division=division)
     checkpoint.save(path, content)
@@ -178,17 +178,17 @@ def save_best(
 def load_last(
     path: Path, experiment: Experiment, learner: Learner, start: Position
 ) -> tuple[Position, list[str]]:
-    """Puts ``learner`` into the state that ``path`` holds. Returns the position there.
+    """Restores ``learner`` from ``path`` and returns the position there.
 
-    Also says which settings of ``experiment`` are others than those of the run so far; ``start`` is
-    the position at which this one would start. Raises :class:`CheckpointError` where the run cannot
-    go on: other classes, another model, or epochs of another length.
+    Also returns notes on settings of ``experiment`` that differ from those of the run so far;
+    ``start`` is the position of a new run. Raises :class:`CheckpointError` if the run cannot be
+    resumed: the classes, the model or the length of an epoch differ.
     """
     _remove_unfinished(path)
     saved = checkpoint.read(path)
     if saved.training is None:
         raise CheckpointError(
-            f"{path}: holds weights only, no training to resume. Start a new run from it: "
+            f"{path}: contains only weights, no training state to resume. Start a new run from it: "
             f"--weights {path}."
         )
     if saved.class_names != experiment.class_names:
@@ -212,7 +212,7 @@ def load_last(
     if learner.scaler.is_enabled() and saved.training["scaler"]:
         learner.scaler.load_state_dict(saved.training["scaler"])
     if learner.average is not None:
-        # A run that begins to average only now starts from the weights that it has.
+        # If averaging starts only now, it starts from the current weights.
         averaged = saved.model if saved.ema is None else saved.ema
         for name, value in learner.average.average.items():
             value.copy_(averaged[name])
@@ -225,7 +225,7 @@ def load_last(
 
 
 def _other_buffers(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Buffers that are not part of published checkpoints, such as what Dynamic R-CNN adapts."""
+    """Non-persistent buffers, such as the adaptive thresholds of Dynamic R-CNN."""
     weights = model.state_dict()
     return {name: value for name, value in model.named_buffers() if name not in weights}
 
@@ -235,12 +235,12 @@ def _load_optimizer(path: Path, optimizer: torch.optim.Optimizer, state: dict[st
         optimizer.load_state_dict(state)
     except (ValueError, KeyError) as error:
         raise CheckpointError(
-            f"{path}: its optimizer is another one ({error}). Resume with the optimizer of the "
+            f"{path}: its optimizer is different ({error}). Resume with the optimizer of the "
             f"run, or start a new run from these weights: --weights {path}."
         ) from None
 
 
 def _remove_unfinished(path: Path) -> None:
-    """Removes what a kill in the middle of writing ``path`` left behind."""
+    """Removes temporary files left by a process killed while writing ``path``."""
     for file in path.parent.glob(f".{path.name}.*.tmp"):
         file.unlink()

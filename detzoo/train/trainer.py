@@ -1,4 +1,4 @@
-"""A run of training: its set-up, its steps, and what comes between them."""
+"""The trainer: set-up, steps, evaluation and saving of a training run."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ from detzoo.train.watch import Interrupt, Watch
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a run came to. ``metrics`` is the last evaluation, if there was one.
+    """The result of a run. ``metrics`` is the last evaluation, if there was one.
 
-    ``best`` has the values, by name, of the weights in ``best.pt``. ``stop_signal`` is the one that
-    stopped it (Ctrl-C is SIGINT); ``last.pt`` holds where.
+    ``best`` contains the metrics, by name, of the weights in ``best.pt``. ``stop_signal`` is the
+    signal that stopped the run (SIGINT for Ctrl-C), which can be resumed from ``last.pt``.
     """
 
     run_dir: Path
@@ -59,15 +59,16 @@ class TrainingResult:
 
     @property
     def interrupted(self) -> bool:
-        """Whether it was asked to stop before its end."""
+        """Whether the run was stopped by a signal before its end."""
         return self.stop_signal is not None
 
 
 class Trainer:
-    """One run in one process. Making it checks everything but the run's folder; see :meth:`run`.
+    """One run in one process. Construction checks everything except the run folder; see
+    :meth:`run`.
 
     Callbacks read its attributes, and call :meth:`log`, :meth:`say` and :meth:`stop`. Parameters
-    are those of :func:`detzoo.train.loop.train`; ``metric`` is the one to watch.
+    are those of :func:`detzoo.train.loop.train`; ``metric`` is the one to monitor.
     """
 
     def __init__(
@@ -93,7 +94,7 @@ class Trainer:
         self.resumed = resume
         self.callbacks = [c for c in callbacks if processes.is_first or not c.first_process_only]
 
-        # What it learns from, and when it does what.
+        # Data and plan.
         check_labels(experiment, train_data)
         experiment.check_needs(train_data, training=True)
         self.train_data, self.val_data = usable_data(experiment, train_data), val_data
@@ -115,10 +116,10 @@ class Trainer:
         self._rates = [group["lr"] for group in self.optimizer.param_groups]
         self._parallel = processes.parallel(self.model)
         self._watch = Watch(processes, run_dir, self.model)
-        if not self.learner.scaler.is_enabled():  # which skips steps by itself
+        if not self.learner.scaler.is_enabled():  # GradScaler skips steps itself
             self._watch.guard(self.optimizer)
 
-        # What it is evaluated on.
+        # Validation.
         self.validation = None
         if val_data is not None:
             self.validation = Validation(
@@ -126,18 +127,18 @@ class Trainer:
             )
             if self.validation.is_undefined:
                 self._notes.append(
-                    f"{self.metric} is undefined on {val_data.source}, which has no objects to "
-                    "find: no evaluation can be the best, so best.pt is not written"
+                    f"{self.metric} is undefined on {val_data.source}, which contains no "
+                    "objects, so best.pt is not written"
                 )
 
-        # Where it is.
+        # Position.
         self.position = Position(steps_per_epoch=steps_per_epoch, lr_scale=plan.lr_scale)
         self.metrics: Metrics | None = None
         self._means, self._stopwatch = Averages(), Stopwatch()
         self._interrupt = Interrupt(self.say)
         self._is_final, self._is_stopping = False, False
         self._epoch = -1
-        self._signal = 0  # the number of the one that asked to stop
+        self._signal = 0  # the number of the signal to stop for
 
     # ------------------------------------------------------------------------- for callbacks
 
@@ -147,27 +148,27 @@ class Trainer:
 
     @property
     def metric(self) -> str:
-        """The name of the metric that decides which evaluation is the best."""
+        """The name of the metric that determines the best evaluation."""
         assert self.validation is not None, "nothing is evaluated"
         return self.validation.metric
 
     def log(self, values: Mapping[str, Tensor]) -> None:
-        """Adds scalars to the averages of the next record; every process must log the same ones."""
+        """Adds scalars to the averages of the next record; processes must log the same names."""
         self._means.add(values)
 
     def say(self, text: str) -> None:
-        """Shows a line to people, and keeps it in ``log.txt``."""
+        """Displays a message, and appends it to ``log.txt``."""
         for callback in self.callbacks:
             callback.on_message(self, text)
 
     def stop(self) -> None:
-        """Ends the run after this step; every process must ask for it."""
+        """Ends the run after this step; must be called in every process."""
         self._is_stopping = True
 
     # ------------------------------------------------------------------------------- the run
 
     def run(self) -> TrainingResult:
-        """Trains to the end, or until it is stopped."""
+        """Trains until the end, or until stopped."""
         with contextlib.ExitStack() as stack:
             stack.enter_context(dead_workers_explained())
             stack.callback(self._loader.close)
@@ -183,14 +184,14 @@ class Trainer:
             self._train()
             done, last = self.position.iteration, self.run_dir / "last.pt"
             if self._signal:
-                self.say(f"stopped after step {done} of {self.plan.steps}; {last} holds all")
+                self.say(f"stopped after step {done} of {self.plan.steps}; saved in {last}")
                 if self.position.owes_evaluation:
-                    self.say("its evaluation is not done: --resume begins with it")
+                    self.say("its evaluation was not finished: --resume starts with it")
             stop_signal = signal.Signals(self._signal) if self._signal else None
             return TrainingResult(self.run_dir, done, self.metrics, self.position.best, stop_signal)
 
     def _enter_folder(self) -> None:
-        """Finds the place to go on from, or that there is none."""
+        """Restores the state of a run to be resumed, or checks that the folder has no run."""
         last = self.run_dir / "last.pt"
         if self.resumed:
             self.position, changes = load_last(last, self.experiment, self.learner, self.position)
@@ -199,9 +200,9 @@ class Trainer:
             self._notes.append(f"resuming after step {done} of {steps}")
         elif last.exists():
             raise CheckpointError(
-                f"{last}: already holds a run. Resume it with --resume, or give another folder."
+                f"{last}: already exists. Resume the run with --resume, or give another folder."
             )
-        self.processes.wait()  # until all have seen the folder as it was
+        self.processes.wait()  # until all have read the folder
 
     def _leave(
         self,
@@ -213,7 +214,7 @@ class Trainer:
         callback.on_end(self, error)
 
     def _train(self) -> None:
-        """All steps that are left, or those until it is stopped."""
+        """Runs the remaining steps, or those until the run is stopped."""
         if self.position.owes_evaluation:
             self._evaluate()
             self._save()
@@ -234,7 +235,7 @@ class Trainer:
         return self._is_stopping or self._signal != 0
 
     def _step(self, batches: Sequence[Batch]) -> None:
-        """One step of the optimizer."""
+        """Runs one optimizer step."""
         step, scaler = self.position.iteration, self.learner.scaler
         if self._epoch != (epoch := step // self.plan.steps_per_epoch):
             self._epoch = epoch
@@ -270,7 +271,7 @@ class Trainer:
             self.learner.average.update(self.model)
 
     def _losses(self, batch: Batch) -> Losses:
-        """The model's losses, and those of callbacks."""
+        """Computes the losses of the model and of callbacks."""
         on_device = batch.to(self.processes.device)
         with autocast(self.processes.device, self.experiment.precision):
             images, targets = self.model.preprocess(on_device), on_device.targets
@@ -283,12 +284,14 @@ class Trainer:
             for callback in self.callbacks:
                 more = Losses.of(callback.on_losses(self, images, targets))
                 if clash := losses.logged().keys() & more.logged().keys():
-                    raise ConfigError(f"{type(callback).__name__}: {min(clash)} is a loss already")
+                    raise ConfigError(
+                        f"{type(callback).__name__}: there already is a loss {min(clash)}"
+                    )
                 losses |= more
         return losses
 
     def _after_step(self) -> None:
-        """What is due."""
+        """Logs, evaluates and saves if due."""
         self.position.iteration += 1
         self._stopwatch.steps += 1
         for callback in self.callbacks:
@@ -305,7 +308,7 @@ class Trainer:
             self._save()
 
     def _record(self) -> None:
-        """Passes on the averages since the last time."""
+        """Passes the averages since the last record to the callbacks."""
         record: dict[str, Any] = {"kind": "train", "iteration": self.position.iteration}
         record |= {"epoch": self.position.epoch, "lr": self.optimizer.param_groups[0]["lr"]}
         record |= self._means.drain() | self._stopwatch.drain()
@@ -314,9 +317,9 @@ class Trainer:
             callback.on_log(self, record)
 
     def _evaluate(self) -> None:
-        """Evaluates the weights as they are, averaged where an average is kept.
+        """Evaluates the current weights, or their average if there is one.
 
-        Where a signal asks to stop, resuming begins with it.
+        If interrupted by a signal, resuming starts with this evaluation.
         """
         if self.validation is None:
             return

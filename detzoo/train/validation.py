@@ -1,4 +1,4 @@
-"""The evaluations of a run: the same images and metrics each time; and when they end it."""
+"""Validation during a run, and early stopping."""
 
 from __future__ import annotations
 
@@ -29,27 +29,29 @@ if TYPE_CHECKING:
 class EarlyStopping(Callback):
     """Ends training after ``patience`` evaluations without a better ``metric`` (such as bbox/AP50).
 
-    ``metric`` None watches the main one. ``best.pt`` follows the same metric.
+    ``metric`` None monitors the main one. ``best.pt`` is chosen by the same metric.
     """
 
     metric: str | None = None
     patience: int = 3
 
     def on_start(self, trainer: Trainer) -> None:
-        if trainer.position.stale_evaluations >= self.patience:  # a run that had ended so
+        if (
+            trainer.position.stale_evaluations >= self.patience
+        ):  # a resumed run that had already stopped early
             trainer.stop()
 
     def on_evaluation(self, trainer: Trainer, metrics: Metrics, is_best: bool) -> None:
         if trainer.position.stale_evaluations >= self.patience:
-            trainer.say(f"stopping early: {trainer.metric} does not get better")
+            trainer.say(f"stopping early: {trainer.metric} is no longer improving")
             trainer.stop()
 
 
 class Validation:
     """Scores a model on ``data``.
 
-    ``metric`` is the watched one: it decides which evaluation is the best; None takes the main one.
-    Raises :class:`ConfigError` for a metric that is not there.
+    ``metric`` is the monitored one, which determines the best evaluation; None: the main one.
+    Raises :class:`ConfigError` for an unknown metric.
     """
 
     def __init__(
@@ -98,15 +100,15 @@ class Validation:
                 f"early_stopping.metric: no metric is called {self.metric!r} here; "
                 f"there are {', '.join(of_nothing.values)}"
             )
-        # Finding nothing scores 0 where there is something to find.
+        # Without detections, a metric is 0 if there are objects, otherwise undefined.
         self.is_undefined = math.isnan(of_nothing[self.metric])
 
     def require_defined_metric(self) -> None:
-        """Raises :class:`ConfigError` where the metric cannot get better."""
+        """Raises :class:`ConfigError` if the metric is undefined on this data."""
         if self.is_undefined:
             raise ConfigError(
-                f"early_stopping: {self.metric} is undefined on {self._source}, which has no "
-                "objects to find, so it cannot get better. Give other data to evaluate on (--val)."
+                f"early_stopping: {self.metric} is undefined on {self._source}, which contains no "
+                "objects. Give other validation data (--val)."
             )
 
     def run(
@@ -115,7 +117,7 @@ class Validation:
         """The metrics and detections of the model as it is now; every process gets those of all
         the data.
 
-        None where a signal, to any process, ended it early.
+        Returns None if a signal to any process interrupted it.
         """
         views = [itertools.takewhile(lambda _: not interrupt.requested, v) for v in self._views]
         found = detect(model, *views, precision=self._precision, fused=self._fused)

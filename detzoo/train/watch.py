@@ -1,7 +1,7 @@
-"""What every step must tell: whether its loss is a number, and whether somebody wants to stop.
+"""Watches every step for non-finite losses and requests to stop.
 
-Asking a GPU for a number makes the step wait for it. So there the answer is read a few steps later,
-when it has long arrived; until then a flag on the device keeps the optimizer from changing weights.
+Reading a value from a GPU blocks the step. There, results are read a few steps later, when they
+have arrived; until then a flag on the device keeps the optimizer from changing the weights.
 """
 
 from __future__ import annotations
@@ -24,25 +24,26 @@ from detzoo.errors import UserError
 from detzoo.structures import Batch
 from detzoo.train.distributed import Processes
 
-# Steps between a result and its reading on a GPU: enough that it has arrived.
+# Steps between computing and reading a result on a GPU, so that reading does not block.
 _DELAY = 2
 
 
 class NonFiniteLossError(UserError):
-    """A loss became infinite or not a number."""
+    """A loss became infinite or NaN."""
 
 
 class Interrupt:
-    """Turns Ctrl-C and SIGTERM inside a ``with`` block into a request; a second Ctrl-C interrupts.
+    """Turns Ctrl-C and SIGTERM inside a ``with`` block into a request to stop; a second Ctrl-C
+    interrupts immediately.
 
-    SIGTERM is what schedulers send some time before they kill (SLURM, Kubernetes, ``torchrun``),
-    several of them perhaps. A process that was started with a signal ignored keeps ignoring it: so
-    do shells start jobs in the background of a script, whose Ctrl-C is meant for the job in the
-    foreground.
+    Schedulers (SLURM, Kubernetes, ``torchrun``) send SIGTERM, possibly several times, some time
+    before they kill a process. A signal that was ignored when the process started stays ignored:
+    shells start background jobs of scripts with SIGINT ignored, since Ctrl-C is meant for the
+    foreground job.
     """
 
     def __init__(self, announce: Callable[[str], None]) -> None:
-        # The number of the signal; 0 while there was none.
+        # The number of the signal received; 0: none.
         self.requested = 0
         self._announce = announce
         self._process = os.getpid()
@@ -60,27 +61,27 @@ class Interrupt:
             signal.signal(number, handler)
 
     def of_any(self, processes: Processes) -> int:
-        """The number of the signal that any of the processes got; every one must ask."""
+        """The number of the signal that any process received; must be called in every process."""
         number = torch.tensor(self.requested, device=processes.device)
         return int(processes.maximum(number))
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._process:
-            return  # a forked loader worker: its parent decides
+            return  # a forked loader worker: its parent handles the signal
         if self.requested and number == signal.SIGINT:
             raise KeyboardInterrupt
         if self.requested:
             return
         self.requested = number
         if number == signal.SIGINT:
-            self._announce("finishing this step; press Ctrl-C again to stop at once")
+            self._announce("finishing this step; press Ctrl-C again to stop immediately")
         else:
-            self._announce("asked to stop (SIGTERM): finishing this step")
+            self._announce("received SIGTERM: finishing this step")
 
 
 @dataclass(frozen=True)
 class _Observation:
-    flags: Tensor  # (2,) on the CPU: loss not finite, signal to stop; in any process
+    flags: Tensor  # (2,) on the CPU: non-finite loss, signal to stop; in any process
     arrived: torch.cuda.Event | None
     iteration: int
     losses: Mapping[str, Tensor]
@@ -88,7 +89,7 @@ class _Observation:
 
 
 class Watch:
-    """Looks at every batch's losses; ``tripped`` is 1 on the device from the first bad one on."""
+    """Checks the losses of all batches; ``tripped`` is 1 on the device after a bad one."""
 
     def __init__(self, processes: Processes, run_dir: Path, model: nn.Module) -> None:
         self.processes = processes
@@ -99,9 +100,9 @@ class Watch:
         self._pending: deque[_Observation] = deque()
 
     def guard(self, optimizer: torch.optim.Optimizer) -> None:
-        """Lets ``tripped`` keep a fused ``optimizer`` from changing any weight."""
+        """Makes a fused ``optimizer`` skip its steps while ``tripped`` is 1."""
         if optimizer.defaults["fused"]:
-            # The attribute through which GradScaler skips steps, without asking the GPU.
+            # The attribute by which GradScaler skips steps without synchronizing the GPU.
             optimizer.found_inf = self.tripped  # type: ignore[attr-defined]
 
     def observe(
@@ -112,9 +113,9 @@ class Watch:
         iteration: int,
         stop: int,
     ) -> None:
-        """Notes the losses of one batch; every process must call it equally often.
+        """Records the losses of one batch; every process must call it equally often.
 
-        ``stop`` is the number of the signal that asks to stop, or 0.
+        ``stop`` is the number of a received signal, or 0.
         """
         bad = (~torch.isfinite(total.detach())).to(torch.float32)
         flags = torch.stack([bad, torch.full_like(bad, stop)])
@@ -129,10 +130,10 @@ class Watch:
         self._pending.append(_Observation(flags, arrived, iteration, values, batch))
 
     def check(self, *, everything: bool = False) -> int:
-        """The signal to stop for, or 0, as far as is known (``everything`` waits for all of it).
+        """The signal to stop for, or 0, as far as known (``everything`` waits for all results).
 
-        All processes get the same answer. Raises :class:`NonFiniteLossError` for a loss that is
-        not finite, after saving its batch.
+        All processes get the same result. Raises :class:`NonFiniteLossError` for a non-finite loss,
+        after saving its batch.
         """
         stop = 0
         while len(self._pending) > (0 if everything else self._delay):
@@ -154,22 +155,22 @@ class Watch:
         if not terms:
             raise NonFiniteLossError(
                 f"step {seen.iteration}: a loss of another process is not finite; that process "
-                "says which."
+                "reports it."
             )
         file = self.run_dir / f"nonfinite_rank{self.processes.rank}.pt"
         save_atomically(file, _saved_batch(seen, self.model))
         images = ", ".join(info.path or str(info.id) for info in seen.batch.infos)
         raise NonFiniteLossError(
-            f"step {seen.iteration}: {', '.join(terms)}, for the images {images}. The batch and "
-            f"the weights are saved in {file}; checkpoints are from before this step. Look at "
-            "these images' boxes first; then lower the learning rate (--set optimizer.lr=...), "
-            "lengthen the warm-up, clip gradients (--set max_gradient_norm=35), or use "
-            "--precision fp32."
+            f"step {seen.iteration}: {', '.join(terms)} for the images {images}. The batch and "
+            f"the weights are saved in {file}; checkpoints are from before this step. Check "
+            "the boxes of these images first; then lower the learning rate (--set "
+            "optimizer.lr=...), lengthen the warm-up, clip gradients (--set "
+            "max_gradient_norm=35), or use --precision fp32."
         )
 
 
 def _saved_batch(seen: _Observation, model: nn.Module) -> dict[str, Any]:
-    """Everything to repeat the step, as plain values."""
+    """Everything needed to reproduce the step, as plain values."""
     return {
         "iteration": seen.iteration,
         "losses": {name: value.item() for name, value in seen.losses.items()},

@@ -1,1 +1,1 @@
-"""Files of weights: reading them without executing anything, finding and fetching them."""
+"""Weight files: finding, downloading, and reading them without executing anything."""

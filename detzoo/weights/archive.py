@@ -1,7 +1,7 @@
-"""Zip archives (``torch.save`` since version 1.6, ``numpy.savez``), verified before being read.
+"""Verifies zip archives (``torch.save`` since version 1.6, ``numpy.savez``) before they are read.
 
-Every record carries a CRC-32 of its bytes, which torch writes but does not check: a flipped bit
-would be a wrong weight and nothing else.
+Every record has a CRC-32, which torch writes but does not check: a flipped bit would silently
+change a weight.
 """
 
 from __future__ import annotations
@@ -10,24 +10,24 @@ import zipfile
 from pathlib import Path
 
 _SIGNATURE = b"PK\x03\x04"
-_IS_FOLDER = 0x10  # among a record's attributes, which no checksum covers
+_IS_FOLDER = 0x10  # a record attribute, not covered by a checksum
 _END, _LARGEST_END = b"PK\x05\x06", 22 + 2**16
-# Weights hardly compress. What unpacks to more than this, and to so many times its size, was made
-# to fill the memory.
+# Weights are barely compressible. An archive that unpacks to more than this size, and to more than
+# this multiple of its own, was made to exhaust the memory.
 _ALWAYS_UNPACKED = 2**28
 _MAX_RATIO = 50
 
 
 def is_archive(path: Path) -> bool:
-    """Whether the file starts as a zip archive does."""
+    """Whether the file starts like a zip archive."""
     with open(path, "rb") as file:
         return file.read(len(_SIGNATURE)) == _SIGNATURE
 
 
 def verify_archive(path: Path) -> None:
-    """Raises :class:`zipfile.BadZipFile` unless every record is what was written.
+    """Raises :class:`zipfile.BadZipFile` if any record does not match its checksum.
 
-    A CRC of zero says that none was computed (``torch.serialization.set_crc32_options(False)``).
+    A CRC of zero means that none was computed (``torch.serialization.set_crc32_options(False)``).
     """
     with zipfile.ZipFile(path) as archive:
         records = archive.infolist()
@@ -38,17 +38,17 @@ def verify_archive(path: Path) -> None:
             raise zipfile.BadZipFile(f"it would unpack to {unpacked / 1e9:.1f} GB")
         for record in records:
             if record.external_attr & _IS_FOLDER and record.file_size > 0:
-                # torch would not read it, and take whatever lies in the memory.
-                raise zipfile.BadZipFile(f"{record.filename} calls itself a folder")
+                # torch would skip it, and use uninitialized memory.
+                raise zipfile.BadZipFile(f"{record.filename} is marked as a folder")
             if record.CRC == 0:
                 continue
             with archive.open(record) as file:
-                while file.read(1 << 20):  # raises at the end of a record whose CRC is another
+                while file.read(1 << 20):  # raises at the end of a record if its CRC differs
                     pass
 
 
 def _count_of_records(path: Path) -> int:
-    """How many records there are, as the end of the archive says; zipfile does not look at it."""
+    """The number of records according to the end of the archive, which zipfile does not check."""
     with open(path, "rb") as file:
         file.seek(max(0, path.stat().st_size - _LARGEST_END))
         end = file.read()

@@ -1,4 +1,4 @@
-"""Downloads that survive bad connections: resumed, retried, verified, renamed when whole."""
+"""Downloads for unreliable connections: resumed, retried, verified, renamed when complete."""
 
 from __future__ import annotations
 
@@ -33,26 +33,26 @@ from detzoo.errors import CheckpointError
 from detzoo.weights.files import has_digits, read_file, reason
 from detzoo.weights.places import hash_digits
 
-TRIES = 5  # at each address, where something comes
-SILENT_TRIES = 2  # where nothing does
-CONNECT_TIMEOUT = 5.0  # seconds until a host must have accepted a connection
-TIMEOUT = 20.0  # seconds in which LEAST bytes must come
+TRIES = 5  # per address that sends data
+SILENT_TRIES = 2  # per address that does not
+CONNECT_TIMEOUT = 5.0  # seconds for a host to accept a connection
+TIMEOUT = 20.0  # seconds in which LEAST bytes must arrive
 LEAST = 1 << 14
-MOST = 1 << 34  # bytes: no file of weights is larger
-PAUSE = 1.0  # seconds before the second try, doubled before each further one
+MOST = 1 << 34  # bytes: no weight file is larger
+PAUSE = 1.0  # seconds before the second try, doubled for each further try
 
-# Told the bytes that are there, and those there will be, if known.
+# Called with the number of bytes so far, and the total if known.
 Report = Callable[[int, int | None], None]
 
 
 class DownloadError(CheckpointError):
-    """No address gives the file. The message has a line for each."""
+    """No address provides the file. The message has a line per address."""
 
 
 class _Failure(Exception):
-    """Why one address does not give the file, and whether it may if asked again.
+    """Why one address does not provide the file, and whether to retry.
 
-    ``silent``: its host did not answer at all.
+    ``silent``: its host did not respond at all.
     """
 
     def __init__(self, why: str, *, temporary: bool, silent: bool = False) -> None:
@@ -63,7 +63,7 @@ class _Failure(Exception):
 
 @dataclass(frozen=True)
 class _Answer:
-    """How a server's answer begins. ``length``: the bytes that follow, if it says so."""
+    """The head of a server's response. ``length``: the number of bytes that follow, if known."""
 
     status: int
     reason: str
@@ -72,16 +72,15 @@ class _Answer:
 
 
 def download(addresses: Sequence[str], target: Path, unreachable: set[str] | None = None) -> None:
-    """Writes to ``target`` what the first of ``addresses`` gives that has it, and says which.
+    """Downloads ``target`` from the first of ``addresses`` that has it, and prints which.
 
-    Hosts in ``unreachable`` are not asked; those that do not answer are added to it.
+    Hosts in ``unreachable`` are skipped; those that do not respond are added.
 
-    The file takes its name only when it is whole and verified: by the digits of its hash where its
-    name ends in them, otherwise by opening it. With digits an interrupted download is resumed too,
-    from whichever address, since they vouch for the result. A second process waits for the first
-    and takes its file.
+    The file gets its name only when it is complete and verified: by the hash digits at the end of
+    its name, otherwise by opening it. With hash digits, which verify the result, an interrupted
+    download is resumed, from any address. A second process waits for the first and uses its file.
 
-    Raises :class:`DownloadError` when no address has it, :class:`CheckpointError` when it cannot be
+    Raises :class:`DownloadError` if no address has it, :class:`CheckpointError` if it cannot be
     written.
     """
     failures = []
@@ -116,30 +115,30 @@ def download(addresses: Sequence[str], target: Path, unreachable: set[str] | Non
                     return
     except OSError as error:
         raise CheckpointError(
-            f"{target}: cannot be written ({reason(error)}). Make room, or name another folder for "
-            "caches with XDG_CACHE_HOME."
+            f"{target}: cannot be written ({reason(error)}). Free some disk space, or choose "
+            "another folder for caches with XDG_CACHE_HOME."
         ) from error
     raise DownloadError("\n".join(failures))
 
 
 @contextlib.contextmanager
 def _partial(target: Path) -> Iterator[Path]:
-    """The file that ``target`` is downloaded to, and which no other process writes meanwhile."""
+    """Locks and opens the temporary file that ``target`` is downloaded to."""
     partial = target.with_name(f".part.{target.name}")
     lock = FileLock(target.with_name(f".lock.{target.name}"))
     try:
         lock.acquire()
     except (OSError, NotImplementedError):  # Some network file systems have no locks.
-        # A file of this process alone, which is not resumed.
+        # A file for this process alone, which is not resumed.
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".part.") as folder:
             yield Path(folder, target.name)
         return
     try:
         yield partial
-        # Left for the next try, unless there is nothing in it.
+        # Kept for the next try, unless it is empty.
         if target.is_file() or partial.stat().st_size == 0:
             partial.unlink(missing_ok=True)
-        # Who waits for the lock of a file that is there does not need it any more.
+        # A process that waits for the lock of a completed file no longer needs it.
         if target.is_file():
             Path(lock.lock_file).unlink(missing_ok=True)
     finally:
@@ -147,7 +146,7 @@ def _partial(target: Path) -> Iterator[Path]:
 
 
 def _fetch(address: str, file: IO[bytes], partial: Path, report: Report) -> None:
-    """The whole file from ``address``, verified. Raises :class:`_Failure` after all tries."""
+    """Downloads and verifies the file at ``address``. Raises :class:`_Failure` after all tries."""
     fresh_tries = silent_tries = 0
     for attempt in range(TRIES):
         if attempt:
@@ -166,25 +165,27 @@ def _fetch(address: str, file: IO[bytes], partial: Path, report: Report) -> None
             return
         file.truncate(0)
         fresh_tries += is_fresh
-        if fresh_tries == 2 or attempt == TRIES - 1:  # Once more: it may have been the way.
+        if (
+            fresh_tries == 2 or attempt == TRIES - 1
+        ):  # Once more: the transfer may have been at fault.
             raise _Failure(fault, temporary=False)
 
 
 def _fault_of(partial: Path) -> str | None:
-    """What is wrong with the content of a whole file, if anything is."""
+    """Describes what is wrong with a complete file, if anything."""
     digits = hash_digits(partial.name)
     if digits is not None:
         right = has_digits(partial, digits)
-        return None if right else f"its content does not have the hash {digits} of its name"
+        return None if right else f"its content does not match the hash {digits} in its name"
     try:
         read_file(partial)
     except CheckpointError as error:
-        return f"what it gives is not a file of weights{str(error).removeprefix(str(partial))}"
+        return f"its response is not a weight file{str(error).removeprefix(str(partial))}"
     return None
 
 
 def _transfer(address: str, file: IO[bytes], report: Report) -> None:
-    """Appends to ``file`` what it lacks. Raises :class:`_Failure` where that stops early."""
+    """Appends the missing bytes to ``file``. Raises :class:`_Failure` if it stops early."""
     done = file.seek(0, os.SEEK_END)
     stream = _stream(address, done)
     with contextlib.closing(stream):
@@ -192,24 +193,24 @@ def _transfer(address: str, file: IO[bytes], report: Report) -> None:
         assert isinstance(answer, _Answer)
         content_range = answer.headers.get("Content-Range", "")
         if answer.status == 416 and content_range == f"bytes */{done}":
-            return  # These are all.
+            return  # complete already
         if answer.status == 416 or (
             answer.status == 206 and not content_range.startswith(f"bytes {done}-")
         ):
-            file.truncate(0)  # Perhaps the rest of another file.
-            raise _Failure("it answers with another part than the asked one", temporary=True)
+            file.truncate(0)  # perhaps the partial download of another file
+            raise _Failure("it sent another part than requested", temporary=True)
         if answer.status not in (200, 203, 206):
             temporary = answer.status in (408, 429) or answer.status >= 500
             raise _Failure(f"HTTP {answer.status} {answer.reason}", temporary=temporary)
         if answer.headers.get("Content-Encoding", "identity") != "identity":
-            raise _Failure("it sends the file packed, which was not asked for", temporary=False)
+            raise _Failure("it sent the file compressed, which was not requested", temporary=False)
         if answer.status != 206:
             done = 0
             file.truncate(0)
         size = None if answer.length is None else done + answer.length
         if size is not None and size > MOST:
             raise _Failure(
-                f"speaks of {size} bytes; no file of weights has more than {MOST}", temporary=False
+                f"announced {size} bytes; no weight file has more than {MOST}", temporary=False
             )
         report(done, size)
         try:
@@ -219,7 +220,7 @@ def _transfer(address: str, file: IO[bytes], report: Report) -> None:
                 done += len(block)
                 report(done, size)
                 if done > MOST:
-                    raise _Failure("no file of weights has more", temporary=False)
+                    raise _Failure("no weight file is this large", temporary=False)
         except _Failure as failure:
             of_all = "" if size is None else f" of {size}"
             why = f"stopped after {done}{of_all} bytes ({failure})"
@@ -227,10 +228,10 @@ def _transfer(address: str, file: IO[bytes], report: Report) -> None:
 
 
 def _stream(address: str, start: int) -> Generator[_Answer | bytes, None, None]:
-    """What a server answers to a request for a file from byte ``start`` on: its head, then blocks.
+    """Requests a file from byte ``start`` on, and yields the response: its head, then blocks.
 
-    Raises :class:`_Failure` where ``LEAST`` bytes take longer than ``TIMEOUT``. A socket's own
-    timeout begins anew with every byte, so another thread receives and this one watches the clock.
+    Raises :class:`_Failure` if ``LEAST`` bytes take longer than ``TIMEOUT``. A socket's own timeout
+    restarts with every byte, so another thread receives and this one watches the time.
     """
     received: queue.Queue[_Answer | bytes | _Failure] = queue.Queue(maxsize=16)
     abandoned = threading.Event()
@@ -258,7 +259,7 @@ def _stream(address: str, start: int) -> Generator[_Answer | bytes, None, None]:
     finally:
         abandoned.set()
         with contextlib.suppress(queue.Empty):
-            while True:  # Nobody waits for room in it.
+            while True:  # No one blocks on a full queue.
                 received.get_nowait()
 
 
@@ -268,7 +269,7 @@ def _receive(
     received: queue.Queue[_Answer | bytes | _Failure],
     abandoned: threading.Event,
 ) -> None:
-    """Puts into ``received`` an answer, its blocks, and an empty one or a failure at the end."""
+    """Puts a response into ``received``: head, blocks, and finally an empty block or a failure."""
     headers = {"User-Agent": f"detzoo/{detzoo.__version__}", "Accept-Encoding": "identity"}
     if start:
         headers["Range"] = f"bytes={start}-"
@@ -283,13 +284,13 @@ def _receive(
             while not abandoned.is_set() and (block := raw.read1(1 << 18)):
                 received.put(block)
         received.put(b"")
-    # What is raised is for the server to choose: headers, redirects and chunks can all be nonsense.
+    # A server can cause any error: headers, redirects and chunks can all be malformed.
     except Exception as error:
         received.put(_failure(error))
 
 
 def _failure(error: Exception) -> _Failure:
-    """What is worth asking for again: an answer that broke off, and once a host that gave none."""
+    """Classifies an error: retry interrupted responses, and once a host that did not respond."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, NewConnectionError):
@@ -299,7 +300,7 @@ def _failure(error: Exception) -> _Failure:
             why = f"no connection within {CONNECT_TIMEOUT:.0f} s"
             return _Failure(why, temporary=True, silent=True)
         if isinstance(cause, IncompleteRead):
-            return _Failure("the connection broke off", temporary=True)
+            return _Failure("the connection was interrupted", temporary=True)
         if isinstance(cause, ProtocolError | ReadTimeoutError):
             return _Failure(reason(error), temporary=True)
         cause = cause.__context__
@@ -311,7 +312,7 @@ def _host(address: str) -> str:
 
 
 class _Display:
-    """What is shown of a download: a bar on a terminal or a line elsewhere, and its source."""
+    """Shows a download: a progress bar in a terminal, otherwise a line; and its source."""
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -1,4 +1,4 @@
-"""Reading files of weights, whatever wrote them."""
+"""Reads weight files of all supported formats."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from detzoo.weights.archive import is_archive, verify_archive
 from detzoo.weights.pickles import load_pickle, load_torch
 from detzoo.weights.places import hash_digits
 
-# Under which key the tensors lie: torch's habit, Detectron2's and PVT's, pycls's, Detectron's.
+# The key of the tensors: torch's convention, Detectron2's and PVT's, pycls's, Detectron's.
 _WRAPPERS = ("state_dict", "model", "model_state", "blobs")
 
 
 def read_file(path: Path) -> Any:
-    """The content of a file of weights. Nothing in it is executed.
+    """Reads a weight file without executing anything in it.
 
-    Raises :class:`CheckpointError` when there is none or when it cannot be read.
+    Raises :class:`CheckpointError` if the file does not exist or cannot be read.
     """
     if not path.is_file():
         what = "no such file"
@@ -41,19 +41,19 @@ def read_file(path: Path) -> Any:
             with np.load(path, allow_pickle=False) as arrays:
                 return {name: arrays[name] for name in arrays.files}
         return load_pickle(path) if path.suffix == ".pkl" else load_torch(path)
-    # Damaged files fail in every layer of the readers with errors of every type.
+    # Damaged files cause errors of all types in all layers of the readers.
     except Exception as error:
         raise CheckpointError(
             f"{path}: cannot be read ({reason(error)}). Either it is damaged, for instance a "
-            "copy or download that stopped early, or it is not a file of weights."
+            "copy or download that stopped early, or it is not a weight file."
         ) from error
 
 
 def tensors_in(content: Any, source: Path | str) -> dict[str, Tensor]:
-    """The tensors by name in what :func:`read_file` returned.
+    """Extracts the tensors by name from what :func:`read_file` returned.
 
-    The prefix ``module.``, which a wrapper for several GPUs leaves, is taken off. Raises
-    :class:`CheckpointError` when there is anything else beside the tensors.
+    The prefix ``module.`` of DataParallel wrappers is removed. Raises :class:`CheckpointError` if
+    there is anything but tensors.
     """
     if isinstance(content, Mapping):
         content = next((content[key] for key in _WRAPPERS if key in content), content)
@@ -64,9 +64,11 @@ def tensors_in(content: Any, source: Path | str) -> dict[str, Tensor]:
 
 
 def named_tensors(content: Any, source: Path | str) -> dict[str, Tensor]:
-    """``content`` as a dictionary of dense tensors; :class:`CheckpointError` where it is none."""
+    """Checks that ``content`` is a dict of dense tensors; otherwise raises
+    :class:`CheckpointError`.
+    """
     if not isinstance(content, Mapping):
-        raise CheckpointError(f"{source}: holds no weights by name (a 'state_dict').")
+        raise CheckpointError(f"{source}: contains no state dict.")
     return {name: _tensor(name, value, source) for name, value in content.items()}
 
 
@@ -75,19 +77,18 @@ def _tensor(name: Any, value: Any, source: Path | str) -> Tensor:
         value = torch.from_numpy(value)
     if not isinstance(name, str) or not isinstance(value, Tensor):
         raise CheckpointError(
-            f"{source}: holds no weights by name (a 'state_dict'): {name!r:.80} is a "
-            f"{type(value).__name__}."
+            f"{source}: contains no state dict: {name!r:.80} is a {type(value).__name__}."
         )
     if value.layout != torch.strided or value.is_nested or value.is_quantized or value.is_meta:
         raise CheckpointError(
-            f"{source}: {name} is no dense tensor but a sparse, nested or quantized one, or one "
+            f"{source}: {name} is not a dense tensor but a sparse, nested or quantized one, or one "
             "without values. Save the dense weights."
         )
     return value
 
 
 def _verify(path: Path) -> None:
-    """Raises unless the file holds what was written, as far as checksums in it or its name tell."""
+    """Raises if the content does not match checksums in the file or its name, if there are any."""
     if is_archive(path):
         verify_archive(path)
         return
@@ -95,7 +96,8 @@ def _verify(path: Path) -> None:
     if digits is None or has_digits(path, digits):
         return
     raise ValueError(
-        f"its content does not have the hash {digits} of its name; if that is no hash, rename it"
+        f"its content does not match the hash {digits} in its name; if that is not a hash, rename "
+        "it"
     )
 
 
@@ -114,14 +116,14 @@ def sha256_of(path: Path) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """What went wrong, in one line."""
-    # torch's writer hides the system's error ("No space left on device") behind its own.
+    """Describes an error on one line."""
+    # torch's writer wraps the system error ("No space left on device") in its own.
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.strerror:
             return cause.strerror
         cause = cause.__context__
     if isinstance(error, pickle.UnpicklingError) and "unsupported" in str(error).lower():
-        return "it holds Python objects, which are not loaded because they could execute code"
+        return "it contains Python objects, which are not loaded because they could execute code"
     lines = str(error).strip().splitlines()
     return lines[0][:200].rstrip(".") if lines else type(error).__name__

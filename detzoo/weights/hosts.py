@@ -1,4 +1,4 @@
-"""The hosts that weights are downloaded from, and where each one's addresses are documented.
+"""The hosts that weights are downloaded from, and where their addresses are documented.
 
 This is the only place that names a host of MMDetection's files or of other projects' backbones;
 torchvision and timm know their own addresses. Imports nothing heavy.
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 class Host:
     """A server of weights.
 
-    ``root`` is what its addresses start with, ``documented`` a public page that shows some of them.
+    ``root`` is the start of its addresses, ``documented`` a public page that contains some of them.
     """
 
     root: str
@@ -34,13 +34,13 @@ class Host:
         return urllib.parse.unquote(rest.removeprefix(own).partition("?")[0])
 
 
-# The one that MMDetection's configurations name.
+# The host in MMDetection's configurations.
 OPENMMLAB_PAST = Host(
     "https://download.openmmlab.com",
     "OpenMMLab's own host, gone since June 2026",
     "https://github.com/open-mmlab/mmdetection/blob/v2.28.2/docs/en/model_zoo.md",
 )
-# Hosts of OpenMMLab's files, in the order in which they are asked. Paths are the same on all.
+# Hosts of OpenMMLab's files, in the order in which they are tried. Paths are the same on all.
 OPENMMLAB = (
     Host(
         "https://mmassets.onedl.ai",
@@ -98,5 +98,5 @@ HOSTS = (*OPENMMLAB, DETECTRON2, DETECTRON, PYCLS, PVT, SWIN, TORCHVISION)
 
 
 def host_of(address: str) -> Host | None:
-    """The host of this table that ``address`` is on."""
+    """The host in this table that ``address`` belongs to."""
     return next((host for host in HOSTS if host.path_of(address) is not None), None)

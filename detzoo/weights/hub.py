@@ -1,7 +1,7 @@
-"""Files of the Hugging Face Hub: ``hf://user/repo/file``, through ``huggingface_hub``.
+"""Downloads files from the Hugging Face Hub, ``hf://user/repo/file``, by ``huggingface_hub``.
 
 The package is optional (``pip install huggingface_hub``) and imported only when such a file is
-asked for. It downloads, resumes and caches; gated repositories need ``hf auth login``.
+requested. It downloads, resumes and caches; gated repositories need ``hf auth login``.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from typing import Any
 from detzoo.errors import CheckpointError, ConfigError
 from detzoo.weights.files import reason
 
-# As huggingface_hub writes addresses: hf://user/repo@revision/folder/file.
+# The address format of huggingface_hub: hf://user/repo@revision/folder/file.
 _FILE = re.compile(r"hf://([^/@]+/[^/@]+)(?:@([^/]+))?/(.+)")
 _REPOSITORY = re.compile(r"hf://([^/@]+/[^/@]+)/?")
 
 
 def find_hub_file(address: str, *, offline: bool) -> Path:
-    """The file at ``hf://user/repo/file`` on this machine, downloaded unless ``offline``.
+    """Returns the local file of ``hf://user/repo/file``, downloaded unless ``offline``.
 
-    Raises :class:`CheckpointError` where the hub does not give it, :class:`ConfigError` without the
-    package ``huggingface_hub``.
+    Raises :class:`CheckpointError` if it is not available, and :class:`ConfigError` if the package
+    ``huggingface_hub`` is not installed.
     """
     repository, revision, name = _parts(address)
     hub = hub_package(address)
-    # The hub's client raises errors of its own, of its HTTP library and of the system.
+    # The hub's client raises its own errors, those of its HTTP library, and OSErrors.
     try:
         path: str = hub.hf_hub_download(
             repository, name, revision=revision, local_files_only=offline
@@ -42,22 +42,24 @@ def find_hub_file(address: str, *, offline: bool) -> Path:
 
 
 def cached_hub_file(address: str) -> Path | None:
-    """The file at ``hf://user/repo/file`` if the client of the hub has it on this machine."""
+    """The file at ``hf://user/repo/file`` in the cache of the hub's client; None if it is not
+    there.
+    """
     repository, revision, name = _parts(address)
     found = hub_package(address).try_to_load_from_cache(repository, name, revision=revision)
     return Path(found) if isinstance(found, str) else None
 
 
 def hub_reason(error: Exception) -> str:
-    """Why the hub's client failed, in one line."""
+    """Describes an error of the hub's client on one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if lines and lines[0].startswith(("4", "5")):  # "404 Client Error.", and the cause after it
+    if lines and lines[0].startswith(("4", "5")):  # "404 Client Error.", followed by the cause
         return " ".join(lines[:2])[:200].rstrip(".")
     return reason(error)
 
 
 def _parts(address: str) -> tuple[str, str | None, str]:
-    """Repository, revision and file."""
+    """Splits an address into repository, revision and file."""
     parts = _FILE.fullmatch(address)
     if parts is None:
         raise CheckpointError(
@@ -68,7 +70,7 @@ def _parts(address: str) -> tuple[str, str | None, str]:
 
 
 def repository_of(address: str) -> str:
-    """The repository ``user/repo`` that ``hf://user/repo`` names; :class:`ConfigError` if none."""
+    """The repository of ``hf://user/repo``. Raises :class:`ConfigError` for other addresses."""
     parts = _REPOSITORY.fullmatch(address)
     if parts is None:
         raise ConfigError(
@@ -78,7 +80,7 @@ def repository_of(address: str) -> str:
 
 
 def hub_package(address: str) -> Any:
-    """The package ``huggingface_hub``; :class:`ConfigError` where it is not installed."""
+    """Imports ``huggingface_hub``. Raises :class:`ConfigError` if it is not installed."""
     if importlib.util.find_spec("huggingface_hub") is None:
         raise ConfigError(
             f"{address}: requires the package huggingface_hub: pip install huggingface_hub"

@@ -1,9 +1,9 @@
-"""Where published files of weights are: in folders of this machine, or at addresses.
+"""Finds published weight files in folders of this machine, or downloads them.
 
-A file is looked for in the folders of ``DETZOO_WEIGHTS`` (separated like ``PATH``), by its name or
-by its published path, then in detzoo's and torch's caches. Otherwise it is downloaded into detzoo's
+A file is searched for in the folders of ``DETZOO_WEIGHTS`` (separated like ``PATH``), by its name
+or its published path, then in detzoo's and torch's caches. Otherwise it is downloaded to detzoo's
 cache: from the roots in ``DETZOO_MIRRORS`` (separated by spaces) in order, then from the hosts of
-``weights/hosts.py``. With ``DETZOO_MIRRORS`` set to nothing, nothing is downloaded.
+``weights/hosts.py``. If ``DETZOO_MIRRORS`` is set but empty, nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from detzoo.weights.places import (
 
 
 def local_file(source: Path | str) -> Path:
-    """The path ``source``, or the file that an address stands for, downloaded if need be.
+    """Returns the path ``source``, or the local file of an address, downloaded if necessary.
 
-    Raises :class:`CheckpointError` where an address does not give its file.
+    Raises :class:`CheckpointError` if a download fails.
     """
     if not is_address(source):
         return Path(source)
@@ -46,12 +46,13 @@ def find_published_file(
     alternative: str,
     unreachable: set[str] | None = None,
 ) -> Path:
-    """One of ``files`` on this machine, downloaded if need be. All hold the same weights.
+    """Returns one of ``files``, which have the same weights, on this machine; downloads if
+    necessary.
 
-    Hosts in ``unreachable`` are not asked; those that cannot be reached are added.
+    Hosts in ``unreachable`` are skipped; those that cannot be reached are added.
 
-    Raises :class:`CheckpointError`, which says what the file was for, the places and addresses
-    tried, and what else can be done.
+    Raises :class:`CheckpointError`, which states what the file is for, the folders and addresses
+    tried, and alternatives.
     """
     for file in files:
         local = find_local_file(file)
@@ -77,14 +78,14 @@ def find_published_file(
     names = " or ".join(file.local_paths[0] for file in files)
     raise CheckpointError(
         f"{purpose}: no file {names} in any of\n  {tried}\n{why}"
-        "Put it into one of these folders, point DETZOO_WEIGHTS at its folder, name a mirror in "
+        "Put it into one of these folders, point DETZOO_WEIGHTS to its folder, set a mirror in "
         f"DETZOO_MIRRORS, or {alternative}."
     )
 
 
 def addresses(files: Sequence[Published]) -> list[tuple[Published, str]]:
-    """The addresses that are asked for ``files``, in order: those of the user's mirrors, then the
-    files' own. There are none where downloads are turned off.
+    """The addresses to try for ``files``, in order: those on the user's mirrors, then the files'
+    own. Empty if downloads are turned off.
 
     Raises :class:`ConfigError` for a mirror without a web address.
     """
@@ -94,8 +95,8 @@ def addresses(files: Sequence[Published]) -> list[tuple[Published, str]]:
     for root in roots:
         if urllib.parse.urlsplit(root).scheme not in ("http", "https"):
             raise ConfigError(
-                f"DETZOO_MIRRORS: {root!r} is not an http or https address. Separate addresses by "
-                "spaces; folders of this machine go into DETZOO_WEIGHTS."
+                f"DETZOO_MIRRORS: {root!r} is not an http or https address. Separate addresses "
+                "with spaces; local folders belong in DETZOO_WEIGHTS."
             )
     mirrored = [
         (file, f"{root.rstrip('/')}/{urllib.parse.quote(file.path)}")
@@ -106,5 +107,5 @@ def addresses(files: Sequence[Published]) -> list[tuple[Published, str]]:
 
 
 def downloads_allowed() -> bool:
-    """Whether ``DETZOO_MIRRORS`` is not set to nothing."""
+    """Whether downloads are allowed: false if ``DETZOO_MIRRORS`` is set but empty."""
     return os.environ.get("DETZOO_MIRRORS", "default").strip() != ""

@@ -1,8 +1,7 @@
-"""Pickles as data: containers, numbers, text, tensors and numpy arrays, and nothing else.
+"""Reads pickles as data: containers, numbers, text, tensors and NumPy arrays, and nothing else.
 
-A pickle is a program that may call whatever it can name. The readers here look every name up in the
-short table below, whose entries are stand-ins of our own: not even numpy's constructors are called
-by a file.
+A pickle is a program that can call anything it names. These readers look up every name in the short
+table below, whose entries are our own stand-ins: a file cannot even call NumPy's constructors.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 
-# References let a few hundred bytes stand for more than any memory holds. Checkpoints have
-# thousands of values, nested a dozen deep.
+# With references, a few hundred bytes can expand beyond any memory. Checkpoints have thousands of
+# values, nested about a dozen levels deep.
 _MAX_VALUES = 2_000_000
 _MAX_DEPTH = 100
 # Numbers, booleans and text of any width; no objects, no records.
@@ -26,7 +25,7 @@ _PLAIN_TYPE = re.compile(r"[<>=|]?([biufcSU]\d{1,4}|\?)")
 
 
 class _Type:
-    """Stands in for ``numpy.dtype``: a type of plain values, and its byte order."""
+    """Stand-in for ``numpy.dtype``: a dtype of plain values, and its byte order."""
 
     def __init__(self, code: str, align: bool = False, copy: bool = True) -> None:
         if not isinstance(code, str) or not _PLAIN_TYPE.fullmatch(code):
@@ -41,13 +40,13 @@ class _Type:
 
 
 class _Array:
-    """Stands in for ``numpy.ndarray`` until the file has said what it holds."""
+    """Stand-in for ``numpy.ndarray`` until its content has been read."""
 
     values: np.ndarray
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         _, shape, type_, is_fortran, data = state
-        # Python 2 wrote text where bytes are meant.
+        # Python 2 stored bytes as text.
         raw = data.encode("latin1") if isinstance(data, str) else data
         self.values = _from_buffer(raw, type_, shape, "F" if is_fortran else "C")
 
@@ -60,31 +59,31 @@ class _Records:
 
 
 def _reconstruct(*_: Any) -> _Array:
-    """Stands in for numpy's function of this name, whose array is empty at first."""
+    """Stand-in for NumPy's function of this name, which creates an empty array."""
     return _Array()
 
 
 def _from_buffer(data: bytes, type_: _Type, shape: tuple[int, ...], order: str) -> np.ndarray:
     values = np.frombuffer(data, type_.dtype).reshape(shape, order="F" if order == "F" else "C")
-    # A copy of its own, which may be written to, in this machine's byte order.
+    # A writable copy in native byte order.
     return values.astype(type_.dtype.newbyteorder("="), order="C")
 
 
 def _scalar(type_: _Type, data: bytes | str) -> Any:
-    """A numpy scalar, as Python's own number or text."""
+    """Stand-in for ``numpy.core.multiarray.scalar``: returns a Python number or text."""
     raw = data.encode("latin1") if isinstance(data, str) else data
     return np.frombuffer(raw, type_.dtype, count=1)[0].item()
 
 
 def _encode(text: str, codec: str) -> bytes:
-    """Stands in for ``codecs.encode``, by which old protocols write bytes."""
+    """Stand-in for ``codecs.encode``, with which old protocols store bytes."""
     if codec not in ("latin1", "latin-1"):
         raise pickle.UnpicklingError(f"Unsupported codec: {codec!r}")
     return text.encode("latin1")
 
 
 def _no_bytes() -> bytes:
-    """Stands in for ``bytes``, which old protocols call for empty ones."""
+    """Stand-in for ``bytes``, which old protocols call for empty bytes."""
     return b""
 
 
@@ -106,7 +105,7 @@ _STAND_INS: dict[str, Callable[..., Any]] = {
 
 
 def load_torch(path: Path) -> Any:
-    """What ``torch.save`` wrote, tensors on the CPU.
+    """Loads a file written by ``torch.save``, with tensors on the CPU.
 
     Raises ``pickle.UnpicklingError`` for a file that names anything outside the table.
     """
@@ -116,7 +115,7 @@ def load_torch(path: Path) -> Any:
 
 
 def load_pickle(path: Path) -> Any:
-    """What ``pickle.dump`` wrote, of Python 2 too.
+    """Loads a file written by ``pickle.dump``, also in Python 2.
 
     Raises ``pickle.UnpicklingError`` for a file that names anything outside the table.
     """
@@ -124,7 +123,7 @@ def load_pickle(path: Path) -> Any:
         return _Copying().copy(_Unpickler(file, encoding="latin1").load())
 
 
-# The one written in Python: its twin in C allocates as much memory as a file says.
+# The pure Python implementation: the one in C allocates as much memory as a file requests.
 class _Unpickler(pickle._Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         full = f"{module}.{name}"
@@ -136,10 +135,10 @@ class _Unpickler(pickle._Unpickler):
 
 
 class _Sealed:
-    """A function that can be called, and of which nothing can be set.
+    """A callable whose attributes cannot be set.
 
-    The opcode BUILD sets attributes of whatever lies on the stack, so a file could otherwise change
-    the stand-ins for the files that are read after it.
+    The opcode BUILD sets attributes of the object on the stack, so a file could otherwise modify
+    the stand-ins used for later files.
     """
 
     __slots__ = ("_function",)
@@ -156,16 +155,16 @@ class _Sealed:
 
 
 class _Copying:
-    """Copies content, arrays in the place of their stand-ins. What occurs twice counts twice."""
+    """Copies content, replacing stand-ins by arrays. Values that occur twice are counted twice."""
 
     def __init__(self) -> None:
         self.count = 0
 
     def copy(self, value: Any, depth: int = 0) -> Any:
-        """``value`` as containers, numbers, text, tensors and arrays."""
+        """Converts ``value`` to containers, numbers, text, tensors and arrays."""
         self.count += 1
         if self.count > _MAX_VALUES or depth > _MAX_DEPTH:
-            raise pickle.UnpicklingError("it holds too many values, or too deeply nested ones")
+            raise pickle.UnpicklingError("it contains too many values, or too deeply nested ones")
         if isinstance(value, _Array):
             return value.values
         if isinstance(value, _Records):

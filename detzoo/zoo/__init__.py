@@ -1,8 +1,8 @@
-"""The model zoo: every named configuration, by family.
+"""The model zoo: all named configurations, by family.
 
-A family is a file of this folder that defines ``FAMILY``; there is no other list. It is imported
-when one of its names is asked for. (``models.json``, which ``docs/generate.py`` writes, tells the
-family of a name.)
+A family is a file in this folder that defines ``FAMILY``; there is no other list. It is imported
+when one of its names is requested. (``models.json``, written by ``docs/generate.py``, maps names to
+families.)
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ def entries() -> tuple[Entry, ...]:
 
 
 def has(name: str) -> bool:
-    """Whether the zoo's page lists an entry called ``name``; imports no family."""
+    """Whether ``models.json`` lists an entry called ``name``; imports no family."""
     return _module_of(name) is not None
 
 
 def find(name: str) -> Entry:
-    """The entry called ``name``. Raises :class:`UserError` with the nearest names otherwise."""
+    """The entry called ``name``. Raises :class:`UserError` with similar names otherwise."""
     module = _module_of(name)
     known = families() if module is None else (_import(module),)
     for family in known:
@@ -57,7 +57,7 @@ def family_of(entry: Entry) -> Family:
 
 
 def _module_of(name: str) -> str | None:
-    """The module of the family that had an entry of this name when ``models.json`` was written."""
+    """The module of the family with an entry of this name, according to ``models.json``."""
     row = zoo_rows().get(name)
     return None if row is None else _modules().get(row["family"])
 
@@ -69,7 +69,7 @@ def _import(module: str) -> Family:
 
 @functools.cache
 def _modules() -> Mapping[str, str]:
-    """The modules of this folder that define a family, by its folder in MMDetection's zoo."""
+    """The modules in this folder that define a family, by its folder in MMDetection's zoo."""
     found = {}
     for path in sorted(_FOLDER.glob("*.py")):
         for folder in _DEFINITION.findall(path.read_text(encoding="utf-8")):

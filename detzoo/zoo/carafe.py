@@ -1,4 +1,4 @@
-"""CARAFE: upsampling by content."""
+"""CARAFE: content-aware upsampling."""
 
 from __future__ import annotations
 

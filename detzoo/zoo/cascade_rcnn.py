@@ -36,7 +36,7 @@ from detzoo.zoo.parts import (
 )
 from detzoo.zoo.rpn import proposals
 
-# Box head of each stage, but for its coder: one refinement for all classes.
+# Box head of each stage, except for its coder: class-agnostic refinement.
 BOX_HEAD = BoxHeadConfig(class_agnostic_boxes=True, box_loss=SmoothL1Loss(beta=1.0))
 EPOCHS_20 = epochs(20, milestones=(16, 19))
 
@@ -76,7 +76,7 @@ def cascade_mask_rcnn(
 def cascade_stages(
     box_head: BoxHeadConfig = BOX_HEAD, *, match_low_quality: bool = False
 ) -> tuple[CascadeStage, ...]:
-    """Three stages, each trained on better boxes and for smaller corrections than the one before."""
+    """Three stages, each trained on better boxes and for smaller refinements than the previous one."""
     stages = []
     for iou, stds, weight in (
         (0.5, (0.1, 0.1, 0.2, 0.2), 1.0),
@@ -102,7 +102,9 @@ def cascade_stages(
 def cascade_model(
     backbone: BackboneConfig, neck: NeckConfig, roi_head: RoIHeadConfig
 ) -> TwoStageConfig:
-    """A cascade's RPN trains within the image, and hands over twice as many proposals."""
+    """The RPN of a cascade is trained on anchors inside the image, and passes on twice as many
+    proposals.
+    """
     rpn_head = RPNHeadConfig(
         box_loss=SmoothL1Loss(beta=1 / 9),
         border=0.0,

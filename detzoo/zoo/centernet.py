@@ -23,7 +23,7 @@ from detzoo.zoo.entry import Entry, Family
 
 
 def centernet(convolution: ConvConfig = PlainConvConfig()) -> Experiment:
-    """CenterNet on ResNet-18, at the size of the image."""
+    """CenterNet on ResNet-18, tested at the original image size."""
     return Experiment(
         model=SingleStageConfig(
             backbone=ResNetConfig(

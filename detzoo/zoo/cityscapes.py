@@ -1,4 +1,4 @@
-"""Detectors on Cityscapes, from the published weights for COCO."""
+"""Detectors on Cityscapes, initialized with the published weights for COCO."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from detzoo.zoo.faster_rcnn import faster_rcnn
 from detzoo.zoo.mask_rcnn import mask_rcnn
 from detzoo.zoo.parts import Recipe, resnet
 
-# All weights are those of a trained detector.
+# All weights come from a trained detector.
 BACKBONE: ResNetConfig = dataclasses.replace(resnet(50), pretrained=None)
 BOX_HEAD = BoxHeadConfig(box_loss=SmoothL1Loss(beta=1.0))
 # Eight epochs of eight passes over the data each.
@@ -34,12 +34,12 @@ RECIPE: Recipe = {
 
 
 def starting_from(entry: str) -> Recipe:
-    """The recipe, from the published weights of a COCO model."""
+    """The recipe, initialized with the published weights of a COCO model."""
     return {**RECIPE, "initial_weights": entry}
 
 
 def at_full_size(experiment: Experiment) -> Experiment:
-    """The experiment, tested at the size of Cityscapes's images."""
+    """The experiment, tested at the original size of Cityscapes images."""
     transforms = (Resize(sizes=((2048, 1024),)), Pad(divisor=32))
     data = dataclasses.replace(experiment.data, test_transforms=transforms)
     return dataclasses.replace(experiment, data=data)

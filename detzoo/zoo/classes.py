@@ -46,5 +46,5 @@ DEEPFASHION = tuple(
     """.strip().split("|")
 )
 
-# What a detector without classes finds.
+# The class of class-agnostic detectors.
 OBJECT = ("object",)

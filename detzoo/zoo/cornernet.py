@@ -25,7 +25,7 @@ from detzoo.zoo.ssd import MEAN_BGR
 def hourglass(
     head: CornerPairHeadConfig, *, images_per_device: int, devices: int, milestone: int = 180
 ) -> Experiment:
-    """A detector of corners on Hourglass-104, from scratch; tested mirrored as well."""
+    """A corner-based detector on Hourglass-104, trained from scratch and tested with flipping."""
     return Experiment(
         model=SingleStageConfig(backbone=HourglassConfig(), bbox_head=head),
         class_names=classes.COCO,
@@ -49,7 +49,7 @@ def hourglass(
 
 
 def cornernet(devices: int, images_per_device: int) -> Experiment:
-    """CornerNet as it was trained on this many devices."""
+    """CornerNet as trained on this number of devices."""
     return hourglass(CornerHeadConfig(), images_per_device=images_per_device, devices=devices)
 
 

@@ -15,7 +15,7 @@ SIZES = ((750, 1101),)
 
 
 def deepfashion() -> Experiment:
-    """Upright images, for fifteen epochs."""
+    """Mask R-CNN on portrait images, for fifteen epochs."""
     made = mask_rcnn(
         class_names=DEEPFASHION,
         sizes=SIZES,

@@ -18,7 +18,7 @@ from detzoo.zoo.parts import FROZEN, FULL, resnet
 
 
 def deformable_detr(*, refines_boxes: bool = False, two_stage: bool = False) -> Experiment:
-    """Deformable DETR on three maps of ResNet-50 and one more."""
+    """Deformable DETR on three maps of ResNet-50 and an additional one."""
     backbone = dataclasses.replace(resnet(50), norm=FROZEN, out_stages=(1, 2, 3))
     head = DeformableDETRHeadConfig(refines_boxes=refines_boxes, two_stage=two_stage)
     rules = (
@@ -30,7 +30,7 @@ def deformable_detr(*, refines_boxes: bool = False, two_stage: bool = False) -> 
         model=SetPredictionConfig(backbone=backbone, neck=ChannelMapperConfig(), bbox_head=head),
         class_names=classes.COCO,
         data=DataConfig(
-            # No image of COCO is seven times as long as it is wide: only the shorter side counts.
+            # No COCO image has an aspect ratio of seven, so only the shorter side matters.
             train_transforms=detr_transforms(4200),
             test_transforms=(Resize(sizes=FULL), Pad(divisor=1)),
             skip_empty=False,

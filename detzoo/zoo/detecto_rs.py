@@ -16,17 +16,17 @@ from detzoo.zoo.parts import Depth, resnet
 
 
 def adaptive_resnet(depth: Depth = 50) -> ResNetConfig:
-    """ResNet with standardized filters that pretrained ones survive."""
+    """ResNet with adaptive standardized filters, which keep pretrained filters unchanged."""
     return dataclasses.replace(resnet(depth), convolution=AdaptiveConvConfig())
 
 
 def switchable_resnet(depth: Depth = 50) -> ResNetConfig:
-    """The same, whose 3x3 convolutions choose between two dilations from the second stage on."""
+    """The same, with switchable atrous 3x3 convolutions from the second stage on."""
     return dataclasses.replace(adaptive_resnet(depth), deformable=SwitchableAtrousConvConfig())
 
 
 class Recursive(TypedDict):
-    """A backbone, and a pyramid in which the same kind of backbone looks again."""
+    """A backbone, and a recursive pyramid with a second backbone of the same kind."""
 
     backbone: ResNetConfig
     neck: RFPConfig

@@ -15,16 +15,16 @@ from detzoo.zoo import classes
 from detzoo.zoo.entry import Entry, Family
 from detzoo.zoo.parts import FROZEN, FULL, resnet
 
-# Input sizes of DETR, as (shorter side, longer side) at most.
+# Input sizes of DETR, as maximum (shorter side, longer side).
 ELEVEN_SIZES = tuple((short, 1333) for short in range(480, 801, 32))
-# The backbone is trained already.
+# The backbone is pretrained.
 SLOW_BACKBONE = ParameterRule(name="backbone", lr_scale=0.1)
 
 
 def crop_policies(longest_side: int) -> OneOf:
-    """Half of the images are scaled, half are scaled, cut and scaled again.
+    """Half of the images are resized, half are resized, cropped and resized again.
 
-    ``longest_side`` bounds the longer side before the cut.
+    ``longest_side`` limits the longer side before the crop.
     """
     scaled = Resize(sizes=ELEVEN_SIZES)
     before = Resize(sizes=tuple((short, longest_side) for short in (400, 500, 600)))
@@ -33,7 +33,7 @@ def crop_policies(longest_side: int) -> OneOf:
 
 
 def detr_transforms(longest_side: int, divisor: int = 1) -> tuple[Transform, ...]:
-    """DETR's transforms in training; see :func:`crop_policies`."""
+    """DETR's training transforms; see :func:`crop_policies`."""
     return Flip(), crop_policies(longest_side), Pad(divisor=divisor)
 
 

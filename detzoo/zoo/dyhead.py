@@ -29,8 +29,8 @@ SWIN_LARGE = SwinConfig(
     out_stages=(1, 2, 3),
     pretrained="https://github.com/SwinTransformer/storage/releases/download/v1.0.0/{architecture}_22k.pth",
 )
-# As the authors' own code has it: predictors of one cell, anchors at the centers of cells, offsets
-# that are random at first.
+# As in the authors' code: 1x1 predictors, anchors at the centers of cells, randomly initialized
+# offsets.
 AUTHORS_HEAD = ATSSHeadConfig(
     num_convs=0, kernel_size=1, priors=AnchorGrid(scales=(8.0,), ratios=(1.0,), center=0.5)
 )
@@ -44,7 +44,7 @@ def dyhead(
     head: ATSSHeadConfig = ATSSHeadConfig(num_convs=0),
     optimizer: OptimizerConfig = SGDConfig(lr=0.01),
 ) -> Experiment:
-    """ATSS without towers, after six blocks of dynamic head."""
+    """ATSS without towers, after six dynamic head blocks."""
     pyramid = FPNConfig(start_level=start_level, extra_levels="on_output")
     model = SingleStageConfig(
         backbone=backbone, neck=NeckSequenceConfig(necks=(pyramid, neck)), bbox_head=head
@@ -61,7 +61,7 @@ def authors_dyhead(
     repeats: int = 1,
     optimizer: OptimizerConfig = SGDConfig(lr=0.01),
 ) -> Experiment:
-    """With the authors' own details, and images resized by Pillow."""
+    """DyHead with the details of the authors' code, and images resized by Pillow."""
     base = dyhead(
         backbone,
         start_level=start_level,

@@ -11,7 +11,7 @@ from detzoo.postprocess.select import Select
 from detzoo.zoo.entry import Entry, Family
 from detzoo.zoo.parts import experiment, resnet
 
-# Good proposals are to be kept even where they are close to each other.
+# Keeps good proposals that are close to each other.
 DYNAMIC_RCNN = TwoStageConfig(
     backbone=resnet(50),
     neck=FPNConfig(),

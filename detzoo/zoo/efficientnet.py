@@ -25,7 +25,7 @@ B3 = EfficientNetConfig(
 
 
 def retinanet_crop896(backbone: EfficientNetConfig) -> Experiment:
-    """As NAS-FPN's, on crops of 896 pixels, 12 epochs."""
+    """RetinaNet as in NAS-FPN, on crops of 896 pixels, 12 epochs."""
     size = (896, 896)
     base = retinanet_crop640(dataclasses.replace(FPN, start_level=0), size=size)
     assert isinstance(base.model, SingleStageConfig)

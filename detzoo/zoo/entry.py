@@ -1,4 +1,4 @@
-"""One named configuration and what was published about it."""
+"""Zoo entries: named configurations and their published figures."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from detzoo.zoo_list import zoo_rows
 
 @dataclass(frozen=True)
 class Entry:
-    """A row of the zoo. Figures are those of MMDetection's V2 model zoo, None where it has none.
+    """A row of the zoo. Figures are those of MMDetection's V2 model zoo; None if there are none.
 
     APs are in percent on the validation set of the entry's data; ``ar1000`` is the recall of 1000
-    proposals, ``box_ap50`` the AP at IoU 0.5 where only that was published (Pascal VOC).
+    proposals, ``box_ap50`` the AP at IoU 0.5 if only that was published (Pascal VOC).
     ``memory_gb`` was the training memory per GPU (8 V100), ``inference_ms`` the time per
     image on one. ``weights`` is the published file: its name, or its path below the version folder
-    of a mirror where it does not lie at ``folder/name/``.
+    of a mirror if it is not in ``folder/name/``.
     """
 
     name: str
@@ -31,13 +31,13 @@ class Entry:
 
     @property
     def parameters(self) -> int | None:
-        """Parameters of the model: counted when the zoo was last generated, None if not yet."""
+        """The number of parameters as of the last generation of ``models.json``; None before."""
         row = zoo_rows().get(self.name)
         return None if row is None else row["parameters"]
 
     @property
     def backbone(self) -> str:
-        """The backbone in words: its class, and the weights that it starts from."""
+        """Describes the backbone: its class, and its pretrained weights."""
         config = self.experiment.model.backbone
         name = type(config).__name__.removesuffix("Config")
         return f"{name} ({config.pretrained_name or 'from scratch'})"
@@ -58,7 +58,7 @@ class Family:
     entries: tuple[Entry, ...]
 
     def weights_path(self, entry: Entry) -> str | None:
-        """Where the published weights lie below the version folder of a mirror."""
+        """The path of the published weights below the version folder of a mirror."""
         if entry.weights is None or "/" in entry.weights:
             return entry.weights
         return f"{self.folder}/{entry.name}/{entry.weights}"

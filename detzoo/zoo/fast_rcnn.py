@@ -1,4 +1,4 @@
-"""Fast R-CNN on given proposals."""
+"""Fast R-CNN on precomputed proposals."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def fast_rcnn(
     test_proposals: int | None = None,
     **recipe: Unpack[Recipe],
 ) -> Experiment:
-    """Faster R-CNN without its RPN: the best proposals of each image come from a file."""
+    """Faster R-CNN without its RPN: the best proposals of each image are read from a file."""
     model = TwoStageConfig(backbone=backbone, neck=neck, rpn_head=None, roi_head=roi_head)
     made = experiment(model, **recipe)
     data = dataclasses.replace(

@@ -83,7 +83,7 @@ def single_level_rpn(border: float | None) -> RPNHeadConfig:
 
 
 def faster_rcnn_c4(**recipe: Unpack[Recipe]) -> Experiment:
-    """Regions cut from the third stage, each seen by the fourth stage (Caffe ResNet-50)."""
+    """C4 detector: RoI features from the third stage, processed by the fourth (Caffe ResNet-50)."""
     backbone = caffe_resnet(50)
     roi_head = StandardRoIHeadConfig(
         extractor=PyramidRoIAlignConfig(output_size=14, num_levels=1),
@@ -98,7 +98,7 @@ def faster_rcnn_c4(**recipe: Unpack[Recipe]) -> Experiment:
 
 
 def faster_rcnn_dc5(**recipe: Unpack[Recipe]) -> Experiment:
-    """Regions cut from the fourth stage, dilated to stride 16 (Caffe ResNet-50)."""
+    """DC5 detector: RoI features from the fourth stage, dilated to stride 16 (Caffe ResNet-50)."""
     backbone = dataclasses.replace(
         caffe_resnet(50), strides=(1, 2, 2, 1), dilations=(1, 1, 1, 2), out_stages=(3,)
     )
@@ -110,7 +110,7 @@ def faster_rcnn_dc5(**recipe: Unpack[Recipe]) -> Experiment:
 
 
 def some_classes(names: Sequence[str]) -> Experiment:
-    """Some of COCO's classes, from the published weights of all of them."""
+    """A detector of some of COCO's classes, initialized with the published weights for all."""
     return faster_rcnn(
         caffe_resnet(50),
         sizes=SIX_SIZES,

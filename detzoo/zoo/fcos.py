@@ -36,12 +36,12 @@ CENTRAL = SizeRangeAssigner(center_radius=1.5)
 
 
 def sgd(lr: float = 0.01) -> SGDConfig:
-    """Biases learn at twice the rate and do not decay."""
+    """SGD with twice the learning rate and no weight decay for biases."""
     return SGDConfig(lr=lr, bias_lr_scale=2.0, bias_weight_decay_scale=0.0)
 
 
 def constant_warmup(length: int) -> Schedule:
-    """The step schedule after 500 iterations at a third of the rate."""
+    """The step schedule with a constant warm-up: 500 iterations at a third of the learning rate."""
     return epochs(length, warmup=Warmup(ratio=1 / 3, kind="constant"))
 
 
@@ -56,7 +56,7 @@ def fcos(
     pixels: Pixels | None = None,
     **recipe: Unpack[Recipe],
 ) -> Experiment:
-    """FCOS with levels P3-P7, group norm in its head, at half the usual learning rate."""
+    """FCOS with levels P3-P7 and group norm in its head, at half the usual learning rate."""
     model = SingleStageConfig(backbone=backbone, neck=neck, bbox_head=head, pixels=pixels)
     recipe.setdefault("optimizer", sgd())
     recipe.setdefault("schedule", constant_warmup(12))
@@ -68,7 +68,7 @@ def fcos_with_tricks(
     backbone: BackboneConfig,
     head_convolution: ConvConfig = PlainConvConfig(),
 ) -> Experiment:
-    """The improvements of its authors' later code, trained without clipping of gradients."""
+    """FCOS with the improvements of the authors' later code, trained without gradient clipping."""
     head = FCOSHeadConfig(
         assigner=CENTRAL,
         box_loss=GIoULoss(),

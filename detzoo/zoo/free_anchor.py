@@ -13,7 +13,7 @@ from detzoo.zoo.parts import experiment, resnet, resnext
 
 
 def free_anchor(backbone: ResNetConfig = resnet(50)) -> Experiment:
-    """RetinaNet whose targets choose their anchors."""
+    """RetinaNet with learned matching of targets and anchors."""
     model = SingleStageConfig(
         backbone=backbone,
         neck=FPNConfig(start_level=1, extra_levels="on_input"),

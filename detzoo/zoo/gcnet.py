@@ -19,7 +19,7 @@ def with_context(backbone: ResNetConfig, ratio: float) -> ResNetConfig:
 
 
 def synchronized(backbone: ResNetConfig) -> ResNetConfig:
-    """The backbone with batch norms that learn the statistics of all processes."""
+    """The backbone with synchronized batch norm."""
     return dataclasses.replace(backbone, norm=BatchNormConfig(synchronized=True))
 
 

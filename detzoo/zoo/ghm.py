@@ -1,4 +1,4 @@
-"""Gradient harmonised RetinaNet."""
+"""RetinaNet with the gradient harmonizing mechanism (GHM)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from detzoo.zoo.parts import experiment, resnet, resnext
 
 
 def ghm(backbone: ResNetConfig = resnet(50)) -> Experiment:
-    """RetinaNet trained with harmonised gradients."""
+    """RetinaNet trained with harmonized gradients."""
     model = SingleStageConfig(
         backbone=backbone,
         neck=FPNConfig(start_level=1, extra_levels="on_input"),
@@ -59,7 +59,7 @@ ENTRIES = (
 
 FAMILY = Family(
     folder="ghm",
-    title="Gradient harmonised RetinaNet",
+    title="Gradient harmonized RetinaNet",
     paper="https://arxiv.org/abs/1811.05181",
     entries=ENTRIES,
 )

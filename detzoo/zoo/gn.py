@@ -24,19 +24,19 @@ MASK_HEAD = MaskHeadConfig(norm=GN)
 
 
 def gn_resnet(depth: Depth) -> ResNetConfig:
-    """ResNet with group norm, from Detectron's weights."""
+    """ResNet with group norm and Detectron's weights."""
     name = "open-mmlab://detectron/{architecture}_gn"
     return ResNetConfig(depth=depth, pretrained=name, norm=GN)
 
 
 def contrib_resnet() -> ResNetConfig:
-    """ResNet-50 with group norm, from weights that were trained in PyTorch."""
+    """ResNet-50 with group norm and weights trained in PyTorch."""
     name = "open-mmlab://contrib/{architecture}_gn"
     return dataclasses.replace(gn_resnet(50), pretrained=name)
 
 
 def mask_rcnn_gn(backbone: ResNetConfig, **recipe: Unpack[Recipe]) -> Experiment:
-    """Mask R-CNN with group norm everywhere but in the RPN."""
+    """Mask R-CNN with group norm everywhere except in the RPN."""
     return mask_rcnn(backbone, neck=NECK, box_head=BOX_HEAD, mask_head=MASK_HEAD, **recipe)
 
 

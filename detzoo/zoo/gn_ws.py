@@ -29,17 +29,17 @@ def ws_resnet(depth: Depth) -> ResNetConfig:
 
 
 def ws_resnext(depth: Depth) -> ResNetConfig:
-    """The same of ResNeXt-32x4d."""
+    """ResNeXt-32x4d with standardized filters and group norm."""
     return dataclasses.replace(ws_resnet(depth), groups=32, width_per_group=4)
 
 
 def faster_rcnn_ws(backbone: ResNetConfig) -> Experiment:
-    """Faster R-CNN with both everywhere but in the RPN."""
+    """Faster R-CNN with both everywhere except in the RPN."""
     return faster_rcnn(backbone, neck=WS_NECK, box_head=WS_BOX_HEAD)
 
 
 def mask_rcnn_ws(backbone: ResNetConfig, **recipe: Unpack[Recipe]) -> Experiment:
-    """Mask R-CNN with both everywhere but in the RPN."""
+    """Mask R-CNN with both everywhere except in the RPN."""
     return mask_rcnn(backbone, neck=WS_NECK, box_head=WS_BOX_HEAD, mask_head=WS_MASK_HEAD, **recipe)
 
 

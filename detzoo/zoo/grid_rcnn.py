@@ -23,7 +23,7 @@ def grid_rcnn(
     roi_head: GridRoIHeadConfig = GridRoIHeadConfig(),
     **recipe: Unpack[Recipe],
 ) -> Experiment:
-    """Faster R-CNN with FPN that finds boxes by nine points each."""
+    """Faster R-CNN with FPN that localizes each box by nine grid points."""
     model = TwoStageConfig(
         backbone=backbone,
         neck=FPNConfig(),

@@ -1,4 +1,4 @@
-"""GRoIE: features of regions from all levels."""
+"""GRoIE: RoI features from all levels."""
 
 from __future__ import annotations
 

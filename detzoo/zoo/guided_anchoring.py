@@ -27,7 +27,7 @@ from detzoo.zoo.fast_rcnn import fast_rcnn
 from detzoo.zoo.parts import Recipe, caffe_resnet, experiment, resnet, resnext
 from detzoo.zoo.rpn import proposals
 
-# Guided proposals are good enough for a stricter second stage.
+# Guided proposals are accurate enough for a higher IoU threshold in the second stage.
 ROI_HEAD = StandardRoIHeadConfig(
     box_head=BoxHeadConfig(coder=DeltaCoder(stds=(0.05, 0.05, 0.1, 0.1))),
     assigner=MaxIoUAssigner(
@@ -39,7 +39,7 @@ ROI_HEAD = StandardRoIHeadConfig(
 
 
 def ga_rpn(backbone: ResNetConfig = resnet(50), **recipe: Unpack[Recipe]) -> Experiment:
-    """RPN whose one anchor per cell has a predicted shape."""
+    """RPN with one anchor of predicted shape per cell."""
     model = ProposalOnlyConfig(
         backbone=backbone,
         neck=FPNConfig(),
@@ -60,7 +60,7 @@ def ga_faster_rcnn(backbone: ResNetConfig = resnet(50), **recipe: Unpack[Recipe]
 
 
 def ga_retinanet(backbone: ResNetConfig = resnet(50), **recipe: Unpack[Recipe]) -> Experiment:
-    """RetinaNet whose one anchor per cell has a predicted shape."""
+    """RetinaNet with one anchor of predicted shape per cell."""
     model = SingleStageConfig(
         backbone=backbone,
         neck=FPNConfig(start_level=1, extra_levels="on_input"),
@@ -72,7 +72,7 @@ def ga_retinanet(backbone: ResNetConfig = resnet(50), **recipe: Unpack[Recipe]) 
 
 
 def ga_fast_rcnn(backbone: ResNetConfig = resnet(50), **recipe: Unpack[Recipe]) -> Experiment:
-    """The second stage by itself, on guided proposals from a file."""
+    """The second stage alone, on guided proposals from a file."""
     recipe.setdefault("max_gradient_norm", 35.0)
     return fast_rcnn(backbone, roi_head=ROI_HEAD, train_proposals=300, **recipe)
 

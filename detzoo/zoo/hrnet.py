@@ -22,12 +22,12 @@ EPOCHS_28 = epochs(28, milestones=(24, 27))
 
 
 def hrnet(width: int) -> HRNetConfig:
-    """HRNetV2 from its authors' weights."""
+    """HRNetV2 with its authors' weights."""
     return HRNetConfig(width=width, pretrained="open-mmlab://msra/{architecture}")
 
 
 def hrnet_fcos(width: int, **recipe: Unpack[Recipe]) -> Experiment:
-    """FCOS on strides 8 to 128, with other pixels than the weights were trained on."""
+    """FCOS on strides 8 to 128, with a different pixel normalization than that of the weights."""
     recipe.setdefault("images_per_device", 4)
     recipe.setdefault("workers", 4)
     return fcos(hrnet(width), neck=HRFPNConfig(stride=2), pixels=PYCLS, **recipe)

@@ -27,7 +27,7 @@ def htc(
     neck: NeckConfig = FPNConfig(),
     **recipe: Unpack[Recipe],
 ) -> Experiment:
-    """HTC with FPN, trained on COCO's objects and on the COCO-Stuff map of every image."""
+    """HTC with FPN, trained on COCO's objects and COCO-Stuff's semantic maps."""
     roi_head = HTCRoIHeadConfig(
         stages=cascade_stages(match_low_quality=True), semantic_head=SemanticHeadConfig()
     )
@@ -39,7 +39,7 @@ def htc(
 
 
 def htc_without_semantic(**recipe: Unpack[Recipe]) -> Experiment:
-    """The same without the branch for pixels."""
+    """The same without the semantic branch."""
     roi_head = HTCRoIHeadConfig(stages=cascade_stages(match_low_quality=True))
     recipe.setdefault("masks", "bitmap")
     return experiment(cascade_model(resnet(50), FPNConfig(), roi_head), **recipe)

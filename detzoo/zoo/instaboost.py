@@ -1,4 +1,4 @@
-"""InstaBoost: objects moved a little within their image."""
+"""InstaBoost: instance copy-paste augmentation within the same image."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EPOCHS_48 = epochs(48, milestones=(32, 44))
 
 
 def boosted(experiment: Experiment) -> Experiment:
-    """The experiment with objects moved before anything else happens to an image."""
+    """The experiment with InstaBoost as the first transform."""
     transforms = (InstaBoost(), *experiment.data.train_transforms)
     data = dataclasses.replace(experiment.data, train_transforms=transforms)
     return dataclasses.replace(experiment, data=data)

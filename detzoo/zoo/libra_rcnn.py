@@ -31,7 +31,7 @@ ROI_HEAD = StandardRoIHeadConfig(
 
 
 def libra_faster_rcnn(backbone: ResNetConfig = resnet(50), **recipe: Unpack[Recipe]) -> Experiment:
-    """Faster R-CNN with a balanced pyramid, balanced samples and a balanced loss."""
+    """Faster R-CNN with a balanced pyramid, balanced sampling and balanced L1 loss."""
     sampler = RandomSampler(num=256, positive_fraction=0.5, max_negatives_per_positive=5.0)
     model = TwoStageConfig(
         backbone=backbone, neck=NECK, rpn_head=RPNHeadConfig(sampler=sampler), roi_head=ROI_HEAD
@@ -40,7 +40,7 @@ def libra_faster_rcnn(backbone: ResNetConfig = resnet(50), **recipe: Unpack[Reci
 
 
 def libra_retinanet(backbone: ResNetConfig = resnet(50), **recipe: Unpack[Recipe]) -> Experiment:
-    """RetinaNet with a balanced pyramid and a balanced loss."""
+    """RetinaNet with a balanced pyramid and balanced L1 loss."""
     pyramid = FPNConfig(start_level=1, extra_levels="on_input")
     model = SingleStageConfig(
         backbone=backbone,
@@ -52,7 +52,7 @@ def libra_retinanet(backbone: ResNetConfig = resnet(50), **recipe: Unpack[Recipe
 
 
 def libra_fast_rcnn(backbone: ResNetConfig = resnet(50), **recipe: Unpack[Recipe]) -> Experiment:
-    """The second stage by itself, on proposals from a file."""
+    """The second stage alone, on proposals from a file."""
     return fast_rcnn(backbone, neck=NECK, roi_head=ROI_HEAD, **recipe)
 
 

@@ -1,7 +1,7 @@
 """detzoo's own small detectors, for small data sets and machines without a GPU.
 
-They are not configurations of MMDetection's zoo: MobileNetV2 with a narrow pyramid and narrow heads,
-trained at half the usual image size. The backbone starts from torchvision's weights.
+They are not part of MMDetection's zoo: MobileNetV2 with a narrow pyramid and narrow heads, trained
+at half the usual image size. The backbone has torchvision's weights.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ BACKBONE = MobileNetV2Config(pretrained="torchvision://{architecture}", norm=FIX
 
 
 def light(model: DetectorConfig, *, with_masks: bool = False) -> Experiment:
-    """640x480, 24 epochs of AdamW on a cosine."""
+    """The recipe: 640x480, 24 epochs of AdamW with cosine decay."""
     fit = Resize(sizes=((640, 480),))
     return Experiment(
         model=model,

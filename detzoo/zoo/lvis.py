@@ -13,13 +13,13 @@ from detzoo.zoo.seesaw_loss import RARE, SELECT, oversampled
 
 
 def lvis_v1(backbone: ResNetConfig) -> Experiment:
-    """Version 1 of the data, for twelve epochs."""
+    """Mask R-CNN on LVIS v1, for 12 epochs."""
     made = mask_rcnn(backbone, select=SELECT, class_names=LVIS_V1, sizes=SIX_SIZES)
     return oversampled(made, RARE)
 
 
 def lvis_v05(backbone: ResNetConfig) -> Experiment:
-    """The data of the first challenge, for 24 epochs."""
+    """Mask R-CNN on LVIS v0.5, for 24 epochs."""
     made = mask_rcnn(
         backbone, select=SELECT, class_names=LVIS_V05, sizes=SIX_SIZES, schedule=epochs(24)
     )

@@ -52,7 +52,7 @@ def mask_rcnn(
     select: Select = Select(min_score=0.05, suppression=NMS(max_iou=0.5)),
     **recipe: Unpack[Recipe],
 ) -> Experiment:
-    """Mask R-CNN with FPN: 28x28 masks from 14x14 regions."""
+    """Mask R-CNN with FPN: 28x28 masks from 14x14 RoI features."""
     roi_head = StandardRoIHeadConfig(
         extractor=extractor,
         box_head=box_head,
@@ -73,9 +73,9 @@ def mask_rcnn(
 
 
 def mask_rcnn_c4(**recipe: Unpack[Recipe]) -> Experiment:
-    """Regions cut from the third stage, each seen by the fourth stage (Caffe ResNet-50).
+    """C4 detector: RoI features from the third stage, processed by the fourth (Caffe ResNet-50).
 
-    As in V2, whose configuration forgets them here, the fourth stage starts without weights.
+    As in V2, whose configuration omits them here, the fourth stage has no pretrained weights.
     """
     backbone = caffe_resnet(50)
     roi_head = StandardRoIHeadConfig(
@@ -93,7 +93,7 @@ def mask_rcnn_c4(**recipe: Unpack[Recipe]) -> Experiment:
 
 
 def mask_rcnn_v1(**recipe: Unpack[Recipe]) -> Experiment:
-    """The settings of MMDetection 1.x: unaligned RoIAlign, smooth L1 losses."""
+    """Mask R-CNN as in MMDetection 1.x: unaligned RoIAlign, smooth L1 losses."""
     return mask_rcnn(
         caffe_resnet(50),
         extractor=PyramidRoIAlignConfig(sampling_ratio=2, aligned=False),

@@ -16,7 +16,7 @@ from detzoo.zoo.parts import Recipe, caffe_resnet, experiment, resnet, resnext
 
 
 def ms_rcnn(backbone: ResNetConfig = resnet(50), **recipe: Unpack[Recipe]) -> Experiment:
-    """Mask R-CNN with a head that rates the masks."""
+    """Mask R-CNN with a mask IoU head."""
     model = TwoStageConfig(
         backbone=backbone,
         neck=FPNConfig(),

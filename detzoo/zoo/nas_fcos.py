@@ -19,7 +19,7 @@ BACKBONE = dataclasses.replace(caffe_resnet(50), norm=dataclasses.replace(FROZEN
 
 
 def nas_fcos(head: PointwiseHeadConfig) -> Experiment:
-    """NAS-FCOS with levels P3-P7; biases learn at twice the rate and do not decay."""
+    """NAS-FCOS with levels P3-P7; biases have twice the learning rate and no weight decay."""
     model = SingleStageConfig(backbone=BACKBONE, neck=NASFCOSPyramidConfig(), bbox_head=head)
     optimizer = SGDConfig(lr=0.01, bias_lr_scale=2.0, bias_weight_decay_scale=0.0)
     return experiment(model, images_per_device=4, optimizer=optimizer)

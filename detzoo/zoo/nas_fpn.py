@@ -22,9 +22,9 @@ from detzoo.zoo.parts import resnet
 def retinanet_crop640(
     neck: NeckConfig, *, divisor: int = 64, size: tuple[int, int] = (640, 640)
 ) -> Experiment:
-    """RetinaNet with norms that learn, trained long on crops of ``size`` pixels.
+    """RetinaNet with trainable norms and a long schedule, trained on crops of ``size`` pixels.
 
-    In evaluation sides are padded to multiples of ``divisor``.
+    In evaluation, sides are padded to multiples of ``divisor``.
     """
     model = SingleStageConfig(
         backbone=dataclasses.replace(resnet(50), norm=BatchNormConfig()),

@@ -28,19 +28,19 @@ RETINANET: Recipe = {
     "schedule": epochs(12, warmup=LONG_WARMUP),
     "max_gradient_norm": 35.0,
 }
-# The statistics of batch norms are learned over all devices.
+# Synchronized batch norm.
 SYNCHRONIZED = dataclasses.replace(
     resnet(50), norm=BatchNormConfig(fixed_statistics=True, synchronized=True)
 )
 
 
 def on(names: tuple[str, ...], recipe: Recipe) -> Recipe:
-    """The recipe for the classes of one of the two versions."""
+    """The recipe with the classes of one of the two versions."""
     return {**recipe, "class_names": names}
 
 
 def for_1350k(warmup: Warmup) -> Recipe:
-    """36 epochs of the first version, counted in iterations."""
+    """The recipe of 36 epochs on the first version, in iterations."""
     return {
         "class_names": OBJECTS365_V1,
         "schedule": iterations(1_350_000, milestones=(900_000, 1_200_000), warmup=warmup),
@@ -86,7 +86,8 @@ ENTRIES = (
         memory_gb=7.2,
         weights="retinanet_r50_fpn_1x_obj365v2_20221223_122105-d9b191f1.pth",
     ),
-    # Its file adds this head to Faster R-CNN, which V2 refuses; the weights are those of RetinaNet.
+    # The V2 file adds this head to Faster R-CNN, which V2 refuses; the weights are those of
+    # RetinaNet.
     Entry(
         "retinanet_r50_fpn_syncbn_1350k_obj365v1",
         retinanet(SYNCHRONIZED, **for_1350k(LONG_WARMUP)),

@@ -1,4 +1,4 @@
-"""Parts that the families share: backbones with their weights, input sizes, the usual recipe."""
+"""Parts shared by the families: backbones with their weights, input sizes, the usual recipe."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from detzoo.zoo import classes
 
 Depth = Literal[18, 34, 50, 101, 152]
 
-# Statistics stay those of the pretrained weights; weight and bias learn.
+# Statistics are those of the pretrained weights; weight and bias are trained.
 FIXED = BatchNormConfig(fixed_statistics=True)
-# Nothing learns.
+# Nothing is trained.
 FROZEN = BatchNormConfig(fixed_statistics=True, trainable=False)
 
-# Input sizes as (longer side at most, shorter side at most).
+# Input sizes as maximum (longer side, shorter side).
 FULL = ((1333, 800),)
 # One of six sizes, or any between the two: see ``Recipe.size_mode``.
 SIX_SIZES = tuple((1333, short) for short in (640, 672, 704, 736, 768, 800))
@@ -33,12 +33,12 @@ EPOCHS_36_CAFFE = epochs(36, milestones=(28, 34))
 
 
 def resnet(depth: Depth = 50) -> ResNetConfig:
-    """ResNet from torchvision's weights."""
+    """ResNet with torchvision's weights."""
     return ResNetConfig(depth=depth, pretrained="torchvision://{architecture}", norm=FIXED)
 
 
 def caffe_resnet(depth: Depth = 50) -> ResNetConfig:
-    """ResNet from the weights that were converted from Caffe."""
+    """ResNet with weights converted from Caffe."""
     return ResNetConfig(
         depth=depth,
         style="caffe",
@@ -48,7 +48,7 @@ def caffe_resnet(depth: Depth = 50) -> ResNetConfig:
 
 
 def detectron_resnet(depth: Depth = 50) -> ResNetConfig:
-    """ResNet from Caffe's weights as the first Detectron converted them."""
+    """ResNet with Caffe's weights as converted by the first Detectron."""
     return ResNetConfig(
         depth=depth,
         style="caffe",
@@ -69,7 +69,7 @@ def resnext(groups: int, width_per_group: int) -> ResNetConfig:
 
 
 def caffe2_resnext_32x8d() -> ResNetConfig:
-    """ResNeXt-101-32x8d from the weights that were trained in Caffe2."""
+    """ResNeXt-101-32x8d with weights trained in Caffe2."""
     return ResNetConfig(
         depth=101,
         groups=32,
@@ -80,7 +80,7 @@ def caffe2_resnext_32x8d() -> ResNetConfig:
 
 
 class Recipe(TypedDict, total=False):
-    """What varies in training and inference besides the model; see :func:`experiment`."""
+    """Variable settings of training and inference, apart from the model; see :func:`experiment`."""
 
     class_names: tuple[str, ...]
     sizes: tuple[tuple[int, int], ...]
@@ -102,7 +102,7 @@ class Recipe(TypedDict, total=False):
 
 
 class SizeRange(TypedDict):
-    """The part of a recipe that the published "3x" schedules with a size range share."""
+    """The settings shared by the published "3x" schedules with a size range."""
 
     sizes: tuple[tuple[int, int], ...]
     size_mode: Literal["value", "range"]
@@ -111,7 +111,7 @@ class SizeRange(TypedDict):
 
 
 class Iterations(TypedDict):
-    """The part of a recipe that schedules in iterations share."""
+    """The settings shared by schedules in iterations."""
 
     schedule: Schedule
     evaluate_every: int
@@ -134,9 +134,9 @@ ITERATIONS_90K: Iterations = {
 
 
 def experiment(model: DetectorConfig, **recipe: Unpack[Recipe]) -> Experiment:
-    """The recipe of MMDetection's Detectron-like configurations, but for what is given.
+    """Builds the recipe of MMDetection's Detectron-like configurations, except for given settings.
 
-    COCO, 1333x800, random horizontal flips, 12 epochs of SGD at 0.02 for 16 images.
+    COCO, 1333x800, random horizontal flips, 12 epochs of SGD with learning rate 0.02 for 16 images.
     """
     data = DataConfig(
         train_transforms=(

@@ -36,13 +36,13 @@ def at_voc_size(experiment: Experiment) -> Experiment:
 
 
 def by_voc_metric(experiment: Experiment) -> Experiment:
-    """The experiment, measured as Pascal VOC 2007 was."""
+    """The experiment, evaluated with the Pascal VOC 2007 metric."""
     data = dataclasses.replace(experiment.data, metric="voc07")
     return dataclasses.replace(experiment, data=data)
 
 
 def faster_rcnn_c4_on_voc() -> Experiment:
-    """Faster R-CNN on one map of Caffe's ResNet-50, with Detectron's recipe in iterations."""
+    """Faster R-CNN C4 on Caffe's ResNet-50, with Detectron's recipe in iterations."""
     return faster_rcnn_c4(
         class_names=classes.VOC,
         sizes=ELEVEN_SIZES,

@@ -33,7 +33,7 @@ BOX_HEAD = BoxHeadConfig(box_loss=SmoothL1Loss())
 
 
 def pisa_rcnn(base: Experiment) -> Experiment:
-    """The detector with regions, trained with prime sample attention."""
+    """The two-stage detector, trained with prime sample attention."""
     assert isinstance(base.model, TwoStageConfig)
     standard = base.model.roi_head
     assert isinstance(standard, StandardRoIHeadConfig)
@@ -62,7 +62,7 @@ def pisa_retinanet(backbone: ResNetConfig) -> Experiment:
 
 
 def pisa_ssd(size: Size) -> Experiment:
-    """SSD; gradients are clipped."""
+    """SSD with prime sample attention; gradients are clipped."""
     base = ssd(size, max_gradient_norm=35.0)
     assert isinstance(base.model, SingleStageConfig)
     standard = base.model.bbox_head

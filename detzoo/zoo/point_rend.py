@@ -15,7 +15,7 @@ from detzoo.zoo.parts import EPOCHS_36_CAFFE, SIX_SIZES, Recipe, caffe_resnet, e
 
 
 def point_rend(backbone: ResNetConfig, **recipe: Unpack[Recipe]) -> Experiment:
-    """Mask R-CNN with coarse masks that are refined at their edges."""
+    """Mask R-CNN with coarse masks that are refined at uncertain points."""
     model = TwoStageConfig(
         backbone=backbone,
         neck=FPNConfig(),

@@ -20,7 +20,7 @@ BATCH_8: Recipe = {
 
 
 def pvt(*blocks: int) -> PVTConfig:
-    """Version 1 from its authors' weights."""
+    """PVT with its authors' weights."""
     first, second, third, fourth = blocks
     return PVTConfig(
         blocks=(first, second, third, fourth),
@@ -29,7 +29,7 @@ def pvt(*blocks: int) -> PVTConfig:
 
 
 def pvt_v2(*blocks: int, channels_per_head: int = 64) -> PVTConfig:
-    """Version 2 from its authors' weights."""
+    """PVTv2 with its authors' weights."""
     return dataclasses.replace(pvt(*blocks), version=2, channels_per_head=channels_per_head)
 
 

@@ -46,7 +46,7 @@ def queryinst(
 
 
 def queryinst_with_crops(backbone: ResNetConfig = resnet(50)) -> Experiment:
-    """300 proposals, and DETR's transforms."""
+    """QueryInst with 300 proposals and DETR's transforms."""
     base = queryinst(backbone, num_proposals=300)
     data = dataclasses.replace(base.data, train_transforms=detr_transforms(1333, divisor=32))
     return dataclasses.replace(base, data=data)

@@ -21,14 +21,16 @@ REGNET_SGD = SGDConfig(lr=0.02, weight_decay=5e-5)
 
 
 def regnet(variant: Variant, deformable: DeformConvConfig | None = None) -> RegNetConfig:
-    """RegNetX from the weights of pycls."""
+    """RegNetX with pycls's weights."""
     return RegNetConfig(
         variant=variant, deformable=deformable, pretrained="open-mmlab://{architecture}"
     )
 
 
 def mask_rcnn_poly(variant: Variant) -> Experiment:
-    """Trained on polygons, and on other pixels than the weights were."""
+    """Mask R-CNN trained on polygons, with a different pixel normalization than that of the
+    weights.
+    """
     experiment = mask_rcnn(
         regnet(variant),
         optimizer=REGNET_SGD,

@@ -27,7 +27,7 @@ POLYGONS: Recipe = {"sizes": SIX_SIZES, "masks": "polygon"}
 
 
 def resnest(depth: Literal[50, 101]) -> ResNeStConfig:
-    """ResNeSt from its authors' weights."""
+    """ResNeSt with its authors' weights."""
     return ResNeStConfig(
         depth=depth,
         stem_channels=64 if depth == 50 else 128,

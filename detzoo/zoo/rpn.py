@@ -1,4 +1,4 @@
-"""Region proposal networks by themselves."""
+"""Region proposal networks alone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from detzoo.zoo.classes import OBJECT
 from detzoo.zoo.entry import Entry, Family
 from detzoo.zoo.parts import Recipe, caffe_resnet, experiment, resnet, resnext
 
-# With a single feature map the anchors must span all object sizes.
+# With a single feature map, the anchors must cover all object sizes.
 SINGLE_LEVEL_ANCHORS = AnchorGrid(scales=(2.0, 4.0, 8.0, 16.0, 32.0))
 
 
@@ -34,7 +34,7 @@ def proposals(pre_nms: int, max_detections: int = 1000) -> Select:
 
 
 def c4(backbone: ResNetConfig) -> ResNetConfig:
-    """The backbone up to its third stage, returning that alone."""
+    """The backbone up to its third stage, with only that stage's map as output."""
     return dataclasses.replace(backbone, strides=(1, 2, 2), dilations=(1, 1, 1), out_stages=(2,))
 
 

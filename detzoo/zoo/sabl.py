@@ -25,7 +25,7 @@ from detzoo.zoo.parts import RANGE_640_800, Recipe, experiment, resnet
 
 
 def sabl_faster_rcnn(backbone: ResNetConfig = resnet(50), **recipe: Unpack[Recipe]) -> Experiment:
-    """Faster R-CNN that puts each side of a box in a bucket."""
+    """Faster R-CNN with side-aware boundary localization."""
     model = TwoStageConfig(
         backbone=backbone,
         neck=FPNConfig(),
@@ -36,7 +36,7 @@ def sabl_faster_rcnn(backbone: ResNetConfig = resnet(50), **recipe: Unpack[Recip
 
 
 def sabl_cascade_rcnn(backbone: ResNetConfig = resnet(50), **recipe: Unpack[Recipe]) -> Experiment:
-    """Cascade R-CNN with such heads; each stage looks at a narrower surrounding."""
+    """Cascade R-CNN with SABL heads; each stage has a smaller bucketed area."""
     stages = tuple(
         dataclasses.replace(stage, box_head=SABLHeadConfig(coder=BucketCoder(scale=scale)))
         for stage, scale in zip(cascade_stages(), (1.7, 1.5, 1.3))
@@ -47,7 +47,7 @@ def sabl_cascade_rcnn(backbone: ResNetConfig = resnet(50), **recipe: Unpack[Reci
 def sabl_retinanet(
     backbone: ResNetConfig = resnet(50), *, norm: NormConfig | None = None, **recipe: Unpack[Recipe]
 ) -> Experiment:
-    """RetinaNet with one square per cell and sides in buckets."""
+    """RetinaNet with one square anchor per cell and side-aware boundary localization."""
     model = SingleStageConfig(
         backbone=backbone,
         neck=FPNConfig(start_level=1, extra_levels="on_input"),

@@ -12,7 +12,7 @@ from detzoo.zoo.mask_rcnn import mask_rcnn
 from detzoo.zoo.parts import Recipe
 
 RESNET = ResNetConfig(frozen_stages=-1, norm=GN, zero_init=False)
-# Six times as long as usual, and norms do not decay.
+# Six times the usual length, without weight decay of norms.
 EPOCHS_73: Recipe = {
     "optimizer": SGDConfig(lr=0.02, norm_weight_decay_scale=0.0),
     "schedule": epochs(73, milestones=(65, 71), warmup=Warmup(ratio=0.1)),

@@ -18,7 +18,7 @@ from detzoo.zoo.lvis_classes import LVIS_V1
 from detzoo.zoo.mask_rcnn import mask_rcnn
 from detzoo.zoo.parts import SIX_SIZES, Recipe, resnet
 
-# LVIS counts up to 300 detections per image, and rare classes score low.
+# LVIS evaluates up to 300 detections per image, and rare classes have low scores.
 SELECT = Select(min_score=1e-4, suppression=NMS(max_iou=0.5), max_detections=300)
 LVIS: Recipe = {
     "class_names": LVIS_V1,
@@ -26,7 +26,7 @@ LVIS: Recipe = {
     "schedule": epochs(24),
     "evaluate_every": 24,
 }
-# The part of the images under which a class is rare: see ``DataConfig.oversample_threshold``.
+# The fraction of images below which a class is rare: see ``DataConfig.oversample_threshold``.
 RARE = 1e-3
 NORMALIZED_MASKS = MaskHeadConfig(normalized_predictor=True)
 
@@ -58,14 +58,14 @@ def seesaw_cascade_mask_rcnn(
 
 
 def seesaw(box_head: BoxHeadConfig) -> BoxHeadConfig:
-    """The box head with a classifier for frequent and rare classes."""
+    """The box head with Seesaw loss and a normalized classifier."""
     return dataclasses.replace(
         box_head, normalized_classifier=True, classification_loss=SeesawLossConfig()
     )
 
 
 def oversampled(experiment: Experiment, threshold: float | None) -> Experiment:
-    """The experiment with images of rare classes repeated, or each image once."""
+    """The experiment with images of rare classes oversampled, or without oversampling."""
     data = dataclasses.replace(experiment.data, oversample_threshold=threshold)
     return dataclasses.replace(experiment, data=data)
 

@@ -19,13 +19,13 @@ from detzoo.zoo.entry import Entry, Family
 from detzoo.zoo.parts import SIX_SIZES, Recipe, experiment, resnet
 
 EPOCHS_36 = epochs(36, milestones=(27, 33), warmup=Warmup(ratio=1 / 3))
-# Objects in images with a shorter side of 512 are smaller than in those of 800.
+# Objects are smaller in images with a shorter side of 512 instead of 800.
 LIGHT_SCALES = ((1.0, 64.0), (32.0, 128.0), (64.0, 256.0), (128.0, 512.0), (256.0, 2048.0))
 LIGHT_SIZES = tuple((852, short) for short in range(512, 351, -32))
 
 
 def solo(head: MaskGridHeadConfig, **recipe: Unpack[Recipe]) -> Experiment:
-    """SOLO with FPN levels P2-P6, of which the first and the last change their size."""
+    """SOLO with FPN levels P2-P6, of which the first and last are resized."""
     model = SOLOConfig(backbone=resnet(50), neck=FPNConfig(), mask_head=head)
     recipe.setdefault("masks", "bitmap")
     recipe.setdefault("optimizer", SGDConfig(lr=0.01))
@@ -33,7 +33,7 @@ def solo(head: MaskGridHeadConfig, **recipe: Unpack[Recipe]) -> Experiment:
 
 
 def decoupled_solo_light() -> Experiment:
-    """Fewer convolutions, one tower for the masks, smaller images."""
+    """Decoupled SOLO with fewer convolutions, one mask tower, and smaller images."""
     head = DecoupledSOLOLightHeadConfig(scale_ranges=LIGHT_SCALES)
     base = solo(head, sizes=LIGHT_SIZES, schedule=EPOCHS_36)
     test_transforms = (Resize(sizes=((852, 512),)), Pad(divisor=32))

@@ -54,7 +54,7 @@ def solov2(
 
 
 def solov2_light(backbone: ResNetConfig, head: SOLOv2HeadConfig = LIGHT) -> Experiment:
-    """A smaller head, and smaller images."""
+    """SOLOv2 with a smaller head and smaller images."""
     base = solov2(backbone, head, sizes=LIGHT_SIZES, schedule=EPOCHS_36)
     test_transforms = (Resize(sizes=((448, 768),)), Pad(divisor=32))
     return dataclasses.replace(

@@ -40,7 +40,7 @@ def sparse_rcnn(
 
 
 def sparse_rcnn_with_crops(backbone: ResNetConfig = resnet(50)) -> Experiment:
-    """300 proposals, and DETR's transforms."""
+    """Sparse R-CNN with 300 proposals and DETR's transforms."""
     return with_crops(sparse_rcnn(backbone, num_proposals=300, **ELEVEN_SIZES_3X))
 
 

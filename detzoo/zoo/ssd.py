@@ -74,7 +74,7 @@ SSD512 = Size(
 
 
 class Recipe(TypedDict, total=False):
-    """What varies in training besides the model; see :func:`ssd`."""
+    """Variable settings of training, apart from the model; see :func:`ssd`."""
 
     class_names: tuple[str, ...]
     train_transforms: tuple[Transform, ...]
@@ -93,7 +93,7 @@ class Recipe(TypedDict, total=False):
 def ssd(
     size: Size = SSD300, anchors: SSDAnchors | None = None, **recipe: Unpack[Recipe]
 ) -> Experiment:
-    """SSD on VGG-16 with six levels (seven for 512 pixels), trained with all kinds of distortion."""
+    """SSD on VGG-16 with six levels (seven for 512 pixels), trained with strong augmentation."""
     fit = Resize(sizes=((size.pixels, size.pixels),), keep_ratio=False)
     return Experiment(
         model=SingleStageConfig(
@@ -153,7 +153,7 @@ def ssdlite() -> Experiment:
 
 
 def distorted(fit: Resize) -> tuple[Transform, ...]:
-    """Zoomed out of, zoomed into, fitted to the input size, mirrored, recolored."""
+    """SSD's augmentation: expansion, cropping, resizing, flips, photometric distortion."""
     return Expand(fill=MEAN_BGR), MinIoUCrop(), fit, Flip(), PhotometricDistortion()
 
 

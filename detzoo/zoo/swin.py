@@ -43,7 +43,7 @@ def mask_rcnn_with_crops(
 
 
 def swin_retinanet() -> Experiment:
-    """RetinaNet on the last three maps alone, so that no norm is without use."""
+    """RetinaNet on the last three maps only, so that there are no unused norms."""
     base = retinanet(dataclasses.replace(TINY, out_stages=(1, 2, 3)))
     model = dataclasses.replace(base.model, neck=FPNConfig(extra_levels="on_input"))
     return dataclasses.replace(base, model=model)

@@ -1,4 +1,4 @@
-"""Backbones of timm in V2's configurations."""
+"""timm backbones in V2's configurations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from detzoo.zoo.retinanet import retinanet
 
 
 def timm(model: str) -> TimmConfig:
-    """The maps of strides 4 to 32, from the weights of timm."""
+    """The timm model with its weights, and maps of strides 4 to 32."""
     return TimmConfig(
         model=model,
         out_stages=(1, 2, 3, 4),
@@ -22,7 +22,9 @@ def timm(model: str) -> TimmConfig:
 
 
 def retinanet_efficientnet() -> Experiment:
-    """V2 normalizes pixels as for torchvision's weights, and not as timm does for these."""
+    """RetinaNet on EfficientNet; as in V2, pixels are normalized as for torchvision's weights, not
+    timm's.
+    """
     base = retinanet(timm("efficientnet_b1"))
     return dataclasses.replace(base, model=dataclasses.replace(base.model, pixels=TORCHVISION))
 

@@ -44,7 +44,9 @@ def tood(
 
 
 def deformable_tood(backbone: ResNetConfig, stages: tuple[int, ...]) -> Experiment:
-    """With modulated deformable convolutions in ``stages``, counted from 0, and at the start of the tower."""
+    """TOOD with modulated deformable convolutions in ``stages``, counted from 0, and at the start
+    of the tower.
+    """
     deformable = dataclasses.replace(
         backbone, deformable=DeformConvConfig(modulated=True), deformable_stages=stages
     )

@@ -24,7 +24,7 @@ MODULATED = DeformConvConfig(modulated=True)
 
 
 def schedule(length: int) -> Schedule:
-    """The step schedule, with a warm-up from a tenth of the rate."""
+    """The step schedule with a warm-up from a tenth of the learning rate."""
     return epochs(length, warmup=Warmup(ratio=0.1))
 
 
@@ -42,7 +42,7 @@ def vfnet(
     head: VFNetHeadConfig = VFNetHeadConfig(),
     **recipe: Unpack[Recipe],
 ) -> Experiment:
-    """VarifocalNet with levels P3-P7; biases learn at twice the rate and do not decay."""
+    """VarifocalNet with levels P3-P7; biases have twice the learning rate and no weight decay."""
     model = SingleStageConfig(
         backbone=backbone,
         neck=FPNConfig(start_level=1, extra_levels="on_output", relu_between_extras=True),
@@ -55,7 +55,9 @@ def vfnet(
 
 
 def deformable_vfnet(backbone: ResNetConfig | Res2NetConfig) -> Experiment:
-    """With modulated deformable convolutions in stages 3 to 5 and at the end of both towers."""
+    """VarifocalNet with modulated deformable convolutions in stages 3 to 5 and at the end of both
+    towers.
+    """
     return vfnet(
         dataclasses.replace(backbone, deformable=MODULATED),
         head=VFNetHeadConfig(last_convolution=MODULATED),

@@ -1,4 +1,4 @@
-"""Detectors of faces."""
+"""Face detectors."""
 
 from __future__ import annotations
 

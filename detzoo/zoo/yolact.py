@@ -31,7 +31,7 @@ FIT = Resize(sizes=((550, 550),), keep_ratio=False)
 
 
 def yolact(depth: Depth) -> Experiment:
-    """YOLACT with levels P3-P7, trained like SSD; nothing of the backbone is frozen."""
+    """YOLACT with levels P3-P7, trained like SSD, without frozen layers."""
     backbone = dataclasses.replace(
         resnet(depth), frozen_stages=-1, norm=BatchNormConfig(), zero_init=False
     )

@@ -26,7 +26,7 @@ from detzoo.zoo import classes
 from detzoo.zoo.entry import Entry, Family
 from detzoo.zoo.ssd import MEAN_BGR
 
-# From coarse to fine; found by clustering the boxes of COCO at 416 and at 320 pixels.
+# From coarse to fine; from clustering COCO's boxes at 416 and at 320 pixels.
 ANCHORS_416 = YOLOAnchors(
     sizes=(
         ((116, 90), (156, 198), (373, 326)),

@@ -26,7 +26,7 @@ from detzoo.structures import Pixels
 from detzoo.zoo import classes
 from detzoo.zoo.entry import Entry, Family
 
-# Pixels as they are, on a gray ground.
+# Unnormalized pixels, with gray padding.
 RAW_PIXELS = Pixels(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), order="bgr", padding=114.0)
 PLAIN = (
     RandomHSV(),
@@ -48,7 +48,7 @@ def yolox(depth: float, width: float) -> Experiment:
 
 
 def light_yolox(width: float, *, depthwise: bool = False) -> Experiment:
-    """YOLOX for small devices: milder distortion, 416 pixels."""
+    """YOLOX for small devices: weaker augmentation, 416 pixels."""
     mixed = (Mosaic(), RandomAffine(scale_range=(0.5, 1.5), border=(-320, -320)))
     return _yolox(0.33, width, mixed, multiples=(10, 20), test_side=416, depthwise=depthwise)
 
@@ -91,7 +91,7 @@ def _yolox(
         schedule=Schedule(length=300, policy=YOLOXCosine(), warmup=None),
         reference_batch=64,
         ema=EMAConfig(),
-        # MMDetection switches one epoch before the fifteen of the schedule.
+        # MMDetection switches one epoch before the last fifteen of the schedule.
         final=FinalEpochs(epochs=16, transforms=PLAIN),
         evaluate_every=10,
         checkpoint_every=10,

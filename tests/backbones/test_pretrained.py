@@ -60,7 +60,7 @@ def test_unknown_weights() -> None:
     for look in (lambda: pixels("resnet51"), lambda: find_pretrained("resnet51")):
         with pytest.raises(ConfigError, match=r"model\.backbone\.pretrained.*'resnet51'"):
             look()
-    with pytest.raises(ConfigError, match="nearest names are torchvision://resnet50"):
+    with pytest.raises(ConfigError, match="closest names are torchvision://resnet50"):
         find_pretrained("torchvision://resnet51")
 
 

@@ -94,7 +94,7 @@ def test_truncated(saved: tuple[Path, Checkpoint], kept: int) -> None:
 def test_not_weights_at_all(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.pt"
     path.write_bytes(content)
-    assert "not a file of weights" in fails(path)
+    assert "not a weight file" in fails(path)
 
 
 @pytest.mark.parametrize("content", [{"state_dict": {}}, [1, 2], torch.ones(1), {"what": "else"}])
@@ -113,12 +113,12 @@ def edited(path: Path, **changes: object) -> None:
     [
         ({"format": "1"}, "checkpoint format 1, written by"),
         ({"format": torch.ones(2)}, "checkpoint format tensor"),
-        ({"model": [torch.ones(1)]}, "holds no weights by name"),
-        ({"model": None}, "holds no weights by name"),
+        ({"model": [torch.ones(1)]}, "contains no state dict"),
+        ({"model": None}, "contains no state dict"),
         ({"model": {"a": 1}}, "'a' is a int"),
         ({"model": {3: torch.ones(1)}}, "3 is a Tensor"),
-        ({"model": {"a": torch.ones(2, device="meta")}}, "a is no dense tensor"),
-        ({"ema": 3}, "holds no weights by name"),
+        ({"model": {"a": torch.ones(2, device="meta")}}, "a is not a dense tensor"),
+        ({"ema": 3}, "contains no state dict"),
         ({"training": 3}, "'training' is a int"),
         ({"changed_modules": [3]}, "'changed_modules'"),
         ({"experiment": {"type": "Adam"}}, "configuration"),
@@ -195,7 +195,7 @@ def test_a_full_disk_keeps_the_previous_file(saved: tuple[Path, Checkpoint]) -> 
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert str(path) in str(caught.value)
-    assert "The file that was there is untouched" in str(caught.value)
+    assert "The existing file is unchanged" in str(caught.value)
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
 
@@ -263,7 +263,7 @@ def test_damaged_bare_weights(tmp_path: Path, suffix: str) -> None:
 
 def test_a_file_without_weights(tmp_path: Path) -> None:
     torch.save({"state_dict": {"a": 1}}, tmp_path / "a.pth")
-    with pytest.raises(CheckpointError, match="holds no weights"):
+    with pytest.raises(CheckpointError, match="contains no state dict"):
         read_weights(tmp_path / "a.pth")
 
 

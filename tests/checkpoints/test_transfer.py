@@ -150,7 +150,7 @@ def test_backbone_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize(
     ("weights", "reason"),
     [
-        ({"other": torch.ones(1)}, "no name of its tensors is known"),
+        ({"other": torch.ones(1)}, "none of its tensor names is known"),
         ({"conv1.weight": torch.ones(1)}, r"conv1.weight has shape \(1,\)"),
     ],
 )

@@ -33,7 +33,7 @@ def test_one_of_mmdetection(detzoo: Run) -> None:
     assert found["written by"] == "MMDetection 2.24.1fe4ffb6"
     assert found["classes"] == "1: FG"
     assert (found["epoch"], found["iteration"]) == ("560", "225680")
-    assert found["tensors"] == "208, with 77,890 numbers"
+    assert found["tensors"] == "208, with 77,890 elements"
     assert "backbone.model0.conv1.weight  (16, 3, 3, 3) float32" in outcome.out
     assert len(outcome.out.splitlines()) == 208 + 1 + len(found)
 
@@ -46,12 +46,12 @@ def test_the_hash_in_the_name(detzoo: Run, tmp_path: Path) -> None:
         file.write_bytes((tmp_path / "bare.pth").read_bytes())
     found = facts(detzoo("checkpoint", right).out)
     assert found["written by"] == "unknown: bare weights"
-    assert found["tensors"] == "1, with 6 numbers"
-    assert found["hash"] == f"{digits}: right"
+    assert found["tensors"] == "1, with 6 elements"
+    assert found["hash"] == f"{digits}: matches"
     damaged = detzoo("checkpoint", wrong)
     assert damaged.code == 1
-    assert "WRONG" in facts(damaged.out)["hash"]
-    assert damaged.out.splitlines()[-1] == "1 fault: the file is not the one that was published"
+    assert "MISMATCH" in facts(damaged.out)["hash"]
+    assert damaged.out.splitlines()[-1] == "1 fault: the file does not match the hash in its name"
 
 
 def test_what_is_no_checkpoint(detzoo: Run, tmp_path: Path) -> None:

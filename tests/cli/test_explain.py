@@ -192,4 +192,4 @@ def test_a_path_to_nowhere(detzoo: Run) -> None:
             detzoo("config", R50, "data.train_transforms[9]", *option),
             "data.train_transforms: has 3 elements, so no [9]",
         )
-    assert_refused(detzoo("config", R50, "--explain", "--json"), "--explain: goes neither")
+    assert_refused(detzoo("config", R50, "--explain", "--json"), "--explain: cannot be combined")

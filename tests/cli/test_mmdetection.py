@@ -47,7 +47,7 @@ def test_predict(detzoo: Run, weights: Path, scenes: Path, config_file: Path) ->
 def test_a_config_file_has_no_weights(detzoo: Run, config_file: Path) -> None:
     Path("x.jpg").touch()
     outcome = detzoo("predict", config_file, "x.jpg")
-    assert_refused(outcome, "retinanet.py: a configuration names no weights", "--weights")
+    assert_refused(outcome, "retinanet.py: a configuration has no weights", "--weights")
 
 
 def test_test(detzoo: Run, weights: Path, scenes: Path) -> None:

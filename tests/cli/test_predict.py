@@ -210,7 +210,8 @@ def test_a_folder_says_what_it_leaves_out(detzoo: Run, retinanet: Path) -> None:
     outcome = detzoo("predict", retinanet, "in", "--out", "o", *FAST)
     assert outcome.code == 0, outcome
     assert (
-        "in: left out 1 sub-folder, 1 video, 1 of no kind that OpenCV reads (.heic)" in outcome.out
+        "in: left out 1 sub-folder, 1 video, 1 of types that OpenCV does not read (.heic)"
+        in outcome.out
     )
     assert sorted(file.name for file in Path("o").iterdir()) == ["a.jpg", "b.jpg", "c.jpg"]
 

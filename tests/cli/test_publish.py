@@ -58,7 +58,7 @@ def test_a_checkpoint(detzoo: Run, retinanet: Path, tmp_path: Path) -> None:
     outcome = detzoo("publish", retinanet, "-o", "out", "--name", "mine", "--metrics", "m.json")
     assert outcome.code == 0, outcome
     assert published(tmp_path / "out").name.startswith("mine-")
-    assert "to be completed: license (--license), training data" in outcome.out
+    assert "please complete: license (--license), training data" in outcome.out
     card = (tmp_path / "out" / "README.md").read_text()
     assert "| bbox/AP | 0.5000 |" in card
     assert "APs" not in card
@@ -78,11 +78,11 @@ def test_one_of_mmdetection(detzoo: Run, tmp_path: Path) -> None:
     [
         (["none.pt", "-o", "out"], "none.pt: no such file"),
         (["empty", "-o", "out"], "empty: has neither best.pt nor last.pt"),
-        (["FILE", "-o", "taken"], "--out taken: has a README.md already"),
+        (["FILE", "-o", "taken"], "--out taken: already has a README.md"),
         (["FILE", "-o", "out", "--name", "a/b"], "--name a/b: use letters"),
-        (["FILE", "-o", "out", "--private"], "--private: is for --to"),
+        (["FILE", "-o", "out", "--private"], "--private: works only with --to"),
         (["FILE", "-o", "out", "--to", "me/mine"], "me/mine: is not a repository"),
-        (["FILE", "-o", "out", "--metrics", "m.json"], "is not a file of `detzoo test --json`"),
+        (["FILE", "-o", "out", "--metrics", "m.json"], "was not written by `detzoo test --json`"),
         (["FILE", "-o", "out", "--metrics", "n.json"], "n.json: no such file"),
     ],
 )
@@ -132,7 +132,7 @@ def test_an_upload_that_fails(detzoo: Run, hub: FakeHub, retinanet: Path, tmp_pa
     hub.refuses_commits = True
     outcome = detzoo("publish", retinanet, "-o", "out", "--to", "hf://me/mine")
     assert outcome.code == 1, outcome
-    assert "not uploaded to hf://me/mine (" in outcome.out
+    assert "upload to hf://me/mine failed (" in outcome.out
     assert "hf upload me/mine out" in outcome.out
     assert published(tmp_path / "out").is_file()
 

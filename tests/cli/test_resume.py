@@ -118,11 +118,11 @@ def test_other_versions_are_said(detzoo: Run, tiny: Path, scenes: Path) -> None:
 def test_what_cannot_be_resumed(detzoo: Run, tiny: Path, scenes: Path) -> None:
     assert_refused(detzoo("train"), "NAME: give a model")
     assert_refused(detzoo("train", tiny), "--data")
-    assert_refused(detzoo("train", "--resume"), "--resume: give the run's folder with --out")
+    assert_refused(detzoo("train", "--resume"), "--resume: give the run folder with --out")
     assert detzoo("train", tiny, "--data", scenes, "--out", "run", *FAST, "--epochs", 1).code == 0
     before = Path("run/last.pt").read_bytes()
     other = detzoo("train", "fcos_r50_caffe_fpn_gn-head_1x_coco", "--resume", "--out", "run")
-    assert_refused(other, "fcos_r50", f"trains {tiny}", "Leave the name out")
+    assert_refused(other, "fcos_r50", f"trains {tiny}", "Omit the name")
     Path("run/run.json").write_text("{")
     assert_refused(detzoo("train", "--resume", "--out", "run"), "run.json", "full command")
     Path("run/run.json").unlink()

@@ -59,7 +59,7 @@ def assert_repeated(
 def test_a_split_is_held_out_where_there_is_none(detzoo: Run, tiny: Path, train_only: Path) -> None:
     outcome = detzoo("train", tiny, *FAST, "--data", train_only, "--out", "run")
     assert outcome.code == 0, outcome
-    assert "There is nothing to evaluate on: 20% of the images are held out" in outcome.out
+    assert "There is no validation data: 20% of the images are held out" in outcome.out
     division = json.loads(Path("run/split.json").read_text())
     assert division["rule"] == "--val-fraction 0.2, seed 0"
     (part,) = division["sets"]
@@ -73,7 +73,7 @@ def test_a_split_is_held_out_where_there_is_none(detzoo: Run, tiny: Path, train_
         assert kept.to_json() == division
     assert_repeated(detzoo, "run", outcome.out)
     whole = detzoo("train", tiny, *FAST, "--data", train_only, "--val-fraction", 0, "--out", "all")
-    assert "nothing is evaluated" in whole.out
+    assert "no evaluation" in whole.out
     assert "20 images" in whole.out
     assert not Path("all/split.json").exists()
 
@@ -125,7 +125,7 @@ def test_validation_sets_are_joined_and_may_know_more(
     outcome = detzoo(
         "train", tiny, *FAST, "--data", "few.json", "--images", scenes / "train", "--val", other
     )
-    assert_refused(outcome, "train.json", "none of the classes that are trained", "cat, dog")
+    assert_refused(outcome, "train.json", "none of the training classes", "cat, dog")
 
 
 def test_resuming_keeps_what_is_held_out(
@@ -138,7 +138,7 @@ def test_resuming_keeps_what_is_held_out(
     before = Path("run/split.json").read_bytes()
     for option in (("--val-fraction", ".2"), ("--fold", "1/5"), ("--val", data)):
         outcome = detzoo("train", "--resume", "--out", "run", *option)
-        assert_refused(outcome, option[0], "run", "cannot change when it is resumed")
+        assert_refused(outcome, option[0], "run", "cannot change on resuming")
     # An image that came later is on neither side, and so the run can go on.
     file = data / "annotations" / "train.json"
     content = json.loads(file.read_text())
@@ -160,7 +160,7 @@ def test_a_run_without_held_out_images_gets_none_later(
     outcome = detzoo("train", "--resume", "--out", "run", "--val-fraction", ".2")
     assert_refused(outcome, "--val-fraction", "cannot change")
     outcome = detzoo("test", "run/last.pt", "--data", train_only, "--held-out", *MACHINE)
-    assert_refused(outcome, "--held-out", "run/last.pt", "does not say", "--split")
+    assert_refused(outcome, "--held-out", "run/last.pt", "does not record", "--split")
 
 
 def test_broken_images_are_left_out_and_listed(

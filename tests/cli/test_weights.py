@@ -60,7 +60,7 @@ def test_where_of_what_is_damaged(detzoo: Run, tmp_path: Path) -> None:
     file.write_bytes(CONTENT)
     outcome = detzoo("weights", "where", "torchvision://resnet50")
     assert outcome.code == 1
-    assert f"{file}, DAMAGED: its hash is wrong" in outcome.out
+    assert f"{file}, DAMAGED: its hash does not match" in outcome.out
 
 
 def test_where_others_load(detzoo: Run) -> None:
@@ -90,14 +90,17 @@ def test_list(detzoo: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["faster_rcnn_r50_fpn_1x"], f"nearest names are {FASTER}"),
-        (["torchvision://resnet51"], "nearest names are torchvision://resnet50"),
+        (["faster_rcnn_r50_fpn_1x"], f"closest names are {FASTER}"),
+        (["torchvision://resnet51"], "closest names are torchvision://resnet50"),
         (["nothing*"], "no weights match 'nothing*'"),
         ([], "name the weights"),
         (["--family", "rcnn"], "--family rcnn: no such family"),
-        (["https://a.example/page"], "is not the address of a file of weights"),
+        (["https://a.example/page"], "is not the address of a weight file"),
         (["hf://user"], "is not the address of a file on the Hugging Face Hub"),
-        (["retinanet_r50_fpn_90k_coco", "--only", "detector"], "no weights of these models"),
+        (
+            ["retinanet_r50_fpn_90k_coco", "--only", "detector"],
+            "no weights were published for these models",
+        ),
     ],
 )
 @pytest.mark.parametrize("command", ["where", "get"])

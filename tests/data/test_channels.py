@@ -174,5 +174,5 @@ def test_weights_for_color_images_are_a_start() -> None:
 
 
 def test_pixels_need_as_many_deviations_as_means() -> None:
-    with pytest.raises(ConfigError, match="2 values and 1 of std"):
+    with pytest.raises(ConfigError, match="has 2 values and std has 1"):
         Pixels(mean=(1.0, 2.0), std=(1.0,))

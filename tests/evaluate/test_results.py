@@ -114,7 +114,7 @@ def test_no_detections(tmp_path, truth):
     ("entries", "message"),
     [
         ({"a": 1}, "is not a list"),
-        (DATA, "holds annotations instead of detections"),
+        (DATA, "contains annotations instead of detections"),
         ([[1, 2]], r"entry 0: is \[1, 2\] instead of a JSON object"),
         ([ENTRY, {**ENTRY, "image_id": 77}], "entry 1: is for image 77, which annotations.json"),
         ([{**ENTRY, "image_id": [4]}], r"entry 0: its image_id \[4\] is neither"),
@@ -251,7 +251,7 @@ def test_masks_of_an_image_without_size(tmp_path):
 def test_ground_truth_that_is_something_else(tmp_path):
     path = tmp_path / "a.json"
     path.write_text(json.dumps([ENTRY]))
-    with pytest.raises(DataError, match="seems to hold detections"):
+    with pytest.raises(DataError, match="seems to contain detections"):
         read_ground_truth(path)
     path.write_text("3")
     with pytest.raises(DataError, match="holds a JSON int instead"):

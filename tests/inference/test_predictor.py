@@ -207,7 +207,7 @@ def test_what_is_no_image(inputs: object, message: str) -> None:
 
 
 def test_a_folder_without_images(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="holds no image"):
+    with pytest.raises(DataError, match="contains no image"):
         list(white_finder().predict(tmp_path))
 
 
@@ -408,7 +408,7 @@ def test_a_missing_checkpoint() -> None:
 
 @pytest.mark.parametrize("name", ["cuda:63", "tpu", "cpu:1", "meta"])
 def test_a_device_that_is_not_there(name: str) -> None:
-    with pytest.raises(DeviceError, match="There is: cpu"):
+    with pytest.raises(DeviceError, match="Available: cpu"):
         resolve_device(name)
 
 

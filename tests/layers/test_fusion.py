@@ -177,7 +177,7 @@ def test_copies_of_a_copy(how: object) -> None:
 def test_a_copy_is_for_inference_alone() -> None:
     fused = fuse(module(BatchNormConfig()))
     for use in (fused.train, fused.state_dict, lambda: fused.load_state_dict({})):
-        with pytest.raises(RuntimeError, match="prepared for inference"):
+        with pytest.raises(RuntimeError, match="fused for inference"):
             use()
     assert fused.eval() is fused
 

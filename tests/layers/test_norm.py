@@ -40,7 +40,7 @@ def test_checkpoints_hold_what_those_of_torch_hold() -> None:
 
 
 def test_nothing_is_added_to_fixed_variances_alone() -> None:
-    with pytest.raises(ConfigError, match="needs fixed_statistics"):
+    with pytest.raises(ConfigError, match="requires fixed_statistics"):
         BatchNormConfig(eps=0.0)
     fixed = BatchNormConfig(eps=0.0, fixed_statistics=True)
     assert fixed.build(2)(torch.ones(1, 2, 1, 1)).flatten().tolist() == [1, 1]

@@ -92,7 +92,7 @@ def test_the_zoo_has_files_of_the_version_before(
     monkeypatch.setattr(zoo, "entries", lambda: (entry,))
     assert read(file).class_names == CLASSES
     file.write_bytes(write(tmp_path / "y.pth", {}, mmdet_version="1.1.0").read_bytes())
-    with pytest.raises(CheckpointError, match="does not have the hash"):
+    with pytest.raises(CheckpointError, match="does not match the hash"):
         read(file)  # the name alone does not vouch for it
 
 

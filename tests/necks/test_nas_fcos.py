@@ -30,5 +30,5 @@ def test_a_cell_adds_pairs_of_channels() -> None:
 
 
 def test_it_takes_three_maps() -> None:
-    with pytest.raises(ConfigError, match="of 2"):
+    with pytest.raises(ConfigError, match="from 2"):
         NASFCOSPyramidConfig(start_level=2).build((4, 8, 8, 8), (4, 8, 16, 32))

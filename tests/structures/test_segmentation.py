@@ -99,5 +99,5 @@ def test_a_detection_must_have_a_mask() -> None:
     empty = {"size": list(SIZE), "counts": [90 * 120]}
     assert decode_rle(read_mask(empty, SIZE, "here"), SIZE).sum() == 0
     for value in (None, [], [[1, 2, 3, 4]]):
-        with pytest.raises(DataError, match="is no mask"):
+        with pytest.raises(DataError, match="is not a mask"):
             read_mask(value, SIZE, "here")

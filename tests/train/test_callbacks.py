@@ -156,7 +156,7 @@ def test_a_loss_that_is_there_already(tmp_path: Path, data: DetectionDataset) ->
             return {"loss_cls": torch.zeros(())}
 
     experiment = tiny_experiment()
-    with pytest.raises(ConfigError, match="Again: loss_cls is a loss already"):
+    with pytest.raises(ConfigError, match="Again: there already is a loss loss_cls"):
         train(experiment, build(experiment), data, None, tmp_path / "run", callbacks=[Again()])
 
 
@@ -190,7 +190,7 @@ def test_callbacks_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         "mine_by_name": "write it as package.module:Class",
         "mine_by_name:Absent": "mine_by_name has no class Absent",
         "json:JSONDecoder": "that subclasses detzoo.train.callbacks.Callback",
-        "mine_by_name:Needy": "cannot be made without arguments .*'size'",
+        "mine_by_name:Needy": "cannot be created without arguments .*'size'",
         "no_such_module:Good": "there is no such module",
     }.items():
         with pytest.raises(ConfigError, match=f"--callback {name}: .*{reason}"):

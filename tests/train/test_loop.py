@@ -243,7 +243,7 @@ def test_training_stops_when_nothing_gets_better(
     result = train(experiment, build(experiment), data, data, run, early_stopping=stopping)
     assert result.iterations == 6  # the first evaluation was the best, two more were not better
     assert not result.interrupted
-    assert "stopping early: bbox/AP50 does not get better" in capsys.readouterr().out
+    assert "stopping early: bbox/AP50 is no longer improving" in capsys.readouterr().out
     assert result.best["bbox/AP50"] == 0
 
 
@@ -254,7 +254,7 @@ def test_watching_a_metric_that_is_not_there_stops_before_the_first_step(
     stopping = EarlyStopping(metric="bbox/AP55")
     with pytest.raises(ConfigError, match=r"no metric is called 'bbox/AP55' here; .*bbox/AP50,"):
         train(experiment, build(experiment), data, data, tmp_path / "run", early_stopping=stopping)
-    with pytest.raises(ConfigError, match="needs data to evaluate on"):
+    with pytest.raises(ConfigError, match="requires validation data"):
         train(experiment, build(experiment), data, None, tmp_path / "run", early_stopping=stopping)
     assert not (tmp_path / "run").exists()
 
@@ -267,7 +267,7 @@ def test_a_batch_larger_than_the_data(tmp_path: Path, data: DetectionDataset) ->
 
 def test_labels_that_mean_other_classes(tmp_path: Path, data: DetectionDataset) -> None:
     experiment = tiny_experiment(class_names=("green", "red"))
-    with pytest.raises(DataError, match=r"its labels stand for red, green, the .* green, red"):
+    with pytest.raises(DataError, match=r"its classes are red, green, those of the .* green, red"):
         train(experiment, build(experiment), data, None, tmp_path / "run")
 
 

@@ -123,7 +123,7 @@ def test_an_evaluation_that_is_interrupted_is_made_up_for(
     assert Interrupting.calls == 0  # no image was read after it
     shown = capsys.readouterr().out
     assert f"stopped after step {result.iterations} of 8" in shown
-    assert "its evaluation is not done: --resume begins with it" in shown
+    assert "its evaluation was not finished: --resume starts with it" in shown
     again = train(experiment, build(experiment), data, data, tmp_path / "run", resume=True)
     assert again.metrics is not None
     assert whole.metrics is not None
@@ -160,7 +160,7 @@ def test_ctrl_c_finishes_the_step_and_keeps_all(
     assert result.interrupted
     assert result.iterations == 2
     last = tmp_path / "run" / "last.pt"
-    assert f"stopped after step 2 of 8; {last} holds all" in capsys.readouterr().out
+    assert f"stopped after step 2 of 8; saved in {last}" in capsys.readouterr().out
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     train(experiment, build(experiment), data, data, tmp_path / "run", resume=True)
     for name in ("last.pt", "best.pt"):
@@ -187,7 +187,7 @@ def test_a_full_disk_leaves_the_previous_checkpoint(
             save(content, file)
 
         patch.setattr(torch, "save", fill)
-        with pytest.raises(CheckpointError, match=r"No space left on device.*untouched"):
+        with pytest.raises(CheckpointError, match=r"No space left on device.*unchanged"):
             train(experiment, build(experiment), data, data, run)
     assert checkpoint.read(run / "last.pt").training["position"]["iteration"] == 4
     train(experiment, build(experiment), data, data, run, resume=True)
@@ -264,7 +264,7 @@ class TestRefusals:
     def test_a_run_is_not_written_over(self, run: Path, data: DetectionDataset) -> None:
         before = (run / "last.pt").read_bytes()
         experiment = tiny_experiment()
-        with pytest.raises(CheckpointError, match=r"last\.pt: already holds a run"):
+        with pytest.raises(CheckpointError, match=r"last\.pt: already exists"):
             train(experiment, build(experiment), data, None, run)
         assert (run / "last.pt").read_bytes() == before
 
@@ -286,12 +286,12 @@ class TestRefusals:
 
     def test_another_optimizer(self, run: Path, data: DetectionDataset) -> None:
         experiment = tiny_experiment(optimizer=AdamWConfig(lr=0.1, norm_weight_decay_scale=0.0))
-        with pytest.raises(CheckpointError, match="its optimizer is another one"):
+        with pytest.raises(CheckpointError, match="its optimizer is different"):
             train(experiment, build(experiment), data, None, run, resume=True)
 
     def test_weights_without_training(self, run: Path, data: DetectionDataset) -> None:
         experiment = tiny_experiment()
         weights = checkpoint.read(run / "last.pt").model
         checkpoint.save(run / "last.pt", Checkpoint(experiment, weights))
-        with pytest.raises(CheckpointError, match="no training to resume"):
+        with pytest.raises(CheckpointError, match="no training state to resume"):
             train(experiment, build(experiment), data, None, run, resume=True)

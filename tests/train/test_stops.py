@@ -69,7 +69,7 @@ def test_sigterm_finishes_the_step_and_keeps_all(
     assert saved is not None
     assert saved["position"]["iteration"] == 4
     shown = capsys.readouterr().out
-    assert shown.count("asked to stop (SIGTERM)") == 1
+    assert shown.count("received SIGTERM") == 1
     assert "stopped after step 4 of 8" in shown
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
@@ -97,11 +97,11 @@ def test_a_loader_worker_that_dies(tmp_path: Path) -> None:
 def test_a_folder_that_another_program_trains_into(tmp_path: Path) -> None:
     experiment, data = tiny_experiment(), make_data(tmp_path / "data")
     run = tmp_path / "run"
-    with locked(run), pytest.raises(ConfigError, match="another program is training into"):
+    with locked(run), pytest.raises(ConfigError, match="another program is training in"):
         train(experiment, build(experiment), data, None, run, quiet=True)
     assert not (run / "last.pt").exists()
     train(experiment, build(experiment), data, None, run, quiet=True)
-    with locked(run), pytest.raises(ConfigError, match="another program is training into"):
+    with locked(run), pytest.raises(ConfigError, match="another program is training in"):
         train(experiment, build(experiment), data, None, run, quiet=True, resume=True)
 
 
@@ -143,7 +143,7 @@ def test_a_process_of_the_group_that_dies(tmp_path: Path) -> None:
     second.kill()
     second.communicate()
     _, errors = first.communicate(timeout=60)
-    assert "process 0 of 2: cannot continue, as another process of this training has died" in errors
+    assert "process 0 of 2: cannot continue, as another process of this run has failed" in errors
     assert checkpoint.read(run / "last.pt").training is not None
 
 

@@ -43,7 +43,7 @@ def test_what_is_not_finite_is_named_and_its_batch_saved(tmp_path: Path, value: 
     watch = Watch(ALONE, tmp_path, nn.Linear(1, 1))
     observe(watch, loss_cls=1.0, loss_bbox=value)
     with pytest.raises(
-        NonFiniteLossError, match=rf"step 5: loss_bbox is {value}, for the images images/a\.jpg"
+        NonFiniteLossError, match=rf"step 5: loss_bbox is {value} for the images images/a\.jpg"
     ):
         watch.check()
     saved = torch.load(tmp_path / "nonfinite_rank0.pt", weights_only=True)
@@ -87,7 +87,7 @@ def test_the_first_ctrl_c_asks_and_the_second_interrupts() -> None:
         assert not interrupt.requested
         os.kill(os.getpid(), signal.SIGINT)
         assert interrupt.requested
-        assert said == ["finishing this step; press Ctrl-C again to stop at once"]
+        assert said == ["finishing this step; press Ctrl-C again to stop immediately"]
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -72,7 +72,7 @@ def test_a_record_that_calls_itself_a_folder(saved: Path) -> None:
     data = bytearray(saved.read_bytes())
     data[data.rindex(b"x/data/0") - 46 + 38] ^= 0x10  # its external attributes in the directory
     saved.write_bytes(data)
-    with pytest.raises(CheckpointError, match="x/data/0 calls itself a folder"):
+    with pytest.raises(CheckpointError, match="x/data/0 is marked as a folder"):
         read_file(saved)
 
 
@@ -112,5 +112,5 @@ def test_files_without_checksums_are_held_against_their_names(tmp_path: Path) ->
         (tmp_path / name).write_bytes(data)
         assert not torch.equal(read_file(tmp_path / name)["a"], CONTENT["a"])
     (tmp_path / f"x-{digits}.pth").write_bytes(data)
-    with pytest.raises(CheckpointError, match=rf"does not have the hash {digits} of its name"):
+    with pytest.raises(CheckpointError, match=rf"does not match the hash {digits} in its name"):
         read_file(tmp_path / f"x-{digits}.pth")

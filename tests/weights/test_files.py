@@ -50,7 +50,7 @@ def test_the_prefix_of_a_wrapper() -> None:
 
 @pytest.mark.parametrize("content", [[torch.ones(1)], torch.ones(1), {"state_dict": 3}, {"a": 1}])
 def test_no_weights(content: object) -> None:
-    with pytest.raises(CheckpointError, match=r"^x\.pth: holds no weights by name"):
+    with pytest.raises(CheckpointError, match=r"^x\.pth: contains no state dict"):
         tensors_in(content, "x.pth")
 
 
@@ -63,7 +63,7 @@ def test_no_weights(content: object) -> None:
     ids=["sparse", "meta"],
 )
 def test_tensors_that_are_no_weights(tensor: torch.Tensor) -> None:
-    with pytest.raises(CheckpointError, match=r"^x\.pth: a is no dense tensor"):
+    with pytest.raises(CheckpointError, match=r"^x\.pth: a is not a dense tensor"):
         tensors_in({"a": tensor}, "x.pth")
 
 
@@ -74,7 +74,7 @@ def test_objects_are_refused_with_the_reason(tmp_path: Path, suffix: str) -> Non
         path.write_bytes(pickle.dumps({"a": Path("x")}))
     else:
         torch.save({"a": Path("x")}, path)
-    with pytest.raises(CheckpointError, match=r"it holds Python objects, .* could execute code"):
+    with pytest.raises(CheckpointError, match=r"it contains Python objects, .* could execute code"):
         read_file(path)
 
 

@@ -170,7 +170,7 @@ def test_the_file_at_an_address(address: str, path: str) -> None:
      "https://download.openmmlab.com/", "https://a/%0a.pth"],
 )  # fmt: skip
 def test_addresses_of_no_weights(address: str) -> None:
-    with pytest.raises(CheckpointError, match="is not the address of a file of weights"):
+    with pytest.raises(CheckpointError, match="is not the address of a weight file"):
         file_at(address)
 
 

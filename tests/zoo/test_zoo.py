@@ -62,12 +62,12 @@ def test_entries_start_from_entries_that_are_there() -> None:
 
 
 def test_unknown_name() -> None:
-    with pytest.raises(UserError, match="nearest names are") as caught:
+    with pytest.raises(UserError, match="closest names are") as caught:
         zoo.find("faster_rcnn_r50_fpn_1x")
     assert "'faster_rcnn_r50_fpn_1x'" in str(caught.value)
     assert "faster_rcnn_r50_fpn_1x_coco" in str(caught.value)
     assert "detzoo models" in str(caught.value)
-    with pytest.raises(UserError, match="no name is near it"):
+    with pytest.raises(UserError, match="no name is similar"):
         zoo.find("%%%%")
 
 

@@ -1,4 +1,4 @@
-"""Transforms: value objects between file and batch."""
+"""Transforms of samples, as value objects."""
 
 from detzoo.data.transforms.albumentations import Albumentations
 from detzoo.data.transforms.center_crop_pad import CenterPad, RandomCenterCropPad

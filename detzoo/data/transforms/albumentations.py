@@ -1,6 +1,6 @@
-"""Transforms of albumentations (https://albumentations.ai).
+"""Albumentations transforms (https://albumentations.ai).
 
-albumentations is optional (``pip install 'detzoo[albumentations]'``), and imported only when an
+The package is optional (``pip install 'detzoo[albumentations]'``), and imported only when an
 image is transformed.
 """
 
@@ -25,19 +25,20 @@ from detzoo.structures import BitmapMasks, Targets
 
 @config
 class Albumentations(Transform):
-    """Applies transforms of albumentations, one after another.
+    """Applies Albumentations transforms in sequence.
 
-    Image, boxes, masks and semantic map change together; random numbers come from the sample's own
-    generator. Objects whose box leaves the image are removed. Masks become bitmaps. Geometric
-    transforms are for training only: ``info.scale``, ``offset`` and ``flip`` do not follow them.
+    Image, boxes, masks and semantic map are transformed together; random numbers come from the
+    sample's own generator. Objects whose box leaves the image are removed. Masks become bitmaps.
+    Geometric transforms are for training only: ``info.scale``, ``offset`` and ``flip`` do not
+    reflect them.
 
     Args:
-        transforms: The transforms as one writes them, "RandomGamma(p=0.2)"; arguments are plain
+        transforms: The transforms as in Python code, e.g. "RandomGamma(p=0.2)"; arguments are plain
             values or transforms, as in "OneOf([Blur(3), MedianBlur(5)], p=0.1)".
-        order: Order of the channels that the transforms see. MMDetection gives them BGR.
-        min_visibility: Fraction of the area of a box that must stay within the image; objects with
-            less are removed.
-        min_area: Area in pixels that a box must keep; objects with less are removed.
+        order: Channel order of the transforms' input. MMDetection uses BGR.
+        min_visibility: Minimum fraction of the area of a box within the image; objects with less
+            are removed.
+        min_area: Minimum area of a box in pixels; objects with less are removed.
         allow_empty: Whether an image may lose all objects; otherwise another image is used.
     """
 
@@ -59,7 +60,7 @@ class Albumentations(Transform):
         compose = _compose(self)
         compose.set_random_seed(int(rng.integers(2**32)))
         targets = sample.targets
-        # Boxes are told apart by their place among all, ignored ones last.
+        # Boxes are identified by their index, with ignored ones last.
         boxes = torch.cat([targets.boxes, targets.ignored_boxes])
         data: dict[str, Any] = {
             "image": _to_uint8(sample.image, self.order),
@@ -106,7 +107,7 @@ def _to_uint8(image: np.ndarray, order: str) -> np.ndarray:
 
 
 def _reordered(image: np.ndarray, order: str) -> np.ndarray:
-    """Between BGR, which samples have, and ``order``."""
+    """Converts between BGR, the order of samples, and ``order``."""
     return image[..., ::-1] if order == "rgb" and image.shape[2] == 3 else image
 
 
@@ -114,7 +115,7 @@ def _reordered(image: np.ndarray, order: str) -> np.ndarray:
 def _compose(config: Albumentations) -> Any:
     library = _library()
     with warnings.catch_warnings():
-        # Arguments that a transform does not know are only warned about there.
+        # Albumentations only warns about unknown arguments.
         warnings.simplefilter("ignore", UserWarning)
         warnings.filterwarnings("error", message="Argument")
         try:
@@ -152,7 +153,7 @@ def _library() -> Any:
             "Albumentations: requires the package albumentations: "
             "pip install 'detzoo[albumentations]'"
         )
-    # It would ask the internet for newer versions of itself.
+    # Albumentations would check for updates online.
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     import albumentations
 

@@ -1,4 +1,4 @@
-"""Transforms of other libraries, written as one writes them in Python. Nothing is executed."""
+"""Parses transforms of other libraries, written as in Python code, without executing them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 from detzoo.config import ConfigError
 
-# Gives the class of a library that has this name, None if it has none.
+# Returns the library's class of this name, None if there is none.
 Lookup = Callable[[str], Callable[..., Any] | None]
 
 
 def parse_call(call: str, field: str) -> ast.Call:
-    """The syntax of a ``call`` such as "ColorJitter(hue=0.1)", given for ``field``.
+    """Parses a ``call`` such as "ColorJitter(hue=0.1)", the value of ``field``.
 
     Raises :class:`ConfigError`.
     """
@@ -27,7 +27,7 @@ def parse_call(call: str, field: str) -> ast.Call:
 
 
 def construct(node: ast.Call, lookup: Lookup, library: str, field: str) -> Any:
-    """Builds what ``node`` calls: arguments are literals or further calls.
+    """Constructs the object of a call ``node``, whose arguments are literals or further calls.
 
     Raises :class:`ConfigError` naming ``field``, and the ``library`` that lacks a name.
     """

@@ -15,7 +15,7 @@ from detzoo.data.transforms.mosaic import paste
 from detzoo.ops.boxes import box_centers, clip_boxes
 from detzoo.structures import Targets
 
-# Attempts at a window with an object before another size is tried, and sizes tried.
+# Attempts to find a window with an object per size, and number of sizes tried.
 _ATTEMPTS = 50
 _SIZES = 20
 
@@ -25,8 +25,8 @@ class RandomCenterCropPad(Transform):
     """Crops a random window, padded where it extends beyond the image.
 
     The window contains the center of at least one object, if there is any; objects whose center it
-    contains are kept, clipped to it. An image for which no such window is found is left as it is:
-    the centers of its objects may lie outside it. CornerNet, https://arxiv.org/abs/1808.01244.
+    contains are kept, clipped to it. An image for which no such window is found is unchanged: the
+    centers of its objects may be outside it. CornerNet, https://arxiv.org/abs/1808.01244.
 
     Args:
         size: Size (height, width) of the window.
@@ -58,7 +58,7 @@ class RandomCenterCropPad(Transform):
         return sample
 
     def _border(self, side: int) -> int:
-        """``border``, halved until two of them are less than the image's ``side``."""
+        """``border``, halved until it is less than half of the image's ``side``."""
         border = self.border
         while 2 * border >= side:
             border //= 2
@@ -70,8 +70,8 @@ class CenterPad(Transform):
     """Pads an image on all sides to ``(side | bits) + extra`` pixels, for inference.
 
     Args:
-        bits: Binary digits that are set in the padded side: 127 pads to 128 k - 1 pixels.
-        extra: Pixels added to that.
+        bits: Bits that are set in the padded side: 127 pads to 128 k - 1 pixels.
+        extra: Additional pixels.
         fill: Color (BGR) of the padding.
     """
 

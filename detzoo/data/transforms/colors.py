@@ -29,8 +29,8 @@ def canvas(height: int, width: int, color: Color, image: np.ndarray) -> np.ndarr
 def change_colors(image: np.ndarray, change: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """Applies ``change`` to the first three channels, BGR, of ``image`` (H, W, C).
 
-    Further channels are left as they are. A gray image becomes the mean of three equal channels
-    after the change.
+    Further channels are unchanged. A grayscale image is repeated to three channels, changed, and
+    averaged.
     """
     if image.shape[2] == 3:
         return change(image)

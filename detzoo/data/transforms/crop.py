@@ -22,9 +22,9 @@ class Crop(Transform):
     """Crops the image at a random position; objects outside the crop are removed.
 
     Args:
-        size: Size (height, width) of the crop, as ``kind`` says.
-        kind: "absolute": pixels; "absolute_range": smallest and largest side, each side is random;
-            "relative": fractions of the image; "relative_range": smallest fractions, up to 1.
+        size: Size (height, width) of the crop, in the units of ``kind``.
+        kind: "absolute": pixels; "absolute_range": minimum and maximum of random sides; "relative":
+            fractions of the image; "relative_range": minimum of random fractions, up to 1.
         allow_empty: Whether a crop may contain no object; otherwise another image is used.
         boxes_from_masks: Whether boxes become those of what is left of the masks.
     """
@@ -40,9 +40,9 @@ class Crop(Transform):
                 f"size: {self.size!r} is larger than the image; give fractions up to 1"
             )
         if self.kind.startswith("absolute") and any(side % 1 for side in self.size):
-            raise ConfigError(f"size: {self.size!r} are not whole pixels")
+            raise ConfigError(f"size: {self.size!r} is not in whole pixels")
         if self.kind == "absolute_range" and self.size[0] > self.size[1]:
-            raise ConfigError(f"size: the smallest side of {self.size!r} is above the largest")
+            raise ConfigError(f"size: the minimum side of {self.size!r} is above the maximum")
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         height, width = sample.image.shape[0], sample.image.shape[1]

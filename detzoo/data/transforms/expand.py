@@ -1,4 +1,4 @@
-"""Zooming out: the image becomes part of a larger canvas (SSD)."""
+"""Zooming out: the image is placed on a larger canvas (SSD)."""
 
 from __future__ import annotations
 

@@ -9,10 +9,10 @@ from detzoo.structures.images import Size
 
 @config
 class FitInside(Resize):
-    """Resizes an image to the largest size that fits into a frame, whichever its orientation.
+    """Resizes an image to the largest size that fits into a frame, regardless of orientation.
 
-    ``sizes`` are those of frames: (width, height). A portrait image becomes as small as a frame in
-    landscape format requires.
+    ``sizes`` are those of frames: (width, height). Frames are not rotated: a portrait image also
+    has to fit into a landscape frame.
     """
 
     def _fit(self, old: Size, target: tuple[int, int]) -> Size:

@@ -62,7 +62,7 @@ class Flip(Transform):
 
 
 def flip(sample: Sample, direction: Direction) -> Sample:
-    """The flipped sample."""
+    """Flips the sample."""
     size = sample.image.shape[0], sample.image.shape[1]
     targets = sample.targets
     flipped = Targets(
@@ -77,7 +77,7 @@ def flip(sample: Sample, direction: Direction) -> Sample:
 
 
 def flipped_info(info: ImageInfo, direction: Direction) -> ImageInfo:
-    """How the flipped image maps to the original: a flip of the scaled image, then an offset."""
+    """The info of the flipped image: a flip of the scaled image, then an offset."""
     (height, width), (x, y) = info.size, info.offset
     now_x, now_y = _AXES[direction]
     if now_x:

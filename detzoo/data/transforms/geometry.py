@@ -1,4 +1,4 @@
-"""Geometry that transforms share: windows, visible boxes, and what maps to the original image."""
+"""Geometry shared by transforms: windows, visible boxes, and the mapping to the original image."""
 
 from __future__ import annotations
 

@@ -18,9 +18,9 @@ class RandomHSV(Transform):
     """Changes hue, saturation and value, each with probability 1/2. The image stays uint8.
 
     Args:
-        hue: Largest change of the hue, in OpenCV's 180 steps.
-        saturation: Largest change of the saturation, of 255.
-        value: Largest change of the value, of 255.
+        hue: Maximum change of the hue, in OpenCV's 180 steps.
+        saturation: Maximum change of the saturation, of 255.
+        value: Maximum change of the value, of 255.
     """
 
     hue: Annotated[int, Range(0, 180)] = 5

@@ -16,7 +16,7 @@ from detzoo.structures import BitmapMasks
 
 # Objects closer to each other than this many pixels move together.
 _TOUCHING = 5
-# Background is inpainted at no more than this many pixels a side: it is smooth anyway.
+# Maximum side, in pixels, at which the smooth background is inpainted.
 _INPAINTED_SIDE = 128
 # Width of the soft edge of a pasted object, in pixels.
 _EDGE = 1.5
@@ -26,7 +26,8 @@ _EDGE = 1.5
 class InstaBoost(Transform):
     """Cuts out objects, fills the holes, and pastes the objects nearby.
 
-    Objects that touch move together. Boxes and masks follow. Needs masks, which become bitmaps.
+    Objects that touch move together. Boxes and masks are transformed, too. Requires masks, which
+    become bitmaps.
 
     The idea and the ranges are those of InstaBoost, with positions sampled uniformly. Cutting and
     filling are simpler than in the authors' code: edges are blurred instead of matted, and holes
@@ -35,7 +36,7 @@ class InstaBoost(Transform):
     Args:
         probability: Probability of the transform.
         scale_range: Range of the factor by which objects are scaled.
-        max_shift: Largest shift in x and y, relative to the width and height of the objects.
+        max_shift: Maximum shift in x and y, relative to the width and height of the objects.
         rotation_range: Range of the angle by which objects are rotated, in degrees.
         color_probability: Probability that brightness and contrast of the objects change.
     """
@@ -94,7 +95,7 @@ class Move:
     brightness: float
 
     def warp(self, mask: np.ndarray) -> np.ndarray:
-        """The mask (H, W) uint8 after the map."""
+        """Applies the map to a mask (H, W) uint8."""
         size = mask.shape[1], mask.shape[0]
         return cv2.warpAffine(mask, self.matrix, size, flags=cv2.INTER_NEAREST)
 
@@ -107,7 +108,7 @@ def touching(bitmaps: np.ndarray) -> list[list[int]]:
     _, component = cv2.connectedComponents(cv2.dilate(bitmaps.max(0), kernel))
     groups: dict[int, list[int]] = {}
     for k, bitmap in enumerate(bitmaps):
-        # A mask in several parts belongs to the component that has most of it.
+        # A mask in several parts belongs to the component that contains most of it.
         counts = np.bincount(component[bitmap > 0])
         if len(counts):
             groups.setdefault(int(counts.argmax()), []).append(k)
@@ -123,7 +124,7 @@ def fill_hole(image: np.ndarray, mask: np.ndarray) -> None:
     columns = slice(max(x - margin, 0), x + width + margin)
     window, hole = image[rows, columns], hole[rows, columns]
     if hole.all():
-        return  # nothing of the background is known
+        return  # no background is known
     size = hole.shape[1], hole.shape[0]
     shrink = min(1.0, _INPAINTED_SIDE / max(size))
     small = max(int(size[0] * shrink), 2), max(int(size[1] * shrink), 2)

@@ -18,15 +18,15 @@ _ATTEMPTS = 50
 
 @config
 class MinIoUCrop(Transform):
-    """Crops a random window that has a minimum IoU with every box, or leaves the image as it is.
+    """Crops a random window that has a minimum IoU with every box, or leaves the image unchanged.
 
     The minimum is chosen at random. A window has an aspect ratio between 1/2 and 2 and contains the
     center of at least one box; boxes whose center it contains are kept, clipped to it. SSD,
     https://arxiv.org/abs/1512.02325.
 
     Args:
-        min_ious: Choices of the minimum IoU, besides 0 and leaving the image as it is.
-        min_size: Smallest side of the window, relative to the image's.
+        min_ious: Choices of the minimum IoU, in addition to 0 and leaving the image unchanged.
+        min_size: Minimum side of the window, relative to the image's.
     """
 
     min_ious: tuple[UnitFloat, ...] = (0.1, 0.3, 0.5, 0.7, 0.9)

@@ -1,4 +1,4 @@
-"""Two images, one seen through the other (https://arxiv.org/abs/1710.09412, as in YOLOX)."""
+"""MixUp of two images (https://arxiv.org/abs/1710.09412, as in YOLOX)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from detzoo.data.transforms.mosaic import paste
 from detzoo.ops.boxes import clip_boxes
 from detzoo.structures import ImageInfo, Targets
 
-# How many images are drawn at most until one has an object.
+# Maximum number of images sampled until one has an object.
 _ATTEMPTS = 15
 
 
@@ -30,7 +30,7 @@ class MixUp(MixTransform):
 
     Args:
         size: Size (height, width) that the other image is fitted into.
-        scale_range: Range of the factor by which it is scaled then.
+        scale_range: Range of the factor by which it is then scaled.
         fill: Gray value of the padding.
     """
 
@@ -51,7 +51,7 @@ class MixUp(MixTransform):
             other = flip(other, "horizontal")
         other = _window(other, sample.info.size, rng)
 
-        # The sum of two bytes does not fit into one.
+        # The sum of two uint8 values does not fit into uint8.
         image = (sample.image.astype(np.uint16) + other.image) // 2
         own = sample.targets
         targets = Targets(
@@ -63,7 +63,7 @@ class MixUp(MixTransform):
         return replace(sample, image=image.astype(np.uint8), targets=targets)
 
     def _scaled(self, other: Sample, factor: float) -> Sample:
-        """Fitted into ``size``, then everything scaled by ``factor``."""
+        """Fits the image into ``size``, then scales everything by ``factor``."""
         height, width = self.size
         fit = min(height / other.image.shape[0], width / other.image.shape[1])
         rows, columns = (max(int(side * fit), 1) for side in other.image.shape[:2])
@@ -80,7 +80,7 @@ class MixUp(MixTransform):
 
 
 def _window(sample: Sample, size: tuple[int, int], rng: np.random.Generator) -> Sample:
-    """A random window of ``size``, which also reaches beyond an image that is smaller."""
+    """Crops a random window of ``size``, which extends beyond smaller images."""
     height, width = sample.image.shape[:2]
     top = int(rng.integers(max(height - size[0], 0), endpoint=True))
     left = int(rng.integers(max(width - size[1], 0), endpoint=True))

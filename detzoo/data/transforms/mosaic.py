@@ -24,8 +24,8 @@ class Mosaic(MixTransform):
     Args:
         size: Size (height, width) that each image is fitted into.
         center_range: Range of the point's position, relative to ``size``.
-        fill: Gray value where no image is.
-        probability: Probability of a mosaic; otherwise the image stays as it is.
+        fill: Gray value of the background.
+        probability: Probability of a mosaic; otherwise the image is unchanged.
     """
 
     size: tuple[PositiveInt, PositiveInt] = (640, 640)

@@ -18,13 +18,13 @@ class PhotometricDistortion(Transform):
     """Changes brightness, contrast, saturation, hue and channel order, each with probability 1/2.
 
     Contrast changes before or after saturation and hue. The image becomes float32 and is not
-    clipped to 0-255, as published models were trained. SSD, https://arxiv.org/abs/1512.02325.
+    clipped to 0-255, as in training of the published models. SSD, https://arxiv.org/abs/1512.02325.
 
     Args:
-        brightness_delta: Largest change of the brightness, of 255.
+        brightness_delta: Maximum change of the brightness, of 255.
         contrast_range: Range of the factor of the contrast.
         saturation_range: Range of the factor of the saturation.
-        hue_delta: Largest change of the hue, in degrees.
+        hue_delta: Maximum change of the hue, in degrees.
     """
 
     brightness_delta: NonNegativeFloat = 32.0

@@ -1,4 +1,4 @@
-"""Rotating, scaling, shearing and moving images at random."""
+"""Random rotation, scaling, shear and shift."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class RandomAffine(Transform):
     transformed corners.
 
     Args:
-        max_degrees: Largest angle of rotation, in degrees.
+        max_degrees: Maximum rotation angle, in degrees.
         scale_range: Range of the scale factor.
-        max_shear_degrees: Largest angle of shear along each axis, in degrees.
-        max_shift: Largest shift, relative to the sides of the new image.
+        max_shear_degrees: Maximum shear angle along each axis, in degrees.
+        max_shift: Maximum shift, relative to the sides of the new image.
         border: Pixels (rows, columns) added on each side of the image; negative: removed.
         fill: Gray value outside the image.
     """
@@ -58,7 +58,7 @@ class RandomAffine(Transform):
         return Sample(image, keep_visible(moved, info.size), info)
 
     def _matrix(self, height: int, width: int, rng: np.random.Generator) -> np.ndarray:
-        """(3, 3): scaling, then rotation, shear and shift."""
+        """The matrix (3, 3) of scaling, then rotation, shear and shift."""
         angle = np.radians(rng.uniform(-self.max_degrees, self.max_degrees))
         scale = rng.uniform(*self.scale_range)
         most = self.max_shear_degrees

@@ -1,4 +1,4 @@
-"""Resizing, to one size or to random sizes."""
+"""Resizing to a fixed size or to random sizes."""
 
 from __future__ import annotations
 
@@ -24,11 +24,13 @@ class Resize(Transform):
 
     Args:
         sizes: Sizes (width, height), one of which is chosen at random.
-        keep_ratio: Whether the aspect ratio is kept: the image becomes as large as its longer and
-            shorter side fit the longer and shorter side of the size.
-        mode: "value" chooses one of the sizes, "range" each side between those of two sizes.
+        keep_ratio: Whether the aspect ratio is kept: the image is scaled such that its longer and
+            shorter sides fit into the longer and shorter sides of the size.
+        mode: "value" chooses one of the sizes, "range" samples each side between those of two
+            sizes.
         ratio_range: Range of a random factor of the only size; None: no factor.
-        library: What resizes: OpenCV takes four pixels for each, Pillow averages all below it.
+        library: Library for resizing: OpenCV interpolates between four pixels, Pillow averages all
+            pixels in the area (antialiasing).
     """
 
     sizes: NonEmpty[tuple[PositiveInt, PositiveInt]] = ((1333, 800),)
@@ -41,7 +43,7 @@ class Resize(Transform):
         if self.mode == "range" and len(self.sizes) not in (1, 2):
             raise ConfigError(f"sizes: a range has two ends, not {len(self.sizes)}")
         if self.ratio_range is not None and len(self.sizes) != 1:
-            raise ConfigError("ratio_range: needs a single size to multiply")
+            raise ConfigError("ratio_range: requires a single size to multiply")
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         old = sample.image.shape[0], sample.image.shape[1]
@@ -66,7 +68,7 @@ class Resize(Transform):
         return Sample(image, resized, info)
 
     def _resized(self, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        """The image (H, W, C) uint8 at ``size`` (width, height)."""
+        """Resizes the image (H, W, C) uint8 to ``size`` (width, height)."""
         if self.library == "opencv":
             return cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
         channels = np.split(image, image.shape[2], 2)
@@ -77,7 +79,7 @@ class Resize(Transform):
         return np.stack([np.asarray(channel) for channel in resized], 2)
 
     def _choose(self, rng: np.random.Generator) -> tuple[int, int]:
-        """The size (width, height) for one image."""
+        """Chooses the size (width, height) for one image."""
         first = self.sizes[0]
         if self.ratio_range is not None:
             ratio = rng.uniform(*self.ratio_range)

@@ -1,4 +1,4 @@
-"""Transforms of semantic maps: nearest values, and ``UNLABELED`` outside the image."""
+"""Transforms of semantic maps: nearest neighbor, and ``UNLABELED`` outside the image."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from detzoo.structures.images import Size
 
 @config
 class ShrinkSemanticMap(Transform):
-    """Pads the semantic map like the image, then downsamples it to the output of the head.
+    """Pads the semantic map like the image, then downsamples it to the output size of the head.
 
-    Must be the last transform: afterwards the map does not have the size of the image.
+    Must be the last transform, since the map then no longer has the size of the image.
 
     Args:
-        stride: Factor of downsampling.
+        stride: Downsampling factor.
     """
 
     stride: PositiveInt = 8

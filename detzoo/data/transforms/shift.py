@@ -15,14 +15,14 @@ from detzoo.ops.boxes import clip_boxes
 
 @config
 class RandomShift(Transform):
-    """Shifts an image at random; its size stays the same, and the gap is black.
+    """Shifts an image at random, keeping its size and filling the gap with black.
 
-    Objects of which no more than a pixel's width or height is left are removed; an image that would
-    lose all of them, or leave its own frame, is not shifted.
+    Objects with at most one pixel of width or height left are removed; an image that would lose all
+    objects, or be shifted out entirely, is not shifted.
 
     Args:
         probability: Probability of a shift.
-        max_shift: Largest shift in each direction, in pixels.
+        max_shift: Maximum shift in each direction, in pixels.
     """
 
     probability: UnitFloat = 0.5

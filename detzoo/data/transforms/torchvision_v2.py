@@ -1,4 +1,4 @@
-"""Transforms of ``torchvision.transforms.v2``."""
+"""``torchvision.transforms.v2`` transforms."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from detzoo.errors import DataError
 from detzoo.ops.boxes import clip_boxes
 from detzoo.structures import BitmapMasks, Targets
 
-# The label of ignored boxes, which are transformed together with the others.
+# The label of ignored boxes, which are transformed with the others.
 _IGNORED = -1
 # Added to the label of an object without a mask.
 _NO_MASK = 1 << 32
@@ -28,16 +28,16 @@ _NO_MASK = 1 << 32
 
 @config
 class TorchvisionV2(Transform):
-    """Applies any transform of ``torchvision.transforms.v2``.
+    """Applies any ``torchvision.transforms.v2`` transform.
 
-    It gets the image as RGB, all boxes and masks as tv_tensors, and random numbers from the
-    sample's own generator. Objects whose box becomes empty or leaves the image are removed.
-    Geometric transforms are for training only: ``info.scale``, ``offset`` and ``flip`` do not
-    follow them.
+    The transform receives the image as RGB, all boxes and masks as tv_tensors, and random numbers
+    from the sample's own generator. Objects whose box becomes empty or leaves the image are
+    removed. Geometric transforms are for training only: ``info.scale``, ``offset`` and ``flip`` do
+    not reflect them.
 
     Args:
-        call: The transform as one writes it, "ColorJitter(brightness=0.4, hue=0.1)"; arguments are
-            plain values or transforms, as in "RandomApply([GaussianBlur(5)], p=0.3)".
+        call: The transform as in Python code, e.g. "ColorJitter(brightness=0.4, hue=0.1)";
+            arguments are plain values or transforms, as in "RandomApply([GaussianBlur(5)], p=0.3)".
     """
 
     call: str
@@ -61,7 +61,8 @@ class TorchvisionV2(Transform):
             nothing = bitmaps.new_zeros((len(targets.ignored_boxes), *size))
             inputs["masks"] = tv_tensors.Mask(torch.cat([bitmaps, nothing]))
             if targets.masks.is_missing is not None:
-                # With the label, since transforms that drop objects know of no other facts.
+                # Encoded in the label, since transforms that drop objects handle no other
+                # attributes.
                 marked = targets.labels + _NO_MASK * targets.masks.is_missing
                 inputs["labels"][: len(marked)] = marked
         if targets.semantic_map is not None:
@@ -74,8 +75,8 @@ class TorchvisionV2(Transform):
         image = outputs["image"]
         if image.dtype != torch.uint8:
             raise DataError(
-                f"torchvision transform {self.call}: it made the image {image.dtype}; pixels stay "
-                "uint8 here, and the detector normalizes them. Leave out its ToDtype or Normalize."
+                f"torchvision transform {self.call}: converted the image to {image.dtype}; pixels "
+                "stay uint8 here, and the detector normalizes them. Remove ToDtype or Normalize."
             )
         pixels = np.ascontiguousarray(image.permute(1, 2, 0).numpy()[..., ::-1])
         info = resized_info(sample.info, (pixels.shape[0], pixels.shape[1]))

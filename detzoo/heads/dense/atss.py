@@ -34,7 +34,7 @@ class ATSSHeadConfig(DenseHeadConfig):
     Two towers of convolutions are shared by all levels.
 
     Args:
-        num_convs: Convolutions in each tower.
+        num_convs: Number of convolutions in each tower.
         channels: Channels of the towers.
         norm: Norm after each convolution of the towers; None: a bias instead.
         kernel_size: Kernel size of the convolutions that predict.
@@ -58,7 +58,7 @@ class ATSSHeadConfig(DenseHeadConfig):
 
 
 class ATSSHead(DenseHead):
-    """Weighs the box loss of each anchor by its centerness.
+    """Weights the box loss of each anchor by its centerness.
 
     Children ``cls_convs``, ``reg_convs``, ``atss_cls``, ``atss_reg``, ``atss_centerness`` and, per
     level, one of ``scales``.

@@ -1,4 +1,4 @@
-"""AutoAssign (https://arxiv.org/abs/2007.03496): points weigh their own losses.
+"""AutoAssign (https://arxiv.org/abs/2007.03496): learned weights of the losses of points.
 
 Every point in a target's box is positive to a degree, given how well it predicts and a learned
 prior over its position in the box, and negative to a degree, given how badly it predicts.
@@ -31,7 +31,7 @@ from detzoo.priors.points import PointGrid
 from detzoo.structures import DensePredictions, ImageInfo, Losses, Priors, Targets
 
 POSITIVE_WEIGHT, NEGATIVE_WEIGHT, CENTER_WEIGHT = 0.25, 0.75, 0.75
-# Steepness with which a target's points are weighted by their confidence.
+# Steepness of the weighting of a target's points by their confidence.
 CONFIDENCE = 3.0
 EPS = 1e-12
 
@@ -91,7 +91,7 @@ class AutoAssignHead(PriorHead):
         self.center_prior = CenterPrior(num_classes)
         initialize_convs(self)
         set_prior_probability(self.conv_cls, 0.02)
-        # A fresh box extends four strides to each side; at 0 there would be no gradient.
+        # Initial boxes extend four strides to each side; at 0 there would be no gradient.
         assert self.conv_reg.bias is not None
         nn.init.constant_(self.conv_reg.bias, 4.0)
 
@@ -148,7 +148,9 @@ class AutoAssignHead(PriorHead):
     def _negative(
         self, probability: Tensor, boxes: Tensor, targets: Targets, inside: Tensor
     ) -> Tensor:
-        """Focal loss of the background; a point in a target counts less, the better its box."""
+        """Focal loss of the background; points in a target have less weight the better their boxes
+        are.
+        """
         certainty = probability * background_weights(boxes, targets, inside, probability.shape[1])
         return (certainty.square() * negative_log(1 - certainty)).sum()
 
@@ -180,9 +182,9 @@ def background_weights(boxes: Tensor, targets: Targets, inside: Tensor, num_clas
     """The weight (P, C) of each point as background of each class: 1 outside the targets of the
     class.
 
-    Of the points ``inside`` (P, N) a target, the one whose box (P, 4) overlaps any target most gets
-    0 and the one whose box does least gets about 1. Where targets of a class overlap, the last one
-    counts.
+    Of the points ``inside`` (P, N) a target, the one whose box (P, 4) has the highest IoU with any
+    target gets 0 and the one with the lowest gets about 1. If targets of a class overlap, the last
+    one is used.
     """
     weights = torch.ones((len(boxes), num_classes), device=boxes.device)
     if len(targets) == 0:

@@ -1,4 +1,4 @@
-"""The skeleton of dense heads: predictions for every prior, and what becomes of them."""
+"""The skeleton of dense heads: predictions for every prior, training and decoding."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ from detzoo.structures import (
     Targets,
 )
 
-# What a head predicts; guided anchoring adds to it.
+# The predictions of a head; guided anchoring extends them.
 Predictions = TypeVar("Predictions", bound=DensePredictions, default=DensePredictions)
 
 
 @config
 class PriorHeadConfig(DetectionHeadConfig):
-    """What all dense heads have in common.
+    """Base configuration of all dense heads.
 
     Args:
         priors: The priors: anchors or points.
@@ -57,20 +57,19 @@ class PriorHeadConfig(DetectionHeadConfig):
     @property
     @abstractmethod
     def scoring(self) -> Scoring:
-        """How class logits turn into scores."""
+        """The conversion of class logits to scores."""
 
 
 @config
 class DenseHeadConfig(PriorHeadConfig):
-    """A dense head that trains on an assignment of targets to priors.
+    """A dense head that is trained on an assignment of targets to priors.
 
     Args:
         assigner: Assigns targets to priors.
-        sampler: Samples the priors to train on; None: all of them.
+        sampler: Samples the priors that are trained on; None: all.
         classification_loss: Loss of the classes.
         box_loss: Loss of the boxes of positive priors.
-        border: Pixels by which priors may exceed the image and still be trained on; None: any
-            number.
+        border: Pixels by which trained priors may exceed the image; None: no limit.
     """
 
     assigner: PriorAssigner
@@ -91,11 +90,11 @@ class DenseHeadConfig(PriorHeadConfig):
 
 @dataclass(frozen=True)
 class DenseTargets:
-    """What each prior of each image is trained on.
+    """The training targets of each prior of each image.
 
     ``index`` (B, P) is the prior's target, BACKGROUND or IGNORED. ``labels`` (B, P) are C for
-    background; ``label_weights`` (B, P) are 0 for priors left out; ``boxes`` (B, P, 4) count where
-    ``box_weights`` (B, P) is 1. Losses are averaged over ``num_samples``.
+    background; ``label_weights`` (B, P) are 0 for priors left out; ``boxes`` (B, P, 4) are used
+    where ``box_weights`` (B, P) is 1. Losses are averaged over ``num_samples``.
     """
 
     index: Tensor
@@ -107,7 +106,7 @@ class DenseTargets:
 
 
 class PriorHead(DetectionHead, Generic[Predictions]):
-    """Predicts for every prior and decodes detections; each family adds its training.
+    """Predicts for every prior and decodes detections; each family adds its losses.
 
     ``box_channels`` is the number of channels that encode a box.
     """
@@ -124,7 +123,7 @@ class PriorHead(DetectionHead, Generic[Predictions]):
     @abstractmethod
     def forward_level(self, x: Tensor, level: int) -> tuple[Tensor, ...]:
         """(B, C, H, W) of one level -> class logits (B, A * K, H, W), codes (B, A * D, H, W), and
-        quality logits (B, A, H, W) if the head rates its boxes."""
+        quality logits (B, A, H, W) if the head predicts the quality of its boxes."""
 
     def forward(self, features: Sequence[Tensor]) -> DensePredictions:
         levels = [self.forward_level(x, level) for level, x in enumerate(features)]
@@ -137,7 +136,7 @@ class PriorHead(DetectionHead, Generic[Predictions]):
         return DensePredictions(logits, codes, priors, quality[0][..., 0] if quality else None)
 
     def decode(self, predictions: Predictions, infos: Sequence[ImageInfo]) -> list[Candidates]:
-        """The boxes with the highest scores of each image and level."""
+        """Decodes the boxes with the highest scores of each image and level."""
         out = []
         for image, info in enumerate(infos):
             prior, labels, scores = self.best(predictions.cls_logits[image], predictions.priors)
@@ -159,8 +158,9 @@ class PriorHead(DetectionHead, Generic[Predictions]):
         return [self.config.select(image) for image in candidates]
 
     def best(self, logits: Tensor, priors: Priors) -> Pairs:
-        """Prior, label and score of the candidates in one image, level by level, from its logits
-        (P, K)."""
+        """Selects priors, labels and scores of candidates in one image per level, from logits (P,
+        K).
+        """
         parts, start = [], 0
         for level in logits.split(priors.level_sizes):
             prior, label, score = self.config.select.best_pairs(level, self.config.scoring)
@@ -171,7 +171,7 @@ class PriorHead(DetectionHead, Generic[Predictions]):
 
 
 class DenseHead(PriorHead[Predictions]):
-    """Trains on an assignment: ``loss`` is ``losses`` of ``assign``.
+    """A head trained on an assignment: ``loss`` is ``losses`` of ``assign``.
 
     A family overrides the steps in which it differs.
     """
@@ -210,11 +210,11 @@ class DenseHead(PriorHead[Predictions]):
         return self.config.assigner.assign_priors(priors, targets, self.trainable(priors, info))
 
     def trainable(self, priors: Priors, info: ImageInfo) -> Tensor:
-        """(P,) whether each prior may be trained on in this image."""
+        """Whether each prior (P,) is trained on in this image."""
         return inside_image(priors, info, self.config.border)
 
     def untrainable_strides(self, infos: Sequence[ImageInfo]) -> list[int]:
-        """The strides of levels of which no prior may be trained on in any of these images."""
+        """The strides of levels without a prior that is trained on in any of these images."""
         left = set(self.strides)
         for info in infos:
             grids = tuple(
@@ -227,8 +227,7 @@ class DenseHead(PriorHead[Predictions]):
         return sorted(left)
 
     def references(self, predictions: Predictions) -> Tensor:
-        """The boxes that codes are relative to: (P, 4), or (B, P, 4) if they differ between
-        images."""
+        """The boxes that codes are relative to: (P, 4), or (B, P, 4) if they differ per image."""
         return predictions.priors.boxes
 
     def losses(self, predictions: Predictions, targets: DenseTargets) -> Losses:
@@ -268,14 +267,15 @@ def gather_targets(
     num_classes: int,
     sampler: Sampler | None = None,
 ) -> DenseTargets:
-    """Turns the assignment of each image into training targets; with a ``sampler``, for its samples
-    only."""
+    """Converts the assignment of each image to training targets, of samples only if there is a
+    ``sampler``.
+    """
     rows = [
         _gather_image(assignment, target, priors, num_classes, sampler)
         for assignment, target in zip(assignments, targets)
     ]
     index, labels, is_positive, is_negative, boxes = (torch.stack(column) for column in zip(*rows))
-    # An image without positives or negatives counts as if it had one.
+    # An image without positives or negatives is counted as having one.
     num_samples = is_positive.sum(1).clamp(min=1).sum()
     if sampler is not None:
         num_samples = num_samples + is_negative.sum(1).clamp(min=1).sum()
@@ -316,5 +316,5 @@ def flatten_level(x: Tensor, channels: int) -> Tensor:
 
 
 def has_area(boxes: Tensor) -> Tensor:
-    """(K,) whether both sides of each box are positive."""
+    """Whether the width and height of each box (K,) are positive."""
     return ((boxes[:, 2:] - boxes[:, :2]) > 0).all(1)

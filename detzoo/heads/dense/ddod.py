@@ -1,5 +1,6 @@
 """Disentangled dense object detection (DDOD, https://arxiv.org/abs/2107.02963): classes and boxes
-have samples, features and balance between levels of their own."""
+have separate samples, features and balancing of levels.
+"""
 
 from __future__ import annotations
 
@@ -41,9 +42,8 @@ class DDODHeadConfig(PriorHeadConfig):
         classification_loss: Loss of the classes.
         box_loss: Loss of the boxes.
         iou_loss_weight: Weight of the loss of the predicted IoUs.
-        border: Pixels by which priors may exceed the image and still be trained on; None: any
-            number.
-        num_convs: Convolutions in each tower.
+        border: Pixels by which trained priors may exceed the image; None: no limit.
+        num_convs: Number of convolutions in each tower.
         channels: Channels of the towers.
         norm: Norm after each convolution of the towers; None: a bias instead.
         deformable: Whether the first convolution of each tower is deformable.
@@ -77,7 +77,7 @@ class DDODHead(PriorHead):
     """Children ``cls_convs``, ``reg_convs``, ``atss_cls``, ``atss_reg``, ``atss_iou`` and, per
     level, one of ``scales``.
 
-    The positives of each level are counted over the whole of training: ``level_positives`` (L,).
+    The positives of each level are counted over the entire training: ``level_positives`` (L,).
     """
 
     config: DDODHeadConfig
@@ -97,7 +97,7 @@ class DDODHead(PriorHead):
             for outputs in (self.num_outputs, 4, 1)
         )
         self.scales = nn.ModuleList(Scale() for _ in strides)
-        # Published checkpoints have none of it.
+        # Not in published checkpoints.
         counts = torch.zeros(len(strides), dtype=torch.float64)
         self.register_buffer("level_positives", counts, persistent=False)
         initialize_convs(self)
@@ -114,7 +114,9 @@ class DDODHead(PriorHead):
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
     ) -> Losses:
-        """Losses whose levels count more, up to twice, the fewer positives they have had."""
+        """Computes losses with a weight per level, up to 2 for levels with the fewest positives so
+        far.
+        """
         assert predictions.quality_logits is not None
         config, priors = self.config, predictions.priors
         logits, quality = predictions.cls_logits.float(), predictions.quality_logits.float()
@@ -166,7 +168,7 @@ class DDODHead(PriorHead):
     def _level_weights(self, wanted: DenseTargets, level: Tensor) -> Tensor:
         """Counts the positives, and returns the weight of each prior by its ``level`` (P,).
 
-        It is 1 on the level that has had the most so far, 2 on that with the fewest.
+        The weight is 1 on the level with the most positives so far, 2 on the one with the fewest.
         """
         found = wanted.box_weights.sum(0).double()
         self.level_positives.scatter_add_(0, level, found)

@@ -61,7 +61,7 @@ class PointwiseHeadConfig(DenseHeadConfig, ABC):
 
     @abstractmethod
     def build_tower(self, in_channels: int) -> nn.Sequential:
-        """The layers before the predictors of classes, or of boxes."""
+        """Builds the layers before the predictors of classes or boxes."""
 
 
 @config
@@ -69,8 +69,8 @@ class FCOSHeadConfig(PointwiseHeadConfig):
     """FCOS: points with two towers of convolutions.
 
     Args:
-        num_convs: Convolutions in each tower.
-        conv_bias: Whether the towers' convolutions have biases despite their norms.
+        num_convs: Number of convolutions in each tower.
+        conv_bias: Whether the towers' convolutions have biases in addition to norms.
         last_convolution: Kind of the last convolution of each tower.
     """
 
@@ -146,7 +146,7 @@ class FCOSHead(DenseHead):
         return self.conv_cls(for_classes), distances, self.conv_centerness(rated)
 
     def trainable(self, priors: Priors, info: ImageInfo) -> Tensor:
-        """All points: those outside the image are background like any other."""
+        """All points: those outside the image are background like any others."""
         return torch.ones_like(priors.stride, dtype=torch.bool)
 
     def losses(self, predictions: DensePredictions, targets: DenseTargets) -> Losses:

@@ -28,7 +28,7 @@ from detzoo.priors.base import PriorGrid
 from detzoo.priors.points import PointGrid
 from detzoo.structures import DensePredictions, ImageInfo, Losses, Priors
 
-# Groups of offsets in the convolution that aligns features with boxes.
+# Offset groups of the convolution that aligns features with boxes.
 DEFORMABLE_GROUPS = 4
 
 
@@ -37,7 +37,7 @@ class FoveaHeadConfig(DenseHeadConfig):
     """FoveaBox: predicts log distances to the sides of the box, in units of the prior's side.
 
     Args:
-        num_convs: Convolutions in each tower.
+        num_convs: Number of convolutions in each tower.
         channels: Channels of the towers.
         norm: Norm after each convolution of the towers; None: a bias instead.
         aligned: Predict classes from features aligned with the boxes by a deformable convolution,
@@ -100,7 +100,7 @@ class FoveaHead(DenseHead):
         return self.conv_cls(self.cls_convs(x)), codes
 
     def trainable(self, priors: Priors, info: ImageInfo) -> Tensor:
-        """All points: those outside the image are background like any other."""
+        """All points: those outside the image are background like any others."""
         return torch.ones_like(priors.stride, dtype=torch.bool)
 
     def losses(self, predictions: DensePredictions, targets: DenseTargets) -> Losses:

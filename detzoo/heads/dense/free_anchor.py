@@ -1,4 +1,4 @@
-"""FreeAnchor (https://arxiv.org/abs/1909.02466): targets choose from bags of anchors.
+"""FreeAnchor (https://arxiv.org/abs/1909.02466): learns to match targets with bags of anchors.
 
 The layers are those of RetinaNet.
 """
@@ -51,7 +51,7 @@ class FreeAnchorHeadConfig(RetinaLayersConfig):
 
 
 class FreeAnchorHead(RetinaLayers):
-    """Trains without an assignment: both losses are likelihoods over all anchors in question."""
+    """Trained without an assignment: both losses are likelihoods over all candidate anchors."""
 
     config: FreeAnchorHeadConfig
 
@@ -95,7 +95,7 @@ class FreeAnchorHead(RetinaLayers):
         )
         box_loss = self.config.box_loss.weighted(codes[bag], wanted)
         found = is_class * (-box_loss).exp()
-        # A mean that approaches the maximum once that approaches 1.
+        # A mean that approaches the maximum as the maximum approaches 1.
         weight = 1 / (1 - found).clamp(min=1e-12)
         weight = weight / weight.sum(1, keepdim=True)
         return negative_log((weight * found).sum(1)).sum()

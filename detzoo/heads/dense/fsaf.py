@@ -56,8 +56,7 @@ class FSAFHeadConfig(RetinaLayersConfig):
 
 
 class FSAFHead(RetinaLayers):
-    """Trains each target on the level with the smallest loss, among those on which it has
-    anchors."""
+    """Trains each target on the level with the smallest loss, among those where it has anchors."""
 
     config: FSAFHeadConfig
 
@@ -69,7 +68,7 @@ class FSAFHead(RetinaLayers):
         num_classes: int,
     ) -> None:
         super().__init__(config, in_channels, strides, num_classes)
-        # A fresh box is as large as two anchors; at 0 there would be no gradient.
+        # Initial boxes are twice as large as anchors; at 0 there would be no gradient.
         assert self.retina_reg.bias is not None
         nn.init.constant_(self.retina_reg.bias, 0.25)
 
@@ -84,12 +83,12 @@ class FSAFHead(RetinaLayers):
         infos: Sequence[ImageInfo],
     ) -> Losses:
         config, priors = self.config, predictions.priors
-        wanted, asked = self._assign(priors, targets, infos)
+        wanted, is_trained = self._assign(priors, targets, infos)
         logits = predictions.cls_logits.float()
         classification = config.classification_loss.weighted_per_class(
             logits.flatten(0, 1), wanted.labels.flatten()
         ).view_as(logits)
-        classification = classification * asked
+        classification = classification * is_trained
         codes = predictions.box_deltas.float().clamp(min=1e-4)
         boxes = config.coder.decode(priors.boxes, codes)
         box = config.box_loss.weighted(boxes.flatten(0, 1), wanted.boxes.flatten(0, 1))
@@ -97,28 +96,28 @@ class FSAFHead(RetinaLayers):
 
         with torch.no_grad():
             total = classification.sum(-1) + box
-            learns = torch.stack(
+            is_positive = torch.stack(
                 [
                     on_best_level(total[image], wanted.index[image], len(target), priors)
                     for image, target in enumerate(targets)
                 ]
             )
-            # Anchors on levels not selected are not penalized for predicting the class, either.
-            given_up = (wanted.index >= 0) & ~learns
+            # Anchors on other levels are not penalized for predicting the class, either.
+            is_unselected = (wanted.index >= 0) & ~is_positive
             own = F.one_hot(wanted.labels, self.num_classes + 1)[..., : self.num_classes].bool()
-            counts = ~(own & given_up[..., None])
-            num_positives = average_over_processes(learns.sum().float())
+            counts = ~(own & is_unselected[..., None])
+            num_positives = average_over_processes(is_positive.sum().float())
             num_negatives = average_over_processes(
                 (wanted.index == BACKGROUND).sum(1).clamp(min=1).sum().float()
             )
             divisor = torch.where(num_positives > 0, num_positives, num_negatives)
-            hits = (logits.argmax(-1) == wanted.labels) & learns
+            hits = (logits.argmax(-1) == wanted.labels) & is_positive
         return Losses(
             loss_cls=(classification * counts).sum() / divisor,
-            loss_bbox=(box * learns).sum() / divisor,
+            loss_bbox=(box * is_positive).sum() / divisor,
             metrics={
                 "num_pos": num_positives / len(targets),
-                "pos_recall": 100 * hits.sum() / learns.sum().clamp(min=1),
+                "pos_recall": 100 * hits.sum() / is_positive.sum().clamp(min=1),
             },
         )
 
@@ -126,7 +125,9 @@ class FSAFHead(RetinaLayers):
     def _assign(
         self, priors: Priors, targets: Sequence[Targets], infos: Sequence[ImageInfo]
     ) -> tuple[DenseTargets, Tensor]:
-        """Targets of all levels, and which classes count in each prior's loss (B, P, C)."""
+        """Assigns targets on all levels, and returns which classes each prior is trained on (B, P,
+        C).
+        """
         regions = [
             self.config.assigner.assign_regions(
                 priors, target, inside_image(priors, info, None), self.num_classes

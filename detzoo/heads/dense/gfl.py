@@ -1,7 +1,7 @@
 """Generalized focal loss (https://arxiv.org/abs/2006.04388).
 
-Class scores express the quality of the box, and each side of the box is predicted as a distribution
-instead of a single number.
+Class scores represent the quality of the box, and each side of the box is predicted as a
+distribution instead of a single value.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class GFLHeadConfig(DenseHeadConfig):
     Args:
         distribution_loss: Loss of the distributions.
         max_distance: Largest distance, in strides; distributions are over 0 to this.
-        num_convs: Convolutions in each tower.
+        num_convs: Number of convolutions in each tower.
         channels: Channels of the towers.
         norm: Norm after each convolution of the towers; None: a bias instead.
     """
@@ -102,7 +102,7 @@ class GFLHead(DenseHead):
         return self.config.coder.decode(priors.boxes[index], distances, size)
 
     def losses(self, predictions: DensePredictions, targets: DenseTargets) -> Losses:
-        """The losses; those of boxes and distributions are weighted by the anchor's confidence."""
+        """Computes the losses; those of boxes and distributions are weighted by confidence."""
         config, priors = self.config, predictions.priors
         logits, codes = predictions.cls_logits.float(), predictions.box_deltas.float()
         stride = priors.stride[:, None]

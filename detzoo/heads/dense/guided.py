@@ -1,5 +1,6 @@
-"""Guided anchoring (https://arxiv.org/abs/1901.03278): predicts where anchors are, and their
-shapes."""
+"""Guided anchoring (https://arxiv.org/abs/1901.03278): predicts the locations and shapes of
+anchors.
+"""
 
 from __future__ import annotations
 
@@ -38,8 +39,8 @@ DEFORMABLE_GROUPS = 4
 
 @config
 class GuidedAnchorHeadConfig(DenseHeadConfig):
-    """Guided anchoring: ``anchor_coder`` turns ``priors``, one square per cell, into anchors, on
-    which ``assigner`` and ``coder`` work.
+    """Guided anchoring: ``anchor_coder`` turns ``priors``, one square per cell, into anchors, to
+    which ``assigner`` and ``coder`` refer.
 
     Args:
         shape_assigner: Assigns targets to squares, for training the anchor shapes.
@@ -47,9 +48,9 @@ class GuidedAnchorHeadConfig(DenseHeadConfig):
         anchor_coder: Decodes an anchor from its square and the predicted shape.
         location_loss: Loss of the locations.
         shape_loss: Loss of the anchor shapes.
-        center_ratio: Fraction of a target's sides within which anchors belong.
+        center_ratio: Fraction of a target's sides within which cells are positive locations.
         ignore_ratio: Fraction of a target's sides within which all other cells are ignored.
-        min_location_score: Location score from which anchors count in inference.
+        min_location_score: Minimum location score of anchors used in inference.
         channels: Channels of the hidden layers.
     """
 
@@ -68,16 +69,18 @@ class GuidedAnchorHeadConfig(DenseHeadConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class GuidedPredictions(DensePredictions):
-    """Predictions that also contain, for each of P squares, the change of its sides ``shapes`` (B,
-    P, 2) and its ``location_logits`` (B, P)."""
+    """Predictions with the ``shapes`` (B, P, 2), deltas of width and height, and
+    ``location_logits`` (B, P) of each of P squares.
+    """
 
     shapes: Tensor
     location_logits: Tensor
 
 
 class GuidedAnchorHead(DenseHead[GuidedPredictions]):
-    """A head whose anchors differ between images; their shapes are trained by their own loss
-    only."""
+    """A head with different anchors for each image; their shapes are trained by their own loss
+    only.
+    """
 
     config: GuidedAnchorHeadConfig
 
@@ -162,8 +165,8 @@ class GuidedAnchorHead(DenseHead[GuidedPredictions]):
         ]
         is_center, weights = (torch.cat(column) for column in zip(*rows))
         logits = predictions.location_logits.float().flatten()
-        # A center gets label 1, which with a single class 0 means background: the published
-        # weights score where no anchor belongs, and so do ours.
+        # Centers get label 1, which with a single class 0 means background: as in the published
+        # weights, high scores mean that there is no anchor.
         loss = config.location_loss(logits[:, None], is_center.long(), weights)
         cells = logits.new_tensor(logits.numel() / CELLS_PER_LOCATION)
         return loss / average_over_processes(cells)
@@ -171,7 +174,7 @@ class GuidedAnchorHead(DenseHead[GuidedPredictions]):
     # ----------------------------------------------------------------------------- inference
 
     def counts(self, predictions: GuidedPredictions) -> Tensor:
-        """(B, P) which anchors count in inference."""
+        """Which anchors (B, P) are used in inference."""
         scores = self.config.location_loss.scores(predictions.location_logits.float())
         return scores >= self.config.min_location_score
 

@@ -1,4 +1,4 @@
-"""The location targets of guided anchoring: where the centers of objects are."""
+"""The location targets of guided anchoring: the centers of objects."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def location_targets(
     """Which cells are at the center of a target of boxes (N, 4) -> bool (P,), and their weights
     (P,).
 
-    A target belongs to a single level: the first up to about ``anchor_size`` pixels, then one per
-    octave. There, the cells within ``center_ratio`` of its box are positive, and others within
-    ``ignore_ratio`` are ignored, as are all of these on the adjacent levels. All other cells are
-    negative, with a small weight, as they are many.
+    Each target is assigned to a single level: the first for sizes up to about ``anchor_size``
+    pixels, then one level per octave. There, the cells within ``center_ratio`` of its box are
+    positive, and others within ``ignore_ratio`` are ignored, as are all of these on the adjacent
+    levels. All other cells are negative, with a small weight, since there are many.
     """
     own_level = level_of(boxes, anchor_size, len(grids))
     is_center, weights = [], []

@@ -31,7 +31,7 @@ class GuidedRetinaHeadConfig(GuidedAnchorHeadConfig):
     """RetinaNet on guided anchors: locations come from the class tower, shapes from the box tower.
 
     Args:
-        num_convs: Convolutions in each tower.
+        num_convs: Number of convolutions in each tower.
     """
 
     priors: AnchorGrid = AnchorGrid(scales=(4.0,), ratios=(1.0,))
@@ -94,7 +94,9 @@ class GuidedRetinaHead(GuidedAnchorHead):
     def decode(
         self, predictions: GuidedPredictions, infos: Sequence[ImageInfo]
     ) -> list[Candidates]:
-        """The anchors with the highest scores, each with all classes above the minimum score."""
+        """Decodes the anchors with the highest scores, each with all classes above the minimum
+        score.
+        """
         select = self.config.select
         scores = self.config.classification_loss.scores(predictions.cls_logits.float())
         scores = scores * self.counts(predictions)[..., None]

@@ -41,7 +41,7 @@ class GuidedRPNHeadConfig(GuidedAnchorHeadConfig, ProposalHeadConfig):
     """RPN on guided anchors: predicts objectness and a box for every anchor.
 
     Args:
-        train_select: Selects the proposals that a RoI head trains on; ``select`` is for inference.
+        train_select: Selects the proposals for training a RoI head; ``select`` is for inference.
     """
 
     priors: AnchorGrid = AnchorGrid(scales=(8.0,), ratios=(1.0,))
@@ -117,8 +117,8 @@ class GuidedRPNHead(GuidedAnchorHead, ProposalHead):
     def decode(
         self, predictions: GuidedPredictions, infos: Sequence[ImageInfo]
     ) -> list[Candidates]:
-        """The best anchors of each level, as candidates that suppress each other only within a
-        level.
+        """Decodes the anchors with the highest scores per level, as candidates that suppress each
+        other only within a level.
 
         In training, low location scores do not exclude anchors.
         """

@@ -18,10 +18,10 @@ def hard_negative_losses(
     *,
     all_without_positives: bool = False,
 ) -> Losses:
-    """Losses of classes and boxes, averaged over the samples.
+    """Computes losses of classes and boxes with hard negative mining, averaged over the samples.
 
-    Of the background priors of an image, those with the highest losses count, ``negative_ratio``
-    per positive. Where there is no positive, none counts, or with ``all_without_positives`` all.
+    Of the background priors of an image, those with the highest losses are used, ``negative_ratio``
+    per positive. Without positives, none is used, or all with ``all_without_positives``.
     """
     logits = predictions.cls_logits.float().flatten(0, 1)
     losses = config.classification_loss.weighted(logits, targets.labels.flatten())
@@ -44,6 +44,6 @@ def hard_negative_losses(
 
 
 def _rank(losses: Tensor, is_positive: Tensor) -> Tensor:
-    """(B, P) the rank of every prior among the negatives of its image, hardest first."""
+    """The rank (B, P) of every prior among the negatives of its image, by descending loss."""
     hardness = losses.detach().masked_fill(is_positive, -1.0)
     return hardness.argsort(1, descending=True).argsort(1)

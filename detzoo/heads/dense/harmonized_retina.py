@@ -23,7 +23,7 @@ from detzoo.structures import DensePredictions, ImageInfo, Losses, Targets
 
 @config
 class HarmonizedRetinaHeadConfig(RetinaLayersConfig):
-    """RetinaNet whose losses weigh examples by how common their gradients are.
+    """RetinaNet with losses that weight samples by the density of their gradients.
 
     Args:
         assigner: Assigns targets to anchors.

@@ -1,5 +1,5 @@
-"""Probabilistic anchor assignment (PAA, https://arxiv.org/abs/2007.08103): the losses of anchors
-determine their assignment.
+"""Probabilistic anchor assignment (PAA, https://arxiv.org/abs/2007.08103): the assignment depends
+on the losses of anchors.
 
 The layers are those of ATSS; the centerness branch predicts the IoU of the box.
 """
@@ -24,7 +24,7 @@ from detzoo.ops.distributed import average_over_processes
 from detzoo.ops.gaussian_mixture import split_in_two
 from detzoo.structures import Candidates, DensePredictions, Detections, ImageInfo, Losses, Targets
 
-# Score voting: boxes vote with weight exp(-(1 - IoU)^2 / VOTE_SOFTNESS), above an IoU.
+# Score voting: boxes above an IoU vote with weight exp(-(1 - IoU)^2 / VOTE_SOFTNESS).
 VOTE_SOFTNESS = 0.025
 MIN_VOTE_IOU = 0.01
 
@@ -36,8 +36,8 @@ class PAAHeadConfig(ATSSHeadConfig):
 
     Args:
         iou_loss_weight: Weight of the loss of the predicted IoUs.
-        candidates_per_level: Number of anchors with the smallest losses that compete, per level and
-            target.
+        candidates_per_level: Number of candidate anchors, those with the smallest losses, per level
+            and target.
     """
 
     assigner: PriorAssigner = MaxIoUAssigner(positive_iou=0.1, negative_iou=0.1)
@@ -69,7 +69,7 @@ class PAAHead(ATSSHead):
         proposed = super().assign(predictions, targets, infos)
         cost = self._cost(predictions, proposed)
         sizes = predictions.priors.level_sizes
-        learns = torch.stack(
+        is_positive = torch.stack(
             [
                 self._probable(image_cost, index, len(target), sizes)
                 for image_cost, index, target in zip(cost, proposed.index, targets)
@@ -77,12 +77,12 @@ class PAAHead(ATSSHead):
         )
         return dataclasses.replace(
             proposed,
-            labels=torch.where(learns, proposed.labels, self.num_classes),
-            box_weights=learns.float(),
+            labels=torch.where(is_positive, proposed.labels, self.num_classes),
+            box_weights=is_positive.float(),
         )
 
     def _cost(self, predictions: DensePredictions, targets: DenseTargets) -> Tensor:
-        """(B, P) the loss of every anchor with its proposed target."""
+        """The loss (B, P) of every anchor with its proposed target."""
         config = self.config
         classification = config.classification_loss.weighted(
             predictions.cls_logits.flatten(0, 1).float(), targets.labels.flatten()
@@ -118,11 +118,12 @@ class PAAHead(ATSSHead):
         densest = torch.where(low, likelihood, -torch.inf).argmax(1, keepdim=True)
         low &= torch.arange(low.shape[1], device=low.device) <= densest
         chosen = torch.cat(candidates, 1).gather(1, order)
-        # An anchor is the candidate of one target only; entries of other targets must not undo it.
-        learns = torch.zeros_like(cost).scatter_reduce(
+        # An anchor is a candidate of one target only; entries of other targets must not overwrite
+        # it.
+        is_positive = torch.zeros_like(cost).scatter_reduce(
             0, chosen.flatten(), low.flatten().to(cost), "amax"
         )
-        return learns > 0
+        return is_positive > 0
 
     def losses(self, predictions: DensePredictions, targets: DenseTargets) -> Losses:
         assert predictions.quality_logits is not None
@@ -155,7 +156,7 @@ class PAAHead(ATSSHead):
     # ----------------------------------------------------------------------------- inference
 
     def decode(self, predictions: DensePredictions, infos: Sequence[ImageInfo]) -> list[Candidates]:
-        """The best anchors of each level, each with all classes above the minimum score."""
+        """Decodes the best anchors of each level, each with all classes above the minimum score."""
         assert predictions.quality_logits is not None
         config, priors = self.config, predictions.priors
         limit = config.select.pre_nms
@@ -179,7 +180,7 @@ def vote(detections: Detections, candidates: Candidates) -> Detections:
     """Score voting: moves each box to the weighted mean of the candidates of its class that overlap
     it.
 
-    A box without area overlaps nothing, not even itself, and stays where it is.
+    A box without area overlaps nothing, not even itself, and is unchanged.
     """
     iou = pairwise_iou(detections.boxes, candidates.boxes)  # (D, K)
     votes = torch.exp(-(1 - iou).square() / VOTE_SOFTNESS) * candidates.scores.clamp(min=0)

@@ -19,11 +19,11 @@ from detzoo.structures import DensePredictions, Losses
 
 @config
 class PrimeHeadConfig(DenseHeadConfig):
-    """What PISA adds to a head.
+    """Prime sample attention, which PISA adds to a head.
 
     Args:
-        importance: How positives count in the loss of classes, by the rank of their boxes.
-        certainty: How boxes count in a loss of their own, by the score of their class.
+        importance: Weights of positives in the classification loss, by the rank of their boxes.
+        certainty: Weights of boxes in an additional box loss, by the score of their class.
     """
 
     importance: Importance = Importance()
@@ -31,7 +31,7 @@ class PrimeHeadConfig(DenseHeadConfig):
 
 
 class PrimeHead(DenseHead):
-    """Weighs positives before the losses of its base, and adds one."""
+    """Reweights positives in the losses of its base class, and adds a box loss."""
 
     config: PrimeHeadConfig
 
@@ -43,13 +43,13 @@ class PrimeHead(DenseHead):
 
     @torch.no_grad()
     def _weights(self, predictions: DensePredictions, targets: DenseTargets) -> Tensor:
-        """How much each prior counts in the loss of classes: (B, P)."""
+        """The weight of each prior in the classification loss: (B, P)."""
         config = self.config
         is_positive = (targets.labels < self.num_classes).flatten()
         references = self.references(predictions)
         boxes = config.coder.decode(references, predictions.box_deltas.float())
         quality = elementwise_iou(boxes, targets.boxes).flatten()
-        # Objects of different images must not share a number.
+        # Objects of different images must have different indices.
         image = torch.arange(len(predictions), device=boxes.device)[:, None]
         owners = targets.index.clamp(min=0) + image * (targets.index.amax() + 1).clamp(min=1)
         labels = targets.labels.flatten()
@@ -62,7 +62,7 @@ class PrimeHead(DenseHead):
         return weights.view_as(targets.labels) * targets.label_weights
 
     def _certain_boxes(self, predictions: DensePredictions, targets: DenseTargets) -> Tensor:
-        """The loss of boxes, by the score of their class, summed."""
+        """The summed box loss, weighted by the score of the class."""
         config = self.config
         scores = config.scoring.scores(predictions.cls_logits.flatten(0, 1).float())
         own = targets.labels.flatten().clamp(max=self.num_classes - 1)[:, None]

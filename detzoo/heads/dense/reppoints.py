@@ -35,8 +35,8 @@ from detzoo.structures import Assignment, DensePredictions, ImageInfo, Losses, P
 
 KERNEL = 3
 NUM_POINTS = KERNEL**2
-# Fraction of the gradient that reaches the first points through the deformable convolutions, and
-# the moment scales.
+# Fraction of the gradient that is passed to the first points through the deformable convolutions,
+# and to the moment scales.
 POINT_GRADIENT = 0.1
 MOMENT_GRADIENT = 0.01
 
@@ -47,16 +47,16 @@ class RepPointsHeadConfig(PriorHeadConfig):
     ``grid_points``, the boxes to start from.
 
     Args:
-        first_assigner: Assigns targets to priors, for the first points.
+        first_assigner: Assigns targets to priors for the first points.
         second_assigner: Assigns targets to the boxes of the first points, for the refined points
             and the classes.
         classification_loss: Loss of the classes.
         first_box_loss: Loss of the boxes of the first points.
         second_box_loss: Loss of the boxes of the refined points.
-        box_of_points: How points become a box: the smallest around all ("minmax") or the first four
-            ("partial_minmax"), or from their mean and deviation ("moment").
+        box_of_points: How points are converted to a box: the enclosing box of all ("minmax") or the
+            first four ("partial_minmax"), or from their mean and standard deviation ("moment").
         grid_points: Predict boxes, and use a regular grid of points over them.
-        num_convs: Convolutions in each tower.
+        num_convs: Number of convolutions in each tower.
         channels: Channels of the towers.
         norm: Norm after each convolution of the towers; None: a bias instead.
     """
@@ -88,7 +88,7 @@ class RepPointsHead(PriorHead):
     """Children ``cls_convs``, ``reg_convs``, and ``reppoints_...``: ``pts_init`` predicts the first
     points, ``pts_refine`` the refined ones and ``cls`` the classes.
 
-    Parameter ``moment_transfer`` (2,) holds the logarithms of the scales of width and height.
+    Parameter ``moment_transfer`` (2,) contains the logarithms of the scales of width and height.
     """
 
     config: RepPointsHeadConfig
@@ -160,8 +160,9 @@ class RepPointsHead(PriorHead):
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
     ) -> Losses:
-        """The losses; refined points and classes are trained where the boxes of the first points
-        match."""
+        """Computes the losses; refined points and classes are trained where the first boxes match
+        targets.
+        """
         config, priors = self.config, predictions.priors
         points = predictions.box_deltas.float()
         first, second = (
@@ -218,7 +219,7 @@ class RepPointsHead(PriorHead):
 
 
 def enclose(points: Tensor, method: str, log_scale: Tensor | None = None) -> Tensor:
-    """The box (..., 4) of points (..., 9, 2: x, y).
+    """Converts points (..., 9, 2: x, y) to boxes (..., 4).
 
     ``log_scale`` (2,) is for the "moment" ``method``: the logarithm of half the sides over the
     standard deviations.
@@ -226,7 +227,7 @@ def enclose(points: Tensor, method: str, log_scale: Tensor | None = None) -> Ten
     if method == "moment":
         assert log_scale is not None
         mean = points.mean(-2)
-        # Where all points coincide, the deviation has no gradient.
+        # If all points coincide, the standard deviation has no gradient.
         variance = (points - mean[..., None, :]).square().sum(-2) / (NUM_POINTS - 1)
         half = variance.clamp(min=1e-12).sqrt() * log_scale.exp()
         return torch.cat([mean - half, mean + half], -1)

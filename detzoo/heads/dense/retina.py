@@ -25,7 +25,7 @@ class RetinaLayersConfig(PriorHeadConfig):
     """The layers of RetinaNet: two towers, for classes and boxes, shared by all levels.
 
     Args:
-        num_convs: Convolutions in each tower.
+        num_convs: Number of convolutions in each tower.
         channels: Channels of the towers.
     """
 

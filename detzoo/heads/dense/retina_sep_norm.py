@@ -26,7 +26,7 @@ class RetinaSepNormHeadConfig(DenseHeadConfig):
     """RetinaNet whose levels share convolutions but not norms, as their statistics differ.
 
     Args:
-        num_convs: Convolutions in each tower.
+        num_convs: Number of convolutions in each tower.
         channels: Channels of the towers.
         norm: Norm after each convolution of the towers.
     """
@@ -50,7 +50,7 @@ class RetinaSepNormHead(DenseHead):
     """Children ``cls_convs`` and ``reg_convs``, with one tower per level, ``retina_cls``,
     ``retina_reg``.
 
-    A shared convolution has a name on every level, in checkpoints too.
+    A shared convolution has a name on every level, also in checkpoints.
     """
 
     def __init__(

@@ -28,12 +28,12 @@ from detzoo.structures import Candidates, DensePredictions, ImageInfo, Losses
 
 @config
 class SABLRetinaHeadConfig(DenseHeadConfig):
-    """RetinaNet that localizes each side of a box by buckets, starting from one square per cell.
-    ``box_loss`` is that of the offsets within buckets.
+    """RetinaNet that localizes each side of a box by buckets, relative to one square per cell.
+    ``box_loss`` is the loss of the offsets within buckets.
 
     Args:
         bucket_loss_weight: Weight of the loss of the buckets.
-        num_convs: Convolutions in each tower.
+        num_convs: Number of convolutions in each tower.
         channels: Channels of the towers.
         norm: Norm after each convolution of the towers; None: a bias instead.
     """
@@ -91,7 +91,7 @@ class SABLRetinaHead(DenseHead):
         return {"retina_cls.weight": rows, "retina_cls.bias": rows}
 
     def losses(self, predictions: DensePredictions, targets: DenseTargets) -> Losses:
-        """The losses of classes, buckets, and offsets within buckets."""
+        """Computes the losses of classes, buckets, and offsets within buckets."""
         config = self.config
         classification = config.classification_loss(
             predictions.cls_logits.flatten(0, 1).float(),
@@ -116,8 +116,9 @@ class SABLRetinaHead(DenseHead):
         )
 
     def decode(self, predictions: DensePredictions, infos: Sequence[ImageInfo]) -> list[Candidates]:
-        """The boxes with the highest scores of each image and level, rescored by the confidence of
-        their sides."""
+        """Decodes the boxes with the highest scores of each image and level, rescored by the
+        confidence of their sides.
+        """
         out = []
         for image, info in enumerate(infos):
             prior, labels, scores = self.best(predictions.cls_logits[image], predictions.priors)

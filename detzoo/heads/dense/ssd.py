@@ -85,7 +85,7 @@ class SSDHead(DenseHead):
         return self.cls_convs[level](x), self.reg_convs[level](x)
 
     def losses(self, predictions: DensePredictions, targets: DenseTargets) -> Losses:
-        """The losses, with hard negative mining."""
+        """Computes the losses with hard negative mining."""
         return hard_negative_losses(
             self.config, predictions, targets, self.num_classes, self.config.negative_ratio
         )

@@ -1,7 +1,7 @@
 """Task-aligned one-stage object detection (TOOD, https://arxiv.org/abs/2108.07755).
 
-One tower for both tasks, from which each takes what it needs; class scores and boxes are then
-aligned with each other, in the network and by the assignment of targets.
+Both tasks decompose the features of one tower; class scores and boxes are then aligned with each
+other, in the network and by the assignment of targets.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from detzoo.priors.base import PriorGrid
 from detzoo.structures import DensePredictions, ImageInfo, Losses, Priors, Targets
 
 DEFORMABLE_GROUPS = 4
-# Logarithms of scores stay below it, so that those of their complements are finite.
+# Upper bound of the logarithms of scores, so that those of their complements are finite.
 MAX_LOG = -1e-30
 
 
@@ -49,15 +49,15 @@ class TOODHeadConfig(DenseHeadConfig):
     """TOOD: predicts classes and a box for every anchor, aligned with each other.
 
     With a :class:`~detzoo.coders.distance.DistanceCoder` it predicts distances from the anchor's
-    center, else deltas of the anchor.
+    center, otherwise box deltas.
 
     Args:
         assigner: Assigns targets to priors in the first epochs.
-        aligned_assigner: Assigns targets after that, by what is predicted.
+        aligned_assigner: Assigns targets in later epochs, based on the predictions.
         initial_epochs: Number of first epochs.
         initial_classification_loss: Loss of the classes in the first epochs.
-        num_convs: Convolutions in the tower.
-        deformable_convs: How many of them, from the first on, are deformable.
+        num_convs: Number of convolutions in the tower.
+        deformable_convs: Number of deformable convolutions at the start of the tower.
         channels: Channels of the tower.
         norm: Norm after each convolution of the tower.
     """
@@ -83,7 +83,7 @@ class TOODHeadConfig(DenseHeadConfig):
 
 
 class TOODHead(DenseHead):
-    """Codes are boxes in input pixels already.
+    """Its codes are already decoded boxes in input pixels.
 
     Children ``inter_convs``, ``cls_decomp``, ``reg_decomp``, ``tood_cls``, ``tood_reg``,
     ``cls_prob_module``, ``reg_offset_module`` and, per level, one of ``scales``.
@@ -171,9 +171,9 @@ class TOODHead(DenseHead):
         return boxes.transpose(1, 2).unflatten(2, grid)
 
     def _sampled(self, boxes: Tensor, offsets: Tensor) -> Tensor:
-        """Each side of each box from another place of the map, at ``offsets`` (B, 4 * 2, H, W).
+        """Samples each side of each box at ``offsets`` (B, 4 * 2, H, W) in the map.
 
-        Where that is no box, the one that was there before.
+        Invalid boxes are replaced by the original ones.
         """
         sampled = deform_conv2d(boxes.contiguous(), offsets, self.ones)
         left, top, right, bottom = sampled.split(1, 1)
@@ -182,7 +182,7 @@ class TOODHead(DenseHead):
     def decode_boxes(
         self, priors: Priors, index: Tensor, codes: Tensor, size: tuple[int, int]
     ) -> Tensor:
-        """The boxes, which may reach beyond the image."""
+        """Returns the boxes, which may extend beyond the image."""
         return codes
 
     # ------------------------------------------------------------------------------- training
@@ -193,7 +193,7 @@ class TOODHead(DenseHead):
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
     ) -> Losses:
-        """At first those of ATSS, then each positive counts as much as it is aligned."""
+        """Computes the losses: first those of ATSS, later with positives weighted by alignment."""
         config = self.config
         logits, boxes = predictions.cls_logits.flatten(0, 1), predictions.box_deltas
         if self.is_aligning:
@@ -224,7 +224,7 @@ class TOODHead(DenseHead):
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
     ) -> tuple[DenseTargets, Tensor]:
-        """Assigns targets by the predictions; also returns the alignment (B, P)."""
+        """Assigns targets based on the predictions; also returns the alignment (B, P)."""
         priors = predictions.priors
         assignments, alignments = zip(
             *(
@@ -244,7 +244,7 @@ class TOODHead(DenseHead):
 
 
 class TaskDecomposition(nn.Module):
-    """What one task takes of the tower: its layers, weighted by attention, become one map.
+    """Task-specific features: the tower's layers, weighted by attention, reduced to one map.
 
     Children ``layer_attention`` and ``reduction_conv``.
     """

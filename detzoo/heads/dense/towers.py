@@ -21,7 +21,7 @@ def tower(
     bias: bool | None = None,
     last: ConvConfig = PLAIN,
 ) -> nn.Sequential:
-    """A stack of 3x3 convolutions; ``last`` is the kind of the last one."""
+    """Builds a stack of 3x3 convolutions; ``last`` is the kind of the last one."""
     widths = itertools.pairwise([in_channels, *[channels] * num_convs])
     kinds = [*[PLAIN] * (num_convs - 1), last]
     return nn.Sequential(
@@ -33,7 +33,7 @@ def tower(
 
 
 def initialize_convs(module: nn.Module) -> None:
-    """Draws small weights, so that a fresh head predicts nothing with confidence."""
+    """Initializes small weights, so that initial predictions have no confidence."""
     for conv in module.modules():
         if isinstance(conv, nn.Conv2d):
             nn.init.normal_(conv.weight, std=0.01)

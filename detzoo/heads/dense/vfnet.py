@@ -1,7 +1,8 @@
-"""VarifocalNet's head (https://arxiv.org/abs/2008.13367): scores say how good the refined box is.
+"""VarifocalNet's head (https://arxiv.org/abs/2008.13367): scores represent the quality of the
+refined box.
 
-Distances from the prior's center to the sides of a box are predicted twice, the second time, like
-the scores, from features that are taken at nine points of the first box: a star.
+Distances from the prior's center to the sides of a box are predicted twice; the second time, like
+the scores, from features sampled at nine points of the first box: a star.
 """
 
 from __future__ import annotations
@@ -38,17 +39,17 @@ from detzoo.structures import DensePredictions, Losses, Priors
 
 # The first distances are in units of this many strides.
 DISTANCE_UNIT = 8
-# The part of the gradient that reaches the first distances through the star.
+# The fraction of the gradient that is passed to the first distances through the star.
 STAR_GRADIENT = 0.1
 
 
 @config
 class VFNetHeadConfig(DenseHeadConfig):
-    """Classes, and distances to the four sides of the box, of every prior.
+    """VarifocalNet: predicts classes and distances to the four sides of the box for every prior.
 
     Args:
         refined_box_loss: Loss of the second distances; ``box_loss`` is that of the first.
-        num_convs: Convolutions of each tower.
+        num_convs: Number of convolutions in each tower.
         channels: Channels of the towers.
         norm: Norm after each convolution of the towers; None: a bias instead.
         last_convolution: Kind of each tower's last convolution.
@@ -127,13 +128,13 @@ class VFNetHead(DenseHead):
         return super().decode_boxes(priors, index, codes.chunk(2, -1)[1], size)
 
     def losses(self, predictions: DensePredictions, targets: DenseTargets) -> Losses:
-        """Boxes count as much as they overlap their targets, the better ones more."""
+        """Computes the losses; box losses are weighted by the IoU with the targets."""
         config = self.config
         first, refined = (
             config.coder.decode(predictions.priors.boxes, distances)
             for distances in predictions.box_deltas.float().chunk(2, -1)
         )
-        # Without weights: priors beyond the image are background like any other.
+        # Without weights: priors outside the image are background like any others.
         classification = config.classification_loss.rated(
             predictions.cls_logits.flatten(0, 1).float(),
             targets.labels.flatten(),
@@ -153,7 +154,7 @@ class VFNetHead(DenseHead):
 
     @torch.no_grad()
     def _quality(self, boxes: Tensor, targets: DenseTargets) -> Tensor:
-        """(B, P) IoU of boxes with their targets; a little even where they do not overlap."""
+        """IoU (B, P) of boxes with their targets, slightly above 0 even if they do not overlap."""
         return elementwise_iou(boxes, targets.boxes).clamp(min=1e-6)
 
     def class_parameters(self) -> dict[str, ClassRows]:
@@ -161,8 +162,8 @@ class VFNetHead(DenseHead):
 
 
 def star(distances: Tensor) -> Tensor:
-    """Corners, middles of the sides, and the origin, of boxes at ``distances`` left, top, right and
-    bottom of the origin: (B, 4, H, W) -> (B, 18, H, W) of nine (y, x), row by row."""
+    """Computes corners, midpoints of sides, and the origin, of boxes at ``distances`` left, top,
+    right and bottom of the origin: (B, 4, H, W) -> (B, 18, H, W) of nine (y, x), row by row."""
     left, top, right, bottom = distances.unbind(1)
     origin = torch.zeros_like(left)
     y = torch.stack([-top, origin, bottom], 1).repeat_interleave(3, 1)  # (B, 9, H, W)

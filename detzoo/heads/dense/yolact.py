@@ -1,5 +1,4 @@
-"""YOLACT's head (https://arxiv.org/abs/1904.02689): classes, boxes, and the coefficients of
-masks."""
+"""YOLACT's head (https://arxiv.org/abs/1904.02689): classes, boxes, and mask coefficients."""
 
 from __future__ import annotations
 
@@ -29,12 +28,12 @@ from detzoo.structures import Candidates, DensePredictions, ImageInfo, Losses
 
 @config
 class YOLACTHeadConfig(DenseHeadConfig):
-    """YOLACT: one tower for classes, boxes and the coefficients of masks.
+    """YOLACT: one tower for classes, boxes and mask coefficients.
 
     Args:
-        num_convs: Convolutions of the tower.
+        num_convs: Number of convolutions in the tower.
         channels: Channels of the tower.
-        num_prototypes: Coefficients per anchor.
+        num_prototypes: Number of mask coefficients per anchor.
         negative_ratio: Hard negative mining: background anchors with the highest losses that count
             per positive anchor, in each image.
     """
@@ -58,7 +57,7 @@ class YOLACTHeadConfig(DenseHeadConfig):
 
 @dataclass(frozen=True)
 class YOLACTPredictions(DensePredictions):
-    """With the ``coefficients`` (B, P, M) of every prior's mask, from -1 to 1."""
+    """Predictions with the ``coefficients`` (B, P, M) of every prior's mask, from -1 to 1."""
 
     coefficients: Tensor | None = None
 
@@ -121,8 +120,9 @@ class YOLACTHead(DenseHead[YOLACTPredictions]):
     def candidates(
         self, predictions: YOLACTPredictions, image: int, info: ImageInfo
     ) -> tuple[Candidates, Tensor]:
-        """The best anchors of each level of an image, with all classes above the minimum score, and
-        the index (K,) of each one's anchor."""
+        """Selects the best anchors of each level of an image, with all classes above the minimum
+        score, and returns the index (K,) of each candidate's anchor.
+        """
         config, priors = self.config, predictions.priors
         scores = config.scoring.scores(predictions.cls_logits[image].float())
         best = priors.best_of_levels(scores.amax(1), config.select.pre_nms)

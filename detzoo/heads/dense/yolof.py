@@ -34,11 +34,11 @@ class YOLOFHeadConfig(PriorHeadConfig):
     """YOLOF: two towers; scores combine class and objectness.
 
     Args:
-        assigner: Assigns each target to its nearest anchors and boxes.
+        assigner: Assigns each target to the nearest anchors and predicted boxes.
         classification_loss: Loss of the classes.
         box_loss: Loss of the boxes.
-        num_class_convs: Convolutions in the class tower.
-        num_box_convs: Convolutions in the box tower.
+        num_class_convs: Number of convolutions in the class tower.
+        num_box_convs: Number of convolutions in the box tower.
     """
 
     priors: PriorGrid = AnchorGrid(scales=(1.0, 2.0, 4.0, 8.0, 16.0), ratios=(1.0,))
@@ -96,7 +96,7 @@ class YOLOFHead(PriorHead):
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
     ) -> Losses:
-        """The losses; a prior's box can be trained on several targets, its classes on one."""
+        """Computes the losses; a prior's box can have several targets, its classes only one."""
         config, priors = self.config, predictions.priors
         boxes = config.coder.decode(priors.boxes, predictions.box_deltas.float())
         pairs = [
@@ -136,6 +136,6 @@ class YOLOFHead(PriorHead):
 
 
 def joint_logits(logits: Tensor, objectness: Tensor) -> Tensor:
-    """Logits of "there is an object, and it is of the class", from the logits of each."""
+    """The logits of the joint probability of object and class, from the logits of each."""
     either = logits.clamp(max=MAX_LOGIT).exp() + objectness.clamp(max=MAX_LOGIT).exp()
     return logits + objectness - torch.log1p(either)

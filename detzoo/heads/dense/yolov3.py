@@ -29,7 +29,7 @@ from detzoo.structures import (
     Targets,
 )
 
-# A target on the border of its cell would have an infinite logit.
+# A center on the border of its cell would have an infinite logit.
 EPS = 1e-6
 
 
@@ -138,7 +138,7 @@ class YOLOv3Head(DetectionHead):
 
     @torch.no_grad()
     def _targets(self, priors: Priors, targets: Sequence[Targets]) -> tuple[Tensor, ...]:
-        """Labels (B, P), boxes (B, P, 4) and masks (B, P) of positive and of negative anchors.
+        """Returns labels (B, P), boxes (B, P, 4) and masks (B, P) of positive and negative anchors.
 
         An anchor without a target has label 0 and its own box.
         """
@@ -186,7 +186,7 @@ class YOLOv3Head(DetectionHead):
         for predict, stride in zip(self.convs_pred, self.strides):
             assert isinstance(predict.bias, Tensor)
             bias = predict.bias.data.view(self.config.anchors.num_per_cell, -1)
-            # As if every level had eight objects in an image of 608 x 608 pixels.
+            # Initial confidence as with eight objects per level in an image of 608 x 608 pixels.
             bias[:, 4] = _logit(8 / (608 / stride) ** 2)
             bias[:, 5:] = _logit(0.01)
 

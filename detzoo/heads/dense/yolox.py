@@ -44,14 +44,14 @@ class YOLOXHeadConfig(DetectionHeadConfig):
 
     Args:
         channels: Channels of the towers.
-        num_convs: Convolutions in each tower.
-        depthwise: Make the 3x3 convolutions depthwise separable.
+        num_convs: Number of convolutions in each tower.
+        depthwise: Use depthwise separable 3x3 convolutions.
         norm: Norm after each convolution of the towers.
         assigner: Assigns targets to priors.
         class_weight: Weight of the class loss.
         object_weight: Weight of the objectness loss.
         box_weight: Weight of the IoU loss.
-        l1_weight: Weight of the L1 loss of the box codes, which is added in the final epochs.
+        l1_weight: Weight of the L1 loss of the box codes, added in the final epochs.
         select: Selects the final detections.
     """
 
@@ -140,7 +140,7 @@ class YOLOXHead(DetectionHead):
         wanted = F.one_hot(labels, self.num_classes) * iou[..., None]
         classes = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none").sum(2)
         objects = F.binary_cross_entropy_with_logits(objectness, positive, reduction="sum")
-        # Codes that do not count must not overflow, either.
+        # Unused codes must not overflow, either.
         codes = torch.where(is_positive[..., None], codes, 0.0)
         overlap = elementwise_iou(decode(predictions.priors, codes), boxes)
         losses = {
@@ -157,8 +157,9 @@ class YOLOXHead(DetectionHead):
     def _targets(
         self, predictions: DensePredictions, targets: Sequence[Targets]
     ) -> tuple[Tensor, ...]:
-        """Labels (B, P), boxes (B, P, 4), their IoU with the predictions (B, P), and which priors
-        are positive (B, P). A prior without a target has label 0 and a unit square."""
+        """Returns labels (B, P), boxes (B, P, 4), their IoU with the predictions (B, P), and which
+        priors are positive (B, P). A prior without a target has label 0 and a unit square.
+        """
         assert predictions.quality_logits is not None
         scores = predictions.cls_logits.float().sigmoid()
         scores = scores * predictions.quality_logits.float().sigmoid()[..., None]
@@ -180,7 +181,7 @@ class YOLOXHead(DetectionHead):
         return tuple(torch.stack(column) for column in zip(*rows))
 
     def decode(self, predictions: DensePredictions, infos: Sequence[ImageInfo]) -> list[Candidates]:
-        """At most one candidate per prior, with its most likely class."""
+        """Decodes at most one candidate per prior, with its most likely class."""
         assert predictions.quality_logits is not None
         best, labels = predictions.cls_logits.float().sigmoid().max(2)
         scores = best * predictions.quality_logits.float().sigmoid()

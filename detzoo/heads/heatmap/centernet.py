@@ -42,7 +42,7 @@ class CenterNetHeadConfig(DetectionHeadConfig):
         size_weight: Weight of the size loss.
         offset_weight: Weight of the offset loss.
         num_peaks: Number of detections per image.
-        window: Side, in cells, of the window in which a detection is the maximum; odd.
+        window: Side, in cells, of the window within which a detection must be the maximum; odd.
     """
 
     channels: Channels = 64
@@ -102,7 +102,7 @@ class CenterNetHead(DetectionHead):
         size, offset = geometry.split(2, dim=1)
         num_centers = average_over_processes((heat == 1).sum().float()).clamp(min=1)
         weight = is_center[:, None] / (2 * num_centers)
-        own_centers = (heat == 1).sum().clamp(min=1)  # of this process, as published
+        own_centers = (heat == 1).sum().clamp(min=1)  # of this process only, as in the original
         size_error = (predictions.size.float() - size).abs()
         offset_error = (predictions.offset.float() - offset).abs()
         return Losses(
@@ -141,7 +141,7 @@ class CenterNetHead(DetectionHead):
     def _candidates(
         self, scores: Tensor, size: Tensor, offset: Tensor, infos: Sequence[ImageInfo]
     ) -> list[Candidates]:
-        """The objects at the peaks of ``scores`` (B, C, H, W)."""
+        """Decodes the objects at the peaks of ``scores`` (B, C, H, W)."""
         height, width = scores.shape[2:]
         pixels = input_size(infos)
         cell = scores.new_tensor([pixels[1] / width, pixels[0] / height])
@@ -157,7 +157,9 @@ class CenterNetHead(DetectionHead):
     def decode_augmented(
         self, augmented: Sequence[tuple[CenterMaps, Sequence[ImageInfo]]]
     ) -> list[Candidates]:
-        """Averages scores and sizes over an augmented image and its flips, which follow it."""
+        """Averages scores and sizes over an augmented image and its flipped versions, which follow
+        it.
+        """
         starts = [k for k, (_, infos) in enumerate(augmented) if infos[0].flip == "none"]
         found = []
         for start, end in itertools.pairwise([*starts, len(augmented)]):
@@ -171,7 +173,7 @@ class CenterNetHead(DetectionHead):
         return [Candidates.join(image) for image in zip(*found)]
 
     def select(self, candidates: Sequence[Candidates]) -> list[Detections]:
-        """All candidates, best first: centers are local maxima already."""
+        """Returns all candidates sorted by score: centers are already local maxima."""
         best = [image[image.scores.argsort(descending=True)] for image in candidates]
         return [Detections(image.boxes, image.scores, image.labels) for image in best]
 

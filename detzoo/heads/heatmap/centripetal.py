@@ -29,8 +29,8 @@ SMALL_PART, LARGE_PART = 1 / 2.4, 1 / 2.1
 @config
 class CentripetalHeadConfig(CornerPairHeadConfig):
     """CentripetalNet: pairs corners whose centripetal shifts lead to the same center. The tag of a
-    corner is the logarithm of its shift; a first guess, the guiding shift, determines the offsets
-    of a deformable convolution that predicts it.
+    corner is the logarithm of its shift; an initial estimate, the guiding shift, determines the
+    offsets of the deformable convolution that predicts it.
 
     Args:
         tag_weight: Weight of the loss of the centripetal shifts.
@@ -98,7 +98,7 @@ class CentripetalHead(CornerPairHead):
         for maps, wanted in kinds:
             assert maps.guide is not None
             guides.append(at_corners(maps.guide, wanted.guiding_shift, wanted))
-            # Cells without a corner do not count, but must have a logarithm.
+            # Cells without a corner are not used, but must have a finite logarithm.
             shift = torch.where(wanted.is_corner, wanted.centripetal_shift, 1.0)
             tags.append(at_corners(maps.tag, shift.log(), wanted))
         return {
@@ -109,7 +109,7 @@ class CentripetalHead(CornerPairHead):
     def is_pair(
         self, start: Corners, end: Corners, boxes: Tensor, cell: Tensor, origin: Tensor
     ) -> Tensor:
-        """Whether both centers lie in the box's central region and close together: the area between
+        """Whether both centers are in the box's central region and close together: the area between
         them is at most ``max_distance`` times that of the region."""
         seen = ((start.position + start.tag.exp()) * cell - origin).clamp(min=0)[:, None]
         other = ((end.position - end.tag.exp()) * cell - origin).clamp(min=0)[None]

@@ -43,13 +43,13 @@ BRANCH_CHANNELS = 256
 @config
 class CornerPairHeadConfig(DetectionHeadConfig):
     """Predicts heatmaps of top-left and bottom-right corners, their offsets in the cells, and tags
-    by which corners are paired.
+    for pairing corners.
 
     Args:
         heatmap_loss: Loss of the heatmaps.
         offset_weight: Weight of the offset loss.
-        num_peaks: Number of highest corners of each kind to pair.
-        window: Side, in cells, of the window in which a corner is the maximum; odd.
+        num_peaks: Number of corners of each kind with the highest scores to pair.
+        window: Side, in cells, of the window within which a corner must be the maximum; odd.
         max_distance: Largest distance between the tags of a pair.
         num_pairs: Number of best pairs that become candidates.
         select: Selects the final detections.
@@ -95,7 +95,7 @@ class CornerTargets:
 
     ``heat`` (B, C, H, W); where ``is_corner`` (B, 1, H, W), ``offset`` (B, 2, H, W) and the
     distances in x and y to the object's center, from the cell (``guiding_shift``) and from the
-    corner itself (``centripetal_shift``), both (B, 2, H, W) and positive. ``cells`` holds the
+    corner itself (``centripetal_shift``), both (B, 2, H, W) and positive. ``cells`` contains the
     corners of each image (N, 2: x, y).
     """
 
@@ -139,8 +139,9 @@ class CornerPairHead(DetectionHead):
             nn.init.constant_(branch[-1].conv.bias, -math.log(1 / PRIOR_PROBABILITY - 1))
 
     def branches(self, width: int, outputs: int) -> tuple[nn.ModuleList, nn.ModuleList]:
-        """Per kind of corner and stack, a small network from pooled features to ``outputs``
-        channels."""
+        """Builds a small network from pooled features to ``outputs`` channels, per kind of corner
+        and stack.
+        """
 
         def one() -> nn.ModuleList:
             return nn.ModuleList(_branch(width, outputs) for _ in range(self.num_stacks))
@@ -172,7 +173,7 @@ class CornerPairHead(DetectionHead):
     def tag_losses(
         self, pair: CornerPair, targets: tuple[CornerTargets, CornerTargets]
     ) -> dict[str, Tensor]:
-        """The losses of the tags of one stack."""
+        """Computes the tag losses of one stack."""
 
     def _heat_loss(self, maps: CornerMaps, targets: CornerTargets) -> Tensor:
         num_corners = (targets.heat == 1).sum().clamp(min=1)
@@ -193,7 +194,7 @@ class CornerPairHead(DetectionHead):
     def _targets(
         self, pair: CornerPair, targets: Sequence[Targets], infos: Sequence[ImageInfo]
     ) -> tuple[CornerTargets, CornerTargets]:
-        """The targets of top-left and of bottom-right corners."""
+        """Builds the targets of top-left and bottom-right corners."""
         height, width = pair.top_left.heat.shape[2:]
         pixels = input_size(infos)
         kinds: tuple[list[tuple[Tensor, ...]], ...] = ([], [])
@@ -218,8 +219,9 @@ class CornerPairHead(DetectionHead):
         return _corner_targets(kinds[0]), _corner_targets(kinds[1])
 
     def decode(self, predictions: list[CornerPair], infos: Sequence[ImageInfo]) -> list[Candidates]:
-        """Pairs of corners, best first, with boxes clipped at the top and left of their own
-        image."""
+        """Decodes pairs of corners sorted by score, with boxes clipped at the top and left of the
+        image.
+        """
         pair = predictions[-1]
         height, width = pair.top_left.heat.shape[2:]
         pixels = input_size(infos)
@@ -247,7 +249,7 @@ class CornerPairHead(DetectionHead):
     def is_pair(
         self, start: Corners, end: Corners, boxes: Tensor, cell: Tensor, origin: Tensor
     ) -> Tensor:
-        """(K, K) which top-left and bottom-right corners belong together according to their tags.
+        """Which top-left and bottom-right corners belong together according to their tags: (K, K).
 
         ``boxes`` (K, K, 4) span between them, in pixels from the image's ``origin`` (2,); ``cell``
         (2,) is the size of a cell in pixels.
@@ -273,7 +275,7 @@ class CornerPairHead(DetectionHead):
 
 
 class CornerPooling(nn.Module):
-    """Corner pooling in two ``directions``, with a shortcut."""
+    """Corner pooling in two ``directions``, with a residual shortcut."""
 
     def __init__(self, channels: int, directions: tuple[Direction, Direction]) -> None:
         super().__init__()

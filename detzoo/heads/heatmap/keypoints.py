@@ -1,4 +1,4 @@
-"""Keypoints as heatmaps: drawing targets, and reading peaks from predictions."""
+"""Keypoint heatmaps: drawing targets, and finding peaks in predictions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from detzoo.errors import ConfigError
 from detzoo.structures import ImageInfo
 
-# Minimum IoU with the object of a box whose corners are off by the radius of the Gaussian.
+# Minimum IoU with the object of a box whose corners are shifted by the radius of the Gaussian.
 MIN_OVERLAP = 0.3
 
 
@@ -39,7 +39,8 @@ def input_size(infos: Sequence[ImageInfo]) -> tuple[int, int]:
 
 
 def gaussian_radius(size: Tensor) -> Tensor:
-    """By how many whole cells (N,) the corners of boxes with ``size`` (N, 2), in cells, may be off.
+    """The number of cells (N,) by which corners of boxes with ``size`` (N, 2), in cells, may be
+    shifted.
 
     The minimum over three cases: one corner inside the box and one outside, both inside, both
     outside.
@@ -63,8 +64,8 @@ def draw_gaussians(
 ) -> Tensor:
     """Heatmaps (C, H, W) with a Gaussian of height one at each of ``cells`` (N, 2: x, y).
 
-    A Gaussian is cut off ``radius`` (N,) cells from its center in x and y, three standard
-    deviations away. Where Gaussians of a class overlap, the maximum counts.
+    A Gaussian is truncated ``radius`` (N,) cells from its center in x and y, at three standard
+    deviations. Where Gaussians of a class overlap, the maximum is used.
     """
     height, width = size
     maps = cells.new_zeros((num_classes, height, width), dtype=torch.float32)
@@ -83,7 +84,7 @@ def draw_gaussians(
 
 def scatter_cells(cells: Tensor, values: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Maps (K, H, W) with ``values`` (N, K) at ``cells`` (N, 2: x, y) and zeros elsewhere, and a
-    mask (H, W) of these cells. If objects share a cell, the last one counts."""
+    mask (H, W) of these cells. If objects share a cell, the last one is used."""
     height, width = size
     place = cells[:, 1] * width + cells[:, 0]
     number = torch.arange(1, len(cells) + 1, device=cells.device)
@@ -99,7 +100,7 @@ def check_window(window: int) -> None:
 
 
 def find_peaks(heat: Tensor, count: int, window: int) -> Peaks:
-    """The ``count`` highest local maxima of one image's ``heat`` (C, H, W), over all classes.
+    """Finds the ``count`` highest local maxima of one image's ``heat`` (C, H, W), over all classes.
 
     A local maximum is not exceeded within the ``window`` x ``window`` cells around it.
     """

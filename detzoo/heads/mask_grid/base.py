@@ -37,7 +37,7 @@ class MaskGridHeadConfig(ABC):
     range of sizes.
 
     Args:
-        num_convs: Convolutions in each tower.
+        num_convs: Number of convolutions in each tower.
         channels: Channels of the towers.
         grids: Number of cells per side, for each level.
         scale_ranges: Smallest and largest square root of the box area, in pixels, for each level.
@@ -86,7 +86,7 @@ class MaskGridHeadConfig(ABC):
 
 @dataclass(frozen=True)
 class MaskGridPredictions(Generic[MaskMaps]):
-    """Per level, class logits (B, K, G, G), and the maps from which masks are made, of a type
+    """Class logits (B, K, G, G) per level, and the maps that masks are computed from, of a type
     internal to the head.
 
     ``mask_sizes`` (height, width) are those of the masks, at the head's ``mask_strides``.
@@ -101,8 +101,8 @@ class MaskGridHead(nn.Module, ABC, Generic[MaskMaps]):
     """Children ``cls_convs`` and ``conv_cls``; a family adds the layers of its masks.
 
     Masks are computed only for cells that need one: those with an object in training, those with a
-    sufficient score in inference. ``shares_cells`` says whether a cell that several objects claim
-    learns the masks of all of them, or that of its owner.
+    sufficient score in inference. ``shares_cells`` determines whether a cell that is assigned to
+    several objects is trained on the masks of all of them, or only on that of its owner.
     """
 
     shares_cells = False
@@ -121,7 +121,7 @@ class MaskGridHead(nn.Module, ABC, Generic[MaskMaps]):
                 "maps"
             )
         self.config = config
-        # The first map is resized to the second's size, the last to that of the one before it.
+        # The first map is resized to the size of the second, the last to that of the previous one.
         self.strides = (strides[1], *strides[1:-1], strides[-2])
         self.mask_strides = tuple(stride // 2 for stride in self.strides)
         self.num_classes = num_classes
@@ -135,14 +135,15 @@ class MaskGridHead(nn.Module, ABC, Generic[MaskMaps]):
 
     @abstractmethod
     def maps(self, x: Tensor, level: int) -> MaskMaps:
-        """The maps from which the masks of a level are made, from its features (B, C, h, w)."""
+        """Computes the maps for the masks of a level from its features (B, C, h, w)."""
 
     @abstractmethod
     def masks(
         self, maps: MaskMaps, level: int, image: int, cells: Tensor, size: tuple[int, int] | None
     ) -> Tensor:
-        """The mask probabilities of ``cells`` (N,) of one image, resized to ``size`` unless that is
-        None -> (N, height, width)."""
+        """Computes the mask probabilities of ``cells`` (N,) of one image, resized to ``size``
+        unless it is None -> (N, height, width).
+        """
 
     def forward(self, features: Sequence[Tensor]) -> MaskGridPredictions[MaskMaps]:
         logits, maps, sizes = [], [], []
@@ -205,9 +206,10 @@ class MaskGridHead(nn.Module, ABC, Generic[MaskMaps]):
         )
 
     def _learned(self, claimed: Tensor, owner: Tensor, targets: Targets) -> Tensor:
-        """Which cells learn the mask of each object, (N, G, G), given those it claims.
+        """Which cells are trained on the mask of each object, (N, G, G), given those assigned to
+        it.
 
-        Cells of an object whose mask nobody drew learn its class alone.
+        Cells of an object without an annotated mask are trained on its class only.
         """
         objects = torch.arange(len(claimed), device=claimed.device)
         has_mask = targets.index_of_masks(objects) >= 0
@@ -215,7 +217,9 @@ class MaskGridHead(nn.Module, ABC, Generic[MaskMaps]):
         return learned if self.shares_cells else learned & (owner == objects[:, None, None])
 
     def _cls_loss(self, logits: Tensor, owner: Tensor, targets: Targets) -> Tensor:
-        """The summed loss of logits (K, G, G), given the ``owner`` (G * G,) of each cell."""
+        """The summed classification loss of logits (K, G, G), given the ``owner`` (G * G,) of each
+        cell.
+        """
         labels = torch.full_like(owner, self.num_classes)
         if len(targets):
             labels = torch.where(owner >= 0, targets.labels[owner.clamp(min=0)], labels)
@@ -268,7 +272,7 @@ class MaskGridHead(nn.Module, ABC, Generic[MaskMaps]):
 
 
 def tower(in_channels: int, config: MaskGridHeadConfig) -> nn.Sequential:
-    """A stack of ``num_convs`` convolutions."""
+    """Builds a stack of ``num_convs`` convolutions."""
     widths = [in_channels, *[config.channels] * (config.num_convs - 1)]
     return nn.Sequential(
         *(
@@ -287,7 +291,7 @@ def coordinates(x: Tensor) -> Tensor:
 
 
 def initialize(head: nn.Module, predictors: Sequence[nn.Module]) -> None:
-    """Draws small weights; ``predictors`` of probabilities start with a low one."""
+    """Initializes small weights, and ``predictors`` of probabilities to low values."""
     for module in head.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.normal_(module.weight, std=0.01)

@@ -1,4 +1,4 @@
-"""Decoupled SOLO: a mask is the product of one for its column and one for its row
+"""Decoupled SOLO: a mask is the product of a mask of its column and a mask of its row
 (https://arxiv.org/abs/1912.04488)."""
 
 from __future__ import annotations

@@ -63,7 +63,9 @@ class SOLOHead(MaskGridHead[Tensor]):
 
 
 def _some_outputs(layer: nn.Module, x: Tensor, outputs: Tensor) -> Tensor:
-    """The channels ``outputs`` (N,) of a 1x1 convolution of x (C, H, W) -> (N, H, W)."""
+    """Computes the output channels ``outputs`` (N,) of a 1x1 convolution of x (C, H, W) -> (N, H,
+    W).
+    """
     if not (can_fuse(layer) or (isinstance(layer, FusedConv2d) and not has_hooks(layer))):
         return layer(x[None])[0, outputs]
     assert layer.bias is not None

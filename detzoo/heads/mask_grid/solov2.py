@@ -1,4 +1,4 @@
-"""SOLOv2: each cell predicts a kernel, which makes its mask of features that all share
+"""SOLOv2: each cell predicts a kernel, which is applied to shared features to compute its mask
 (https://arxiv.org/abs/2003.10152)."""
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.convolution import ConvConfig, DeformConv2d, PlainConvConfig
 from detzoo.layers.norm import GroupNormConfig, NormConfig
 
-# The finest levels, from which the shared features are made.
+# The finest levels, from which the shared features are computed.
 NUM_MASK_LEVELS = 4
 
 
@@ -36,9 +36,9 @@ class SOLOv2HeadConfig(MaskGridHeadConfig):
     Args:
         convolution: Kind of the convolutions of the towers, except the last ones.
         last_convolution: Kind of the last convolution of each tower.
-        mask_channels: Channels of the layers that make the shared features.
+        mask_channels: Channels of the layers that compute the shared features.
         kernel_channels: Channels of the shared features, and weights of each kernel.
-        mask_convolution: Kind of the convolutions that make the shared features.
+        mask_convolution: Kind of the convolutions that compute the shared features.
         mask_norm: Norm after each of them.
     """
 
@@ -116,7 +116,7 @@ class SOLOv2Head(MaskGridHead[Any]):
         cells: Tensor,
         size: tuple[int, int] | None,
     ) -> Tensor:
-        """They all have one size, that of the features."""
+        """All masks have the size of the features."""
         kernels = maps.kernels[image].flatten(1)[:, cells].float()  # (D, N)
         features = maps.features[image].float()
         return (kernels.T @ features.flatten(1)).sigmoid().unflatten(1, features.shape[1:])
@@ -134,7 +134,7 @@ class MaskFeatures(nn.Module):
         kind, norm, width = config.mask_convolution, config.mask_norm, config.mask_channels
         self.convs_all_levels = nn.ModuleList()
         for level in range(NUM_MASK_LEVELS):
-            # The last level also sees where its cells are.
+            # The last level also receives the coordinates of its cells.
             first = in_channels + (2 if level == NUM_MASK_LEVELS - 1 else 0)
             widths = [first, *[width] * (level - 1)]
             self.convs_all_levels.append(

@@ -18,11 +18,11 @@ def claims(
     center_fraction: float,
     is_missing: Tensor | None = None,
 ) -> Tensor:
-    """Which cells of a ``grid`` over the input each object claims -> (N, grid, grid) bool.
+    """Assigns cells of a ``grid`` over the input to each object -> (N, grid, grid) bool.
 
     Objects are ``boxes`` (N, 4) with ``bitmaps`` (N, H, W). An object whose square root of box area
-    is within ``scale_range`` claims the cells touched by a region around its mask's center of mass,
-    with ``center_fraction`` of the box's sides: at most 3x3 cells. For an object whose mask
+    is within ``scale_range`` is assigned the cells touched by a region around its mask's center of
+    mass, with ``center_fraction`` of the box's sides: at most 3x3 cells. For an object whose mask
     ``is_missing`` (N,), the center is that of its box.
     """
     if len(boxes) == 0:
@@ -52,8 +52,9 @@ def claims(
 
 
 def owners(claimed: Tensor) -> Tensor:
-    """The object of each cell (grid, grid), -1 for none: the last of those that claim it
-    (N, grid, grid)."""
+    """The object of each cell (grid, grid), -1 for none: the last one that it is assigned to (N,
+    grid, grid).
+    """
     if len(claimed) == 0:
         return torch.full(claimed.shape[1:], -1, device=claimed.device)
     objects = torch.arange(len(claimed), device=claimed.device)[:, None, None]
@@ -79,8 +80,9 @@ def shrink(bitmaps: Tensor, stride: int, grid: tuple[int, int]) -> Tensor:
 
 
 def learned_masks(claimed: Sequence[Sequence[Tensor]]) -> list[list[tuple[Tensor, Tensor]]]:
-    """The pairs of an object (K,) and a cell (K,) that learns its mask, for each image and level,
-    given (N, grid, grid) which are; copies to the host once."""
+    """Converts masks (N, grid, grid) of trained cells to pairs of object (K,) and cell (K,), for
+    each image and level; copies to the host once.
+    """
     flat = torch.cat([level.flatten() for image in claimed for level in image])
     on_host = flat.cpu().split([level.numel() for image in claimed for level in image])
     parts = iter(on_host)

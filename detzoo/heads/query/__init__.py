@@ -1,1 +1,1 @@
-"""Heads that turn a fixed set of learned queries into objects."""
+"""Heads that detect objects with a fixed set of queries."""

@@ -23,7 +23,7 @@ class QueryHeadConfig(ABC):
 
     Args:
         num_queries: Number of queries.
-        positions: Position embeddings of the cells.
+        positions: Positional encoding of the cells.
         loss: Matches queries with targets, and computes the losses.
         max_detections: Number of detections per image.
     """
@@ -39,8 +39,7 @@ class QueryHeadConfig(ABC):
 
 
 class QueryHead(nn.Module, ABC):
-    """Turns feature maps, with the padding of the images, into predictions of every decoder
-    layer."""
+    """Turns feature maps and the images' padding into predictions of every decoder layer."""
 
     def __init__(self, config: QueryHeadConfig, num_classes: int) -> None:
         super().__init__()
@@ -56,7 +55,7 @@ class QueryHead(nn.Module, ABC):
 
     @abstractmethod
     def detect(self, predictions: QueryPredictions, infos: Sequence[ImageInfo]) -> list[Detections]:
-        """The detections of each image, from the last layer's predictions."""
+        """Returns the detections of each image from the predictions of the last layer."""
 
     def loss(
         self,
@@ -64,8 +63,8 @@ class QueryHead(nn.Module, ABC):
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
     ) -> Losses:
-        """The losses of every decoder layer; those of all but the last are called ``d0.loss_cls``
-        and so on.
+        """Computes the losses of every decoder layer; those of all but the last are called
+        ``d0.loss_cls`` and so on.
 
         The losses of proposals, which are class-agnostic, are called ``enc_loss_cls`` and so on.
         """
@@ -94,11 +93,11 @@ def to_pixels(boxes: Tensor, infos: Sequence[ImageInfo]) -> Tensor:
 
 
 def clipped(boxes: Tensor, scores: Tensor, labels: Tensor, info: ImageInfo) -> Detections:
-    """Detections clipped to the image, in the order given."""
+    """Clips detections to the image, keeping their order."""
     return Detections(clip_boxes(boxes, info.size), scores, labels)
 
 
 def best_pairs(scores: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The queries, scores and classes of the ``count`` highest scores (Q, C)."""
+    """Returns queries, scores and classes of the ``count`` highest scores (Q, C)."""
     best, index = scores.flatten().topk(min(count, scores.numel()))
     return index // scores.shape[1], best, index % scores.shape[1]

@@ -33,13 +33,13 @@ PRIOR_PROBABILITY = 0.01
 
 @config
 class DeformableDETRHeadConfig(QueryHeadConfig):
-    """Deformable DETR: queries with a reference point or box, around which they sample every level.
+    """Deformable DETR: queries with a reference point or box, around which they sample all levels.
 
     Args:
         transformer: The deformable transformer.
-        refines_boxes: Give each decoder layer its own class and box layers, and let it refine the
-            next layer's reference boxes.
-        two_stage: Make queries from the best boxes that the encoder's cells propose instead of
+        refines_boxes: Iterative box refinement: each decoder layer has its own class and box
+            layers, and refines the reference boxes for the next layer.
+        two_stage: Initialize queries from the best boxes proposed by the encoder's cells instead of
             learning them.
     """
 
@@ -67,8 +67,8 @@ class DeformableDETRHead(QueryHead):
     """Children ``transformer``, ``cls_branches`` and ``reg_branches``, and ``query_embedding``
     unless two-stage.
 
-    Without refinement, all layers share one branch of each kind, under several names. In two
-    stages, an additional last branch of each kind serves the encoder.
+    Without refinement, all layers share one branch of each kind, under several names. In two-stage
+    models, an additional last branch of each kind is used by the encoder.
     """
 
     config: DeformableDETRHeadConfig
@@ -87,7 +87,7 @@ class DeformableDETRHead(QueryHead):
         self.reg_branches = _branches(boxes, count, shared=not config.refines_boxes)
         if not config.two_stage:
             self.query_embedding = nn.Embedding(config.num_queries, 2 * channels)
-            # Initial boxes are small; boxes proposed by cells have a size already.
+            # Initial boxes are small; boxes proposed by cells already have a size.
             initial_box = self.reg_branches[0].get_parameter("4.bias")
             nn.init.constant_(initial_box.data[2:], -2.0)
 
@@ -115,7 +115,7 @@ class DeformableDETRHead(QueryHead):
         branches = zip(self.transformer.decoder.layers, self.cls_branches, self.reg_branches)
         for layer, classify, regress in branches:
             x = layer(x, placed, memory, pyramid, references)
-            # The first reference is a point (x, y), unless a box was proposed.
+            # The first reference is a point (x, y), unless boxes are proposed.
             base = inverse_sigmoid(references.float())
             box = (regress(x).float() + F.pad(base, (0, 4 - base.shape[2]))).sigmoid()
             logits.append(classify(x))
@@ -137,12 +137,13 @@ class DeformableDETRHead(QueryHead):
     def _proposed(
         self, memory: Tensor, pyramid: Pyramid, infos: Sequence[ImageInfo]
     ) -> tuple[Tensor, Tensor, Tensor, QueryPredictions]:
-        """Makes queries from the best cells: positions and content (B, Q, C), and boxes (B, Q,
-        4)."""
+        """Creates queries from the best cells: positions and content (B, Q, C), and boxes (B, Q,
+        4).
+        """
         cells, base = self.transformer.propose(memory, pyramid)
         logits = self.cls_branches[-1](cells)
         boxes = self.reg_branches[-1](cells).float() + base
-        # Proposals are class-agnostic: their objects are of class 0.
+        # Proposals are class-agnostic: all objects have class 0.
         count = min(self.config.num_queries, logits.shape[1])
         best = logits[..., 0].topk(count, 1).indices[..., None]
         chosen = boxes.detach().gather(1, best.expand(-1, -1, 4)).sigmoid()

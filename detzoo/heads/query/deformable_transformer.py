@@ -21,7 +21,7 @@ class DeformableTransformerConfig:
     Args:
         channels: Channels of queries and cells; divisible by 4 and ``num_heads``.
         num_heads: Number of attention heads.
-        num_points: Sampling locations of each query, per head and level.
+        num_points: Number of sampling locations per query, head and level.
         encoder_layers: Number of encoder layers.
         decoder_layers: Number of decoder layers.
         feedforward_channels: Hidden channels of the feed-forward layers.
@@ -42,11 +42,11 @@ class DeformableTransformerConfig:
 
 @dataclass(frozen=True)
 class Pyramid:
-    """L maps, with all S cells concatenated.
+    """A feature pyramid of L maps, with all S cells concatenated.
 
     ``grids`` (height, width) are the sizes of the maps; ``ratios`` (B, L, 2: width, height) the
-    fractions of them that show the image; ``valid`` (B, S) masks the cells that do, None: all;
-    ``levels`` holds the valid cells of each map.
+    valid fractions of them, without padding; ``valid`` (B, S) is the mask of valid cells, None:
+    all; ``levels`` contains that of each map.
     """
 
     levels: Sequence[ValidCells]
@@ -65,7 +65,7 @@ class Pyramid:
         )
 
     def centers(self) -> Tensor:
-        """(B, S, 2: x, y) the centers of all cells, in normalized coordinates of the image."""
+        """The centers of all cells (B, S, 2: x, y), in normalized coordinates of the image."""
         centers = []
         for level in self.levels:
             height, width = level.grid
@@ -120,8 +120,9 @@ class DeformableTransformer(nn.Module):
     def encode(
         self, features: Sequence[Tensor], positions: Sequence[Tensor], pyramid: Pyramid
     ) -> Tensor:
-        """Maps (B, C, H_l, W_l) and their position embeddings (B, H_l * W_l, C) -> cells (B,
-        S, C)."""
+        """Maps (B, C, H_l, W_l) and their positional encodings (B, H_l * W_l, C) -> cells (B, S,
+        C).
+        """
         x = torch.cat([feature.flatten(2).transpose(1, 2) for feature in features], 1)
         placed = [level + embed for level, embed in zip(positions, self.level_embeds)]
         references = pyramid.on_levels(pyramid.centers())
@@ -131,11 +132,11 @@ class DeformableTransformer(nn.Module):
         return x
 
     def propose(self, memory: Tensor, pyramid: Pyramid) -> tuple[Tensor, Tensor]:
-        """Cells (B, S, C), and the box (B, S, 4) that each starts from, as logits.
+        """Returns cells (B, S, C), and the initial box (B, S, 4) of each as logits.
 
-        A box is centered on its cell, with sides of 0.05 on the first level and twice as much on
-        each next, in normalized coordinates. Cells outside the image or too close to its border are
-        zeroed, and their boxes are infinite, so that they do not move after the sigmoid.
+        A box is centered on its cell, with sides of 0.05 on the first level, doubled on each
+        further level, in normalized coordinates. Cells outside the image or too close to its border
+        are zeroed, and their boxes are infinite, so that deltas have no effect after the sigmoid.
         """
         sides = [
             torch.full((height * width, 2), 0.05 * 2**level, device=memory.device)
@@ -150,8 +151,7 @@ class DeformableTransformer(nn.Module):
         return cells, boxes.logit().masked_fill(~usable, float("inf"))
 
     def queries_of(self, embeddings: Tensor) -> Tensor:
-        """Embeddings of proposed boxes (B, Q, 2C) -> positions and content of queries (B, Q,
-        2C)."""
+        """Embeddings of proposed boxes (B, Q, 2C) -> positions, content of queries (B, Q, 2C)."""
         return self.pos_trans_norm(self.pos_trans(embeddings))
 
 

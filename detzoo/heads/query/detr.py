@@ -44,7 +44,7 @@ class TransformerConfig:
 
 
 def check_channels(channels: int, num_heads: int) -> None:
-    """Raises :class:`ConfigError` unless heads and position embeddings divide the channels."""
+    """Raises :class:`ConfigError` unless ``channels`` is divisible by 4 and ``num_heads``."""
     if channels % num_heads or channels % 4:
         raise ConfigError(
             f"channels: {channels} is not a multiple of 4 and of num_heads, {num_heads}"
@@ -106,7 +106,7 @@ class DETRHead(QueryHead):
         return QueryPredictions(self.fc_cls(x), to_pixels(boxes, images.infos))
 
     def detect(self, predictions: QueryPredictions, infos: Sequence[ImageInfo]) -> list[Detections]:
-        """One detection per query, with its best class."""
+        """Returns one detection per query, with its best class."""
         detections = []
         for logits, boxes, info in zip(predictions.logits[-1], predictions.boxes[-1], infos):
             scores, labels = self.config.loss.classification_loss.scores(logits.float()).max(1)
@@ -130,10 +130,10 @@ class Transformer(nn.Module):
     def forward(
         self, x: Tensor, positions: Tensor, queries: Tensor, key_mask: Tensor | None
     ) -> Tensor:
-        """Cells (B, K, C), their position embeddings and queries (Q, C) -> outputs of all layers
+        """Cells (B, K, C), their positional encodings and queries (Q, C) -> outputs of all layers
         (S, B, Q, C).
 
-        ``key_mask`` (B, K) is True for the cells that show the image; None: all do.
+        ``key_mask`` (B, K) is True for cells inside the image; None: all are.
         """
         memory = self.encoder(x, positions, key_mask)
         return self.decoder(queries.expand(len(x), -1, -1), memory, memory + positions, key_mask)

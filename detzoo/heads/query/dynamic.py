@@ -20,7 +20,7 @@ PRIOR_PROBABILITY = 0.01
 
 
 class DynamicConv(nn.Module):
-    """Two 1x1 convolutions of each region, with kernels predicted from the region's query.
+    """Two 1x1 convolutions per region, with kernels predicted from the region's query.
 
     Children ``dynamic_layer``, ``norm_in``, ``norm_out``. With a ``region_size``, the region is
     then projected to a single vector: ``fc_layer``, ``fc_norm``.
@@ -60,8 +60,8 @@ class InteractionHeadConfig:
         num_heads: Number of attention heads.
         dynamic_channels: Hidden channels of the dynamic convolutions.
         feedforward_channels: Hidden channels of the feed-forward layer.
-        class_layers: Fully connected layers before the class logits.
-        box_layers: Fully connected layers before the box deltas.
+        class_layers: Number of fully connected layers before the class logits.
+        box_layers: Number of fully connected layers before the box deltas.
     """
 
     num_heads: PositiveInt = 8
@@ -109,14 +109,14 @@ class InteractionHead(nn.Module):
 
 @config
 class DynamicMaskHeadConfig:
-    """Dynamic convolution, convolutions, twofold upsampling, and a mask per class.
+    """Dynamic convolution, convolutions, 2x upsampling, and a mask per class.
 
     Args:
         dynamic_channels: Hidden channels of the dynamic convolutions.
-        num_convs: Convolutions after the dynamic ones.
+        num_convs: Number of convolutions after the dynamic ones.
         norm: Norm after each convolution.
         loss: Loss of the masks.
-        threshold: Probability from which a pixel belongs to the object.
+        threshold: Probability at or above which a pixel belongs to the object.
     """
 
     dynamic_channels: Channels = 64
@@ -154,7 +154,7 @@ class DynamicMaskHead(nn.Module):
 
 
 def initialize(module: nn.Module) -> None:
-    """Initializes all matrices and kernels by Xavier's rule."""
+    """Applies Xavier initialization to all weights."""
     for parameter in module.parameters():
         if parameter.dim() > 1:
             nn.init.xavier_uniform_(parameter)

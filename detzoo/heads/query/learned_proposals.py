@@ -14,7 +14,7 @@ from detzoo.structures import ImageInfo
 
 @config
 class LearnedProposalsConfig:
-    """Learned boxes, in normalized coordinates, and features, the same for every image.
+    """Learned boxes, in normalized coordinates, and features, shared by all images.
 
     Args:
         num_proposals: Number of proposals.
@@ -33,7 +33,7 @@ class LearnedProposals(nn.Module):
         super().__init__()
         self.init_proposal_bboxes = nn.Embedding(config.num_proposals, 4)
         self.init_proposal_features = nn.Embedding(config.num_proposals, channels)
-        # Every proposal starts as the whole image.
+        # Every proposal is initially the whole image.
         self.init_proposal_bboxes.weight.data.copy_(torch.tensor([0.5, 0.5, 1.0, 1.0]))
 
     def forward(self, infos: Sequence[ImageInfo]) -> tuple[Tensor, Tensor]:

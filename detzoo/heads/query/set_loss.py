@@ -1,4 +1,4 @@
-"""Losses of predictions that are matched one to one with the targets."""
+"""Losses of predictions matched one-to-one with targets."""
 
 from __future__ import annotations
 
@@ -30,13 +30,14 @@ class QueryPredictions:
 
 @config
 class SetLoss:
-    """Trains the query matched with each target on it, and all other queries as background.
+    """Trains matched queries on their targets, and all other queries as background.
 
     Args:
         assigner: Matches queries with targets.
         classification_loss: Loss of the classes.
         background_weight: Weight of background queries; classification losses are then averaged
-            over the sum of weights. None: all weigh one, and losses are averaged over the targets.
+            over the sum of weights. None: all have weight 1, and losses are averaged over the
+            targets.
         box_loss: Loss of the boxes in normalized coordinates.
         iou_loss: IoU-based loss of the boxes.
     """
@@ -50,7 +51,7 @@ class SetLoss:
     def match(
         self, predictions: Sequence[QueryPredictions], tables: Sequence[TargetTable]
     ) -> list[Tensor]:
-        """The target indices (S, B, Q) for each of the predictions."""
+        """Returns the target index (S, B, Q) of each prediction."""
         costs = [
             self.assigner.cost(one.logits, one.boxes, table)
             for one, table in zip(predictions, tables)

@@ -30,7 +30,7 @@ from detzoo.structures import Detections, ImageInfo, Losses, RoIMasks, Targets
 class SparseRoIHeadConfig:
     """Refines boxes in stages.
 
-    Each predicts, and is trained on, classes, boxes and, if there is a mask head, masks.
+    Each stage predicts, and is trained on, classes, boxes and, if there is a mask head, masks.
 
     Args:
         num_stages: Number of stages.
@@ -59,7 +59,7 @@ class SparseRoIHeadConfig:
 
     def __post_init__(self) -> None:
         if (self.mask_head is None) != (self.mask_extractor is None):
-            raise ConfigError("mask_extractor: give both it and mask_head, or neither")
+            raise ConfigError("mask_extractor: give both mask_extractor and mask_head, or neither")
 
     def build(
         self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int
@@ -116,7 +116,7 @@ class SparseRoIHead(nn.Module):
         for head in self.bbox_head:
             regions = self.bbox_roi_extractor(features, rois_of(list(boxes)))
             stage_logits, deltas, queries, for_masks = head(queries, regions)
-            # A stage trains its own deltas only, not those of the stage before.
+            # A stage trains only its own deltas, not those of the previous stage.
             moved = self.config.coder.decode(boxes, deltas.float())
             boxes = moved.detach()
             logits.append(stage_logits)
@@ -134,7 +134,7 @@ class SparseRoIHead(nn.Module):
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
     ) -> Losses:
-        """The losses of all stages: ``stage0_loss_cls`` and so on."""
+        """Computes the losses of all stages: ``stage0_loss_cls`` and so on."""
         stages = self(features, boxes, queries)
         table = TargetTable.of(targets, infos)
         (index,) = self.config.loss.match([stages.predictions], [table])
@@ -171,13 +171,14 @@ class SparseRoIHead(nn.Module):
         negative for those without a target."""
         index = torch.stack([target.index_of_masks(own) for target, own in zip(targets, index)])
         rows = [
-            # The number of matches is known beforehand, so that the host need not wait.
+            # The number of matches is known in advance, so no synchronization is needed.
             one.topk(min(target.num_masks, len(one))).indices
             for one, target in zip((index >= 0).int(), targets)
         ]
         num_matched = sum(map(len, rows))
         if num_matched == 0:
-            # A region of weight zero, so that all parameters get gradients and norms an example.
+            # A region of weight zero, so that all parameters get gradients, and norms have an
+            # input.
             rows[0] = index.new_zeros(1)
         chosen = [boxes[row].detach() for boxes, row in zip(stages.predictions.boxes[stage], rows)]
         queries = torch.cat([q[row] for q, row in zip(stages.mask_queries[stage], rows)])
@@ -208,8 +209,9 @@ class SparseRoIHead(nn.Module):
         queries: Tensor,
         infos: Sequence[ImageInfo],
     ) -> list[Detections]:
-        """The pairs of query and class with the highest scores, with RoI masks. Boxes may exceed
-        the image."""
+        """Returns the pairs of query and class with the highest scores, with RoI masks. Boxes may
+        exceed the image.
+        """
         stages = self(features, boxes, queries)
         boxes = stages.predictions.boxes[-1]
         scores = self.config.loss.classification_loss.scores(stages.predictions.logits[-1].float())
@@ -232,7 +234,7 @@ class SparseRoIHead(nn.Module):
 
 
 def _accuracy(logits: Tensor, index: Tensor, table: TargetTable) -> Tensor:
-    """(S,) the percentage of matched queries whose best class is their target's."""
+    """The percentage (S,) of matched queries whose best class is their target's."""
     matched = index >= 0
     labels, _ = table.rows(index.clamp(min=0))
     right = (logits.argmax(-1) == labels) & matched

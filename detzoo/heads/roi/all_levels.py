@@ -1,4 +1,4 @@
-"""Features of regions from all levels of a pyramid (GRoIE, https://arxiv.org/abs/2004.13665)."""
+"""RoI features from all levels of a pyramid (GRoIE, https://arxiv.org/abs/2004.13665)."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ ATTENTION = GeneralizedAttentionConfig(terms=("query_position",), num_heads=6)
 
 @config
 class AllLevelsPoolingConfig(RegionPoolingConfig):
-    """RoIAlign from several maps, a 5x5 convolution, the sum, attention.
+    """RoIAlign from several maps, a 5x5 convolution, summation, and attention.
 
     Args:
         sampling_ratio: Samples per bin and axis.
-        num_levels: Number of maps, from the finest on.
+        num_levels: Number of levels, starting from the finest.
     """
 
     sampling_ratio: PositiveInt = 2

@@ -1,4 +1,4 @@
-"""What a RoI head predicts for the same regions in several augmentations of an image, averaged."""
+"""Averages the predictions of a RoI head for the same regions over augmentations of an image."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from detzoo.structures import Candidates, Detections, ImageInfo, RoIMasks
 
 
 def every_pair(scores: Tensor) -> Pairs:
-    """All pairs of row and class in ``scores`` (R, C), so that augmentations can be averaged."""
+    """Returns all pairs of row and class in ``scores`` (R, C), so that augmentations can be
+    averaged.
+    """
     index = torch.arange(scores.numel(), device=scores.device)
     return index // scores.shape[1], index % scores.shape[1], scores.flatten()
 
 
 def average_candidates(seen: Sequence[Candidates], infos: Sequence[ImageInfo]) -> Candidates:
-    """The same candidates of one image in each augmentation -> their mean, in original pixels."""
+    """Averages the same candidates of one image over augmentations, in original pixels."""
     boxes = [info.to_original(one.boxes) for one, info in zip(seen, infos)]
     scores = [one.scores for one in seen]
     first = seen[0]
@@ -28,7 +30,7 @@ def average_candidates(seen: Sequence[Candidates], infos: Sequence[ImageInfo]) -
 
 
 def average_detections(seen: Sequence[Detections], infos: Sequence[ImageInfo]) -> Detections:
-    """The same detections of one image in each augmentation -> their mean, in original pixels.
+    """Averages the same detections of one image over augmentations, in original pixels.
 
     Masks are pasted.
     """

@@ -1,4 +1,4 @@
-"""What RoI heads consist of: features of regions, a head for boxes, a head for masks."""
+"""The parts of RoI heads: RoI extractors, box heads and mask heads."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from detzoo.structures import Candidates, ImageInfo, Losses
 
 @config
 class RegionPoolingConfig(ABC):
-    """How features of a region are cut out of a pyramid.
+    """Extracts features of regions from a pyramid.
 
     Args:
         output_size: Height and width of a region's features.
@@ -27,11 +27,11 @@ class RegionPoolingConfig(ABC):
 
     @abstractmethod
     def build(self, in_channels: Sequence[int], strides: Sequence[int]) -> RegionPooling:
-        """The module for maps of ``in_channels`` with ``strides`` pixels per cell."""
+        """Builds the module for maps of ``in_channels`` with ``strides`` in pixels."""
 
 
 class RegionPooling(nn.Module, ABC):
-    """From a pyramid to features of regions."""
+    """Extracts features of regions from a pyramid."""
 
     out_channels: int
 
@@ -46,11 +46,11 @@ class RegionBoxHeadConfig(ABC):
 
     @abstractmethod
     def build(self, in_channels: int, region_size: int, num_classes: int) -> RegionBoxHead:
-        """The module for regions of (in_channels, region_size, region_size)."""
+        """Builds the module for regions of (in_channels, region_size, region_size)."""
 
 
 class RegionHead(nn.Module, ABC):
-    """Predicts something of each region."""
+    """Base class of heads that make predictions for each region."""
 
     @abstractmethod
     def class_parameters(self) -> dict[str, ClassRows]:
@@ -58,10 +58,10 @@ class RegionHead(nn.Module, ABC):
 
 
 class RegionBoxHead(RegionHead):
-    """From features of regions to classes and boxes.
+    """Predicts classes and boxes from the features of regions.
 
-    The second prediction, the code of the refined box, is known to the head alone; it has one row
-    per region.
+    The second prediction, the code of the refined box, is internal to the head; it has one row per
+    region.
     """
 
     loss_cls: ClassificationLoss | SeesawLoss
@@ -74,11 +74,13 @@ class RegionBoxHead(RegionHead):
     def loss(
         self, logits: Tensor, deltas: Tensor, regions: Tensor, labels: Tensor, target_boxes: Tensor
     ) -> Losses:
-        """Losses of sampled regions (R, 4) with labels (R,), C for background, and boxes (R, 4)."""
+        """Computes the losses of sampled regions (R, 4), with labels (R,), C for background, and
+        target boxes (R, 4).
+        """
 
     @abstractmethod
     def classification_losses(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The classification loss of each region by itself, (R,): how hard it is."""
+        """The classification loss of each region, (R,), as a measure of hardness."""
 
     @abstractmethod
     def refine(
@@ -89,20 +91,22 @@ class RegionBoxHead(RegionHead):
         labels: Tensor | None,
         info: ImageInfo,
     ) -> Tensor:
-        """Boxes (R, 4) of one image's regions (R, 4), for the next stage of a cascade.
+        """Refines one image's regions (R, 4) to boxes (R, 4) for the next stage of a cascade.
 
-        A region takes the box of its label (R,); of its likeliest class where that is background,
-        or where labels are not known.
+        A region is refined to the box of its label (R,), or of its most likely class if the label
+        is background or labels are unknown.
         """
 
     @abstractmethod
     def decode(self, pairs: Pairs, deltas: Tensor, regions: Tensor, info: ImageInfo) -> Candidates:
-        """The boxes of pairs of region and class, for one image's regions (R, 4)."""
+        """Decodes the boxes of pairs of region and class, for one image's regions (R, 4)."""
 
 
 class RegionMaskHead(RegionHead):
-    """A head that predicts masks of regions; what it takes beside their features is its own."""
+    """A head that predicts masks of regions; subclasses may have inputs in addition to features."""
 
     @abstractmethod
     def loss(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Losses:
-        """Losses of mask logits (R, C, m, m) for labels (R,) and targets (R, m, m) of 0 and 1."""
+        """Computes losses of mask logits (R, C, m, m) for labels (R,) and targets (R, m, m) of 0
+        and 1.
+        """

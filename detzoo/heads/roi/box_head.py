@@ -29,7 +29,7 @@ class BoxPredictorConfig(RegionBoxHeadConfig):
     """One fully connected layer each for the classes and the boxes of regions.
 
     Args:
-        class_agnostic_boxes: Whether a region is refined in one way, whatever its class.
+        class_agnostic_boxes: Whether the refined box of a region is independent of the class.
         coder: Encodes refined boxes relative to their regions.
         classification_loss: Loss of the classes.
         box_loss: Loss of the refined boxes.
@@ -50,9 +50,9 @@ class BoxHeadConfig(BoxPredictorConfig):
         conv_channels: Output channels of each convolution.
         convolution: Kind of the convolutions.
         norm: Norm after each convolution; None: a bias.
-        num_shared_fcs: Number of fully connected layers; 0: features are averaged over the region.
-        fc_channels: Outputs of each fully connected layer.
-        normalized_classifier: Whether the classifier compares directions only
+        num_shared_fcs: Number of fully connected layers; 0: global average pooling.
+        fc_channels: Output channels of each fully connected layer.
+        normalized_classifier: Whether the classifier uses cosine similarity
             (:class:`NormalizedLinear`).
     """
 
@@ -69,7 +69,7 @@ class BoxHeadConfig(BoxPredictorConfig):
 
 
 class BoxPredictor(RegionBoxHead):
-    """Predicts from two vectors per region, which a subclass makes, or from one for both.
+    """Predicts classes and boxes from one or two vectors per region, which subclasses compute.
 
     Children ``fc_cls``, ``fc_reg``.
     """
@@ -85,7 +85,7 @@ class BoxPredictor(RegionBoxHead):
     def add_predictors(
         self, class_width: int, box_width: int, *, normalized_classifier: bool = False
     ) -> None:
-        """Adds the last layers, for vectors of these lengths."""
+        """Adds the output layers, for vectors of these lengths."""
         self.loss_cls = self.config.classification_loss.build(self.num_classes)
         linear = NormalizedLinear if normalized_classifier else nn.Linear
         self.fc_cls = linear(class_width, self.loss_cls.num_outputs(self.num_classes))
@@ -120,9 +120,9 @@ class BoxPredictor(RegionBoxHead):
     def compared(
         self, deltas: Tensor, regions: Tensor, labels: Tensor, target_boxes: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """What the box loss compares: for the P positive regions predicted and wanted, (P, 4) each.
+        """Returns predictions and targets of the box loss for the P positive regions, (P, 4) each.
 
-        Boxes or deltas, by the kind of loss; see :meth:`loss` for the arguments.
+        They are boxes or deltas, depending on the loss; see :meth:`loss` for the arguments.
         """
         positive = (labels < self.num_classes).nonzero()[:, 0]
         predicted = self._own(deltas, positive, labels[positive]).float()
@@ -166,16 +166,18 @@ class BoxPredictor(RegionBoxHead):
         return Candidates(boxes, scores, label, label)
 
     def _counters(self) -> list[str]:
-        """Buffers of the classification loss: one number per class, and one for background."""
+        """Buffers of the classification loss with one value per class, and one for background."""
         return [name for name, _ in self.named_buffers() if name.startswith("loss_cls.")]
 
     def _own(self, deltas: Tensor, region: Tensor, label: Tensor) -> Tensor:
-        """Of deltas (R, num_classes or 1, 4) those of some regions (K,) for labels (K,), (K, 4)."""
+        """Selects from deltas (R, num_classes or 1, 4) those of regions (K,) for labels (K,): (K,
+        4).
+        """
         return deltas[region, 0 if self.config.class_agnostic_boxes else label]
 
 
 class BoxHead(BoxPredictor):
-    """Children ``shared_convs``, ``shared_fcs``, besides the base's."""
+    """Children ``shared_convs``, ``shared_fcs``, and those of the base class."""
 
     def __init__(
         self, config: BoxHeadConfig, in_channels: int, region_size: int, num_classes: int
@@ -209,7 +211,7 @@ class BoxHead(BoxPredictor):
         return self.predict(shared, shared)
 
     def shared(self, x: Tensor) -> Tensor:
-        """What both predictions are made of: regions (R, C, h, w) -> (R, D)."""
+        """Computes the features for both predictions: regions (R, C, h, w) -> (R, D)."""
         for conv in self.shared_convs:
             x = conv(x)
         x = x.mean((2, 3)) if self.averages else x.flatten(1)

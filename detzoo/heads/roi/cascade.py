@@ -25,11 +25,11 @@ from detzoo.structures import Detections, ImageInfo, Losses, Targets
 
 @config
 class CascadeRoIHeadConfig(StagedRoIHeadConfig):
-    """Stages of box refinement, each with a mask head of its own where there is a ``mask_head``.
+    """Several stages of box refinement, each with its own mask head if there is a ``mask_head``.
 
     Args:
-        stages: The stages; each trains on the boxes that the one before has refined.
-        mask_extractor: Cuts out what mask heads see of a region; goes with a ``mask_head``.
+        stages: The stages; each is trained on the refined boxes of the previous one.
+        mask_extractor: Extracts RoI features for the mask heads; requires a ``mask_head``.
         mask_head: Predicts masks, one head per stage.
     """
 
@@ -39,7 +39,7 @@ class CascadeRoIHeadConfig(StagedRoIHeadConfig):
 
     def __post_init__(self) -> None:
         if (self.mask_head is None) != (self.mask_extractor is None):
-            raise ConfigError("mask_extractor: goes with a mask_head; give both or neither")
+            raise ConfigError("mask_extractor: requires a mask_head; give both or neither")
 
     @property
     def predicts_masks(self) -> bool:
@@ -51,7 +51,7 @@ class CascadeRoIHeadConfig(StagedRoIHeadConfig):
         return CascadeRoIHead(self, in_channels, strides, num_classes)
 
     def build_mask_head(self, number: int, in_channels: int, num_classes: int) -> RegionMaskHead:
-        """The mask head of a stage."""
+        """Builds the mask head of a stage."""
         assert self.mask_head is not None
         return self.mask_head.build(in_channels, num_classes)
 
@@ -112,7 +112,7 @@ class CascadeRoIHead(StagedRoIHead):
     def predict_branches(
         self, maps: ImageMaps, detections: Sequence[Detections]
     ) -> list[Detections]:
-        """With RoI masks where there are mask heads: the mean of those of all stages."""
+        """Adds RoI masks, the mean over all stages, if there are mask heads."""
         if self.config.mask_head is None:
             return list(detections)
         rois = rois_of([image.boxes for image in detections])
@@ -122,7 +122,7 @@ class CascadeRoIHead(StagedRoIHead):
         return with_masks(detections, mean, self.config.mask_head.threshold)
 
     def mask_logits(self, maps: ImageMaps, rois: Tensor, numbers: Sequence[int]) -> list[Tensor]:
-        """Mask logits (R, C, m, m) of RoIs (R, 5) by the stages of ``numbers``."""
+        """Mask logits (R, C, m, m) of RoIs (R, 5) from the stages ``numbers``."""
         return [
             self.mask_head[number](self.mask_roi_extractor[number](maps.levels, rois))
             for number in numbers

@@ -1,4 +1,4 @@
-"""Classification of regions whose boxes another head finds."""
+"""Classification of regions whose boxes are predicted by another head."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from detzoo.structures import Candidates, ImageInfo, Losses
 
 @config
 class RegionClassifierConfig(RegionBoxHeadConfig):
-    """Fully connected layers, then one for classes.
+    """Fully connected layers, then a classifier.
 
     Args:
         num_fcs: Number of fully connected layers before the last.
-        fc_channels: Outputs of each of them.
+        fc_channels: Output channels of each of them.
         classification_loss: Loss of the classes.
     """
 
@@ -34,7 +34,7 @@ class RegionClassifierConfig(RegionBoxHeadConfig):
 
 
 class RegionClassifier(RegionBoxHead):
-    """Boxes stay those of the regions. Children ``shared_fcs``, ``fc_cls``."""
+    """Classifies regions without refining their boxes. Children ``shared_fcs``, ``fc_cls``."""
 
     def __init__(
         self, config: RegionClassifierConfig, in_channels: int, region_size: int, num_classes: int

@@ -1,4 +1,4 @@
-"""A small mask of a whole region at once (PointRend, https://arxiv.org/abs/1912.08193)."""
+"""The coarse mask head of PointRend (https://arxiv.org/abs/1912.08193)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from detzoo.structures import Losses
 
 @config
 class CoarseMaskHeadConfig:
-    """A convolution to half the size, then fully connected layers.
+    """A convolution with stride 2, then fully connected layers.
 
     Args:
         channels: Output channels of the convolution.
         num_fcs: Number of fully connected layers before the last.
-        fc_channels: Outputs of each of them.
+        fc_channels: Output channels of each of them.
         loss_weight: Factor of the mask loss.
-        threshold: Probability from which a pixel belongs to the object.
+        threshold: Probability at or above which a pixel belongs to the object.
     """
 
     channels: Channels = 256
@@ -32,7 +32,7 @@ class CoarseMaskHeadConfig:
     threshold: UnitFloat = 0.5
 
     def build(self, in_channels: int, region_size: int, num_classes: int) -> CoarseMaskHead:
-        """The module for regions of (in_channels, region_size, region_size)."""
+        """Builds the module for regions of (in_channels, region_size, region_size)."""
         return CoarseMaskHead(self, in_channels, region_size, num_classes)
 
 

@@ -1,4 +1,4 @@
-"""What an image shows as a whole (SCNet, https://arxiv.org/abs/2012.10150)."""
+"""The global context head of SCNet (https://arxiv.org/abs/2012.10150)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from detzoo.structures import Targets
 
 @config
 class ContextHeadConfig:
-    """Says which classes are in an image, from its coarsest map.
+    """Predicts which classes are in an image from its coarsest map.
 
     Args:
         num_convs: Number of 3x3 convolutions, two in each residual block.
@@ -26,7 +26,7 @@ class ContextHeadConfig:
     loss_weight: NonNegativeFloat = 3.0
 
     def build(self, in_channels: Sequence[int], num_classes: int) -> ContextHead:
-        """The module for maps of ``in_channels``."""
+        """Builds the module for maps of ``in_channels``."""
         return ContextHead(self, in_channels[-1], num_classes)
 
 

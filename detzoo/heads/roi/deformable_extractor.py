@@ -1,4 +1,4 @@
-"""Features of regions by deformable RoI pooling (https://arxiv.org/abs/1703.06211)."""
+"""Deformable RoI pooling (https://arxiv.org/abs/1703.06211)."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from detzoo.ops.deform_roi_pool import deform_roi_pool
 from detzoo.ops.roi_align import pyramid_level, roi_align
 
 HIDDEN_CHANNELS = 1024
-SHIFT_SCALE = 0.1  # of the predicted shifts, as a share of the region
+SHIFT_SCALE = 0.1  # of the predicted shifts, as a fraction of the region
 
 
 @config
 class DeformablePoolingConfig(RegionPoolingConfig):
-    """RoIAlign from the level that fits the region's size, twice: what it finds first says where
-    each bin moves to.
+    """RoIAlign from the level that fits the region's size, applied twice: the first features
+    predict shifts of the bins for the second.
 
     Args:
         num_levels: Number of maps, from the finest on.

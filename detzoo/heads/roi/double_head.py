@@ -21,18 +21,18 @@ from detzoo.losses.classification import ClassificationLoss, SoftmaxCrossEntropy
 from detzoo.losses.seesaw import SeesawLossConfig
 from detzoo.ops.roi_align import pyramid_roi_align
 
-# Channels of a bottleneck per channel inside.
+# Ratio of outer to inner channels of a bottleneck.
 EXPANSION = 4
 
 
 @config
 class DoublePoolingConfig(PyramidRoIAlignConfig):
-    """Features of a region, then those of a larger one around it, as more channels.
+    """RoI features, concatenated with those of an enlarged region around it.
 
-    Both come from the level that fits the smaller one.
+    Both are extracted from the level that fits the smaller one.
 
     Args:
-        enlargement: Sides of the larger region per side of the smaller.
+        enlargement: Ratio of the sides of the larger and the smaller region.
     """
 
     enlargement: PositiveFloat = 1.3
@@ -42,7 +42,7 @@ class DoublePoolingConfig(PyramidRoIAlignConfig):
 
 
 class DoublePooling(PyramidRoIAlign):
-    """Nothing learns."""
+    """Without parameters."""
 
     config: DoublePoolingConfig
 
@@ -69,7 +69,7 @@ class DoublePooling(PyramidRoIAlign):
 
 
 def enlarged(rois: Tensor, factor: float) -> Tensor:
-    """RoIs (R, 5) around the same centers, with sides of ``factor`` times the length."""
+    """Enlarges RoIs (R, 5) around their centers by ``factor``."""
     image, low, high = rois.split([1, 2, 2], 1)
     center, half = (low + high) / 2, factor * (high - low) / 2
     return torch.cat([image, center - half, center + half], 1)
@@ -83,7 +83,7 @@ class DoubleHeadConfig(BoxPredictorConfig):
         num_convs: Number of bottlenecks.
         conv_channels: Output channels of each bottleneck.
         num_fcs: Number of fully connected layers.
-        fc_channels: Outputs of each of them.
+        fc_channels: Output channels of each of them.
         norm: Norm after each convolution.
     """
 
@@ -100,9 +100,9 @@ class DoubleHeadConfig(BoxPredictorConfig):
 
 
 class DoubleHead(BoxPredictor):
-    """Takes features as :class:`DoublePooling` gives them.
+    """Requires the features of :class:`DoublePooling`.
 
-    Children ``res_block``, ``conv_branch``, ``fc_branch``, besides the base's.
+    Children ``res_block``, ``conv_branch``, ``fc_branch``, and those of the base class.
     """
 
     def __init__(
@@ -131,8 +131,9 @@ class DoubleHead(BoxPredictor):
 
 
 class WideningBlock(nn.Module):
-    """A 3x3 and a 1x1 convolution beside another 1x1; children ``conv1``, ``conv2``,
-    ``conv_identity``."""
+    """A residual block of a 3x3 and a 1x1 convolution, with a 1x1 convolution as shortcut; children
+    ``conv1``, ``conv2``, ``conv_identity``.
+    """
 
     def __init__(self, in_channels: int, out_channels: int, norm: NormConfig) -> None:
         super().__init__()

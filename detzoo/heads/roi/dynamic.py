@@ -20,28 +20,29 @@ from detzoo.samplers.base import Sampler
 from detzoo.samplers.random import RandomSampler
 from detzoo.structures import BACKGROUND, Assignment, Losses, Targets
 
-# A smaller median error is none, and would make the loss jump.
+# Smaller median errors do not update ``beta``, since they would make the loss unstable.
 SMALLEST_BETA = 1e-15
 
 
 @config
 class DynamicRoIHeadConfig(StagedRoIHeadConfig):
-    """One stage whose IoU threshold and box loss follow the quality of proposals and boxes.
+    """One stage whose IoU threshold and box loss adapt to the quality of proposals and boxes.
 
-    The IoU from which a region is positive becomes the mean of the ``iou_rank``-th highest IoU in
-    an image, and the ``beta`` of the box loss the median of the ``error_rank``-th smallest error
-    per image.
+    The IoU threshold of positive regions becomes the mean of the ``iou_rank``-th highest IoU in an
+    image, and the ``beta`` of the box loss the median of the ``error_rank``-th smallest error per
+    image.
 
     Args:
-        box_head: Classifies regions and refines their boxes; has the first ``beta``.
-        sampler: Draws the regions that are trained on.
-        first_iou: IoU from which a region is positive, at first.
-        min_iou: Least IoU from which a region is positive.
-        max_beta: Largest error below which the box loss is quadratic.
-        iou_rank: Which of an image's IoUs, from the highest, says how good its proposals are.
-        error_rank: Which of a batch's errors, from the smallest, says how good its boxes are; it
-            counts per image.
-        update_interval: Number of steps between two changes.
+        box_head: Classifies regions and refines their boxes; specifies the initial ``beta``.
+        sampler: Samples the regions that are trained on.
+        first_iou: Initial IoU threshold of positive regions.
+        min_iou: Minimum IoU threshold of positive regions.
+        max_beta: Maximum ``beta`` of the box loss.
+        iou_rank: Rank of the IoU, in descending order, that measures the quality of an image's
+            proposals.
+        error_rank: Rank of the error, in ascending order and per image, that measures the quality
+            of a batch's boxes.
+        update_interval: Number of steps between updates.
     """
 
     box_head: BoxHeadConfig = BoxHeadConfig(box_loss=SmoothL1Loss())
@@ -61,7 +62,7 @@ class DynamicRoIHeadConfig(StagedRoIHeadConfig):
 
     @property
     def stage(self) -> CascadeStage:
-        """The only one, as it starts."""
+        """The only stage, in its initial state."""
         assigner = MaxIoUAssigner(
             positive_iou=self.first_iou, negative_iou=self.first_iou, match_low_quality=False
         )
@@ -74,8 +75,9 @@ class DynamicRoIHeadConfig(StagedRoIHeadConfig):
 
 
 class DynamicRoIHead(OneStageRoIHead):
-    """What changes in training is in buffers, but published checkpoints have none of it: they are
-    kept only for resuming. They stay tensors, so that no step waits for the device.
+    """The adaptive values are non-persistent buffers, since published checkpoints do not contain
+    them; they are saved only for resuming. As tensors, they require no synchronization with the
+    device.
     """
 
     config: DynamicRoIHeadConfig
@@ -100,7 +102,7 @@ class DynamicRoIHead(OneStageRoIHead):
         for name, value in (
             ("min_positive_iou", torch.tensor(config.first_iou)),
             ("beta", torch.tensor(loss.beta)),
-            # Of the steps since the last change; NaN where a step has no positive region.
+            # Values of the steps since the last update; NaN for steps without a positive region.
             ("ious", torch.zeros(config.update_interval)),
             ("errors", torch.zeros(config.update_interval)),
             ("steps", torch.tensor(0)),
@@ -108,21 +110,21 @@ class DynamicRoIHead(OneStageRoIHead):
             self.register_buffer(name, value, persistent=False)
 
     def assign(self, number: int, boxes: Tensor, targets: Targets) -> Assignment:
-        """Assigns each box to the target it overlaps most, from the current IoU threshold on."""
+        """Assigns to each box the target with the highest IoU above the current threshold."""
         if len(targets) == 0:
             return super().assign(number, boxes, targets)
         iou, best = pairwise_iou(targets.boxes, boxes).max(0)
         return Assignment(torch.where(iou >= self.min_positive_iou, best, BACKGROUND), iou)
 
     def box_losses(self, number: int, regions: StageRegions, targets: Sequence[Targets]) -> Losses:
-        """With the current ``beta``; then IoU threshold and ``beta`` are adapted."""
+        """Computes losses with the current ``beta``, then updates IoU threshold and ``beta``."""
         head = self.bbox_head
         boxes, labels, target_boxes = regions.examples(targets)
         predicted, wanted = head.compared(regions.deltas, boxes, labels, target_boxes)
         count = num_regions(labels)
         box_loss = smooth_l1(predicted - wanted, self.beta).sum() / count
         losses = head.loss_cls.losses(regions.logits.float(), labels, count)
-        # How far the center of each positive region is off (P,), in the loss's units.
+        # Center error of each positive region (P,), in the units of the loss.
         self._adapt(regions.labeled, wanted[:, :2].abs().mean(1))
         return losses | Losses(loss_bbox=self.loss_weight * box_loss)
 
@@ -145,7 +147,9 @@ class DynamicRoIHead(OneStageRoIHead):
 
 
 def _highest(values: Tensor, rank: int) -> Tensor:
-    """The ``rank``-th highest of values (N,), or the lowest where there are fewer; of none, NaN."""
+    """The ``rank``-th highest of values (N,), or the lowest if there are fewer; NaN if there are
+    none.
+    """
     if len(values) == 0:
         return values.new_tensor(float("nan"))
     return values.topk(min(rank, len(values))).values[-1]

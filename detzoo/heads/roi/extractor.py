@@ -1,4 +1,4 @@
-"""Features of regions, cut out of a pyramid."""
+"""RoI extraction from a pyramid."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ class PyramidRoIAlignConfig(RegionPoolingConfig):
     """RoIAlign (https://arxiv.org/abs/1703.06870) from the level that fits the region's size.
 
     Args:
-        sampling_ratio: Samples per bin and axis; 0: as many as the bin has cells.
-        aligned: Whether the centers of pixels lie half a pixel from their corners.
-        num_levels: Number of maps, from the finest on.
-        finest_scale: Regions up to twice this size in pixels come from the finest map.
+        sampling_ratio: Samples per bin and axis; 0: adaptive, one per cell.
+        aligned: Whether to shift by half a pixel, so that pixel centers have half-integer
+            coordinates.
+        num_levels: Number of levels, starting from the finest.
+        finest_scale: Regions up to twice this size in pixels use the finest level.
     """
 
     sampling_ratio: NonNegativeInt = 0
@@ -32,7 +33,7 @@ class PyramidRoIAlignConfig(RegionPoolingConfig):
 
 
 class PyramidRoIAlign(RegionPooling):
-    """Nothing learns."""
+    """Without parameters."""
 
     def __init__(
         self, config: PyramidRoIAlignConfig, in_channels: Sequence[int], strides: Sequence[int]

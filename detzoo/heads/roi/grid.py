@@ -24,14 +24,14 @@ from detzoo.structures import Detections, ImageInfo, Losses, Targets
 
 @config
 class GridRoIHeadConfig(OneStageRoIHeadConfig):
-    """Classes of regions, and the boxes of those detected.
+    """Classifies regions, and localizes the boxes of those detected by a grid head.
 
     Args:
-        grid_extractor: Cuts out what the grid head sees of a region.
-        grid_head: Finds the boxes of regions.
-        jitter: By how much of their size regions are moved and scaled before the grid head trains
-            on them: as they come, they are too good.
-        max_regions: Most positive regions of a batch that the grid head trains on.
+        grid_extractor: Extracts RoI features for the grid head.
+        grid_head: Localizes the boxes of regions.
+        jitter: Maximum relative shift and scaling of regions that the grid head is trained on,
+            which would otherwise be too accurate.
+        max_regions: Maximum number of positive regions per batch that the grid head is trained on.
     """
 
     box_head: RegionBoxHeadConfig = RegionClassifierConfig()
@@ -48,7 +48,7 @@ class GridRoIHeadConfig(OneStageRoIHeadConfig):
 
 
 class GridRoIHead(OneStageRoIHead):
-    """Children ``grid_roi_extractor`` and ``grid_head``, besides the base's."""
+    """Children ``grid_roi_extractor`` and ``grid_head``, and those of the base class."""
 
     config: GridRoIHeadConfig
 
@@ -85,7 +85,7 @@ class GridRoIHead(OneStageRoIHead):
     def predict_branches(
         self, maps: ImageMaps, detections: Sequence[Detections]
     ) -> list[Detections]:
-        """With the boxes of their grids, which may reach off the image."""
+        """Replaces boxes by those of the grid head, which may exceed the image."""
         rois = rois_of([image.boxes for image in detections])
         heatmaps, _ = self.grid_head(self.grid_roi_extractor(maps.levels, rois))
         boxes = self.grid_head.boxes(heatmaps, rois[:, 1:]).split([len(d) for d in detections])
@@ -93,8 +93,9 @@ class GridRoIHead(OneStageRoIHead):
 
 
 def jittered(boxes: Tensor, amplitude: float, size: tuple[int, int]) -> Tensor:
-    """Boxes (R, 4) moved and scaled at random, by up to ``amplitude`` of their size, and cut at the
-    last pixels of an image of ``size`` (height, width)."""
+    """Randomly shifts and scales boxes (R, 4) by up to ``amplitude`` of their size, and clips them
+    to the last pixels of an image of ``size`` (height, width).
+    """
     shift, growth = ((torch.rand_like(boxes) * 2 - 1) * amplitude).chunk(2, 1)
     center, extent = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
     center, half = center + extent * shift, extent * (1 + growth) / 2

@@ -1,6 +1,6 @@
 """Boxes as grids of points (Grid R-CNN, https://arxiv.org/abs/1811.12030).
 
-With the smaller heatmaps of Grid R-CNN Plus (https://arxiv.org/abs/1906.05688).
+Uses the smaller heatmaps of Grid R-CNN Plus (https://arxiv.org/abs/1906.05688).
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ Transitions = ModuleList[ModuleList[nn.Sequential]]
 
 @config
 class GridHeadConfig:
-    """``grid_size`` x ``grid_size`` points of a box, each found in a heatmap of its own.
+    """Predicts a heatmap for each of ``grid_size`` x ``grid_size`` points of a box.
 
     Args:
         grid_size: Points along each side of a box.
-        num_convs: Number of 3x3 convolutions; the first halves the size.
-        point_channels: Channels of each point.
+        num_convs: Number of 3x3 convolutions; the first has stride 2.
+        point_channels: Channels per point.
         norm: Norm after each convolution.
         loss_weight: Factor of the loss.
-        radius: Cells of the heatmap around a point's place that count as the point in training.
+        radius: Radius in heatmap cells around a point that is positive in training.
     """
 
     grid_size: Annotated[int, Range(2)] = 3
@@ -44,16 +44,16 @@ class GridHeadConfig:
     radius: NonNegativeInt = 1
 
     def build(self, in_channels: int, region_size: int) -> GridHead:
-        """The module for regions of (in_channels, region_size, region_size)."""
+        """Builds the module for regions of (in_channels, region_size, region_size)."""
         return GridHead(self, in_channels, region_size)
 
 
 class GridHead(nn.Module):
     """Children ``convs``, ``forder_trans``, ``sorder_trans``, ``deconv1``, ``norm1``, ``deconv2``.
 
-    Points are numbered column by column. The whole map is twice the region, and four cells of it
-    are one cell of the region's features; each point sees the part, half as wide, in which it can
-    lie.
+    Points are numbered in column-major order. The full map covers twice the region, with four cells
+    per cell of the region's features; the window of each point is the part, half as wide, in which
+    the point can be.
     """
 
     corners: Tensor
@@ -97,15 +97,16 @@ class GridHead(nn.Module):
             nn.init.constant_(layer.bias, bias)
 
     def _corners(self) -> Tensor:
-        """Where each point's window begins in the whole map, (points, 2) x, y."""
+        """The top left corner of each point's window in the full map, (points, 2) x, y."""
         size = self.config.grid_size
         starts = [int((place / (size - 1) - 0.25) * self.map_size) for place in range(1, size - 1)]
         starts = [0, *starts, self.window]
         return torch.tensor([[x, y] for x in starts for y in starts])
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Regions (R, C, h, w) -> heatmaps (R, points, 2h, 2w) after and before points exchanged
-        what they know."""
+        """Regions (R, C, h, w) -> heatmaps (R, points, 2h, 2w) after and before feature fusion
+        between points.
+        """
         own = self.convs(x)
         parts = own.chunk(len(self.neighbors), 1)
         first = self._exchange(parts, parts, self.forder_trans)
@@ -113,11 +114,11 @@ class GridHead(nn.Module):
         return self._heatmaps(torch.cat(second, 1)), self._heatmaps(own)
 
     def _exchange(
-        self, parts: Sequence[Tensor], said: Sequence[Tensor], transitions: Transitions
+        self, parts: Sequence[Tensor], messages: Sequence[Tensor], transitions: Transitions
     ) -> tuple[Tensor, ...]:
-        """Each point's features plus what its neighbors have ``said``."""
+        """Adds to each point's features the transformed features of its neighbors."""
         return tuple(
-            sum((layer(said[other]) for layer, other in zip(layers, others)), part)
+            sum((layer(messages[other]) for layer, other in zip(layers, others)), part)
             for part, others, layers in zip(parts, self.neighbors, transitions)
         )
 
@@ -127,9 +128,11 @@ class GridHead(nn.Module):
     # ------------------------------------------------------------------------------ training
 
     def loss(self, heatmaps: tuple[Tensor, Tensor], boxes: Tensor, target_boxes: Tensor) -> Losses:
-        """Cross entropy of both heatmaps of ``boxes`` (R, 4) for ``target_boxes`` (R, 4)."""
+        """Computes the cross entropy of both heatmaps of ``boxes`` (R, 4) for ``target_boxes`` (R,
+        4).
+        """
         wanted = self.targets(boxes, target_boxes)
-        # Without a region anywhere the sum is zero, whatever it is divided by.
+        # Without regions in any process, the sum is zero, whatever the divisor.
         count = average_over_processes(boxes.new_tensor(float(len(boxes))))
         cells = count.clamp(min=1 / num_processes()) * len(self.neighbors) * self.window**2
         fused, unfused = (
@@ -140,16 +143,18 @@ class GridHead(nn.Module):
 
     @torch.no_grad()
     def targets(self, boxes: Tensor, target_boxes: Tensor) -> Tensor:
-        """Where the points of ``target_boxes`` (R, 4) lie around ``boxes`` (R, 4).
+        """The target heatmaps of the points of ``target_boxes`` (R, 4) relative to ``boxes`` (R,
+        4).
 
-        (R, points, window, window), 1 at a point. Boxes of hardly a cell per point have none.
+        (R, points, window, window), 1 near a point. Boxes with less than about a cell per point
+        have none.
         """
         size = boxes[:, 2:] - boxes[:, :2]
         low, extent = boxes[:, :2] - size / 2, 2 * size
         share = torch.arange(self.config.grid_size, device=boxes.device) / (
             self.config.grid_size - 1
         )
-        # (R, grid_size, 2): where columns and rows lie, in cells of the whole map.
+        # (R, grid_size, 2): positions of columns and rows, in cells of the full map.
         lines = target_boxes[:, None, :2] + share[:, None] * (
             target_boxes[:, None, 2:] - target_boxes[:, None, :2]
         )
@@ -167,7 +172,7 @@ class GridHead(nn.Module):
     # ----------------------------------------------------------------------------- inference
 
     def boxes(self, heatmaps: Tensor, boxes: Tensor) -> Tensor:
-        """Boxes (R, 4) whose sides are where the points of each side are, by their scores.
+        """Decodes boxes (R, 4), each side of which is the mean of its points, weighted by scores.
 
         ``heatmaps`` (R, points, window, window) of regions ``boxes`` (R, 4).
         """
@@ -187,14 +192,14 @@ class GridHead(nn.Module):
 
 
 def _neighbors(number: int, size: int) -> list[int]:
-    """Points left, above, below and right of a point, as far as there are any."""
+    """The existing points to the left of, above, below and to the right of a point."""
     column, row = divmod(number, size)
     around = [(column - 1, row), (column, row - 1), (column, row + 1), (column + 1, row)]
     return [x * size + y for x, y in around if 0 <= x < size and 0 <= y < size]
 
 
 def _transitions(neighbors: list[list[int]], channels: int) -> Transitions:
-    """For every point and neighbor a 5x5 convolution of each channel and a 1x1 one of all."""
+    """Builds a depthwise 5x5 and a 1x1 convolution for every pair of point and neighbor."""
     return Transitions(
         ModuleList(
             nn.Sequential(
@@ -208,5 +213,5 @@ def _transitions(neighbors: list[list[int]], channels: int) -> Transitions:
 
 
 def _mean(values: Tensor, weights: Tensor) -> Tensor:
-    """Means (R,) of values (R, K), weighted."""
+    """Weighted means (R,) of values (R, K)."""
     return (values * weights).sum(1) / weights.sum(1)

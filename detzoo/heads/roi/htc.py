@@ -30,11 +30,11 @@ from detzoo.structures import ImageInfo, Losses, Targets, stack_semantic_maps
 
 @config
 class HTCRoIHeadConfig(CascadeRoIHeadConfig):
-    """A cascade of boxes and masks that also learns what every pixel shows.
+    """A cascade of boxes and masks with a semantic segmentation branch.
 
     Args:
-        semantic_head: Says what every pixel shows; its features are added to those of each region.
-        semantic_extractor: Cuts a region out of the semantic features.
+        semantic_head: Predicts semantic maps; its features are added to those of each region.
+        semantic_extractor: Extracts RoI features from the semantic features.
     """
 
     mask_extractor: RegionPoolingConfig = PyramidRoIAlignConfig(output_size=14)
@@ -57,9 +57,9 @@ class HTCRoIHeadConfig(CascadeRoIHeadConfig):
 
 
 class HTCMaskHead(RegionMaskHead):
-    """A mask head that takes what the one of the stage before has made of the same region.
+    """A mask head with the features of the previous stage's mask head as an additional input.
 
-    Children ``conv_res``, which the first stage lacks, ``convs``, ``upsample``, ``conv_logits``.
+    Children ``conv_res`` (not in the first stage), ``convs``, ``upsample``, ``conv_logits``.
     """
 
     def __init__(
@@ -80,7 +80,9 @@ class HTCMaskHead(RegionMaskHead):
         self.loss_weight = config.loss_weight
 
     def encode(self, x: Tensor, previous: Tensor | None) -> Tensor:
-        """Regions (R, C, h, w) and, after the first stage, the previous one -> (R, C, h, w)."""
+        """Regions (R, C, h, w) and the previous encoding, except in the first stage -> (R, C, h,
+        w).
+        """
         if self.conv_res is not None:
             assert previous is not None
             x = x + self.conv_res(previous)
@@ -100,7 +102,7 @@ class HTCMaskHead(RegionMaskHead):
 
 
 class HTCRoIHead(CascadeRoIHead):
-    """Children ``semantic_head`` and ``semantic_roi_extractor``, besides the cascade's."""
+    """Children ``semantic_head`` and ``semantic_roi_extractor``, and those of the base class."""
 
     config: HTCRoIHeadConfig
 
@@ -130,7 +132,7 @@ class HTCRoIHead(CascadeRoIHead):
         return self._with_semantic(super().pool(maps, number, rois), maps, rois)
 
     def _with_semantic(self, pooled: Tensor, maps: ImageMaps, rois: Tensor) -> Tensor:
-        """Regions (R, C, h, w) plus the same regions of the semantic features."""
+        """Adds semantic RoI features to the features of regions (R, C, h, w)."""
         if self.semantic_roi_extractor is None:
             return pooled
         added = self.semantic_roi_extractor([maps.semantic], rois)
@@ -151,13 +153,13 @@ class HTCRoIHead(CascadeRoIHead):
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
     ) -> Losses:
-        """Masks train on the boxes that this stage has just refined."""
+        """Computes the mask losses on the boxes refined by this stage."""
         labeled = self.label(number, self.refined(number, regions, infos), targets)
         regions = dataclasses.replace(regions, sampled=self.sample(maps, number, labeled))
         return super().branch_losses(maps, number, regions, targets, infos)
 
     def mask_logits(self, maps: ImageMaps, rois: Tensor, numbers: Sequence[int]) -> list[Tensor]:
-        """Each mask head takes what the one before has made of a region, as the last sees it."""
+        """Computes mask logits; each mask head receives the encoding of the previous one."""
         last = numbers[-1]
         pooled = self._with_semantic(self.mask_roi_extractor[last](maps.levels, rois), maps, rois)
         logits = []

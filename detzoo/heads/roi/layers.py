@@ -1,4 +1,4 @@
-"""Layers that RoI heads share."""
+"""Layers shared by RoI heads."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from detzoo.layers.conv_norm_act import conv_norm_act
 
 
 def hidden_layers(in_channels: int, channels: int, count: int) -> nn.ModuleList:
-    """``count`` fully connected layers, of ``channels`` outputs each."""
+    """Builds ``count`` fully connected layers with ``channels`` outputs each."""
     layers = nn.ModuleList()
     for _ in range(count):
         layer = nn.Linear(in_channels, channels)
@@ -20,7 +20,7 @@ def hidden_layers(in_channels: int, channels: int, count: int) -> nn.ModuleList:
 
 
 class ResidualConvs(nn.Module):
-    """Two 3x3 convolutions beside a shortcut, without norms; children ``conv1``, ``conv2``."""
+    """Residual block of two 3x3 convolutions without norms; children ``conv1``, ``conv2``."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -36,5 +36,5 @@ class ResidualConvs(nn.Module):
 
 
 def residual_convs(channels: int, num_convs: int) -> nn.ModuleList:
-    """``num_convs`` convolutions, two in each block."""
+    """Builds residual blocks of two convolutions each, ``num_convs`` in total."""
     return nn.ModuleList(ResidualConvs(channels) for _ in range(num_convs // 2))

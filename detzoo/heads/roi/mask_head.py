@@ -24,20 +24,20 @@ from detzoo.structures import Losses
 
 @config
 class MaskHeadConfig:
-    """Convolutions, an upsampling to twice the size, and one mask per class.
+    """Convolutions, 2x upsampling, and one mask per class.
 
     Args:
         num_convs: Number of 3x3 convolutions.
-        channels: Output channels of each convolution, and of the upsampling.
+        channels: Output channels of each convolution and of the upsampling.
         convolution: Kind of the convolutions.
         norm: Norm after each convolution; None: a bias.
-        residual: Whether pairs of convolutions are residual blocks, of as many channels as they
-            take, without norms.
-        upsampling: How masks get twice the region's size: a transposed convolution, or CARAFE.
-        normalized_predictor: Whether the last layer compares directions only
+        residual: Whether pairs of convolutions are residual blocks, with the input's number of
+            channels and without norms.
+        upsampling: The 2x upsampling: a transposed convolution, or CARAFE.
+        normalized_predictor: Whether the last layer uses cosine similarity
             (:class:`NormalizedConv2d`).
         loss_weight: Factor of the mask loss.
-        threshold: Probability from which a pixel belongs to the object.
+        threshold: Probability at or above which a pixel belongs to the object.
     """
 
     num_convs: NonNegativeInt = 4
@@ -51,7 +51,7 @@ class MaskHeadConfig:
     threshold: UnitFloat = 0.5
 
     def build(self, in_channels: int, num_classes: int) -> MaskHead:
-        """The module for regions of ``in_channels``."""
+        """Builds the module for regions of ``in_channels``."""
         return MaskHead(self, in_channels, num_classes)
 
 
@@ -83,7 +83,7 @@ MASK_CLASS_ROWS = {"conv_logits.weight": ClassRows(), "conv_logits.bias": ClassR
 
 
 def mask_convs(config: MaskHeadConfig, in_channels: int) -> nn.ModuleList:
-    """The convolutions before the upsampling."""
+    """Builds the convolutions before the upsampling."""
     if config.residual:
         return residual_convs(in_channels, config.num_convs)
     widths = [in_channels, *[config.channels] * config.num_convs]
@@ -94,7 +94,7 @@ def mask_convs(config: MaskHeadConfig, in_channels: int) -> nn.ModuleList:
 
 
 class Deconvolution(nn.ConvTranspose2d):
-    """Twice the size, learned, and rectified."""
+    """Transposed convolution with 2x upsampling, and ReLU."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, 2, stride=2)
@@ -109,7 +109,7 @@ class Deconvolution(nn.ConvTranspose2d):
 def mask_predictor(
     config: MaskHeadConfig, in_channels: int, num_classes: int
 ) -> tuple[nn.Module, nn.Conv2d]:
-    """The upsampling, and the layer that makes mask logits of its output."""
+    """Builds the upsampling, and the layer that predicts mask logits from its output."""
     if config.upsampling == "carafe":
         upsample: nn.Module = CARAFE(in_channels)
         width = in_channels
@@ -120,30 +120,30 @@ def mask_predictor(
     else:
         logits = nn.Conv2d(width, num_classes, 1)
     assert logits.bias is not None
-    # Small, so that a fresh head starts from even odds however few classes there are.
+    # Small, so that initial probabilities are close to 0.5 for any number of classes.
     nn.init.normal_(logits.weight, std=0.01)
     nn.init.zeros_(logits.bias)
     return upsample, logits
 
 
 def mask_loss(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
-    """Mean cross entropy of the mask of each region's own class.
+    """Mean cross entropy of the masks of the regions' own classes.
 
     Logits (R, C, m, m), labels (R,), targets (R, m, m) of 0 and 1.
     """
     own = own_masks(logits, labels).float()
     loss = F.binary_cross_entropy_with_logits(own, targets.to(own), reduction="sum")
     count = average_over_processes(labels.new_tensor(float(len(labels)), dtype=torch.float32))
-    # Without a positive region anywhere the sum is zero, whatever it is divided by.
+    # Without positive regions in any process, the sum is zero, whatever the divisor.
     pixels = count.clamp(min=1 / num_processes()) * own.shape[1] * own.shape[2]
     return loss / pixels
 
 
 def mask_probabilities(logits: Tensor, labels: Tensor) -> Tensor:
-    """Each region's mask of its class, (R, m, m)."""
+    """The mask probabilities (R, m, m) of each region's class."""
     return own_masks(logits, labels).float().sigmoid()
 
 
 def own_masks(logits: Tensor, labels: Tensor) -> Tensor:
-    """Of logits (R, C, m, m) those for each region's label (R,) -> (R, m, m)."""
+    """Selects from logits (R, C, m, m) those of each region's label (R,) -> (R, m, m)."""
     return logits[torch.arange(len(labels), device=labels.device), labels]

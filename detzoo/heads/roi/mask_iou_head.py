@@ -1,4 +1,4 @@
-"""How good a predicted mask is (Mask Scoring R-CNN, https://arxiv.org/abs/1903.00241)."""
+"""The mask IoU head of Mask Scoring R-CNN (https://arxiv.org/abs/1903.00241)."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from detzoo.structures import Losses, Targets
 
 @config
 class MaskIoUHeadConfig:
-    """Convolutions, the last with stride 2, and fully connected layers, on region and mask.
+    """Convolutions, the last with stride 2, and fully connected layers, on RoI features and mask.
 
     Args:
         num_convs: Number of 3x3 convolutions.
         channels: Output channels of each convolution.
         num_fcs: Number of fully connected layers before the last.
-        fc_channels: Outputs of each of them.
+        fc_channels: Output channels of each of them.
         loss_weight: Factor of the loss.
-        logit_threshold: Logit from which a pixel belongs to the predicted mask in training.
+        logit_threshold: Logit at or above which a pixel belongs to the predicted mask in training.
     """
 
     num_convs: PositiveInt = 4
@@ -37,7 +37,7 @@ class MaskIoUHeadConfig:
     logit_threshold: float = 0.5
 
     def build(self, in_channels: int, region_size: int, num_classes: int) -> MaskIoUHead:
-        """The module for regions of (in_channels, region_size, region_size)."""
+        """Builds the module for regions of (in_channels, region_size, region_size)."""
         return MaskIoUHead(self, in_channels, region_size, num_classes)
 
 
@@ -71,7 +71,7 @@ class MaskIoUHead(RegionHead):
                 nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor, mask_logits: Tensor) -> Tensor:
-        """Regions (R, C, h, w) and their masks (R, 2h, 2w) -> IoU by class, (R, num_classes)."""
+        """Regions (R, C, h, w) and their masks (R, 2h, 2w) -> IoU per class, (R, num_classes)."""
         mask = F.max_pool2d(mask_logits.sigmoid()[:, None], 2)
         x = torch.cat([x, mask.to(x.dtype)], 1)
         for conv in self.convs:
@@ -94,7 +94,7 @@ class MaskIoUHead(RegionHead):
     ) -> Losses:
         """Squared error of positive regions' ``ious`` (R,), for masks (R, m, m) that overlap.
 
-        ``mask_logits`` and ``mask_targets`` are the regions' masks as predicted and as wanted.
+        ``mask_logits`` and ``mask_targets`` are the predicted and target masks of the regions.
         """
         with torch.no_grad():
             predicted = mask_logits > self.config.logit_threshold
@@ -108,7 +108,8 @@ class MaskIoUHead(RegionHead):
 def mask_iou(predicted: Tensor, targets: Tensor, visible: Tensor) -> Tensor:
     """IoU of masks inside regions (R, m, m) with whole objects, (R,); 0 where nothing overlaps.
 
-    ``targets`` (R, m, m) are what the regions show of the objects: the part ``visible`` (R,).
+    ``targets`` (R, m, m) are the objects' masks inside the regions, which contain the fraction
+    ``visible`` (R,) of the objects.
     """
     predicted, targets = predicted.float(), targets.float()
     common = (predicted * targets).sum((1, 2))
@@ -118,7 +119,7 @@ def mask_iou(predicted: Tensor, targets: Tensor, visible: Tensor) -> Tensor:
 
 
 def visible_parts(sampled: Sequence[SampledRegions], targets: Sequence[Targets]) -> Tensor:
-    """The part of each positive region's target that lies within the region, (R,)."""
+    """The fraction of each positive region's target that is inside the region, (R,)."""
     parts = []
     for regions, target in zip(sampled, targets):
         assert target.masks is not None, "a mask head trains on targets with masks"
@@ -130,9 +131,9 @@ def visible_parts(sampled: Sequence[SampledRegions], targets: Sequence[Targets])
 
 
 def _part_inside(bitmaps: Tensor, boxes: Tensor, index: Tensor) -> Tensor:
-    """How much of bitmap ``index[r]`` of (N, H, W) lies in whole pixels of ``boxes[r]`` (R, 4)."""
+    """The fraction of bitmap ``index[r]`` of (N, H, W) in whole pixels of ``boxes[r]`` (R, 4)."""
     height, width = bitmaps.shape[1:]
-    # Pixels above and left of every corner: a box is then four looks at the table.
+    # Summed-area table: the sum over a box takes four lookups.
     table = F.pad(bitmaps.long().cumsum(1).cumsum(2), (1, 0, 1, 0))
     limit = boxes.new_tensor([width, height]).long()
     low = torch.minimum(boxes[:, :2].long().clamp(min=0), limit)

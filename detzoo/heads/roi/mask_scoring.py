@@ -28,12 +28,12 @@ from detzoo.structures import Detections, ImageInfo, Losses, Targets
 
 @config
 class MaskScoringRoIHeadConfig(OneStageRoIHeadConfig):
-    """Boxes and masks of regions; a third head rates the masks.
+    """Predicts boxes and masks of regions; a third head predicts the IoU of the masks.
 
     Args:
-        mask_extractor: Cuts out what the other two heads see of a region.
+        mask_extractor: Extracts RoI features for the mask and mask IoU heads.
         mask_head: Predicts masks.
-        mask_iou_head: Rates the masks.
+        mask_iou_head: Predicts the IoU of the masks.
     """
 
     mask_extractor: RegionPoolingConfig = PyramidRoIAlignConfig(output_size=14)
@@ -51,7 +51,7 @@ class MaskScoringRoIHeadConfig(OneStageRoIHeadConfig):
 
 
 class MaskScoringRoIHead(OneStageRoIHead):
-    """Children ``mask_roi_extractor``, ``mask_head``, ``mask_iou_head``, besides the base's."""
+    """Children ``mask_roi_extractor``, ``mask_head``, ``mask_iou_head``, and the base class's."""
 
     config: MaskScoringRoIHeadConfig
 
@@ -91,7 +91,7 @@ class MaskScoringRoIHead(OneStageRoIHead):
     def predict_branches(
         self, maps: ImageMaps, detections: Sequence[Detections]
     ) -> list[Detections]:
-        """With RoI masks, rated by box score times IoU."""
+        """Adds RoI masks, scored by box score times predicted IoU."""
         seen = self.mask_roi_extractor(maps.levels, rois_of([image.boxes for image in detections]))
         labels = torch.cat([image.labels for image in detections])
         own = own_masks(self.mask_head(seen), labels)
@@ -104,5 +104,5 @@ class MaskScoringRoIHead(OneStageRoIHead):
 
 
 def _of_class(values: Tensor, labels: Tensor) -> Tensor:
-    """Of values (R, C) those for each label (R,) -> (R,)."""
+    """Selects from values (R, C) those of each label (R,) -> (R,)."""
     return values.gather(1, labels[:, None])[:, 0]

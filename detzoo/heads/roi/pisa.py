@@ -1,4 +1,4 @@
-"""Regions with prime sample attention (PISA, https://arxiv.org/abs/1904.04821)."""
+"""A RoI head with prime sample attention (PISA, https://arxiv.org/abs/1904.04821)."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from detzoo.structures import Losses, Targets
 
 @config
 class PISARoIHeadConfig(StandardRoIHeadConfig):
-    """A standard RoI head that trains with prime sample attention.
+    """A standard RoI head trained with prime sample attention.
 
     Args:
-        sampler: Draws the regions that are trained on, and weighs backgrounds.
-        importance: How positives count in the loss of classes, by the rank of their boxes.
-        certainty: How boxes count in a loss of their own, by the score of their class.
+        sampler: Samples the regions that are trained on, and weights background regions.
+        importance: Weights of positives in the classification loss, by the rank of their boxes.
+        certainty: Weights of boxes in an additional box loss, by the score of their class.
     """
 
     sampler: ScoreRankSampler = ScoreRankSampler(num=512, positive_fraction=0.25, adds_targets=True)
@@ -42,7 +42,7 @@ class PISARoIHeadConfig(StandardRoIHeadConfig):
 
 @dataclass(frozen=True)
 class WeightedRegions(SampledRegions):
-    """Regions of one image, with how much each counts as background: ``weights`` (R,)."""
+    """Sampled regions of one image, with the ``weights`` (R,) of background regions."""
 
     weights: Tensor
 
@@ -117,7 +117,7 @@ def _weights(regions: SampledRegions) -> Tensor:
 
 
 def _owners(sampled: Sequence[SampledRegions], targets: Sequence[Targets]) -> Tensor:
-    """The object of each region of a batch, counted over all images: (R,)."""
+    """The index of the object of each region (R,), counted over all images of a batch."""
     counts = [0, *(len(target) for target in targets)]
     starts = torch.tensor(counts).cumsum(0).tolist()
     return torch.cat(

@@ -1,4 +1,4 @@
-"""Features of regions, sampled at single points (PointRend, https://arxiv.org/abs/1912.08193)."""
+"""RoI features sampled at points (PointRend, https://arxiv.org/abs/1912.08193)."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from detzoo.ops.points import cell_centers, sample_in_rois
 
 @config
 class PointSamplingConfig(RegionPoolingConfig):
-    """The finest map at the center of every cell of the region, whatever the region's size."""
+    """Samples the finest map at the center of every cell of a region, for regions of all sizes."""
 
     def build(self, in_channels: Sequence[int], strides: Sequence[int]) -> PointSampling:
         return PointSampling(self, in_channels, strides)
 
 
 class PointSampling(RegionPooling):
-    """Nothing learns."""
+    """Without parameters."""
 
     def __init__(
         self, config: PointSamplingConfig, in_channels: Sequence[int], strides: Sequence[int]

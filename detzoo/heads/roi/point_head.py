@@ -1,4 +1,4 @@
-"""Masks refined point by point (PointRend, https://arxiv.org/abs/1912.08193)."""
+"""The point head of PointRend (https://arxiv.org/abs/1912.08193)."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from detzoo.structures import Losses
 
 @config
 class PointHeadConfig:
-    """Layers that see one point: its features, and again in every layer its coarse mask logits.
+    """Layers on single points: their features, with coarse mask logits as an input of every layer.
 
-    In training a part of the points are the most uncertain of many drawn at random; the others are
-    random. In evaluation the coarse mask doubles its size step by step, and each time the most
-    uncertain points are decided anew.
+    In training, some of the points are the most uncertain of many random points; the others are
+    random. In inference, the coarse mask is upsampled 2x step by step, and each time the most
+    uncertain points are predicted again.
 
     Args:
         num_fcs: Number of layers before the last.
-        channels: Outputs of each of them.
+        channels: Output channels of each of them.
         loss_weight: Factor of the loss.
-        num_points: Points of a region that are trained on.
-        oversampling: How many times as many are drawn, to find the most uncertain.
+        num_points: Number of points per region that are trained on.
+        oversampling: Ratio of random points from which the most uncertain are selected.
         uncertain_part: Fraction of the points that are the most uncertain.
-        num_subdivisions: How many times the mask doubles its size in evaluation.
-        points_per_subdivision: Points that are decided anew each time.
+        num_subdivisions: Number of 2x upsampling steps in inference.
+        points_per_subdivision: Number of points predicted again in each step.
     """
 
     num_fcs: NonNegativeInt = 3
@@ -44,7 +44,7 @@ class PointHeadConfig:
     points_per_subdivision: PositiveInt = 784
 
     def build(self, in_channels: int, num_classes: int) -> PointHead:
-        """The module for points of ``in_channels``."""
+        """Builds the module for points of ``in_channels``."""
         return PointHead(self, in_channels, num_classes)
 
 
@@ -84,22 +84,24 @@ class PointHead(RegionHead):
         return rows
 
     def loss(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Losses:
-        """Cross entropy of points' own classes.
+        """Computes the cross entropy of the points' own classes.
 
         Logits (R, K, P), labels (R,), targets (R, P) from 0 to 1.
         """
         own = own_masks(logits, labels).float()
         loss = F.binary_cross_entropy_with_logits(own, targets, reduction="sum")
-        # Without a region anywhere the sum is zero, whatever it is divided by.
+        # Without regions in any process, the sum is zero, whatever the divisor.
         count = average_over_processes(targets.new_tensor(float(len(targets))))
         points = count.clamp(min=1 / num_processes()) * targets.shape[1]
         return Losses(loss_point=self.config.loss_weight * loss / points)
 
     @torch.no_grad()
     def draw_points(self, coarse: Tensor, labels: Tensor) -> Tensor:
-        """Points to train on, (R, P, 2) in parts of regions with coarse logits (R, K, m, m).
+        """Samples points to train on, (R, P, 2) in normalized coordinates of regions with coarse
+        logits (R, K, m, m).
 
-        Uncertainty is that of the interpolated logit: between a pixel of either kind it is high.
+        The uncertainty is that of the interpolated logit, which is high between object and
+        background.
         """
         config = self.config
         num_uncertain = int(config.uncertain_part * config.num_points)

@@ -30,12 +30,12 @@ from detzoo.structures import Detections, ImageInfo, Losses, Targets
 
 @config
 class PointRendRoIHeadConfig(OneStageRoIHeadConfig):
-    """Boxes, coarse masks, and points of masks on the finest map.
+    """Predicts boxes, coarse masks, and points of masks on the finest map.
 
     Args:
-        mask_extractor: Cuts out what the mask head sees of a region.
+        mask_extractor: Extracts RoI features for the mask head.
         mask_head: Predicts coarse masks.
-        point_head: Decides the points at which coarse masks are uncertain.
+        point_head: Predicts the points at which coarse masks are uncertain.
     """
 
     mask_extractor: PointSamplingConfig = PointSamplingConfig(output_size=14)
@@ -53,7 +53,7 @@ class PointRendRoIHeadConfig(OneStageRoIHeadConfig):
 
 
 class PointRendRoIHead(OneStageRoIHead):
-    """Children ``mask_roi_extractor``, ``mask_head``, ``point_head``, besides the base's."""
+    """Children ``mask_roi_extractor``, ``mask_head``, ``point_head``, and the base class's."""
 
     config: PointRendRoIHeadConfig
 
@@ -93,14 +93,16 @@ class PointRendRoIHead(OneStageRoIHead):
     def decide_points(
         self, maps: ImageMaps, rois: Tensor, coarse: Tensor, points: Tensor
     ) -> Tensor:
-        """Logits (R, K, P) of points (R, P, 2) in RoIs (R, 5) with coarse masks (R, K, m, m)."""
+        """Predicts logits (R, K, P) of points (R, P, 2) in RoIs (R, 5) with coarse masks (R, K, m,
+        m).
+        """
         fine = sample_in_rois(maps.levels[0], self.stride, rois, points)
         return self.point_head(fine, sample_points(coarse, points.to(coarse.dtype)))
 
     def predict_branches(
         self, maps: ImageMaps, detections: Sequence[Detections]
     ) -> list[Detections]:
-        """With RoI masks."""
+        """Adds RoI masks."""
         rois = rois_of([image.boxes for image in detections])
         labels = torch.cat([image.labels for image in detections])
         coarse = self.mask_head(self.mask_roi_extractor(maps.levels, rois))
@@ -115,7 +117,7 @@ class PointRendRoIHead(OneStageRoIHead):
             masks = F.interpolate(masks[:, None], scale_factor=2, mode="bilinear")[:, 0]
             size = masks.shape[-1]
             is_last = number == config.num_subdivisions - 1
-            # The next step could decide every pixel of twice the size: this one is for nothing.
+            # Unnecessary, since the next step can predict all pixels at twice the size.
             if config.points_per_subdivision >= 4 * size**2 and not is_last:
                 continue
             count = min(config.points_per_subdivision, size**2)
@@ -129,13 +131,13 @@ class PointRendRoIHead(OneStageRoIHead):
 def point_targets(
     sampled: Sequence[SampledRegions], targets: Sequence[Targets], points: Tensor
 ) -> Tensor:
-    """How far points (R, P, 2) of a batch's positive regions lie in their objects, (R, P)."""
+    """The target mask values (R, P) at points (R, P, 2) of a batch's positive regions."""
     wanted = []
     own_points = points.split([int(regions.is_positive.sum()) for regions in sampled])
     for regions, target, own in zip(sampled, targets, own_points):
         assert target.masks is not None, "a point head trains on targets with masks"
         boxes = regions.boxes[regions.is_positive]
-        # Every object is an image of its own.
+        # Every object is treated as a separate image.
         index = regions.target_index[regions.is_positive][:, None]
         rois = torch.cat([index.to(boxes.dtype), boxes], 1)
         bitmaps = target.masks.to_bitmaps().bitmaps.to(boxes)[:, None]

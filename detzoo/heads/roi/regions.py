@@ -1,4 +1,4 @@
-"""Regions to train on, and what RoI heads do with those of a batch."""
+"""Sampled regions of RoI heads, and helpers for those of a batch."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from detzoo.structures import (
 
 @dataclass(frozen=True)
 class SampledRegions:
-    """Regions of one image drawn for training, positives first.
+    """Regions of one image sampled for training, positives first.
 
-    ``boxes`` (R, 4); ``labels`` (R,), C for background; ``target_index`` (R,) counts for positives;
-    ``is_target`` (R,) marks the targets' own boxes.
+    ``boxes`` (R, 4); ``labels`` (R,), C for background; ``target_index`` (R,) is valid for
+    positives; ``is_target`` (R,) marks ground-truth boxes added as proposals.
     """
 
     boxes: Tensor
@@ -39,7 +39,7 @@ class SampledRegions:
         return self.target_index >= 0
 
     def target_boxes(self, targets: Targets) -> Tensor:
-        """(R, 4) the box each region is trained on; its own where it has none."""
+        """The target box (R, 4) of each region; its own box if it has no target."""
         if len(targets) == 0:
             return self.boxes
         own = targets.boxes[self.target_index.clamp(min=0)]
@@ -48,9 +48,9 @@ class SampledRegions:
 
 @dataclass(frozen=True)
 class LabeledRegions:
-    """Regions of one image before sampling; the first ``num_targets`` are the targets' own boxes.
+    """Regions of one image before sampling; the first ``num_targets`` are ground-truth boxes.
 
-    ``boxes`` (P, 4); ``labels`` (P,), C where the region has no target.
+    ``boxes`` (P, 4); ``labels`` (P,), C for regions without a target.
     """
 
     boxes: Tensor
@@ -59,7 +59,7 @@ class LabeledRegions:
     num_targets: int
 
     def sampled(self, sampling: Sampling) -> SampledRegions:
-        """Those that the sampler has drawn."""
+        """Returns the sampled regions."""
         index = torch.cat(
             [sampling.is_positive.nonzero()[:, 0], sampling.is_negative.nonzero()[:, 0]]
         )
@@ -76,8 +76,7 @@ def label_regions(
     *,
     adds_targets: bool,
 ) -> LabeledRegions:
-    """Assigned proposals (P, 4) with labels; before them with ``adds_targets`` the targets' own
-    boxes."""
+    """Labels assigned proposals (P, 4), and prepends the ground-truth boxes if ``adds_targets``."""
     boxes, num_targets = proposals, 0
     if adds_targets:
         num_targets = len(targets)
@@ -95,18 +94,19 @@ def label_regions(
 
 
 def sampled_rois(sampled: Sequence[SampledRegions]) -> Tensor:
-    """The regions of a batch as RoIs (R, 5)."""
+    """Converts the regions of a batch to RoIs (R, 5)."""
     return rois_of([regions.boxes for regions in sampled])
 
 
 def num_regions(labels: Tensor) -> Tensor:
-    """What the losses of a batch's regions with ``labels`` (R,) are divided by: their number, at
-    least one, as the mean of all processes."""
+    """The divisor of the losses of a batch's regions with ``labels`` (R,): their number, at least
+    one, averaged over all processes.
+    """
     return average_over_processes(labels.new_tensor(max(len(labels), 1)).float())
 
 
 def positive_rois(sampled: Sequence[SampledRegions]) -> Tensor:
-    """The positive regions of a batch as RoIs (R, 5)."""
+    """Converts the positive regions of a batch to RoIs (R, 5)."""
     return rois_of([regions.boxes[regions.is_positive] for regions in sampled])
 
 
@@ -116,7 +116,7 @@ def mask_losses(
     sampled: Sequence[SampledRegions],
     targets: Sequence[Targets],
 ) -> Losses:
-    """Losses of the masks that ``head`` predicts for a batch's positive regions."""
+    """Computes the losses of the masks that ``head`` predicts for a batch's positive regions."""
     wanted = mask_targets(sampled, targets, logits.shape[-1])
     return head.loss(logits, positive_labels(sampled), wanted)
 
@@ -124,7 +124,7 @@ def mask_losses(
 def regions_with_masks(
     sampled: Sequence[SampledRegions], targets: Sequence[Targets]
 ) -> list[SampledRegions]:
-    """The regions as a mask head learns from them: not from objects whose masks nobody drew."""
+    """Removes positive regions of objects without an annotated mask, for training mask heads."""
     return [
         replace(regions, target_index=target.index_of_masks(regions.target_index))
         for regions, target in zip(sampled, targets)
@@ -139,7 +139,7 @@ def positive_labels(sampled: Sequence[SampledRegions]) -> Tensor:
 def mask_targets(
     sampled: Sequence[SampledRegions], targets: Sequence[Targets], size: int
 ) -> Tensor:
-    """What the masks of a batch's positive regions should be, (R, size, size) of 0 and 1."""
+    """The target masks of a batch's positive regions, (R, size, size) of 0 and 1."""
     wanted = []
     for regions, target in zip(sampled, targets):
         assert target.masks is not None, "a mask head trains on targets with masks"
@@ -152,7 +152,7 @@ def mask_targets(
 def with_masks(
     detections: Sequence[Detections], probabilities: Tensor, threshold: float
 ) -> list[Detections]:
-    """Detections of a batch with their grids (N, m, m), which come one image after the other."""
+    """Adds mask grids (N, m, m), concatenated over the images, to the detections of a batch."""
     grids = probabilities.split([len(image) for image in detections])
     return [
         Detections(image.boxes, image.scores, image.labels, RoIMasks(own, threshold))

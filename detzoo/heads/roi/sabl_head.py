@@ -1,4 +1,4 @@
-"""Boxes side by side, with features of each side (SABL, https://arxiv.org/abs/1912.04260)."""
+"""Side-aware boundary localization (SABL, https://arxiv.org/abs/1912.04260)."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from detzoo.losses.classification import ClassificationLoss, SoftmaxCrossEntropy
 from detzoo.postprocess.select import Pairs
 from detzoo.structures import Candidates, ImageInfo, Losses
 
-NUM_CONVS = 2  # before the axes part
+NUM_CONVS = 2  # shared by both axes
 
 
 @config
 class SABLHeadConfig(RegionBoxHeadConfig):
-    """One fully connected layer for classes; sides in buckets, in one way for all classes.
+    """One fully connected layer for classes; class-agnostic localization of sides by buckets.
 
     Args:
-        fc_channels: Outputs of the fully connected layer.
+        fc_channels: Output channels of the fully connected layer.
         coder: Encodes the sides of a box as buckets and offsets within them.
         classification_loss: Loss of the classes.
         bucket_loss_weight: Factor of the loss of the buckets.
@@ -43,7 +43,7 @@ class SABLHeadConfig(RegionBoxHeadConfig):
     def build(self, in_channels: int, region_size: int, num_classes: int) -> SABLHead:
         if self.coder.num_buckets % region_size:
             raise ConfigError(
-                f"coder.num_buckets: {self.coder.num_buckets} is no multiple of the region's "
+                f"coder.num_buckets: {self.coder.num_buckets} is not a multiple of the region's "
                 f"{region_size} cells"
             )
         return SABLHead(self, in_channels, region_size, num_classes)
@@ -87,7 +87,7 @@ class SABLHead(RegionBoxHead):
                 nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Regions (R, C, h, w) -> class logits (R, K) and the sides' code (R, D)."""
+        """Regions (R, C, h, w) -> class logits (R, K) and box code (R, D)."""
         return self._classify(x), self._locate(x)
 
     def _classify(self, x: Tensor) -> Tensor:
@@ -105,11 +105,11 @@ class SABLHead(RegionBoxHead):
         axes = torch.stack([self.upsample_x(across), self.upsample_y(down)], 1)
         buckets = F.relu(axes, inplace=True).transpose(2, 3)  # (R, 2 axes, num_buckets, C)
         code = torch.stack([self.fc_reg_cls(buckets), self.fc_reg_offset(buckets)], 1)[..., 0]
-        # The first side of an axis has the first half of the buckets, the second the last half,
+        # The first side of an axis uses the first half of the buckets, the second the last half,
         # from the outside in.
         half = self.config.coder.num_per_side
         sides = torch.stack([code[..., :half], code[..., -half:].flip(-1)], 3)
-        return sides.flatten(1)  # kind, axis, side, bucket: as the coder has it
+        return sides.flatten(1)  # kind, axis, side, bucket, as in the coder
 
     def class_parameters(self) -> dict[str, ClassRows]:
         rows = ClassRows(shared=self.loss_cls.num_outputs(0))
@@ -149,7 +149,7 @@ class SABLHead(RegionBoxHead):
         return self.config.coder.decode(regions, deltas.float(), info.size)
 
     def decode(self, pairs: Pairs, deltas: Tensor, regions: Tensor, info: ImageInfo) -> Candidates:
-        """Scores are those of the classes times how sure the sides are."""
+        """Decodes boxes; scores are class scores times the confidence of the sides."""
         region, label, scores = pairs
         codes = deltas[region].float()
         boxes = self.config.coder.decode(regions[region], codes, info.size)

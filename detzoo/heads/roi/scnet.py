@@ -1,5 +1,6 @@
-"""The RoI head of SCNet (https://arxiv.org/abs/2012.10150): a cascade of boxes, and masks of those
-that it ends with, in training as in inference."""
+"""The RoI head of SCNet (https://arxiv.org/abs/2012.10150): a cascade of boxes, and masks of its
+final boxes, in training as in inference.
+"""
 
 from __future__ import annotations
 
@@ -33,16 +34,17 @@ from detzoo.structures import Detections, ImageInfo, Losses, Targets, stack_sema
 
 @config
 class SCNetRoIHeadConfig(StagedRoIHeadConfig):
-    """A cascade of boxes and one mask head, which also sees what every pixel shows, what the image
-    shows, and what the last box head has made of a region.
+    """A cascade of boxes and one mask head, with semantic features, global context, and features
+    relayed from the last box head.
 
     Args:
-        stages: The stages; each trains on the boxes that the one before has refined.
-        mask_extractor: Cuts out what the mask head sees of a region.
+        stages: The stages; each is trained on the refined boxes of the previous one.
+        mask_extractor: Extracts RoI features for the mask head.
         mask_head: Predicts masks.
-        semantic_head: Says what every pixel shows; its features are added to those of each region.
-        semantic_extractor: Cuts a region out of the semantic features.
-        context_head: Says what the image shows; its features are added to those of each region.
+        semantic_head: Predicts semantic maps; its features are added to those of each region.
+        semantic_extractor: Extracts RoI features from the semantic features.
+        context_head: Predicts the classes in the image; its features are added to those of each
+            region.
     """
 
     stages: NonEmpty[CascadeStage]
@@ -68,8 +70,9 @@ class SCNetRoIHeadConfig(StagedRoIHeadConfig):
 
 @dataclass(frozen=True)
 class SCNetMaps(ImageMaps):
-    """With the ``context`` (B, C, 1, 1) of each image, and the logits (B, num_classes) of its
-    classes."""
+    """Maps with the global ``context`` (B, C, 1, 1) of each image, and logits (B, num_classes) of
+    its classes.
+    """
 
     context: Tensor | None = None
     class_logits: Tensor | None = None
@@ -127,7 +130,7 @@ class SCNetRoIHead(StagedRoIHead):
         return self._fused(self.bbox_roi_extractor[number](maps.levels, rois), maps, rois)
 
     def _fused(self, pooled: Tensor, maps: ImageMaps, rois: Tensor) -> Tensor:
-        """Regions (R, C, h, w) plus what their pixels and their image show."""
+        """Adds semantic features and global context to the features of regions (R, C, h, w)."""
         assert isinstance(maps, SCNetMaps)
         assert maps.context is not None
         semantic = self.semantic_roi_extractor([maps.semantic], rois)
@@ -154,7 +157,7 @@ class SCNetRoIHead(StagedRoIHead):
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
     ) -> Losses:
-        """Masks of what the last stage trains on."""
+        """Computes the mask losses on the regions of the last stage."""
         if number + 1 < len(self.stages):
             return Losses()
         sampled = regions_with_masks(regions.sampled, targets)
@@ -164,7 +167,7 @@ class SCNetRoIHead(StagedRoIHead):
         return mask_losses(self.mask_head, logits, sampled, targets)
 
     def losses_of_stage(self, number: int, losses: Losses) -> Losses:
-        """Those of masks count as much as all stages together, under a name without a stage."""
+        """Weights mask losses like all stages together, and names them without a stage."""
         boxes = {name: value for name, value in losses.items() if name != "loss_mask"}
         boxes_of_stage = Losses(boxes, metrics=losses.metrics)
         counted = boxes_of_stage.weighted(self.stages[number].loss_weight).prefixed(f"s{number}.")
@@ -178,7 +181,7 @@ class SCNetRoIHead(StagedRoIHead):
     def predict_branches(
         self, maps: ImageMaps, detections: Sequence[Detections]
     ) -> list[Detections]:
-        """With RoI masks."""
+        """Adds RoI masks."""
         rois = rois_of([image.boxes for image in detections])
         labels = torch.cat([image.labels for image in detections])
         last = len(self.stages) - 1
@@ -187,14 +190,15 @@ class SCNetRoIHead(StagedRoIHead):
         return with_masks(detections, probabilities, self.config.mask_head.threshold)
 
     def _mask_logits(self, maps: ImageMaps, rois: Tensor, relayed: Tensor) -> Tensor:
-        """Mask logits (R, C, m, m) of RoIs (R, 5), of which the last box head has made ``relayed``
-        (R, D)."""
+        """Mask logits (R, C, m, m) of RoIs (R, 5), with the last box head's features ``relayed``
+        (R, D).
+        """
         pooled = self._fused(self.mask_roi_extractor(maps.levels, rois), maps, rois)
         return self.mask_head(pooled + self.feat_relay_head(relayed))
 
 
 class FeatureRelay(nn.Module):
-    """Makes a map of the vector of a region: (R, D) -> (R, C, m, m); child ``fc``."""
+    """Converts the vector of a region to a map: (R, D) -> (R, C, m, m); child ``fc``."""
 
     def __init__(self, in_features: int, channels: int, size: int, out_size: int) -> None:
         super().__init__()
@@ -210,6 +214,6 @@ class FeatureRelay(nn.Module):
 
 
 def _relaying(head: nn.Module) -> BoxHead:
-    """The box head itself, which hands its features on."""
+    """Checks that the box head can relay its features, and returns it."""
     assert isinstance(head, BoxHead), "SCNet relays the features of a BoxHead"
     return head

@@ -1,4 +1,4 @@
-"""A branch that says of every pixel what it shows (HTC, https://arxiv.org/abs/1901.07518)."""
+"""The semantic segmentation branch of HTC (https://arxiv.org/abs/1901.07518)."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from detzoo.structures.targets import UNLABELED
 
 @config
 class SemanticHeadConfig:
-    """All levels, brought to the size of level ``fusion_level`` and added, then convolutions.
+    """All levels, resized to the size of level ``fusion_level`` and added, then convolutions.
 
     Args:
         num_classes: Number of classes of the semantic maps, things and stuff.
-        fusion_level: Level whose size all maps are brought to; 0 is the finest.
+        fusion_level: Level whose size all maps are resized to; 0 is the finest.
         num_convs: Number of 3x3 convolutions.
         channels: Output channels of each convolution.
         residual: Whether pairs of convolutions are residual blocks.
@@ -35,7 +35,7 @@ class SemanticHeadConfig:
     loss_weight: NonNegativeFloat = 0.2
 
     def build(self, in_channels: Sequence[int]) -> SemanticHead:
-        """The module for maps of ``in_channels``."""
+        """Builds the module for maps of ``in_channels``."""
         return SemanticHead(self, in_channels)
 
 
@@ -73,9 +73,9 @@ class SemanticHead(nn.Module):
         return self.conv_logits(x), self.conv_embedding(x)
 
     def loss(self, logits: Tensor, maps: Tensor) -> Tensor:
-        """Mean cross entropy over cells; maps (B, H, W) hold classes, ``UNLABELED`` where none.
+        """Mean cross entropy over cells; maps (B, H, W) contain classes or ``UNLABELED``.
 
-        Unlabeled cells count in the mean, as in the published recipes.
+        Unlabeled cells are included in the mean, as in the published recipes.
         """
         loss = F.cross_entropy(logits.float(), maps.long(), ignore_index=UNLABELED, reduction="sum")
         cells = average_over_processes(loss.new_tensor(float(maps.numel())))

@@ -1,4 +1,4 @@
-"""A stage of the backbone that runs on every region (C4 detectors)."""
+"""A backbone stage applied to every region (C4 detectors)."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from detzoo.config import NonNegativeInt, config
 
 @config
 class SharedStageConfig:
-    """A stage of a ResNet that runs on every region, shared by box and mask head.
+    """A ResNet stage applied to every region, shared by box and mask heads.
 
     Args:
         resnet: The ResNet.
-        index: Number of its stage, from 0.
+        index: Index of the stage, from 0.
     """
 
     resnet: ResNetConfig

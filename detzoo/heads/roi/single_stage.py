@@ -1,4 +1,4 @@
-"""RoI heads with one stage of boxes."""
+"""RoI heads with one box stage."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from detzoo.samplers.random import RandomSampler
 
 @config
 class OneStageRoIHeadConfig(StagedRoIHeadConfig):
-    """One stage of boxes.
+    """A RoI head with one box stage.
 
     Args:
         box_head: Classifies regions and refines their boxes.
-        assigner: Says which target each region is trained on.
-        sampler: Draws the regions that are trained on.
+        assigner: Assigns targets to regions.
+        sampler: Samples the regions that are trained on.
     """
 
     box_head: RegionBoxHeadConfig = BoxHeadConfig()
@@ -33,7 +33,7 @@ class OneStageRoIHeadConfig(StagedRoIHeadConfig):
 
     @property
     def stage(self) -> CascadeStage:
-        """The only one."""
+        """The only stage."""
         return CascadeStage(box_head=self.box_head, assigner=self.assigner, sampler=self.sampler)
 
 

@@ -1,4 +1,4 @@
-"""What RoI heads share: boxes in stages, and branches that predict more of each detection."""
+"""The skeleton of RoI heads: box stages, and branches with further predictions per detection."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ from detzoo.structures import Assignment, Candidates, Detections, ImageInfo, Los
 
 @config
 class CascadeStage:
-    """One stage of boxes, and which regions it trains on.
+    """One box stage, and the regions that it is trained on.
 
     Args:
         box_head: Classifies regions and refines their boxes.
-        assigner: Says which target each region is trained on.
-        sampler: Draws the regions that are trained on.
-        loss_weight: Factor of all of the stage's losses, those of its mask too.
+        assigner: Assigns targets to regions.
+        sampler: Samples the regions that are trained on.
+        loss_weight: Factor of all losses of the stage, including those of its masks.
     """
 
     box_head: RegionBoxHeadConfig
@@ -55,8 +55,8 @@ class StagedRoIHeadConfig(RoIHeadConfig):
     """A head that refines proposals in one or several stages.
 
     Args:
-        extractor: Cuts out what box heads see of a region.
-        select: Makes detections of the last stage's boxes.
+        extractor: Extracts RoI features for the box heads.
+        select: Selects the final detections from the last stage's boxes.
     """
 
     extractor: RegionPoolingConfig = PyramidRoIAlignConfig()
@@ -65,7 +65,8 @@ class StagedRoIHeadConfig(RoIHeadConfig):
 
 @dataclass(frozen=True)
 class ImageMaps:
-    """What features of regions are cut out of: the pyramid's ``levels``, fine to coarse.
+    """The feature maps that RoI features are extracted from: the pyramid's ``levels``, fine to
+    coarse.
 
     A head with a semantic branch adds its ``semantic`` features (B, C, H, W) and its
     ``semantic_logits`` (B, K, H, W).
@@ -78,10 +79,10 @@ class ImageMaps:
 
 @dataclass(frozen=True)
 class StageRegions:
-    """What a stage trains on: the regions of each image, assigned and then ``sampled``.
+    """The regions that a stage is trained on: those of each image, assigned and then ``sampled``.
 
-    Of the sampled regions of all images, one image after the other: their features ``pooled``
-    (R, C, h, w), class ``logits`` (R, K) and box code ``deltas`` (R, ...).
+    Concatenated over the sampled regions of all images: RoI features ``pooled`` (R, C, h, w), class
+    ``logits`` (R, K) and box code ``deltas`` (R, ...).
     """
 
     labeled: list[LabeledRegions]
@@ -91,18 +92,18 @@ class StageRegions:
     deltas: Tensor
 
     def examples(self, targets: Sequence[Targets]) -> tuple[Tensor, Tensor, Tensor]:
-        """Boxes (R, 4), labels (R,) and target boxes (R, 4) of the regions sampled."""
+        """Boxes (R, 4), labels (R,) and target boxes (R, 4) of the sampled regions."""
         wanted = [one.target_boxes(own) for one, own in zip(self.sampled, targets)]
         boxes, labels = zip(*((image.boxes, image.labels) for image in self.sampled))
         return torch.cat(boxes), torch.cat(labels), torch.cat(wanted)
 
 
 class StagedRoIHead(RoIHead):
-    """Each stage classifies regions and refines them for the next; those of the last are detected.
-    Branches then predict something of each detection, such as its mask.
+    """Each stage classifies regions and refines them for the next; the last one's are detections.
+    Branches make further predictions for each detection, such as its mask.
 
-    A family says where its box heads are (``box_head``, ``pool``) and overrides the steps in which
-    it differs. A branch is a pair of methods: ``branch_losses`` and ``predict_branches``.
+    A family defines its box heads (``box_head``, ``pool``) and overrides the steps in which it
+    differs. A branch is a pair of methods: ``branch_losses`` and ``predict_branches``.
     """
 
     config: StagedRoIHeadConfig
@@ -121,10 +122,10 @@ class StagedRoIHead(RoIHead):
 
     @abstractmethod
     def pool(self, maps: ImageMaps, number: int, rois: Tensor) -> Tensor:
-        """Features of RoIs (R, 5) for the box head of a stage: (R, C, h, w)."""
+        """Extracts features (R, C, h, w) of RoIs (R, 5) for the box head of a stage."""
 
     def image_maps(self, features: Sequence[Tensor]) -> ImageMaps:
-        """What features of regions are cut out of."""
+        """Computes the maps that RoI features are extracted from."""
         return ImageMaps(features)
 
     def class_parameters(self) -> dict[str, ClassRows]:
@@ -160,7 +161,7 @@ class StagedRoIHead(RoIHead):
         return losses
 
     def image_losses(self, maps: ImageMaps, targets: Sequence[Targets]) -> Losses:
-        """Losses of whole images, before any region."""
+        """Computes losses of whole images, independent of regions."""
         return Losses()
 
     def branch_losses(
@@ -171,18 +172,18 @@ class StagedRoIHead(RoIHead):
         targets: Sequence[Targets],
         infos: Sequence[ImageInfo],
     ) -> Losses:
-        """Losses of what branches predict of a stage's regions."""
+        """Computes the losses of the branches for a stage's regions."""
         return Losses()
 
     def losses_of_stage(self, number: int, losses: Losses) -> Losses:
-        """A stage's losses as they count in the total, under the names they are logged by."""
+        """Returns a stage's losses with their weights and the names under which they are logged."""
         return losses
 
     @torch.no_grad()
     def label(
         self, number: int, boxes: Sequence[Tensor], targets: Sequence[Targets]
     ) -> list[LabeledRegions]:
-        """Assigns the boxes (P, 4) of each image to targets, for a stage to sample from."""
+        """Assigns targets to the boxes (P, 4) of each image, from which a stage samples."""
         adds_targets = self.stages[number].sampler.adds_targets
         return [
             label_regions(
@@ -196,7 +197,7 @@ class StagedRoIHead(RoIHead):
         ]
 
     def assign(self, number: int, boxes: Tensor, targets: Targets) -> Assignment:
-        """The target of each box (P, 4) of one image in a stage."""
+        """Assigns targets to the boxes (P, 4) of one image in a stage."""
         return self.stages[number].assigner.assign(boxes, targets)
 
     @torch.no_grad()
@@ -217,7 +218,7 @@ class StagedRoIHead(RoIHead):
         return sampled
 
     def box_losses(self, number: int, regions: StageRegions, targets: Sequence[Targets]) -> Losses:
-        """Losses of a stage's classes and boxes."""
+        """Computes the losses of a stage's classes and boxes."""
         head = self.box_head(number)
         return head.loss(regions.logits, regions.deltas, *regions.examples(targets))
 
@@ -225,9 +226,9 @@ class StagedRoIHead(RoIHead):
     def refined(
         self, number: int, regions: StageRegions, infos: Sequence[ImageInfo]
     ) -> list[Tensor]:
-        """What the next stage takes for proposals: the regions of this one, refined.
+        """The proposals of the next stage: the refined regions of this one.
 
-        The targets' own boxes are left out: each stage adds them itself.
+        Ground-truth boxes are left out: each stage adds them itself.
         """
         counts = [len(image.boxes) for image in regions.sampled]
         columns = zip(
@@ -254,8 +255,9 @@ class StagedRoIHead(RoIHead):
     def predict_augmented(
         self, augmented: Sequence[AugmentedFeatures], proposals: Sequence[Detections]
     ) -> list[Detections]:
-        """Averages boxes and scores of each proposal over the augmentations, and after suppression
-        what branches predict of each detection."""
+        """Averages boxes and scores of each proposal over the augmentations, and after NMS the
+        predictions of branches for each detection.
+        """
         select = self.config.select
         seen = [(self.image_maps(features), infos) for features, infos in augmented]
         infos_of_images = list(zip(*(infos for _, infos in seen)))
@@ -279,10 +281,10 @@ class StagedRoIHead(RoIHead):
         infos: Sequence[ImageInfo],
         choose: Callable[[Tensor], Pairs],
     ) -> list[Candidates]:
-        """Boxes of each image before suppression, for the pairs of region and class that ``choose``
-        finds in their scores (R, C).
+        """Decodes the boxes of each image before NMS, for the pairs of region and class that
+        ``choose`` selects from the scores (R, C).
 
-        They are the last stage's; their scores come from the mean of all stages' logits.
+        Boxes are those of the last stage; scores are computed from the mean of all stages' logits.
         """
         boxes = [image.boxes for image in proposals]
         counts = [len(own) for own in boxes]
@@ -304,7 +306,7 @@ class StagedRoIHead(RoIHead):
     def predict_branches(
         self, maps: ImageMaps, detections: Sequence[Detections]
     ) -> list[Detections]:
-        """The same detections of each image, with what branches predict in their boxes."""
+        """Adds the predictions of the branches to the detections of each image."""
         return list(detections)
 
 

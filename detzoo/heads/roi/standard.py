@@ -24,11 +24,12 @@ from detzoo.structures import Detections, ImageInfo, Losses, Targets
 
 @config
 class StandardRoIHeadConfig(OneStageRoIHeadConfig):
-    """One stage of box refinement, and masks where there is a ``mask_head``.
+    """One stage of box refinement, and masks if there is a ``mask_head``.
 
     Args:
-        shared_stage: A stage of the backbone that runs on every region (C4 detectors).
-        mask_extractor: Cuts out what the mask head sees; without it, what the box head sees.
+        shared_stage: A backbone stage applied to every region (C4 detectors).
+        mask_extractor: Extracts RoI features for the mask head; None: the box head's features are
+            used.
         mask_head: Predicts masks.
     """
 
@@ -55,7 +56,7 @@ class StandardRoIHeadConfig(OneStageRoIHeadConfig):
 
 
 class StandardRoIHead(OneStageRoIHead):
-    """Children ``mask_roi_extractor`` and ``mask_head``, besides the base's."""
+    """Children ``mask_roi_extractor`` and ``mask_head``, and those of the base class."""
 
     config: StandardRoIHeadConfig
 
@@ -104,7 +105,7 @@ class StandardRoIHead(OneStageRoIHead):
     def predict_branches(
         self, maps: ImageMaps, detections: Sequence[Detections]
     ) -> list[Detections]:
-        """With RoI masks where there is a mask head."""
+        """Adds RoI masks if there is a mask head."""
         if self.mask_head is None:
             return list(detections)
         rois = rois_of([image.boxes for image in detections])

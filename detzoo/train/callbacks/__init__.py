@@ -1,4 +1,4 @@
-"""Callbacks: detzoo's own, and the base of those of others."""
+"""Callbacks: detzoo's own, and the base class for others."""
 
 from detzoo.train.callbacks.base import Callback, Record, RecordWriter
 

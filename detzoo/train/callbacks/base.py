@@ -1,4 +1,4 @@
-"""What a callback is: code of somebody else at the moments of a training run."""
+"""The base classes of callbacks, which are called at the events of a training run."""
 
 from __future__ import annotations
 
@@ -17,78 +17,81 @@ from detzoo.structures import ImageBatch, Targets
 if TYPE_CHECKING:
     from detzoo.train.trainer import Trainer
 
-# Named values at one moment, as metrics files hold them.
+# Named values at one point of training, as in metrics files.
 Record = Mapping[str, float | int | str | None]
 
 
 class Callback:
-    """Acts at the moments of a run; override those that you need.
+    """Base class of callbacks; override the methods of the events that you need.
 
-    Each gets the :class:`~detzoo.train.trainer.Trainer`, which has the run's ``experiment``,
-    ``model``, ``optimizer``, ``position`` (``position.iteration`` steps are done), ``run_dir`` and
-    ``processes``, and takes requests: ``log`` values, ``say`` a line, ``stop``. Callbacks are
-    called in their order, detzoo's own first. With several processes each has its own; whatever
-    is logged, and whether to stop, must be the same in all of them.
+    Each method receives the :class:`~detzoo.train.trainer.Trainer`, which has the run's
+    ``experiment``, ``model``, ``optimizer``, ``position`` (``position.iteration`` steps are done),
+    ``run_dir`` and ``processes``, and the methods ``log`` (values), ``say`` (a line) and ``stop``.
+    Callbacks are called in order, detzoo's own first. With several processes, each has its own
+    callbacks; they must log the same names and call ``stop`` in all processes.
     """
 
-    # Whether of several processes only the first one has it: for what writes files.
+    # Whether only the main process runs this callback, as for those that write files.
     first_process_only: ClassVar[bool] = False
 
     def evaluators(
         self, ground_truth: GroundTruth, class_names: Sequence[str]
     ) -> Sequence[Evaluator]:
-        """Metrics of your own on the validation data, in addition to those of the experiment."""
+        """Returns additional evaluators for the validation data."""
         return ()
 
     def on_start(self, trainer: Trainer) -> None:
-        """Before the first step; a resumed run is where it was already."""
+        """Called before the first step; if the run is resumed, after its state was restored."""
 
     def on_losses(
         self, trainer: Trainer, images: ImageBatch, targets: Sequence[Targets]
     ) -> Mapping[str, Tensor]:
-        """Further losses (scalars by name) of a batch that the model has just seen.
+        """Returns additional losses (scalars by name), after the forward pass of a batch.
 
-        :class:`~detzoo.structures.Losses`, or a plain dict whose names with ``loss`` are minimized.
+        :class:`~detzoo.structures.Losses`, or a plain dict, of which values with ``loss`` in their
+        name are minimized.
         """
         return {}
 
     def on_backward(self, trainer: Trainer) -> None:
-        """The gradients of a step are there, unscaled and not clipped yet."""
+        """Called after the backward pass, with gradients unscaled but not yet clipped."""
 
     def on_step(self, trainer: Trainer) -> None:
-        """A step is done: weights and ``position`` are the new ones."""
+        """Called after a step, with updated weights and ``position``."""
 
     def on_log(self, trainer: Trainer, record: Record) -> None:
-        """Averages since the last record: losses, what was logged, learning rate, times."""
+        """Called with averages since the last record: losses, logged values, learning rate, ..."""
 
     def on_detections(self, trainer: Trainer, results: Sequence[ImageResult]) -> None:
         """What an evaluation has detected in all images, in their own pixels; the metrics follow in
         :meth:`on_evaluation`."""
 
     def on_evaluation(self, trainer: Trainer, metrics: Metrics, is_best: bool) -> None:
-        """The model was evaluated; it has the weights that were (the averaged ones, with an EMA).
+        """Called after an evaluation; the model has the evaluated weights (averaged, with an EMA).
 
-        ``is_best`` says whether the watched metric (``trainer.metric``) is better than ever.
+        ``is_best`` is true if the monitored metric (``trainer.metric``) is the best so far.
         """
 
     def on_save(self, trainer: Trainer) -> None:
-        """A checkpoint is due; ``last.pt`` is written by the first of all callbacks."""
+        """Called when a checkpoint is due; ``last.pt`` has already been written."""
 
     def on_message(self, trainer: Trainer, text: str) -> None:
-        """A line for people."""
+        """Called with a message for the user."""
 
     def on_end(self, trainer: Trainer, error: BaseException | None) -> None:
-        """The run is over, done or stopped, or fails with ``error``."""
+        """Called when the run has finished, was stopped, or failed with ``error``."""
 
 
 class RecordWriter(Callback, ABC):
-    """Base of callbacks that keep the numbers of a run somewhere: they need only :meth:`write`."""
+    """Base class of callbacks that store the values of a run; implement :meth:`write`."""
 
     first_process_only = True
 
     @abstractmethod
     def write(self, record: Record) -> None:
-        """Keeps one record; its ``kind`` is train or val, its ``iteration`` the steps done."""
+        """Stores a record; its ``kind`` is train or val, its ``iteration`` the number of steps
+        done.
+        """
 
     def on_log(self, trainer: Trainer, record: Record) -> None:
         self.write(record)

@@ -1,4 +1,4 @@
-"""The checkpoints of a run, and the configuration that they are of."""
+"""Writes the checkpoints and the configuration of a run."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ if TYPE_CHECKING:
 
 
 class Checkpoints(Callback):
-    """Writes ``experiment.json`` in the beginning, ``last.pt``, to go on from, when it is due, and
-    ``best.pt``, to detect with, after each evaluation that is the best so far."""
+    """Writes ``experiment.json`` at the start, ``last.pt`` (for resuming) when it is due, and
+    ``best.pt`` (for inference) after each evaluation that is the best so far.
+    """
 
     first_process_only = True
 
     def on_start(self, trainer: Trainer) -> None:
         write_json(trainer.run_dir / "experiment.json", to_dict(trainer.experiment))
-        if not trainer.resumed:  # a kill at any moment can be resumed
+        if not trainer.resumed:  # so that a run killed at any time can be resumed
             self.on_save(trainer)
 
     def on_evaluation(self, trainer: Trainer, metrics: Metrics, is_best: bool) -> None:

@@ -1,4 +1,4 @@
-"""What people see of a run."""
+"""Shows the progress of a run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Display(Callback):
-    """Prints lines, and on a terminal a bar that moves with the current numbers below it."""
+    """Prints lines, and in a terminal a progress bar with the current values below it."""
 
     first_process_only = True
 

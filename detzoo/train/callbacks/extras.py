@@ -1,4 +1,4 @@
-"""What loggers of other projects share; each is an extra that is installed on request."""
+"""Helpers of the loggers that require optional packages, each an extra of the same name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from detzoo.train.callbacks.base import Record
 
 
 def require(module: str) -> Any:
-    """The ``module`` of an extra of the same name, imported.
+    """Imports and returns the ``module`` of the extra of the same name.
 
     Raises :class:`ConfigError` with the command that installs it.
     """
@@ -28,18 +28,18 @@ def require(module: str) -> Any:
 
 @contextlib.contextmanager
 def refusals_of(module: str, error: type[Exception]) -> Iterator[None]:
-    """Turns an ``error`` of another project's logger into one of a user."""
+    """Converts an ``error`` of a third-party logger to a UserError."""
     try:
         yield
     except error as refusal:
         raise UserError(
-            f"--logger {module}: {refusal}. Correct that, or leave the logger out; --resume "
+            f"--logger {module}: {refusal}. Fix this, or omit the logger; --resume "
             "continues from the last checkpoint."
         ) from refusal
 
 
 def scalars(record: Record) -> dict[str, float]:
-    """The finite measurements of a record, named as loggers show them: ``train/loss``."""
+    """The finite values of a record, under the names used by loggers, such as ``train/loss``."""
     return {
         f"{record['kind']}/{name}": value
         for name, value in record.items()

@@ -1,4 +1,4 @@
-"""What a run writes besides checkpoints: its metrics and its log."""
+"""The files that a run writes in addition to checkpoints: metrics and log."""
 
 from __future__ import annotations
 
@@ -28,10 +28,9 @@ if TYPE_CHECKING:
 
 
 class MetricsFiles(RecordWriter):
-    """Writes ``metrics.jsonl`` and ``metrics.csv`` into the run's folder.
+    """Writes ``metrics.jsonl`` and ``metrics.csv`` to the run folder.
 
-    Records that the files hold from beyond the step at which a run is resumed are dropped: they
-    will be written again.
+    When a run is resumed, records after its step are removed, since they will be written again.
     """
 
     def on_start(self, trainer: Trainer) -> None:
@@ -40,7 +39,7 @@ class MetricsFiles(RecordWriter):
             trainer.say(note)
 
     def open(self, run_dir: Path, start: int) -> str:
-        """Begins after step ``start``. Returns what there is to say about damaged records."""
+        """Starts after step ``start``. Returns a note on damaged records, or an empty string."""
         self._jsonl = run_dir / "metrics.jsonl"
         self._csv = run_dir / "metrics.csv"
         self._records, num_damaged = _read(self._jsonl)
@@ -57,7 +56,7 @@ class MetricsFiles(RecordWriter):
         return note
 
     def write(self, record: Record) -> None:
-        """Appends one record; what is not finite is written as empty (null)."""
+        """Appends a record; non-finite values are written as empty (null)."""
         record = {name: _finite_or_none(value) for name, value in record.items()}
         self._records.append(dict(record))
         _append(self._jsonl, to_json(record) + "\n")
@@ -79,7 +78,7 @@ class MetricsFiles(RecordWriter):
 
 
 class RunFile(Callback):
-    """Writes ``content`` into the file ``name`` of the run's folder; announces ``notes``."""
+    """Writes ``content`` to the file ``name`` in the run folder; prints ``notes``."""
 
     first_process_only = True
 
@@ -93,7 +92,7 @@ class RunFile(Callback):
 
 
 class TextLog(Callback):
-    """Appends what is shown to ``log.txt``, each line with its time."""
+    """Appends all displayed lines to ``log.txt``, with timestamps."""
 
     first_process_only = True
 
@@ -125,7 +124,7 @@ class TextLog(Callback):
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes ``value`` for people to read."""
+    """Writes ``value`` as human-readable JSON."""
     _replace_text(path, to_json(value, indent=2) + "\n")
 
 
@@ -134,8 +133,9 @@ def _finite_or_none(value: float | int | str | None) -> float | int | str | None
 
 
 def _read(path: Path) -> tuple[list[dict[str, Any]], int]:
-    """The records of a file, and how many lines are none. A last line that was not finished does
-    not count: the run was killed while it wrote."""
+    """Reads the records of a file, and counts invalid lines, except for an incomplete last line
+    from a run that was killed while writing.
+    """
     if not path.is_file():
         return [], 0
     lines = [line for line in path.read_text(errors="replace").split("\n")[:-1] if line]
@@ -158,7 +158,7 @@ def _append(path: Path, text: str) -> None:
 
 
 def _replace_text(path: Path, text: str) -> None:
-    """Writes a file so that a kill leaves the old or the new one."""
+    """Replaces a file atomically."""
     temporary = path.with_name(f".{path.name}.tmp")
     with _explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -168,11 +168,11 @@ def _replace_text(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """Turns a failure to write ``path`` into one that says what to do."""
+    """Converts an OSError on writing ``path`` to a UserError with a remedy."""
     try:
         yield
     except OSError as error:
         raise UserError(
-            f"{path}: cannot be written: {error.strerror}. Make room on the disk, or choose "
+            f"{path}: cannot be written: {error.strerror}. Free some disk space, or choose "
             "another folder with --out; --resume continues from the last checkpoint."
         ) from error

@@ -1,4 +1,4 @@
-"""What is shown of a run, as lines of text."""
+"""Formats records and evaluations of a run as lines of text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NOT_LOSSES = {"kind", "iteration", "epoch", "lr", "data_time", "step_time", "me
 
 
 def training_line(record: Record, total: int) -> str:
-    """Losses, rate, times, memory and the time left of ``total`` steps."""
+    """Formats losses, learning rate, times, memory and the remaining time of ``total`` steps."""
     losses = "  ".join(
         f"{name} {value:.4f}"
         for name, value in record.items()
@@ -30,10 +30,10 @@ def training_line(record: Record, total: int) -> str:
 
 
 def evaluation_line(values: Mapping[str, float], metric: str, best: Mapping[str, float]) -> str:
-    """The ``metric`` that decides, its best value, and what goes with it."""
+    """Formats an evaluation: the monitored ``metric``, its best value, and related metrics."""
     kinds = dict.fromkeys(name.split("/")[0] for name in values)
     shown = {metric: values[metric]}
-    for kind in kinds:  # the first three of each kind are its overall figures
+    for kind in kinds:  # the first three of each kind are its overall values
         names = [name for name in values if name.startswith(f"{kind}/")]
         shown |= {name: values[name] for name in names[:3]}
     text = "  ".join(f"{name} {show_value(value)}" for name, value in shown.items())

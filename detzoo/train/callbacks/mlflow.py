@@ -1,4 +1,4 @@
-"""The numbers of a run in MLflow (https://mlflow.org)."""
+"""Logs runs to MLflow (https://mlflow.org)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 class MLflowLogger(RecordWriter):
     """Sends records and the configuration to MLflow; a resumed run continues the same MLflow run.
 
-    MLflow's own variables apply: MLFLOW_TRACKING_URI, MLFLOW_EXPERIMENT_NAME (default: detzoo).
+    MLflow's environment variables apply: MLFLOW_TRACKING_URI, MLFLOW_EXPERIMENT_NAME (default:
+    detzoo).
     """
 
     def __init__(self) -> None:
@@ -27,7 +28,7 @@ class MLflowLogger(RecordWriter):
         known = kept.read_text().strip() if trainer.resumed and kept.is_file() else None
         with refusals_of("mlflow", self._mlflow.MlflowException):
             self._mlflow.set_experiment(os.environ.get("MLFLOW_EXPERIMENT_NAME", "detzoo"))
-            # A run that this program has open already becomes the parent of this one.
+            # An already active run becomes the parent of this one.
             self._run = self._mlflow.start_run(known, run_name=trainer.run_dir.name, nested=True)
             self._mlflow.log_dict(to_dict(trainer.experiment), "experiment.json")
         kept.write_text(self._run.info.run_id)

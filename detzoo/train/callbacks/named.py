@@ -1,4 +1,4 @@
-"""Callbacks by the names that a command line has for them."""
+"""Callbacks by their names on the command line."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ LOGGERS = {
 
 
 def make_loggers(names: Iterable[str]) -> list[Callback]:
-    """The loggers of these names, each once.
+    """Creates the loggers with these names, without duplicates.
 
-    Raises :class:`ConfigError` for an unknown one, and for one that is not installed.
+    Raises :class:`ConfigError` for a logger that is unknown or not installed.
     """
     loggers: list[Callback] = []
     for name in dict.fromkeys(names):
@@ -31,10 +31,10 @@ def make_loggers(names: Iterable[str]) -> list[Callback]:
 
 
 def make_callback(name: str) -> Callback:
-    """An instance of the class ``package.module:Class``, called without arguments.
+    """Creates an instance of the class ``package.module:Class``, without arguments.
 
-    The module is imported, from the current folder too. Raises :class:`ConfigError` where the name
-    is not that of such a class.
+    The module is imported, also from the current folder. Raises :class:`ConfigError` if there is no
+    such class.
     """
     module, _, path = name.partition(":")
     if not (module and path.isidentifier()):
@@ -53,6 +53,6 @@ def make_callback(name: str) -> Callback:
         return cls()
     except TypeError as error:
         raise ConfigError(
-            f"--callback {name}: cannot be made without arguments ({error}). Give them "
-            "defaults, or name a subclass that sets them."
+            f"--callback {name}: cannot be created without arguments ({error}). Give them "
+            "defaults, or give a subclass that sets them."
         ) from None

@@ -1,4 +1,4 @@
-"""The numbers of a run in TensorBoard (https://www.tensorflow.org/tensorboard)."""
+"""Logs runs to TensorBoard (https://www.tensorflow.org/tensorboard)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class TensorBoard(RecordWriter):
-    """Writes events into the folder ``tensorboard`` of the run. On wherever it is installed."""
+    """Writes events to the folder ``tensorboard`` of the run, if TensorBoard is installed."""
 
     def on_start(self, trainer: Trainer) -> None:
         from torch.utils.tensorboard import SummaryWriter

@@ -1,4 +1,4 @@
-"""The numbers of a run in Weights & Biases (https://docs.wandb.ai)."""
+"""Logs runs to Weights & Biases (https://docs.wandb.ai)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 class WandbLogger(RecordWriter):
     """Sends records and the configuration to W&B; a resumed run continues the same W&B run.
 
-    W&B's own variables apply: WANDB_PROJECT (default: detzoo), WANDB_MODE=offline, and so on.
+    W&B's environment variables apply: WANDB_PROJECT (default: detzoo), WANDB_MODE=offline, and so
+    on.
     """
 
     def __init__(self) -> None:

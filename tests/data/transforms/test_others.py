@@ -217,7 +217,7 @@ def test_torchvision_calls_that_cannot_be(call: str, message: str) -> None:
 
 
 def test_torchvision_must_leave_pixels_uint8() -> None:
-    with pytest.raises(DataError, match=r"ConvertImageDtype\(\): it made the image torch.float32"):
+    with pytest.raises(DataError, match=r"ConvertImageDtype\(\): converted the image to"):
         TorchvisionV2(call="ConvertImageDtype()")(sample(), RNG)
 
 

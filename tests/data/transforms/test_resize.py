@@ -86,7 +86,7 @@ def test_a_range_of_ratios() -> None:
         ({"sizes": ()}, "sizes: "),
         ({"sizes": ((0, 5),)}, r"sizes\[0\]\[0\]: "),
         ({"sizes": ((5, 5),) * 3, "mode": "range"}, "sizes: a range has two ends, not 3"),
-        ({"sizes": ((5, 5),) * 2, "ratio_range": (0.5, 1.0)}, "ratio_range: needs a single size"),
+        ({"sizes": ((5, 5),) * 2, "ratio_range": (0.5, 1.0)}, "ratio_range: requires a single"),
         ({"ratio_range": (1.0, 0.5)}, "ratio_range: "),
     ],
 )

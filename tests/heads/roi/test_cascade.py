@@ -191,7 +191,7 @@ def test_stages_keep_to_their_image() -> None:
 def test_settings_that_cannot_be() -> None:
     with pytest.raises(ConfigError, match="at least 1 element"):
         CascadeRoIHeadConfig(stages=())
-    with pytest.raises(ConfigError, match=r"mask_extractor: goes with a mask_head"):
+    with pytest.raises(ConfigError, match=r"mask_extractor: requires a mask_head"):
         CascadeRoIHeadConfig(stages=(stage(),), mask_head=MaskHeadConfig())
 
 
