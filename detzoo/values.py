@@ -125,3 +125,16 @@ def read_box(entry: Json, key: str, where: str) -> Box:
         )
     x, y, width, height = numbers
     return x, y, width, height
+
+
+def check_class_names(names: Sequence[str], where: str) -> None:
+    """Raises :class:`DataError` for no, blank or repeated names; messages begin with ``where``."""
+    if not names:
+        raise DataError(f"{where}: there is no class at all.")
+    seen = set()
+    for name in names:
+        if not name.strip():
+            raise DataError(f"{where}: a class has an empty name. Give it one.")
+        if name in seen:
+            raise DataError(f"{where}: two classes are called {name!r}. Rename or merge them.")
+        seen.add(name)

@@ -19,32 +19,32 @@ from detzoo.cli.common import (
     Settings,
     SkipBroken,
     Trust,
-    apply_setting,
     check_data,
     check_source,
-    find_experiment,
     is_first_process,
-    latest_folder,
-    next_folder,
     plain_console,
     print_broken,
 )
 from detzoo.cli.run_data import FILE as SPLIT_FILE
 from detzoo.cli.run_data import RunData, open_run_data
-from detzoo.cli.run_options import FILE, RunOptions, read_options, to_json, version_changes
+from detzoo.cli.run_options import FILE, RunOptions, to_json
+from detzoo.cli.run_start import (
+    first_experiment,
+    initial_model,
+    is_restarted,
+    is_v2_file,
+    resumed_experiment,
+    run_folder,
+)
 from detzoo.errors import ConfigError
 
 if TYPE_CHECKING:
     import torch
 
-    from detzoo.checkpoints.transfer import ClassTransfer
-    from detzoo.detectors.base import Detector
     from detzoo.experiment import Experiment
     from detzoo.train.callbacks import Callback
     from detzoo.train.trainer import TrainingResult
     from detzoo.train.validation import EarlyStopping
-
-RUNS = Path("runs")
 
 
 def train(
@@ -236,14 +236,14 @@ def train(
             f"--{'resume' if resume else 'from-scratch'}. Remove one of them."
         )
     given = RunOptions.of(context.params)
-    resume = resume or _is_restarted(out)
-    run_dir = _run_folder(name, out, resume)
+    resume = resume or is_restarted(out)
+    run_dir = run_folder(name, out, resume)
     if resume:
-        options, experiment, notes = _resumed(run_dir, given, _typed(context))
-        names = experiment.class_names if _is_v2_file(options.name) else None
+        options, experiment, notes = resumed_experiment(run_dir, given, _typed(context))
+        names = experiment.class_names if is_v2_file(options.name) else None
     else:
         notes = []
-        options, experiment, names = _first_experiment(given)
+        options, experiment, names = first_experiment(given)
     chosen_device = resolve_device(options.device)
     stopping = _parse_early_stopping(options.early_stopping)
     added = _callbacks(options, notes)
@@ -253,7 +253,7 @@ def train(
     if division is not None:
         added.append(RunFile(SPLIT_FILE, division.to_json()))
     experiment = replace(experiment, class_names=train_data.class_names)
-    model = _initial_model(experiment, None if resume else options.weights, resume)
+    model = initial_model(experiment, None if resume else options.weights, resume)
 
     result = run(
         experiment,
@@ -289,128 +289,6 @@ def _typed(context: typer.Context) -> set[str]:
     return {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
 
 
-def _is_restarted(out: Path | None) -> bool:
-    """Whether ``torchrun --max-restarts`` restarted this process and there is a checkpoint."""
-    from detzoo.train.distributed import restarts
-
-    return restarts() > 0 and out is not None and (out / "last.pt").is_file()
-
-
-def _run_folder(name: str | None, out: Path | None, resume: bool) -> Path:
-    """The folder of the run, existing or new."""
-    if out is None and int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise ConfigError("--out: required with several processes, which share the folder")
-    if out is None and name is None:
-        if resume:
-            raise ConfigError(
-                "--resume: give the run folder with --out, or a model NAME for its latest run"
-            )
-        raise ConfigError("NAME: give a model (detzoo models lists the zoo's)")
-    stem = Path(name or "").stem
-    if resume:
-        folder = out or latest_folder(RUNS, stem)
-        if folder is None or not (folder / "last.pt").is_file():
-            place = folder or RUNS / f"{stem}-<n>"
-            raise ConfigError(
-                f"--resume: {place} contains no run (last.pt). Give the run folder with --out, "
-                "or start one without --resume."
-            )
-        return folder
-    folder = out or next_folder(RUNS, stem)
-    if (folder / "last.pt").exists():
-        raise ConfigError(
-            f"--out {folder}: already contains a run. Resume it with --resume, or give another "
-            "folder."
-        )
-    return folder
-
-
-def _first_experiment(
-    options: RunOptions,
-) -> tuple[RunOptions, Experiment, tuple[str, ...] | None]:
-    """What is trained, and the classes that a V2 file says are (None: all of the data).
-
-    The options come with the data of a V2 file where they name none.
-    """
-    if options.name is None:
-        raise ConfigError("NAME: give a model (detzoo models lists the zoo's)")
-    names = None
-    if _is_v2_file(options.name):
-        from detzoo.cli.import_mmdet import print_notes
-        from detzoo.cli.own_data import with_own_data
-        from detzoo.mmdet import import_file
-
-        imported = import_file(options.name, trust=options.trust)
-        experiment, names = imported.to_train(), imported.trained_classes
-        if is_first_process():
-            print_notes(imported, options.name)
-        options = with_own_data(options, imported)
-        for setting in options.settings:
-            experiment = apply_setting(experiment, setting)
-    else:
-        experiment = find_experiment(options.name, options.settings, to_train=True)
-    experiment = _with_options(experiment, options)
-    if options.from_scratch:
-        model = experiment.model.from_scratch()
-        experiment = replace(experiment, model=model, initial_weights=None)
-    return options, experiment, names
-
-
-def _is_v2_file(name: str | None) -> bool:
-    return name is not None and name.endswith(".py")
-
-
-def _resumed(
-    run_dir: Path, given: RunOptions, typed: set[str]
-) -> tuple[RunOptions, Experiment, list[str]]:
-    """Options and experiment of the run in ``run_dir``, updated with what was typed; and notes on
-    the changes.
-    """
-    from detzoo.checkpoints.catalog import import_modules
-
-    kept = read_options(run_dir)
-    if kept is None:
-        if given.name is None or not given.data:
-            raise ConfigError(
-                f"--resume: {run_dir} has no {FILE} with the options it was started with (it may "
-                "be from an older version). Give the full command that started it, plus --resume."
-            )
-        return given, _first_experiment(given)[1], []
-    if "name" in typed and given.name != kept.name:
-        raise ConfigError(
-            f"{given.name}: the run in {run_dir} trains {kept.name}. Omit the name to resume "
-            "it, or give another --out to train this model."
-        )
-    options, new, notes = kept.changed_by(given, typed)
-    import_modules(options.imports)
-    experiment = find_experiment(str(run_dir / "experiment.json"))
-    for setting in new.settings:
-        experiment = apply_setting(experiment, setting)
-    return options, _with_options(experiment, new), notes + version_changes(run_dir)
-
-
-def _with_options(experiment: Experiment, options: RunOptions) -> Experiment:
-    """Applies the options that are shorthand for settings."""
-    if options.epochs is not None:
-        if not experiment.schedule.counts_epochs:
-            raise ConfigError(
-                f"--epochs {options.epochs}: this model's schedule counts iterations; give "
-                "--set schedule.length=N, or a model that counts epochs."
-            )
-        experiment = experiment.stretched_to(options.epochs)
-    data = experiment.data
-    if options.batch_size is not None:
-        data = replace(data, images_per_device=options.batch_size)
-    if options.workers is not None:
-        data = replace(data, workers=options.workers)
-    experiment = replace(experiment, data=data)
-    if options.precision is not None:
-        from detzoo.devices import check_precision
-
-        experiment = replace(experiment, precision=check_precision(options.precision))
-    return experiment if options.seed is None else replace(experiment, seed=options.seed)
-
-
 def _callbacks(options: RunOptions, notes: Sequence[str]) -> list[Callback]:
     """The requested callbacks, after the one that saves the options."""
     from detzoo.train.callbacks.files import RunFile
@@ -437,74 +315,6 @@ def _parse_early_stopping(text: str | None) -> EarlyStopping | None:
 
 
 # -------------------------------------------------------------------------------- start
-
-
-def _initial_model(experiment: Experiment, weights: str | None, resume: bool) -> Detector:
-    """Builds the detector with its initial weights."""
-    import torch
-
-    from detzoo import zoo
-    from detzoo.backbones.pretrained import find_pretrained
-    from detzoo.backbones.timm import SCHEME
-    from detzoo.checkpoints import checkpoint
-    from detzoo.checkpoints.transfer import initialize, initialize_backbone
-    from detzoo.inference.loading import find_published, is_checkpoint_path
-
-    pretrained = experiment.model.backbone.pretrained_name
-    source: Path | str | None = weights
-    names: tuple[str, ...] | None = None
-    if resume or weights is not None:
-        pretrained = None
-    elif experiment.initial_weights is not None:
-        source, pretrained = experiment.initial_weights, None
-        if not is_checkpoint_path(source):
-            entry = zoo.find(source)
-            source, names = find_published(entry), entry.experiment.class_names
-    # Missing files are reported before the model is built, which takes seconds.
-    if pretrained is not None and not pretrained.startswith(SCHEME):
-        find_pretrained(pretrained)
-    given = None if source is None else checkpoint.read_weights(source)
-
-    torch.manual_seed(experiment.seed)
-    model = experiment.build_model()
-    if given is not None:
-        transfer = initialize(
-            model,
-            given.tensors,
-            from_names=given.class_names or names,
-            to_names=experiment.class_names,
-            source=str(source),
-        )
-        if is_first_process() and model.class_parameters():
-            _print_transfer(transfer, str(source))
-    elif pretrained is not None:
-        report = initialize_backbone(model.pretrained_modules(), pretrained)
-        if is_first_process():
-            _print_names("not in the pretrained weights", report.missing)
-            _print_names("unused in the pretrained weights", report.unexpected)
-    return model
-
-
-def _print_transfer(transfer: ClassTransfer, source: str) -> None:
-    from rich.table import Table
-
-    console = plain_console()
-    if not transfer.copied:
-        console.print(f"{source} has no class of the data: all classes start from random weights")
-    table = Table("class", "starts", title=f"from {source}", title_justify="left")
-    for name in transfer.copied:
-        table.add_row(name, "trained")
-    for name in transfer.fresh:
-        table.add_row(name, "fresh")
-    console.print(table)
-    if transfer.unused:
-        console.print(f"not used: {', '.join(transfer.unused)}", soft_wrap=True)
-
-
-def _print_names(what: str, names: tuple[str, ...]) -> None:
-    if names:
-        more = f" and {len(names) - 8} more" if len(names) > 8 else ""
-        print(f"{what}: {', '.join(names[:8])}{more}")
 
 
 # ---------------------------------------------------------------------------------- end

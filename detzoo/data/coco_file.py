@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from detzoo.data.dataset import check_class_names
 from detzoo.data.reading import entry
 from detzoo.errors import DataError
 from detzoo.values import (
@@ -15,6 +14,7 @@ from detzoo.values import (
     Size,
     as_integer,
     as_number,
+    check_class_names,
     read_box,
     read_field,
     read_flag,

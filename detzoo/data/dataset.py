@@ -33,7 +33,7 @@ from detzoo.errors import DataError
 from detzoo.structures import BitmapMasks, ImageInfo, PolygonMasks, TargetMasks, Targets
 from detzoo.structures.masks import rasterize
 from detzoo.structures.segmentation import decode_rle
-from detzoo.values import Id, as_integer
+from detzoo.values import Id, as_integer, check_class_names
 
 MaskForm = Literal["none", "bitmap", "polygon"]
 
@@ -403,19 +403,6 @@ class DetectionDataset:
             present = {entry.name for entry in os.scandir(path)} if path.is_dir() else set()
             missing += [os.path.join(folder, name) for name in sorted(names - present)]
         return missing
-
-
-def check_class_names(names: Sequence[str], where: str) -> None:
-    """Raises :class:`DataError` for no, blank or repeated names; messages begin with ``where``."""
-    if not names:
-        raise DataError(f"{where}: there is no class at all.")
-    seen = set()
-    for name in names:
-        if not name.strip():
-            raise DataError(f"{where}: a class has an empty name. Give it one.")
-        if name in seen:
-            raise DataError(f"{where}: two classes are called {name!r}. Rename or merge them.")
-        seen.add(name)
 
 
 def _listed(names: Sequence[str], most: int = 8) -> str:

@@ -11,13 +11,13 @@ from pathlib import Path
 import torch
 
 from detzoo.data.annotations import Annotation, Annotations, Strings
-from detzoo.data.dataset import DetectionDataset, check_class_names
+from detzoo.data.dataset import DetectionDataset
 from detzoo.data.formats.base import ImageRecord, ObjectRecord, counted
 from detzoo.data.images import image_size
 from detzoo.data.reading import FaultKind, entry, ignores_exif, reads_on
 from detzoo.errors import DataError
 from detzoo.structures.segmentation import Segmentation, read_segmentation
-from detzoo.values import FARTHEST, MOST_PIXELS, Size
+from detzoo.values import FARTHEST, MOST_PIXELS, Size, check_class_names
 
 
 def build_dataset(

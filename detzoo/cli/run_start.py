@@ -1,0 +1,216 @@
+"""How a training run starts: its folder, its experiment, and the weights it begins with."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from detzoo.cli.common import (
+    apply_setting,
+    find_experiment,
+    is_first_process,
+    latest_folder,
+    next_folder,
+    plain_console,
+)
+from detzoo.cli.own_data import with_own_data
+from detzoo.cli.run_options import FILE, RunOptions, read_options, version_changes
+from detzoo.errors import ConfigError
+
+if TYPE_CHECKING:
+    from detzoo.checkpoints.transfer import ClassTransfer
+    from detzoo.detectors.base import Detector
+    from detzoo.experiment import Experiment
+
+RUNS = Path("runs")
+
+
+def is_restarted(out: Path | None) -> bool:
+    """Whether ``torchrun --max-restarts`` restarted this process and there is a checkpoint."""
+    from detzoo.train.distributed import restarts
+
+    return restarts() > 0 and out is not None and (out / "last.pt").is_file()
+
+
+def run_folder(name: str | None, out: Path | None, resume: bool) -> Path:
+    """The folder of the run, existing or new."""
+    if out is None and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ConfigError("--out: required with several processes, which share the folder")
+    if out is None and name is None:
+        if resume:
+            raise ConfigError(
+                "--resume: give the run folder with --out, or a model NAME for its latest run"
+            )
+        raise ConfigError("NAME: give a model (detzoo models lists the zoo's)")
+    stem = Path(name or "").stem
+    if resume:
+        folder = out or latest_folder(RUNS, stem)
+        if folder is None or not (folder / "last.pt").is_file():
+            place = folder or RUNS / f"{stem}-<n>"
+            raise ConfigError(
+                f"--resume: {place} contains no run (last.pt). Give the run folder with --out, "
+                "or start one without --resume."
+            )
+        return folder
+    folder = out or next_folder(RUNS, stem)
+    if (folder / "last.pt").exists():
+        raise ConfigError(
+            f"--out {folder}: already contains a run. Resume it with --resume, or give another "
+            "folder."
+        )
+    return folder
+
+
+def first_experiment(
+    options: RunOptions,
+) -> tuple[RunOptions, Experiment, tuple[str, ...] | None]:
+    """What is trained, and the classes that a V2 file says are (None: all of the data).
+
+    The options come with the data of a V2 file where they name none.
+    """
+    if options.name is None:
+        raise ConfigError("NAME: give a model (detzoo models lists the zoo's)")
+    names = None
+    if is_v2_file(options.name):
+        from detzoo.cli.import_mmdet import print_notes
+        from detzoo.mmdet import import_file
+
+        imported = import_file(options.name, trust=options.trust)
+        experiment, names = imported.to_train(), imported.trained_classes
+        if is_first_process():
+            print_notes(imported, options.name)
+        options = with_own_data(options, imported)
+        for setting in options.settings:
+            experiment = apply_setting(experiment, setting)
+    else:
+        experiment = find_experiment(options.name, options.settings, to_train=True)
+    experiment = _with_options(experiment, options)
+    if options.from_scratch:
+        model = experiment.model.from_scratch()
+        experiment = replace(experiment, model=model, initial_weights=None)
+    return options, experiment, names
+
+
+def is_v2_file(name: str | None) -> bool:
+    return name is not None and name.endswith(".py")
+
+
+def resumed_experiment(
+    run_dir: Path, given: RunOptions, typed: set[str]
+) -> tuple[RunOptions, Experiment, list[str]]:
+    """Options and experiment of the run in ``run_dir``, updated with what was typed; and notes on
+    the changes.
+    """
+    from detzoo.checkpoints.catalog import import_modules
+
+    kept = read_options(run_dir)
+    if kept is None:
+        if given.name is None or not given.data:
+            raise ConfigError(
+                f"--resume: {run_dir} has no {FILE} with the options it was started with (it may "
+                "be from an older version). Give the full command that started it, plus --resume."
+            )
+        return given, first_experiment(given)[1], []
+    if "name" in typed and given.name != kept.name:
+        raise ConfigError(
+            f"{given.name}: the run in {run_dir} trains {kept.name}. Omit the name to resume "
+            "it, or give another --out to train this model."
+        )
+    options, new, notes = kept.changed_by(given, typed)
+    import_modules(options.imports)
+    experiment = find_experiment(str(run_dir / "experiment.json"))
+    for setting in new.settings:
+        experiment = apply_setting(experiment, setting)
+    return options, _with_options(experiment, new), notes + version_changes(run_dir)
+
+
+def _with_options(experiment: Experiment, options: RunOptions) -> Experiment:
+    """Applies the options that are shorthand for settings."""
+    if options.epochs is not None:
+        if not experiment.schedule.counts_epochs:
+            raise ConfigError(
+                f"--epochs {options.epochs}: this model's schedule counts iterations; give "
+                "--set schedule.length=N, or a model that counts epochs."
+            )
+        experiment = experiment.stretched_to(options.epochs)
+    data = experiment.data
+    if options.batch_size is not None:
+        data = replace(data, images_per_device=options.batch_size)
+    if options.workers is not None:
+        data = replace(data, workers=options.workers)
+    experiment = replace(experiment, data=data)
+    if options.precision is not None:
+        from detzoo.devices import check_precision
+
+        experiment = replace(experiment, precision=check_precision(options.precision))
+    return experiment if options.seed is None else replace(experiment, seed=options.seed)
+
+
+def initial_model(experiment: Experiment, weights: str | None, resume: bool) -> Detector:
+    """Builds the detector with its initial weights."""
+    import torch
+
+    from detzoo import zoo
+    from detzoo.backbones.pretrained import find_pretrained
+    from detzoo.backbones.timm import SCHEME
+    from detzoo.checkpoints import checkpoint
+    from detzoo.checkpoints.transfer import initialize, initialize_backbone
+    from detzoo.inference.loading import find_published, is_checkpoint_path
+
+    pretrained = experiment.model.backbone.pretrained_name
+    source: Path | str | None = weights
+    names: tuple[str, ...] | None = None
+    if resume or weights is not None:
+        pretrained = None
+    elif experiment.initial_weights is not None:
+        source, pretrained = experiment.initial_weights, None
+        if not is_checkpoint_path(source):
+            entry = zoo.find(source)
+            source, names = find_published(entry), entry.experiment.class_names
+    # Missing files are reported before the model is built, which takes seconds.
+    if pretrained is not None and not pretrained.startswith(SCHEME):
+        find_pretrained(pretrained)
+    given = None if source is None else checkpoint.read_weights(source)
+
+    torch.manual_seed(experiment.seed)
+    model = experiment.build_model()
+    if given is not None:
+        transfer = initialize(
+            model,
+            given.tensors,
+            from_names=given.class_names or names,
+            to_names=experiment.class_names,
+            source=str(source),
+        )
+        if is_first_process() and model.class_parameters():
+            _print_transfer(transfer, str(source))
+    elif pretrained is not None:
+        report = initialize_backbone(model.pretrained_modules(), pretrained)
+        if is_first_process():
+            _print_names("not in the pretrained weights", report.missing)
+            _print_names("unused in the pretrained weights", report.unexpected)
+    return model
+
+
+def _print_transfer(transfer: ClassTransfer, source: str) -> None:
+    from rich.table import Table
+
+    console = plain_console()
+    if not transfer.copied:
+        console.print(f"{source} has no class of the data: all classes start from random weights")
+    table = Table("class", "starts", title=f"from {source}", title_justify="left")
+    for name in transfer.copied:
+        table.add_row(name, "trained")
+    for name in transfer.fresh:
+        table.add_row(name, "fresh")
+    console.print(table)
+    if transfer.unused:
+        console.print(f"not used: {', '.join(transfer.unused)}", soft_wrap=True)
+
+
+def _print_names(what: str, names: tuple[str, ...]) -> None:
+    if names:
+        more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+        print(f"{what}: {', '.join(names[:8])}{more}")
