@@ -73,9 +73,9 @@ def test_files_before_2_0_are_refused_with_the_reason(tmp_path: Path, version: s
         assert f"MMDetection {version}. " in str(error.value)
 
 
-def test_files_since_3_0_are_refused(tmp_path: Path) -> None:
-    file = write(tmp_path / "x.pth", state(), mmdet_version="3.1.0")
-    with pytest.raises(CheckpointError, match=r"MMDetection 3\.1\.0; files of version 2"):
+def test_files_since_4_0_are_refused(tmp_path: Path) -> None:
+    file = write(tmp_path / "x.pth", state(), mmdet_version="4.1.0")
+    with pytest.raises(CheckpointError, match=r"MMDetection 4\.1\.0; files of 2.x and 3.x"):
         read(file)
 
 

@@ -41,7 +41,8 @@ from detzoo.samplers.random import RandomSampler
 def anchors(node: Node, strides: tuple[int, ...]) -> AnchorGrid:
     node.expect("strides", strides, "the strides of the feature maps")
     node.expect("scale_major", True, "as the anchors of the zoo")
-    node.expect("base_sizes", strides, "as anchors are in strides")
+    if node.take("base_sizes", None) not in (None, strides):
+        raise node.error("base_sizes", f"are not {strides}, as anchors are in strides")
     node.expect("centers", None, "as anchors are where cells are")
     scales = node.take("scales", None)
     base, per_octave = node.take("octave_base_scale", None), node.take("scales_per_octave", None)
@@ -326,7 +327,9 @@ def expect_plain_training(node: Node) -> None:
     """Takes the settings of a ``train_cfg`` that nothing in the zoo changes."""
     node.ignore("debug")
     weight = node.take("pos_weight", -1)
-    if weight > 0 and weight != 1:
+    if weight == 1:
+        node.reading.aside[node.at("pos_weight")] = "positives count once without being told"
+    elif weight > 0:
         reason = f"{weight} would weight positives; no loss here does"
         node.reading.note(node.error("pos_weight", reason))
 
