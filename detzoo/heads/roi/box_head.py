@@ -64,7 +64,7 @@ class BoxHeadConfig(BoxPredictorConfig):
     fc_channels: Channels = 1024
     normalized_classifier: bool = False
 
-    def build(self, in_channels: int, region_size: int, num_classes: int) -> BoxHead:
+    def build(self, in_channels: int, region_size: int, num_classes: int) -> BoxPredictor:
         return BoxHead(self, in_channels, region_size, num_classes)
 
 
