@@ -19,7 +19,13 @@ from detzoo.analyze.curves import curve
 from detzoo.analyze.matches import match
 from detzoo.analyze.tide import ERRORS, analyze_errors
 from detzoo.errors import DataError
-from detzoo.evaluate import CocoEvaluator, GroundTruth, ImageResult, read_results
+from detzoo.evaluate import (
+    CocoEvaluator,
+    GroundTruth,
+    ImageResult,
+    LvisEvaluator,
+    read_results,
+)
 from detzoo.evaluate.coco import Kind
 from tests.analyze.scenes import NAMES, NUM_IMAGES, coco, result, truth_of
 
@@ -41,6 +47,26 @@ def test_metrics_are_cocos(tmp_path: Path, kind: Kind, crowds: float) -> None:
     samples = metric_samples(match(truth, results, NAMES, kind), image_weights(NUM_IMAGES, 0))
     for name, values in samples.items():
         assert values[0] == pytest.approx(expected[f"{kind}/{name}"], abs=1e-12)
+
+
+def test_metrics_are_lviss(tmp_path: Path) -> None:
+    """Classes that nobody looked for in an image, or not everywhere, are no errors there."""
+    content, found = coco()
+    for image in content["images"]:
+        image["neg_category_ids"] = [1] if image["id"] % 2 else [2]
+        image["not_exhaustive_category_ids"] = [3] if image["id"] % 3 else []
+    for category in content["categories"]:
+        category["frequency"] = "f"
+    (tmp_path / "found.json").write_text(json.dumps(found))
+    truth = GroundTruth.from_coco(content)
+    assert truth.federation is not None
+    results = read_results(tmp_path / "found.json", truth)
+    expected = LvisEvaluator(truth, NAMES).score(results)
+    samples = metric_samples(match(truth, results, NAMES), image_weights(NUM_IMAGES, 0))
+    for name, values in samples.items():
+        assert values[0] == pytest.approx(expected[f"bbox/{name}"], abs=1e-12)
+    plain = GroundTruth.from_coco(coco()[0])
+    assert CocoEvaluator(plain, NAMES).score(results)["bbox/AP"] < samples["AP"][0]
 
 
 def test_resampled_metrics_are_those_of_the_drawn_images(tmp_path: Path) -> None:
