@@ -19,6 +19,7 @@ from detzoo.cli.compare import compare
 from detzoo.cli.complexity import complexity
 from detzoo.cli.config import config
 from detzoo.cli.data import data
+from detzoo.cli.doctor import doctor
 from detzoo.cli.env import env
 from detzoo.cli.evaluate import evaluate
 from detzoo.cli.export import export
@@ -83,6 +84,7 @@ app.add_typer(benchmark, name="benchmark")
 app.command("complexity")(complexity)
 app.add_typer(logs, name="logs")
 app.command("env")(env)
+app.command("doctor")(doctor)
 app.command("quickstart")(quickstart)
 
 
