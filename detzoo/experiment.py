@@ -44,6 +44,8 @@ class DataConfig:
         min_object_size: Objects with a shorter side, in pixels, are ignored in training.
         oversample_threshold: Images with a class that is in a smaller fraction of the images are
             repeated (repeat factor sampling, LVIS); None: none are.
+        balance_classes: Whether an epoch has images of every class equally often (class-aware
+            sampling), in place of every image once.
         tta: Test-time augmentation.
         train_proposals: How many proposals per image from a file are used in training; None: all.
         test_proposals: How many proposals per image from a file are used in testing; None: all.
@@ -62,12 +64,19 @@ class DataConfig:
     min_image_size: PositiveInt = 32
     min_object_size: NonNegativeFloat = 0.0
     oversample_threshold: Annotated[float, Range(0, 1, above=True, below=True)] | None = None
+    balance_classes: bool = False
     tta: TTA = TTA()
     train_proposals: PositiveInt | None = None
     test_proposals: PositiveInt | None = None
     masks: Literal["none", "bitmap", "polygon"] = "none"
     batch_resize: RandomBatchResize | None = None
     metric: Metric | None = None
+
+    def __post_init__(self) -> None:
+        if self.balance_classes and self.oversample_threshold is not None:
+            raise ConfigError(
+                "balance_classes, oversample_threshold: both say how often images occur; give one"
+            )
 
 
 @config

@@ -149,7 +149,7 @@ def _by_type(value: Any, fields: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(value, ResNetConfig):
         # Bottlenecks only for what basic blocks cannot hold.
         is_plain = value.groups == 1 and value.deformable is None and value.context_ratio is None
-        is_plain &= value.attention is None
+        is_plain &= value.attention is None and type(value) is ResNetConfig
         is_plain &= not isinstance(value.convolution, AdaptiveConvConfig)
         return {"depth": 18 if is_plain else 50, "base_channels": 16}
     if isinstance(value, HRNetConfig):

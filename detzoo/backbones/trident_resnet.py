@@ -110,7 +110,7 @@ class TridentConv2d(nn.Conv2d):
         self, like: nn.Conv2d, dilations: tuple[int, ...], test_branch: int | None
     ) -> None:
         super().__init__(
-            like.in_channels, like.out_channels, 3, like.stride, groups=like.groups, bias=False
+            like.in_channels, like.out_channels, 3, like.stride[0], groups=like.groups, bias=False
         )
         initialized(self)
         self.dilations, self.test_branch = dilations, test_branch

@@ -83,3 +83,28 @@ def copies_for_rare_classes(
     repeats = np.ones(num_images)
     np.maximum.at(repeats, pairs[0], wanted)
     return np.ceil(repeats).astype(np.int64)
+
+
+def copies_by_class(
+    image: np.ndarray, label: np.ndarray, num_images: int, total: int, *, seed: int, epoch: int
+) -> np.ndarray:
+    """Class-aware sampling: how often each image occurs in ``epoch`` -> (I,), ``total`` in all.
+
+    ``image`` and ``label`` (N,) are those of all objects. Every class is drawn as often as any
+    other, and of its images each as often as any other, up to one (https://arxiv.org/abs/1512.05830).
+    """
+    rng = np.random.default_rng((seed, epoch, num_images, 1))
+    pairs = np.unique(np.stack([label, image]), axis=1)  # (class, image)
+    classes, first = np.unique(pairs[0], return_index=True)
+    images = np.split(pairs[1], first[1:])
+    copies = np.zeros(num_images, np.int64)
+    for own, count in zip(images, _shares(len(classes), total, rng)):
+        copies[own] += _shares(len(own), int(count), rng)
+    return copies
+
+
+def _shares(parts: int, total: int, rng: np.random.Generator) -> np.ndarray:
+    """``total`` in equal shares (parts,); what is left over goes to some of them at random."""
+    shares = np.full(parts, total // parts)
+    shares[rng.permutation(parts)[: total % parts]] += 1
+    return shares

@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 from detzoo.data.batches import (
     Key,
     batches_by_size,
+    copies_by_class,
     copies_for_rare_classes,
     grouped_batches,
 )
@@ -48,6 +49,7 @@ def build_loader(
     masks: MaskForm = "none",
     repeats: int = 1,
     oversample_threshold: float | None = None,
+    balance_classes: bool = False,
     max_proposals: int | None = None,
     final_transforms: Sequence[Transform] = (),
     final_epoch: int | None = None,
@@ -57,19 +59,22 @@ def build_loader(
     In training, images are shuffled, batches are all landscape or all portrait, and there are
     targets, with ``masks`` in that form. An epoch has ``repeats`` passes over the data, in which
     images with a class that is in less than the fraction ``oversample_threshold`` of them are
-    repeated, and the same number of batches in every process; together, the batches of a step are
-    the batch of one process with ``world_size`` times as many images. In evaluation, every image
-    comes once, in batches of one size, without targets. Both have at most ``max_proposals`` of the
-    data's proposals. From epoch ``final_epoch`` on, ``final_transforms`` replace ``transforms``.
+    repeated, and the same number of batches in every process; with ``balance_classes`` it has as
+    many images, of which every class has as many as any other, in batches of any format. Together,
+    the batches of a step are the batch of one process with ``world_size`` times as many images. In
+    evaluation, every image comes once, in batches of one size, without targets. Both have at most
+    ``max_proposals`` of the data's proposals. From epoch ``final_epoch`` on, ``final_transforms``
+    replace ``transforms``.
 
     Raises :class:`DataError` for an empty data set, a batch larger than the data, or missing masks.
     """
     if len(dataset) == 0:
         raise DataError(f"{dataset.source}: there is no image to {_purpose(training)} on.")
-    copies = None
+    copies, by_class = None, None
     if training:
         copies = _copies(dataset, repeats, oversample_threshold)
         _check_training(dataset, images_per_device * world_size, int(copies.sum()), masks)
+        by_class = _images_by_class(dataset) if balance_classes else None
     source = _Source(
         dataset,
         tuple(transforms),
@@ -80,7 +85,7 @@ def build_loader(
         tuple(final_transforms),
         final_epoch,
     )
-    order = _Order(dataset, images_per_device, training, seed, rank, world_size, copies)
+    order = _Order(dataset, images_per_device, training, seed, rank, world_size, copies, by_class)
     return Loader(source, order, workers)
 
 
@@ -249,6 +254,7 @@ class _Order(Sampler[list[Key]]):
         rank: int,
         world_size: int,
         copies: np.ndarray | None,
+        by_class: tuple[np.ndarray, np.ndarray] | None,
     ) -> None:
         self.sizes = dataset.sizes.numpy()
         self.is_landscape = dataset.aspect_ratios > 1
@@ -257,7 +263,7 @@ class _Order(Sampler[list[Key]]):
         self.seed = seed
         self.rank = rank
         self.world_size = world_size
-        self.copies = copies
+        self.copies, self.by_class = copies, by_class
         self.epoch = 0
         self.start = 0
         self.epoch_length = len(self._batches())
@@ -271,14 +277,21 @@ class _Order(Sampler[list[Key]]):
     def _batches(self) -> list[list[Key]]:
         if not self.training:
             return batches_by_size(self.sizes, self.images_per_device, self.rank, self.world_size)
+        copies, is_landscape = self.copies, self.is_landscape
+        if self.by_class is not None and copies is not None:
+            # All in one group, so that every epoch has as many batches.
+            is_landscape = np.ones_like(is_landscape)
+            copies = copies_by_class(
+                *self.by_class, len(copies), int(copies.sum()), seed=self.seed, epoch=self.epoch
+            )
         return grouped_batches(
-            self.is_landscape,
+            is_landscape,
             self.images_per_device,
             seed=self.seed,
             epoch=self.epoch,
             rank=self.rank,
             world_size=self.world_size,
-            copies=self.copies,
+            copies=copies,
         )
 
 
@@ -291,6 +304,17 @@ def _copies(dataset: DetectionDataset, repeats: int, threshold: float | None) ->
             objects.image_index.numpy(), objects.labels.numpy(), len(dataset), threshold
         )
     return copies * repeats
+
+
+def _images_by_class(dataset: DetectionDataset) -> tuple[np.ndarray, np.ndarray]:
+    """The image and the class of every object, (N,) each."""
+    objects = dataset.annotations
+    if len(objects.labels) == 0:
+        raise DataError(
+            f"{dataset.source}: has no objects, so no images of every class can be drawn. Leave "
+            "data.balance_classes off."
+        )
+    return objects.image_index.numpy(), objects.labels.numpy()
 
 
 def _check_training(dataset: DetectionDataset, batch: int, images: int, masks: MaskForm) -> None:

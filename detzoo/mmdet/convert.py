@@ -319,6 +319,7 @@ def _read_data(root: Node) -> _Data:
             "those of data.train are the ones that are trained; classes of data meet them by name"
         )
     node.ignore("persistent_workers")
+    balances = _balances_classes(node)
     images = _images_per_device(node)
     settings = DataConfig(
         train_transforms=tuple(train.transforms),
@@ -329,6 +330,7 @@ def _read_data(root: Node) -> _Data:
         skip_empty=source.skip_empty,
         min_object_size=source.min_object_size,
         oversample_threshold=source.oversample_threshold,
+        balance_classes=balances,
         tta=test.tta,
         train_proposals=train.proposals,
         test_proposals=test.proposals,
@@ -357,6 +359,16 @@ def _leave_validation(node: Node, test_key: str) -> None:
         kept = [{k: v for k, v in one.items() if k not in same} for one in (value, test)]
         if kept[0] != kept[1]:
             node.reading.aside["data.val"] = "evaluation uses the pipeline of data.test"
+
+
+def _balances_classes(node: Node) -> bool:
+    """``train_dataloader.class_aware_sampler``."""
+    loader = node.original.get("train_dataloader")
+    if not isinstance(loader, Mapping) or loader.get("class_aware_sampler") is None:
+        return False
+    sampler = Node(loader["class_aware_sampler"], "data.train_dataloader", node.reading)
+    sampler.expect("num_sample_class", 1, "as classes take turns image by image")
+    return True
 
 
 def _images_per_device(node: Node) -> int:

@@ -43,6 +43,7 @@ def open_loader(experiment: Experiment, usable: DetectionDataset, processes: Pro
         masks=data.masks,
         repeats=data.repeats,
         oversample_threshold=data.oversample_threshold,
+        balance_classes=data.balance_classes,
         max_proposals=data.train_proposals,
         final_transforms=experiment.final.transforms if experiment.final else (),
         final_epoch=experiment.final_epoch,

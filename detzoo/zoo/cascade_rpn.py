@@ -7,6 +7,8 @@ from typing import Final
 
 from detzoo.assigners.max_iou import MaxIoUAssigner
 from detzoo.coders.delta import DeltaCoder
+from detzoo.detectors.proposal_only import ProposalOnlyConfig
+from detzoo.detectors.two_stage import TwoStageConfig
 from detzoo.experiment import Experiment
 from detzoo.heads.dense.cascade_rpn import CascadeRPNHeadConfig
 from detzoo.heads.roi.box_head import BoxHeadConfig
@@ -43,6 +45,7 @@ def crpn() -> Experiment:
     """Cascade RPN by itself."""
     select = Select(min_score=0.0, pre_nms=2000, suppression=NMS(max_iou=0.8), max_detections=2000)
     base = rpn(caffe_resnet(50), max_gradient_norm=MAX_GRADIENT_NORM)
+    assert isinstance(base.model, ProposalOnlyConfig)
     head = CascadeRPNHeadConfig(select=select, train_select=select)
     return dataclasses.replace(base, model=dataclasses.replace(base.model, rpn_head=head))
 
@@ -50,6 +53,7 @@ def crpn() -> Experiment:
 def crpn_faster_rcnn() -> Experiment:
     """Faster R-CNN on the proposals of a cascade RPN."""
     base = faster_rcnn(caffe_resnet(50), max_gradient_norm=MAX_GRADIENT_NORM)
+    assert isinstance(base.model, TwoStageConfig)
     weight = 0.7
     rpn_head = CascadeRPNHeadConfig(
         anchor_loss=IoULoss(kind="linear", weight=10.0 * weight),

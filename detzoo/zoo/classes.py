@@ -6,6 +6,7 @@ from detzoo.data.formats.cityscapes import CITYSCAPES_CLASSES
 from detzoo.data.formats.voc import VOC_CLASSES
 from detzoo.zoo.lvis_classes import LVIS_V05, LVIS_V1
 from detzoo.zoo.objects365_classes import OBJECTS365_V1, OBJECTS365_V2
+from detzoo.zoo.open_images_classes import OPEN_IMAGES_CHALLENGE, OPEN_IMAGES_V6
 
 __all__ = [
     "CITYSCAPES",
@@ -16,6 +17,8 @@ __all__ = [
     "OBJECT",
     "OBJECTS365_V1",
     "OBJECTS365_V2",
+    "OPEN_IMAGES_CHALLENGE",
+    "OPEN_IMAGES_V6",
     "VOC",
     "WIDER_FACE",
 ]

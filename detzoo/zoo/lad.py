@@ -23,13 +23,14 @@ def lad(depth: Depth, teacher_depth: Depth) -> Experiment:
         precision="fp16",
         loss_scale=512.0,
     )
-    trunk = {"neck": base.model.neck, "bbox_head": LADHeadConfig()}
+    neck, head = base.model.neck, LADHeadConfig()
     # Its weights are those of the whole teacher.
     backbone = dataclasses.replace(resnet(teacher_depth), pretrained=None)
     model = DistilledConfig(
         backbone=base.model.backbone,
-        **trunk,
-        teacher=SingleStageConfig(backbone=backbone, **trunk),
+        neck=neck,
+        bbox_head=head,
+        teacher=SingleStageConfig(backbone=backbone, neck=neck, bbox_head=head),
         teacher_weights=f"paa_r{teacher_depth}_fpn_1x_coco",
     )
     return dataclasses.replace(base, model=model)

@@ -7,6 +7,7 @@ import dataclasses
 from typing_extensions import Unpack
 
 from detzoo.detectors.distilled import DistilledConfig
+from detzoo.detectors.single_stage import SingleStageConfig
 from detzoo.experiment import Experiment
 from detzoo.heads.dense.ld import LDHeadConfig
 from detzoo.zoo.entry import Entry, Family
@@ -18,12 +19,13 @@ from detzoo.zoo.parts import Depth, Recipe, resnet
 def ld(depth: Depth, teacher: str, **recipe: Unpack[Recipe]) -> Experiment:
     """GFL that also learns from a larger one."""
     base = gfl(resnet(depth), **recipe)
-    (entry,) = (entry for entry in GFL if entry.name == teacher)
+    (taught_by,) = (entry.experiment.model for entry in GFL if entry.name == teacher)
+    assert isinstance(taught_by, SingleStageConfig)
     model = DistilledConfig(
         backbone=base.model.backbone,
         neck=base.model.neck,
         bbox_head=LDHeadConfig(),
-        teacher=entry.experiment.model,
+        teacher=taught_by,
         teacher_weights=teacher,
     )
     return dataclasses.replace(base, model=model)

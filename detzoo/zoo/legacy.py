@@ -6,11 +6,17 @@ import dataclasses
 
 from detzoo.assigners.max_iou import MaxIoUAssigner
 from detzoo.backbones.resnet import ResNetConfig
+from detzoo.coders.delta import DeltaCoder
 from detzoo.coders.legacy import LegacyDeltaCoder
 from detzoo.data.transforms import Resize
+from detzoo.detectors.single_stage import SingleStageConfig
 from detzoo.detectors.two_stage import TwoStageConfig
 from detzoo.experiment import Experiment
-from detzoo.heads.roi.cascade import CascadeRoIHeadConfig
+from detzoo.heads.dense.retina import RetinaHeadConfig
+from detzoo.heads.dense.rpn import RPNHeadConfig
+from detzoo.heads.dense.ssd import SSDHeadConfig
+from detzoo.heads.roi.box_head import BoxHeadConfig
+from detzoo.heads.roi.cascade import CascadeRoIHeadConfig, CascadeStage
 from detzoo.heads.roi.extractor import PyramidRoIAlignConfig
 from detzoo.heads.roi.standard import StandardRoIHeadConfig
 from detzoo.losses.boxes import SmoothL1Loss
@@ -33,6 +39,8 @@ STDS = (0.1, 0.1, 0.2, 0.2)
 def legacy_rpn(base: Experiment) -> TwoStageConfig:
     """The model of ``base`` with the RPN of 1.x."""
     model = base.model
+    assert isinstance(model, TwoStageConfig)
+    assert isinstance(model.rpn_head, RPNHeadConfig)
     rpn_head = dataclasses.replace(
         model.rpn_head,
         priors=LegacyAnchorGrid(),
@@ -46,7 +54,9 @@ def legacy_rpn(base: Experiment) -> TwoStageConfig:
 def legacy_rcnn(base: Experiment) -> Experiment:
     """Faster or Mask R-CNN of 1.x."""
     model = legacy_rpn(base)
-    roi_head: StandardRoIHeadConfig = model.roi_head
+    roi_head = model.roi_head
+    assert isinstance(roi_head, StandardRoIHeadConfig)
+    assert isinstance(roi_head.box_head, BoxHeadConfig)
     masks = roi_head.mask_head is not None
     roi_head = dataclasses.replace(
         roi_head,
@@ -64,16 +74,9 @@ def legacy_cascade() -> Experiment:
     """Cascade Mask R-CNN of 1.x."""
     base = cascade_mask_rcnn()
     model = legacy_rpn(base)
-    roi_head: CascadeRoIHeadConfig = model.roi_head
-    stages = tuple(
-        dataclasses.replace(
-            stage,
-            box_head=dataclasses.replace(
-                stage.box_head, coder=LegacyDeltaCoder(stds=stage.box_head.coder.stds)
-            ),
-        )
-        for stage in roi_head.stages
-    )
+    roi_head = model.roi_head
+    assert isinstance(roi_head, CascadeRoIHeadConfig)
+    stages = tuple(_with_legacy_coder(stage) for stage in roi_head.stages)
     roi_head = dataclasses.replace(
         roi_head,
         stages=stages,
@@ -83,9 +86,19 @@ def legacy_cascade() -> Experiment:
     return dataclasses.replace(base, model=dataclasses.replace(model, roi_head=roi_head))
 
 
+def _with_legacy_coder(stage: CascadeStage) -> CascadeStage:
+    box_head = stage.box_head
+    assert isinstance(box_head, BoxHeadConfig)
+    assert isinstance(box_head.coder, DeltaCoder)
+    coder = LegacyDeltaCoder(stds=box_head.coder.stds)
+    return dataclasses.replace(stage, box_head=dataclasses.replace(box_head, coder=coder))
+
+
 def legacy_retinanet(backbone: ResNetConfig) -> Experiment:
     """RetinaNet of 1.x."""
     base = retinanet(backbone, optimizer=SGDConfig(lr=0.02))
+    assert isinstance(base.model, SingleStageConfig)
+    assert isinstance(base.model.bbox_head, RetinaHeadConfig)
     bbox_head = dataclasses.replace(
         base.model.bbox_head,
         priors=LegacyAnchorGrid(scales=octave_scales(4.0, 3)),
@@ -99,6 +112,8 @@ def legacy_ssd() -> Experiment:
     """SSD of 1.x, whose colors are distorted first."""
     *spatial, distortion = distorted(Resize(sizes=((300, 300),), keep_ratio=False))
     base = ssd(train_transforms=(distortion, *spatial))
+    assert isinstance(base.model, SingleStageConfig)
+    assert isinstance(base.model.bbox_head, SSDHeadConfig)
     anchors = ANCHORS_300
     priors = LegacySSDAnchors(sizes=anchors.sizes, ratios=anchors.ratios, strides=anchors.strides)
     bbox_head = dataclasses.replace(

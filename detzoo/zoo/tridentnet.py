@@ -8,7 +8,10 @@ from typing_extensions import Unpack
 
 from detzoo.backbones.trident_resnet import TridentResNetConfig
 from detzoo.detectors.trident import TridentConfig
+from detzoo.detectors.two_stage import TwoStageConfig
 from detzoo.experiment import Experiment
+from detzoo.heads.dense.rpn import RPNHeadConfig
+from detzoo.heads.roi.standard import StandardRoIHeadConfig
 from detzoo.samplers.random import RandomSampler
 from detzoo.zoo.entry import Entry, Family
 from detzoo.zoo.faster_rcnn import faster_rcnn_c4
@@ -19,6 +22,9 @@ from detzoo.zoo.rpn import proposals
 def tridentnet(**recipe: Unpack[Recipe]) -> Experiment:
     """Faster R-CNN on the third stage of a Caffe ResNet-50, in three branches."""
     base = faster_rcnn_c4(**recipe)
+    assert isinstance(base.model, TwoStageConfig)
+    assert isinstance(base.model.rpn_head, RPNHeadConfig)
+    assert isinstance(base.model.roi_head, StandardRoIHeadConfig)
     model = TridentConfig(
         backbone=TridentResNetConfig(
             style="caffe",

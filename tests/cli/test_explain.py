@@ -86,6 +86,7 @@ UNBOUNDED = {
     "DeltaCoder.means",
     "Expand.fill",
     "InstaBoost.rotation_range",
+    "LegacyDeltaCoder.means",
     "MaskIoUHeadConfig.logit_threshold",
     "MobileNetV2Config.frozen_stages",
     "ConvNeXtConfig.frozen_stages",

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from detzoo.config import ConfigError
-from detzoo.data.batches import copies_for_rare_classes, grouped_batches
+from detzoo.data.batches import copies_by_class, copies_for_rare_classes, grouped_batches
 from detzoo.data.coco import read_coco
 from detzoo.data.loader import build_loader
 from detzoo.experiment import DataConfig
@@ -73,3 +73,49 @@ def test_thresholds_are_parts() -> None:
         DataConfig(train_transforms=(), test_transforms=(), oversample_threshold=1.5)
     with pytest.raises(ConfigError, match="train_proposals: 0 is not at least 1"):
         DataConfig(train_transforms=(), test_transforms=(), train_proposals=0)
+
+
+def test_every_class_is_drawn_as_often() -> None:
+    # Class 0 in images 0 to 5, class 1 in image 6, class 2 in images 0 and 7, nothing in image 8.
+    image = np.array([0, 0, 1, 2, 3, 4, 5, 6, 0, 7])
+    label = np.array([0, 0, 0, 0, 0, 0, 0, 1, 2, 2])
+    counts = [copies_by_class(image, label, 9, 30, seed=1, epoch=epoch) for epoch in range(20)]
+    for copies in counts:
+        assert copies.sum() == 30
+        assert copies[6] == 10
+        assert copies[7] == 5
+        assert 1 <= copies[1] <= 2
+        assert copies[0] == 30 - copies[1:].sum()
+        assert copies[8] == 0
+    # What is left over goes to other images, and classes, in other epochs.
+    assert len({tuple(copies) for copies in counts}) > 10
+    rare = [copies_by_class(image, label, 9, 31, seed=1, epoch=epoch)[6] for epoch in range(20)]
+    assert set(rare) == {10, 11}
+    again = copies_by_class(image, label, 9, 30, seed=1, epoch=3)
+    assert again.tolist() == counts[3].tolist()
+
+
+def test_balanced_epochs_have_as_many_batches(tmp_path: Path) -> None:
+    """Whatever is drawn; images of both formats share a batch."""
+    sizes = [(60, 40) if number % 3 else (40, 60) for number in range(8)]
+    boxes = [annotation(n, n, (1, 1, 9, 9)) for n in range(1, 8)]
+    boxes.append(annotation(8, 8, (1, 1, 9, 9), category_id=7))
+    data = read_coco(write_coco(tmp_path, sizes, boxes), tmp_path / "train")
+    loader = build_loader(
+        data, (), images_per_device=3, training=True, seed=2, repeats=2, balance_classes=True
+    )
+    seen: Counter[int] = Counter()
+    for epoch in range(4):
+        loader.set_epoch(epoch)
+        batches = [[info.id for info in batch.infos] for batch in loader]
+        assert len(batches) == len(loader) == 6  # of 16 images
+        seen.update(image for batch in batches for image in batch)
+    # The only image of the dog is half of all, but for those that fill the last batch.
+    assert 32 <= seen[8] <= 40
+
+
+def test_one_way_to_draw_images() -> None:
+    with pytest.raises(ConfigError, match="both say how often images occur"):
+        DataConfig(
+            train_transforms=(), test_transforms=(), oversample_threshold=0.1, balance_classes=True
+        )

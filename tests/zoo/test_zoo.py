@@ -95,6 +95,9 @@ METRICS = {
     "Cityscapes mask AP": "mask_ap",
     "Objects365 v1 box AP": "box_ap",
     "Objects365 v2 box AP": "box_ap",
+    # Of Open Images' own metric, at an IoU of 0.5.
+    "Open Images v6 box AP": "box_ap50",
+    "Open Images Challenge 2019 box AP": "box_ap50",
 }
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +49,11 @@ class ObjectnessHeadConfig(DenseHeadConfig, ProposalHeadConfig):
         min_score=0.0, pre_nms=2000, suppression=NMS(max_iou=0.7), max_detections=1000
     )
     channels: Channels | None = None
+
+    @abstractmethod
+    def build(
+        self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int = 1
+    ) -> ObjectnessHead[Any]: ...
 
 
 @config

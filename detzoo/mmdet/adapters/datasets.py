@@ -71,6 +71,21 @@ def objects365_v2(node: Node) -> DataSource:
     return _plain(node, classes.OBJECTS365_V2)
 
 
+@adapts("dataset", "OpenImagesDataset")
+def open_images(node: Node) -> DataSource:
+    node.ignore(*_OPEN_IMAGES_FILES)
+    return _plain(node, classes.OPEN_IMAGES_V6)
+
+
+@adapts("dataset", "OpenImagesChallengeDataset")
+def open_images_challenge(node: Node) -> DataSource:
+    node.ignore(*_OPEN_IMAGES_FILES)
+    return _plain(node, classes.OPEN_IMAGES_CHALLENGE)
+
+
+_OPEN_IMAGES_FILES = ("label_file", "hierarchy_file", "meta_file", "image_level_ann_file")
+
+
 @adapts("dataset", "DeepFashionDataset")
 def deepfashion(node: Node) -> DataSource:
     return _plain(node, classes.DEEPFASHION)

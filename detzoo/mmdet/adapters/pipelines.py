@@ -127,6 +127,7 @@ def load_image(node: Node, pipeline: Pipeline) -> None:
 @adapts("transform", "LoadAnnotations")
 def load_annotations(node: Node, pipeline: Pipeline) -> None:
     node.expect("with_bbox", True, "as training needs boxes", default=True)
+    node.ignore("denorm_bbox")
     pipeline.keys.add("gt_bboxes")
     if node.take("with_label", True):
         pipeline.keys.add("gt_labels")
@@ -153,6 +154,8 @@ def resize(node: Node, pipeline: Pipeline) -> Resize | None:
         if node.take("img_scale", None) is not None:
             node.reading.aside[node.at("img_scale")] = "MultiScaleFlipAug says the size"
     mode = node.take("multiscale_mode", "range")
+    if mode not in ("range", "value"):
+        raise node.error("multiscale_mode", f"{mode!r} is neither 'range' nor 'value'")
     if len(sizes) == 1:
         mode = "value"  # there is nothing to choose
     backend = node.take("backend", "cv2")
@@ -272,6 +275,9 @@ def image_to_tensor(node: Node, pipeline: Pipeline) -> None:
 def collect(node: Node, pipeline: Pipeline) -> None:
     node.ignore("meta_keys")
     keys = node.take("keys")
+    if pipeline.keys - set(keys) == {"gt_masks"}:
+        pipeline.keys.discard("gt_masks")  # loaded for nothing
+        pipeline.masks = "none"
     if set(keys) != pipeline.keys:
         raise node.error("keys", f"{keys} are not what was loaded: {tuple(sorted(pipeline.keys))}")
 
