@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from detzoo.cli.common import is_first_process, wide_console
 from detzoo.errors import ConfigError, DataError
@@ -25,7 +25,7 @@ def with_own_data(options: RunOptions, imported: Imported) -> RunOptions:
         return options
     file = str(options.name)
     _announce("train", train, file)
-    changes = {"data": train.data, "images": options.images or train.images}
+    changes: dict[str, Any] = {"data": train.data, "images": options.images or train.images}
     changes["split"] = options.split if train.split is None else train.split
     changes["proposals"] = options.proposals or train.proposals
     changes["semantic_maps"] = options.semantic_maps or train.semantic_maps

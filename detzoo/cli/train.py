@@ -314,23 +314,24 @@ def _first_experiment(
 
     The options come with the data of a V2 file where they name none.
     """
-    if options.name is None:
+    name = options.name
+    if name is None:
         raise ConfigError("NAME: give a model (detzoo models lists the zoo's)")
     names = None
-    if _is_v2_file(options.name):
+    if _is_v2_file(name):
         from detzoo.cli.import_mmdet import print_notes
         from detzoo.cli.own_data import with_own_data
         from detzoo.mmdet import import_file
 
-        imported = import_file(options.name, trust=options.trust)
+        imported = import_file(name, trust=options.trust)
         experiment, names = imported.to_train(), imported.trained_classes
         if is_first_process():
-            print_notes(imported, options.name)
+            print_notes(imported, name)
         options = with_own_data(options, imported)
         for setting in options.settings:
             experiment = apply_setting(experiment, setting)
     else:
-        experiment = find_experiment(options.name, options.settings, to_train=True)
+        experiment = find_experiment(name, options.settings, to_train=True)
     experiment = _with_options(experiment, options)
     if options.from_scratch:
         model = experiment.model.from_scratch()

@@ -150,7 +150,7 @@ def _length(root: Node) -> tuple[Literal["epochs", "iterations"], int]:
 
 
 def _warmup(node: Node) -> Warmup | None:
-    kind = node.take("warmup", None)
+    kind: Any = node.take("warmup", None)
     length, ratio = node.take("warmup_iters", 0), float(node.take("warmup_ratio", 0.1))
     in_epochs = node.take("warmup_by_epoch", False)
     if kind is None:

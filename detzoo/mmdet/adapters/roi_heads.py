@@ -146,7 +146,7 @@ def conv_fc_box_head(node: Node, regions: Regions) -> BoxHeadConfig:
 def _layered_box_head(
     node: Node,
     regions: Regions,
-    branches: Mapping[str, int] = MappingProxyType({}),
+    branches: Mapping[str, Any] = MappingProxyType({}),
     *,
     num_shared_convs: int = 0,
     num_shared_fcs: int = 0,

@@ -225,7 +225,7 @@ def balanced_l1_loss(node: Node) -> BalancedL1Loss:
 
 @adapts("box_loss", "IoULoss")
 def iou_loss(node: Node) -> IoULoss:
-    kind = "linear" if node.take("linear", False) else node.take("mode", "log")
+    kind: Any = "linear" if node.take("linear", False) else node.take("mode", "log")
     eps, weight = node.take("eps", 1e-6), float(node.take("loss_weight", 1.0))
     return IoULoss(eps=eps, kind=kind, weight=weight)
 

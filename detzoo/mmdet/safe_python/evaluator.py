@@ -158,8 +158,8 @@ class SafePython:
                     self._assign(one, item)
             case ast.Subscript(value=container, slice=index) if not isinstance(index, ast.Slice):
                 self._container(container)[self._key(index)] = value
-            case ast.Attribute() if self.base_value is not None and (name := _base_name(target)):
-                self._assign_base(name.split("."), value)
+            case ast.Attribute() if self.base_value is not None and (base := _base_name(target)):
+                self._assign_base(base.split("."), value)
             case _:
                 self._refuse(target)
 
@@ -236,8 +236,8 @@ class SafePython:
                 return self._call(node, name)
             case ast.Call(func=ast.Attribute(value=owner, attr=method)):
                 return self._call_method(node, self._value(owner), method)
-            case ast.Attribute() if self.base_value is not None and (name := _base_name(node)):
-                return self.base_value(name)
+            case ast.Attribute() if self.base_value is not None and (base := _base_name(node)):
+                return self.base_value(base)
             case ast.UnaryOp(op=op, operand=operand) if type(op) in UNARY:
                 return UNARY[type(op)](self._value(operand))
             case ast.BinOp(left=left, op=op, right=right):
