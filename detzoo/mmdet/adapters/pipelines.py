@@ -229,7 +229,7 @@ def _channels_of(node: Node, key: str, pipeline: Pipeline) -> tuple[float, ...]:
 @adapts("transform", "Pad")
 def pad(node: Node, pipeline: Pipeline) -> Pad:
     size, divisor = node.take("size", None), node.take("size_divisor", None)
-    color: tuple[float, float, float] | None = _padding_of(node)
+    color: Color | None = _padding_of(node)
     if pipeline.normalization is not None:
         if color is not None and any(color):
             reason = f"{color[0]}: after Normalize, images are padded with 0"
