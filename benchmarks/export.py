@@ -84,7 +84,7 @@ def measure(entry: Entry, formats: Sequence[Format], folder: Path) -> dict[str, 
     for kind in formats:
         try:
             file = folder / f"model{kind.suffix}"
-            kind.write(capture(static, details), file, details.to_metadata(), None)
+            kind.write(capture(static, details), file, details, None)
             exported = Predictor(experiment, open_exported(file, trust=True), fused=False)
             difference = compare(original, exported, pictures, min_score=0.0)
             found[kind.name] = {
