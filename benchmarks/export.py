@@ -171,9 +171,13 @@ def _cell(result: dict[str, Any] | None, reasons: list[str]) -> str:
 
 
 def write_page(rows: Sequence[dict[str, Any]]) -> None:
+    """Replaces the table in the page; entries without any result are counted below it."""
     text = PAGE.read_text()
     before, rest = text.split(f"{START}\n")
-    PAGE.write_text(f"{before}{START}\n\n{table(rows)}\n{rest[rest.index(END) :]}")
+    run = [row for row in rows if row["results"]]
+    note = f"\nThe other {len(rows) - len(run)} entries have not been run yet.\n"
+    body = table(run) + (note if len(run) < len(rows) else "")
+    PAGE.write_text(f"{before}{START}\n\n{body}\n{rest[rest.index(END) :]}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
