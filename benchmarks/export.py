@@ -84,7 +84,7 @@ def measure(entry: Entry, formats: Sequence[Format], folder: Path) -> dict[str, 
     for kind in formats:
         try:
             file = folder / f"model{kind.suffix}"
-            kind.write(capture(static, details), file, details.to_metadata(), None)
+            kind.write(capture(static, details), file, details, None)
             exported = Predictor(experiment, open_exported(file, trust=True), fused=False)
             difference = compare(original, exported, pictures, min_score=0.0)
             found[kind.name] = {
@@ -171,9 +171,13 @@ def _cell(result: dict[str, Any] | None, reasons: list[str]) -> str:
 
 
 def write_page(rows: Sequence[dict[str, Any]]) -> None:
+    """Replaces the table in the page; entries without any result are counted below it."""
     text = PAGE.read_text()
     before, rest = text.split(f"{START}\n")
-    PAGE.write_text(f"{before}{START}\n\n{table(rows)}\n{rest[rest.index(END) :]}")
+    run = [row for row in rows if row["results"]]
+    note = f"\nThe other {len(rows) - len(run)} entries have not been run yet.\n"
+    body = table(run) + (note if len(run) < len(rows) else "")
+    PAGE.write_text(f"{before}{START}\n\n{body}\n{rest[rest.index(END) :]}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

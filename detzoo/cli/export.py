@@ -172,7 +172,7 @@ def export(
     # Beside the target, whose place it takes at last.
     with tempfile.TemporaryDirectory(prefix=f".{out.stem}-", dir=out.parent) as folder:
         partial = Path(folder) / out.name
-        kind.write(program, partial, details.to_metadata(), change)
+        kind.write(program, partial, details, change)
         exported = Predictor(experiment, open_exported(partial, trust=True), fused=False)
         before = Predictor(experiment, original.model, fused=False)
         verify(before, exported, images, chosen)

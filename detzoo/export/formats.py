@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +13,10 @@ from detzoo.errors import ConfigError
 from detzoo.export.onnx import Change, write_onnx
 from detzoo.export.openvino import write_openvino
 from detzoo.export.torch_programs import write_package, write_program
-from detzoo.inference.exported import ExportPrecision
+from detzoo.inference.exported import Details, ExportPrecision
 
 # The last argument makes one ONNX file of another, in int8; None: it stays as it is.
-Write = Callable[[ExportedProgram, Path, Mapping[str, str], Change | None], None]
+Write = Callable[[ExportedProgram, Path, Details, Change | None], None]
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Format:
 # Of those with the same suffix, the first is the default.
 FORMATS = (
     Format("onnx", ".onnx", write_onnx, ("fp32", "fp16"), ("int8",)),
-    Format("openvino", ".xml", write_openvino, ("fp32", "fp16"), ("bf16", "int8"), (".bin",)),
+    Format("openvino", ".xml", write_openvino, ("fp32",), ("fp16", "bf16", "int8"), (".bin",)),
     Format("torch", ".pt2", write_program, ("fp32", "fp16", "bf16")),
     Format("aoti", ".pt2", write_package),
 )

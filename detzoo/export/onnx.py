@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ from torch.export import ExportedProgram
 
 from detzoo.errors import ConfigError
 from detzoo.export.program import quiet
-from detzoo.inference.exported import OUTPUTS
+from detzoo.inference.exported import OUTPUTS, Details
 
 if TYPE_CHECKING:
     import onnx
@@ -25,13 +25,13 @@ Change = Callable[[Path, Path], None]
 
 
 def write_onnx(
-    program: ExportedProgram, file: Path, metadata: Mapping[str, str], change: Change | None = None
+    program: ExportedProgram, file: Path, details: Details, change: Change | None = None
 ) -> None:
     """Writes what :func:`~detzoo.export.program.capture` returned.
 
     The file's inputs are ``pixels`` (B, 3, H, W) float32, normalized, and ``sizes`` (B, 2: height,
     width) int64, the part of them that shows the image; its outputs are those of
-    :class:`~detzoo.export.static.StaticDetections`. ``metadata`` is stored in it. ``change`` makes
+    :class:`~detzoo.export.static.StaticDetections`. ``details`` are stored in it. ``change`` makes
     another file of it. Raises :class:`ConfigError` if the packages for it are not installed.
     """
     translations = _translations()
@@ -58,7 +58,7 @@ def write_onnx(
         model = onnx.load(after)
         before.unlink()
         after.unlink()
-    onnx.helper.set_model_props(model, dict(metadata))
+    onnx.helper.set_model_props(model, details.to_metadata())
     onnx.save(model, file)
 
 

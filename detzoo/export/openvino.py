@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -12,13 +11,15 @@ from torch.export import ExportedProgram
 from detzoo.errors import ConfigError
 from detzoo.export.onnx import Change, write_onnx
 from detzoo.export.program import quiet
+from detzoo.inference.exported import Details
 from detzoo.ops.deform_conv import sampled_deform_conv2d
 
 
 def write_openvino(
-    program: ExportedProgram, file: Path, metadata: Mapping[str, str], change: Change | None = None
+    program: ExportedProgram, file: Path, details: Details, change: Change | None = None
 ) -> None:
-    """Writes ``file`` (.xml) and the weights beside it (.bin), converted from ONNX.
+    """Writes ``file`` (.xml) and the weights beside it (.bin), converted from ONNX; in fp16 those
+    alone.
 
     Raises :class:`ConfigError` if the packages for it are not installed.
     """
@@ -36,8 +37,8 @@ def write_openvino(
             program = program.run_decompositions({deform_conv2d: sampled_deform_conv2d})
     with tempfile.TemporaryDirectory() as folder:
         onnx_file = Path(folder) / "model.onnx"
-        write_onnx(program, onnx_file, {}, change)
+        write_onnx(program, onnx_file, details, change)
         model = openvino.convert_model(onnx_file)
-    for key, text in metadata.items():
+    for key, text in details.to_metadata().items():
         model.set_rt_info(text, ["detzoo", key])
-    openvino.save_model(model, file, compress_to_fp16=False)
+    openvino.save_model(model, file, compress_to_fp16=details.precision == "fp16")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -12,20 +11,19 @@ from torch.export import ExportedProgram
 
 from detzoo.errors import ConfigError
 from detzoo.export.program import quiet
+from detzoo.inference.exported import Details
 from detzoo.inference.runtimes import PROGRAM_METADATA
 
 
-def write_program(
-    program: ExportedProgram, file: Path, metadata: Mapping[str, str], _: object = None
-) -> None:
+def write_program(program: ExportedProgram, file: Path, details: Details, _: object = None) -> None:
     """Writes the program as it is; ``torch.export.load`` reads it."""
     with quiet():
-        torch.export.save(program, file, extra_files={PROGRAM_METADATA: json.dumps(dict(metadata))})
+        torch.export.save(
+            program, file, extra_files={PROGRAM_METADATA: json.dumps(details.to_metadata())}
+        )
 
 
-def write_package(
-    program: ExportedProgram, file: Path, metadata: Mapping[str, str], _: object = None
-) -> None:
+def write_package(program: ExportedProgram, file: Path, details: Details, _: object = None) -> None:
     """Compiles the program for this machine's processor (AOTInductor).
 
     ``torch._inductor.aoti_load_package`` reads the package. Raises :class:`ConfigError` if there is
@@ -40,5 +38,5 @@ def write_package(
         torch._inductor.aoti_compile_and_package(
             program,
             package_path=str(file),
-            inductor_configs={"aot_inductor.metadata": dict(metadata)},
+            inductor_configs={"aot_inductor.metadata": details.to_metadata()},
         )

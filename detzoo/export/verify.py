@@ -121,17 +121,18 @@ def _gaps(one: Result, other: Result, min_score: float) -> list[Gap]:
         if not len(other) or float(overlaps[row].max()) < 0:
             found.append(Gap(float("inf"), float("inf"), 0.0))
             continue
-        # Of several in the same place, the one that is as sure.
+        # Of several in the same place, the one that is as sure, and has the same sides.
         near = overlaps[row] >= overlaps[row].max() - 1e-3
-        gap = torch.where(near, (other.scores - one.scores[row]).abs(), torch.inf)
-        best = int(gap.argmin())
+        gap = (other.scores - one.scores[row]).abs()
+        sides = (other.boxes - one.boxes[row]).abs().amax(1)
+        cost = gap / MAX_SCORE_DIFFERENCE + sides / MAX_BOX_DIFFERENCE
+        best = int(torch.where(near, cost, torch.inf).argmin())
         if gap[best] > MARGIN and one.scores[row] <= floor:
             continue
-        distance = float((other.boxes[best] - one.boxes[row]).abs().max())
         mask = None
         if one.masks is not None and other.masks is not None:
             mask = _mask_gap(one.masks[row], other.masks[best])
-        found.append(Gap(float(gap[best]), distance, float(overlaps[row, best]), mask))
+        found.append(Gap(float(gap[best]), float(sides[best]), float(overlaps[row, best]), mask))
     return found
 
 

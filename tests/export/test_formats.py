@@ -51,7 +51,7 @@ def check(entry: Entry, kind: Format, folder: Path) -> None:
         mask_threshold=static.mask_threshold,
     )
     file = folder / f"model{kind.suffix}"
-    kind.write(program.capture(static, details), file, details.to_metadata(), None)
+    kind.write(program.capture(static, details), file, details, None)
     opened = open_exported(file, trust=True)
     assert opened.details == details
     outputs = opened.run(batch.pixels.contiguous().numpy(), sizes.numpy())
@@ -117,7 +117,7 @@ def test_low_precision(kind: Format, precision: ExportPrecision, tmp_path: Path)
     details = Details(entry.experiment, size, precision=precision)
     file = tmp_path / f"model{kind.suffix}"
     exported = program.capture(static, details, kind.captured_in(precision))
-    kind.write(exported, file, details.to_metadata(), None)
+    kind.write(exported, file, details, None)
     outputs = open_exported(file, trust=True).run(batch.pixels.contiguous().numpy(), sizes.numpy())
     with torch.no_grad():
         expected = static(batch.pixels, sizes)
@@ -129,4 +129,4 @@ def test_low_precision(kind: Format, precision: ExportPrecision, tmp_path: Path)
 def test_no_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(ConfigError, match=r"needs a C\+\+ compiler"):
-        AOTI.write(None, tmp_path / "model.pt2", {}, None)  # type: ignore[arg-type]
+        AOTI.write(None, tmp_path / "model.pt2", None, None)  # type: ignore[arg-type]
