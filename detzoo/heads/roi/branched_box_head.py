@@ -36,7 +36,7 @@ class BranchedBoxHeadConfig(BoxHeadConfig):
                 "num_shared_fcs: convolutions of a branch cannot follow fully connected layers"
             )
 
-    def build(  # type: ignore[override]  # its layers are others
+    def build(  # its layers are others
         self, in_channels: int, region_size: int, num_classes: int
     ) -> BranchedBoxHead:
         return BranchedBoxHead(self, in_channels, region_size, num_classes)
