@@ -196,7 +196,6 @@ def verify(
         LOW_SHARE,
         MAX_BOX_DIFFERENCE,
         MAX_MASK_DIFFERENCE,
-        MAX_OUTLIERS,
         MAX_SCORE_DIFFERENCE,
         compare,
     )
@@ -217,7 +216,7 @@ def verify(
         is_same = difference.is_rounding(by_masks=experiment.model.masks_cover_input)
         rule = (
             f"{difference}; at most {MAX_SCORE_DIFFERENCE}, {MAX_BOX_DIFFERENCE} and "
-            f"{MAX_MASK_DIFFERENCE:.0%} are rounding, for all but {MAX_OUTLIERS:.1%}"
+            f"{MAX_MASK_DIFFERENCE:.0%} are rounding"
         )
     else:
         share = f"{difference.near_share:.1%} of the detections have nearly the same score and box"

@@ -83,6 +83,15 @@ def test_what_is_said_is_of_fields_that_are_there() -> None:
 # from the number of stages.
 UNBOUNDED = {
     "CenterPad.fill",
+    "CutOut.fill",
+    "Pad.fill",
+    "Rotate.center",
+    "Rotate.degrees",
+    "Rotate.fill",
+    "Shear.fill",
+    "Shear.slope",
+    "Translate.fill",
+    "Translate.pixels",
     "DeltaCoder.means",
     "Expand.fill",
     "InstaBoost.rotation_range",

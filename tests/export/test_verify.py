@@ -66,6 +66,17 @@ def test_one_of_many_may_differ() -> None:
         assert found.is_rounding(by_masks=False) == is_rounding
 
 
+def test_only_equal_scores_excuse_a_difference() -> None:
+    corners = 20.0 * torch.arange(400)[:, None].expand(-1, 2)
+    boxes = torch.cat([corners, corners + 10], 1)
+    scores = torch.linspace(0.9, 0.3, 400).tolist()
+    others = [scores[0] - 0.002, *scores[1:]]
+    assert not apart(Finding(scores, boxes), Finding(others, boxes)).is_rounding(by_masks=False)
+    moved = boxes.clone()
+    moved[0] += 9.0  # another place
+    assert not apart(Finding(scores, boxes), Finding(scores, moved)).is_rounding(by_masks=False)
+
+
 def test_boxes_without_area() -> None:
     found = apart(Finding([0.9], torch.zeros((1, 4))), Finding([0.9], torch.zeros((1, 4))))
     assert found.near_share == 1.0
