@@ -9,7 +9,7 @@ quickstart: .venv/installed
 	$(BIN)/detzoo quickstart
 
 test: .venv/installed-dev .venv/mmdet
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 slow: .venv/installed-dev .venv/mmdet
 	$(BIN)/python -m pytest -m slow

@@ -154,7 +154,7 @@ def test_an_incomplete_checkpoint(saved: tuple[Path, Checkpoint]) -> None:
     content = torch.load(path, weights_only=True)
     del content["model"]
     torch.save(content, path)
-    assert "no 'model'" in fails(path)
+    assert "without 'model'" in fails(path)
 
 
 class Malice:

@@ -102,4 +102,6 @@ def test_what_cannot_be_measured(detzoo: Run, retinanet: Path) -> None:
     assert_refused(
         detzoo("benchmark", "inference", retinanet, "--precision", "fp8"), "--precision fp8"
     )
-    assert_refused(detzoo("benchmark", "inference", retinanet, retinanet), "given twice")
+    assert_refused(
+        detzoo("benchmark", "inference", retinanet, retinanet), "contains the same model twice"
+    )

@@ -14,6 +14,7 @@ from benchmarks.learning.widths import build_narrow
 from detzoo.detectors.base import Detector
 from detzoo.layers.fusion import FusedConv2d, fuse
 from detzoo.structures import BitmapMasks, Detections, ImageBatch, ImageInfo, Targets
+from detzoo.train.teacher import give_teacher
 from tests.parity.double import float64
 
 SIZE = 128
@@ -87,6 +88,7 @@ def detector(case: Case) -> Detector:
     torch.manual_seed(0)
     experiment = narrowed(case, scenes=2, steps=2, batch=2, augment=False)
     model = build_narrow(experiment).double().to(memory_format=torch.channels_last)
+    give_teacher(model, experiment.class_names)
     for name, parameter in model.named_parameters():
         if name in model.class_parameters() or any(part in name for part in DECISIVE):
             nn.init.normal_(parameter, std=0.3 if parameter.ndim > 1 else 0.0)
