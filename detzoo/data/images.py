@@ -88,7 +88,10 @@ def read_gray(path: str | os.PathLike[str]) -> np.ndarray:
 
     Raises :class:`DataError` for a file that is missing, damaged or of another kind.
     """
-    image = cv2.imdecode(np.frombuffer(_read_bytes(path), np.uint8), cv2.IMREAD_UNCHANGED)
+    try:
+        image = cv2.imdecode(np.frombuffer(_read_bytes(path), np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:  # such as of sizes that nobody has
+        image = None
     if image is None or image.ndim != 2:
         raise DataError(f"{path}: is damaged, or not an image of one channel.")
     return image

@@ -20,6 +20,7 @@ from detzoo.data.locate import open_dataset
 from detzoo.detectors.solo import SOLOConfig
 from detzoo.errors import ExportError
 from detzoo.evaluate.metrics import Metrics
+from detzoo.export import verify
 from detzoo.heads.mask_grid.solo import SOLOHeadConfig
 from detzoo.inference.loading import load
 from detzoo.inference.predictor import Predictor
@@ -97,11 +98,22 @@ def cells(folder: Path) -> Path:
 @pytest.mark.parametrize("form", ["grid", "full"])
 @pytest.mark.parametrize("kind", ["boxes", "image"])
 def test_masks(
-    detzoo: Run, mask_rcnn: Path, scenes: Path, tmp_path: Path, form: str, kind: str
+    detzoo: Run,
+    mask_rcnn: Path,
+    scenes: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    form: str,
+    kind: str,
 ) -> None:
+    if kind == "image":
+        # Random weights rate hundreds of cells nearly the same: rounding decides which of them
+        # suppress others. What was trained has no such excuse.
+        monkeypatch.setattr(verify, "TIED_SCORE", float("inf"))
+        monkeypatch.setattr(verify, "TIED_IOU", 0.0)
     source = mask_rcnn if kind == "boxes" else cells(tmp_path)
     val = scenes / "val"
-    given = ("--images", val, "--masks", form, "--max-candidates", 300)
+    given = ("--images", val, "--masks", form, "--max-candidates", 1000)
     outcome = detzoo("export", source, *ARGUMENTS, "model.onnx", *given)
     assert outcome.code == 0, outcome
     assert "wrote model.onnx" in outcome.out

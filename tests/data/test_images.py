@@ -303,3 +303,14 @@ def test_an_avif_is_upright(tmp_path: Path, orientation: int) -> None:
     with Image.open(path) as opened:
         ((_, found),) = read_inputs(opened)
     assert np.abs(found.astype(int) - image).mean() < 3
+
+
+def test_a_size_that_no_image_has(tmp_path: Path) -> None:
+    """OpenCV raises an error of its own there."""
+    content = bytearray(cv2.imencode(".bmp", np.zeros((8, 8), np.uint8))[1].tobytes())
+    content[18:22] = (2**21).to_bytes(4, "little")  # its width
+    path = tmp_path / "x.bmp"
+    path.write_bytes(content)
+    for read in (read_gray, read_image):
+        with pytest.raises(DataError, match=r"x\.bmp: .*(damaged|not an image)"):
+            read(path)
