@@ -11,7 +11,13 @@ import pytest
 from PIL import Image
 
 from detzoo.data import images
-from detzoo.data.images import EXTENSIONS, exif_orientation, image_size, read_image
+from detzoo.data.images import (
+    EXTENSIONS,
+    exif_orientation,
+    image_size,
+    read_gray,
+    read_image,
+)
 from detzoo.errors import DataError
 from detzoo.inference.inputs import is_image, read_inputs
 from tests.data.files import noise
