@@ -18,7 +18,7 @@ from detzoo.cli.common import (
     open_sets,
     plain_console,
 )
-from detzoo.errors import ConfigError
+from detzoo.errors import ConfigError, DataError
 
 
 def compare(
@@ -112,10 +112,15 @@ def compare(
     for sheet in sheets.values():
         console.print(to_markdown(sheet), soft_wrap=True, markup=False)
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        for name, sheet in sheets.items():
-            (out / f"{name}.md").write_text(to_markdown(sheet), encoding="utf-8")
-            (out / f"{name}.tex").write_text(to_latex(sheet), encoding="utf-8")
-            sheet.write(out)
-        images_sheet(comparison).write(out)
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            for name, sheet in sheets.items():
+                (out / f"{name}.md").write_text(to_markdown(sheet), encoding="utf-8")
+                (out / f"{name}.tex").write_text(to_latex(sheet), encoding="utf-8")
+                sheet.write(out)
+            images_sheet(comparison).write(out)
+        except OSError as error:
+            raise DataError(
+                f"--out {out}: cannot be written ({error.strerror}). Give another folder."
+            ) from None
         console.print(f"wrote {out}", soft_wrap=True, markup=False)

@@ -154,7 +154,10 @@ def predict(
     )
     predictor = Predictor(experiment, model, predictor.precision, fused=fuse)
     _make_folder(folder)
-    outputs = [OUTPUTS[name](folder, predictor.class_names) for name in formats]
+    try:
+        outputs = [OUTPUTS[name](folder, predictor.class_names) for name in formats]
+    except OSError as error:
+        raise _unwritable(folder, error) from None
 
     failures: list[DataError] = []
 
@@ -190,7 +193,10 @@ def predict(
         more = f" ({len(failures) - 1} more cannot be read either.)" if len(failures) > 1 else ""
         raise DataError(f"{failures[0]}{more}")
     for output in outputs:
-        output.close()
+        try:
+            output.close()
+        except OSError as error:
+            raise _unwritable(output.folder, error) from None
     if json_file is not None and json_file.suffix != _LINES:
         write_json(json_file, [found[file] for file in files if file in found])
     console.print(f"pictures in {folder}", soft_wrap=True)

@@ -93,6 +93,18 @@ def test_a_comparison(detzoo: Run, data: Path) -> None:
     assert (data / "table" / "wins.csv").is_file()
 
 
+def test_a_folder_that_cannot_be_made(detzoo: Run, data: Path) -> None:
+    (data / "fewer.json").write_text(json.dumps(json.loads((data / "found.json").read_text())[::2]))
+    (data / "file").write_text("")
+    where = ("--data", data / "annotations.json", "--images", data, "--resamples", 10)
+    sources = (data / "found.json", data / "fewer.json")
+    for command in (("compare", *sources), ("analyze", sources[0])):
+        outcome = detzoo(*command, *where, "--out", data / "file" / "inside")
+        assert outcome.code == 2, outcome
+        assert "cannot be written" in outcome.error
+        assert "Traceback" not in outcome.error
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
