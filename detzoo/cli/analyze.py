@@ -9,10 +9,14 @@ from typing import Annotated, Literal
 import typer
 
 from detzoo.cli.common import (
+    BatchSize,
     Device,
+    Images,
     Imports,
     Precision,
+    TestSplit,
     Trust,
+    Workers,
     check_data,
     check_folder,
     check_source,
@@ -36,16 +40,8 @@ def analyze(
         typer.Option(help="Folder of a data set, or a COCO JSON; repeat to join several."),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder of the report.")],
-    images: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="Image folder, where --data is an annotation file; one for all, or one for each.",
-            show_default=False,
-        ),
-    ] = None,
-    split: Annotated[
-        str | None, typer.Option(help="Which split of the folder. Default: val.")
-    ] = None,
+    images: Images = None,
+    split: TestSplit = None,
     kind: Annotated[
         str | None,
         typer.Option("--type", help="bbox or segm. Default: masks if the detections have them."),
@@ -70,8 +66,8 @@ def analyze(
             "--min-score auto.",
         ),
     ] = False,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images per batch.")] = 1,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that load images.")] = 2,
+    batch_size: BatchSize = 1,
+    workers: Workers = 2,
     precision: Precision = None,
     device: Device = None,
     imports: Imports = None,

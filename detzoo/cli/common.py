@@ -76,6 +76,18 @@ Trust = Annotated[
         "(.pt2), which can do anything. By default nothing is executed.",
     ),
 ]
+Images = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="Image folder, where --data is an annotation file; one for all, or one for each.",
+        show_default=False,
+    ),
+]
+TestSplit = Annotated[
+    str | None, typer.Option("--split", help="Which split of the folder. Default: val.")
+]
+BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="Images per batch.")]
+Workers = Annotated[int, typer.Option("--workers", min=0, help="Processes that load images.")]
 Precision = Annotated[
     str | None,
     typer.Option(

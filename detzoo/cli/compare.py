@@ -8,10 +8,14 @@ from typing import Annotated
 import typer
 
 from detzoo.cli.common import (
+    BatchSize,
     Device,
+    Images,
     Imports,
     Precision,
+    TestSplit,
     Trust,
+    Workers,
     check_data,
     check_folder,
     check_source,
@@ -33,16 +37,8 @@ def compare(
         list[Path],
         typer.Option(help="Folder of a data set, or a COCO JSON; repeat to join several."),
     ],
-    images: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="Image folder, where --data is an annotation file; one for all, or one for each.",
-            show_default=False,
-        ),
-    ] = None,
-    split: Annotated[
-        str | None, typer.Option(help="Which split of the folder. Default: val.")
-    ] = None,
+    images: Images = None,
+    split: TestSplit = None,
     resamples: Annotated[
         int, typer.Option(min=10, help="Resamples of the images for confidence intervals.")
     ] = 300,
@@ -50,8 +46,8 @@ def compare(
         Path | None,
         typer.Option("--out", "-o", metavar="DIR", help="Write Markdown, LaTeX and CSV here."),
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images per batch.")] = 1,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that load images.")] = 2,
+    batch_size: BatchSize = 1,
+    workers: Workers = 2,
     precision: Precision = None,
     device: Device = None,
     imports: Imports = None,

@@ -9,18 +9,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from detzoo.cli.common import (
+    BatchSize,
     Compile,
     Device,
     Fuse,
     IgnoreExif,
+    Images,
     Imports,
     JsonFile,
     MissingMasks,
     Precision,
     SkipBroken,
+    TestSplit,
     Trust,
     TtaFlip,
     TtaScales,
+    Workers,
     check_data,
     check_source,
     open_sets,
@@ -57,16 +61,8 @@ def measure(
             show_default=False,
         ),
     ] = None,
-    images: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="Image folder, where --data is an annotation file; one for all, or one for each.",
-            show_default=False,
-        ),
-    ] = None,
-    split: Annotated[
-        str | None, typer.Option(help="Which split of the folder. Default: val.")
-    ] = None,
+    images: Images = None,
+    split: TestSplit = None,
     held_out: Annotated[
         bool,
         typer.Option(
@@ -106,8 +102,8 @@ def measure(
     ] = None,
     tta_scales: TtaScales = None,
     tta_flip: TtaFlip = False,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images per batch.")] = 1,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that load images.")] = 2,
+    batch_size: BatchSize = 1,
+    workers: Workers = 2,
     precision: Precision = None,
     fuse: Fuse = True,
     compile_model: Compile = False,
