@@ -152,18 +152,24 @@ def some(ids: Sequence[Id]) -> str:
 def _classes(entries: list[Json], source: str) -> tuple[list[Id], list[str]]:
     name_of: dict[str, str] = {}
     ids: list[Id] = []
+    one = entry()
     for k, content in enumerate(entries):
-        where = f"{source}: categories[{k}]"
-        identity, name = read_id(content, "id", where), read_field(content, "name", where)
-        if type(name) is int:
-            name = str(name)
-        if not isinstance(name, str):
-            raise DataError(f"{where} (id {identity!r:.60}): its name {name!r:.60} is not text.")
-        key = same(identity)
-        if key in name_of:
-            raise DataError(f"{where}: the id {identity!r:.60} is that of {name_of[key]!r} too.")
-        name_of[key] = name
-        ids.append(identity)
+        with one:
+            where = f"{source}: categories[{k}]"
+            identity, name = read_id(content, "id", where), read_field(content, "name", where)
+            if type(name) is int:
+                name = str(name)
+            if not isinstance(name, str):
+                raise DataError(
+                    f"{where} (id {identity!r:.60}): its name {name!r:.60} is not text."
+                )
+            key = same(identity)
+            if key in name_of:
+                raise DataError(
+                    f"{where}: the id {identity!r:.60} is that of {name_of[key]!r} too."
+                )
+            name_of[key] = name
+            ids.append(identity)
     names = list(name_of.values())
     check_class_names(names, f"{source}: categories")
     return ids, names

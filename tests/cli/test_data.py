@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from detzoo.quickstart.scenes import write_scenes
 from tests.checks.planted import box, plant, plant_unread
 from tests.cli.conftest import Run, assert_refused
 from tests.data.files import write_voc
@@ -115,6 +116,18 @@ def test_browse(detzoo: Run, scenes: Path, tiny: Path) -> None:
     assert {name.rpartition("_")[2] for name in pictures} == {"before.jpg", "after.jpg"}
     assert (folder / "report.html").read_text("utf-8").count("data:image/jpeg") == 4
     assert str(folder / "report.html") in done.out
+
+
+def test_browse_without_broken_images(detzoo: Run, tmp_path: Path, tiny: Path) -> None:
+    data = tmp_path / "data"
+    write_scenes(data, "train", 3, size=64, seed=1)
+    broken = sorted((data / "train").iterdir())[0]
+    broken.write_bytes(b"\xff\xd8 no image")
+    done = detzoo("data", "browse", data, "--model", tiny, "--skip-broken", "-o", "seen")
+    assert done.code == 1
+    assert "left out as broken: 1 image" in done.out
+    assert broken.name in done.out
+    assert len(list(Path("seen").glob("*.jpg"))) == 4
 
 
 def test_browse_of_another_seed_differs(detzoo: Run, scenes: Path, tiny: Path) -> None:
