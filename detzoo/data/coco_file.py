@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from detzoo.data.reading import entry
 from detzoo.errors import DataError
@@ -38,8 +39,7 @@ class CocoImage:
     where: str
 
 
-@dataclass(frozen=True)
-class CocoObject:
+class CocoObject(NamedTuple):
     """``entry``, ``image`` and ``label`` are positions among the annotations, images and
     categories; ``area`` is None where the file does not give it. The ``segmentation`` is as the
     file has it, unchecked."""
