@@ -158,6 +158,17 @@ class Experiment:
             final = dataclasses.replace(final, epochs=epochs)
         return dataclasses.replace(self, schedule=self.schedule.stretched_to(length), final=final)
 
+    @property
+    def all_names(self) -> tuple[str, ...]:
+        """The names of things, then those of stuff, as the labels of a panoptic model go."""
+        return (*self.class_names, *self.stuff_names)
+
+    def with_all_names(self, names: tuple[str, ...], num_stuff: int | None = None) -> Experiment:
+        """The same with other names for its things and then for its stuff, of which there are
+        ``num_stuff`` classes; None: as many as before."""
+        things = max(len(names) - (len(self.stuff_names) if num_stuff is None else num_stuff), 0)
+        return dataclasses.replace(self, class_names=names[:things], stuff_names=names[things:])
+
     def check_needs(self, data: DetectionDataset, *, training: bool) -> None:
         """Raises :class:`DataError` if the data lacks required proposals or semantic maps."""
         if self.model.needs_proposals and data.proposals is None:
