@@ -72,7 +72,8 @@ _TRAINING_ONLY: Final = frozenset(
     + ("teacher_backbone", "teacher_neck", "teacher_bbox_head")
 )
 _RECIPE: Final = frozenset(
-    ("optimizer", "optimizer_config", "lr_config", "runner", "total_epochs", "fp16", "load_from")
+    ("optimizer", "optimizer_config", "lr_config", "momentum_config", "runner", "total_epochs")
+    + ("fp16", "load_from")
 )
 
 # What a part of a configuration is needed for. Nothing else depends on the course of a run: how
