@@ -51,8 +51,8 @@ def steps_of(root: Node) -> dict[str, Any]:
         settings["gradient_norm_order"] = None if math.isinf(order) else order
     node.leave("detect_anomalous_params", "parameters without gradients are no error")
     kind = node.take("type", "OptimizerHook")
-    if kind not in _STEPS:
-        raise node.error("type", f"detzoo has no {kind!r} (it has {', '.join(_STEPS)})")
+    if kind not in STEPS:
+        raise node.error("type", f"detzoo has no {kind!r} (it has {', '.join(STEPS)})")
     if kind == "DistOptimizerHook":  # that of files which train with NVIDIA's apex
         settings["accumulate"] = node.take("update_interval", 1)
         for key in ("coalesce", "bucket_size_mb"):
@@ -68,7 +68,7 @@ def steps_of(root: Node) -> dict[str, Any]:
     return settings
 
 
-_STEPS = (
+STEPS = (
     "OptimizerHook",
     "Fp16OptimizerHook",
     "GradientCumulativeOptimizerHook",
@@ -92,7 +92,9 @@ def _evaluations(root: Node, schedule: Schedule, final: FinalEpochs | None) -> d
     node.ignore(
         "start", "rule", "iou_thrs", "iou_thr", "proposal_nums", "less_keys", "greater_keys"
     )
-    node.ignore("by_epoch")
+    node.ignore(
+        "by_epoch", "gpu_collect", "tmpdir", "jsonfile_prefix", "metric_items", "format_only"
+    )
     every = node.take("interval", 1)
     if every < 1:
         raise node.error("interval", f"{every}: detzoo evaluates after every epoch")
@@ -113,6 +115,7 @@ def _checkpoints(root: Node, schedule: Schedule) -> dict[str, Any]:
     if node is None:
         return {}
     node.ignore("max_keep_ckpts", "create_symlink", "save_last", "save_optimizer", "out_dir")
+    node.leave("meta", "what V2 writes into checkpoints")
     every, by_epoch = node.take("interval", 1), node.take("by_epoch", schedule.counts_epochs)
     if every < 1:
         raise node.error("interval", f"{every}: the last state is always saved")
