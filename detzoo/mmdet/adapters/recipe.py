@@ -13,7 +13,7 @@ from detzoo.data.batch_resize import RandomBatchResize
 from detzoo.data.sample import Transform
 from detzoo.data.transforms import MixUp, Mosaic, RandomAffine, Resize
 from detzoo.experiment import FinalEpochs
-from detzoo.mmdet.node import Node
+from detzoo.mmdet.node import Node, Refusal
 from detzoo.mmdet.read_config import SourceFile
 from detzoo.mmdet.registry import adapts
 from detzoo.optim.ema import EMAConfig
@@ -194,6 +194,14 @@ HOOKS_WITHOUT_EFFECT = {
 }
 
 
+# Hooks without which the detector is another one, and why.
+_CHANGES_THE_MODEL = {
+    "RFSearchHook": "puts branches of other dilations into the convolutions of the backbone "
+    "(RF-Next), which detzoo does not have; what they are is in a file that MMDetection never "
+    "published with its configurations. Without this hook, the file describes the plain detector",
+}
+
+
 def hooks_of(root: Node, transforms: tuple[Transform, ...]) -> dict[str, Any]:
     """``custom_hooks``; ``transforms`` are those of training."""
     settings: dict[str, Any] = {}
@@ -212,6 +220,9 @@ def _hook(node: Node, transforms: tuple[Transform, ...]) -> dict[str, Any]:
         node.reading.aside[node.path] = HOOKS_WITHOUT_EFFECT[node.type]
         return {}
     node.ignore("priority")
+    if node.type in _CHANGES_THE_MODEL:
+        node.left.clear()
+        raise Refusal(node.reading.source, node.path, _CHANGES_THE_MODEL[node.type], use="detect")
     settings: dict[str, Any] = node.adapt("hook", transforms)
     return settings
 
