@@ -111,6 +111,7 @@ class Experiment:
         precision: Precision of training: float32, or mixed precision with bfloat16 or float16.
         loss_scale: Fixed loss scale in fp16; None: dynamic.
         max_gradient_norm: Gradients are clipped to this norm; None: no clipping.
+        gradient_norm_order: Order of that norm, 2 of the Euclidean one; None: the largest value.
         accumulate: Number of batches whose gradients are accumulated for each step.
         ema: Exponential moving average of the weights; None: no average.
         final: Changes for the final epochs; None: no changes.
@@ -132,6 +133,7 @@ class Experiment:
     precision: Precision = "fp32"
     loss_scale: PositiveFloat | None = None
     max_gradient_norm: PositiveFloat | None = None
+    gradient_norm_order: PositiveFloat | None = 2.0
     accumulate: PositiveInt = 1
     ema: EMAConfig | None = None
     final: FinalEpochs | None = None

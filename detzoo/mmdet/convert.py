@@ -19,6 +19,7 @@ from detzoo.experiment import DataConfig, Experiment
 from detzoo.mmdet.adapters import recipe
 from detzoo.mmdet.adapters.datasets import DataSource, read_datasets
 from detzoo.mmdet.adapters.pipelines import Pipeline, pad_at_once, read_pipeline
+from detzoo.mmdet.adapters.schedules import schedule_of
 from detzoo.mmdet.data_paths import DataPaths
 from detzoo.mmdet.node import Node, Reading, Refusal
 from detzoo.mmdet.older_spellings import modernized
@@ -38,6 +39,7 @@ SECTIONS = (
     "optimizer",
     "optimizer_config",
     "lr_config",
+    "momentum_config",
     "runner",
     "total_epochs",
     "evaluation",
@@ -245,10 +247,12 @@ def _read_recipe(root: Node, data: DataConfig, files: Sequence[SourceFile]) -> d
     optimizer: OptimizerConfig = attempt(
         "optimizer", lambda: root.part("optimizer", "optimizer"), SGDConfig(lr=0.02)
     )
-    schedule = attempt("lr_config", lambda: recipe.schedule_of(root, optimizer.lr), Schedule())
+    schedule = attempt("lr_config", lambda: schedule_of(root, optimizer), Schedule())
     batch = recipe.reference_batch_of(root, optimizer, files)
     if any(obstacle.path.startswith("optimizer") for obstacle in root.reading.obstacles):
         root.reading.replaced.pop("learning rate")
+    if root.has("momentum_config"):
+        root.reading.note(root.error("momentum_config", "detzoo keeps the momentum as it is"))
     hooks = recipe.hooks_of(root, data.train_transforms)
     nothing: dict[str, Any] = {}
     settings = {
