@@ -1,4 +1,4 @@
-"""Writes what follows from the code: the page of the zoo, in English and in Chinese, the list that
+"""Writes what follows from the code: the pages of the zoo, in English and in Chinese, the list that
 ``detzoo models`` shows, and tables within other pages.
 
 python docs/generate.py          # counts the parameters of new entries
@@ -39,9 +39,11 @@ COLUMNS = ("name", "box AP", "mask AP", "memory", "ms", "parameters", "weights")
 HEADER_ZH = """\
 # 模型库
 
-按系列列出所有命名的配置，以及 MMDetection V2 模型库公布的指标：框 AP 与掩码 AP（百分数，在各自数据的验证集上；
-注明 AP50 或 AR 的，是 AP50 或 1000 个候选框的召回率）、每块 GPU 的训练显存（GB）、V100 上每张图的毫秒数。
-参数量是数出来的。`detzoo models` 可以列出并筛选同样的内容。本页由 `docs/generate.py` 生成。
+按系列列出所有命名的配置，以及 MMDetection V2 模型库公布的指标：
+框 AP 与掩码 AP（百分数，在各自数据的验证集上；注明 AP50 或 AR 的，
+是 AP50 或 1000 个候选框的召回率）、每块 GPU 的训练显存（GB）、
+V100 上每张图的毫秒数。参数量是数出来的。
+`detzoo models` 可以列出并筛选同样的内容。本页由 `docs/generate.py` 生成。
 """
 COLUMNS_ZH = {
     "name": "名称",
@@ -241,7 +243,8 @@ def page_zh() -> str:
 
 def _section(family: Family, language: str, columns: tuple[str, ...]) -> str:
     idea = IDEAS[family.folder][language]
-    return f"## {family.title}\n\n{idea} [{family.folder}]({family.paper})\n\n{table(family, columns)}\n"
+    about = f"{idea} [{family.folder}]({family.paper})"
+    return f"## {family.title}\n\n{about}\n\n{table(family, columns)}\n"
 
 
 def table(family: Family, columns: tuple[str, ...] = COLUMNS) -> str:

@@ -94,8 +94,8 @@ def _overview(order: Sequence[str], groups: dict[str, list[type]]) -> str:
     lines = [
         "# Configuration reference",
         "",
-        "Every class that a configuration can have, with its fields. `detzoo config NAME` shows the",
-        "values of a model, `detzoo config NAME --explain PATH` this text for one of them, and",
+        "Every class that a configuration can have, with its fields. `detzoo config NAME` shows",
+        "the values of a model, `detzoo config NAME --explain PATH` explains one of them, and",
         "`--set PATH=VALUE` changes it. A part is written in JSON as",
         '`{"type": "ClassName", "field": value}`; fields that are left out have their defaults.',
         "",

@@ -29,7 +29,8 @@ def path(family: Family) -> str:
 
 
 def _page(family: Family, homes: dict[str, str]) -> str:
-    first = next((entry for entry in family.entries if entry.weights), family.entries[0])
+    published = [entry for entry in family.entries if entry.weights] or family.entries
+    first = min(published, key=lambda entry: entry.parameters or 0)  # the one to begin with
     recipe = first.experiment
     needs = _needs(recipe)
     commands = [
@@ -41,7 +42,9 @@ def _page(family: Family, homes: dict[str, str]) -> str:
         commands.append(f"detzoo test {first.name} --data coco")
     code = "\n".join(commands)
     parts = ", ".join(
-        f"[{name}](../{homes[name]})" for name in dict.fromkeys(_parts(recipe.model)) if name in homes
+        f"[{name}](../{homes[name]})"
+        for name in dict.fromkeys(_parts(recipe.model))
+        if name in homes
     )
     return f"""\
 # {family.title}
@@ -74,10 +77,14 @@ def _recipe(name: str, recipe: Experiment) -> str:
     kind = type(optimizer).__name__.removesuffix("Config")
     batch = recipe.reference_batch or recipe.data.images_per_device
     sizes = [t.sizes for t in recipe.data.test_transforms if isinstance(t, Resize)]
-    size = f", images of {sizes[0][0][0]}x{sizes[0][0][1]} pixels at most in evaluation" if sizes else ""
+    size = (
+        f", images of {sizes[0][0][0]}x{sizes[0][0][1]} pixels at most in evaluation"
+        if sizes
+        else ""
+    )
     text = (
-        f"The recipe of `{name}`: {schedule.length} {schedule.unit} of {kind} with a learning rate of "
-        f"{optimizer.lr:g} for {batch} images per step (scaled to yours){size}."
+        f"The recipe of `{name}`: {schedule.length} {schedule.unit} of {kind} with a learning rate "
+        f"of {optimizer.lr:g} for {batch} images per step (scaled to yours){size}."
     )
     if recipe.model.needs_proposals:
         text += " It needs proposals, which `detzoo test RPN --save-proposals FILE` writes."
@@ -94,4 +101,6 @@ def _parts(value: Any) -> Iterator[str]:
         if dataclasses.is_dataclass(part) and type(part).__name__ in config_classes():
             is_main = field.name in ("backbone", "neck") or field.name.endswith("_head")
             if is_main:
-                yield from _parts(part) if field.name.endswith("roi_head") else [type(part).__name__]
+                yield from (
+                    _parts(part) if field.name.endswith("roi_head") else [type(part).__name__]
+                )

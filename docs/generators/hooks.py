@@ -50,9 +50,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
         up = "../" * path.count("/")
         pages = {family.folder: families.path(family) for family in zoo.families()}
         words = "详情" if path.startswith("zh/") else "how to train it"
-        markdown = PAPER.sub(
-            lambda m: f" [{m[1]}]({m[2]}), [{words}]({up}{pages[m[1]]})", markdown
-        )
+        markdown = PAPER.sub(lambda m: f" [{m[1]}]({m[2]}), [{words}]({up}{pages[m[1]]})", markdown)
     return LINK.sub(lambda found: _on_the_site(found, path), markdown)
 
 

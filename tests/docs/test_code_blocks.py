@@ -28,6 +28,8 @@ from tests.docs.blocks import SHELL, Block, read_blocks
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("README*.md"), *(ROOT / "docs").rglob("*.md")])
+# The others take minutes together.
+QUICK = ("README.md", "docs/get_started.md", "docs/python.md")
 # Programs that the documentation names, and that are not ours.
 FOREIGN = {"cd", "curl", "docker", "git", "hf", "make", "pip", "python", "source", "srun"}
 FOREIGN |= {"torchrun", "trtexec", "unzip", "sbatch", "ray"}
@@ -56,10 +58,12 @@ def detzoo() -> Iterator[Detzoo]:
         if arguments[0] == "train" and "--report" not in arguments:
             arguments = (*arguments, "--no-report")  # a second each
         sys.argv = ["detzoo", *map(str, arguments)]
+        code = 0
         try:
             run_command_line()
         except SystemExit as stop:
-            assert int(stop.code or 0) <= most, f"detzoo {shown}: exit code {stop.code}"
+            code = int(stop.code or 0)
+        assert code <= most, f"detzoo {shown}: exit code {code}"
 
     argv = sys.argv
     with pytest.MonkeyPatch.context() as patch:
@@ -83,7 +87,13 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, detzoo: Detzoo) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def pages() -> list[Any]:
+    names = {str(page.relative_to(ROOT)): page for page in PAGES}
+    marks = {name: () if name in QUICK else pytest.mark.slow for name in names}
+    return [pytest.param(page, id=name, marks=marks[name]) for name, page in names.items()]
+
+
+@pytest.mark.parametrize("page", pages())
 def test_blocks_run(
     page: Path, prepared: Path, detzoo: Detzoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -92,7 +102,7 @@ def test_blocks_run(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("page", pages())
 def test_slow_blocks_run(
     page: Path, prepared: Path, detzoo: Detzoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,9 +34,15 @@ def prepare(folder: Path, detzoo: Detzoo) -> None:
     shutil.copytree(folder / "my_data", folder / "coco")
     annotations = folder / "my_data" / "annotations"
     shutil.copy(annotations / "val.json", folder / "annotations.json")
-    shutil.copy(annotations / "val.json", folder / "instances_val2017.json")
+    for name in ("instances_val2017.json", "labels.json", "a.json", "b.json", "val.json"):
+        shutil.copy(annotations / "val.json", folder / name)
+    shutil.copy(annotations / "train.json", folder / "train.json")
     photos = sorted((folder / "my_data" / "val").glob("*.png"))
     shutil.copytree(folder / "my_data" / "val", folder / "photos")
+    for name in ("a", "b"):
+        shutil.copytree(folder / "photos", folder / name)
+    for name in ("summer", "winter", "night", "fog"):
+        shutil.copytree(folder / "my_data", folder / name)
     for name in ("folder", "more/deep"):
         (folder / name).mkdir(parents=True)
         shutil.copy(photos[0], folder / name / "one.png")
@@ -47,9 +53,13 @@ def prepare(folder: Path, detzoo: Detzoo) -> None:
     _write_film(folder / "film.mp4", picture)
     recipe = tiny_retinanet(CLASSES, FIT)
     (folder / "tiny.json").write_text(json.dumps(to_dict(recipe)))
-    detzoo("train", "tiny.json", "--data", "my_data", "--epochs", 1, "--out", "runs/x-1", "--report")
+    detzoo(
+        "train", "tiny.json", "--data", "my_data", "--epochs", 1, "--out", "runs/x-1", "--report"
+    )
     detzoo("test", "runs/x-1/best.pt", "--data", "my_data", "--save-detections", "detections.json")
     shutil.copytree(folder / "runs" / "x-1", folder / "runs" / "y-1")
+    shutil.copy(folder / "runs" / "x-1" / "best.pt", folder / "epoch_12.pth")
+    shutil.copy(write_weights(small("retinanet_r50_fpn_1x_coco"), folder), folder / "teacher.pt")
     for layout in ("yolo", "voc"):
         # 1: masks are left out
         detzoo("data", "convert", "my_data", f"my_{layout}", "--to", layout, most=1)
