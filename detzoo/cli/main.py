@@ -31,6 +31,7 @@ from detzoo.cli.publish import publish
 from detzoo.cli.quickstart import quickstart
 from detzoo.cli.test import measure
 from detzoo.cli.train import train
+from detzoo.cli.ui import ui
 from detzoo.cli.weights import weights
 from detzoo.errors import UserError
 
@@ -78,6 +79,7 @@ app.command("config")(config)
 app.command("checkpoint")(checkpoint)
 app.command("publish")(publish)
 app.command("export")(export)
+app.command("ui")(ui)
 app.add_typer(weights, name="weights")
 app.command("import-mmdet")(import_mmdet)
 app.add_typer(benchmark, name="benchmark")
