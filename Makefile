@@ -33,6 +33,8 @@ parity: .venv/installed-dev
 
 .venv/installed-dev: .venv/installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,check]'
+	# It asks for a second OpenCV.
+	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps trackers
 	touch $@
 
 # The configuration files of MMDetection's wheel, which the importer is tested with.

@@ -20,13 +20,15 @@ class Result:
     """N objects in one image, sorted by score in descending order, in pixels of the image.
 
     ``image`` (H, W, 3) is the input, uint8 BGR; ``path`` is empty if it was not read from a file.
-    ``class_names`` are those of the checkpoint.
+    ``class_names`` are those of the checkpoint. ``tracks`` (N,) int64 are the numbers that objects
+    keep through a video, -1 for those that have none yet; None where nothing was tracked.
     """
 
     detections: Detections
     class_names: tuple[str, ...]
     image: np.ndarray
     path: str = ""
+    tracks: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.detections)
@@ -59,14 +61,17 @@ class Result:
 
     def draw(self) -> np.ndarray:
         """A copy of the image with masks, boxes, names and scores; (H, W, 3) uint8 BGR."""
-        return draw(self.image, self.detections, self.class_names)
+        return draw(self.image, self.detections, self.class_names, self.tracks)
 
     def to_json(self) -> dict[str, Any]:
         """For ``json.dump``: boxes are x1, y1, x2, y2; masks are COCO RLE."""
         masks: Sequence[Any] = [None] * len(self)
         if isinstance(self.detections.masks, BitmapMasks):
             masks = RunLengths.of(self.detections.masks).to_coco()
-        rows = zip(self.names, self.scores.tolist(), self.boxes.tolist(), masks)
+        tracks: list[dict[str, Any]] = [{}] * len(self)
+        if self.tracks is not None:
+            tracks = [{"track": None if one < 0 else one} for one in self.tracks.tolist()]
+        rows = zip(self.names, self.scores.tolist(), self.boxes.tolist(), masks, tracks)
         return {
             "image": self.path,
             "height": self.image.shape[0],
@@ -76,9 +81,10 @@ class Result:
                     "class": name,
                     "score": round(score, 5),
                     "box": [round(value, 2) for value in box],
+                    **track,
                     **({} if mask is None else {"mask": mask}),
                 }
-                for name, score, box, mask in rows
+                for name, score, box, mask, track in rows
             ],
         }
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from detzoo.errors import ConfigError
 from detzoo.inference.result import Result
+from detzoo.structures import Detections
 
 AUTO = "auto"
 
@@ -32,8 +33,12 @@ class Selection:
 
     def __call__(self, result: Result) -> Result:
         found = result.detections
-        found = found[found.scores >= self.min_scores[found.labels]]
+        found = found[self.keeps(found)]
         return replace(result, detections=found[: self.max_detections])
+
+    def keeps(self, found: Detections) -> Tensor:
+        """Which of N detections score enough, (N,) bool."""
+        return found.scores >= self.min_scores[found.labels]
 
     @classmethod
     def of(
