@@ -33,8 +33,8 @@ parity: .venv/installed-dev
 
 .venv/installed-dev: .venv/installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,check]'
-	# It asks for a second OpenCV.
-	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps trackers
+	# They ask for a second OpenCV.
+	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps trackers imagecorruptions-imaug
 	touch $@
 
 # The configuration files of MMDetection's wheel, which the importer is tested with.
