@@ -78,7 +78,7 @@ def test_gray_and_small_images(sample: Sample) -> None:
     gray = fog(sample_of(sample.image[..., :1]), np.random.default_rng(0))
     assert gray.image.shape == (48, 64, 1)
     with pytest.raises(
-        DataError, match="as it comes at 64 x 20 pixels .* takes 32 x 32 pixels or more"
+        DataError, match=r"as it comes at 64 x 20 pixels .* takes 32 x 32 pixels or more"
     ):
         apply((fog,), sample_of(sample.image[:20]), np.random.default_rng(0))
 
