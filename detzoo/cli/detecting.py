@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from detzoo.cli.progress import image_progress
 from detzoo.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -74,8 +75,6 @@ def detect_with_progress(
 
     Of several ``processes`` each takes a part of the images, and the first gets all detections.
     """
-    from rich.progress import Progress
-
     from detzoo.data.loader import build_loader
     from detzoo.evaluate import detect
 
@@ -94,7 +93,7 @@ def detect_with_progress(
     ]
     total = len(dataset) if processes is None else math.ceil(len(dataset) / processes.count)
     is_shown = processes is None or processes.is_first
-    with Progress(transient=True, disable=not is_shown) as progress:
+    with image_progress(is_shown=is_shown) as progress:
         task = progress.add_task("detecting", total=total)
         return detect(
             predictor.model,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from torch import Tensor
 
 from detzoo.structures import Detections, PanopticMap, Targets
 
@@ -26,18 +27,28 @@ PALETTE = (
 IGNORED = (160, 160, 160)
 
 
-def draw(image: np.ndarray, detections: Detections, class_names: Sequence[str]) -> np.ndarray:
+def draw(
+    image: np.ndarray,
+    detections: Detections,
+    class_names: Sequence[str],
+    tracks: Tensor | None = None,
+) -> np.ndarray:
     """A copy of ``image`` (H, W, 3) BGR with the detections, which are in its pixels.
 
-    A class has the same color in every image. Labels are kept inside the image and do not overlap,
-    as far as there is room. Of images with more than three channels, the first three are shown;
-    images with fewer are shown in gray.
+    A class has the same color in every image, and a track where there are ``tracks`` (N,) int64.
+    Labels are kept inside the image and do not overlap, as far as there is room. Of images with
+    more than three channels, the first three are shown; images with fewer are shown in gray.
     """
     labels = [
         f"{class_names[label]} {score:.2f}"
         for label, score in zip(detections.labels.tolist(), detections.scores.tolist())
     ]
-    return _annotate(_picture(image), detections.to_supervision(class_names), labels)
+    found = detections.to_supervision(class_names)
+    if tracks is not None:
+        numbers = tracks.tolist()
+        labels = [f"#{n} {text}" if n >= 0 else text for n, text in zip(numbers, labels)]
+        found.class_id = tracks.clamp(min=0).numpy()  # which the color follows
+    return _annotate(_picture(image), found, labels)
 
 
 def draw_targets(image: np.ndarray, targets: Targets, class_names: Sequence[str]) -> np.ndarray:

@@ -22,6 +22,8 @@ class Result:
 
     ``image`` (H, W, 3) is the input, uint8 BGR; ``path`` is empty if it was not read from a file.
     ``class_names`` are those of the checkpoint, and ``stuff_names`` its classes without instances.
+    ``tracks`` (N,) int64 are the numbers that objects keep through a video, -1 for those that have
+    none yet; None where nothing was tracked.
     """
 
     detections: Detections
@@ -29,6 +31,7 @@ class Result:
     image: np.ndarray
     path: str = ""
     stuff_names: tuple[str, ...] = ()
+    tracks: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.detections)
@@ -76,7 +79,7 @@ class Result:
         whole image; (H, W, 3) uint8 BGR."""
         if self.panoptic is not None:
             return draw_panoptic(self.image, self.panoptic, self.segment_names)
-        return draw(self.image, self.detections, self.class_names)
+        return draw(self.image, self.detections, self.class_names, self.tracks)
 
     def to_json(self) -> dict[str, Any]:
         """For ``json.dump``: boxes are x1, y1, x2, y2; masks are COCO RLE.
@@ -86,7 +89,10 @@ class Result:
         masks: Sequence[Any] = [None] * len(self)
         if isinstance(self.detections.masks, BitmapMasks):
             masks = RunLengths.of(self.detections.masks).to_coco()
-        rows = zip(self.names, self.scores.tolist(), self.boxes.tolist(), masks)
+        tracks: list[dict[str, Any]] = [{}] * len(self)
+        if self.tracks is not None:
+            tracks = [{"track": None if one < 0 else one} for one in self.tracks.tolist()]
+        rows = zip(self.names, self.scores.tolist(), self.boxes.tolist(), masks, tracks)
         return {
             "image": self.path,
             "height": self.image.shape[0],
@@ -96,9 +102,10 @@ class Result:
                     "class": name,
                     "score": round(score, 5),
                     "box": [round(value, 2) for value in box],
+                    **track,
                     **({} if mask is None else {"mask": mask}),
                 }
-                for name, score, box, mask in rows
+                for name, score, box, mask, track in rows
             ],
             **({} if self.panoptic is None else {"segments": self._segments(self.panoptic)}),
         }

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from detzoo.errors import ConfigError
 from detzoo.inference.result import Result
-from detzoo.structures import PanopticMap
+from detzoo.structures import Detections, PanopticMap
 
 AUTO = "auto"
 
@@ -36,7 +36,7 @@ class Selection:
 
     def __call__(self, result: Result) -> Result:
         found = result.detections
-        found = found[found.scores >= self.min_scores[found.labels]][: self.max_detections]
+        found = found[self.keeps(found)][: self.max_detections]
         if result.panoptic is not None:
             found = replace(found, panoptic=self._of_map(result.panoptic))
         return replace(result, detections=found)
@@ -48,6 +48,10 @@ class Selection:
             rank = (kept & found.is_thing).cumsum(0)
             kept &= ~found.is_thing | (rank <= self.max_detections)
         return found.only(kept)
+
+    def keeps(self, found: Detections) -> Tensor:
+        """Which of N detections score enough, (N,) bool."""
+        return found.scores >= self.min_scores[found.labels]
 
     @classmethod
     def of(
