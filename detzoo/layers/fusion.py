@@ -420,12 +420,16 @@ def is_concrete(x: Tensor) -> bool:
 
 @functools.cache
 def _packable() -> tuple[torch.dtype, ...]:
-    """The dtypes for which this machine and PyTorch version have fused convolutions."""
+    """The dtypes for which this machine and PyTorch version have fused convolutions.
+
+    Processors with AVX2 alone have none in bf16, where a plain convolution works.
+    """
     here = torch.backends.mkldnn.is_available() and platform.machine() in ("x86_64", "AMD64")
     ops = ("_convolution_pointwise", "_convolution_pointwise_", "_reorder_convolution_weight")
     if not here or not all(hasattr(torch.ops.mkldnn, name) for name in ops):
         return ()
-    return torch.float32, torch.bfloat16
+    has_bf16 = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return (torch.float32, torch.bfloat16) if has_bf16 else (torch.float32,)
 
 
 def _place(conv: nn.Conv2d | FusedConv2d) -> tuple[Any, ...]:
