@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quickstart test slow slow-ci check parity clean
+.PHONY: quickstart test slow slow-ci check docs parity clean
 
 quickstart: .venv/installed
 	$(BIN)/detzoo quickstart
@@ -23,6 +23,10 @@ check: .venv/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The site, in site/; a warning is an error.
+docs: .venv/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 parity: .venv/installed-dev
 	$(BIN)/python -m tests.parity
 
@@ -33,6 +37,12 @@ parity: .venv/installed-dev
 
 .venv/installed-dev: .venv/installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,check]'
+	# They ask for a second OpenCV.
+	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps trackers imagecorruptions-imaug
+	touch $@
+
+.venv/installed-docs: .venv/installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	touch $@
 
 # The configuration files of MMDetection's wheel, which the importer is tested with.

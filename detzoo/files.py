@@ -6,6 +6,7 @@ import json
 import math
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -111,3 +112,16 @@ def write_json(path: str | Path, content: Any) -> None:
         ) from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def part_of(path: Path, part: int) -> Path:
+    """Where the process of number ``part`` writes its part of a file; the first, the file."""
+    return path if part == 0 else path.with_name(f"{path.name}.part-{part}")
+
+
+def take_parts(path: Path, count: int) -> Iterator[bytes]:
+    """Yields and removes what the other ``count - 1`` processes wrote of a file."""
+    for part in range(1, count):
+        other = part_of(path, part)
+        yield other.read_bytes()
+        other.unlink()

@@ -1,5 +1,5 @@
-"""Writes what follows from the code: ``docs/zoo.md``, the list that ``detzoo models`` shows, and
-the table of formats in ``docs/data.md``.
+"""Writes what follows from the code: the pages of the zoo, in English and in Chinese, the list that
+``detzoo models`` shows, and tables within other pages.
 
 python docs/generate.py          # counts the parameters of new entries
 python docs/generate.py --all    # of all entries anew: minutes
@@ -11,8 +11,10 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
+import yaml
 
 from detzoo import zoo
 from detzoo.data.formats.table import FORMATS
@@ -20,16 +22,81 @@ from detzoo.zoo.entry import Entry, Family
 from detzoo.zoo_list import FILE, zoo_rows
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.side_by_side.task import SUBJECTS  # noqa: E402
+
 HEADER = """\
 # The model zoo
 
 Every named configuration, by family, with the figures that MMDetection's V2 model zoo published:
-box and mask AP in percent on the validation set of its data (AP50 and AR of 1000 proposals where it
-says so), training memory in GB per GPU and milliseconds per image on a V100. Parameters are
-counted. `detzoo models` lists and filters the same. This page is generated; see `docs/generate.py`.
+box and mask AP in percent on the validation set of its data (AP50, AR of 1000 proposals, or
+panoptic quality where it says so), training memory in GB per GPU and milliseconds per image on a
+V100. Parameters are counted. `detzoo models` lists and filters the same. This page is generated;
+see `docs/generate.py`.
 """
 TABLE_START, TABLE_END = "<!-- The table of formats, by docs/generate.py -->", "<!-- end -->"
 COLUMNS = ("name", "box AP", "mask AP", "memory", "ms", "parameters", "weights")
+HEADER_ZH = """\
+# 模型库
+
+按系列列出所有命名的配置，以及 MMDetection V2 模型库公布的指标：
+框 AP 与掩码 AP（百分数，在各自数据的验证集上；注明 AP50 或 AR 的，
+是 AP50 或 1000 个候选框的召回率）、每块 GPU 的训练显存（GB）、
+V100 上每张图的毫秒数。参数量是数出来的。
+`detzoo models` 可以列出并筛选同样的内容。本页由 `docs/generate.py` 生成。
+"""
+COLUMNS_ZH = {
+    "name": "名称",
+    "box AP": "框 AP",
+    "mask AP": "掩码 AP",
+    "memory": "显存",
+    "ms": "毫秒",
+    "parameters": "参数量",
+    "weights": "权重文件",
+}
+# What each family is about, in both languages.
+IDEAS = yaml.safe_load((ROOT / "docs" / "families.yaml").read_text(encoding="utf-8"))
+SPEED_START = "<!-- Speed, by docs/generate.py -->"
+CHOICE_START = "<!-- Models to choose from, by docs/generate.py -->"
+# Those to begin with, and for what; the figures are the zoo's and the benchmarks'.
+CHOICE = {
+    "Small, for CPUs and other small machines": (
+        "retinanet_mobilenetv2_fpn",
+        "mask_rcnn_mobilenetv2_fpn",
+        "ssdlite_mobilenetv2_scratch_600e_coco",
+        "yolox_nano_8x8_300e_coco",
+        "yolox_tiny_8x8_300e_coco",
+        "yolox_s_8x8_300e_coco",
+    ),
+    "Boxes": (
+        "faster_rcnn_r50_fpn_1x_coco",
+        "retinanet_r50_fpn_1x_coco",
+        "fcos_r50_caffe_fpn_gn-head_1x_coco",
+        "atss_r50_fpn_1x_coco",
+        "gfl_r50_fpn_mstrain_2x_coco",
+        "tood_r50_fpn_mstrain_2x_coco",
+        "yolox_l_8x8_300e_coco",
+        "cascade_rcnn_r101_fpn_20e_coco",
+        "vfnet_x101_64x4d_fpn_mdconv_c3-c5_mstrain_2x_coco",
+        "detectors_cascade_rcnn_r50_1x_coco",
+    ),
+    "Boxes, without NMS": (
+        "detr_r50_8x2_150e_coco",
+        "deformable_detr_twostage_refine_r50_16x2_50e_coco",
+        "sparse_rcnn_r50_fpn_300_proposals_crop_mstrain_480-800_3x_coco",
+    ),
+    "Masks": (
+        "mask_rcnn_r50_fpn_1x_coco",
+        "mask_rcnn_r50_fpn_mstrain-poly_3x_coco",
+        "cascade_mask_rcnn_r50_fpn_mstrain_3x_coco",
+        "mask_rcnn_swin-t-p4-w7_fpn_ms-crop-3x_coco",
+        "solov2_r50_fpn_3x_coco",
+        "yolact_r50_1x8_coco",
+        "htc_x101_64x4d_fpn_16x1_20e_coco",
+        "queryinst_r50_fpn_300_proposals_crop_mstrain_480-800_3x_coco",
+    ),
+}
 
 
 def main() -> None:
@@ -37,8 +104,71 @@ def main() -> None:
     FILE.write_text(listing(count_parameters(known)))
     zoo_rows.cache_clear()
     (ROOT / "docs" / "zoo.md").write_text(page())
-    data = ROOT / "docs" / "data.md"
-    data.write_text(data_page(data.read_text()))
+    (ROOT / "docs" / "zh" / "zoo.md").write_text(page_zh())
+    for name, updated in (
+        ("docs/data.md", data_page),
+        ("docs/choose_model.md", choice_page),
+        ("README.md", speed_page),
+        ("README.zh-CN.md", speed_page),
+    ):
+        path = ROOT / name
+        path.write_text(updated(path.read_text()))
+
+
+def choice_page(text: str) -> str:
+    """``docs/choose_model.md`` with the figures of the zoo and of the benchmarks."""
+    seconds = cpu_seconds()
+    lines = []
+    for purpose, names in CHOICE.items():
+        lines += [
+            f"### {purpose}",
+            "",
+            "| name | box AP | mask AP | parameters | memory | V100 ms | our CPU, s |",
+            "|---|---|---|---|---|---|---|",
+        ]
+        for name in names:
+            entry = zoo.find(name)
+            _, box, mask, memory, milliseconds, parameters, _ = _cells(entry)
+            cells = (f"`{name}`", box, mask, parameters, memory, milliseconds)
+            lines.append(f"| {' | '.join((*cells, seconds.get(name, '')))} |")
+        lines.append("")
+    return _between(text, CHOICE_START, lines)
+
+
+def cpu_seconds() -> dict[str, str]:
+    """Seconds per image in fp32 and bf16 of the models that ``benchmarks`` has measured."""
+    found: dict[str, list[str]] = {}
+    for row in _rows("inference"):
+        if row["toolbox"] == "detzoo":
+            entry = SUBJECTS[row["model"]].entry
+            found.setdefault(entry, []).append(f"{row['seconds']['median']:.2f}")
+    return {name: " / ".join(values) for name, values in found.items()}
+
+
+def speed_page(text: str) -> str:
+    """A README with the seconds of detzoo and of torchvision for the same model and weights."""
+    lines = ["| | detzoo | torchvision | |", "|---|---|---|---|"]
+    for job in ("inference", "training"):
+        rows = [row for row in _rows(job) if row["precision"] == "fp32"]
+        for model in dict.fromkeys(row["model"] for row in rows):
+            by = {row["toolbox"]: row for row in rows if row["model"] == model}
+            if "torchvision" in by:
+                own, other = (by[name]["seconds"]["median"] for name in ("detzoo", "torchvision"))
+                faster = by["detzoo"]["times_as_fast"]["median"]
+                name = f"`{SUBJECTS[model].entry}`, {job}"
+                lines.append(f"| {name} | {own:.2f} s | {other:.2f} s | {faster:.2f}x |")
+    return _between(text, SPEED_START, lines)
+
+
+def _rows(job: str) -> list[dict[str, Any]]:
+    rows = json.loads((ROOT / "benchmarks" / "results" / f"{job}.json").read_text())["rows"]
+    return [row for row in rows if row["job"] == job]
+
+
+def _between(text: str, start: str, lines: list[str]) -> str:
+    """``text`` with ``lines`` in place of what is between ``start`` and the next end."""
+    before, rest = text.split(f"{start}\n")
+    return before + "\n".join([start, "", *lines, "", rest[rest.index(TABLE_END) :]])
 
 
 def data_page(text: str) -> str:
@@ -52,9 +182,7 @@ def data_page(text: str) -> str:
         "|---|---|---|---|",
         *sorted(rows, key=str.lower),
     ]
-    before, rest = text.split(f"{TABLE_START}\n")
-    after = rest[rest.index(TABLE_END) :]
-    return before + "\n".join([TABLE_START, *table, after])
+    return _between(text, TABLE_START, table)
 
 
 def count_parameters(known: Mapping[str, int | None]) -> dict[str, int]:
@@ -82,6 +210,7 @@ def listing(parameters: Mapping[str, int | None]) -> str:
             "box_ap": entry.box_ap,
             "box_ap50": entry.box_ap50,
             "mask_ap": entry.mask_ap,
+            "pq": entry.pq,
             "ar1000": entry.ar1000,
             "memory_gb": entry.memory_gb,
             "inference_ms": entry.inference_ms,
@@ -100,14 +229,30 @@ def page() -> str:
     families = zoo.families()
     listed = ", ".join(f"[{f.title}](#{_anchor(f.title)})" for f in families)
     count = f"{len(zoo.entries())} configurations in {len(families)} families: {listed}.\n"
-    return "\n".join([HEADER, count, *(_section(family) for family in families)])
+    sections = (_section(family, "en", COLUMNS) for family in families)
+    return "\n".join([HEADER, count, *sections])
 
 
-def _section(family: Family) -> str:
-    rows = [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
-    rows += [f"| {' | '.join(_cells(entry))} |" for entry in family.entries]
-    table = "\n".join(rows)
-    return f"## {family.title}\n\n[{family.folder}]({family.paper})\n\n{table}\n"
+def page_zh() -> str:
+    """The same in Chinese: ``docs/zh/zoo.md``."""
+    families = zoo.families()
+    listed = "、".join(f"[{f.title}](#{_anchor(f.title)})" for f in families)
+    count = f"共 {len(zoo.entries())} 个配置，分属 {len(families)} 个系列：{listed}。\n"
+    columns = tuple(COLUMNS_ZH.get(name, name) for name in COLUMNS)
+    sections = (_section(family, "zh", columns) for family in families)
+    return "\n".join([HEADER_ZH, count, *sections])
+
+
+def _section(family: Family, language: str, columns: tuple[str, ...]) -> str:
+    idea = IDEAS[family.folder][language]
+    about = f"{idea} [{family.folder}]({family.paper})"
+    return f"## {family.title}\n\n{about}\n\n{table(family, columns)}\n"
+
+
+def table(family: Family, columns: tuple[str, ...] = COLUMNS) -> str:
+    """The entries of a family, as Markdown."""
+    rows = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+    return "\n".join([*rows, *(f"| {' | '.join(_cells(entry))} |" for entry in family.entries)])
 
 
 def _cells(entry: Entry) -> tuple[str, ...]:
@@ -116,6 +261,8 @@ def _cells(entry: Entry) -> tuple[str, ...]:
         box = f"{entry.box_ap50:.1f} (AP50)"
     if entry.ar1000 is not None:
         box = f"{entry.ar1000:.1f} (AR)"
+    if entry.pq is not None:
+        box = f"{entry.pq:.1f} (PQ)"
     weights = "" if entry.weights is None else entry.weights.rsplit("/", 1)[-1]
     return (
         f"`{entry.name}`",

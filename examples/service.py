@@ -10,16 +10,16 @@ are then looked at together.
 
 import argparse
 import asyncio
-import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import uvicorn
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import FastAPI, Request
 from PIL import Image
 
 import detzoo
+from detzoo.ui.uploads import read_picture
 
 MOST_BYTES = 32 * 2**20
 
@@ -58,16 +58,7 @@ def create_app(predictor: Any, batch_size: int = 8, min_score: float = 0.3) -> F
 
     @app.post("/detect")
     async def answer(request: Request) -> Any:
-        content = bytearray()
-        async for part in request.stream():
-            content += part
-            if len(content) > MOST_BYTES:
-                raise HTTPException(413, f"more than {MOST_BYTES} bytes")
-        try:
-            image = Image.open(io.BytesIO(content))
-            await asyncio.to_thread(image.load)
-        except Exception as error:  # Pillow raises many kinds
-            raise HTTPException(400, f"not a picture: {error}") from None
+        image = await read_picture(request, MOST_BYTES)
         future = asyncio.get_running_loop().create_future()
         waiting.put_nowait((image, future))
         return {"detections": await future}

@@ -6,6 +6,8 @@ import importlib.util
 from pathlib import Path
 from types import ModuleType
 
+import pytest
+
 from benchmarks import page
 from detzoo import zoo
 
@@ -25,6 +27,39 @@ def generate() -> ModuleType:
 def test_page_of_the_zoo() -> None:
     written = (ROOT / "docs" / "zoo.md").read_text()
     assert written == generate().page(), "docs/zoo.md is stale: run `python docs/generate.py`"
+
+
+def test_page_of_the_zoo_in_chinese() -> None:
+    written = (ROOT / "docs" / "zh" / "zoo.md").read_text()
+    assert written == generate().page_zh(), "docs/zh/zoo.md is stale: run `python docs/generate.py`"
+
+
+def test_both_pages_of_the_zoo_have_the_same_rows() -> None:
+    """Names, figures and files in the same order, under the same headings."""
+    english, chinese = (
+        [line for line in (ROOT / "docs" / name).read_text().splitlines() if is_common(line)]
+        for name in ("zoo.md", "zh/zoo.md")
+    )
+    assert len(english) > len(zoo.entries())
+    assert english == chinese
+
+
+def is_common(line: str) -> bool:
+    return line.startswith(("## ", "| `"))
+
+
+@pytest.mark.parametrize(
+    ("name", "page"),
+    [
+        ("docs/choose_model.md", "choice_page"),
+        ("README.md", "speed_page"),
+        ("README.zh-CN.md", "speed_page"),
+    ],
+)
+def test_tables_within_pages(name: str, page: str) -> None:
+    written = (ROOT / name).read_text()
+    updated = getattr(generate(), page)(written)
+    assert written == updated, f"{name} is stale: run `python docs/generate.py`"
 
 
 def test_list_of_the_zoo() -> None:

@@ -33,7 +33,7 @@ LAYERS = (
     ("train",),
     ("benchmark", "logs", "checks", "browse", "analyze"),
     ("run_report",),
-    ("quickstart",),
+    ("quickstart", "ui"),
     ("cli",),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -15,7 +15,7 @@ from detzoo.heads.roi.standard import StandardRoIHeadConfig
 from detzoo.layers.norm import BatchNormConfig
 from detzoo.necks.fpn import FPNConfig
 
-BACKBONE = ResNetConfig(depth=18, base_channels=4, frozen_stages=-1, norm=BatchNormConfig())
+BACKBONE = ResNetConfig(depth=18, base_channels=8, frozen_stages=-1, norm=BatchNormConfig())
 
 
 def tiny_retinanet(

@@ -29,8 +29,10 @@ from detzoo.cli.models import models
 from detzoo.cli.predict import predict
 from detzoo.cli.publish import publish
 from detzoo.cli.quickstart import quickstart
+from detzoo.cli.robustness import robustness
 from detzoo.cli.test import measure
 from detzoo.cli.train import train
+from detzoo.cli.ui import ui
 from detzoo.cli.weights import weights
 from detzoo.errors import UserError
 
@@ -72,12 +74,14 @@ app.command("predict")(predict)
 app.command("evaluate")(evaluate)
 app.command("analyze")(analyze)
 app.command("compare")(compare)
+app.command("robustness")(robustness)
 app.add_typer(data, name="data")
 app.command("models")(models)
 app.command("config")(config)
 app.command("checkpoint")(checkpoint)
 app.command("publish")(publish)
 app.command("export")(export)
+app.command("ui")(ui)
 app.add_typer(weights, name="weights")
 app.command("import-mmdet")(import_mmdet)
 app.add_typer(benchmark, name="benchmark")
