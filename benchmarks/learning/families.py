@@ -73,6 +73,11 @@ YOLACT = {
     "model.bbox_head.priors.cells": (16, 8, 4, 2, 1),
     "model.bbox_head.priors.scales": (2.0,),
 }
+# Sizes of objects for images of 128 pixels instead of 800, and grids of as many cells as they need.
+SOLOV2 = {
+    "model.mask_head.grids": (20, 18, 12, 8, 6),
+    "model.mask_head.scale_ranges": ((1, 24), (12, 48), (24, 96), (48, 192), (96, 512)),
+}
 # For heads whose only map has 32 pixels per cell: images twice as large as the scenes.
 _TWICE = ((256, 256),)
 ENLARGED = {
@@ -206,7 +211,7 @@ CASES: tuple[Case, ...] = (
     ),
     Case("fsaf", "fsaf_r50_fpn_1x_coco", POINTS, batch=8, steps=240),
     Case("solo", "solo_r50_fpn_1x_coco", GRID, lr=0.05, steps=640),
-    Case("solov2", "solov2_light_r18_fpn_3x_coco", GRID, lr=0.05, steps=640),
+    Case("solov2", "solov2_light_r18_fpn_3x_coco", GRID, lr=0.05, steps=640, settings=SOLOV2),
     Case("foveabox", "fovea_align_r50_fpn_gn-head_4x4_2x_coco", POINTS, batch=8, steps=240),
     Case("grid_rcnn", "grid_rcnn_r50_fpn_gn-head_2x_coco", BOXES),
     Case("carafe", "mask_rcnn_r50_fpn_carafe_1x_coco", MASKS),
