@@ -18,7 +18,7 @@ from detzoo.data.batch_resize import RandomBatchResize
 from detzoo.data.dataset import DetectionDataset
 from detzoo.data.sample import Transform
 from detzoo.data.tta import TTA
-from detzoo.detectors.base import Detector, DetectorConfig
+from detzoo.detectors.base import Detector, DetectorConfig, PanopticConfig
 from detzoo.devices import Precision
 from detzoo.errors import DataError
 from detzoo.optim.ema import EMAConfig
@@ -119,6 +119,8 @@ class Experiment:
         initial_weights: Weights that training starts from: a zoo entry (its published weights), or
             the path or address of a file; None: the backbone's pretrained weights only.
         seed: Random seed of training.
+        stuff_names: Names of the classes without instances (grass, sky) that a panoptic model
+            segments; their labels follow those of ``class_names``, the things.
     """
 
     model: DetectorConfig
@@ -137,6 +139,7 @@ class Experiment:
     checkpoint_every: PositiveInt = 1
     initial_weights: str | None = None
     seed: Annotated[int, Range(0, 2**32 - 1)] = 0
+    stuff_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.final is not None and not self.schedule.counts_epochs:
@@ -172,4 +175,6 @@ class Experiment:
 
     def build_model(self) -> Detector:
         """Builds the detector for these classes, with initial weights."""
+        if isinstance(self.model, PanopticConfig):
+            return self.model.build(len(self.class_names), len(self.stuff_names))
         return self.model.build(len(self.class_names))
