@@ -36,15 +36,12 @@ class DeformablePixelDecoderConfig(DeformableLayers):
     norm: NormConfig = GroupNormConfig(groups=32)
     dropout: UnitFloat = 0.0
 
-    def build(
-        self, in_channels: Sequence[int], positions: SinePositions
-    ) -> DeformablePixelDecoder:
-        """Builds the module for feature maps of ``in_channels``, whose cells ``positions`` encode.
-        """
+    def build(self, in_channels: Sequence[int], positions: SinePositions) -> DeformablePixelDecoder:
+        """Builds the module for maps of ``in_channels``, whose cells ``positions`` encode."""
         if len(in_channels) <= self.num_levels:
             raise ConfigError(
-                f"model.panoptic_head.pixel_decoder.num_levels: {self.num_levels} is not fewer than "
-                f"the {len(in_channels)} maps of the backbone"
+                f"model.panoptic_head.pixel_decoder.num_levels: {self.num_levels} is not fewer "
+                f"than the backbone's {len(in_channels)} maps"
             )
         return DeformablePixelDecoder(self, in_channels, positions)
 

@@ -12,7 +12,14 @@ from torch import Tensor
 
 from detzoo.assigners.hungarian import solve
 from detzoo.assigners.mask_hungarian import MaskHungarianAssigner
-from detzoo.config import ConfigError, NonNegativeFloat, PositiveFloat, PositiveInt, UnitFloat, config
+from detzoo.config import (
+    ConfigError,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    UnitFloat,
+    config,
+)
 from detzoo.heads.query.set_loss import classification_losses
 from detzoo.losses.classification import ClassificationLoss, SoftmaxCrossEntropy
 from detzoo.losses.masks import MaskCrossEntropy, MaskDiceLoss, MaskLoss
@@ -94,9 +101,7 @@ class MaskSetLoss:
     dice_loss: MaskLoss = MaskDiceLoss(weight=5.0)
     points: Points | None = Points()
 
-    def match(
-        self, predictions: MaskQueryPredictions, targets: Sequence[MaskTargets]
-    ) -> Tensor:
+    def match(self, predictions: MaskQueryPredictions, targets: Sequence[MaskTargets]) -> Tensor:
         """Returns the target index (S, B, Q) of each prediction, negative if it has none."""
         most = max(1, *map(len, targets))
         costs = []
@@ -111,9 +116,7 @@ class MaskSetLoss:
         return index
 
     @torch.no_grad()
-    def _cost(
-        self, logits: Tensor, masks: Tensor, target: MaskTargets, bitmaps: Tensor
-    ) -> Tensor:
+    def _cost(self, logits: Tensor, masks: Tensor, target: MaskTargets, bitmaps: Tensor) -> Tensor:
         """The cost (Q, N) of one stage and image: logits (Q, K), masks (Q, h, w), bitmaps (N, 1, H,
         W).
         """
@@ -162,8 +165,8 @@ class MaskSetLoss:
     def _mask_losses(
         self, masks: Tensor, index: Tensor, learned: Tensor, targets: Sequence[MaskTargets]
     ) -> tuple[Tensor, Tensor]:
-        """The sums of both losses in one stage: masks (B, Q, h, w), target index (B, Q), of which those of
-        ``learned`` (B, Q), on the host, are trained on.
+        """The sums of both losses in one stage: masks (B, Q, h, w), target index (B, Q), of which
+        those of ``learned`` (B, Q), on the host, are trained on.
         """
         chosen, wanted = [], []
         for image, target in enumerate(targets):
