@@ -42,7 +42,7 @@ from detzoo.files import check_output, write_json
 if TYPE_CHECKING:
     from detzoo.data.hold_out import Division
 
-METRICS = ("coco", "lvis", "voc", "voc07", "cityscapes")
+METRICS = ("coco", "lvis", "voc", "voc07", "cityscapes", "panoptic")
 
 
 def measure(
@@ -82,8 +82,8 @@ def measure(
     metric: Annotated[
         str | None,
         typer.Option(
-            help="coco, lvis, voc, voc07 (11 points) or cityscapes. Default: the model's, or what "
-            "fits the data."
+            help="coco, lvis, voc, voc07 (11 points), cityscapes or panoptic. Default: the "
+            "model's, or what fits the data."
         ),
     ] = None,
     missing_masks: MissingMasks = "ignore",
@@ -196,6 +196,7 @@ def measure(
         is_class_agnostic=experiment.model.is_class_agnostic,
         metric=metric or experiment.data.metric,  # type: ignore[arg-type]
         missing_masks=missing_masks,
+        stuff_names=experiment.panoptic_stuff,
     )
     results = detect_with_progress(
         predictor,

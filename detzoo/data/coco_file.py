@@ -75,7 +75,7 @@ class CocoFile:
         self.source = source
         self.entries: list[Json] = content["annotations"]
         self.categories = _without_group(content["categories"], self.entries)
-        self.category_ids, self.class_names = _classes(self.categories, source)
+        self.category_ids, self.class_names = read_classes(self.categories, source)
         self.content = content
         self.images = _images(content["images"], source)
         self.left_out: set[str] = set()
@@ -149,7 +149,8 @@ def some(ids: Sequence[Id]) -> str:
     return shown if len(ids) <= 10 else f"{shown}, ..."
 
 
-def _classes(entries: list[Json], source: str) -> tuple[list[Id], list[str]]:
+def read_classes(entries: list[Json], source: str) -> tuple[list[Id], list[str]]:
+    """The ids and names of the ``categories`` of the file ``source``. Raises :class:`DataError`."""
     name_of: dict[str, str] = {}
     ids: list[Id] = []
     for k, content in enumerate(entries):

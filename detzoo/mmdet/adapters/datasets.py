@@ -16,7 +16,7 @@ class DataSource:
     """What a data set says beside its pipeline, which is in ``pipeline``.
 
     ``class_names`` are those of ``classes=`` (``names_are_given``), or else of the type of the data
-    set; None where nothing says them.
+    set; None where nothing says them. Panoptic data name their things first, then their stuff.
     """
 
     class_names: tuple[str, ...] | None
@@ -49,6 +49,12 @@ def read_datasets(node: Node, key: str) -> DataSource:
 @adapts("dataset", "CocoDataset")
 def coco(node: Node) -> DataSource:
     return _plain(node, classes.COCO)
+
+
+@adapts("dataset", "CocoPanopticDataset")
+def coco_panoptic(node: Node) -> DataSource:
+    node.ignore("ins_ann_file")
+    return _plain(node, (*classes.COCO, *classes.COCO_STUFF))
 
 
 @adapts("dataset", "LVISV1Dataset", "LVISDataset")
@@ -121,6 +127,7 @@ def custom(node: Node) -> DataSource:
 # The data sets of V2 that a user's own are made of, and what reads them.
 BASES = {
     "CocoDataset": coco,
+    "CocoPanopticDataset": coco_panoptic,
     "CityscapesDataset": cityscapes,
     "LVISV1Dataset": lvis,
     "VOCDataset": voc,
