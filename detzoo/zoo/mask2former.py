@@ -70,19 +70,19 @@ def rules_of(backbone: BackboneConfig) -> tuple[ParameterRule, ...]:
     """A slow backbone, without weight decay of norms, embeddings and biases of positions."""
     if not isinstance(backbone, SwinConfig):
         return (SLOW_BACKBONE, *EMBEDDINGS)
+    norms = ["backbone.patch_embed.norm", "backbone.norm"]
+    tables = ["absolute_pos_embed", "relative_position_bias_table"]
     blocks = [
-        f"backbone.stages.{stage}.blocks.{block}.norm"
-        for stage, count in enumerate(backbone.blocks)
-        for block in range(count)
+        (stage, block) for stage, count in enumerate(backbone.blocks) for block in range(count)
     ]
+    # The order of the files: they inherit the rules of Swin-T.
+    blocks.sort(key=lambda place: place[1] >= TINY.blocks[place[0]])
+    of_blocks = [f"backbone.stages.{stage}.blocks.{block}.norm" for stage, block in blocks]
     mergings = [f"backbone.stages.{stage}.downsample.norm" for stage in range(3)]
-    first = ("backbone.patch_embed.norm", "backbone.norm")
-    tables = ("absolute_pos_embed", "relative_position_bias_table")
-
-    def slow(names: tuple[str, ...] | list[str]) -> list[ParameterRule]:
-        return [ParameterRule(name=n, lr_scale=0.1, weight_decay_scale=0.0) for n in names]
-
-    return (SLOW_BACKBONE, *slow(first), *slow(tables), *EMBEDDINGS, *slow(blocks), *slow(mergings))
+    count = sum(TINY.blocks)
+    names = [*norms, *tables, *of_blocks[:count], *mergings, *of_blocks[count:]]
+    slow = [ParameterRule(name=n, lr_scale=0.1, weight_decay_scale=0.0) for n in names]
+    return (SLOW_BACKBONE, *EMBEDDINGS, *slow)
 
 
 class Settings(TypedDict, total=False):
