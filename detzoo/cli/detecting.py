@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from detzoo.errors import CheckpointError
@@ -101,6 +103,32 @@ def detect_with_progress(
             fused=fused,
             progress=lambda count: progress.advance(task, count),
         )
+
+
+def save_segments(
+    file: Path, results: Sequence[ImageResult], dataset: DetectionDataset, experiment: Experiment
+) -> None:
+    """Writes the panoptic maps of the detector in COCO's format, with the data's category ids.
+
+    Raises :class:`DataError` if they cannot be written.
+    """
+    from detzoo.evaluate.panoptic_results import write_panoptic
+
+    stuff = dataset.panoptic
+    known = {} if stuff is None else dict(zip(stuff.stuff_names, stuff.category_ids))
+    things = dict(zip(dataset.class_names, dataset.category_ids))
+    ids = [things.get(name) for name in experiment.class_names]
+    ids += [known.get(name) for name in experiment.stuff_names]
+    name_of = {dataset.image_id(i): dataset.file_names[i] for i in range(len(dataset))}
+    write_panoptic(
+        file,
+        (
+            (one.image_id, str(Path(name_of[one.image_id]).with_suffix(".png")), one.panoptic)
+            for one in results
+            if one.panoptic is not None
+        ),
+        ids,
+    )
 
 
 def match_classes(dataset: DetectionDataset, predictor: Predictor, source: str) -> DetectionDataset:

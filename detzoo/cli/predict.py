@@ -77,7 +77,8 @@ def predict(
         str | None,
         typer.Option(
             metavar="A,B",
-            help="Also write csv, coco, yolo, voc or crops into the folder of the pictures.",
+            help="Also write csv, coco, yolo, voc, crops or (of panoptic models) panoptic into the "
+            "folder of the pictures.",
             show_default=False,
         ),
     ] = None,
@@ -151,11 +152,19 @@ def predict(
         thresholds=predictor.thresholds,
         classes=None if classes is None else [name.strip() for name in classes.split(",")],
         max_detections=max_detections,
+        stuff_names=predictor.stuff_names,
     )
+    if "panoptic" in formats and not experiment.model.predicts_panoptic:
+        raise ConfigError(
+            f"--save {save}: {source} finds objects instead of segmenting the whole image; leave "
+            "panoptic out, or use a panoptic model (detzoo models panoptic)."
+        )
     predictor = Predictor(experiment, model, predictor.precision, fused=fuse)
     _make_folder(folder)
     try:
-        outputs = [OUTPUTS[name](folder, predictor.class_names) for name in formats]
+        outputs = [
+            OUTPUTS[name](folder, predictor.class_names, predictor.stuff_names) for name in formats
+        ]
     except OSError as error:
         raise _unwritable(folder, error) from None
 
@@ -179,7 +188,7 @@ def predict(
             _write_picture(targets[file], result.draw())
             for output in outputs:
                 _write_output(output, result, targets[file].stem)
-            keep(file, result.to_json(), _summary(result.names))
+            keep(file, result.to_json(), _summary(result.segment_names or result.names))
         for file in filter(is_video, files):
             try:
                 content = _predict_video(find, file, targets[file])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from detzoo.structures import Detections, Targets
+from detzoo.structures import Detections, PanopticMap, Targets
 
 if TYPE_CHECKING:
     import supervision as sv
@@ -55,6 +55,46 @@ def draw_targets(image: np.ndarray, targets: Targets, class_names: Sequence[str]
     return _annotate(picture, objects.to_supervision(class_names), names)
 
 
+def draw_panoptic(image: np.ndarray, found: PanopticMap, names: Sequence[str]) -> np.ndarray:
+    """A copy of ``image`` (H, W, 3) BGR with the segments, which are in its pixels.
+
+    They have the colors of their classes and an outline, and their ``names`` where they are widest.
+    """
+    import supervision as sv
+
+    picture = _picture(image)
+    ids = found.ids.cpu().numpy()
+    labels = found.labels.cpu().numpy()
+    colors = np.array([sv.Color.from_hex(color).as_bgr() for color in PALETTE])
+    shown = np.concatenate([np.zeros((1, 3)), colors[labels % len(PALETTE)]])[ids]
+    inside = ids > 0
+    picture[inside] = (0.5 * picture[inside] + 0.5 * shown[inside]).astype(np.uint8)
+    outline = np.zeros(ids.shape, np.uint8)
+    outline[:, 1:] |= ids[:, 1:] != ids[:, :-1]
+    outline[1:] |= ids[1:] != ids[:-1]
+    thickness = _thickness(picture)
+    if thickness > 1:
+        outline = cv2.dilate(outline, np.ones((thickness, thickness), np.uint8))
+    picture[outline > 0] = 255
+    if len(found) == 0:
+        return picture
+    places = sv.Detections(
+        xyxy=np.array([_widest(ids == k + 1) for k in range(len(found))], np.float32),
+        class_id=labels,
+    )
+    return _label_annotator(picture, position=sv.Position.CENTER).annotate(
+        picture, places, list(names)
+    )
+
+
+def _widest(mask: np.ndarray) -> tuple[int, int, int, int]:
+    """A box of one point: the one inside ``mask`` (H, W) that is farthest from its border."""
+    inside = np.pad(mask.astype(np.uint8), 1)
+    distance = cv2.distanceTransform(inside, cv2.DIST_L2, 3)[1:-1, 1:-1]
+    y, x = np.unravel_index(distance.argmax(), distance.shape)
+    return int(x), int(y), int(x), int(y)
+
+
 def _picture(image: np.ndarray) -> np.ndarray:
     """A copy with three channels to draw on."""
     picture = image[..., :3] if image.shape[2] >= 3 else image[..., :1].repeat(3, axis=2)
@@ -71,19 +111,27 @@ def _annotate(picture: np.ndarray, found: sv.Detections, labels: Sequence[str]) 
     import supervision as sv
 
     colors = sv.ColorPalette.from_hex(list(PALETTE))
-    scale = max(picture.shape[:2]) / 1000
     if found.mask is not None:
         picture = sv.MaskAnnotator(colors, opacity=0.4).annotate(picture, found)
     picture = sv.BoxAnnotator(colors, thickness=_thickness(picture)).annotate(picture, found)
-    annotator = sv.LabelAnnotator(
+    return _label_annotator(picture).annotate(picture, found, labels)
+
+
+def _label_annotator(picture: np.ndarray, position: sv.Position | None = None) -> sv.LabelAnnotator:
+    """Writes names at boxes, moved where they would overlap, or at their ``position``."""
+    import supervision as sv
+
+    colors = sv.ColorPalette.from_hex(list(PALETTE))
+    scale = max(picture.shape[:2]) / 1000
+    return sv.LabelAnnotator(
         colors,
         text_color=sv.ColorPalette([_readable_on(color) for color in colors.colors]),
+        text_position=sv.Position.TOP_LEFT if position is None else position,
         smart_position=True,
         text_scale=min(max(0.5 * scale, 0.35), 1.5),
         text_thickness=max(1, round(scale)),
         text_padding=max(2, round(5 * scale)),
     )
-    return annotator.annotate(picture, found, labels)
 
 
 def _readable_on(color: sv.Color) -> sv.Color:

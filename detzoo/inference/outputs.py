@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import cv2
 
+from detzoo.evaluate.panoptic_results import segments_info, write_png
 from detzoo.inference.result import Result
 from detzoo.structures import BitmapMasks
 
@@ -21,8 +22,10 @@ class Output(ABC):
 
     name: ClassVar[str]
 
-    def __init__(self, folder: Path, class_names: Sequence[str]) -> None:
-        self.folder, self.class_names = folder, class_names
+    def __init__(
+        self, folder: Path, class_names: Sequence[str], stuff_names: Sequence[str] = ()
+    ) -> None:
+        self.folder, self.class_names, self.stuff_names = folder, class_names, stuff_names
 
     @abstractmethod
     def add(self, result: Result, stem: str) -> None:
@@ -37,8 +40,10 @@ class CsvOutput(Output):
 
     name = "csv"
 
-    def __init__(self, folder: Path, class_names: Sequence[str]) -> None:
-        super().__init__(folder, class_names)
+    def __init__(
+        self, folder: Path, class_names: Sequence[str], stuff_names: Sequence[str] = ()
+    ) -> None:
+        super().__init__(folder, class_names, stuff_names)
         self._write([("image", "class", "score", "x1", "y1", "x2", "y2")], "w")
 
     def add(self, result: Result, stem: str) -> None:
@@ -64,8 +69,10 @@ class CocoOutput(Output):
 
     name = "coco"
 
-    def __init__(self, folder: Path, class_names: Sequence[str]) -> None:
-        super().__init__(folder, class_names)
+    def __init__(
+        self, folder: Path, class_names: Sequence[str], stuff_names: Sequence[str] = ()
+    ) -> None:
+        super().__init__(folder, class_names, stuff_names)
         self._images: list[dict[str, Any]] = []
         self._objects: list[dict[str, Any]] = []
 
@@ -107,8 +114,10 @@ class YoloOutput(Output):
 
     name = "yolo"
 
-    def __init__(self, folder: Path, class_names: Sequence[str]) -> None:
-        super().__init__(folder / "yolo", class_names)
+    def __init__(
+        self, folder: Path, class_names: Sequence[str], stuff_names: Sequence[str] = ()
+    ) -> None:
+        super().__init__(folder / "yolo", class_names, stuff_names)
         self.folder.mkdir(exist_ok=True)
         names = "".join(f"{name}\n" for name in class_names)
         (self.folder / "classes.txt").write_text(names, encoding="utf-8")
@@ -134,8 +143,10 @@ class VocOutput(Output):
 
     name = "voc"
 
-    def __init__(self, folder: Path, class_names: Sequence[str]) -> None:
-        super().__init__(folder / "voc", class_names)
+    def __init__(
+        self, folder: Path, class_names: Sequence[str], stuff_names: Sequence[str] = ()
+    ) -> None:
+        super().__init__(folder / "voc", class_names, stuff_names)
         self.folder.mkdir(exist_ok=True)
 
     def add(self, result: Result, stem: str) -> None:
@@ -164,8 +175,10 @@ class CropOutput(Output):
 
     name = "crops"
 
-    def __init__(self, folder: Path, class_names: Sequence[str]) -> None:
-        super().__init__(folder / "crops", class_names)
+    def __init__(
+        self, folder: Path, class_names: Sequence[str], stuff_names: Sequence[str] = ()
+    ) -> None:
+        super().__init__(folder / "crops", class_names, stuff_names)
 
     def add(self, result: Result, stem: str) -> None:
         height, width = result.image.shape[:2]
@@ -189,6 +202,47 @@ class CropOutput(Output):
             (folder / f"{stem}-{k}.jpg").write_bytes(data)
 
 
+class PanopticOutput(Output):
+    """``panoptic.json`` and a PNG for each image in ``panoptic``: a data set in COCO's panoptic
+    format, as a start for annotating. Only panoptic models have it."""
+
+    name = "panoptic"
+
+    def __init__(
+        self, folder: Path, class_names: Sequence[str], stuff_names: Sequence[str] = ()
+    ) -> None:
+        super().__init__(folder, class_names, stuff_names)
+        self._images: list[dict[str, Any]] = []
+        self._annotations: list[dict[str, Any]] = []
+
+    def add(self, result: Result, stem: str) -> None:
+        height, width = result.image.shape[:2]
+        found, image = result.panoptic, len(self._images) + 1
+        assert found is not None, "a panoptic model has one for each image"
+        ids = range(1, len(self.class_names) + len(self.stuff_names) + 1)
+        write_png(self.folder / "panoptic" / f"{stem}.png", found, ids)
+        name = result.path.encode("utf-8", "backslashreplace").decode("utf-8")
+        self._images.append({"id": image, "file_name": name, "height": height, "width": width})
+        info = segments_info(found, ids)
+        self._annotations.append(
+            {"image_id": image, "file_name": f"{stem}.png", "segments_info": info}
+        )
+
+    def close(self) -> None:
+        names = (*self.class_names, *self.stuff_names)
+        content = {
+            "images": self._images,
+            "annotations": self._annotations,
+            "categories": [
+                {"id": k + 1, "name": name, "isthing": int(k < len(self.class_names))}
+                for k, name in enumerate(names)
+            ],
+        }
+        text = json.dumps(content, ensure_ascii=False)
+        (self.folder / "panoptic.json").write_text(text, encoding="utf-8")
+
+
 OUTPUTS: dict[str, type[Output]] = {
-    output.name: output for output in (CsvOutput, CocoOutput, YoloOutput, VocOutput, CropOutput)
+    output.name: output
+    for output in (CsvOutput, CocoOutput, YoloOutput, VocOutput, CropOutput, PanopticOutput)
 }

@@ -124,6 +124,8 @@ def read_coco_file(file: Path, images: Path | None = None) -> DetectionDataset:
     if images is not None and not images.is_dir():
         raise _no_folder(images, file)
     folders = [images] if images is not None else image_folders(file)
+    if maps is not None and images is None:
+        folders = [folder for folder in folders if folder != maps]  # their names may be alike
     entries = content.get("images")
     named = [entry for entry in entries if _has_name(entry)] if isinstance(entries, list) else []
     # LVIS calls the images of COCO by their URLs.
