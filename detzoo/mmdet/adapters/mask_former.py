@@ -213,7 +213,7 @@ def _layers(
             own.expect(key, dropout, "the dropout of the whole layer", default=0.0)
         own.expect("dropout_layer", None, "as proj_drop is enough")
     else:
-        own.leave("im2col_step", "how V2 divides the work")
+        own.ignore("im2col_step")
         own.expect("norm_cfg", None, "as attention has no norm")
         own.expect("dropout", dropout, "the dropout of the whole layer", default=0.1)
         own.expect("num_levels", levels, "the maps that queries attend to", default=4)
