@@ -49,6 +49,7 @@ class Mask2FormerHeadConfig(MaskQueryHeadConfig):
     decoder: MaskedDecoderConfig = MaskedDecoderConfig()
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_channels(self.pixel_decoder.channels, self.decoder.num_heads)
 
     def build(self, in_channels: Sequence[int], num_things: int, num_stuff: int) -> Mask2FormerHead:
