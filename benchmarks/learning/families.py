@@ -118,6 +118,7 @@ CASES: tuple[Case, ...] = (
         steps=320,
         settings=ALL_LOCATIONS,
     ),
+    Case("panoptic_fpn", "panoptic_fpn_r50_fpn_1x_coco", MASKS, steps=240),
     Case("htc", "htc_r50_fpn_1x_coco", CASCADE_MASKS, steps=240),
     Case("scnet", "scnet_r50_fpn_1x_coco", CASCADE_MASKS, steps=240, settings=FEW_IN_STAGES),
     Case("nas_fpn", "retinanet_r50_nasfpn_crop640_50e_coco", ANCHORS, batch=8, steps=240),
