@@ -106,9 +106,11 @@ class MaskQueryHead(nn.Module, ABC):
         labels, bitmaps, is_missing = targets.labels, things.bitmaps, things.is_missing
         if self.num_classes > self.num_things:
             assert targets.semantic_map is not None, "stuff is in semantic maps"
-            found = targets.semantic_map.unique().long()
+            # A recipe may shrink semantic maps, but not masks.
+            semantic = F.interpolate(targets.semantic_map[None, None], bitmaps.shape[1:])[0]
+            found = semantic.unique().long()
             found = found[(found >= self.num_things) & (found < self.num_classes)]
-            stuff = targets.semantic_map == found[:, None, None]
+            stuff = semantic == found[:, None, None]
             labels = torch.cat([labels, found])
             bitmaps = torch.cat([bitmaps, stuff.to(bitmaps.dtype)])
             if is_missing is not None:
