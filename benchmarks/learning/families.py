@@ -85,6 +85,12 @@ ENLARGED = {
     "data.test_transforms[0].sizes": _TWICE,
 }
 
+# A mask of 32 cells per side has fewer pixels than the published number of points.
+FEW_POINTS = {"model.panoptic_head.loss.points.count": 1024}
+
+# The published recipe is only measured by its panoptic maps.
+WITH_INSTANCES = {"model.panoptic_head.max_detections": 100}
+
 # The published teacher is too wide for these students: theirs knows nothing.
 UNTAUGHT = {"model.teacher_weights": None}
 
@@ -177,6 +183,22 @@ CASES: tuple[Case, ...] = (
     ),
     Case("paa", "paa_r50_fpn_1x_coco", ANCHORS, batch=8, steps=240),
     Case("queryinst", "queryinst_r50_fpn_1x_coco", QUERY_MASKS, steps=240, lr=1e-3),
+    Case(
+        "mask2former",
+        "mask2former_r50_lsj_8x2_50e_coco",
+        QUERY_MASKS,
+        steps=240,
+        lr=1e-3,
+        settings=FEW_POINTS,
+    ),
+    Case(
+        "maskformer",
+        "maskformer_r50_mstrain_16x1_75e_coco",
+        QUERY_MASKS,
+        steps=400,
+        lr=1e-3,
+        settings=WITH_INSTANCES,
+    ),
     Case("sparse_rcnn", "sparse_rcnn_r50_fpn_1x_coco", QUERIES, steps=240, lr=1e-3),
     Case(
         "ssd",

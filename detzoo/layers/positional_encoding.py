@@ -42,6 +42,11 @@ class ValidCells:
         complete = known and bool((counts.numpy() == grid).all())
         return cls(counts.to(device, non_blocking=True), grid, complete)
 
+    @classmethod
+    def all_of(cls, grid: tuple[int, int], device: torch.device) -> ValidCells:
+        """All cells of a map of size ``grid``, for every image alike (B = 1)."""
+        return cls(torch.tensor([grid], device=device), grid, complete=True)
+
     def mask(self) -> Tensor:
         """The mask of valid cells (B, H * W), bool."""
         rows, columns = (

@@ -34,6 +34,25 @@ def sample_in_rois(maps: Tensor, stride: float, rois: Tensor, points: Tensor) ->
     return torch.cat(sampled)[torch.cat(positions).argsort()]
 
 
+@torch.no_grad()
+def draw_uncertain_points(
+    logits: Tensor, count: int, *, oversampling: float, uncertain_part: float
+) -> Tensor:
+    """Draws ``count`` random points on each map (N, H, W) of logits -> (N, count, 2: x, y), in
+    normalized coordinates (PointRend, https://arxiv.org/abs/1912.08193).
+
+    ``uncertain_part`` of them are the most uncertain of ``oversampling`` times as many: those whose
+    interpolated logit is closest to 0, at the border of an object.
+    """
+    num_uncertain = int(uncertain_part * count)
+    drawn = torch.rand((len(logits), int(oversampling * count), 2), device=logits.device)
+    values = sample_points(logits[:, None], drawn.to(logits.dtype))[:, 0]
+    index = values.abs().topk(num_uncertain, 1, largest=False).indices
+    uncertain = drawn.gather(1, index[..., None].expand(-1, -1, 2))
+    others = torch.rand((len(logits), count - num_uncertain, 2), device=logits.device)
+    return torch.cat([uncertain, others], 1)
+
+
 def cell_centers(size: int, device: torch.device) -> Tensor:
     """The centers of size * size cells, row by row, (size * size, 2: x, y) in normalized
     coordinates."""
