@@ -1,7 +1,8 @@
-"""Files of MMDetection 3.x, of which detecting is read, and of 1.x, which are told apart."""
+"""Files of MMDetection 3.x, of which detecting is read, and of 1.x, of which weights are."""
 
 from __future__ import annotations
 
+import re
 import sys
 import types
 from pathlib import Path
@@ -16,6 +17,8 @@ from detzoo.checkpoints import checkpoint
 from detzoo.config import diff
 from detzoo.errors import CheckpointError, ConfigError
 from detzoo.mmdet import Imported, import_file, read_config
+from detzoo.mmdet.renames import current_names
+from detzoo.mmdet.version1_weights import upgraded
 from tests.mmdet.config_dump import dump
 from tests.mmdet.published import published_configs
 from tests.mmdet.retinanet import state
@@ -139,7 +142,7 @@ def test_checkpoints_of_3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     meta["mmdet_version"] = "4.0.0"
     del meta["mmengine_version"]
     torch.save({"meta": meta, "state_dict": state()}, path)
-    with pytest.raises(CheckpointError, match=r"4.0.0; files of 2.x and 3.x are read here"):
+    with pytest.raises(CheckpointError, match=r"4.0.0; files of 1.x to 3.x are read here"):
         checkpoint.read(path)
 
 
@@ -159,3 +162,48 @@ def test_files_of_1_are_told_apart(tmp_path: Path, entry: str, text: str, sign: 
     path.write_text(f"_base_ = {str(published_configs() / f'{entry}.py')!r}\n{text}\n")
     with pytest.raises(ConfigError, match=rf"older.py: model: is that of MMDetection 1.x .*{sign}"):
         import_file(path)
+
+
+def layout_of_1(name: str, value: torch.Tensor, entry: str) -> tuple[str, torch.Tensor]:
+    """What 1.x called a tensor, and its rows there."""
+    background = torch.full_like(value[:1], -1)
+    if name.endswith(("fc_cls.weight", "fc_cls.bias")):
+        value = torch.cat([value[-1:], value[:-1]])
+    elif ".fc_reg." in name and len(value) > 4:
+        value = torch.cat([background.expand(4, *value.shape[1:]), value])
+    elif ".conv_logits." in name:
+        value = torch.cat([background, value])
+    elif entry.startswith("ssd"):
+        name = re.sub(r"(_convs\.\d)\.0\.", r"\1.", name)
+        name = name.replace("neck.l2_norm", "backbone.l2_norm")
+        if "cls_convs" in name:
+            value = value.view(-1, 81, *value.shape[1:]).roll(1, 1).flatten(0, 1)
+    return name.removeprefix("roi_head."), value
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "faster_rcnn_r50_fpn_1x_coco_v1",
+        "mask_rcnn_r50_fpn_1x_coco_v1",
+        "cascade_mask_rcnn_r50_fpn_1x_coco_v1",
+        "retinanet_r50_fpn_1x_coco_v1",
+        "ssd300_coco_v1",
+    ],
+)
+def test_weights_of_1(entry: str) -> None:
+    """Each tensor is reduced to the numbers of its rows."""
+    with torch.device("meta"):
+        shapes = zoo.find(entry).experiment.build_model().state_dict()
+    names = [name for name in shapes if "neck.extra" not in name]  # which SSD had elsewhere
+    rows = {name: torch.arange(len(shapes[name])) for name in names if shapes[name].ndim}
+    old = dict(layout_of_1(name, value, entry) for name, value in rows.items())
+    found = current_names(upgraded(old, tuple("x" * 80), "x.pth"))
+    assert found.keys() == rows.keys()
+    for name, value in rows.items():
+        assert found[name].tolist() == value.tolist(), name
+
+
+def test_an_ssd_of_1_that_does_not_know_its_classes() -> None:
+    with pytest.raises(CheckpointError, match=r"x.pth: was written by .* how many classes"):
+        upgraded({"backbone.l2_norm.weight": torch.zeros(1)}, None, "x.pth")
