@@ -14,6 +14,7 @@ from detzoo.errors import CheckpointError
 from detzoo.mmdet.config_text import parse_config
 from detzoo.mmdet.renames import current_names, without_averages
 from detzoo.mmdet.version1_weights import upgraded
+from detzoo.mmdet.version3_models import names_of_version2
 from detzoo.weights.files import has_digits, tensors_in
 from detzoo.weights.places import hash_digits
 
@@ -74,7 +75,9 @@ def interpret(content: Mapping[str, Any], path: Path | str) -> V2Checkpoint:
         version = str(meta["mmdet_version"])
     class_names = _class_names(names, path)
     tensors: Mapping[str, Tensor] = without_averages(tensors_in(content, path))
-    if _is_before_2(version, path):
+    if version == "3":
+        tensors = names_of_version2(tensors)
+    elif _is_before_2(version, path):
         tensors = upgraded(tensors, class_names, str(path))
     return V2Checkpoint(
         source=str(path),
