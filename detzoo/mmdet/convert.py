@@ -234,7 +234,15 @@ def _types(value: Any, path: str) -> Iterator[tuple[str, str]]:
 
 # Types within a model that need no adapter of their own: their part reads them.
 PLAIN_TYPES = frozenset(
-    ("RoIAlign", "DeformRoIPoolPack", "ModulatedDeformRoIPoolPack", "Linear", "Conv", "dilation")
+    (
+        "RoIAlign",
+        "RoIPool",
+        "DeformRoIPoolPack",
+        "ModulatedDeformRoIPoolPack",
+        "Linear",
+        "Conv",
+        "dilation",
+    )
     + ("NormedLinear", "NormedConv2d", "deconv", "carafe", "GHMC", "GHMR", "QualityFocalLoss")
     + ("DistributionFocalLoss", "MSELoss", "MaskIoUHead", "FusedSemanticHead")
     + ("offset", "StageCascadeRPNHead")

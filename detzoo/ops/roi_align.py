@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torchvision
@@ -61,24 +61,43 @@ def pyramid_roi_align(
     """
     if len(features) == 1:
         return roi_align(features[0], rois, output_size, strides[0], sampling_ratio, aligned)
-    level = pyramid_level(rois, len(features), finest_scale)
-    if torch.compiler.is_compiling():
-        return _from_every_level(
-            features, strides, rois, level, output_size, sampling_ratio, aligned
-        )
-    positions = [(level == index).nonzero()[:, 0] for index in range(len(features))]
     if _works_by_rows(features[0], rois, sampling_ratio):
+        positions = _positions(pyramid_level(rois, len(features), finest_scale), len(features))
         terms = [
             _terms(feature, rois[position], position, output_size, stride, aligned)
             for feature, stride, position in zip(features, strides, positions)
         ]
         return _pooled(features, terms, len(rois), output_size)
+
+    def pool(feature: Tensor, rois: Tensor, stride: int) -> Tensor:
+        return roi_align(feature, rois, output_size, stride, sampling_ratio, aligned)
+
+    return pyramid_pool(features, strides, rois, finest_scale, pool)
+
+
+def pyramid_pool(
+    features: Sequence[Tensor],
+    strides: Sequence[int],
+    rois: Tensor,
+    finest_scale: float,
+    pool: Callable[[Tensor, Tensor, int], Tensor],
+) -> Tensor:
+    """``pool(feature, rois, stride)`` of each RoI (R, 5), from the level that fits its size."""
+    level = pyramid_level(rois, len(features), finest_scale)
+    if torch.compiler.is_compiling():
+        return _from_every_level(features, strides, rois, level, pool)
+    positions = _positions(level, len(features))
     pooled = [
-        roi_align(feature, rois[position], output_size, stride, sampling_ratio, aligned)
+        pool(feature, rois[position], stride)
         for feature, stride, position in zip(features, strides, positions)
     ]
     # Undo the sorting by level.
     return torch.cat(pooled)[torch.cat(positions).argsort()]
+
+
+def _positions(level: Tensor, num_levels: int) -> list[Tensor]:
+    """Where the RoIs of each level are."""
+    return [(level == index).nonzero()[:, 0] for index in range(num_levels)]
 
 
 def _from_every_level(
@@ -86,9 +105,7 @@ def _from_every_level(
     strides: Sequence[int],
     rois: Tensor,
     level: Tensor,
-    output_size: int,
-    sampling_ratio: int,
-    aligned: bool,
+    pool: Callable[[Tensor, Tensor, int], Tensor],
 ) -> Tensor:
     """The same with shapes that do not depend on the sizes of the RoIs.
 
@@ -98,8 +115,7 @@ def _from_every_level(
     for index, (feature, stride) in enumerate(zip(features, strides)):
         own = (level == index)[:, None]
         seen = torch.cat([rois[:, :1], torch.where(own, rois[:, 1:], 0.0)], 1)
-        values = roi_align(feature, seen, output_size, stride, sampling_ratio, aligned)
-        pooled.append(torch.where(own[:, :, None, None], values, 0.0))
+        pooled.append(torch.where(own[:, :, None, None], pool(feature, seen, stride), 0.0))
     return torch.stack(pooled).sum(0)
 
 

@@ -23,6 +23,8 @@ from detzoo.checkpoints.catalog import config_classes
 from detzoo.config import override
 from detzoo.detectors.base import Detector
 from detzoo.heads.roi.branched_box_head import BranchedBoxHeadConfig
+from detzoo.heads.roi.extractor import PyramidRoIPoolConfig
+from detzoo.heads.roi.mask_head import MaskHeadConfig
 from detzoo.quickstart.scenes import CLASSES
 from detzoo.structures import ImageBatch, Targets
 from detzoo.train.teacher import give_teacher
@@ -56,11 +58,13 @@ def one_per_head() -> tuple[Entry, ...]:
 
 def beyond_the_zoo() -> tuple[Entry, ...]:
     """Models with parts that no entry has, but files of MMDetection's users."""
-    base = zoo.find("faster_rcnn_r50_fpn_1x_coco").experiment
+    base = zoo.find("mask_rcnn_r50_fpn_1x_coco").experiment
     parts = {
         "model.roi_head.box_head": BranchedBoxHeadConfig(
             num_shared_convs=1, num_shared_fcs=0, num_class_fcs=1, num_box_convs=1, averages=True
         ),
+        "model.roi_head.extractor": PyramidRoIPoolConfig(output_size=7),
+        "model.roi_head.mask_head": MaskHeadConfig(class_agnostic=True),
     }
     return tuple(
         Entry(path, override(base, path, part, config_classes())) for path, part in parts.items()

@@ -7,6 +7,7 @@ import torch
 import torchvision
 from torch import Tensor
 
+from detzoo.heads.roi.extractor import PyramidRoIPoolConfig
 from detzoo.ops.roi_align import pyramid_level, pyramid_roi_align, roi_align, rois_of
 from tests.ops import reference
 
@@ -59,6 +60,15 @@ def test_each_roi_comes_from_its_level() -> None:
         alone = roi_align(features[level], roi[None], 2, strides[level], 2)
         torch.testing.assert_close(regions, alone[0])
     assert levels == {0, 1, 2}
+
+
+def test_max_pooling_of_whole_cells() -> None:
+    """A box from (8, 4) to (27, 19) covers the cells 2 to 7 and 1 to 5; a bin has half of them."""
+    feature = torch.arange(64.0).view(1, 1, 8, 8)
+    config = PyramidRoIPoolConfig(output_size=2, num_levels=2, finest_scale=14.0)
+    pool = config.build((1, 1), (4, 8))
+    pooled = pool([feature, torch.zeros(1, 1, 4, 4)], torch.tensor([[0.0, 8.0, 4.0, 27.0, 19.0]]))
+    assert pooled.flatten().tolist() == [3 * 8 + 4, 3 * 8 + 7, 5 * 8 + 4, 5 * 8 + 7]
 
 
 def test_a_ramp_is_sampled_at_the_centers_of_the_bins() -> None:
