@@ -8,6 +8,7 @@ python docs/generate.py --all    # of all entries anew: minutes
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -56,8 +57,10 @@ COLUMNS_ZH = {
 }
 # What each family is about, in both languages.
 IDEAS = yaml.safe_load((ROOT / "docs" / "families.yaml").read_text(encoding="utf-8"))
+COUNT = re.compile(r"\b\d+(?= (?:of MMDetection's configurations|个配置))")
 SPEED_START = "<!-- Speed, by docs/generate.py -->"
 CHOICE_START = "<!-- Models to choose from, by docs/generate.py -->"
+CHOICE_COLUMNS = ("name", "box AP", "mask AP", "parameters", "memory", "ms")
 # Those to begin with, and for what; the figures are the zoo's and the benchmarks'.
 CHOICE = {
     "Small, for CPUs and other small machines": (
@@ -107,8 +110,8 @@ def main() -> None:
     for name, updated in (
         ("docs/data.md", data_page),
         ("docs/choose_model.md", choice_page),
-        ("README.md", speed_page),
-        ("README.zh-CN.md", speed_page),
+        ("README.md", readme),
+        ("README.zh-CN.md", readme),
     ):
         path = ROOT / name
         path.write_text(updated(path.read_text()))
@@ -122,14 +125,14 @@ def choice_page(text: str) -> str:
         lines += [
             f"### {purpose}",
             "",
-            "| name | box AP | mask AP | parameters | memory | V100 ms | our CPU, s |",
-            "|---|---|---|---|---|---|---|",
+            f"| {' | '.join((*CHOICE_COLUMNS, 'our CPU, s'))} |",
+            f"|{'---|' * (len(CHOICE_COLUMNS) + 1)}",
         ]
         for name in names:
             entry = zoo.find(name)
-            _, box, mask, memory, milliseconds, parameters, _ = _cells(entry)
-            cells = (f"`{name}`", box, mask, parameters, memory, milliseconds)
-            lines.append(f"| {' | '.join((*cells, seconds.get(name, '')))} |")
+            cells = dict(zip(COLUMNS, _cells(entry)))
+            shown = [cells[column] for column in CHOICE_COLUMNS]
+            lines.append(f"| {' | '.join((*shown, seconds.get(name, '')))} |")
         lines.append("")
     return _between(text, CHOICE_START, lines)
 
@@ -144,8 +147,13 @@ def cpu_seconds() -> dict[str, str]:
     return {name: " / ".join(values) for name, values in found.items()}
 
 
-def speed_page(text: str) -> str:
-    """A README with the seconds of detzoo and of torchvision for the same model and weights."""
+def readme(text: str) -> str:
+    """A README with the number of MMDetection's configurations, and the seconds of detzoo and of
+    torchvision for the same model and weights.
+    """
+    own = next(family for family in zoo.families() if family.folder == "light")
+    count = len(zoo.entries()) - len(own.entries)
+    text = COUNT.sub(str(count), text)
     lines = ["| | detzoo | torchvision | |", "|---|---|---|---|"]
     for job in ("inference", "training"):
         rows = [row for row in _rows(job) if row["precision"] == "fp32"]
