@@ -37,6 +37,8 @@ parity: .venv/installed-dev
 
 .venv/installed-dev: .venv/installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,check]'
+	# They ask for a second OpenCV.
+	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps trackers imagecorruptions-imaug
 	touch $@
 
 .venv/installed-docs: .venv/installed

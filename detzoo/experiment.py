@@ -18,7 +18,7 @@ from detzoo.data.batch_resize import RandomBatchResize
 from detzoo.data.dataset import DetectionDataset
 from detzoo.data.sample import Transform
 from detzoo.data.tta import TTA
-from detzoo.detectors.base import Detector, DetectorConfig
+from detzoo.detectors.base import Detector, DetectorConfig, PanopticConfig
 from detzoo.devices import Precision
 from detzoo.errors import DataError
 from detzoo.optim.ema import EMAConfig
@@ -26,7 +26,7 @@ from detzoo.optim.optimizers import OptimizerConfig, SGDConfig
 from detzoo.optim.schedules import Schedule
 
 # "voc" uses the area under the curve, "voc07" eleven points.
-Metric = Literal["coco", "lvis", "voc", "voc07", "cityscapes"]
+Metric = Literal["coco", "lvis", "voc", "voc07", "cityscapes", "panoptic"]
 
 
 @config
@@ -53,8 +53,8 @@ class DataConfig:
         test_proposals: Number of precomputed proposals per image used in testing; None: all.
         masks: Whether training loads masks, and how they are kept: as bitmaps or as polygons.
         batch_resize: Multi-scale training by resizing batches; None: batches are not resized.
-        metric: The metrics, which also determine the best checkpoint; None: LVIS's if the data has
-            LVIS annotations, otherwise COCO's.
+        metric: The metrics, which also determine the best checkpoint; None: panoptic quality for a
+            panoptic model, LVIS's if the data has LVIS annotations, otherwise COCO's.
     """
 
     train_transforms: tuple[Transform, ...]
@@ -111,6 +111,7 @@ class Experiment:
         precision: Precision of training: float32, or mixed precision with bfloat16 or float16.
         loss_scale: Fixed loss scale in fp16; None: dynamic.
         max_gradient_norm: Gradients are clipped to this norm; None: no clipping.
+        gradient_norm_order: Order of that norm, 2 of the Euclidean one; None: the largest value.
         accumulate: Number of batches whose gradients are accumulated for each step.
         ema: Exponential moving average of the weights; None: no average.
         final: Changes for the final epochs; None: no changes.
@@ -119,6 +120,8 @@ class Experiment:
         initial_weights: Weights that training starts from: a zoo entry (its published weights), or
             the path or address of a file; None: the backbone's pretrained weights only.
         seed: Random seed of training.
+        stuff_names: Names of the classes without instances (grass, sky) that a panoptic model
+            segments; their labels follow those of ``class_names``, the things.
     """
 
     model: DetectorConfig
@@ -130,6 +133,7 @@ class Experiment:
     precision: Precision = "fp32"
     loss_scale: PositiveFloat | None = None
     max_gradient_norm: PositiveFloat | None = None
+    gradient_norm_order: PositiveFloat | None = 2.0
     accumulate: PositiveInt = 1
     ema: EMAConfig | None = None
     final: FinalEpochs | None = None
@@ -137,6 +141,7 @@ class Experiment:
     checkpoint_every: PositiveInt = 1
     initial_weights: str | None = None
     seed: Annotated[int, Range(0, 2**32 - 1)] = 0
+    stuff_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.final is not None and not self.schedule.counts_epochs:
@@ -155,15 +160,43 @@ class Experiment:
             final = dataclasses.replace(final, epochs=epochs)
         return dataclasses.replace(self, schedule=self.schedule.stretched_to(length), final=final)
 
+    @property
+    def all_names(self) -> tuple[str, ...]:
+        """The names of things, then those of stuff, as the labels of a panoptic model go."""
+        return (*self.class_names, *self.stuff_names)
+
+    @property
+    def panoptic_stuff(self) -> tuple[str, ...] | None:
+        """The stuff that the model segments; None if it only finds objects."""
+        return self.stuff_names if self.model.predicts_panoptic else None
+
+    def for_data(self, data: DetectionDataset) -> Experiment:
+        """The same for the classes of ``data``."""
+        stuff = data.stuff_names if self.model.predicts_panoptic else ()
+        return dataclasses.replace(self, class_names=data.class_names, stuff_names=stuff)
+
+    def with_all_names(self, names: tuple[str, ...], num_stuff: int | None = None) -> Experiment:
+        """The same with other names for its things and then for its stuff, of which there are
+        ``num_stuff`` classes; None: as many as before."""
+        things = max(len(names) - (len(self.stuff_names) if num_stuff is None else num_stuff), 0)
+        return dataclasses.replace(self, class_names=names[:things], stuff_names=names[things:])
+
     def check_needs(self, data: DetectionDataset, *, training: bool) -> None:
-        """Raises :class:`DataError` if the data lacks required proposals or semantic maps."""
+        """Raises :class:`DataError` if the data lacks required proposals or maps."""
         if self.model.needs_proposals and data.proposals is None:
             raise DataError(
                 f"{data.source}: has no proposals, and this model only classifies given "
                 "regions. Add --proposals FILE: a .pkl from MMDetection, or what detzoo test "
                 "with a region proposal network writes with --save-proposals FILE."
             )
-        if training and self.model.needs_semantic_maps and data.semantic_dir is None:
+        if training and self.model.predicts_panoptic and not data.stuff_names:
+            raise DataError(
+                f"{data.source}: has no panoptic maps with classes of stuff, and this model is "
+                "trained on them. Give panoptic annotations in COCO's format: a JSON file with "
+                "segments_info, and a folder of PNG files that is called like it."
+            )
+        is_trained_on_maps = training and self.model.needs_semantic_maps
+        if is_trained_on_maps and not self.model.predicts_panoptic and data.semantic_dir is None:
             raise DataError(
                 f"{data.source}: has no semantic maps, and this model is trained on them. Add "
                 "--semantic-maps DIR: a folder with a grayscale PNG of classes per image, such as "
@@ -172,4 +205,6 @@ class Experiment:
 
     def build_model(self) -> Detector:
         """Builds the detector for these classes, with initial weights."""
+        if isinstance(self.model, PanopticConfig):
+            return self.model.build(len(self.class_names), len(self.stuff_names))
         return self.model.build(len(self.class_names))

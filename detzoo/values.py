@@ -45,6 +45,8 @@ def as_number(value: Json) -> float | None:
 
 def as_numbers(values: Sequence[Json]) -> list[float] | None:
     """Converts all ``values``, numbers or their text, to finite floats; otherwise None."""
+    if {float}.issuperset(map(type, values)) and math.isfinite(sum(values)):  # the common case
+        return list(values)
     numbers = [number for number in map(as_number, values) if number is not None]
     return numbers if len(numbers) == len(values) else None
 
@@ -77,6 +79,8 @@ def read_field(entry: Json, key: str, where: str) -> Json:
 
 def read_id(entry: Json, key: str, where: str) -> Id:
     value = read_field(entry, key, where)
+    if type(value) is int:  # the common case
+        return value
     identity = as_id(value)
     if identity is None:
         raise DataError(f"{where}: its {key} {value!r:.60} is neither an integer nor text.")

@@ -31,9 +31,10 @@ HEADER = """\
 # The model zoo
 
 Every named configuration, by family, with the figures that MMDetection's V2 model zoo published:
-box and mask AP in percent on the validation set of its data (AP50 and AR of 1000 proposals where it
-says so), training memory in GB per GPU and milliseconds per image on a V100. Parameters are
-counted. `detzoo models` lists and filters the same. This page is generated; see `docs/generate.py`.
+box and mask AP in percent on the validation set of its data (AP50, AR of 1000 proposals, or
+panoptic quality where it says so), training memory in GB per GPU and milliseconds per image on a
+V100. Parameters are counted. `detzoo models` lists and filters the same. This page is generated;
+see `docs/generate.py`.
 """
 TABLE_START, TABLE_END = "<!-- The table of formats, by docs/generate.py -->", "<!-- end -->"
 COLUMNS = ("name", "box AP", "mask AP", "memory", "ms", "parameters", "weights")
@@ -217,6 +218,7 @@ def listing(parameters: Mapping[str, int | None]) -> str:
             "box_ap": entry.box_ap,
             "box_ap50": entry.box_ap50,
             "mask_ap": entry.mask_ap,
+            "pq": entry.pq,
             "ar1000": entry.ar1000,
             "memory_gb": entry.memory_gb,
             "inference_ms": entry.inference_ms,
@@ -267,6 +269,8 @@ def _cells(entry: Entry) -> tuple[str, ...]:
         box = f"{entry.box_ap50:.1f} (AP50)"
     if entry.ar1000 is not None:
         box = f"{entry.ar1000:.1f} (AR)"
+    if entry.pq is not None:
+        box = f"{entry.pq:.1f} (PQ)"
     weights = "" if entry.weights is None else entry.weights.rsplit("/", 1)[-1]
     return (
         f"`{entry.name}`",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -42,3 +43,20 @@ def test_files_folders_and_what_is_missing_are_left_to_who_opens_them(tmp_path: 
     (tmp_path / "x").touch()
     for path in (tmp_path, tmp_path / "x", tmp_path / "y", tmp_path / "\0", tmp_path / "\ud800"):
         check_regular(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "content"),
+    [
+        ("\ufeff[1]", [1]),
+        ("[1e400, -Infinity]", [math.inf, -math.inf]),
+        ('["\\ud800"]', ["\ud800"]),
+        ("[123456789012345678901234567890]", [123456789012345678901234567890]),
+        ('{"a": 1, "a": 2}', {"a": 2}),
+    ],
+)
+def test_json_that_readers_disagree_about(tmp_path: Path, text: str, content: object) -> None:
+    """As Python's own module reads it."""
+    file = tmp_path / "a.json"
+    file.write_text(text, encoding="utf-8")
+    assert read_json(file) == content

@@ -18,6 +18,7 @@ from detzoo.layers.generalized_attention import GeneralizedAttentionConfig
 from detzoo.layers.norm import BatchNormConfig, NormConfig, NormLayer
 
 Style = Literal["pytorch", "caffe"]
+PLAIN = PlainConvConfig()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,8 +27,9 @@ class BlockLayers:
 
     ``spatial`` is the kind of a bottleneck's 3x3 convolution, ``convolution`` that of all others.
     With a ``context_ratio``, a bottleneck ends in a context block with that many hidden channels
-    per channel; ``attention`` follows its 3x3 convolution. With ``zero_init``, the last norm starts
-    at zero, so that a fresh block is its shortcut.
+    per channel; ``attention`` follows its 3x3 convolution. With ``averages``, shortcuts are those
+    of ResNet-D. With ``zero_init``, the last norm starts at zero, so that a fresh block is its
+    shortcut.
     """
 
     norm: NormConfig = BatchNormConfig()
@@ -35,6 +37,7 @@ class BlockLayers:
     spatial: ConvConfig = PlainConvConfig()
     context_ratio: float | None = None
     attention: GeneralizedAttentionConfig | None = None
+    averages: bool = False
     zero_init: bool = False
 
 
@@ -185,11 +188,11 @@ class AverageShortcut(nn.Sequential):
 class DeepStem(nn.Sequential):
     """The stem of ResNet-C: three 3x3 convolutions, the first of stride 2, with norms and ReLUs."""
 
-    def __init__(self, channels: int, norm: NormConfig) -> None:
-        plain, half = PlainConvConfig(), channels // 2
+    def __init__(self, channels: int, norm: NormConfig, kind: ConvConfig = PLAIN) -> None:
+        half = channels // 2
         layers: list[nn.Module] = []
         for width_in, width, stride in ((3, half, 2), (half, half, 1), (half, channels, 1)):
-            layers += [conv3x3(plain, width_in, width, stride), norm.build(width), nn.ReLU()]
+            layers += [conv3x3(kind, width_in, width, stride), norm.build(width), nn.ReLU()]
         super().__init__(*layers)
 
     def conv_norm_pairs(self) -> Iterator[tuple[nn.Module, nn.Module]]:
@@ -217,6 +220,8 @@ def shortcut(in_channels: int, out_channels: int, stride: int, layers: BlockLaye
     """Builds the shortcut of a block: the identity, or a 1x1 convolution with norm if the shape
     changes.
     """
+    if layers.averages:
+        return average_shortcut(in_channels, out_channels, stride, layers)
     if stride == 1 and in_channels == out_channels:
         return nn.Identity()
     conv = conv1x1(layers.convolution, in_channels, out_channels, stride)

@@ -15,6 +15,7 @@ from detzoo.backbones.residual import (
     BlockLayers,
     Blocks,
     Bottleneck,
+    DeepStem,
     ResidualBlock,
     Style,
     initialized,
@@ -61,6 +62,10 @@ class ResNetConfig(BackboneConfig):
         attention: Attention after the bottlenecks' 3x3 convolutions in ``attention_stages``; None:
             no attention.
         attention_stages: Stages, counted from 0, in which ``attention`` applies.
+        deep_stem: Whether the stem has three 3x3 convolutions instead of one of 7x7 (ResNet-C,
+            https://arxiv.org/abs/1812.01187).
+        average_shortcuts: Whether shortcuts average before they change the channels (ResNet-D, same
+            paper), instead of skipping cells.
         zero_init: Start the last norm of each block at zero, so that a fresh block is its shortcut.
         returns_image: Return the pixels as an additional first map of stride 1, for a recursive
             pyramid.
@@ -84,6 +89,8 @@ class ResNetConfig(BackboneConfig):
     context_ratio: PositiveFloat | None = None
     attention: GeneralizedAttentionConfig | None = None
     attention_stages: tuple[NonNegativeInt, ...] = (2, 3)
+    deep_stem: bool = False
+    average_shortcuts: bool = False
     zero_init: bool = True
     returns_image: bool = False
     groups: PositiveInt = 1
@@ -121,7 +128,8 @@ class ResNetConfig(BackboneConfig):
     @property
     def architecture(self) -> str:
         if self.groups == 1:
-            return f"resnet{self.depth}"
+            is_d = self.deep_stem and self.average_shortcuts
+            return f"resnet{self.depth}_v1d" if is_d else f"resnet{self.depth}"
         return f"resnext{self.depth}_{self.groups}x{self.width_per_group}d"
 
     def build(self) -> ResNet:
@@ -134,15 +142,19 @@ class ResNetConfig(BackboneConfig):
 
 
 class ResNet(StagedBackbone):
-    """Stem ``conv1`` with its norm ``bn1`` or ``gn1``, and stages ``layer1`` to ``layer4``."""
+    """Stem ``conv1`` with its norm ``bn1`` or ``gn1``, or a deep ``stem``, and stages ``layer1`` to
+    ``layer4``."""
 
     def __init__(self, config: ResNetConfig) -> None:
         super().__init__()
         self.config = config
         base = config.base_channels
-        self.conv1 = initialized(config.convolution.build(3, base, 7, stride=2, padding=3))
         self.norm_name = f"{config.norm.child_name}1"
-        self.add_module(self.norm_name, config.norm.build(base))
+        if config.deep_stem:
+            self.stem = DeepStem(base, config.norm, config.convolution)
+        else:
+            self.conv1 = initialized(config.convolution.build(3, base, 7, stride=2, padding=3))
+            self.add_module(self.norm_name, config.norm.build(base))
         channels, stride = base, 4
         stages, widths, strides = [], [], []
         for index in range(len(config.strides)):
@@ -168,13 +180,17 @@ class ResNet(StagedBackbone):
         return (x, *features) if self.config.returns_image else features
 
     def conv_norm_pairs(self) -> Iterator[tuple[nn.Module, nn.Module]]:
-        yield self.conv1, self.norm1
+        if not self.config.deep_stem:
+            yield self.conv1, self.norm1
 
     def stem_modules(self) -> list[nn.Module]:
-        return [self.conv1, self.norm1]
+        return [self.stem] if self.config.deep_stem else [self.conv1, self.norm1]
 
     def stem_features(self, x: Tensor) -> Tensor:
-        x = conv_norm_act(x, self.conv1, self.norm1, "relu")
+        if self.config.deep_stem:
+            x = self.stem(x)
+        else:
+            x = conv_norm_act(x, self.conv1, self.norm1, "relu")
         return F.max_pool2d(x, 3, stride=2, padding=1)
 
     @property
@@ -232,5 +248,6 @@ def block_layers(config: ResNetConfig, index: int) -> BlockLayers:
         spatial=spatial,
         context_ratio=config.context_ratio if index in CONTEXT_STAGES else None,
         attention=config.attention if index in config.attention_stages else None,
+        averages=config.average_shortcuts,
         zero_init=config.zero_init,
     )

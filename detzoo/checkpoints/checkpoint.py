@@ -12,7 +12,7 @@ import os
 import tempfile
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +36,15 @@ _KEYS = ("format", "experiment", "model", "ema", "training")
 
 @dataclass(frozen=True)
 class Weights:
-    """Tensors by name. ``class_names`` is None for bare weights, which have no class names."""
+    """Tensors by name. ``class_names`` is None for bare weights, which have no class names.
+
+    Those of a panoptic detector are its things, then its stuff: the last ``num_stuff``, None where
+    the file does not say how many.
+    """
 
     tensors: Mapping[str, Tensor]
     class_names: tuple[str, ...] | None = None
+    num_stuff: int | None = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,8 @@ class Checkpoint:
     @property
     def to_detect(self) -> Weights:
         """The weights for inference: the averaged ones if there are any."""
-        return Weights(self.model if self.ema is None else self.ema, self.class_names)
+        tensors = self.model if self.ema is None else self.ema
+        return Weights(tensors, self.experiment.all_names, len(self.experiment.stuff_names))
 
 
 def save(path: Path | str, checkpoint: Checkpoint) -> None:
@@ -221,7 +227,7 @@ def _imported(content: Any, path: Path | str, to_train: bool) -> Checkpoint:
     # MMDetection stores the classes of the data even if the detector is class-agnostic.
     if found.class_names is not None and not experiment.model.is_class_agnostic:
         names = imported.row_names(found.class_names)
-        experiment = replace(experiment, class_names=names)
+        experiment = experiment.with_all_names(names)
     return Checkpoint(experiment, found.tensors)
 
 

@@ -46,9 +46,13 @@ def initialize(
     *,
     from_names: Sequence[str] | None,
     to_names: Sequence[str],
+    num_stuff: int = 0,
     source: str = "weights",
 ) -> ClassTransfer:
     """Initializes ``model`` (for ``to_names``) with ``weights`` trained for ``from_names``.
+
+    Of ``to_names``, the last ``num_stuff`` are stuff, which only panoptic detectors have; how many
+    of ``from_names`` are follows from the rows of the weights.
 
     Tensors that do not depend on the classes are copied entirely. Of those that do, the rows of
     classes with the same name are copied, as are shared ones such as background; the model keeps
@@ -62,25 +66,28 @@ def initialize(
         fresh = {name: own[name] for name in model.class_parameters()}
         load_strictly(model, {**weights, **fresh}, source)
         return ClassTransfer(copied=(), fresh=tuple(to_names), unused=())
-    place = {name: row for row, name in enumerate(from_names)}
     known = set(to_names)
-    pairs = [(row, place[name]) for row, name in enumerate(to_names) if name in place]
-    to_rows, from_rows = torch.tensor(pairs, dtype=torch.long).reshape(-1, 2).unbind(1)
-
     merged = dict(weights)
     own = model.state_dict()
-    for name, rows in model.class_parameters().items():
-        if name not in weights:
-            continue  # reported below with other missing names
-        _check_rows(weights[name], own[name], rows, name, len(from_names), source)
+    parameters = {
+        name: rows for name, rows in model.class_parameters().items() if name in weights
+    }  # others are reported below, as missing names
+    before = _parts(from_names, _num_stuff(parameters, weights, own, len(from_names)))
+    after = _parts(to_names, num_stuff)
+    for name, rows in parameters.items():
+        old, new = before[rows.of], after[rows.of]
+        _check_rows(weights[name], own[name], rows, name, len(old), source)
+        place = {one: row for row, one in enumerate(old)}
+        pairs = [(row, place[one]) for row, one in enumerate(new) if one in place]
+        to_rows, from_rows = torch.tensor(pairs, dtype=torch.long).reshape(-1, 2).unbind(1)
         mixed = own[name].detach().cpu().clone()
-        given = weights[name].to(mixed)[rows.place(from_rows, len(from_names))]
-        mixed[rows.place(to_rows, len(to_names))] = given
+        given = weights[name].to(mixed)[rows.place(from_rows, len(old))]
+        mixed[rows.place(to_rows, len(new))] = given
         merged[name] = mixed
     load_strictly(model, merged, source)
     return ClassTransfer(
-        copied=tuple(name for name in to_names if name in place),
-        fresh=tuple(name for name in to_names if name not in place),
+        copied=tuple(name for name in to_names if name in from_names),
+        fresh=tuple(name for name in to_names if name not in from_names),
         unused=tuple(name for name in from_names if name not in known),
     )
 
@@ -114,6 +121,27 @@ def initialize_backbone(modules: PretrainedModules, pretrained: str) -> Backbone
         missing=tuple(name for name in own if name not in weights and not is_counter(name)),
         unexpected=tuple(name for name in weights if name not in own),
     )
+
+
+def _parts(names: Sequence[str], num_stuff: int) -> dict[str, Sequence[str]]:
+    """Those of things, of stuff, and of all."""
+    things = len(names) - num_stuff
+    return {"things": names[:things], "stuff": names[things:], "all": names}
+
+
+def _num_stuff(
+    parameters: Mapping[str, ClassRows],
+    weights: Mapping[str, Tensor],
+    own: Mapping[str, Tensor],
+    num_names: int,
+) -> int:
+    """How many of the names that ``weights`` were trained for are those of stuff."""
+    for name, rows in parameters.items():
+        if rows.of == "stuff":
+            shape = tuple(own[name].shape)
+            counts = range(num_names + 1)
+            return next((n for n in counts if rows.shape(shape, n) == weights[name].shape), 0)
+    return 0
 
 
 def _check_rows(

@@ -361,7 +361,7 @@ def _training_setup(
         changes["workers"] = workers
     experiment = replace(experiment, data=replace(experiment.data, **changes))
     dataset = open_split(data, "train", images)
-    experiment = replace(experiment, class_names=dataset.class_names)
+    experiment = experiment.for_data(dataset)
     torch.manual_seed(experiment.seed)
     return experiment, dataset, experiment.build_model()
 

@@ -83,7 +83,7 @@ def _describe(content: Any, file: Path) -> tuple[dict[str, str], Mapping[str, Te
         return {
             "written by": f"detzoo {content.get('detzoo')}, torch {content.get('torch')}",
             "configuration": "inside",
-            "classes": _listed(ours.class_names),
+            "classes": _listed(ours.experiment.all_names),
             "training": "can be resumed" if ours.training is not None else "finished or stripped",
             "weights": "averaged" if ours.ema is not None else "as trained",
             "architecture": listed(ours.changed_modules) or "the configuration's",

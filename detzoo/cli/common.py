@@ -320,6 +320,9 @@ def print_dataset(purpose: str, dataset: DetectionDataset) -> None:
     more = f" and {len(dataset.class_names) - 8} more" if len(dataset.class_names) > 8 else ""
     objects = len(dataset.annotations)
     counts = f"{counted(len(dataset), 'image')}, {counted(objects, 'object')}"
+    stuff = len(dataset.stuff_names)
+    if stuff:
+        more += f", and {stuff} class{'' if stuff == 1 else 'es'} of stuff"
     text = f"{counts} of {names}{more}  ({dataset.source})"
     console.print(f"[bold]{purpose}[/]  {escape(text)}", soft_wrap=True)
     for note in (*dataset.notes, *note_on_masks(dataset.num_without_mask)):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from detzoo.cli.progress import image_progress
 from detzoo.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -72,8 +75,6 @@ def detect_with_progress(
 
     Of several ``processes`` each takes a part of the images, and the first gets all detections.
     """
-    from rich.progress import Progress
-
     from detzoo.data.loader import build_loader
     from detzoo.evaluate import detect
 
@@ -92,7 +93,7 @@ def detect_with_progress(
     ]
     total = len(dataset) if processes is None else math.ceil(len(dataset) / processes.count)
     is_shown = processes is None or processes.is_first
-    with Progress(transient=True, disable=not is_shown) as progress:
+    with image_progress(is_shown=is_shown) as progress:
         task = progress.add_task("detecting", total=total)
         return detect(
             predictor.model,
@@ -101,6 +102,32 @@ def detect_with_progress(
             fused=fused,
             progress=lambda count: progress.advance(task, count),
         )
+
+
+def save_segments(
+    file: Path, results: Sequence[ImageResult], dataset: DetectionDataset, experiment: Experiment
+) -> None:
+    """Writes the panoptic maps of the detector in COCO's format, with the data's category ids.
+
+    Raises :class:`DataError` if they cannot be written.
+    """
+    from detzoo.evaluate.panoptic_results import write_panoptic
+
+    stuff = dataset.panoptic
+    known = {} if stuff is None else dict(zip(stuff.stuff_names, stuff.category_ids))
+    things = dict(zip(dataset.class_names, dataset.category_ids))
+    ids = [things.get(name) for name in experiment.class_names]
+    ids += [known.get(name) for name in experiment.stuff_names]
+    name_of = {dataset.image_id(i): dataset.file_names[i] for i in range(len(dataset))}
+    write_panoptic(
+        file,
+        (
+            (one.image_id, str(Path(name_of[one.image_id]).with_suffix(".png")), one.panoptic)
+            for one in results
+            if one.panoptic is not None
+        ),
+        ids,
+    )
 
 
 def match_classes(dataset: DetectionDataset, predictor: Predictor, source: str) -> DetectionDataset:

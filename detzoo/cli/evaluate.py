@@ -38,6 +38,15 @@ def evaluate(
             "Default: all.",
         ),
     ] = None,
+    recall_of: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Also the recall of the masks in this file: occluded_coco.pkl or "
+            "separated_coco.pkl; repeat for both.",
+            show_default=False,
+        ),
+    ] = None,
     missing_masks: MissingMasks = "ignore",
     per_class: Annotated[bool, typer.Option("--per-class", help="Add a table per class.")] = False,
     json_file: Annotated[
@@ -59,13 +68,16 @@ def evaluate(
       detzoo evaluate detections.json annotations/instances_val2017.json
 
       detzoo evaluate masks.json instances.json --type segm --per-class --json metrics.json
+
+      detzoo evaluate masks.json instances_val2017.json --recall-of occluded_coco.pkl
     """
     if json_file is not None:
         check_output(json_file, "--json")
-    check_data(detections, annotations)
+    check_data(detections, annotations, *(recall_of or ()))
 
     # Imported here so that `detzoo --help` is instant.
     from detzoo.evaluate import CocoEvaluator, read_ground_truth, read_results
+    from detzoo.evaluate.listed_masks import read_listed_masks, recall_of_masks
 
     numbers, ranges = _parse_numbers(max_detections), _parse_areas(areas)
     if kind not in (None, "bbox", "segm"):
@@ -81,6 +93,11 @@ def evaluate(
         areas=ranges,
         missing_masks=missing_masks,
     )
+    recalls = {}
+    for path in recall_of or ():
+        listed = read_listed_masks(path)
+        recall = recall_of_masks(listed, results, ground_truth, ground_truth.class_names)
+        recalls[path] = recall, len(listed)
     metrics = evaluator.score(results)
     console = Console(highlight=False, emoji=False)
     found = sum(len(result) for result in results)
@@ -91,8 +108,12 @@ def evaluate(
     for note in (*ground_truth.notes, *note_on_masks(ground_truth.num_without_mask)):
         console.print(f"  {note}")
     console.print(metrics.table(per_class=per_class))
+    for path, (recall, count) in recalls.items():
+        console.print(f"recall of {count} masks in {path.name}: {recall:.4f}", markup=False)
     if json_file is not None:
-        write_json(json_file, metrics.to_json())
+        by_file = {path.stem: recall for path, (recall, _) in recalls.items()}
+        more = {"recall_of": by_file} if by_file else {}
+        write_json(json_file, metrics.to_json() | more)
 
 
 def _scored_names(classes: str | None, ground_truth: GroundTruth) -> tuple[str, ...]:

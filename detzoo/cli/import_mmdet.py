@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -125,7 +124,7 @@ def _rows(imported: Imported) -> Iterator[tuple[str, str, str]]:
     backbone = type(experiment.model.backbone).__name__.removesuffix("Config")
     start = experiment.model.backbone.pretrained_name or "from scratch"
     detector = type(experiment.model).__name__.removesuffix("Config")
-    names = experiment.class_names
+    names = experiment.all_names
     more = f" and {len(names) - 8} more" if len(names) > 8 else ""
     yield "taken", "model", f"{detector}, {backbone} ({start})"
     yield "", "classes", f"{len(names)}: {', '.join(names[:8])}{more}"
@@ -195,13 +194,13 @@ def _fitting_weights(imported: Imported, file: Path) -> tuple[Experiment, Mappin
     given = checkpoint.read_weights(file)
     named = given.class_names
     if named is not None and not experiment.model.is_class_agnostic:
-        if len(named) > len(experiment.class_names):
+        if len(named) > len(experiment.all_names):
             raise CheckpointError(
                 f"{file}: has {len(named)} classes ({', '.join(named[:5])}...), but the "
-                f"configuration has {len(experiment.class_names)}. Give the checkpoint's own "
+                f"configuration has {len(experiment.all_names)}. Give the checkpoint's own "
                 "configuration; `train --weights` transfers weights to other classes by name."
             )
-        experiment = replace(experiment, class_names=imported.row_names(named))
+        experiment = experiment.with_all_names(imported.row_names(named))
     model = experiment.build_model()
     checkpoint.load_strictly(model, given.tensors, str(file))
     return experiment, model.state_dict()

@@ -29,6 +29,7 @@ from detzoo.cli.models import models
 from detzoo.cli.predict import predict
 from detzoo.cli.publish import publish
 from detzoo.cli.quickstart import quickstart
+from detzoo.cli.robustness import robustness
 from detzoo.cli.test import measure
 from detzoo.cli.train import train
 from detzoo.cli.ui import ui
@@ -73,6 +74,7 @@ app.command("predict")(predict)
 app.command("evaluate")(evaluate)
 app.command("analyze")(analyze)
 app.command("compare")(compare)
+app.command("robustness")(robustness)
 app.add_typer(data, name="data")
 app.command("models")(models)
 app.command("config")(config)

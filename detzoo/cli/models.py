@@ -27,6 +27,9 @@ def models(
     ] = None,
     min_ap: Annotated[float | None, typer.Option(help="Minimum published box AP (COCO).")] = None,
     min_mask_ap: Annotated[float | None, typer.Option(help="Minimum published mask AP.")] = None,
+    min_pq: Annotated[
+        float | None, typer.Option(help="Minimum published panoptic quality.")
+    ] = None,
     max_memory: Annotated[
         float | None, typer.Option(help="Maximum training memory, in GB per GPU.")
     ] = None,
@@ -82,6 +85,7 @@ def models(
         ),
         lambda row: _at_least(row["box_ap"], min_ap),
         lambda row: _at_least(row["mask_ap"], min_mask_ap),
+        lambda row: _at_least(row["pq"], min_pq),
         lambda row: _at_most(row["memory_gb"], max_memory),
         lambda row: _at_most(row["inference_ms"], max_time),
         lambda row: _at_most(row["parameters"], max_parameters and max_parameters * 1e6),
@@ -114,7 +118,7 @@ def _at_most(value: float | None, bound: float | None) -> bool:
 def _print_table(rows: list[Row]) -> None:
     from rich.table import Table
 
-    numbers = ("box AP", "box AP50", "mask AP", "AR 1000", "memory GB", "ms", "M params")
+    numbers = ("box AP", "box AP50", "mask AP", "PQ", "AR 1000", "memory GB", "ms", "M params")
     table = Table("name", "backbone", *numbers, "weights", box=None)
     for column in table.columns[2:-1]:
         column.justify = "right"
@@ -128,6 +132,7 @@ def _print_table(rows: list[Row]) -> None:
             row["box_ap"],
             row["box_ap50"],
             row["mask_ap"],
+            row["pq"],
             row["ar1000"],
             row["memory_gb"],
             row["inference_ms"],

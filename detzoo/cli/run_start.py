@@ -79,7 +79,8 @@ def first_experiment(
         from detzoo.mmdet import import_file
 
         imported = import_file(name, trust=options.trust)
-        experiment, names = imported.to_train(), imported.trained_classes
+        experiment = imported.to_train()
+        names = None if imported.trained_classes is None else experiment.class_names
         if is_first_process():
             print_notes(imported, name)
         options = with_own_data(options, imported)
@@ -169,7 +170,7 @@ def initial_model(experiment: Experiment, weights: str | None, resume: bool) -> 
         source, pretrained = experiment.initial_weights, None
         if not is_checkpoint_path(source):
             entry = zoo.find(source)
-            source, names = find_published(entry), entry.experiment.class_names
+            source, names = find_published(entry), entry.experiment.all_names
     # Missing files are reported before the model is built, which takes seconds.
     if pretrained is not None and not pretrained.startswith(SCHEME):
         find_pretrained(pretrained)
@@ -182,7 +183,8 @@ def initial_model(experiment: Experiment, weights: str | None, resume: bool) -> 
             model,
             given.tensors,
             from_names=given.class_names or names,
-            to_names=experiment.class_names,
+            to_names=experiment.all_names,
+            num_stuff=len(experiment.stuff_names),
             source=str(source),
         )
         if is_first_process() and model.class_parameters():

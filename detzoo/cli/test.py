@@ -33,7 +33,7 @@ from detzoo.cli.common import (
     print_overflow,
     with_tta,
 )
-from detzoo.cli.detecting import detect_with_progress, match_classes
+from detzoo.cli.detecting import detect_with_progress, match_classes, save_segments
 from detzoo.cli.own_data import own_test_data
 from detzoo.cli.run_data import held_out_of
 from detzoo.errors import ConfigError
@@ -42,7 +42,7 @@ from detzoo.files import check_output, write_json
 if TYPE_CHECKING:
     from detzoo.data.hold_out import Division
 
-METRICS = ("coco", "lvis", "voc", "voc07", "cityscapes")
+METRICS = ("coco", "lvis", "voc", "voc07", "cityscapes", "panoptic")
 
 
 def measure(
@@ -82,8 +82,8 @@ def measure(
     metric: Annotated[
         str | None,
         typer.Option(
-            help="coco, lvis, voc, voc07 (11 points) or cityscapes. Default: the model's, or what "
-            "fits the data."
+            help="coco, lvis, voc, voc07 (11 points), cityscapes or panoptic. Default: the "
+            "model's, or what fits the data."
         ),
     ] = None,
     missing_masks: MissingMasks = "ignore",
@@ -99,6 +99,12 @@ def measure(
     ] = None,
     save_detections: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write detections in COCO result format.")
+    ] = None,
+    save_panoptic: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write a panoptic model's segments in COCO's panoptic format."
+        ),
     ] = None,
     tta_scales: TtaScales = None,
     tta_flip: TtaFlip = False,
@@ -140,6 +146,7 @@ def measure(
         ("--json", json_file),
         ("--save-proposals", save_proposals),
         ("--save-detections", save_detections),
+        ("--save-panoptic", save_panoptic),
     ):
         if path is not None:
             check_output(path, option)
@@ -181,6 +188,11 @@ def measure(
             f"--save-proposals {save_proposals}: {source} detects objects instead of "
             "proposing regions; use a model of the rpn family."
         )
+    if save_panoptic is not None and not experiment.model.predicts_panoptic:
+        raise ConfigError(
+            f"--save-panoptic {save_panoptic}: {source} finds objects instead of segmenting the "
+            "whole image; use a panoptic model (detzoo models panoptic)."
+        )
     dataset = match_classes(dataset, predictor, source)
     experiment.check_needs(dataset, training=False)
     dataset = dataset.with_channels(experiment.model.input_pixels.channels)
@@ -196,6 +208,7 @@ def measure(
         is_class_agnostic=experiment.model.is_class_agnostic,
         metric=metric or experiment.data.metric,  # type: ignore[arg-type]
         missing_masks=missing_masks,
+        stuff_names=experiment.panoptic_stuff,
     )
     results = detect_with_progress(
         predictor,
@@ -212,6 +225,8 @@ def measure(
         return
     if save_detections is not None:
         write_results(save_detections, results, ground_truth.category_ids_of(predictor.class_names))
+    if save_panoptic is not None:
+        save_segments(save_panoptic, results, dataset, experiment)
     if save_proposals is not None:
         write_proposals(save_proposals, {one.image_id: one.to_proposals() for one in results})
     Console(highlight=False, emoji=False).print(metrics.table(per_class=per_class))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -252,7 +251,7 @@ def train(
     train_data, division = data_of_run.train, data_of_run.division
     if division is not None:
         added.append(RunFile(SPLIT_FILE, division.to_json()))
-    experiment = replace(experiment, class_names=train_data.class_names)
+    experiment = experiment.for_data(train_data)
     model = initial_model(experiment, None if resume else options.weights, resume)
 
     result = run(

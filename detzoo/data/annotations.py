@@ -13,6 +13,7 @@ from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,8 +22,7 @@ from torch import Tensor
 from detzoo.values import Id
 
 
-@dataclass(frozen=True)
-class Annotation:
+class Annotation(NamedTuple):
     """One object on its way from a file into the arrays: the result of parsing and checking it.
 
     ``box`` is x, y, width, height in original pixels. ``polygons`` are flat x, y, x, y, ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from detzoo.data.reading import entry
 from detzoo.errors import DataError
@@ -38,8 +39,7 @@ class CocoImage:
     where: str
 
 
-@dataclass(frozen=True)
-class CocoObject:
+class CocoObject(NamedTuple):
     """``entry``, ``image`` and ``label`` are positions among the annotations, images and
     categories; ``area`` is None where the file does not give it. The ``segmentation`` is as the
     file has it, unchecked."""
@@ -75,7 +75,7 @@ class CocoFile:
         self.source = source
         self.entries: list[Json] = content["annotations"]
         self.categories = _without_group(content["categories"], self.entries)
-        self.category_ids, self.class_names = _classes(self.categories, source)
+        self.category_ids, self.class_names = read_classes(self.categories, source)
         self.content = content
         self.images = _images(content["images"], source)
         self.left_out: set[str] = set()
@@ -149,21 +149,28 @@ def some(ids: Sequence[Id]) -> str:
     return shown if len(ids) <= 10 else f"{shown}, ..."
 
 
-def _classes(entries: list[Json], source: str) -> tuple[list[Id], list[str]]:
+def read_classes(entries: list[Json], source: str) -> tuple[list[Id], list[str]]:
+    """The ids and names of the ``categories`` of the file ``source``. Raises :class:`DataError`."""
     name_of: dict[str, str] = {}
     ids: list[Id] = []
+    one = entry()
     for k, content in enumerate(entries):
-        where = f"{source}: categories[{k}]"
-        identity, name = read_id(content, "id", where), read_field(content, "name", where)
-        if type(name) is int:
-            name = str(name)
-        if not isinstance(name, str):
-            raise DataError(f"{where} (id {identity!r:.60}): its name {name!r:.60} is not text.")
-        key = same(identity)
-        if key in name_of:
-            raise DataError(f"{where}: the id {identity!r:.60} is that of {name_of[key]!r} too.")
-        name_of[key] = name
-        ids.append(identity)
+        with one:
+            where = f"{source}: categories[{k}]"
+            identity, name = read_id(content, "id", where), read_field(content, "name", where)
+            if type(name) is int:
+                name = str(name)
+            if not isinstance(name, str):
+                raise DataError(
+                    f"{where} (id {identity!r:.60}): its name {name!r:.60} is not text."
+                )
+            key = same(identity)
+            if key in name_of:
+                raise DataError(
+                    f"{where}: the id {identity!r:.60} is that of {name_of[key]!r} too."
+                )
+            name_of[key] = name
+            ids.append(identity)
     names = list(name_of.values())
     check_class_names(names, f"{source}: categories")
     return ids, names

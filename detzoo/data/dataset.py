@@ -28,6 +28,7 @@ from detzoo.data.annotations import (
 )
 from detzoo.data.images import header_of, image_size, read_gray, read_image
 from detzoo.data.lvis import Federation
+from detzoo.data.panoptic import PanopticMaps
 from detzoo.data.sample import Sample
 from detzoo.errors import DataError
 from detzoo.structures import BitmapMasks, ImageInfo, PolygonMasks, TargetMasks, Targets
@@ -46,7 +47,8 @@ class DetectionDataset:
     ``category_ids`` are those of the file, in the order of ``class_names``. ``image_ids`` are
     integers or texts. ``notes`` tell the user what was left out. ``federation`` is
     given if images are not annotated for every class (LVIS). ``proposals`` come from a file,
-    ``semantic_dir`` is a folder of semantic maps, for models that need them. Images are read with
+    ``semantic_dir`` is a folder of semantic maps, for models that need them; ``panoptic`` are maps
+    of all pixels' segments, whose things are the objects. Images are read with
     ``channels`` channels, and with ``ignore_exif`` as they lie in the file: see
     :func:`~detzoo.data.images.read_image`.
     """
@@ -63,6 +65,7 @@ class DetectionDataset:
     federation: Federation | None = None
     proposals: Proposals | None = None
     semantic_dir: str | None = None
+    panoptic: PanopticMaps | None = None
     channels: int = 3
     ignore_exif: bool = False
 
@@ -101,14 +104,18 @@ class DetectionDataset:
 
         Crowds and difficult objects become ignored boxes; unusable boxes (see
         :func:`usable_for_training`) are left out. In the form "polygon", an image with any
-        run-length mask gets bitmaps instead. Raises :class:`DataError` if the image or its semantic
-        map cannot be read or does not have the declared size.
+        run-length mask gets bitmaps instead. Of panoptic data, the semantic map has the labels of
+        things, followed by those of stuff. Raises :class:`DataError` if the image or its map cannot
+        be read or does not have the declared size.
         """
         info = self.info(i)
         image = self.image(i)
         targets = self.targets(i, masks)
         if self.semantic_dir is not None:
             targets = replace(targets, semantic_map=self._semantic_map(i))
+        elif self.panoptic is not None and self.panoptic.stuff_names:
+            classes = self.panoptic.semantic_map(i, len(self.class_names), info.original_size)
+            targets = replace(targets, semantic_map=classes)
         return Sample(image, targets, info)
 
     def image(self, i: int) -> np.ndarray:
@@ -149,6 +156,7 @@ class DetectionDataset:
             annotations=self.annotations.of_images(index),
             federation=None if self.federation is None else self.federation.take(index),
             proposals=None if self.proposals is None else self.proposals.take(index),
+            panoptic=None if self.panoptic is None else self.panoptic.take(index),
         )
 
     def for_training(
@@ -231,8 +239,29 @@ class DetectionDataset:
             category_ids=tuple(ids),
             annotations=annotations,
             federation=federation and federation.relabeled(label_map, len(names)),
+            panoptic=self.panoptic and self.panoptic.with_things(label_map),
             notes=notes,
         )
+
+    @property
+    def stuff_names(self) -> tuple[str, ...]:
+        """The classes of stuff; none without panoptic maps."""
+        return () if self.panoptic is None else self.panoptic.stuff_names
+
+    def with_stuff(self, names: Sequence[str]) -> DetectionDataset:
+        """The same data with these classes of stuff, matched by name; without any, samples have no
+        semantic maps.
+
+        Raises :class:`DataError` if there are none of ``names`` in the data.
+        """
+        if names and not set(names) & set(self.stuff_names):
+            raise DataError(
+                f"{self.source}: has none of the model's classes of stuff ({_listed(names)}); its "
+                f"stuff is {_listed(self.stuff_names) or 'not annotated'}."
+            )
+        if self.panoptic is None:
+            return self
+        return replace(self, panoptic=self.panoptic.with_stuff(names))
 
     def require_masks(self) -> None:
         """Raises :class:`DataError` if no object has a mask."""

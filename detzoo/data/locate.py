@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,7 +65,23 @@ def _open(
         images = (place if place.is_dir() else place.parent) / images
     source = _locate(place, split)
     check_is_no_pointer(source.path)
-    return source.read(None if images is None else Path(images))
+    with _no_garbage_collection():
+        return source.read(None if images is None else Path(images))
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Python searches millions of new objects for garbage again and again: a quarter of the time.
+
+    With several threads, the collector works again once the first of them has finished.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def available_splits(path: PathLike) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from torch import Tensor
 from detzoo.data.annotations import Annotations, LabelLists, Proposals, Strings
 from detzoo.data.dataset import DetectionDataset
 from detzoo.data.lvis import Federation
+from detzoo.data.panoptic import PanopticMaps
 from detzoo.errors import DataError
 
 
@@ -22,10 +23,11 @@ def union(
 
     The classes are those of the first, followed by what the others add; or ``class_names``, without
     the objects of others. Objects get new ids, and images too where two sets use the same.
-    ``notes`` say so, and which classes are not annotated in every set. Proposals stay if all sets
-    have them. Raises :class:`DataError` if no set has one of ``class_names``, if some sets are
-    annotated for every class in every image and others are not (LVIS), and for sets with semantic
-    maps, which the joined set can get by :meth:`DetectionDataset.with_semantic_maps`.
+    ``notes`` say so, and which classes are not annotated in every set. Proposals and panoptic maps
+    stay if all sets have them. Raises :class:`DataError` if no set has one of ``class_names``, if
+    some sets are annotated for every class in every image and others are not (LVIS), and for sets
+    with semantic maps, which the joined set can get by
+    :meth:`DetectionDataset.with_semantic_maps`.
     """
     joined = datasets[0] if len(datasets) == 1 else _joined(datasets)
     if class_names is not None:
@@ -68,6 +70,7 @@ def _joined(datasets: Sequence[DetectionDataset]) -> DetectionDataset:
         notes=tuple(notes),
         federation=_joined_federation(same_classes),
         proposals=_joined_proposals(datasets),
+        panoptic=_joined_panoptic(same_classes),
     )
 
 
@@ -122,3 +125,8 @@ def _joined_federation(datasets: Sequence[DetectionDataset]) -> Federation | Non
 def _joined_proposals(datasets: Sequence[DetectionDataset]) -> Proposals | None:
     parts = [data.proposals for data in datasets if data.proposals is not None]
     return Proposals.join(parts) if len(parts) == len(datasets) else None
+
+
+def _joined_panoptic(datasets: Sequence[DetectionDataset]) -> PanopticMaps | None:
+    parts = [data.panoptic for data in datasets if data.panoptic is not None]
+    return PanopticMaps.join(parts) if len(parts) == len(datasets) else None

@@ -70,9 +70,24 @@ class DetectorConfig(ABC):
         neck = None if self.neck is None else self.neck.from_scratch()
         return dataclasses.replace(self, backbone=self.backbone.from_scratch(), neck=neck)
 
+    @property
+    def predicts_panoptic(self) -> bool:
+        """Whether detections have a ``panoptic`` prediction of the whole image."""
+        return False
+
     @abstractmethod
     def build(self, num_classes: int) -> Detector:
         """Builds the module with initialized parameters."""
+
+
+@config
+class PanopticConfig(DetectorConfig):
+    """A detector that can also segment stuff: classes without instances, such as grass or sky."""
+
+    @abstractmethod
+    def build(self, num_classes: int, num_stuff: int = 0) -> Detector:
+        """Builds the module for ``num_classes`` classes of things and ``num_stuff`` of stuff, whose
+        labels follow those of things."""
 
 
 class Detector(nn.Module, ABC):

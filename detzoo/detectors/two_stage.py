@@ -92,8 +92,15 @@ class TwoStage(Detector):
         return self.rpn_head.propose(predictions, images.infos)
 
     def detect_augmented(self, augmented: Sequence[ImageBatch]) -> list[Detections]:
-        """Merges the proposals of all augmentations, and applies the RoI head to them in each."""
-        seen = [(self.extract_features(batch.pixels), batch) for batch in augmented]
+        return self.merge_views(
+            [(self.extract_features(batch.pixels), batch) for batch in augmented]
+        )
+
+    def merge_views(
+        self, seen: Sequence[tuple[tuple[Tensor, ...], ImageBatch]]
+    ) -> list[Detections]:
+        """Merges the proposals of all augmentations, given with their features, and applies the RoI
+        head to them in each: see :meth:`detect_augmented`."""
         found = [to_original(self.propose(maps, batch), batch.infos) for maps, batch in seen]
         proposals = [merge_proposals(image) for image in zip(*found)]
         return self.roi_head.predict_augmented(

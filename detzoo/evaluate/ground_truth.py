@@ -33,6 +33,27 @@ class Federation:
 
 
 @dataclass(frozen=True)
+class PanopticTruth:
+    """The panoptic map of an image, in ``file``, and its S segments.
+
+    ``ids`` (S,) are the values of their pixels, ``labels`` (S,) index the classes of things,
+    followed by those of stuff, ``is_crowd`` (S,).
+    """
+
+    file: str
+    ids: np.ndarray
+    labels: np.ndarray
+    is_crowd: np.ndarray
+
+    @classmethod
+    def of(cls, dataset: DetectionDataset, i: int) -> PanopticTruth:
+        """That of image ``i``."""
+        assert dataset.panoptic is not None
+        columns = dataset.panoptic.segments(i, len(dataset.class_names))
+        return cls(dataset.panoptic.files[i], *(column.numpy() for column in columns))
+
+
+@dataclass(frozen=True)
 class GroundTruth:
     """N annotations of I images in C classes, as flat arrays.
 
@@ -42,7 +63,8 @@ class GroundTruth:
     ``segmentations``, polygons or run lengths as in COCO files, or None. Per image, in order of id:
     ``image_ids``; ``image_sizes`` (I, 2) height, width, 0 if unknown; ``paths`` of the files. Per
     class: ``class_names`` and ``category_ids``. ``federation`` if images are not annotated for
-    every class. ``source`` is the file named in error messages. ``notes`` tell the user what had to
+    every class. ``panoptic`` if pixels are annotated, with the classes of stuff ``stuff_names``.
+    ``source`` is the file named in error messages. ``notes`` tell the user what had to
     be guessed.
     """
 
@@ -61,13 +83,20 @@ class GroundTruth:
     paths: tuple[str, ...] = ()
     federation: Federation | None = None
     notes: tuple[str, ...] = ()
+    panoptic: tuple[PanopticTruth, ...] = ()
+    stuff_names: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, dataset: DetectionDataset) -> GroundTruth:
         """Returns the ground truth of an entire data set."""
         truth = cls.from_coco(dataset.to_coco(), dataset.source)
         path_of = {dataset.image_id(i): dataset.path(i) for i in range(len(dataset))}
-        return replace(truth, paths=tuple(path_of[image] for image in truth.image_ids))
+        truth = replace(truth, paths=tuple(path_of[image] for image in truth.image_ids))
+        if dataset.panoptic is None:
+            return truth
+        place = {dataset.image_id(i): i for i in range(len(dataset))}
+        maps = tuple(PanopticTruth.of(dataset, place[image]) for image in truth.image_ids)
+        return replace(truth, panoptic=maps, stuff_names=dataset.stuff_names)
 
     @classmethod
     def from_coco(cls, data: Mapping[str, Any], source: str = "ground truth") -> GroundTruth:

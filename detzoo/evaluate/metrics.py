@@ -63,7 +63,7 @@ class Metrics:
                 columns = {
                     name.split("/")[1]: values
                     for name, values in self.per_class.items()
-                    if name.startswith(f"{kind}/AP")  # with recalls it would be too wide
+                    if not name.startswith(f"{kind}/AR")  # it would be too wide
                 }
                 tables.append(_class_table(kind, columns))
         return Group(*tables)

@@ -13,9 +13,10 @@ import torch
 from detzoo.data.coco_file import some
 from detzoo.errors import DataError
 from detzoo.evaluate.ground_truth import GroundTruth
+from detzoo.evaluate.panoptic_results import PanopticResult
 from detzoo.evaluate.run_lengths import RunLengths
 from detzoo.files import read_json, write_json
-from detzoo.structures import BitmapMasks, Detections
+from detzoo.structures import BitmapMasks, Detections, PanopticMap
 from detzoo.values import Box, Id, Json, Size, read_box, read_id, read_number, same
 
 
@@ -24,8 +25,9 @@ class ImageResult:
     """N detections in one image, compact enough to keep those of a whole data set in memory.
 
     ``boxes`` (N, 4) x, y, width, height float64 in original pixels, ``scores`` (N,) float64,
-    ``labels`` (N,) int64, indices of the detector's class names, ``masks`` if it predicts them, and
-    ``mask_scores`` (N,) float64 if it rates them separately.
+    ``labels`` (N,) int64, indices of the detector's class names, ``masks`` if it predicts them,
+    ``mask_scores`` (N,) float64 if it rates them separately, and ``panoptic`` if it segments the
+    whole image.
     """
 
     image_id: Id
@@ -34,6 +36,7 @@ class ImageResult:
     labels: np.ndarray
     masks: RunLengths | None = None
     mask_scores: np.ndarray | None = None
+    panoptic: PanopticResult | None = None
 
     @classmethod
     def of(cls, image_id: Id, detections: Detections) -> ImageResult:
@@ -55,6 +58,11 @@ class ImageResult:
                 if detections.mask_scores is None
                 else detections.mask_scores.detach().cpu().numpy().astype(np.float64)
             ),
+            panoptic=(
+                PanopticResult.of(detections.panoptic)
+                if isinstance(detections.panoptic, PanopticMap)
+                else None
+            ),
         )
 
     def __len__(self) -> int:
@@ -74,6 +82,7 @@ class ImageResult:
             torch.from_numpy(kept.scores).float(),
             torch.from_numpy(kept.labels),
             None if kept.masks is None else kept.masks.to_bitmaps(),
+            panoptic=None if kept.panoptic is None else kept.panoptic.to_map(),
         )
 
     def to_proposals(self) -> np.ndarray:
@@ -89,6 +98,7 @@ class ImageResult:
             self.labels[index],
             None if self.masks is None else self.masks[index],
             None if self.mask_scores is None else self.mask_scores[index],
+            self.panoptic,
         )
 
 

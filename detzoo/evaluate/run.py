@@ -9,12 +9,14 @@ import torch.distributed as dist
 
 from detzoo.detectors.base import Detector
 from detzoo.devices import Precision, autocast
+from detzoo.errors import ConfigError
 from detzoo.evaluate.cityscapes import CityscapesEvaluator
 from detzoo.evaluate.coco import CocoEvaluator, Kind, MissingMasks
 from detzoo.evaluate.evaluator import Evaluator
 from detzoo.evaluate.ground_truth import GroundTruth
 from detzoo.evaluate.lvis import LvisEvaluator
 from detzoo.evaluate.metrics import Metrics
+from detzoo.evaluate.panoptic import PanopticEvaluator
 from detzoo.evaluate.proposals import ProposalEvaluator
 from detzoo.evaluate.results import ImageResult
 from detzoo.evaluate.voc import VocEvaluator
@@ -32,12 +34,14 @@ def default_evaluators(
     is_class_agnostic: bool = False,
     metric: Metric | None = None,
     missing_masks: MissingMasks = "ignore",
+    stuff_names: Sequence[str] | None = None,
 ) -> list[Evaluator]:
     """Creates the evaluators for a detector of ``class_names``.
 
     These are proposal recall for a class-agnostic detector, otherwise the ``metric``: by default
-    COCO's, or LVIS's for federated data. Those two evaluate boxes, and masks if both detector and
-    data have them; Pascal VOC's evaluates boxes ("voc07" averages over 11 points), Cityscapes'
+    panoptic quality for a panoptic detector, which segments the stuff of ``stuff_names``, LVIS's
+    for federated data, and COCO's otherwise. Those two evaluate boxes, and masks if both detector
+    and data have them; Pascal VOC's evaluates boxes ("voc07" averages over 11 points), Cityscapes'
     masks. For ``missing_masks`` see :class:`CocoEvaluator`.
     """
     if is_class_agnostic:
@@ -48,6 +52,13 @@ def default_evaluators(
         return [VocEvaluator(ground_truth, class_names, method="11points")]
     if metric == "cityscapes":
         return [CityscapesEvaluator(ground_truth, class_names)]
+    if metric == "panoptic" and stuff_names is None:
+        raise ConfigError(
+            "metric: panoptic quality is of panoptic models (detzoo models panoptic); this one "
+            "finds objects, which coco measures"
+        )
+    if stuff_names is not None and metric in (None, "panoptic"):
+        return [PanopticEvaluator(ground_truth, class_names, stuff_names)]
     kinds: tuple[Kind, ...] = ("bbox",)
     if predicts_masks and ground_truth.has_masks:
         kinds = ("bbox", "segm")

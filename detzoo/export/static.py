@@ -132,6 +132,11 @@ def require_static_form(config: DetectorConfig) -> None:
             "this detector is given its proposals, so it cannot be exported: take one that "
             "proposes its own"
         )
+    if config.predicts_panoptic:
+        raise ConfigError(
+            "this detector also segments stuff, which exported programs do not return: take one "
+            "that only finds objects, such as Mask R-CNN"
+        )
 
 
 def _mask_thresholds(config: Any) -> Iterator[float]:

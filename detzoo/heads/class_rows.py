@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -24,7 +25,8 @@ class ClassRows:
     - a layer whose input is class scores: ``ClassRows(width=0, leading=outputs,
     inputs=ClassRows())``
 
-    ``inputs`` describes the second dimension, if that depends on the classes.
+    ``inputs`` describes the second dimension, if that depends on the classes. The classes are those
+    ``of`` things, of stuff (which only panoptic detectors have), or all: things, then stuff.
     """
 
     groups: int = 1
@@ -32,6 +34,7 @@ class ClassRows:
     shared: int = 0
     leading: int = 0
     inputs: ClassRows | None = None
+    of: Literal["things", "stuff", "all"] = "things"
 
     def count(self, num_classes: int) -> int:
         """The number of rows for ``num_classes`` classes."""

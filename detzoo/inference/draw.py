@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from torch import Tensor
 
-from detzoo.structures import Detections, Targets
+from detzoo.structures import Detections, PanopticMap, Targets
 
 if TYPE_CHECKING:
     import supervision as sv
@@ -26,18 +27,28 @@ PALETTE = (
 IGNORED = (160, 160, 160)
 
 
-def draw(image: np.ndarray, detections: Detections, class_names: Sequence[str]) -> np.ndarray:
+def draw(
+    image: np.ndarray,
+    detections: Detections,
+    class_names: Sequence[str],
+    tracks: Tensor | None = None,
+) -> np.ndarray:
     """A copy of ``image`` (H, W, 3) BGR with the detections, which are in its pixels.
 
-    A class has the same color in every image. Labels are kept inside the image and do not overlap,
-    as far as there is room. Of images with more than three channels, the first three are shown;
-    images with fewer are shown in gray.
+    A class has the same color in every image, and a track where there are ``tracks`` (N,) int64.
+    Labels are kept inside the image and do not overlap, as far as there is room. Of images with
+    more than three channels, the first three are shown; images with fewer are shown in gray.
     """
     labels = [
         f"{class_names[label]} {score:.2f}"
         for label, score in zip(detections.labels.tolist(), detections.scores.tolist())
     ]
-    return _annotate(_picture(image), detections.to_supervision(class_names), labels)
+    found = detections.to_supervision(class_names)
+    if tracks is not None:
+        numbers = tracks.tolist()
+        labels = [f"#{n} {text}" if n >= 0 else text for n, text in zip(numbers, labels)]
+        found.class_id = tracks.clamp(min=0).numpy()  # which the color follows
+    return _annotate(_picture(image), found, labels)
 
 
 def draw_targets(image: np.ndarray, targets: Targets, class_names: Sequence[str]) -> np.ndarray:
@@ -53,6 +64,46 @@ def draw_targets(image: np.ndarray, targets: Targets, class_names: Sequence[str]
     objects = Detections(targets.boxes, targets.boxes.new_ones(len(targets)), targets.labels, masks)
     names = [class_names[label] for label in targets.labels.tolist()]
     return _annotate(picture, objects.to_supervision(class_names), names)
+
+
+def draw_panoptic(image: np.ndarray, found: PanopticMap, names: Sequence[str]) -> np.ndarray:
+    """A copy of ``image`` (H, W, 3) BGR with the segments, which are in its pixels.
+
+    They have the colors of their classes and an outline, and their ``names`` where they are widest.
+    """
+    import supervision as sv
+
+    picture = _picture(image)
+    ids = found.ids.cpu().numpy()
+    labels = found.labels.cpu().numpy()
+    colors = np.array([sv.Color.from_hex(color).as_bgr() for color in PALETTE])
+    shown = np.concatenate([np.zeros((1, 3)), colors[labels % len(PALETTE)]])[ids]
+    inside = ids > 0
+    picture[inside] = (0.5 * picture[inside] + 0.5 * shown[inside]).astype(np.uint8)
+    outline = np.zeros(ids.shape, np.uint8)
+    outline[:, 1:] |= ids[:, 1:] != ids[:, :-1]
+    outline[1:] |= ids[1:] != ids[:-1]
+    thickness = _thickness(picture)
+    if thickness > 1:
+        outline = cv2.dilate(outline, np.ones((thickness, thickness), np.uint8))
+    picture[outline > 0] = 255
+    if len(found) == 0:
+        return picture
+    places = sv.Detections(
+        xyxy=np.array([_widest(ids == k + 1) for k in range(len(found))], np.float32),
+        class_id=labels,
+    )
+    return _label_annotator(picture, position=sv.Position.CENTER).annotate(
+        picture, places, list(names)
+    )
+
+
+def _widest(mask: np.ndarray) -> tuple[int, int, int, int]:
+    """A box of one point: the one inside ``mask`` (H, W) that is farthest from its border."""
+    inside = np.pad(mask.astype(np.uint8), 1)
+    distance = cv2.distanceTransform(inside, cv2.DIST_L2, 3)[1:-1, 1:-1]
+    y, x = np.unravel_index(distance.argmax(), distance.shape)
+    return int(x), int(y), int(x), int(y)
 
 
 def _picture(image: np.ndarray) -> np.ndarray:
@@ -71,19 +122,27 @@ def _annotate(picture: np.ndarray, found: sv.Detections, labels: Sequence[str]) 
     import supervision as sv
 
     colors = sv.ColorPalette.from_hex(list(PALETTE))
-    scale = max(picture.shape[:2]) / 1000
     if found.mask is not None:
         picture = sv.MaskAnnotator(colors, opacity=0.4).annotate(picture, found)
     picture = sv.BoxAnnotator(colors, thickness=_thickness(picture)).annotate(picture, found)
-    annotator = sv.LabelAnnotator(
+    return _label_annotator(picture).annotate(picture, found, labels)
+
+
+def _label_annotator(picture: np.ndarray, position: sv.Position | None = None) -> sv.LabelAnnotator:
+    """Writes names at boxes, moved where they would overlap, or at their ``position``."""
+    import supervision as sv
+
+    colors = sv.ColorPalette.from_hex(list(PALETTE))
+    scale = max(picture.shape[:2]) / 1000
+    return sv.LabelAnnotator(
         colors,
         text_color=sv.ColorPalette([_readable_on(color) for color in colors.colors]),
+        text_position=sv.Position.TOP_LEFT if position is None else position,
         smart_position=True,
         text_scale=min(max(0.5 * scale, 0.35), 1.5),
         text_thickness=max(1, round(scale)),
         text_padding=max(2, round(5 * scale)),
     )
-    return annotator.annotate(picture, found, labels)
 
 
 def _readable_on(color: sv.Color) -> sv.Color:

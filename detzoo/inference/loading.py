@@ -5,7 +5,6 @@ from __future__ import annotations
 import fnmatch
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -87,9 +86,9 @@ def load(
         given = checkpoint.read_weights(origin)
     if given.class_names is not None and not experiment.model.is_class_agnostic:
         names = given.class_names
-        if os.fspath(source).endswith(".py") and len(names) < len(experiment.class_names):
+        if os.fspath(source).endswith(".py") and len(names) < len(experiment.all_names):
             names = _row_names(experiment, names, given)
-        experiment = replace(experiment, class_names=names)
+        experiment = experiment.with_all_names(names, given.num_stuff)
     detector = experiment.build_model() if model is None else model
     checkpoint.load_strictly(detector, given.tensors, str(origin))
     detector = detector.to(device)
@@ -103,10 +102,10 @@ def _row_names(
 ) -> tuple[str, ...]:
     """``names``, extended to the configuration's number of classes if the weights have as many."""
     with torch.device("meta"):
-        own = replace(experiment, class_names=names).build_model().state_dict()
+        own = experiment.with_all_names(names).build_model().state_dict()
     if not checkpoint.mismatches(own, given.tensors):
         return names
-    unnamed = range(len(names), len(experiment.class_names))
+    unnamed = range(len(names), len(experiment.all_names))
     return (*names, *(f"class_{i + 1}" for i in unnamed))
 
 

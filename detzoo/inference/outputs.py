@@ -12,17 +12,29 @@ from typing import Any, ClassVar
 
 import cv2
 
+from detzoo.evaluate.panoptic_results import segments_info, write_png
+from detzoo.files import part_of, take_parts
 from detzoo.inference.result import Result
 from detzoo.structures import BitmapMasks
 
 
 class Output(ABC):
-    """Writes results into a folder, one after the other."""
+    """Writes results into a folder, one after the other.
+
+    Of several processes each writes a ``part``, and the first joins them.
+    """
 
     name: ClassVar[str]
 
-    def __init__(self, folder: Path, class_names: Sequence[str]) -> None:
-        self.folder, self.class_names = folder, class_names
+    def __init__(
+        self,
+        folder: Path,
+        class_names: Sequence[str],
+        stuff_names: Sequence[str] = (),
+        part: int = 0,
+    ) -> None:
+        self.folder, self.class_names, self.stuff_names = folder, class_names, stuff_names
+        self.part = part
 
     @abstractmethod
     def add(self, result: Result, stem: str) -> None:
@@ -31,31 +43,50 @@ class Output(ABC):
     def close(self) -> None:  # noqa: B027 - most have nothing left
         """Writes what is left when all results are there."""
 
+    def join(self, parts: int) -> None:  # noqa: B027 - most have a file for each image
+        """Adds what the other processes wrote, when all are done, in the first of ``parts``."""
+
 
 class CsvOutput(Output):
-    """``detections.csv``: image, class, score, and the corners of the box in pixels."""
+    """``detections.csv``: image, class, score, the corners of the box in pixels, and the number of
+    an object that was tracked through a video."""
 
     name = "csv"
 
-    def __init__(self, folder: Path, class_names: Sequence[str]) -> None:
-        super().__init__(folder, class_names)
-        self._write([("image", "class", "score", "x1", "y1", "x2", "y2")], "w")
+    def __init__(
+        self,
+        folder: Path,
+        class_names: Sequence[str],
+        stuff_names: Sequence[str] = (),
+        part: int = 0,
+    ) -> None:
+        super().__init__(folder, class_names, stuff_names, part)
+        self._path = part_of(folder / "detections.csv", part)
+        self._write([("image", "class", "score", "x1", "y1", "x2", "y2", "track")], "w")
 
     def add(self, result: Result, stem: str) -> None:
         path = result.path.encode("utf-8", "backslashreplace").decode("utf-8")
-        rows = zip(result.names, result.scores.tolist(), result.boxes.tolist())
+        tracks = [-1] * len(result) if result.tracks is None else result.tracks.tolist()
+        rows = zip(result.names, result.scores.tolist(), result.boxes.tolist(), tracks)
         self._write(
             [
-                (path, name, round(score, 5), *(round(value, 2) for value in box))
-                for name, score, box in rows
+                (
+                    *(path, name, round(score, 5), *(round(value, 2) for value in box)),
+                    "" if track < 0 else track,
+                )
+                for name, score, box, track in rows
             ],
             "a",
         )
 
     def _write(self, rows: Sequence[Sequence[object]], mode: str) -> None:
-        path = self.folder / "detections.csv"
-        with open(path, mode, newline="", encoding="utf-8") as file:
+        with open(self._path, mode, newline="", encoding="utf-8") as file:
             csv.writer(file).writerows(rows)
+
+    def join(self, parts: int) -> None:
+        with open(self._path, "ab") as file:
+            for part in take_parts(self._path, parts):
+                file.write(part.partition(b"\n")[2])  # without the titles
 
 
 class CocoOutput(Output):
@@ -64,8 +95,15 @@ class CocoOutput(Output):
 
     name = "coco"
 
-    def __init__(self, folder: Path, class_names: Sequence[str]) -> None:
-        super().__init__(folder, class_names)
+    def __init__(
+        self,
+        folder: Path,
+        class_names: Sequence[str],
+        stuff_names: Sequence[str] = (),
+        part: int = 0,
+    ) -> None:
+        super().__init__(folder, class_names, stuff_names, part)
+        self._path = part_of(folder / "coco.json", part)
         self._images: list[dict[str, Any]] = []
         self._objects: list[dict[str, Any]] = []
 
@@ -97,8 +135,17 @@ class CocoOutput(Output):
             "annotations": self._objects,
             "categories": categories,
         }
-        text = json.dumps(content, ensure_ascii=False)
-        (self.folder / "coco.json").write_text(text, encoding="utf-8")
+        self._path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+
+    def join(self, parts: int) -> None:
+        for part in take_parts(self._path, parts):
+            other, images, objects = json.loads(part), len(self._images), len(self._objects)
+            self._images += [image | {"id": image["id"] + images} for image in other["images"]]
+            self._objects += [
+                found | {"id": found["id"] + objects, "image_id": found["image_id"] + images}
+                for found in other["annotations"]
+            ]
+        self.close()
 
 
 class YoloOutput(Output):
@@ -107,11 +154,18 @@ class YoloOutput(Output):
 
     name = "yolo"
 
-    def __init__(self, folder: Path, class_names: Sequence[str]) -> None:
-        super().__init__(folder / "yolo", class_names)
+    def __init__(
+        self,
+        folder: Path,
+        class_names: Sequence[str],
+        stuff_names: Sequence[str] = (),
+        part: int = 0,
+    ) -> None:
+        super().__init__(folder / "yolo", class_names, stuff_names, part)
         self.folder.mkdir(exist_ok=True)
-        names = "".join(f"{name}\n" for name in class_names)
-        (self.folder / "classes.txt").write_text(names, encoding="utf-8")
+        if part == 0:
+            names = "".join(f"{name}\n" for name in class_names)
+            (self.folder / "classes.txt").write_text(names, encoding="utf-8")
 
     def add(self, result: Result, stem: str) -> None:
         height, width = result.image.shape[:2]
@@ -134,8 +188,14 @@ class VocOutput(Output):
 
     name = "voc"
 
-    def __init__(self, folder: Path, class_names: Sequence[str]) -> None:
-        super().__init__(folder / "voc", class_names)
+    def __init__(
+        self,
+        folder: Path,
+        class_names: Sequence[str],
+        stuff_names: Sequence[str] = (),
+        part: int = 0,
+    ) -> None:
+        super().__init__(folder / "voc", class_names, stuff_names, part)
         self.folder.mkdir(exist_ok=True)
 
     def add(self, result: Result, stem: str) -> None:
@@ -164,8 +224,14 @@ class CropOutput(Output):
 
     name = "crops"
 
-    def __init__(self, folder: Path, class_names: Sequence[str]) -> None:
-        super().__init__(folder / "crops", class_names)
+    def __init__(
+        self,
+        folder: Path,
+        class_names: Sequence[str],
+        stuff_names: Sequence[str] = (),
+        part: int = 0,
+    ) -> None:
+        super().__init__(folder / "crops", class_names, stuff_names, part)
 
     def add(self, result: Result, stem: str) -> None:
         height, width = result.image.shape[:2]
@@ -189,6 +255,61 @@ class CropOutput(Output):
             (folder / f"{stem}-{k}.jpg").write_bytes(data)
 
 
+class PanopticOutput(Output):
+    """``panoptic.json`` and a PNG for each image in ``panoptic``: a data set in COCO's panoptic
+    format, as a start for annotating. Only panoptic models have it."""
+
+    name = "panoptic"
+
+    def __init__(
+        self,
+        folder: Path,
+        class_names: Sequence[str],
+        stuff_names: Sequence[str] = (),
+        part: int = 0,
+    ) -> None:
+        super().__init__(folder, class_names, stuff_names, part)
+        self._path = part_of(folder / "panoptic.json", part)
+        self._images: list[dict[str, Any]] = []
+        self._annotations: list[dict[str, Any]] = []
+
+    def add(self, result: Result, stem: str) -> None:
+        height, width = result.image.shape[:2]
+        found, image = result.panoptic, len(self._images) + 1
+        assert found is not None, "a panoptic model has one for each image"
+        ids = range(1, len(self.class_names) + len(self.stuff_names) + 1)
+        write_png(self.folder / "panoptic" / f"{stem}.png", found, ids)
+        name = result.path.encode("utf-8", "backslashreplace").decode("utf-8")
+        self._images.append({"id": image, "file_name": name, "height": height, "width": width})
+        info = segments_info(found, ids)
+        self._annotations.append(
+            {"image_id": image, "file_name": f"{stem}.png", "segments_info": info}
+        )
+
+    def close(self) -> None:
+        names = (*self.class_names, *self.stuff_names)
+        content = {
+            "images": self._images,
+            "annotations": self._annotations,
+            "categories": [
+                {"id": k + 1, "name": name, "isthing": int(k < len(self.class_names))}
+                for k, name in enumerate(names)
+            ],
+        }
+        text = json.dumps(content, ensure_ascii=False)
+        self._path.write_text(text, encoding="utf-8")
+
+    def join(self, parts: int) -> None:
+        for part in take_parts(self._path, parts):
+            other, images = json.loads(part), len(self._images)
+            self._images += [image | {"id": image["id"] + images} for image in other["images"]]
+            self._annotations += [
+                one | {"image_id": one["image_id"] + images} for one in other["annotations"]
+            ]
+        self.close()
+
+
 OUTPUTS: dict[str, type[Output]] = {
-    output.name: output for output in (CsvOutput, CocoOutput, YoloOutput, VocOutput, CropOutput)
+    output.name: output
+    for output in (CsvOutput, CocoOutput, YoloOutput, VocOutput, CropOutput, PanopticOutput)
 }

@@ -53,6 +53,7 @@ class Predictor:
         self._views = experiment.data.tta.pipelines(experiment.data.test_transforms)
         agnostic = experiment.model.is_class_agnostic
         self.class_names = ("object",) if agnostic else experiment.class_names
+        self.stuff_names = experiment.panoptic_stuff or ()
 
     @property
     def device(self) -> torch.device:
@@ -88,6 +89,8 @@ class Predictor:
             raise ConfigError(f"tile: {tile} pixels are too few; give at least 32")
         if not 0 <= tile_overlap < 1:
             raise ConfigError(f"tile_overlap: {tile_overlap} is not a fraction below 1")
+        if tile is not None and self.experiment.model.predicts_panoptic:
+            raise ConfigError("tile: a panoptic model segments an image as a whole; leave it out")
         if self.experiment.model.needs_proposals:
             raise ConfigError(
                 "this model only classifies given regions, and images alone have none: use it "
@@ -105,7 +108,7 @@ class Predictor:
                     for image in arrays
                 ]
             for (path, image), detections in zip(window, found):
-                yield Result(detections, self.class_names, image, path)
+                yield Result(detections, self.class_names, image, path, self.stuff_names)
 
     def _detect(
         self,

@@ -121,7 +121,8 @@ def _class_names(value: Any, path: Path | str) -> tuple[str, ...] | None:
     names = (value,) if isinstance(value, str) else value
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         raise CheckpointError(f"{path}: its class names (meta.CLASSES) are {value!r:.60}.")
-    return tuple(names)
+    # V2 calls a truck " truck" in COCO's panoptic annotations.
+    return tuple(name.strip() for name in names)
 
 
 def _text(value: Any) -> str | None:

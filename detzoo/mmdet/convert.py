@@ -19,6 +19,7 @@ from detzoo.experiment import DataConfig, Experiment
 from detzoo.mmdet.adapters import recipe
 from detzoo.mmdet.adapters.datasets import DataSource, read_datasets
 from detzoo.mmdet.adapters.pipelines import Pipeline, pad_at_once, read_pipeline
+from detzoo.mmdet.adapters.schedules import schedule_of
 from detzoo.mmdet.data_paths import DataPaths
 from detzoo.mmdet.node import Node, Reading, Refusal
 from detzoo.mmdet.older_spellings import modernized
@@ -38,6 +39,7 @@ SECTIONS = (
     "optimizer",
     "optimizer_config",
     "lr_config",
+    "momentum_config",
     "runner",
     "total_epochs",
     "evaluation",
@@ -91,14 +93,14 @@ class Imported:
         """
         self.reading.require("detect", "train")
         names = self.trained_classes
-        return self.experiment if names is None else replace(self.experiment, class_names=names)
+        return self.experiment if names is None else self.experiment.with_all_names(names)
 
     def row_names(self, class_names: tuple[str, ...]) -> tuple[str, ...]:
-        """A name for each class of the model, of which a checkpoint may name fewer.
+        """A name for each class of the model, stuff included, of which a checkpoint may name fewer.
 
         Raises :class:`ConfigError` if it names more.
         """
-        count = len(self.experiment.class_names)
+        count = len(self.experiment.all_names)
         if len(class_names) > count:
             raise ConfigError(
                 f"{self.reading.source}: names {len(class_names)} classes "
@@ -143,8 +145,9 @@ def import_config(
         raise reading.error("model", REASON.format(sign))
     model = root.child("model")
     count = _number_of_classes(model, data.class_names)
+    num_stuff = _number_of_stuff(model)
     names = OBJECT if model.left.get("type") == "RPN" else _names(data, count, reading)
-    detector = _read_model(model, len(names), data.pixels)
+    detector = _read_model(model, len(names) - num_stuff, data.pixels)
     batch_resize = reading.attempt(
         "model", lambda: recipe.batch_resize(model, data.settings.train_transforms), None
     )
@@ -161,7 +164,8 @@ def import_config(
     known = DataConfig(train_transforms=(), test_transforms=data.settings.test_transforms)
     _require_valid(detector, reading)
     _require_valid(known, reading)
-    detects = Experiment(model=detector, class_names=names, data=known)
+    detects = Experiment(model=detector, class_names=(), data=known)
+    detects = detects.with_all_names(names, num_stuff)
     try:
         data_settings = replace(data.settings, batch_resize=resize)
         experiment = replace(detects, data=data_settings, **settings)
@@ -243,10 +247,12 @@ def _read_recipe(root: Node, data: DataConfig, files: Sequence[SourceFile]) -> d
     optimizer: OptimizerConfig = attempt(
         "optimizer", lambda: root.part("optimizer", "optimizer"), SGDConfig(lr=0.02)
     )
-    schedule = attempt("lr_config", lambda: recipe.schedule_of(root, optimizer.lr), Schedule())
+    schedule = attempt("lr_config", lambda: schedule_of(root, optimizer), Schedule())
     batch = recipe.reference_batch_of(root, optimizer, files)
     if any(obstacle.path.startswith("optimizer") for obstacle in root.reading.obstacles):
         root.reading.replaced.pop("learning rate")
+    if root.has("momentum_config"):
+        root.reading.note(root.error("momentum_config", "detzoo keeps the momentum as it is"))
     hooks = recipe.hooks_of(root, data.train_transforms)
     nothing: dict[str, Any] = {}
     settings = {
@@ -384,7 +390,10 @@ def _images_per_device(node: Node) -> int:
 
 
 def _number_of_classes(model: Node, names: tuple[str, ...] | None) -> int | None:
-    """That of the model's heads; where none says it, that of the names."""
+    """That of the model's heads, stuff included; where none says it, that of the names."""
+    fusion = model.left.get("panoptic_fusion_head")
+    if isinstance(fusion, Mapping):
+        return int(fusion.get("num_things_classes", 80)) + _number_of_stuff(model)
     roi_head = model.left.get("roi_head")
     for place in (model.left, roi_head):
         for key in ("bbox_head", "mask_head"):
@@ -394,6 +403,12 @@ def _number_of_classes(model: Node, names: tuple[str, ...] | None) -> int | None
             if isinstance(head, Mapping) and isinstance(head.get("num_classes"), int):
                 return int(head["num_classes"])
     return None if names is None else len(names)
+
+
+def _number_of_stuff(model: Node) -> int:
+    """The number of classes without instances, which only panoptic models have."""
+    fusion = model.left.get("panoptic_fusion_head")
+    return int(fusion.get("num_stuff_classes", 53)) if isinstance(fusion, Mapping) else 0
 
 
 def _names(data: _Data, count: int | None, reading: Reading) -> tuple[str, ...]:

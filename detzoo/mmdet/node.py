@@ -27,22 +27,27 @@ WITHOUT_EFFECT: Final[Mapping[str, str]] = {
     "denorm_bbox": "the format of the data says what its numbers mean",
     "dist_params": "how V2 starts its processes",
     "file_client_args": "where V2 reads files from",
+    "format_only": "where results go is said by the command",
     "gpu_assign_thr": "where V2 computes overlaps",
     "hierarchy_file": _DATA,
     "image_level_ann_file": _DATA,
     "label_file": _DATA,
     "meta_file": _DATA,
+    "gpu_collect": "how V2 gathers results",
     "greater_keys": "what is better follows from the metric",
     "img_prefix": _DATA,
+    "ins_ann_file": "of panoptic data, their own things are scored",
     "init_scale": "an adaptive loss scale finds its level within some steps",
     "img_scale": "batches are resized by the size of the image that they are",
     "iou_thr": "what is measured follows from the model and the data",
     "iou_thrs": "what is measured follows from the model and the data",
+    "jsonfile_prefix": "where results go is said by the command",
     "less_keys": "what is better follows from the metric",
     "log_config": "what V2 prints",
     "log_level": "what V2 prints",
     "max_keep_ckpts": "which files V2 deletes",
     "meta_keys": "which facts V2 carries along with an image",
+    "metric_items": "what is printed follows from the metric",
     "metric": "what is measured follows from the model and the data",
     "mp_start_method": "how V2 starts its workers",
     "nms_post": "V2's RPN does not read it, and guided anchoring keeps fewer of all levels",
@@ -58,6 +63,7 @@ WITHOUT_EFFECT: Final[Mapping[str, str]] = {
     "save_optimizer": "the state of the optimizer is always saved",
     "seg_prefix": _DATA,
     "start": "evaluations begin with the first epoch",
+    "tmpdir": "how V2 gathers results",
     "to_float32": "steps that compute in float do so whatever they are given",
     "test_mode": "the use of a data set says whether it is a test",
     "sync_cls_avg_factor": "losses are always averaged over all processes",
@@ -72,7 +78,8 @@ _TRAINING_ONLY: Final = frozenset(
     + ("teacher_backbone", "teacher_neck", "teacher_bbox_head")
 )
 _RECIPE: Final = frozenset(
-    ("optimizer", "optimizer_config", "lr_config", "runner", "total_epochs", "fp16", "load_from")
+    ("optimizer", "optimizer_config", "lr_config", "momentum_config", "runner", "total_epochs")
+    + ("fp16", "load_from")
 )
 
 # What a part of a configuration is needed for. Nothing else depends on the course of a run: how

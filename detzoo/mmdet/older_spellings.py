@@ -25,6 +25,7 @@ def modernized(sections: Mapping[str, Any], config: Mapping[str, Any]) -> dict[s
             backbone["pretrained"] = model.pop("pretrained")
         _ssd(model)
         _detr(model)
+        _swin(backbone)
     return changed
 
 
@@ -80,6 +81,20 @@ def _ssd(model: dict[str, Any]) -> None:
             "last_kernel_size": last,
             "l2_norm_scale": backbone.pop("l2_norm_scale", 20.0),
         }
+
+
+# What the authors of Swin Transformers call it in their fork of 2.11.
+_SWIN = {"embed_dim": "embed_dims", "ape": "use_abs_pos_embed", "use_checkpoint": "with_cp"}
+
+
+def _swin(backbone: Any) -> None:
+    if not isinstance(backbone, dict) or backbone.get("type") != "SwinTransformer":
+        return
+    if _SWIN.keys() & backbone.keys():
+        backbone.setdefault("drop_path_rate", 0.2)  # theirs
+    for old, new in _SWIN.items():
+        if old in backbone and new not in backbone:
+            backbone[new] = backbone.pop(old)
 
 
 def _detr(model: dict[str, Any]) -> None:

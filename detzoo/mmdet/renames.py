@@ -10,9 +10,12 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor
 
+from detzoo.backbones.other_names import from_swin
+
 
 def current_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """``tensors`` under the names of MMDetection 2.28.2."""
+    tensors = _swin(tensors)
     rules = [_offset_convolution(tensors), _timm, _predictor]
     if "backbone.l2_norm.weight" in tensors:
         rules.append(_ssd)
@@ -46,6 +49,17 @@ def _offset_convolution(tensors: Mapping[str, Tensor]) -> Callable[[str], str]:
         return f"{found[1]}.conv_offset.{found[2]}"
 
     return rename
+
+
+def _swin(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The authors of Swin Transformers have their own names in their fork."""
+    prefix = "backbone."
+    inside = {n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)}
+    converted = from_swin(inside)
+    if converted is None:
+        return dict(tensors)
+    others = {name: value for name, value in tensors.items() if not name.startswith(prefix)}
+    return {**{f"{prefix}{name}": value for name, value in converted.items()}, **others}
 
 
 def _timm(name: str) -> str:

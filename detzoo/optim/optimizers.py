@@ -7,14 +7,22 @@ one group, so that a fused optimizer step needs only a few kernels.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import torch
 from torch import nn
 
-from detzoo.config import ConfigError, NonNegativeFloat, PositiveFloat, Range, config
+from detzoo.config import (
+    ConfigError,
+    NonNegativeFloat,
+    PositiveFloat,
+    Range,
+    UnitFloat,
+    config,
+)
+from detzoo.layers.convolution import DeformConv2d
 from detzoo.optim.layer_decay import LayerDecay
 
 # With 1, a moving average would never change.
@@ -67,6 +75,8 @@ class OptimizerConfig(ABC):
         bias_lr_scale: Factor of the learning rate of biases, except in normalization layers and in
             the offsets of deformable convolutions.
         bias_weight_decay_scale: Factor of the weight decay of the same biases.
+        depthwise_weight_decay_scale: Factor of the weight decay of depthwise convolutions.
+        offset_lr_scale: Factor of the learning rate of the offsets of deformable convolutions.
         layer_decay: Layer-wise learning rate decay of the backbone. It replaces all rules and
             scales; None: no layer-wise decay.
     """
@@ -77,6 +87,8 @@ class OptimizerConfig(ABC):
     norm_weight_decay_scale: NonNegativeFloat = 1.0
     bias_lr_scale: NonNegativeFloat = 1.0
     bias_weight_decay_scale: NonNegativeFloat = 1.0
+    depthwise_weight_decay_scale: NonNegativeFloat = 1.0
+    offset_lr_scale: NonNegativeFloat = 1.0
     layer_decay: LayerDecay | None = None
 
     def parameter_groups(self, model: nn.Module) -> list[ParameterGroup]:
@@ -89,16 +101,14 @@ class OptimizerConfig(ABC):
         names: dict[tuple[float, float], list[str]] = {}
         owners = dict(model.named_modules())
         for name, parameter in model.named_parameters():
-            owner, _, leaf = name.rpartition(".")
             settings = (self.lr, self.weight_decay)
             if parameter.requires_grad and self.layer_decay is not None:
                 decays = self.layer_decay.decays(name, parameter)
                 scale = self.layer_decay.lr_scale(name)
                 settings = (self.lr * scale, self.weight_decay if decays else 0.0)
             elif parameter.requires_grad:
-                is_norm = isinstance(owners[owner], NORM_LAYERS)
-                is_bias = leaf == "bias" and not owner.endswith(".conv_offset")
-                settings = self._settings(name, is_norm, is_bias)
+                lr_scale, decay_scale = self._scales(name, owners)
+                settings = (self.lr * lr_scale, self.weight_decay * decay_scale)
             names.setdefault(settings, []).append(name)
         return [ParameterGroup(*settings, tuple(group)) for settings, group in names.items()]
 
@@ -120,15 +130,28 @@ class OptimizerConfig(ABC):
     @abstractmethod
     def _build(self, groups: Sequence[dict[str, Any]], fused: bool) -> torch.optim.Optimizer: ...
 
-    def _settings(self, name: str, is_norm: bool, is_bias: bool) -> tuple[float, float]:
+    def _scales(self, name: str, modules: Mapping[str, nn.Module]) -> tuple[float, float]:
+        """Factors of the learning rate and the weight decay of the parameter with this name."""
         for rule in sorted(self.rules, key=lambda rule: (-len(rule.name), rule.name)):
             if rule.name in name:
-                return self.lr * rule.lr_scale, self.weight_decay * rule.weight_decay_scale
-        if is_norm:
-            return self.lr, self.weight_decay * self.norm_weight_decay_scale
-        if is_bias:
-            return self.lr * self.bias_lr_scale, self.weight_decay * self.bias_weight_decay_scale
-        return self.lr, self.weight_decay
+                return rule.lr_scale, rule.weight_decay_scale
+        path, _, leaf = name.rpartition(".")
+        parent, _, child = path.rpartition(".")
+        owner = modules[path]
+        if child == "conv_offset" and isinstance(modules[parent], DeformConv2d):
+            return self.offset_lr_scale, 1.0
+        if isinstance(owner, NORM_LAYERS):
+            return 1.0, self.norm_weight_decay_scale
+        is_bias = leaf == "bias"
+        lr = self.bias_lr_scale if is_bias else 1.0
+        if _is_depthwise(owner):
+            return lr, self.depthwise_weight_decay_scale
+        return lr, self.bias_weight_decay_scale if is_bias else 1.0
+
+
+def _is_depthwise(module: nn.Module) -> bool:
+    is_plain = isinstance(module, nn.Conv2d) and not isinstance(module, DeformConv2d)
+    return is_plain and module.in_channels == module.groups
 
 
 @config
@@ -138,18 +161,25 @@ class SGDConfig(OptimizerConfig):
     Args:
         momentum: Momentum; 0: none.
         nesterov: Whether to use Nesterov momentum.
+        dampening: Part of each gradient that the momentum leaves out.
     """
 
     momentum: Momentum = 0.9
     nesterov: bool = False
+    dampening: UnitFloat = 0.0
 
     def __post_init__(self) -> None:
-        if self.nesterov and self.momentum == 0:
-            raise ConfigError("nesterov: requires a momentum greater than 0")
+        if self.nesterov and (self.momentum == 0 or self.dampening > 0):
+            raise ConfigError("nesterov: requires a momentum greater than 0 and no dampening")
 
     def _build(self, groups: Sequence[dict[str, Any]], fused: bool) -> torch.optim.Optimizer:
         return torch.optim.SGD(
-            groups, lr=self.lr, momentum=self.momentum, nesterov=self.nesterov, fused=fused
+            groups,
+            lr=self.lr,
+            momentum=self.momentum,
+            nesterov=self.nesterov,
+            dampening=self.dampening,
+            fused=fused,
         )
 
 

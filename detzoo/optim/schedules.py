@@ -26,7 +26,7 @@ class Policy(ABC):
     """Base class of learning rate decays; warm-up is separate."""
 
     @abstractmethod
-    def factor(self, progress: float, length: int, step: float) -> float:
+    def factor(self, progress: float, length: float, step: float) -> float:
         """The factor of the learning rate after ``progress`` of ``length``, for an iteration that
         takes ``step``: all in epochs or all in iterations."""
 
@@ -49,7 +49,7 @@ class Step(Policy):
     gamma: NonNegativeFloat = 0.1
     least_factor: NonNegativeFloat = 0.0
 
-    def factor(self, progress: float, length: int, step: float) -> float:
+    def factor(self, progress: float, length: float, step: float) -> float:
         passed = sum(progress >= milestone for milestone in self.milestones)
         return max(self.gamma**passed, self.least_factor)
 
@@ -70,7 +70,7 @@ class Cosine(Policy):
     final_factor: NonNegativeFloat = 0.0
     per_iteration: bool = False
 
-    def factor(self, progress: float, length: int, step: float) -> float:
+    def factor(self, progress: float, length: float, step: float) -> float:
         done = (progress if self.per_iteration else math.floor(progress)) / length
         return self.final_factor + (1 - self.final_factor) * (1 + math.cos(math.pi * done)) / 2
 
@@ -89,10 +89,12 @@ class FlatCosine(Policy):
     final_factor: NonNegativeFloat = 0.0
     per_iteration: bool = True
 
-    def factor(self, progress: float, length: int, step: float) -> float:
-        start = self.start * length
-        if not self.per_iteration:
-            progress, start = math.floor(progress), round(start)
+    def factor(self, progress: float, length: float, step: float) -> float:
+        start: float = round(self.start * length)
+        if self.per_iteration:
+            start = round(self.start * length / step) * step
+        else:
+            progress = math.floor(progress)
         done = max(0.0, (progress - start) / (length - start))
         return self.final_factor + (1 - self.final_factor) * (1 + math.cos(math.pi * done)) / 2
 
@@ -119,7 +121,7 @@ class CosineRestart(Policy):
                 f"weights: {len(self.weights)} values for the {len(self.periods)} periods"
             )
 
-    def factor(self, progress: float, length: int, step: float) -> float:
+    def factor(self, progress: float, length: float, step: float) -> float:
         if not self.per_iteration:
             progress = math.floor(progress)
         ends = list(itertools.accumulate(self.periods))
@@ -146,9 +148,28 @@ class Exponential(Policy):
     gamma: PositiveFloat
     per_iteration: bool = False
 
-    def factor(self, progress: float, length: int, step: float) -> float:
+    def factor(self, progress: float, length: float, step: float) -> float:
         passed = round(progress / step) if self.per_iteration else math.floor(progress)
         return self.gamma**passed
+
+
+@config
+class Inverse(Policy):
+    """Divides the learning rate by ``(1 + gamma * t) ** power`` after ``t`` epochs.
+
+    Args:
+        gamma: Factor of the time passed.
+        power: Exponent.
+        per_iteration: Whether the time is counted in iterations.
+    """
+
+    gamma: PositiveFloat
+    power: PositiveFloat = 1.0
+    per_iteration: bool = False
+
+    def factor(self, progress: float, length: float, step: float) -> float:
+        passed = round(progress / step) if self.per_iteration else math.floor(progress)
+        return float((1 + self.gamma * passed) ** -self.power)
 
 
 @config
@@ -165,7 +186,7 @@ class Poly(Policy):
     final_factor: NonNegativeFloat = 0.0
     per_iteration: bool = False
 
-    def factor(self, progress: float, length: int, step: float) -> float:
+    def factor(self, progress: float, length: float, step: float) -> float:
         done = (progress if self.per_iteration else math.floor(progress)) / length
         return self.final_factor + (1 - self.final_factor) * (1 - done) ** self.power
 
@@ -186,7 +207,7 @@ class YOLOXCosine(Policy):
     flat: NonNegativeInt = 15
     final_factor: NonNegativeFloat = 0.05
 
-    def factor(self, progress: float, length: int, step: float) -> float:
+    def factor(self, progress: float, length: float, step: float) -> float:
         done = progress + step  # including this iteration
         if progress < self.warmup:
             return (done / self.warmup) ** 2
@@ -244,15 +265,18 @@ class Schedule:
 
     Args:
         length: Number of epochs or iterations.
-        unit: What ``length``, milestones and intervals count. An iteration is an optimizer step.
+        unit: What ``length`` and intervals count. An iteration is an optimizer step.
         policy: Decay of the learning rate.
         warmup: Warm-up of the learning rate; None: no warm-up.
+        policy_unit: What the milestones and periods of ``policy`` count; None: the same as
+            ``length``.
     """
 
     length: PositiveInt = 12
     unit: Literal["epochs", "iterations"] = "epochs"
     policy: Policy = Step()
     warmup: Warmup | None = Warmup()
+    policy_unit: Literal["epochs", "iterations"] | None = None
 
     @property
     def counts_epochs(self) -> bool:
@@ -260,12 +284,15 @@ class Schedule:
 
     def factor(self, iteration: int, iterations_per_epoch: int) -> float:
         """The factor of the learning rate in the given iteration, counted from 0."""
-        progress = iteration / iterations_per_epoch if self.counts_epochs else float(iteration)
+        by_epoch = (self.policy_unit or self.unit) == "epochs"
+        per_count = iterations_per_epoch if by_epoch else 1
+        length: float = self.length
+        if by_epoch != self.counts_epochs:
+            length = self.total_iterations(iterations_per_epoch) / per_count
         warmup = 1.0
         if self.warmup is not None:
             warmup = self.warmup.in_iterations(iterations_per_epoch).factor(iteration)
-        step = 1 / iterations_per_epoch if self.counts_epochs else 1.0
-        return warmup * self.policy.factor(progress, self.length, step)
+        return warmup * self.policy.factor(iteration / per_count, length, 1 / per_count)
 
     def total_iterations(self, iterations_per_epoch: int) -> int:
         """The number of optimizer steps in the whole run."""

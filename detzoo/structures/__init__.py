@@ -6,6 +6,7 @@ from detzoo.structures.image_masks import ImageMasks
 from detzoo.structures.images import Batch, ImageBatch, ImageInfo, sizes_of
 from detzoo.structures.losses import Losses
 from detzoo.structures.masks import BitmapMasks, Masks, PolygonMasks, RoIMasks, TargetMasks
+from detzoo.structures.panoptic import VOID, PanopticMap, PanopticPrediction
 from detzoo.structures.pixels import Pixels
 from detzoo.structures.predictions import DensePredictions, Priors
 from detzoo.structures.targets import UNLABELED, Targets, stack_semantic_maps
@@ -14,6 +15,7 @@ __all__ = [
     "BACKGROUND",
     "IGNORED",
     "UNLABELED",
+    "VOID",
     "Assignment",
     "Batch",
     "BitmapMasks",
@@ -25,6 +27,8 @@ __all__ = [
     "ImageMasks",
     "Losses",
     "Masks",
+    "PanopticMap",
+    "PanopticPrediction",
     "Pixels",
     "PolygonMasks",
     "Priors",

@@ -13,6 +13,7 @@ from torch import Tensor
 from detzoo.structures.image_masks import ImageMasks
 from detzoo.structures.images import ImageInfo
 from detzoo.structures.masks import BitmapMasks, Masks, RoIMasks
+from detzoo.structures.panoptic import PanopticMap, PanopticPrediction
 
 if TYPE_CHECKING:
     import supervision
@@ -61,7 +62,8 @@ class Detections:
     Coordinates are in input pixels as returned by a detector, in original pixels after
     :meth:`to_original`. Sorted by score in descending order. ``masks`` if the model predicts them,
     and ``mask_scores`` (N,) if it scores them separately (Mask Scoring R-CNN); otherwise ``scores``
-    apply to the masks as well.
+    apply to the masks as well. ``panoptic`` if the model segments the whole image: a
+    :class:`PanopticMap` in original pixels. It belongs to the image, not to one of the objects.
     """
 
     boxes: Tensor
@@ -69,6 +71,7 @@ class Detections:
     labels: Tensor
     masks: Masks | None = None
     mask_scores: Tensor | None = None
+    panoptic: PanopticPrediction | PanopticMap | None = None
 
     @classmethod
     def empty(cls, device: torch.device | str = "cpu") -> Detections:
@@ -85,6 +88,7 @@ class Detections:
             self.labels[index],
             None if self.masks is None else self.masks[index],
             None if self.mask_scores is None else self.mask_scores[index],
+            self.panoptic,
         )
 
     def to(self, device: torch.device | str) -> Detections:
@@ -94,10 +98,12 @@ class Detections:
             self.labels.to(device),
             None if self.masks is None else self.masks.to(device),
             None if self.mask_scores is None else self.mask_scores.to(device),
+            None if self.panoptic is None else self.panoptic.to(device),
         )
 
     def to_original(self, info: ImageInfo) -> Detections:
-        """The detections in original pixels: unflipped, unscaled, clipped, with masks pasted."""
+        """The detections in original pixels: unflipped, unscaled, clipped, with masks pasted and
+        the panoptic map fused."""
         boxes = info.to_original(self.boxes)
         masks = self.masks
         if isinstance(masks, RoIMasks):
@@ -106,7 +112,10 @@ class Detections:
             drawn = masks.to_original(info)
             boxes = drawn.boxes() if masks.bounds else boxes
             masks = drawn
-        return replace(self, boxes=boxes, masks=masks)
+        found = replace(self, boxes=boxes, masks=masks)
+        if isinstance(self.panoptic, PanopticPrediction):
+            return replace(found, panoptic=self.panoptic.to_original(info, found))
+        return found
 
     def to_input(self, info: ImageInfo) -> Detections:
         """Proposals in original pixels -> in input pixels."""

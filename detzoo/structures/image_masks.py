@@ -55,21 +55,35 @@ class ImageMasks(Masks):
 
     def to_original(self, info: ImageInfo) -> BitmapMasks:
         """Maps the masks to original pixels."""
-        height, width = (round(side) for side in info.scaled_size)
-        left, top = (round(shift) for shift in info.offset)
-        masks = self._draw((top, left), (height, width), info.original_size)
+        masks = self._draw(*original_window(info), info.original_size)
         return masks if info.flip == "none" else masks.flip(info.flip)
 
     def _draw(self, corner: tuple[int, int], window: Size, size: Size) -> BitmapMasks:
         """Crops a ``window`` of the input at ``corner`` (top, left) and resizes it to ``size``."""
-        top, left = corner
-        below, right = top + window[0] - self.size[0], left + window[1] - self.size[1]
         out = torch.empty((len(self), *size), dtype=torch.uint8, device=self.probabilities.device)
         for part, drawn in zip(self.probabilities.split(AT_ONCE), out.split(AT_ONCE)):
-            maps = F.interpolate(part[:, None], self.size, mode="bilinear")
-            # Negative padding crops; positive padding is empty.
-            maps = F.pad(maps, (-left, right, -top, below))
-            if size != window:
-                maps = F.interpolate(maps, size, mode="bilinear")
-            drawn.copy_(maps[:, 0] > self.threshold)
+            maps = resize_window(part, self.size, corner, window, size)
+            drawn.copy_(maps > self.threshold)
         return BitmapMasks(out)
+
+
+def original_window(info: ImageInfo) -> tuple[tuple[int, int], Size]:
+    """Where the original image is in the input: (top, left), and its size there."""
+    height, width = (round(side) for side in info.scaled_size)
+    left, top = (round(shift) for shift in info.offset)
+    return (top, left), (height, width)
+
+
+def resize_window(
+    maps: Tensor, input_size: Size, corner: tuple[int, int], window: Size, size: Size
+) -> Tensor:
+    """Resizes maps (N, h, w) to the input that they cover, crops a ``window`` of it at ``corner``
+    (top, left), and resizes that to ``size``: (N, H, W)."""
+    top, left = corner
+    below, right = top + window[0] - input_size[0], left + window[1] - input_size[1]
+    resized = F.interpolate(maps[:, None], input_size, mode="bilinear")
+    # Negative padding crops; positive padding is empty.
+    resized = F.pad(resized, (-left, right, -top, below))
+    if size != window:
+        resized = F.interpolate(resized, size, mode="bilinear")
+    return resized[:, 0]

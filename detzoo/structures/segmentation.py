@@ -195,11 +195,11 @@ def _polygons(value: Json) -> tuple[Sequence[float], ...]:
     """Parses polygons, and returns those of three points or more. Raises :class:`ValueError`."""
     if not isinstance(value, list):
         raise ValueError(f"it is {value!r:.60}")
-    if all(_is_pair(point) for point in value):  # one polygon with points as pairs
+    if all(map(_is_pair, value)):  # one polygon with points as pairs
         value = [value]
     polygons = []
     for polygon in value:
-        if isinstance(polygon, list) and polygon and all(_is_pair(point) for point in polygon):
+        if isinstance(polygon, list) and polygon and all(map(_is_pair, polygon)):
             polygon = [number for point in polygon for number in point]
         numbers = _numbers(polygon) if isinstance(polygon, list) else None
         if numbers is None or len(numbers) % 2:

@@ -21,6 +21,7 @@ def usable_data(experiment: Experiment, data: DetectionDataset) -> DetectionData
     Raises :class:`DataError` with the reasons if no images are left.
     """
     data = data.with_channels(experiment.model.input_pixels.channels)
+    data = data.with_stuff(experiment.panoptic_stuff or ())
     return data.for_training(
         skip_empty=experiment.data.skip_empty,
         min_size=experiment.data.min_image_size,

@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,8 @@ from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 from detzoo.errors import DeviceError, UserError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,14 @@ class Processes:
         if self.count > 1:
             dist.all_reduce(value, dist.ReduceOp.MAX)
         return value
+
+    def collect(self, value: T) -> list[T] | None:
+        """The values of all processes in the main process, None in the others."""
+        if self.count == 1:
+            return [value]
+        values: list[T] | None = [value] * self.count if self.is_first else None
+        dist.gather_object(value, values)
+        return values
 
     def wait(self) -> None:
         """Barrier: blocks until every process has reached it."""

@@ -191,11 +191,11 @@ def load_last(
             f"{path}: contains only weights, no training state to resume. Start a new run from it: "
             f"--weights {path}."
         )
-    if saved.class_names != experiment.class_names:
+    if saved.experiment.all_names != experiment.all_names:
         raise CheckpointError(
-            f"{path}: was trained on the classes {', '.join(saved.class_names)}, but the data has "
-            f"{', '.join(experiment.class_names)}. Resuming needs the same classes in the same "
-            f"order; to start a new run from these weights, use --weights {path}."
+            f"{path}: was trained on the classes {', '.join(saved.experiment.all_names)}, but the "
+            f"data has {', '.join(experiment.all_names)}. Resuming needs the same classes in the "
+            f"same order; to start a new run from these weights, use --weights {path}."
         )
     position = Position(**saved.training["position"])
     if position.steps_per_epoch != start.steps_per_epoch:

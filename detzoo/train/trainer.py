@@ -260,8 +260,11 @@ class Trainer:
         for callback in self.callbacks:
             callback.on_backward(self)
         if self.experiment.max_gradient_norm is not None:
+            order = self.experiment.gradient_norm_order
             norm = torch.nn.utils.clip_grad_norm_(
-                self.model.parameters(), self.experiment.max_gradient_norm
+                self.model.parameters(),
+                self.experiment.max_gradient_norm,
+                math.inf if order is None else order,
             )
             self.log({"gradient_norm": norm})
         scaler.step(self.optimizer)

@@ -90,6 +90,7 @@ class Validation:
             predicts_masks=experiment.model.predicts_masks,
             is_class_agnostic=experiment.model.is_class_agnostic,
             metric=experiment.data.metric,
+            stuff_names=experiment.panoptic_stuff,
         )
         for callback in callbacks:
             self._evaluators += callback.evaluators(truth, experiment.class_names)

@@ -39,10 +39,13 @@ CONNECT_TIMEOUT = 5.0  # seconds for a host to accept a connection
 TIMEOUT = 20.0  # seconds in which LEAST bytes must arrive
 LEAST = 1 << 14
 MOST = 1 << 34  # bytes: no weight file is larger
+MOST_OF_DATA = 1 << 38
 PAUSE = 1.0  # seconds before the second try, doubled for each further try
 
 # Called with the number of bytes so far, and the total if known.
 Report = Callable[[int, int | None], None]
+# What is wrong with a complete file, if anything.
+Verify = Callable[[Path], str | None]
 
 
 class DownloadError(CheckpointError):
@@ -71,14 +74,21 @@ class _Answer:
     length: int | None
 
 
-def download(addresses: Sequence[str], target: Path, unreachable: set[str] | None = None) -> None:
+def download(
+    addresses: Sequence[str],
+    target: Path,
+    unreachable: set[str] | None = None,
+    *,
+    verify: Verify | None = None,
+) -> None:
     """Downloads ``target`` from the first of ``addresses`` that has it, and prints which.
 
     Hosts in ``unreachable`` are skipped; those that do not respond are added.
 
-    The file gets its name only when it is complete and verified: by the hash digits at the end of
-    its name, otherwise by opening it. With hash digits, which verify the result, an interrupted
-    download is resumed, from any address. A second process waits for the first and uses its file.
+    The file gets its name only when it is complete and verified: by ``verify``, which is for other
+    files than weights, by the hash digits at the end of its name, otherwise by opening it. With one
+    of the former two, an interrupted download is resumed, from any address. A second process waits
+    for the first and uses its file.
 
     Raises :class:`DownloadError` if no address has it, :class:`CheckpointError` if it cannot be
     written.
@@ -90,7 +100,7 @@ def download(addresses: Sequence[str], target: Path, unreachable: set[str] | Non
         with _partial(target) as partial, open(partial, "a+b") as file:
             if target.is_file():  # Another process was faster.
                 return
-            if hash_digits(target.name) is None:
+            if verify is None and hash_digits(target.name) is None:
                 file.truncate(0)
             with _Display(target.name) as display:
                 for address in addresses:
@@ -101,7 +111,7 @@ def download(addresses: Sequence[str], target: Path, unreachable: set[str] | Non
                         )
                         continue
                     try:
-                        _fetch(address, file, partial, display.report)
+                        _fetch(address, file, partial, display.report, verify)
                     except _Failure as failure:
                         failures.append(f"{address}: {failure}")
                         display.say(f"{host}: {failure}")
@@ -145,22 +155,25 @@ def _partial(target: Path) -> Iterator[Path]:
         lock.release()
 
 
-def _fetch(address: str, file: IO[bytes], partial: Path, report: Report) -> None:
+def _fetch(
+    address: str, file: IO[bytes], partial: Path, report: Report, verify: Verify | None
+) -> None:
     """Downloads and verifies the file at ``address``. Raises :class:`_Failure` after all tries."""
+    most = MOST if verify is None else MOST_OF_DATA
     fresh_tries = silent_tries = 0
     for attempt in range(TRIES):
         if attempt:
             time.sleep(PAUSE * 2 ** (attempt - 1))
         is_fresh = file.seek(0, os.SEEK_END) == 0
         try:
-            _transfer(address, file, report)
+            _transfer(address, file, report, most)
         except _Failure as failure:
             silent_tries += failure.silent
             if not failure.temporary or silent_tries == SILENT_TRIES or attempt == TRIES - 1:
                 raise
             continue
         file.flush()
-        fault = _fault_of(partial)
+        fault = _fault_of(partial) if verify is None else verify(partial)
         if fault is None:
             return
         file.truncate(0)
@@ -184,7 +197,7 @@ def _fault_of(partial: Path) -> str | None:
     return None
 
 
-def _transfer(address: str, file: IO[bytes], report: Report) -> None:
+def _transfer(address: str, file: IO[bytes], report: Report, most: int) -> None:
     """Appends the missing bytes to ``file``. Raises :class:`_Failure` if it stops early."""
     done = file.seek(0, os.SEEK_END)
     stream = _stream(address, done)
@@ -208,9 +221,9 @@ def _transfer(address: str, file: IO[bytes], report: Report) -> None:
             done = 0
             file.truncate(0)
         size = None if answer.length is None else done + answer.length
-        if size is not None and size > MOST:
+        if size is not None and size > most:
             raise _Failure(
-                f"announced {size} bytes; no weight file has more than {MOST}", temporary=False
+                f"announced {size} bytes; no weight file has more than {most}", temporary=False
             )
         report(done, size)
         try:
@@ -219,7 +232,7 @@ def _transfer(address: str, file: IO[bytes], report: Report) -> None:
                 file.write(block)
                 done += len(block)
                 report(done, size)
-                if done > MOST:
+                if done > most:
                     raise _Failure("no weight file is this large", temporary=False)
         except _Failure as failure:
             of_all = "" if size is None else f" of {size}"

@@ -11,6 +11,7 @@ from detzoo.zoo.open_images_classes import OPEN_IMAGES_CHALLENGE, OPEN_IMAGES_V6
 __all__ = [
     "CITYSCAPES",
     "COCO",
+    "COCO_STUFF",
     "DEEPFASHION",
     "LVIS_V05",
     "LVIS_V1",
@@ -35,6 +36,21 @@ COCO = tuple(
     |sandwich|orange|broccoli|carrot|hot dog|pizza|donut|cake|chair|couch|potted plant|bed
     |dining table|toilet|tv|laptop|mouse|remote|keyboard|cell phone|microwave|oven|toaster|sink
     |refrigerator|book|clock|vase|scissors|teddy bear|hair drier|toothbrush
+    """.strip()
+    .replace("\n    ", "")
+    .split("|")
+)
+
+# The stuff of COCO's panoptic annotations; their things are COCO's classes.
+COCO_STUFF = tuple(
+    """
+    banner|blanket|bridge|cardboard|counter|curtain|door-stuff|floor-wood|flower|fruit|gravel
+    |house|light|mirror-stuff|net|pillow|platform|playingfield|railroad|river|road|roof|sand|sea
+    |shelf|snow|stairs|tent|towel|wall-brick|wall-stone|wall-tile|wall-wood|water-other
+    |window-blind|window-other|tree-merged|fence-merged|ceiling-merged|sky-other-merged
+    |cabinet-merged|table-merged|floor-other-merged|pavement-merged|mountain-merged|grass-merged
+    |dirt-merged|paper-merged|food-other-merged|building-other-merged|rock-merged
+    |wall-other-merged|rug-merged
     """.strip()
     .replace("\n    ", "")
     .split("|")

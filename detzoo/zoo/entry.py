@@ -13,7 +13,8 @@ class Entry:
     """A row of the zoo. Figures are those of MMDetection's V2 model zoo; None if there are none.
 
     APs are in percent on the validation set of the entry's data; ``ar1000`` is the recall of 1000
-    proposals, ``box_ap50`` the AP at IoU 0.5 if only that was published (Pascal VOC).
+    proposals, ``box_ap50`` the AP at IoU 0.5 if only that was published (Pascal VOC), ``pq`` the
+    panoptic quality.
     ``memory_gb`` was the training memory per GPU (8 V100), ``inference_ms`` the time per
     image on one. ``weights`` is the published file: its name, or its path below the version folder
     of a mirror if it is not in ``folder/name/``.
@@ -24,6 +25,7 @@ class Entry:
     box_ap: float | None = None
     box_ap50: float | None = None
     mask_ap: float | None = None
+    pq: float | None = None
     ar1000: float | None = None
     memory_gb: float | None = None
     inference_ms: float | None = None

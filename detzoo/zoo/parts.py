@@ -83,6 +83,7 @@ class Recipe(TypedDict, total=False):
     """Variable settings of training and inference, apart from the model; see :func:`experiment`."""
 
     class_names: tuple[str, ...]
+    stuff_names: tuple[str, ...]
     sizes: tuple[tuple[int, int], ...]
     size_mode: Literal["value", "range"]
     repeats: int
@@ -163,4 +164,5 @@ def experiment(model: DetectorConfig, **recipe: Unpack[Recipe]) -> Experiment:
         evaluate_every=recipe.get("evaluate_every", 1),
         checkpoint_every=recipe.get("checkpoint_every", 1),
         initial_weights=recipe.get("initial_weights"),
+        stuff_names=recipe.get("stuff_names", ()),
     )

@@ -43,6 +43,32 @@ def test_equals_torchvision(depth: int) -> None:
             torch.testing.assert_close(output, x)
 
 
+@pytest.mark.parametrize("depth", [18, 50])
+def test_deep_stem_and_averaging_shortcuts_are_those_of_timm(depth: int) -> None:
+    timm = pytest.importorskip("timm")
+    config = ResNetConfig(
+        depth=depth,  # type: ignore[arg-type]
+        frozen_stages=-1,
+        deep_stem=True,
+        average_shortcuts=True,
+    )
+    assert config.architecture == f"resnet{depth}_v1d"
+    ours = config.build().double().eval()
+    theirs = timm.create_model(f"resnet{depth}d", features_only=True).double().eval()
+    randomise(ours)
+    stem = {f"stem.{i}.": f"conv1.{i}." for i in (0, 1, 3, 4, 6)} | {"stem.7.": "bn1."}
+    renamed = {}
+    for name, value in ours.state_dict().items():
+        for own, other in stem.items():
+            name = re.sub(f"^{re.escape(own)}", other, name)
+        renamed[name] = value
+    theirs.load_state_dict(renamed)
+    x = torch.randn(1, 3, 65, 70, dtype=torch.double)
+    with torch.no_grad():
+        for output, wanted in zip(ours(x), theirs(x)[1:], strict=True):
+            torch.testing.assert_close(output, wanted)
+
+
 @pytest.mark.parametrize(
     ("config", "blocks", "channels"),
     [

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
 import pytest
 
+from detzoo.data import published
+from detzoo.quickstart.scenes import write_scenes
 from tests.checks.planted import box, plant, plant_unread
 from tests.cli.conftest import Run, assert_refused
 from tests.data.files import write_voc
@@ -117,6 +120,18 @@ def test_browse(detzoo: Run, scenes: Path, tiny: Path) -> None:
     assert str(folder / "report.html") in done.out
 
 
+def test_browse_without_broken_images(detzoo: Run, tmp_path: Path, tiny: Path) -> None:
+    data = tmp_path / "data"
+    write_scenes(data, "train", 3, size=64, seed=1)
+    broken = sorted((data / "train").iterdir())[0]
+    broken.write_bytes(b"\xff\xd8 no image")
+    done = detzoo("data", "browse", data, "--model", tiny, "--skip-broken", "-o", "seen")
+    assert done.code == 1
+    assert "left out as broken: 1 image" in done.out
+    assert broken.name in done.out
+    assert len(list(Path("seen").glob("*.jpg"))) == 4
+
+
 def test_browse_of_another_seed_differs(detzoo: Run, scenes: Path, tiny: Path) -> None:
     for seed in (1, 2):
         detzoo("data", "browse", scenes, "--model", tiny, "-n", 3, "--seed", seed, "-o", seed)
@@ -201,3 +216,21 @@ def test_broken_images_are_not_written(detzoo: Run, tmp_path: Path, command: str
     assert done.code == 1, done
     assert "left out as broken: 2 images" in done.out
     assert len([*Path("out").rglob("*.png")]) == 10
+
+
+def test_get(detzoo: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = b"PK\x05\x06" + bytes(18)  # an empty zip file
+    archive = published.Archive(
+        ("http://127.0.0.1:9/small.zip",), len(content), hashlib.sha256(content).hexdigest()
+    )
+    monkeypatch.setitem(published.DATA_SETS, "coco2017", (archive,))
+    Path("data/coco2017").mkdir(parents=True)
+    Path("data/coco2017/small.zip").write_bytes(content)
+    outcome = detzoo("data", "get", "coco2017")
+    assert outcome.code == 0, outcome
+    assert "done: --data data/coco2017" in outcome.out
+    assert [path.name for path in Path("data/coco2017").iterdir()] == [".small.zip.unpacked"]
+    assert "is there already" in detzoo("data", "get", "coco2017").out
+    assert_refused(detzoo("data", "get", "coco"), "coco: is not one of coco2017, lvis")
+    Path("file").touch()
+    assert_refused(detzoo("data", "get", "voc2007", "-o", "file"), "--out file: is a file")

@@ -5,6 +5,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import cv2
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 
 from detzoo.checkpoints.checkpoint import Checkpoint, save
+from detzoo.inference.video import VideoWriter
 from detzoo.quickstart.scenes import CLASSES
 from tests.cli.conftest import FIT, Run, assert_refused
 from tests.tiny import tiny_retinanet
@@ -58,23 +61,162 @@ def test_tiles(detzoo: Run, mask_rcnn: Path, tmp_path: Path) -> None:
     assert max(detection["box"][2] for detection in entry["detections"]) > 64
 
 
-def test_video(detzoo: Run, mask_rcnn: Path) -> None:
-    writer = cv2.VideoWriter("film.avi", cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (64, 48))
+def write_film(path: str, count: int = 3) -> None:
+    writer = cv2.VideoWriter(path, cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (64, 48))
     rng = np.random.default_rng(0)
-    for _ in range(3):
+    for _ in range(count):
         writer.write(rng.integers(0, 255, (48, 64, 3), np.uint8))
     writer.release()
-    outcome = detzoo("predict", mask_rcnn, "film.avi", "--out", "o", "--json", "f.json", *FAST)
+
+
+def num_frames(path: str) -> int:
+    capture = cv2.VideoCapture(path)
+    count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    capture.release()
+    return count
+
+
+def test_video(detzoo: Run, mask_rcnn: Path) -> None:
+    write_film("film.avi")
+    outcome = detzoo(
+        *("predict", mask_rcnn, "film.avi", "--out", "o", "--json", "f.json", "--save", "csv"),
+        *("--batch-size", 2, *FAST),
+    )
     assert outcome.code == 0, outcome
+    assert "film.avi  3 frames" in outcome.out
     (entry,) = json.loads(Path("f.json").read_text())
     assert entry["video"] == "film.avi"
     assert (entry["height"], entry["width"]) == (48, 64)
     assert entry["frames_per_second"] == 10
+    assert entry["seconds"] == [0, 0.1, 0.2]
     assert len(entry["frames"]) == 3
     assert all(entry["frames"])
-    capture = cv2.VideoCapture("o/film.mp4")
-    assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 3
-    capture.release()
+    lines = [json.loads(line) for line in Path("f.jsonl").read_text().splitlines()]
+    assert [line["frame"] for line in lines] == [0, 1, 2]
+    assert [line["detections"] for line in lines] == entry["frames"]
+    rows = Path("o/detections.csv").read_text().splitlines()
+    assert rows[1].startswith("film.avi#0,")
+    assert rows[-1].startswith("film.avi#2,")
+    assert num_frames("o/film.mp4") == 3
+
+
+def test_some_frames_of_a_video(detzoo: Run, retinanet: Path) -> None:
+    write_film("film.avi", 8)
+    outcome = detzoo(
+        "predict", retinanet, "film.avi", "--out", "o", "--json", "f.jsonl", "--every", 3, *FAST
+    )
+    assert outcome.code == 0, outcome
+    lines = [json.loads(line) for line in Path("f.jsonl").read_text().splitlines()]
+    assert [(line["frame"], line["seconds"]) for line in lines] == [(0, 0), (3, 0.3), (6, 0.6)]
+    assert num_frames("o/film.mp4") == 3
+
+
+def test_tracking(detzoo: Run, mask_rcnn: Path) -> None:
+    pytest.importorskip("trackers")
+    write_film("film.avi", 4)
+    outcome = detzoo(
+        *("predict", mask_rcnn, "film.avi", "--out", "o", "--json", "f.json", "--track"),
+        *("--max-detections", 2, *FAST),
+    )
+    assert outcome.code == 0, outcome
+    (entry,) = json.loads(Path("f.json").read_text())
+    tracks = [[found["track"] for found in frame] for frame in entry["frames"]]
+    assert tracks[0] == [None, None]
+    assert any(number is not None for number in tracks[-1])
+    assert "tracked" in outcome.out
+
+
+def test_tracking_needs_a_video_and_a_package(
+    detzoo: Run, retinanet: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo(Path("a.png"))
+    write_film("film.avi", 1)
+    assert_refused(detzoo("predict", retinanet, "a.png", "--track", *FAST), "no video")
+    monkeypatch.setitem(sys.modules, "trackers", None)
+    outcome = detzoo("predict", retinanet, "film.avi", "--out", "o", "--track", *FAST)
+    assert_refused(outcome, "pip install --no-deps trackers")
+    assert not Path("o").exists()
+
+
+def test_what_is_found_is_hidden(detzoo: Run, mask_rcnn: Path) -> None:
+    picture = photo(Path("a.png"))
+    drawn, hidden = (
+        detzoo("predict", mask_rcnn, "a.png", "--out", out, *more, *FAST)
+        for out, more in (("drawn", ()), ("hidden", ("--blur",)))
+    )
+    assert drawn.out.replace("drawn", "hidden") == hidden.out
+    original = cv2.imread(str(picture)).astype(float)
+    blurred = cv2.imread("hidden/a.jpg").astype(float)
+    # Noise has lost its contrast, and nothing is drawn.
+    assert blurred.std() < 0.6 * original.std()
+    assert (cv2.imread("drawn/a.jpg") != blurred).any()
+
+
+def test_a_stream(detzoo: Run, retinanet: Path) -> None:
+    """Pictures that a server sends one after the other (MJPEG), until it ends."""
+    data = photo(Path("a.png")).read_bytes()
+    jpeg = cv2.imencode(".jpg", cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR))[1]
+
+    class Camera(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+            self.end_headers()
+            for _ in range(4):
+                head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}"
+                self.wfile.write(f"{head}\r\n\r\n".encode() + jpeg.tobytes() + b"\r\n")
+
+        def log_message(self, format: str, *arguments: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Camera) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/door"
+        outcome = detzoo("predict", retinanet, address, "--out", "o", "--json", "f.json", *FAST)
+        server.shutdown()
+    assert outcome.code == 0, outcome
+    (entry,) = json.loads(Path("f.json").read_text())
+    assert entry["video"] == address
+    assert len(entry["frames"]) >= 3
+    assert entry["seconds"] == sorted(entry["seconds"])
+    assert num_frames("o/door.mp4") == len(entry["frames"])
+
+
+def test_streams_that_are_not_there(detzoo: Run, retinanet: Path) -> None:
+    base = ("predict", retinanet, "--out", "o", *FAST)
+    assert_refused(detzoo(*base, "99"), "99: no frame can be read. Is the camera connected")
+    outcome = detzoo(*base, "http://127.0.0.1:9/a.jpg?x=1")
+    assert_refused(outcome, "the address of a picture. Download it")
+    assert not Path("o").exists()
+
+
+def test_control_c_ends_a_stream(
+    detzoo: Run, retinanet: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A camera ends with it; of a file what is done stays, and the command ends, too."""
+    write_film("film.avi", 5)
+    write = VideoWriter.write
+    times: list[float] = []
+
+    def interrupted(writer: VideoWriter, image: np.ndarray, seconds: float) -> None:
+        times.append(seconds)
+        if len(times) == 3:
+            raise KeyboardInterrupt
+        write(writer, image, seconds)
+
+    monkeypatch.setattr(VideoWriter, "write", interrupted)
+    base = ("predict", retinanet, "film.avi", "--out", "o", "--json", "f.json", *FAST)
+    outcome = detzoo(*base)
+    assert outcome.code == 130 or "Aborted" in outcome.error
+    assert len(Path("f.jsonl").read_text().splitlines()) == 2
+    assert num_frames("o/film.mp4") == 2
+
+    times.clear()
+    monkeypatch.setattr("detzoo.inference.video.is_live", lambda source: True)
+    outcome = detzoo(*base)
+    assert outcome.code == 0, outcome
+    assert "film.avi  2 frames" in outcome.out
+    (entry,) = json.loads(Path("f.json").read_text())
+    assert len(entry["frames"]) == 2
 
 
 def test_a_video_that_is_none(detzoo: Run, retinanet: Path) -> None:
@@ -267,3 +409,46 @@ def test_wrong_paths_are_refused_before_anything_heavy(
     assert message in done.stderr
     assert done.stdout == "False\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
+
+
+@pytest.mark.slow
+@pytest.mark.ci
+def test_processes_share_the_work(detzoo: Run, mask_rcnn: Path, scenes: Path) -> None:
+    """What two processes find and write is what one does."""
+    write_film("film.avi", 3)
+    photo(Path("in/broken.png")).write_bytes(b"no picture")
+    words = ("predict", mask_rcnn, scenes / "val", "in", "film.avi")
+    options = ("--json", "f.json", "--save", "csv,coco,yolo", *FAST)
+    assert detzoo(*words, "--out", "one", *options).code == 1
+    one = json.loads(Path("f.json").read_text())
+    lines = sorted(Path("f.jsonl").read_text().splitlines())
+    program = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2)
+    command = (*program, "-m", "detzoo", *words, "--out", "two", *options)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        [str(word) for word in command],
+        env=environment, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "left out: in/broken.png" in done.stderr
+    assert "1 of 6 inputs were left out" in done.stderr
+    assert json.loads(Path("f.json").read_text()) == one
+    assert sorted(Path("f.jsonl").read_text().splitlines()) == lines
+    tables = [Path(out, "detections.csv").read_text().splitlines() for out in ("one", "two")]
+    assert sorted(tables[0]) == sorted(tables[1])
+    coco = [json.loads(Path(out, "coco.json").read_text()) for out in ("one", "two")]
+    images, objects = coco[1]["images"], coco[1]["annotations"]
+    assert [image["id"] for image in images] == list(range(1, len(images) + 1))
+    assert [found["id"] for found in objects] == list(range(1, len(objects) + 1))
+    boxes = []
+    for content in coco:
+        names = {image["id"]: image["file_name"] for image in content["images"]}
+        boxes.append(sorted((names[o["image_id"]], o["bbox"]) for o in content["annotations"]))
+    assert boxes[0] == boxes[1]
+    files = [
+        sorted(path.relative_to(out) for path in Path(out).rglob("*")) for out in ("one", "two")
+    ]
+    assert files[0] == files[1]
+    assert sorted(path.name for path in Path.cwd().iterdir()) == [
+        "f.json", "f.jsonl", "film.avi", "in", "one", "two",
+    ]  # fmt: skip

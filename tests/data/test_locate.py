@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import shutil
 from pathlib import Path
 
@@ -239,3 +240,13 @@ def test_images_that_are_not_unpacked(tmp_path: Path) -> None:
     (tmp_path / "train.zip").touch()
     with pytest.raises(DataError, match=r"train: no such folder; .* Unpack .*train\.zip\?$"):
         open_dataset(tmp_path)
+
+
+def test_garbage_is_collected_after_reading(tmp_path: Path) -> None:
+    coco(tmp_path)
+    open_dataset(tmp_path)
+    assert gc.isenabled()
+    (tmp_path / "annotations" / "train.json").write_text('{"images": [{}], "annotations": [], ')
+    with pytest.raises(DataError):
+        open_dataset(tmp_path)
+    assert gc.isenabled()

@@ -79,6 +79,23 @@ def test_all_faults_of_a_coco_file(tmp_path: Path) -> None:
     assert len(faults) == 5
 
 
+def test_all_faults_of_the_categories_of_a_coco_file(tmp_path: Path) -> None:
+    """Objects of a category that cannot be read are faults too."""
+    objects = [annotation(k, 1, (5, 5, 20, 20), category_id=k) for k in (1, 2, 3)]
+    categories = [{"id": 1, "name": "cat"}, {"id": 2}, {"id": 1, "name": "bird"}]
+    write_coco(tmp_path, [(40, 60)], objects, changes={"categories": categories})
+    with pytest.raises(DataError, match=r"categories\[1\]"):
+        open_dataset(tmp_path)
+    with reading_on() as faults:
+        data = open_dataset(tmp_path)
+    assert data.class_names == ("cat",)
+    assert data.annotations.labels.tolist() == [0]
+    texts = [fault.text for fault in faults]
+    for part in ("categories[1]", "that of 'cat' too", "category_id 2", "category_id 3"):
+        assert [part in text for text in texts].count(True) == 1, part
+    assert len(texts) == 4
+
+
 def test_voc_lists_and_files_that_are_broken(tmp_path: Path) -> None:
     xml = "<annotation><object><name>cat</name><bndbox><xmin>2</xmin><ymin>2</ymin>"
     xml += "<xmax>9</xmax><ymax>9</ymax></bndbox></object></annotation>"

@@ -13,6 +13,7 @@ from detzoo.data.transforms import (
     AdjustContrast,
     AdjustSaturation,
     CopyPaste,
+    Corrupt,
     Crop,
     CutOut,
     Equalize,
@@ -42,6 +43,8 @@ STEPS: list[tuple[str, Transform]] = [
     ("type='BrightnessTransform', level=10", AdjustBrightness(factor=1.9000000000000001)),
     ("type='ContrastTransform', level=0", AdjustContrast(factor=0.1)),
     ("type='EqualizeTransform', prob=0.1", Equalize(probability=0.1)),
+    ("type='Corrupt', corruption='fog'", Corrupt(corruption="fog", severity=1)),
+    ("type='Corrupt', corruption='snow', severity=5", Corrupt(corruption="snow", severity=5)),
     ("type='CutOut', n_holes=(1, 3), cutout_shape=[(4, 8), (2, 2)], fill_in=(1, 2, 3)",
      CutOut(holes=(1, 3), sizes=((4.0, 8.0), (2.0, 2.0)), fill=(1.0, 2.0, 3.0))),
     ("type='CutOut', n_holes=2, cutout_ratio=(0.1, 0.2)",
@@ -72,6 +75,8 @@ def test_steps(tmp_path: Path, step: str, transform: Transform) -> None:
 
 WRONG = [
     ("type='Rotate', level=11", "11 is not from 0 to 10"),
+    ("type='Corrupt', corruption='rain'", "'rain'"),
+    ("type='Corrupt', corruption='fog', severity=6", "at most 5"),
     ("type='CutOut', n_holes=1", "give either cutout_shape or cutout_ratio"),
     ("type='Shear', level=1, img_fill_val=(1, 2)", "neither one value nor three"),
     ("type='FilterAnnotations', by_box=False", "or by_mask must be True"),

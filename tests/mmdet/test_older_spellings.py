@@ -39,6 +39,13 @@ OLD = [
      "model = dict(test_cfg=dict(rpn=dict(nms_across_levels=False, nms_pre=1000, "
      "nms_post=1000, max_num=1000, nms_thr=0.7)))"),
     ("faster_rcnn/faster_rcnn_r50_fpn_1x_coco", "total_epochs = 12"),
+    ("swin/mask_rcnn_swin-t-p4-w7_fpn_1x_coco",
+     "model = dict(backbone=dict(_delete_=True, type='SwinTransformer', embed_dim=96, "
+     "depths=[2, 2, 6, 2], num_heads=[3, 6, 12, 24], window_size=7, mlp_ratio=4., qkv_bias=True, "
+     "qk_scale=None, drop_rate=0., attn_drop_rate=0., ape=False, patch_norm=True, "
+     "out_indices=(0, 1, 2, 3), use_checkpoint=False, init_cfg=dict(type='Pretrained', checkpoint="
+     "'https://github.com/SwinTransformer/storage/releases/download/v1.0.0/"
+     "swin_tiny_patch4_window7_224.pth')))"),
 ]  # fmt: skip
 
 

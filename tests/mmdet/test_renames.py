@@ -96,3 +96,26 @@ def test_the_second_set_of_weights_goes() -> None:
 def test_a_backbone_of_timm() -> None:
     """MMClassification, from which V2 takes it, calls it after the library."""
     assert renamed("backbone.timm_model.conv1.weight") == ["backbone.body.conv1.weight"]
+
+
+def test_swin_of_its_authors() -> None:
+    """Their fork of MMDetection has their own names; a layer between stages reads otherwise."""
+    layer = "backbone.layers.0."
+    tensors = {
+        f"{layer}blocks.0.attn.relative_position_bias_table": torch.zeros(1),
+        f"{layer}blocks.0.mlp.fc1.weight": torch.zeros(1),
+        f"{layer}downsample.reduction.weight": torch.arange(8.0).view(1, 8),
+        "backbone.norm0.weight": torch.zeros(1),
+        "neck.lateral_convs.0.conv.weight": torch.zeros(1),
+    }
+    found = current_names(tensors)
+    stage = "backbone.stages.0."
+    assert list(found) == [
+        f"{stage}blocks.0.attn.w_msa.relative_position_bias_table",
+        f"{stage}blocks.0.ffn.layers.0.0.weight",
+        f"{stage}downsample.reduction.weight",
+        "backbone.norm0.weight",
+        "neck.lateral_convs.0.conv.weight",
+    ]
+    # Theirs is by column, row and channel, ours by channel, row and column.
+    assert found[f"{stage}downsample.reduction.weight"].tolist() == [[0, 4, 2, 6, 1, 5, 3, 7]]

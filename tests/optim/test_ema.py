@@ -38,6 +38,22 @@ def test_average_of_parameters_and_buffers_equals_the_formula() -> None:
     assert average.average["num_batches_tracked"].item() == 3
 
 
+def test_an_average_of_parameters_alone_now_and_then() -> None:
+    """Running statistics are those of the model, at any step."""
+    model = nn.BatchNorm1d(1)
+    config = EMAConfig(momentum=0.25, warmup=0, every=2, averages_buffers=False)
+    average = config.build(model)
+    weight = 1.0
+    for step in range(5):
+        nn.init.constant_(model.weight, 3.0 * step)
+        model.running_mean.fill_(step - 5.0)
+        average.update(model)
+        if step in (1, 3):
+            weight += 0.25 * (3.0 * step - weight)
+        assert average.average["weight"].item() == pytest.approx(weight)
+        assert average.average["running_mean"].item() == step - 5.0
+
+
 def test_swapping_twice_changes_no_bit() -> None:
     model = nn.Linear(3, 2)
     average = EMAConfig().build(model)

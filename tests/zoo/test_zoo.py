@@ -86,6 +86,7 @@ def test_family_and_place_of_the_weights() -> None:
 METRICS = {
     "COCO box AP": "box_ap",
     "COCO mask AP": "mask_ap",
+    "COCO PQ": "pq",
     "COCO AR1000": "ar1000",
     "COCO AR@1000": "ar1000",
     "LVIS v1 box AP": "box_ap",

@@ -11,12 +11,14 @@ from detzoo.cli.common import (
     IgnoreExif,
     Imports,
     Settings,
+    SkipBroken,
     check_data,
     check_folder,
     check_source,
     find_experiment,
     next_folder,
-    open_split,
+    open_sets,
+    print_broken,
 )
 
 
@@ -36,6 +38,7 @@ def browse(
         int, typer.Option(min=1, help="Samples of this epoch: the last ones may augment less.")
     ] = 1,
     seed: Annotated[int | None, typer.Option(help="Random seed, as in training.")] = None,
+    skip_broken: SkipBroken = False,
     ignore_exif: IgnoreExif = False,
     semantic_maps: Annotated[
         Path | None, typer.Option(metavar="DIR", help="As in detzoo train, for HTC.")
@@ -68,7 +71,13 @@ def browse(
     experiment = find_experiment(model, settings)
     if seed is not None:
         experiment = replace(experiment, seed=seed)
-    dataset = open_split(data, split, images, ignore_exif=ignore_exif)
+    (dataset,), broken = open_sets(
+        [data],
+        () if images is None else [images],
+        split,
+        skip_broken=skip_broken,
+        ignore_exif=ignore_exif,
+    )
     if semantic_maps is not None:
         dataset = dataset.with_semantic_maps(semantic_maps)
     browsed = draw_samples(dataset, experiment, count, epoch=epoch - 1)
@@ -80,3 +89,6 @@ def browse(
             (folder / name).write_bytes(Picture.of(image, "").jpeg)
     print(f"page: {page}")
     print(f"pictures: {2 * len(browsed.samples)} in {folder}")
+    print_broken(broken)
+    if broken:
+        raise typer.Exit(1)

@@ -22,7 +22,7 @@ from detzoo.data.formats.annotation_files import (
 )
 from detzoo.data.formats.archives import archives_in
 from detzoo.data.formats.base import UNDIVIDED, Format, Source, split_name
-from detzoo.data.formats.coco_panoptic import is_panoptic, things_of
+from detzoo.data.formats.coco_panoptic import is_panoptic, things_of, with_maps
 from detzoo.data.formats.image_files import folders_below, is_image_name, locate_images
 from detzoo.data.formats.sniff import files_of, json_outline
 from detzoo.data.lvis import as_coco, is_federated
@@ -116,13 +116,16 @@ def _best(files: list[Path]) -> list[Path]:
 
 def read_coco_file(file: Path, images: Path | None = None) -> DetectionDataset:
     """Reads a file in COCO's format whose images are in ``images``, or where they are found."""
-    content = load_coco(file)
+    whole = content = load_coco(file)
     notes: tuple[str, ...] = ()
+    maps: Path | None = None
     if is_panoptic(content):
-        content, notes = things_of(content, file)
+        content, maps, notes = things_of(content, file)
     if images is not None and not images.is_dir():
         raise _no_folder(images, file)
     folders = [images] if images is not None else image_folders(file)
+    if maps is not None and images is None:
+        folders = [folder for folder in folders if folder != maps]  # their names may be alike
     entries = content.get("images")
     named = [entry for entry in entries if _has_name(entry)] if isinstance(entries, list) else []
     # LVIS calls the images of COCO by their URLs.
@@ -139,6 +142,8 @@ def read_coco_file(file: Path, images: Path | None = None) -> DetectionDataset:
     for entry, name in zip(named, located.names):
         entry["file_name"] = name
     dataset = parse_coco(content, file, located.folder)
+    if maps is not None:
+        dataset = with_maps(dataset, whole, maps)
     return replace(dataset, notes=(*located.notes, *notes, *dataset.notes))
 
 

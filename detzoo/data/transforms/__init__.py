@@ -3,6 +3,7 @@
 from detzoo.data.transforms.albumentations import Albumentations
 from detzoo.data.transforms.center_crop_pad import CenterPad, RandomCenterCropPad
 from detzoo.data.transforms.copy_paste import CopyPaste
+from detzoo.data.transforms.corrupt import Corrupt
 from detzoo.data.transforms.crop import Crop
 from detzoo.data.transforms.cutout import CutOut
 from detzoo.data.transforms.enhance import (
@@ -38,6 +39,7 @@ __all__ = [
     "Albumentations",
     "CenterPad",
     "CopyPaste",
+    "Corrupt",
     "Crop",
     "CutOut",
     "Equalize",

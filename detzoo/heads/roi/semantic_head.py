@@ -73,10 +73,16 @@ class SemanticHead(nn.Module):
         return self.conv_logits(x), self.conv_embedding(x)
 
     def loss(self, logits: Tensor, maps: Tensor) -> Tensor:
-        """Mean cross entropy over cells; maps (B, H, W) contain classes or ``UNLABELED``.
+        """Mean cross entropy over cells; maps (B, H, W) contain classes or ``UNLABELED``."""
+        return self.config.loss_weight * pixel_cross_entropy(logits, maps)
 
-        Unlabeled cells are included in the mean, as in the published recipes.
-        """
-        loss = F.cross_entropy(logits.float(), maps.long(), ignore_index=UNLABELED, reduction="sum")
-        cells = average_over_processes(loss.new_tensor(float(maps.numel())))
-        return self.config.loss_weight * loss / cells
+
+def pixel_cross_entropy(logits: Tensor, maps: Tensor) -> Tensor:
+    """Mean cross entropy of ``logits`` (B, C, H, W); maps (B, H, W) contain classes or
+    ``UNLABELED``.
+
+    Unlabeled cells are included in the mean, as in the published recipes.
+    """
+    loss = F.cross_entropy(logits.float(), maps.long(), ignore_index=UNLABELED, reduction="sum")
+    cells = average_over_processes(loss.new_tensor(float(maps.numel())))
+    return loss / cells

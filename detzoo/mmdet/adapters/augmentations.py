@@ -12,6 +12,7 @@ from detzoo.data.transforms import (
     AdjustSaturation,
     CenterPad,
     CopyPaste,
+    Corrupt,
     Crop,
     CutOut,
     Equalize,
@@ -55,6 +56,11 @@ def crop(node: Node, pipeline: Pipeline) -> Crop:
         allow_empty=node.take("allow_negative_crop", False),
         boxes_from_masks=node.take("recompute_bbox", False),
     )
+
+
+@adapts("transform", "Corrupt")
+def corrupt(node: Node, pipeline: Pipeline) -> Corrupt:
+    return Corrupt(corruption=node.take("corruption"), severity=node.take("severity", 1))
 
 
 @adapts("transform", "AutoAugment")

@@ -45,14 +45,24 @@ def resnext(node: Node) -> ResNetConfig:
     return starting_from(backbone, pretrained_of(node))
 
 
+@adapts("backbone", "ResNetV1d")
+def resnet_v1d(node: Node) -> ResNetConfig:
+    """V2 sets both, whatever the file says."""
+    for key in ("deep_stem", "avg_down"):
+        node.expect(key, True, "as in every ResNet-D")
+    node.left |= {"deep_stem": True, "avg_down": True}
+    return resnet(node)
+
+
 def resnet_settings(node: Node) -> dict[str, Any]:
     """What all ResNets have, but for the weights that they start from."""
     num_stages = node.take("num_stages", 4)
     if not 1 <= num_stages <= 4:
         raise node.error("num_stages", f"{num_stages} is not 1 to 4")
     node.expect("in_channels", 3, "the channels of an image")
-    node.expect("deep_stem", False, "as the stem is one convolution")
-    node.expect("avg_down", False, "as shortcuts do not average")
+    base_channels = node.take("base_channels", 64)
+    if node.take("stem_channels", None) not in (None, base_channels):
+        raise node.error("stem_channels", f"are not {base_channels}, those of the first stage")
     return dict(
         depth=node.take("depth"),
         style=node.take("style", "pytorch"),
@@ -69,7 +79,9 @@ def resnet_settings(node: Node) -> dict[str, Any]:
         **deformable_of(node),
         **plugins_of(node),
         zero_init=node.take("zero_init_residual", True),
-        base_channels=node.take("base_channels", 64),
+        deep_stem=node.take("deep_stem", False),
+        average_shortcuts=node.take("avg_down", False),
+        base_channels=base_channels,
         checkpoint_activations=node.take("with_cp", False),
     )
 

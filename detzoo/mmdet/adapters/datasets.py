@@ -16,7 +16,7 @@ class DataSource:
     """What a data set says beside its pipeline, which is in ``pipeline``.
 
     ``class_names`` are those of ``classes=`` (``names_are_given``), or else of the type of the data
-    set; None where nothing says them.
+    set; None where nothing says them. Panoptic data name their things first, then their stuff.
     """
 
     class_names: tuple[str, ...] | None
@@ -49,6 +49,12 @@ def read_datasets(node: Node, key: str) -> DataSource:
 @adapts("dataset", "CocoDataset")
 def coco(node: Node) -> DataSource:
     return _plain(node, classes.COCO)
+
+
+@adapts("dataset", "CocoPanopticDataset")
+def coco_panoptic(node: Node) -> DataSource:
+    node.ignore("ins_ann_file")
+    return _plain(node, (*classes.COCO, *classes.COCO_STUFF))
 
 
 @adapts("dataset", "LVISV1Dataset", "LVISDataset")
@@ -121,6 +127,7 @@ def custom(node: Node) -> DataSource:
 # The data sets of V2 that a user's own are made of, and what reads them.
 BASES = {
     "CocoDataset": coco,
+    "CocoPanopticDataset": coco_panoptic,
     "CityscapesDataset": cityscapes,
     "LVISV1Dataset": lvis,
     "VOCDataset": voc,
@@ -179,16 +186,29 @@ def _xml(node: Node, names: tuple[str, ...] | None, metric: Metric) -> DataSourc
     return replace(source, min_object_size=float(size or 0), metric=metric)
 
 
+_OF_THE_INNER = (
+    *("ann_file", "img_prefix", "data_root", "seg_prefix", "proposal_file", "test_mode"),
+    *("classes", "filter_empty_gt", "pipeline"),
+)
+
+
+def _inside(node: Node, key: str) -> DataSource:
+    """What is wrapped; V2 looks at no settings beside it, such as those of a base file."""
+    for other in _OF_THE_INNER:
+        node.leave(other, "V2 looks at those of the data sets inside")
+    return read_datasets(node, key)
+
+
 @adapts("dataset", "RepeatDataset")
 def repeated(node: Node) -> DataSource:
-    inner = read_datasets(node, "dataset")
+    inner = _inside(node, "dataset")
     return replace(inner, repeats=inner.repeats * node.take("times"))
 
 
 @adapts("dataset", "ConcatDataset")
 def concatenated(node: Node) -> DataSource:
     node.expect("separate_eval", True, "as data sets are scored together")
-    return read_datasets(node, "datasets")
+    return _inside(node, "datasets")
 
 
 @adapts("dataset", "MultiImageMixDataset")
@@ -202,6 +222,5 @@ def mixed(node: Node) -> DataSource:
 
 @adapts("dataset", "ClassBalancedDataset")
 def class_balanced(node: Node) -> DataSource:
-    inner = read_datasets(node, "dataset")
-    node.expect("filter_empty_gt", True, "as images without objects are never repeated")
+    inner = _inside(node, "dataset")
     return replace(inner, oversample_threshold=node.take("oversample_thr"))

@@ -140,6 +140,21 @@ def load_annotations(node: Node, pipeline: Pipeline) -> None:
         node.take("poly2mask", True)
 
 
+@adapts("transform", "LoadPanopticAnnotations")
+def load_panoptic_annotations(node: Node, pipeline: Pipeline) -> None:
+    """LoadAnnotations of panoptic maps: the masks are bitmaps."""
+    node.ignore("file_client_args")
+    node.expect("with_bbox", True, "as training needs boxes", default=True)
+    pipeline.keys.add("gt_bboxes")
+    if node.take("with_label", True):
+        pipeline.keys.add("gt_labels")
+    if node.take("with_mask", True):
+        pipeline.keys.add("gt_masks")
+        pipeline.masks = "bitmap"
+    if node.take("with_seg", True):
+        pipeline.keys.add("gt_semantic_seg")
+
+
 @adapts("transform", "Resize")
 def resize(node: Node, pipeline: Pipeline) -> Resize | None:
     keep_ratio = node.take("keep_ratio", True)

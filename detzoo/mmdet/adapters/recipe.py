@@ -1,242 +1,24 @@
-"""Optimizers, schedules, hooks: the settings of a run."""
+"""Hooks, precision, intervals: the course of a run."""
 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 from detzoo import zoo
 from detzoo.data.batch_resize import RandomBatchResize
 from detzoo.data.sample import Transform
 from detzoo.data.transforms import MixUp, Mosaic, RandomAffine, Resize
 from detzoo.experiment import FinalEpochs
-from detzoo.mmdet.node import Node
+from detzoo.mmdet.node import Node, Refusal
 from detzoo.mmdet.read_config import SourceFile
-from detzoo.mmdet.registry import ADAPTERS, adapts
+from detzoo.mmdet.registry import adapts
 from detzoo.optim.ema import EMAConfig
-from detzoo.optim.layer_decay import LayerDecay
-from detzoo.optim.optimizers import (
-    AdamConfig,
-    AdamWConfig,
-    OptimizerConfig,
-    ParameterRule,
-    SGDConfig,
-)
-from detzoo.optim.schedules import (
-    Cosine,
-    CosineRestart,
-    Exponential,
-    FlatCosine,
-    Policy,
-    Poly,
-    Schedule,
-    Step,
-    Warmup,
-    YOLOXCosine,
-)
-
-
-@adapts("optimizer", "SGD")
-def sgd(node: Node) -> SGDConfig:
-    return SGDConfig(
-        **_common(node),
-        momentum=node.take("momentum", 0.0),
-        nesterov=node.take("nesterov", False),
-    )
-
-
-@adapts("optimizer", "AdamW")
-def adamw(node: Node) -> AdamWConfig:
-    return AdamWConfig(**_common(node), **_adam(node))
-
-
-@adapts("optimizer", "Adam")
-def adam(node: Node) -> AdamConfig:
-    return AdamConfig(**_common(node), **_adam(node))
-
-
-def _adam(node: Node) -> dict[str, Any]:
-    return {
-        "betas": node.take("betas", (0.9, 0.999)),
-        "eps": float(node.take("eps", 1e-8)),
-        "amsgrad": node.take("amsgrad", False),
-    }
-
-
-def _common(node: Node) -> dict[str, Any]:
-    settings: dict[str, Any] = {
-        "lr": float(node.take("lr")),
-        "weight_decay": float(node.take("weight_decay", 0.01 if node.type == "AdamW" else 0.0)),
-    }
-    constructor = node.take("constructor", "DefaultOptimizerConstructor")
-    wise = node.optional_child("paramwise_cfg")
-    if constructor == "LearningRateDecayOptimizerConstructor" and wise is not None:
-        return {**settings, "layer_decay": layer_decay(wise)}
-    if constructor != "DefaultOptimizerConstructor":
-        raise node.error("constructor", f"detzoo has no {constructor!r}")
-    if wise is None:
-        return settings
-    wise.ignore("bypass_duplicate")
-    rules = wise.optional_child("custom_keys")
-    names = list(rules.left) if rules is not None else []
-    return {
-        **settings,
-        "rules": tuple(_rule(name, rules.child(name)) for name in names if rules is not None),
-        "norm_weight_decay_scale": float(wise.take("norm_decay_mult", 1.0)),
-        "bias_lr_scale": float(wise.take("bias_lr_mult", 1.0)),
-        "bias_weight_decay_scale": float(wise.take("bias_decay_mult", 1.0)),
-    }
-
-
-def layer_decay(wise: Node) -> LayerDecay:
-    """``paramwise_cfg`` of V2's LearningRateDecayOptimizerConstructor."""
-    kind = wise.take("decay_type", "layer_wise")
-    if kind not in ("layer_wise", "stage_wise"):
-        raise wise.error("decay_type", f"{kind!r} is neither 'layer_wise' nor 'stage_wise'")
-    return LayerDecay(
-        rate=float(wise.take("decay_rate")),
-        by="layer" if kind == "layer_wise" else "stage",
-        num_layers=wise.take("num_layers"),
-    )
-
-
-def _rule(name: str, node: Node) -> ParameterRule:
-    return ParameterRule(
-        name=name,
-        lr_scale=float(node.take("lr_mult", 1.0)),
-        weight_decay_scale=float(node.take("decay_mult", 1.0)),
-    )
-
-
-def schedule_of(root: Node, learning_rate: float) -> Schedule:
-    """``runner`` and ``lr_config``."""
-    unit, length = _length(root)
-    node = root.optional_child("lr_config")
-    if node is None:  # the rate stays as it is
-        return Schedule(length=length, unit=unit, policy=Step(milestones=()), warmup=None)
-    kind = str(node.take("policy"))
-    adapter = ADAPTERS["schedule"].get(kind.lower())
-    if adapter is None:
-        known = ", ".join(sorted(ADAPTERS["schedule"]))
-        raise node.error("policy", f"detzoo has no {kind!r} (it has {known})")
-    policy: Policy = adapter(node, learning_rate)
-    if "by_epoch" in node.left:  # those that can do either have taken it
-        reason = "as milestones are counted as the run is"
-        node.expect("by_epoch", unit == "epochs", reason)
-    return Schedule(length=length, unit=unit, policy=policy, warmup=_warmup(node))
-
-
-def _length(root: Node) -> tuple[Literal["epochs", "iterations"], int]:
-    # The older form, of V2 until 2.4.
-    total = root.take("total_epochs", None)
-    if not root.has("runner"):
-        root.take("runner", None)
-        if total is None:
-            raise root.error("runner", "missing: how long is a run? Give runner.max_epochs")
-        return "epochs", total
-    runner = root.child("runner")
-    if runner.type == "IterBasedRunner":
-        return "iterations", runner.take("max_iters")
-    if runner.type not in ("EpochBasedRunner", "EpochBasedRunnerAmp"):
-        raise runner.error(
-            "type", f"{runner.type!r} is neither EpochBasedRunner nor IterBasedRunner"
-        )
-    length = runner.take("max_epochs", total)
-    if total is not None and total != length:
-        raise root.error("total_epochs", f"{total} contradicts runner.max_epochs, {length}")
-    return "epochs", length
-
-
-def _warmup(node: Node) -> Warmup | None:
-    kind: Any = node.take("warmup", None)
-    length, ratio = node.take("warmup_iters", 0), float(node.take("warmup_ratio", 0.1))
-    in_epochs = node.take("warmup_by_epoch", False)
-    if kind is None:
-        return None
-    kind = "exponential" if kind == "exp" else kind
-    if in_epochs:
-        return Warmup(epochs=length, ratio=ratio, kind=kind)
-    return Warmup(iterations=length, ratio=ratio, kind=kind)
-
-
-@adapts("schedule", "step")
-def step(node: Node, learning_rate: float) -> Step:
-    milestones = node.take("step")
-    return Step(
-        milestones=milestones if isinstance(milestones, tuple) else (milestones,),
-        gamma=node.take("gamma", 0.1),
-        least_factor=(node.take("min_lr", None) or 0.0) / learning_rate,
-    )
-
-
-@adapts("schedule", "fixed")
-def constant(node: Node, learning_rate: float) -> Step:
-    return Step(milestones=())
-
-
-@adapts("schedule", "cosineannealing")
-def cosine(node: Node, learning_rate: float) -> Cosine:
-    return Cosine(
-        final_factor=_final_factor(node, learning_rate),
-        per_iteration=not node.take("by_epoch", True),
-    )
-
-
-def _final_factor(node: Node, learning_rate: float) -> float:
-    """``min_lr``, or ``min_lr_ratio``."""
-    ratio, least = node.take("min_lr_ratio", None), node.take("min_lr", None)
-    return float((least or 0.0) / learning_rate if ratio is None else ratio)
-
-
-@adapts("schedule", "flatcosineannealing")
-def flat_cosine(node: Node, learning_rate: float) -> FlatCosine:
-    return FlatCosine(
-        start=float(node.take("start_percent", 0.75)),
-        final_factor=_final_factor(node, learning_rate),
-        per_iteration=not node.take("by_epoch", True),
-    )
-
-
-@adapts("schedule", "cosinerestart")
-def cosine_restart(node: Node, learning_rate: float) -> CosineRestart:
-    return CosineRestart(
-        periods=node.take("periods"),
-        weights=tuple(float(one) for one in node.take("restart_weights", (1,))),
-        final_factor=_final_factor(node, learning_rate),
-        per_iteration=not node.take("by_epoch", True),
-    )
-
-
-@adapts("schedule", "exp")
-def exponential(node: Node, learning_rate: float) -> Exponential:
-    per_iteration = not node.take("by_epoch", True)
-    return Exponential(gamma=float(node.take("gamma")), per_iteration=per_iteration)
-
-
-@adapts("schedule", "yolox")
-def yolox_cosine(node: Node, learning_rate: float) -> YOLOXCosine:
-    """Its warm-up is part of the policy, and counts epochs."""
-    node.expect("by_epoch", False, "as the rate falls within an epoch", default=True)
-    node.expect("warmup", "exp", "how the rate rises")
-    node.expect("warmup_by_epoch", True, "as the rise is so many epochs long", default=False)
-    node.expect("warmup_ratio", 1, "as the rise ends at the whole rate", default=0.1)
-    ratio = node.take("min_lr_ratio", None)
-    return YOLOXCosine(
-        warmup=node.take("warmup_iters"),
-        flat=node.take("num_last_epochs"),
-        final_factor=float(node.take("min_lr") / learning_rate if ratio is None else ratio),
-    )
-
-
-@adapts("schedule", "poly")
-def poly(node: Node, learning_rate: float) -> Poly:
-    return Poly(
-        power=float(node.take("power", 1.0)),
-        final_factor=node.take("min_lr", 0.0) / learning_rate,
-        per_iteration=not node.take("by_epoch", True),
-    )
+from detzoo.optim.optimizers import OptimizerConfig
+from detzoo.optim.schedules import Schedule
 
 
 def precision_of(root: Node) -> dict[str, Any]:
@@ -263,11 +45,14 @@ def steps_of(root: Node) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     clip = node.optional_child("grad_clip")
     if clip is not None:
-        clip.expect("norm_type", 2, "as gradients are clipped by their L2 norm")
+        order = float(clip.take("norm_type", 2))
+        clip.leave("error_if_nonfinite", "gradients that are no numbers stop a run by themselves")
         settings["max_gradient_norm"] = float(clip.take("max_norm"))
+        settings["gradient_norm_order"] = None if math.isinf(order) else order
+    node.leave("detect_anomalous_params", "parameters without gradients are no error")
     kind = node.take("type", "OptimizerHook")
-    if kind not in _STEPS:
-        raise node.error("type", f"detzoo has no {kind!r} (it has {', '.join(_STEPS)})")
+    if kind not in STEPS:
+        raise node.error("type", f"detzoo has no {kind!r} (it has {', '.join(STEPS)})")
     if kind == "DistOptimizerHook":  # that of files which train with NVIDIA's apex
         settings["accumulate"] = node.take("update_interval", 1)
         for key in ("coalesce", "bucket_size_mb"):
@@ -283,7 +68,7 @@ def steps_of(root: Node) -> dict[str, Any]:
     return settings
 
 
-_STEPS = (
+STEPS = (
     "OptimizerHook",
     "Fp16OptimizerHook",
     "GradientCumulativeOptimizerHook",
@@ -307,7 +92,9 @@ def _evaluations(root: Node, schedule: Schedule, final: FinalEpochs | None) -> d
     node.ignore(
         "start", "rule", "iou_thrs", "iou_thr", "proposal_nums", "less_keys", "greater_keys"
     )
-    node.ignore("by_epoch")
+    node.ignore(
+        "by_epoch", "gpu_collect", "tmpdir", "jsonfile_prefix", "metric_items", "format_only"
+    )
     every = node.take("interval", 1)
     if every < 1:
         raise node.error("interval", f"{every}: detzoo evaluates after every epoch")
@@ -328,6 +115,7 @@ def _checkpoints(root: Node, schedule: Schedule) -> dict[str, Any]:
     if node is None:
         return {}
     node.ignore("max_keep_ckpts", "create_symlink", "save_last", "save_optimizer", "out_dir")
+    node.leave("meta", "what V2 writes into checkpoints")
     every, by_epoch = node.take("interval", 1), node.take("by_epoch", schedule.counts_epochs)
     if every < 1:
         raise node.error("interval", f"{every}: the last state is always saved")
@@ -406,6 +194,14 @@ HOOKS_WITHOUT_EFFECT = {
 }
 
 
+# Hooks without which the detector is another one, and why.
+_CHANGES_THE_MODEL = {
+    "RFSearchHook": "puts branches of other dilations into the convolutions of the backbone "
+    "(RF-Next), which detzoo does not have; what they are is in a file that MMDetection never "
+    "published with its configurations. Without this hook, the file describes the plain detector",
+}
+
+
 def hooks_of(root: Node, transforms: tuple[Transform, ...]) -> dict[str, Any]:
     """``custom_hooks``; ``transforms`` are those of training."""
     settings: dict[str, Any] = {}
@@ -424,6 +220,9 @@ def _hook(node: Node, transforms: tuple[Transform, ...]) -> dict[str, Any]:
         node.reading.aside[node.path] = HOOKS_WITHOUT_EFFECT[node.type]
         return {}
     node.ignore("priority")
+    if node.type in _CHANGES_THE_MODEL:
+        node.left.clear()
+        raise Refusal(node.reading.source, node.path, _CHANGES_THE_MODEL[node.type], use="detect")
     settings: dict[str, Any] = node.adapt("hook", transforms)
     return settings
 
@@ -459,15 +258,15 @@ _SKIPPED = {"Mosaic": Mosaic, "RandomAffine": RandomAffine, "MixUp": MixUp}
 
 @adapts("hook", "ExpMomentumEMAHook", "LinearMomentumEMAHook", "EMAHook")
 def weight_average(node: Node, transforms: tuple[Transform, ...]) -> dict[str, Any]:
-    """MMDetection's averages of weights, and mmcv's, which is linear."""
+    """MMDetection's averages of weights, and mmcv's: linear, and of parameters alone."""
     node.leave("resume_from", "a run is resumed with --resume")
-    node.expect("interval", 1, "as every step counts")
-    if node.type == "EMAHook":
-        node.reading.aside[node.at("type")] = "running statistics are averaged as well"
-    else:
-        node.expect("skip_buffers", False, "as running statistics are averaged too")
-    momentum = node.take("momentum", 2e-4)
+    every, momentum = node.take("interval", 1), float(node.take("momentum", 2e-4))
+    skips = node.type == "EMAHook" or node.take("skip_buffers", False)
+    settings: dict[str, Any] = {"every": every, "averages_buffers": not skips}
     if node.type == "ExpMomentumEMAHook":
-        return {"ema": EMAConfig(momentum=momentum, warmup=node.take("total_iter", 2000))}
+        warmup = node.take("total_iter", 2000)
+        return {"ema": EMAConfig(momentum=momentum, warmup=warmup, **settings)}
     warmup = node.take("warm_up", 100)
-    return {"ema": EMAConfig(momentum=momentum, warmup=warmup, kind="linear")}
+    # V2 takes a power, as if the average were weighted by it.
+    average = EMAConfig(momentum=momentum**every, warmup=warmup, kind="linear", **settings)
+    return {"ema": average}

@@ -1,0 +1,70 @@
+"""All configuration files of MMDetection 2.28.2: which of them train here, and why not the rest.
+
+Those that are entries of the zoo are in ``test_equality.py``.
+"""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from detzoo import zoo
+from detzoo.errors import ConfigError
+from detzoo.mmdet import import_file
+from tests.mmdet.published import CONFIGS, published_configs
+from tests.mmdet.test_equality import CONTRADICTORY, OWN_FAMILIES
+
+ENTRIES = {
+    f"{family.folder}/{entry.name}.py": entry
+    for family in zoo.families()
+    if family.folder not in OWN_FAMILIES
+    for entry in family.entries
+}
+# By the beginning of their names, what refuses the files that are no entries.
+REFUSED = {
+    "common/": "model: missing: this file describes no detector",  # parts of others
+    "rfnext/rfnext_.*panoptic": r"LoadPanopticAnnotations|RF-Next",
+    "rfnext/rfnext_": "RF-Next",  # the structures are not in the wheel
+    "(retinanet|ssd)/ascend_": "detzoo has no dense head called 'Ascend",  # for Huawei's chips
+    "mask2former/": "Mask2Former",
+    "maskformer/": "MaskFormer",
+    "panoptic_fpn/": "PanopticFPN",
+}
+
+# Its hook has no type, so that V2 refuses it; here, hooks refuse nothing unless they are known to.
+WITHOUT_TYPE = "rfnext/rfnext_fixed_multi_branch_cascade_mask_rcnn_hrnetv2p_w18_20e_coco.py"
+
+
+def files() -> list[str]:
+    """All but those that only others are made of."""
+    found = (path.relative_to(CONFIGS).as_posix() for path in CONFIGS.glob("*/*.py"))
+    return sorted(file for file in found if not file.startswith("_base_"))
+
+
+def reason(file: str) -> str | None:
+    return next((why for start, why in REFUSED.items() if re.match(start, file)), None)
+
+
+@pytest.mark.parametrize("file", [f for f in files() if f not in ENTRIES and f != WITHOUT_TYPE])
+def test_files_that_are_no_entries_say_why(file: str) -> None:
+    with pytest.raises(ConfigError, match=reason(file)):
+        import_file(published_configs() / file)
+
+
+def test_a_hook_without_a_type() -> None:
+    found = import_file(published_configs() / WITHOUT_TYPE)
+    assert found.obstacles == ()
+    assert "custom_hooks[0].type" in found.reading.aside
+
+
+def test_the_count() -> None:
+    """Of 632 files without those for Huawei's chips, so many train."""
+    published_configs()
+    found = [file for file in files() if "/ascend_" not in file]
+    assert len(found) == 632
+    trained = [file for file in found if file in ENTRIES]
+    trained = [file for file in trained if ENTRIES[file].name not in CONTRADICTORY]
+    assert [file for file in found if file not in ENTRIES and reason(file) is None] == []
+    assert set(ENTRIES) <= set(found)
+    assert len(trained) >= 588
