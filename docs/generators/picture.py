@@ -1,4 +1,4 @@
-"""The picture at the top of the README: generated scenes above, what a detector finds in them below.
+"""The picture at the top of the README: generated scenes, and what a detector finds in them.
 
 detzoo quickstart --out shapes
 python -m docs.generators.picture shapes/detector.pt
