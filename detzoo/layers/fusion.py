@@ -425,7 +425,9 @@ def _packable() -> tuple[torch.dtype, ...]:
     ops = ("_convolution_pointwise", "_convolution_pointwise_", "_reorder_convolution_weight")
     if not here or not all(hasattr(torch.ops.mkldnn, name) for name in ops):
         return ()
-    return torch.float32, torch.bfloat16
+    # oneDNN refuses to pack for bfloat16 where the processor does not compute in it.
+    in_bf16 = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return (torch.float32, torch.bfloat16) if in_bf16 else (torch.float32,)
 
 
 def _place(conv: nn.Conv2d | FusedConv2d) -> tuple[Any, ...]:
