@@ -8,6 +8,7 @@ python docs/generate.py --all    # of all entries anew: minutes
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,8 +42,8 @@ HEADER_ZH = """\
 # 模型库
 
 按系列列出所有命名的配置，以及 MMDetection V2 模型库公布的指标：
-框 AP 与掩码 AP（百分数，在各自数据的验证集上；注明 AP50 或 AR 的，
-是 AP50 或 1000 个候选框的召回率）、每块 GPU 的训练显存（GB）、
+框 AP 与掩码 AP（百分数，在各自数据的验证集上；注明 AP50、AR
+或 PQ 的，是 AP50、1000 个候选框的召回率或全景质量）、每块 GPU 的训练显存（GB）、
 V100 上每张图的毫秒数。参数量是数出来的。
 `detzoo models` 可以列出并筛选同样的内容。本页由 `docs/generate.py` 生成。
 """
@@ -57,8 +58,10 @@ COLUMNS_ZH = {
 }
 # What each family is about, in both languages.
 IDEAS = yaml.safe_load((ROOT / "docs" / "families.yaml").read_text(encoding="utf-8"))
+COUNT = re.compile(r"\b\d+(?= (?:of MMDetection's configurations|个配置))")
 SPEED_START = "<!-- Speed, by docs/generate.py -->"
 CHOICE_START = "<!-- Models to choose from, by docs/generate.py -->"
+CHOICE_COLUMNS = ("name", "box AP", "mask AP", "parameters", "memory", "ms")
 # Those to begin with, and for what; the figures are the zoo's and the benchmarks'.
 CHOICE = {
     "Small, for CPUs and other small machines": (
@@ -108,8 +111,8 @@ def main() -> None:
     for name, updated in (
         ("docs/data.md", data_page),
         ("docs/choose_model.md", choice_page),
-        ("README.md", speed_page),
-        ("README.zh-CN.md", speed_page),
+        ("README.md", readme),
+        ("README.zh-CN.md", readme),
     ):
         path = ROOT / name
         path.write_text(updated(path.read_text()))
@@ -123,14 +126,14 @@ def choice_page(text: str) -> str:
         lines += [
             f"### {purpose}",
             "",
-            "| name | box AP | mask AP | parameters | memory | V100 ms | our CPU, s |",
-            "|---|---|---|---|---|---|---|",
+            f"| {' | '.join((*CHOICE_COLUMNS, 'our CPU, s'))} |",
+            f"|{'---|' * (len(CHOICE_COLUMNS) + 1)}",
         ]
         for name in names:
             entry = zoo.find(name)
-            _, box, mask, memory, milliseconds, parameters, _ = _cells(entry)
-            cells = (f"`{name}`", box, mask, parameters, memory, milliseconds)
-            lines.append(f"| {' | '.join((*cells, seconds.get(name, '')))} |")
+            cells = dict(zip(COLUMNS, _cells(entry)))
+            shown = [cells[column] for column in CHOICE_COLUMNS]
+            lines.append(f"| {' | '.join((*shown, seconds.get(name, '')))} |")
         lines.append("")
     return _between(text, CHOICE_START, lines)
 
@@ -145,8 +148,13 @@ def cpu_seconds() -> dict[str, str]:
     return {name: " / ".join(values) for name, values in found.items()}
 
 
-def speed_page(text: str) -> str:
-    """A README with the seconds of detzoo and of torchvision for the same model and weights."""
+def readme(text: str) -> str:
+    """A README with the number of MMDetection's configurations, and the seconds of detzoo and of
+    torchvision for the same model and weights.
+    """
+    own = next(family for family in zoo.families() if family.folder == "light")
+    count = len(zoo.entries()) - len(own.entries)
+    text = COUNT.sub(str(count), text)
     lines = ["| | detzoo | torchvision | |", "|---|---|---|---|"]
     for job in ("inference", "training"):
         rows = [row for row in _rows(job) if row["precision"] == "fp32"]

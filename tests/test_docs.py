@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 import typer
 
+from detzoo import zoo
 from detzoo.cli.main import app
+from detzoo.config import find
 
 ROOT = Path(__file__).parents[1]
 TOOLS = ROOT / ".venv" / "mmdet" / "mmdet" / ".mim" / "tools"
@@ -25,6 +27,24 @@ def test_every_tool_of_mmdetection_has_a_row() -> None:
     listed = set(re.findall(r"^\| `([\w/]+\.(?:py|sh))` \|", page, re.MULTILINE))
     there = {str(path.relative_to(TOOLS)) for path in TOOLS.rglob("*") if path.is_file()}
     assert listed == there
+
+
+def test_fields_of_configurations_exist() -> None:
+    """What the page calls by its new name is there, in the model that its old names are of."""
+    page = (ROOT / "docs" / "coming_from_mmdetection.md").read_text()
+    section = page.partition("## Configuration fields")[2].partition("\n## ")[0]
+    recipe = zoo.find("faster_rcnn_r50_fpn_1x_coco").experiment
+    checked = 0
+    for row in re.findall(r"^\| .+ \| (.+) \|$", section, re.MULTILINE)[1:]:
+        parent = ""
+        for name in re.findall(r"`(?!--)([\w.]+)`", row):
+            if "." not in name and not hasattr(recipe, name):  # beside the one before
+                name = f"{parent}.{name}"
+            if not name.endswith(".pt"):
+                find(recipe, name)
+                parent = name.rpartition(".")[0]
+                checked += 1
+    assert checked > 40
 
 
 def commands() -> Iterator[tuple[str, set[str]]]:

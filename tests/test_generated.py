@@ -52,8 +52,8 @@ def is_common(line: str) -> bool:
     ("name", "page"),
     [
         ("docs/choose_model.md", "choice_page"),
-        ("README.md", "speed_page"),
-        ("README.zh-CN.md", "speed_page"),
+        ("README.md", "readme"),
+        ("README.zh-CN.md", "readme"),
     ],
 )
 def test_tables_within_pages(name: str, page: str) -> None:

@@ -420,16 +420,14 @@ def is_concrete(x: Tensor) -> bool:
 
 @functools.cache
 def _packable() -> tuple[torch.dtype, ...]:
-    """The dtypes for which this machine and PyTorch version have fused convolutions.
-
-    Processors with AVX2 alone have none in bf16, where a plain convolution works.
-    """
+    """The dtypes for which this machine and PyTorch version have fused convolutions."""
     here = torch.backends.mkldnn.is_available() and platform.machine() in ("x86_64", "AMD64")
     ops = ("_convolution_pointwise", "_convolution_pointwise_", "_reorder_convolution_weight")
     if not here or not all(hasattr(torch.ops.mkldnn, name) for name in ops):
         return ()
-    has_bf16 = torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return (torch.float32, torch.bfloat16) if has_bf16 else (torch.float32,)
+    # oneDNN refuses to pack for bfloat16 where the processor does not compute in it.
+    in_bf16 = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return (torch.float32, torch.bfloat16) if in_bf16 else (torch.float32,)
 
 
 def _place(conv: nn.Conv2d | FusedConv2d) -> tuple[Any, ...]:

@@ -24,6 +24,8 @@ ABOVE = {
     "SECURITY.md": "security.md",
 }
 LINK = re.compile(r"\]\(((?:\.\./)*)([\w./-]+\.(?:md|py|toml))(#[\w-]+)?\)")
+# A line break between Chinese words, which would be shown as a space.
+CHINESE_BREAK = re.compile(r"(?<=[\u3001\u3002\u4e00-\u9fff\uff00-\uffef])\n(?=[\u4e00-\u9fff])")
 # As docs/zoo.md names the paper of a family.
 PAPER = re.compile(r" \[([\w.+]+)\]\((https://[^)]+)\)$", re.MULTILINE)
 
@@ -51,6 +53,8 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
         pages = {family.folder: families.path(family) for family in zoo.families()}
         words = "详情" if path.startswith("zh/") else "how to train it"
         markdown = PAPER.sub(lambda m: f" [{m[1]}]({m[2]}), [{words}]({up}{pages[m[1]]})", markdown)
+    if path.startswith("zh/"):
+        markdown = CHINESE_BREAK.sub("", markdown)
     return LINK.sub(lambda found: _on_the_site(found, path), markdown)
 
 

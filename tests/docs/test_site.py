@@ -36,16 +36,6 @@ def test_badges_are_true(readme: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("readme", READMES, ids=lambda path: path.name)
-def test_number_of_configurations(readme: Path) -> None:
-    """All entries but those of our own, which are in one family."""
-    from detzoo import zoo
-
-    own = next(family for family in zoo.families() if family.folder == "light")
-    wanted = len(zoo.entries()) - len(own.entries)
-    assert re.findall(r"\b(\d{3}) (?:of MMDetection|个配置)", readme.read_text()) == [str(wanted)]
-
-
 def test_every_public_name_has_an_example() -> None:
     page = (ROOT / "docs" / "python.md").read_text()
     sections = dict(re.findall(r"^## (\S+)\n\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL))

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune
 
+from detzoo.layers import fusion
 from detzoo.layers.activations import Activation
 from detzoo.layers.conv_norm_act import ConvModule, conv_norm_act
 from detzoo.layers.convolution import DeformConvConfig, WeightStandardizedConvConfig

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import re
+import shutil
+import subprocess
 import threading
 import time
 import urllib.error
@@ -19,6 +22,8 @@ import numpy as np
 import pytest
 import torch
 import uvicorn
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse
 
 from detzoo.errors import CheckpointError
 from detzoo.inference.predictor import Predictor
@@ -41,18 +46,11 @@ def open_model(name: str) -> Predictor:
     return Predictor(experiment, model)
 
 
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    models = Models(["a.pt", "b.pt", "broken.pt"], open_model)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            create_app(models, MOST_BYTES),
-            host="127.0.0.1",
-            port=0,
-            log_level="error",
-            ws="none",
-        )
-    )
+@contextlib.contextmanager
+def serving(app: FastAPI) -> Iterator[str]:
+    """The address of ``app``, on the loopback."""
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", ws="none")
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:
@@ -62,6 +60,17 @@ def address() -> Iterator[str]:
     yield f"http://127.0.0.1:{port}"
     server.should_exit = True
     thread.join()
+
+
+@pytest.fixture(scope="module")
+def app() -> FastAPI:
+    return create_app(Models(["a.pt", "b.pt", "broken.pt"], open_model), MOST_BYTES)
+
+
+@pytest.fixture(scope="module")
+def address(app: FastAPI) -> Iterator[str]:
+    with serving(app) as address:
+        yield address
 
 
 def ask(address: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
@@ -165,3 +174,42 @@ def test_command_refuses(detzoo: Run, retinanet: Path) -> None:  # noqa: F811
         taken.listen()
         port = taken.getsockname()[1]
         assert_refused(detzoo("ui", retinanet, "--port", port), f"--port {port}: cannot be used")
+
+
+# Drops a picture onto the page as soon as its models are known, with two models to compare.
+DROP = """<script>
+const wait = setInterval(() => {
+  if (!at("first").value) return;
+  clearInterval(wait);
+  at("second").value = "broken.pt";
+  at("score").value = 0.05;
+  const content = Uint8Array.from(atob("PICTURE"), letter => letter.charCodeAt(0));
+  const dropped = new DataTransfer();
+  dropped.items.add(new File([content], "scene.png"));
+  dispatchEvent(new DragEvent("drop", {dataTransfer: dropped}));
+}, 10);
+</script>"""
+
+
+@pytest.mark.slow
+def test_in_a_browser(app: FastAPI) -> None:
+    """A dropped picture is shown with what one model finds, and with the error of another."""
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no Chromium is here")
+    drop = DROP.replace("PICTURE", base64.b64encode(picture()).decode())
+
+    @app.get("/dropped", response_class=HTMLResponse)
+    def page() -> str:
+        return PAGE.read_text() + drop
+
+    flags = ("--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=10000")
+    with serving(app) as address:
+        command = [chromium, *flags, "--dump-dom", f"{address}/dropped"]
+        shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        _, found = detect(address, picture(), model="a.pt", min_score=0.05)
+    number = len(found["detections"])
+    assert f"a.pt: {number} found <a" in shown
+    assert 'download="scene_a.pt.jpg"' in shown
+    assert shown.count("<tr>") == min(number, 20)
+    assert "broken.pt: broken.pt: is cut off. Download it again." in shown

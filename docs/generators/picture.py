@@ -1,0 +1,41 @@
+"""The picture at the top of the README: generated scenes, and what a detector finds in them.
+
+detzoo quickstart --out shapes
+python -m docs.generators.picture shapes/detector.pt
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+import detzoo
+from detzoo.quickstart.scenes import draw_scene
+
+PICTURE = Path(__file__).parents[1] / "images" / "detections.png"
+SCENES, SIZE, SCALE, GAP = 4, 160, 2, 6
+MIN_SCORE = 0.5
+# The scenes are noisy: with all of their colors, the file is several times as large.
+COLORS = 256
+
+
+def main(checkpoint: str) -> None:
+    detector = detzoo.load(checkpoint)
+    # None of these is among the quickstart's own.
+    scenes = [draw_scene(np.random.default_rng((99, i)), SIZE)[0] for i in range(SCENES)]
+    large = [cv2.resize(scene, None, fx=SCALE, fy=SCALE) for scene in scenes]
+    drawn = [result.draw() for result in detector.predict(large, min_score=MIN_SCORE)]
+    white = np.full((large[0].shape[0], GAP, 3), 255, np.uint8)
+    rows = [np.hstack([part for image in row for part in (image, white)]) for row in (large, drawn)]
+    between = np.full((GAP, rows[0].shape[1], 3), 255, np.uint8)
+    picture = np.vstack([rows[0], between, rows[1]])[:, :-GAP]
+    colors = Image.fromarray(picture[..., ::-1]).quantize(COLORS, dither=Image.Dither.NONE)
+    colors.save(PICTURE, optimize=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
