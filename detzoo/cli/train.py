@@ -25,6 +25,7 @@ from detzoo.cli.common import (
     plain_console,
     print_broken,
 )
+from detzoo.cli.launch import Devices, launch
 from detzoo.cli.run_data import FILE as SPLIT_FILE
 from detzoo.cli.run_data import RunData, open_run_data
 from detzoo.cli.run_options import FILE, RunOptions, to_json
@@ -200,6 +201,7 @@ def train(
     ] = True,
     fuse: Fuse = True,
     device: Device = None,
+    devices: Devices = None,
 ) -> None:
     """Train a model on your data.
 
@@ -221,8 +223,7 @@ def train(
 
       detzoo train --resume --out runs/x-1
 
-      torchrun --nproc-per-node 4 -m detzoo train faster_rcnn_r50_fpn_1x_coco --data my_data
-      --out runs/four
+      detzoo train faster_rcnn_r50_fpn_1x_coco --data my_data --devices 4
     """
     check_source(name, weights)
     check_data(*(path for paths in (data, images, val, val_images) for path in paths or ()))
@@ -238,6 +239,7 @@ def train(
     given = RunOptions.of(context.params)
     resume = resume or is_restarted(out)
     run_dir = run_folder(name, out, resume)
+    launch(devices, *([] if out is not None else ["--out", str(run_dir)]))
     if resume:
         options, experiment, notes = resumed_experiment(run_dir, given, _typed(context))
         names = experiment.class_names if is_v2_file(options.name) else None

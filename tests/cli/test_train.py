@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from detzoo.checkpoints import checkpoint
+from detzoo.cli.launch import without_option
 from detzoo.cli.run_options import RunOptions
 from detzoo.cli.train import _resume_command
 from detzoo.detectors.single_stage import SingleStageConfig
@@ -199,8 +200,7 @@ def test_processes_share_a_test(detzoo: Run, tiny: Path, scenes: Path) -> None:
     data = ("--data", "three.json", "--images", scenes / "val", "--device", "cpu")
     arguments = ("test", "run/best.pt", *data, "--workers", 0)
     assert detzoo(*arguments, "--json", "one.json").code == 0
-    program = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2)
-    command = (*program, "-m", "detzoo", *arguments, "--json", "two.json")
+    command = (sys.executable, "-m", "detzoo", *arguments, "--json", "two.json", "--devices", 2)
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run(
         [str(part) for part in command],
@@ -210,6 +210,43 @@ def test_processes_share_a_test(detzoo: Run, tiny: Path, scenes: Path) -> None:
     assert done.stdout.count("AP50") == 1
     one, two = (json.loads(Path(f"{name}.json").read_text()) for name in ("one", "two"))
     assert one == two
+
+
+@pytest.mark.slow
+@pytest.mark.ci
+def test_devices_of_one_command(tiny: Path, scenes: Path, tmp_path: Path) -> None:
+    """Two processes in a new folder; what is wrong in all of them ends without a traceback."""
+    words = (sys.executable, "-m", "detzoo", "train", tiny, "--data", scenes, *FAST)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+
+    def run(*more: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(word) for word in (*words, "--devices=2", "--no-report", *more)],
+            cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240,
+        )  # fmt: skip
+
+    done = run()
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("done: runs/tiny-1/best.pt") == 1
+    assert (tmp_path / "runs" / "tiny-1" / "last.pt").is_file()
+    done = run("--set", "optimizer.lr=-1")
+    assert done.returncode == 2
+    assert "error: --set optimizer.lr=-1" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "ChildFailedError" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "left"),
+    [
+        (["train", "x", "--devices", "2", "--out", "y"], ["train", "x", "--out", "y"]),
+        (["train", "--devices=2", "x"], ["train", "x"]),
+        (["train", "x", "--devices"], ["train", "x"]),
+        (["test", "--device", "cpu"], ["test", "--device", "cpu"]),
+    ],
+)
+def test_arguments_of_the_processes(typed: list[str], left: list[str]) -> None:
+    assert without_option(typed, "--devices") == left
 
 
 def test_the_command_to_go_on_with(monkeypatch: pytest.MonkeyPatch) -> None:
