@@ -136,6 +136,22 @@ def train(
             "--from-scratch", help="Train without pretrained weights; no layer is frozen."
         ),
     ] = False,
+    image_size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WxH",
+            help="Size of images, such as 640x640, in training and evaluation; sizes of several "
+            "scales are multiplied alike.",
+        ),
+    ] = None,
+    lr: Annotated[
+        float | None,
+        typer.Option(help="Learning rate for the recipe's batch; see --lr-scaling."),
+    ] = None,
+    freeze: Annotated[
+        int | None,
+        typer.Option(min=-1, help="Stages of the backbone that stay as they are; -1: none."),
+    ] = None,
     settings: Settings = None,
     imports: Imports = None,
     trust: Trust = False,

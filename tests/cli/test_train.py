@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,9 @@ import torch
 from detzoo.checkpoints import checkpoint
 from detzoo.cli.launch import without_option
 from detzoo.cli.run_options import RunOptions
+from detzoo.cli.run_start import first_experiment
 from detzoo.cli.train import _resume_command
+from detzoo.config import ConfigError, diff
 from detzoo.detectors.single_stage import SingleStageConfig
 from detzoo.quickstart.scenes import CLASSES
 from tests.cli.conftest import FIT, Run, assert_refused, write_checkpoint
@@ -464,3 +467,38 @@ def test_several_processes_need_a_folder(
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert_refused(detzoo("train", tiny, "--data", scenes), "--out", "several processes")
+
+
+# ------------------------------------------------------------------------------- short options
+
+
+def options_of(**changes: Any) -> RunOptions:
+    return RunOptions(name="faster_rcnn_r50_fpn_1x_coco", **changes)
+
+
+def test_short_options() -> None:
+    _, plain, _ = first_experiment(options_of())
+    options = options_of(image_size="640x480", lr=0.005, freeze=3)
+    _, changed, _ = first_experiment(options)
+    settings = {path: new for path, _, new in diff(plain, changed)}
+    assert settings == {
+        "model.backbone.frozen_stages": 3,
+        "data.train_transforms[0].sizes": ((640, 480),),
+        "data.test_transforms[0].sizes": ((640, 480),),
+        "optimizer.lr": 0.005,
+    }
+    assert options.to_command()[3:] == ["--image-size", "640x480", "--lr", "0.005", "--freeze", "3"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"image_size": "640"}, "--image-size 640: write it as WIDTHxHEIGHT"),
+        ({"image_size": "0x640"}, "--image-size 0x640: write it as WIDTHxHEIGHT"),
+        ({"lr": -1.0}, "--lr -1.0: optimizer.lr: -1.0 is not at least 0"),
+        ({"freeze": 9}, "--freeze 9: .*frozen_stages"),
+    ],
+)
+def test_short_options_that_are_wrong(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        first_experiment(options_of(**changes))
