@@ -48,6 +48,9 @@ class RunOptions:
     classes: str | None = None
     weights: str | None = None
     from_scratch: bool = False
+    image_size: str | None = None
+    lr: float | None = None
+    freeze: int | None = None
     settings: tuple[str, ...] = ()
     imports: tuple[str, ...] = ()
     trust: bool = False
