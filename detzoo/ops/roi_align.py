@@ -8,6 +8,7 @@ import torch
 import torchvision
 from torch import Tensor
 
+from detzoo.ops.fixed_shapes import shapes_are_fixed
 from detzoo.ops.weighted_rows import Terms, weighted_rows
 
 
@@ -62,7 +63,7 @@ def pyramid_roi_align(
     if len(features) == 1:
         return roi_align(features[0], rois, output_size, strides[0], sampling_ratio, aligned)
     level = pyramid_level(rois, len(features), finest_scale)
-    if torch.compiler.is_compiling():
+    if shapes_are_fixed(rois.device):
         return _from_every_level(
             features, strides, rois, level, output_size, sampling_ratio, aligned
         )
@@ -94,13 +95,14 @@ def _from_every_level(
 
     Every level processes all RoIs; those of other levels are empty, and cost almost nothing.
     """
-    pooled = []
+    pooled: Tensor | float = 0.0
     for index, (feature, stride) in enumerate(zip(features, strides)):
         own = (level == index)[:, None]
         seen = torch.cat([rois[:, :1], torch.where(own, rois[:, 1:], 0.0)], 1)
         values = roi_align(feature, seen, output_size, stride, sampling_ratio, aligned)
-        pooled.append(torch.where(own[:, :, None, None], values, 0.0))
-    return torch.stack(pooled).sum(0)
+        pooled = pooled + torch.where(own[:, :, None, None], values, 0.0)
+    assert isinstance(pooled, Tensor)
+    return pooled
 
 
 # --------------------------------------------------------------------------------- on a CPU
