@@ -215,6 +215,14 @@ def train(
         ),
     ] = True,
     fuse: Fuse = True,
+    compile_model: Annotated[
+        bool,
+        typer.Option(
+            "--compile/--no-compile",
+            help="Compile backbone and neck for training (torch.compile), once per size of input "
+            "in steps of 128 pixels: minutes at first.",
+        ),
+    ] = False,
     device: Device = None,
     devices: Devices = None,
 ) -> None:
@@ -284,6 +292,7 @@ def train(
         early_stopping=stopping,
         checkpoint_steps=options.checkpoint_steps,
         fused=options.fuse,
+        compiled=options.compile_model,
         callbacks=added,
         division=division,
     )

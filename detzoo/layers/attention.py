@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from detzoo.ops.constants import constant
 from detzoo.ops.deformable_attention import deformable_attention
 
 
@@ -136,7 +137,8 @@ class DeformableAttention(nn.Module):
         weights = self.attention_weights(queries).unflatten(2, (self.num_heads, -1)).float()
         references = references[:, :, None, :, None]  # (B, Q, 1, L, 1, 2 or 4)
         if references.shape[-1] == 2:
-            sizes = offsets.new_tensor([(width, height) for height, width in grids])
+            widths_first = tuple((width, height) for height, width in grids)
+            sizes = constant(widths_first, offsets.device, offsets.dtype)
             offsets = offsets / sizes[:, None]
         else:
             offsets = offsets * references[..., 2:] / (2 * self.sampling_shape[2])

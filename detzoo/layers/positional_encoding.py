@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from detzoo.config import PositiveFloat, config
+from detzoo.ops.constants import constant
 from detzoo.structures import ImageInfo, sizes_of
 
 
@@ -59,7 +60,7 @@ class ValidCells:
     def ratios(self) -> Tensor:
         """The valid fraction of the map: (B, 2: width, height)."""
         height, width = self.grid
-        return self.counts.flip(1) / self.counts.new_tensor([width, height], dtype=torch.float32)
+        return self.counts.flip(1) / constant((width, height), self.counts.device)
 
 
 def _count(pixels: Tensor, of: int, cells: int) -> Tensor:

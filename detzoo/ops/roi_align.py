@@ -8,6 +8,7 @@ import torch
 import torchvision
 from torch import Tensor
 
+from detzoo.ops.fixed_shapes import shapes_are_fixed
 from detzoo.ops.weighted_rows import Terms, weighted_rows
 
 
@@ -61,7 +62,8 @@ def pyramid_roi_align(
     """
     if len(features) == 1:
         return roi_align(features[0], rois, output_size, strides[0], sampling_ratio, aligned)
-    if _works_by_rows(features[0], rois, sampling_ratio):
+    by_rows = _works_by_rows(features[0], rois, sampling_ratio)
+    if by_rows and not shapes_are_fixed(rois.device):
         positions = _positions(pyramid_level(rois, len(features), finest_scale), len(features))
         terms = [
             _terms(feature, rois[position], position, output_size, stride, aligned)
@@ -84,7 +86,7 @@ def pyramid_pool(
 ) -> Tensor:
     """``pool(feature, rois, stride)`` of each RoI (R, 5), from the level that fits its size."""
     level = pyramid_level(rois, len(features), finest_scale)
-    if torch.compiler.is_compiling():
+    if shapes_are_fixed(rois.device):
         return _from_every_level(features, strides, rois, level, pool)
     positions = _positions(level, len(features))
     pooled = [
@@ -111,12 +113,13 @@ def _from_every_level(
 
     Every level processes all RoIs; those of other levels are empty, and cost almost nothing.
     """
-    pooled = []
+    pooled: Tensor | float = 0.0
     for index, (feature, stride) in enumerate(zip(features, strides)):
         own = (level == index)[:, None]
         seen = torch.cat([rois[:, :1], torch.where(own, rois[:, 1:], 0.0)], 1)
-        pooled.append(torch.where(own[:, :, None, None], pool(feature, seen, stride), 0.0))
-    return torch.stack(pooled).sum(0)
+        pooled = pooled + torch.where(own[:, :, None, None], pool(feature, seen, stride), 0.0)
+    assert isinstance(pooled, Tensor)
+    return pooled
 
 
 # --------------------------------------------------------------------------------- on a CPU

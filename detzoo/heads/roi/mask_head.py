@@ -136,7 +136,7 @@ def mask_loss(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
     """
     own = own_masks(logits, labels).float()
     loss = F.binary_cross_entropy_with_logits(own, targets.to(own), reduction="sum")
-    count = average_over_processes(labels.new_tensor(float(len(labels)), dtype=torch.float32))
+    count = average_over_processes(labels.new_full((), len(labels), dtype=torch.float32))
     # Without positive regions in any process, the sum is zero, whatever the divisor.
     pixels = count.clamp(min=1 / num_processes()) * own.shape[1] * own.shape[2]
     return loss / pixels

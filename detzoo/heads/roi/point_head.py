@@ -91,7 +91,7 @@ class PointHead(RegionHead):
         own = own_masks(logits, labels).float()
         loss = F.binary_cross_entropy_with_logits(own, targets, reduction="sum")
         # Without regions in any process, the sum is zero, whatever the divisor.
-        count = average_over_processes(targets.new_tensor(float(len(targets))))
+        count = average_over_processes(targets.new_full((), len(targets)))
         points = count.clamp(min=1 / num_processes()) * targets.shape[1]
         return Losses(loss_point=self.config.loss_weight * loss / points)
 
