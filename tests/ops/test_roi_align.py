@@ -206,5 +206,9 @@ def test_the_same_with_fixed_shapes() -> None:
     settings = {"output_size": 7, "sampling_ratio": 0, "aligned": True}
     expected = pyramid_roi_align(maps, strides, rois, finest_scale=16.0, **settings)
     level = pyramid_level(rois, 3, 16.0)
-    found = implementation._from_every_level(maps, strides, rois, level, **settings)
+
+    def pool(feature: Tensor, rois: Tensor, stride: int) -> Tensor:
+        return roi_align(feature, rois, 7, stride, sampling_ratio=0, aligned=True)
+
+    found = implementation._from_every_level(maps, strides, rois, level, pool)
     torch.testing.assert_close(found, expected)
