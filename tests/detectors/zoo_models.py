@@ -16,6 +16,7 @@ from torch import nn
 
 from benchmarks.learning.families import CASES
 from benchmarks.learning.narrow import narrow_experiment
+from benchmarks.learning.scenes import STUFF
 from benchmarks.learning.widths import build_narrow
 from detzoo import zoo
 from detzoo.checkpoints.catalog import config_classes
@@ -29,6 +30,7 @@ from detzoo.zoo.entry import Entry
 from tests.detectors import models
 
 NUM_CLASSES = len(CLASSES)
+COUNTS = {"things": NUM_CLASSES, "stuff": len(STUFF), "all": NUM_CLASSES + len(STUFF)}
 PARTS = ("detzoo.heads.", "detzoo.necks.")
 # What every neck and backbone of the zoo can divide.
 DIVISOR = 128
@@ -121,7 +123,7 @@ def silent(model: Detector) -> Detector:
             nn.init.zeros_(model.get_parameter(name.replace(".bias", ".weight")))
             nn.init.constant_(bias, -20.0)
             # Where background has an output of its own, the last, that is all that is left.
-            others = rows.index(torch.arange(0), NUM_CLASSES).view(rows.groups, -1)
+            others = rows.index(torch.arange(0), COUNTS[rows.of]).view(rows.groups, -1)
             bias.data[others[:, -1:]] = 20.0
     return model.eval()
 

@@ -20,7 +20,7 @@ from tests.detectors.zoo_models import build, certain, images, one_per_head
 ENTRIES = [
     pytest.param(entry, id=entry.name)
     for entry in one_per_head()
-    if not entry.experiment.model.needs_proposals
+    if not entry.experiment.model.needs_proposals and not entry.experiment.model.predicts_panoptic
 ]
 
 
