@@ -30,6 +30,7 @@ class AdagradConfig(OptimizerConfig):
     eps: PositiveFloat = 1e-10
 
     def _build(self, groups: Sequence[dict[str, Any]], fused: bool) -> torch.optim.Optimizer:
+        # Its fused kernel is for CPUs alone.
         return torch.optim.Adagrad(
             groups,
             lr=self.lr,

@@ -100,10 +100,15 @@ class Watch:
         self._pending: deque[_Observation] = deque()
 
     def guard(self, optimizer: torch.optim.Optimizer) -> None:
-        """Makes a fused ``optimizer`` skip its steps while ``tripped`` is 1."""
-        if optimizer.defaults["fused"]:
+        """Makes a fused ``optimizer`` skip its steps while ``tripped`` is 1.
+
+        Before the steps of any other, losses are waited for.
+        """
+        if optimizer.defaults.get("fused"):
             # The attribute by which GradScaler skips steps without synchronizing the GPU.
             optimizer.found_inf = self.tripped  # type: ignore[attr-defined]
+        else:
+            self._delay = 0
 
     def observe(
         self,

@@ -21,15 +21,30 @@ import torch
 from detzoo.checkpoints import checkpoint
 from detzoo.checkpoints.checkpoint import Checkpoint
 from detzoo.data.dataset import DetectionDataset
+from detzoo.detectors.distilled import DistilledConfig
+from detzoo.detectors.single_stage import SingleStageConfig
 from detzoo.errors import CheckpointError
+from detzoo.experiment import Experiment
+from detzoo.heads.dense.gfl import GFLHeadConfig
+from detzoo.heads.dense.ld import LDHeadConfig
 from detzoo.heads.roi.box_head import BoxHeadConfig
 from detzoo.heads.roi.dynamic import DynamicRoIHeadConfig
 from detzoo.heads.roi.standard import StandardRoIHeadConfig
 from detzoo.losses.boxes import SmoothL1Loss
-from detzoo.optim.optimizers import AdamWConfig
+from detzoo.necks.fpn import FPNConfig
+from detzoo.optim.adaptive import (
+    AdagradConfig,
+    AdamaxConfig,
+    NAdamConfig,
+    RAdamConfig,
+    RMSpropConfig,
+)
+from detzoo.optim.ema import EMAConfig
+from detzoo.optim.optimizers import AdamWConfig, OptimizerConfig
 from detzoo.optim.schedules import epochs
+from detzoo.priors.anchors import AnchorGrid
 from detzoo.train.loop import train
-from tests.train.tiny import build, make_data, tiny_experiment, tiny_two_stage
+from tests.train.tiny import BACKBONE, build, make_data, tiny_experiment, tiny_two_stage
 from tests.train.worker import main
 
 ROOT = Path(__file__).parents[2]
@@ -248,6 +263,56 @@ def test_what_dynamic_rcnn_adapts_is_kept(tmp_path: Path) -> None:
     assert buffers["roi_head.min_positive_iou"].item() != roi_head.first_iou
     for name, value in whole.named_buffers():
         assert torch.equal(buffers[name], value), name
+
+
+def half_then_whole(experiment: Experiment, folder: Path) -> None:
+    """A run that ends after an epoch and goes on equals one without a pause."""
+    data = make_data(folder / "data")
+    train(experiment, build(experiment), data, data, folder / "whole")
+    schedule = dataclasses.replace(experiment.schedule, length=1)
+    half = dataclasses.replace(experiment, schedule=schedule)
+    train(half, build(half), data, data, folder / "run")
+    train(experiment, build(experiment), data, data, folder / "run", resume=True)
+    one, other = (checkpoint.read(folder / run / "last.pt") for run in ("whole", "run"))
+    assert_same(dataclasses.asdict(one), dataclasses.asdict(other), "last.pt")
+    assert history(folder / "whole") == history(folder / "run")
+
+
+OPTIMIZERS = [
+    AdagradConfig(lr=0.01, lr_decay=0.1),
+    AdamaxConfig(lr=0.001),
+    NAdamConfig(lr=0.001),
+    RAdamConfig(lr=0.001),
+    RMSpropConfig(lr=0.001, momentum=0.5, centered=True),
+]
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=[type(one).__name__ for one in OPTIMIZERS])
+def test_state_of_every_optimizer(tmp_path: Path, optimizer: OptimizerConfig) -> None:
+    """Beside an average of parameters alone, of every third step: an epoch has four."""
+    ema = EMAConfig(momentum=0.1, warmup=2, every=3, averages_buffers=False)
+    half_then_whole(tiny_experiment(optimizer=optimizer, ema=ema), tmp_path)
+
+
+def test_a_teacher_is_there_again(tmp_path: Path) -> None:
+    """It is in no checkpoint of its student, but in the file that the configuration names."""
+    anchors = AnchorGrid(scales=(2.0,), ratios=(1.0,))  # of the size of the rectangles
+    small: dict[str, Any] = {"num_convs": 1, "channels": 8, "norm": None, "priors": anchors}
+    parts: dict[str, Any] = {"backbone": BACKBONE, "neck": FPNConfig(out_channels=8, num_outputs=2)}
+    teacher = SingleStageConfig(**parts, bbox_head=GFLHeadConfig(**small))
+    taught = tiny_experiment(model=teacher)
+    torch.manual_seed(7)
+    file = tmp_path / "teacher.pt"
+    weights = taught.build_model().state_dict()
+    torch.nn.init.normal_(weights["bbox_head.gfl_reg.weight"], std=10)  # it is sure of its sides
+    checkpoint.save(file, Checkpoint(taught, weights))
+    head = LDHeadConfig(**small)
+    student = DistilledConfig(**parts, bbox_head=head, teacher=teacher, teacher_weights=str(file))
+    half_then_whole(tiny_experiment(model=student), tmp_path)
+    records = history(tmp_path / "run")
+    losses = [record["loss_ld"] for record in records if "loss_ld" in record]
+    assert len(losses) == 2
+    assert min(losses) > 0
 
 
 class TestRefusals:
