@@ -16,6 +16,7 @@ from detzoo.config import (
 )
 from detzoo.data.batch_resize import RandomBatchResize
 from detzoo.data.dataset import DetectionDataset
+from detzoo.data.image_size import resized
 from detzoo.data.sample import Transform
 from detzoo.data.tta import TTA
 from detzoo.detectors.base import Detector, DetectorConfig, PanopticConfig
@@ -79,6 +80,18 @@ class DataConfig:
             raise ConfigError(
                 "balance_classes, oversample_threshold: both say how often images occur; give one"
             )
+
+    def with_image_size(self, size: tuple[int, int]) -> DataConfig:
+        """For test images of ``size`` (width, height), and training images to match: see
+        :func:`resized`.
+        """
+        if self.batch_resize is not None:
+            raise ConfigError(
+                "this recipe also resizes batches; change data.batch_resize and the sizes of its "
+                "transforms with --set"
+            )
+        train, test = resized(self.train_transforms, self.test_transforms, size)
+        return dataclasses.replace(self, train_transforms=train, test_transforms=test)
 
 
 @config

@@ -73,12 +73,23 @@ YOLACT = {
     "model.bbox_head.priors.cells": (16, 8, 4, 2, 1),
     "model.bbox_head.priors.scales": (2.0,),
 }
+# Sizes of objects for images of 128 pixels instead of 800, and grids of as many cells as they need.
+SOLOV2 = {
+    "model.mask_head.grids": (20, 18, 12, 8, 6),
+    "model.mask_head.scale_ranges": ((1, 24), (12, 48), (24, 96), (48, 192), (96, 512)),
+}
 # For heads whose only map has 32 pixels per cell: images twice as large as the scenes.
 _TWICE = ((256, 256),)
 ENLARGED = {
     "data.train_transforms[0].sizes": _TWICE,
     "data.test_transforms[0].sizes": _TWICE,
 }
+
+# A mask of 32 cells per side has fewer pixels than the published number of points.
+FEW_POINTS = {"model.panoptic_head.loss.points.count": 1024}
+
+# The published recipe is only measured by its panoptic maps.
+WITH_INSTANCES = {"model.panoptic_head.max_detections": 100}
 
 # The published teacher is too wide for these students: theirs knows nothing.
 UNTAUGHT = {"model.teacher_weights": None}
@@ -115,6 +126,7 @@ CASES: tuple[Case, ...] = (
         steps=320,
         settings=ALL_LOCATIONS,
     ),
+    Case("panoptic_fpn", "panoptic_fpn_r50_fpn_1x_coco", MASKS, steps=240),
     Case("htc", "htc_r50_fpn_1x_coco", CASCADE_MASKS, steps=240),
     Case("scnet", "scnet_r50_fpn_1x_coco", CASCADE_MASKS, steps=240, settings=FEW_IN_STAGES),
     Case("nas_fpn", "retinanet_r50_nasfpn_crop640_50e_coco", ANCHORS, batch=8, steps=240),
@@ -171,6 +183,22 @@ CASES: tuple[Case, ...] = (
     ),
     Case("paa", "paa_r50_fpn_1x_coco", ANCHORS, batch=8, steps=240),
     Case("queryinst", "queryinst_r50_fpn_1x_coco", QUERY_MASKS, steps=240, lr=1e-3),
+    Case(
+        "mask2former",
+        "mask2former_r50_lsj_8x2_50e_coco",
+        QUERY_MASKS,
+        steps=240,
+        lr=1e-3,
+        settings=FEW_POINTS,
+    ),
+    Case(
+        "maskformer",
+        "maskformer_r50_mstrain_16x1_75e_coco",
+        QUERY_MASKS,
+        steps=400,
+        lr=1e-3,
+        settings=WITH_INSTANCES,
+    ),
     Case("sparse_rcnn", "sparse_rcnn_r50_fpn_1x_coco", QUERIES, steps=240, lr=1e-3),
     Case(
         "ssd",
@@ -206,7 +234,7 @@ CASES: tuple[Case, ...] = (
     ),
     Case("fsaf", "fsaf_r50_fpn_1x_coco", POINTS, batch=8, steps=240),
     Case("solo", "solo_r50_fpn_1x_coco", GRID, lr=0.05, steps=640),
-    Case("solov2", "solov2_light_r18_fpn_3x_coco", GRID, lr=0.05, steps=640),
+    Case("solov2", "solov2_light_r18_fpn_3x_coco", GRID, lr=0.05, steps=640, settings=SOLOV2),
     Case("foveabox", "fovea_align_r50_fpn_gn-head_4x4_2x_coco", POINTS, batch=8, steps=240),
     Case("grid_rcnn", "grid_rcnn_r50_fpn_gn-head_2x_coco", BOXES),
     Case("carafe", "mask_rcnn_r50_fpn_carafe_1x_coco", MASKS),

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from benchmarks.learning.scenes import ONE_CLASS, SIZE
+from benchmarks.learning.scenes import ONE_CLASS, SIZE, STUFF
 from benchmarks.learning.widths import CONSTANTS, NarrowBackboneConfig
 from detzoo.backbones.base import BackboneConfig
 from detzoo.backbones.hrnet import HRNetConfig
@@ -55,6 +55,7 @@ SAMPLED, PROPOSED = 64, 100
 EVERYWHERE = WIDTHS | set(AT_MOST) | {
     "accumulate",
     "class_names",
+    "stuff_names",
     "data",
     "ema",
     "final",
@@ -84,7 +85,7 @@ def narrow_experiment(experiment: Experiment, *, augment: bool, size: int = SIZE
     ``augment`` mirrors images, and pastes objects where the recipe does; nothing else is random.
     """
     model = narrow(experiment.model.from_scratch())
-    if model.needs_semantic_maps:
+    if model.needs_semantic_maps and not model.predicts_panoptic:
         head = model.roi_head.semantic_head  # type: ignore[attr-defined]
         semantic = dataclasses.replace(head, num_classes=len(CLASSES) + 1)
         roi_head = dataclasses.replace(model.roi_head, semantic_head=semantic)  # type: ignore[attr-defined]
@@ -99,6 +100,7 @@ def narrow_experiment(experiment: Experiment, *, augment: bool, size: int = SIZE
         experiment,
         model=model,
         class_names=ONE_CLASS if model.is_class_agnostic else CLASSES,
+        stuff_names=STUFF if model.predicts_panoptic else (),
         data=data,
         optimizer=dataclasses.replace(experiment.optimizer, rules=rules),
         ema=None,

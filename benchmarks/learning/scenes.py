@@ -1,4 +1,5 @@
-"""The quickstart's scenes, with what some families need beside images: proposals, semantic maps."""
+"""The quickstart's scenes, with what some families need beside images: proposals, semantic and
+panoptic maps."""
 
 from __future__ import annotations
 
@@ -18,6 +19,8 @@ from detzoo.quickstart.scenes import CLASSES, write_scenes
 SIZE = 128
 # Of a family that finds objects without naming them.
 ONE_CLASS = ("shape",)
+# What is around the shapes, for families that segment all pixels.
+STUFF = ("background",)
 # Sides of the regions of a detector that does not propose its own, and pixels between them.
 REGION_SIDES, REGION_STEP = (28, 40, 56), 8
 
@@ -30,6 +33,9 @@ def open_scenes(
     annotations = folder / "annotations" / f"{split}.json"
     if not annotations.exists():
         _write(folder, split, count, seed, size)
+    if experiment.model.predicts_panoptic:
+        maps = folder / "annotations" / f"panoptic_{split}.json"
+        return open_dataset(folder, annotations=maps, images=folder / split)
     if experiment.model.is_class_agnostic:
         annotations = _merge_classes(annotations)
     data = open_dataset(folder, annotations=annotations, images=folder / split)
@@ -44,16 +50,30 @@ def open_scenes(
 def _write(folder: Path, split: str, count: int, seed: int, size: int) -> None:
     written = write_scenes(folder, split, count, size=size, seed=seed)
     content = json.loads(written.read_text())
-    maps = folder / f"{split}_maps"
+    maps, panoptic = folder / f"{split}_maps", folder / "annotations" / f"panoptic_{split}"
     maps.mkdir(exist_ok=True)
+    panoptic.mkdir(exist_ok=True)
+    entries = []
     for image in content["images"]:
         # The class after those of the shapes is background.
         classes = np.full((size, size), len(CLASSES), np.uint8)
+        ids = np.full((size, size, 3), (0, 0, 255), np.uint8)  # the id is the red of a pixel
+        info = [{"id": 255, "category_id": len(CLASSES) + 1, "bbox": [0, 0, size, size]}]
         for shape in content["annotations"]:
             if shape["image_id"] == image["id"]:
-                polygon = np.array(shape["segmentation"][0]).reshape(-1, 2)
-                cv2.fillPoly(classes, [polygon.round().astype(np.int32)], shape["category_id"] - 1)
+                polygon = np.array(shape["segmentation"][0]).reshape(-1, 2).round().astype(np.int32)
+                cv2.fillPoly(classes, [polygon], shape["category_id"] - 1)
+                cv2.fillPoly(ids, [polygon], (0, 0, len(info)))
+                info.append(
+                    {key: shape[key] for key in ("category_id", "bbox")} | {"id": len(info)}
+                )
         cv2.imwrite(str(maps / image["file_name"]), classes)
+        cv2.imwrite(str(panoptic / image["file_name"]), ids)
+        name = image["file_name"]
+        entries.append({"image_id": image["id"], "file_name": name, "segments_info": info})
+    background = {"id": len(CLASSES) + 1, "name": STUFF[0], "isthing": 0}
+    content["categories"].append(background)
+    panoptic.with_suffix(".json").write_text(json.dumps({**content, "annotations": entries}))
 
 
 def _merge_classes(annotations: Path) -> Path:

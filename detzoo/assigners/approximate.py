@@ -9,6 +9,7 @@ from detzoo.assigners.base import PriorAssigner
 from detzoo.assigners.max_iou import MaxIoUAssigner
 from detzoo.config import NonEmpty, PositiveFloat, config
 from detzoo.ops.boxes import pairwise_iou
+from detzoo.ops.constants import constant
 from detzoo.priors.anchors import octave_scales
 from detzoo.structures import BACKGROUND, Assignment, Priors, Targets
 
@@ -44,7 +45,8 @@ class ApproximateIoUAssigner(PriorAssigner):
         best = squares.new_zeros((len(boxes), len(squares)))
         for ratio in self.ratios:
             for scale in self.scales:
-                half = side * scale * side.new_tensor([ratio**-0.5, ratio**0.5]) / 2
+                sides = constant((ratio**-0.5, ratio**0.5), side.device, side.dtype)
+                half = side * scale * sides / 2
                 shape = torch.cat([center - half, center + half], 1)
                 best = torch.maximum(best, pairwise_iou(boxes, shape))
         return best

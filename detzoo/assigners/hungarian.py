@@ -60,7 +60,7 @@ class TargetTable:
 
 def image_scale(infos: Sequence[ImageInfo], device: torch.device) -> Tensor:
     """Width, height, width, height of each image: (B, 1, 4)."""
-    sides = sizes_of(infos).float()[:, [1, 0, 1, 0]]
+    sides = sizes_of(infos).float().flip(1).repeat(1, 2)
     return sides.to(device, non_blocking=True)[:, None]
 
 

@@ -14,11 +14,12 @@ from detzoo.errors import ConfigError
 
 def config(
     name: Annotated[
-        str,
+        str | None,
         typer.Argument(
-            help="A model's name, a checkpoint, an experiment.json, or a V2 config file."
+            help="A model's name, a checkpoint, an experiment.json, or a V2 config file.",
+            show_default=False,
         ),
-    ],
+    ] = None,
     path: Annotated[
         str | None,
         typer.Argument(
@@ -30,6 +31,15 @@ def config(
         bool,
         typer.Option("--explain", help="Explain what it does and which values are allowed."),
     ] = False,
+    types: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help="List the types of a kind: losses, heads, backbones, necks, transforms, ...; or "
+            "those that a slot accepts: BoxLoss.",
+            show_default=False,
+        ),
+    ] = None,
     settings: Settings = None,
     imports: Imports = None,
     trust: Trust = False,
@@ -54,10 +64,19 @@ def config(
       detzoo config retinanet_r50_fpn_1x_coco --diff retinanet_r101_fpn_2x_coco
 
       detzoo config runs/x-1/best.pt --set model.neck.out_channels=128 --json > mine.json
+
+      detzoo config --types losses
     """
     from detzoo.config import diff as differences
     from detzoo.config import find, to_dict
 
+    if types is not None:
+        from detzoo.cli.types import print_types
+
+        print_types(wide_console(), types)
+        return
+    if name is None:
+        raise ConfigError("NAME: give a model (detzoo models lists the zoo's), or --types KIND")
     if explain and (diff is not None or as_json):
         raise ConfigError(
             "--explain: cannot be combined with --diff or --json; give only one of them"

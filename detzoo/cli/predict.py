@@ -27,6 +27,7 @@ from detzoo.cli.common import (
     print_overflow,
     with_tta,
 )
+from detzoo.cli.launch import Devices, launch
 from detzoo.cli.predict_output import (
     LINES,
     finish,
@@ -116,6 +117,7 @@ def predict(
     fuse: Fuse = True,
     compile_model: Compile = False,
     device: Device = None,
+    devices: Devices = None,
     imports: Imports = None,
     trust: Trust = False,
 ) -> None:
@@ -137,7 +139,7 @@ def predict(
 
       detzoo predict runs/x-1/best.pt rtsp://camera/stream --blur --classes person
 
-      torchrun --nproc-per-node 4 -m detzoo predict runs/x-1/best.pt photos --out drawn
+      detzoo predict runs/x-1/best.pt photos --out drawn --devices 4
     """
     check_source(source, weights)
     formats = _formats(save)
@@ -149,6 +151,7 @@ def predict(
     from detzoo.inference.video import is_live
 
     console = plain_console()
+    notes = []
     images: list[Path] = []
     videos: list[Path | str] = []  # cameras and streams are text
     for item in inputs:
@@ -160,8 +163,8 @@ def predict(
         images += [file for file in files if not is_video(file)]
         videos += [file for file in files if is_video(file)]
         others = left_out(item, files)
-        if others and is_first_process():
-            console.print(f"{item}: left out {others}", soft_wrap=True)
+        if others:
+            notes.append(f"{item}: left out {others}")
     if track and not videos:
         raise ConfigError("--track: there is no video among the inputs. Leave it out.")
     folder = out if out is not None else next_folder(Path("runs"), "predict")
@@ -169,6 +172,9 @@ def predict(
     targets = target_names(sources, folder)
     if json_file is not None:
         check_output(json_file, "--json")
+    launch(devices, *([] if out is not None else ["--out", str(folder)]))
+    for note in notes if is_first_process() else ():
+        console.print(note, soft_wrap=True)
 
     from detzoo.cli.predict_run import PredictRun
     from detzoo.devices import check_precision, resolve_device

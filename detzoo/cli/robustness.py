@@ -23,6 +23,7 @@ from detzoo.cli.common import (
     print_dataset,
     wide_console,
 )
+from detzoo.cli.launch import Devices, launch
 from detzoo.errors import ConfigError
 from detzoo.files import check_output, read_json, write_json
 
@@ -67,6 +68,7 @@ def robustness(
     workers: Workers = 2,
     precision: Precision = None,
     device: Device = None,
+    devices: Devices = None,
     imports: Imports = None,
     trust: Trust = False,
 ) -> None:
@@ -83,12 +85,13 @@ def robustness(
       detzoo robustness runs/x-1/best.pt --data my_data -o fog.json --corruptions fog,snow
       --severities 3
 
-      torchrun --nproc-per-node 4 -m detzoo robustness runs/x-1/best.pt --data my_data -o r.json
+      detzoo robustness runs/x-1/best.pt --data my_data -o r.json --devices 4
     """
     check_source(source, weights)
     check_data(*data, *(images or ()))
     check_output(out, "--out")
     steps = _steps(corruptions, severities)
+    launch(devices)
 
     from detzoo.analyze.robustness import corrupted
     from detzoo.cli.detecting import detect_with_progress, match_classes

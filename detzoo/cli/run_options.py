@@ -21,7 +21,13 @@ _LISTS_OF_PATHS = ("data", "images", "val", "val_images")
 _GROWING_LISTS = ("settings", "imports", "loggers", "callbacks")
 _LISTS = (*_LISTS_OF_PATHS, *_GROWING_LISTS)
 # Options that are not called like their fields.
-_SPELLING = {"settings": "set", "imports": "import", "loggers": "logger", "callbacks": "callback"}
+_SPELLING = {
+    "settings": "set",
+    "imports": "import",
+    "loggers": "logger",
+    "callbacks": "callback",
+    "compile_model": "compile",
+}
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,9 @@ class RunOptions:
     classes: str | None = None
     weights: str | None = None
     from_scratch: bool = False
+    image_size: str | None = None
+    lr: float | None = None
+    freeze: int | None = None
     settings: tuple[str, ...] = ()
     imports: tuple[str, ...] = ()
     trust: bool = False
@@ -63,6 +72,7 @@ class RunOptions:
     callbacks: tuple[str, ...] = ()
     report: bool = True
     fuse: bool = True
+    compile_model: bool = False
     device: str | None = None
 
     @classmethod
@@ -118,7 +128,7 @@ class RunOptions:
                     added[field.name], new[field.name] = more, (*old, *more)
                 continue
             added[field.name] = new[field.name] = value
-            option = f"--{field.name.replace('_', '-')}"
+            option = f"--{_SPELLING.get(field.name, field.name.replace('_', '-'))}"
             if field.name in _LISTS_OF_PATHS:
                 old, value = " + ".join(old), " + ".join(value)
             notes.append(f"resuming with a changed option: {option} {old} -> {value}")

@@ -137,7 +137,17 @@ def _with_options(experiment: Experiment, options: RunOptions) -> Experiment:
                 "--set schedule.length=N, or a model that counts epochs."
             )
         experiment = experiment.stretched_to(options.epochs)
+    if options.lr is not None:
+        experiment = _set(experiment, f"--lr {options.lr}", f"optimizer.lr={options.lr}")
+    if options.freeze is not None:
+        setting = f"model.backbone.frozen_stages={options.freeze}"
+        experiment = _set(experiment, f"--freeze {options.freeze}", setting)
     data = experiment.data
+    if options.image_size is not None:
+        try:
+            data = data.with_image_size(_size(options.image_size))
+        except ConfigError as error:
+            raise ConfigError(f"--image-size {options.image_size}: {error}") from None
     if options.batch_size is not None:
         data = replace(data, images_per_device=options.batch_size)
     if options.workers is not None:
@@ -148,6 +158,21 @@ def _with_options(experiment: Experiment, options: RunOptions) -> Experiment:
 
         experiment = replace(experiment, precision=check_precision(options.precision))
     return experiment if options.seed is None else replace(experiment, seed=options.seed)
+
+
+def _set(experiment: Experiment, option: str, setting: str) -> Experiment:
+    """Applies ``setting``, for which ``option`` is short."""
+    try:
+        return apply_setting(experiment, setting)
+    except ConfigError as error:
+        raise ConfigError(f"{option}: {str(error).removeprefix(f'--set {setting}: ')}") from None
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.partition("x")
+    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise ConfigError("write it as WIDTHxHEIGHT, such as 640x640.")
+    return int(width), int(height)
 
 
 def initial_model(experiment: Experiment, weights: str | None, resume: bool) -> Detector:

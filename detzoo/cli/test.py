@@ -34,6 +34,7 @@ from detzoo.cli.common import (
     with_tta,
 )
 from detzoo.cli.detecting import detect_with_progress, match_classes, save_segments
+from detzoo.cli.launch import Devices, launch
 from detzoo.cli.own_data import own_test_data
 from detzoo.cli.run_data import held_out_of
 from detzoo.errors import ConfigError
@@ -114,6 +115,7 @@ def measure(
     fuse: Fuse = True,
     compile_model: Compile = False,
     device: Device = None,
+    devices: Devices = None,
     imports: Imports = None,
     trust: Trust = False,
 ) -> None:
@@ -129,7 +131,7 @@ def measure(
 
       detzoo test rpn_r50_fpn_1x_coco --data coco --save-proposals proposals.json
 
-      torchrun --nproc-per-node 4 -m detzoo test runs/x-1/best.pt --data my_data
+      detzoo test runs/x-1/best.pt --data my_data --devices 4
     """
     if metric is not None and metric not in METRICS:
         raise ConfigError(f"--metric {metric}: is not one of {', '.join(METRICS)}")
@@ -150,6 +152,7 @@ def measure(
     ):
         if path is not None:
             check_output(path, option)
+    launch(devices)
 
     from rich.console import Console
 

@@ -24,6 +24,7 @@ from detzoo.cli.common import (
     plain_console,
     print_broken,
 )
+from detzoo.cli.launch import Devices, launch
 from detzoo.cli.run_data import FILE as SPLIT_FILE
 from detzoo.cli.run_data import RunData, open_run_data
 from detzoo.cli.run_options import FILE, RunOptions, to_json
@@ -134,6 +135,22 @@ def train(
             "--from-scratch", help="Train without pretrained weights; no layer is frozen."
         ),
     ] = False,
+    image_size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WxH",
+            help="Size of images, such as 640x640, in training and evaluation; sizes of several "
+            "scales are multiplied alike.",
+        ),
+    ] = None,
+    lr: Annotated[
+        float | None,
+        typer.Option(help="Learning rate for the recipe's batch; see --lr-scaling."),
+    ] = None,
+    freeze: Annotated[
+        int | None,
+        typer.Option(min=-1, help="Stages of the backbone that stay as they are; -1: none."),
+    ] = None,
     settings: Settings = None,
     imports: Imports = None,
     trust: Trust = False,
@@ -198,7 +215,16 @@ def train(
         ),
     ] = True,
     fuse: Fuse = True,
+    compile_model: Annotated[
+        bool,
+        typer.Option(
+            "--compile/--no-compile",
+            help="Compile backbone and neck for training (torch.compile), once per size of input "
+            "in steps of 128 pixels: minutes at first.",
+        ),
+    ] = False,
     device: Device = None,
+    devices: Devices = None,
 ) -> None:
     """Train a model on your data.
 
@@ -220,8 +246,7 @@ def train(
 
       detzoo train --resume --out runs/x-1
 
-      torchrun --nproc-per-node 4 -m detzoo train faster_rcnn_r50_fpn_1x_coco --data my_data
-      --out runs/four
+      detzoo train faster_rcnn_r50_fpn_1x_coco --data my_data --devices 4
     """
     check_source(name, weights)
     check_data(*(path for paths in (data, images, val, val_images) for path in paths or ()))
@@ -237,6 +262,7 @@ def train(
     given = RunOptions.of(context.params)
     resume = resume or is_restarted(out)
     run_dir = run_folder(name, out, resume)
+    launch(devices, *([] if out is not None else ["--out", str(run_dir)]))
     if resume:
         options, experiment, notes = resumed_experiment(run_dir, given, _typed(context))
         names = experiment.class_names if is_v2_file(options.name) else None
@@ -266,6 +292,7 @@ def train(
         early_stopping=stopping,
         checkpoint_steps=options.checkpoint_steps,
         fused=options.fuse,
+        compiled=options.compile_model,
         callbacks=added,
         division=division,
     )

@@ -74,7 +74,7 @@ class BucketCoder(BoxCoder):
         start, step = self._sides(references)
         side = start + (0.5 + likeliest[..., 0]) * step
         side = side - offsets.gather(-1, likeliest)[..., 0] * step.abs()
-        boxes = side[..., [0, 2, 1, 3]]
+        boxes = _swapped(side)
         return boxes if size is None else clip_boxes(boxes, (size[0] - 1, size[1] - 1))
 
     def confidence(self, deltas: Tensor) -> Tensor:
@@ -96,7 +96,7 @@ class BucketCoder(BoxCoder):
         """Offsets from the sides of boxes (..., 4) to all bucket centers: (..., 4, S)."""
         start, step = (part[..., None] for part in self._sides(references))
         number = torch.arange(self.num_per_side, device=boxes.device)
-        return (start + (0.5 + number) * step - boxes[..., [0, 2, 1, 3], None]) / step.abs()
+        return (start + (0.5 + number) * step - _swapped(boxes)[..., None]) / step.abs()
 
     def _sides(self, references: Tensor) -> tuple[Tensor, Tensor]:
         """The start of the buckets of left, right, top and bottom (..., 4), and their width inward,
@@ -106,3 +106,8 @@ class BucketCoder(BoxCoder):
         low, high, width = center - size / 2, center + size / 2, size / self.num_buckets
         start = torch.stack([low, high], -1).flatten(-2)
         return start, torch.stack([width, -width], -1).flatten(-2)
+
+
+def _swapped(sides: Tensor) -> Tensor:
+    """The two sides in the middle of four (..., 4) swapped."""
+    return sides.unflatten(-1, (2, 2)).transpose(-1, -2).flatten(-2)

@@ -63,7 +63,8 @@ class Metrics:
                 columns = {
                     name.split("/")[1]: values
                     for name, values in self.per_class.items()
-                    if not name.startswith(f"{kind}/AR")  # it would be too wide
+                    # With recalls it would be too wide.
+                    if name.startswith(tuple(f"{kind}/{one}" for one in ("AP", "PQ", "SQ", "RQ")))
                 }
                 tables.append(_class_table(kind, columns))
         return Group(*tables)

@@ -72,6 +72,7 @@ def segments_info(found: PanopticMap, category_ids: Sequence[Id | None]) -> list
         {
             "id": k + 1,
             "category_id": category_ids[label],
+            "bbox": list(cv2.boundingRect(found.mask(k).cpu().numpy().astype(np.uint8))),
             "area": area,
             "iscrowd": 0,
             "score": round(score, 5),

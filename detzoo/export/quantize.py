@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -19,9 +20,12 @@ if TYPE_CHECKING:
 
 # Inputs by name.
 Inputs = Mapping[str, np.ndarray]
+# The node that makes a value.
+Makers = Mapping[str, "onnx.NodeProto"]
 
 # What computes in int8 where its result goes into another convolution. The last convolutions, whose
-# results are scores and boxes, keep their precision.
+# results are scores and boxes, keep their precision; so do the first ones, which see pixels, and
+# depthwise ones: their results are small differences of large values, and they take little time.
 QUANTIZED = ("Conv", "Relu", "Clip", "Add", "MaxPool", "Concat", "Resize")
 # Operators all of whose inputs are maps; of others, such as RoiAlign, the first is.
 JOINING = ("Add", "Sum", "Mul", "Concat")
@@ -50,7 +54,7 @@ def quantize(source: Path, target: Path, inputs: Iterable[Inputs]) -> None:
         def get_next(self) -> Inputs | None:
             return next(left, None)
 
-    nodes = _between_convolutions(graph)
+    nodes = _nodes_for_int8(graph)
     with quiet():
         quantize_static(
             source,
@@ -61,6 +65,9 @@ def quantize(source: Path, target: Path, inputs: Iterable[Inputs]) -> None:
             nodes_to_quantize=[node.name for node in nodes],
             per_channel=True,
         )
+    model = onnx.load(target)
+    _spare_what_rounds_for_nothing(model.graph)
+    onnx.save(model, target)
 
 
 def calibration_inputs(details: Details, pictures: Iterable[np.ndarray]) -> Iterator[Inputs]:
@@ -78,10 +85,57 @@ def _never(*_: object) -> NoReturn:
     raise AssertionError("only the inputs are wanted")
 
 
-def _between_convolutions(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """The nodes to quantize: those whose result becomes the map that a convolution is applied
-    to."""
+def _nodes_for_int8(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """The nodes to quantize: those whose result becomes the map that a convolution is applied to,
+    but for first and depthwise convolutions."""
     makers = {name: node for node in graph.node for name in node.output}
+    return [
+        node
+        for node in _between_convolutions(graph, makers)
+        if node.op_type != "Conv" or not (_is_depthwise(node) or _is_first(node, makers))
+    ]
+
+
+def _is_depthwise(node: onnx.NodeProto) -> bool:
+    return any(one.name == "group" and one.i > 1 for one in node.attribute)
+
+
+def _is_first(node: onnx.NodeProto, makers: Makers) -> bool:
+    """Whether no other convolution comes before it."""
+    waiting = list(node.input[:1])
+    while waiting:
+        before = makers.get(waiting.pop())
+        if before is None:
+            continue
+        if before.op_type == "Conv":
+            return False
+        waiting += _maps(before)
+    return True
+
+
+def _spare_what_rounds_for_nothing(graph: onnx.GraphProto) -> None:
+    """Gives operators that compute in float32, such as a sigmoid after a convolution, its result
+    as it is, where no operator in int8 reads it."""
+    makers = {name: node for node in graph.node for name in node.output}
+    readers: dict[str, list[onnx.NodeProto]] = defaultdict(list)
+    for node in graph.node:
+        for name in node.input:
+            readers[name].append(node)
+    for node in graph.node:
+        if node.op_type != "DequantizeLinear":
+            continue
+        rounds = makers.get(node.input[0])
+        found = readers[node.output[0]]
+        if rounds is None or any(one.op_type in QUANTIZED for one in found):
+            continue
+        for one in found:
+            for place, name in enumerate(one.input):
+                if name == node.output[0]:
+                    one.input[place] = rounds.input[0]
+
+
+def _between_convolutions(graph: onnx.GraphProto, makers: Makers) -> list[onnx.NodeProto]:
+    """The nodes whose result becomes the map that a convolution is applied to."""
     reached: set[str] = set()
     waiting = [node.input[0] for node in graph.node if node.op_type == "Conv"]
     while waiting:

@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 from detzoo.detectors.base import Detector, DetectorConfig
 from detzoo.errors import ConfigError
+from detzoo.heads.roi.deformable_extractor import DeformablePoolingConfig
 from detzoo.inference.exported import MaskKind
+from detzoo.ops.fixed_shapes import fixed_shapes
 from detzoo.ops.masks import paste_all_masks
 from detzoo.postprocess.matrix_nms import MaskSelect
 from detzoo.postprocess.select import Select
@@ -104,7 +106,7 @@ class StaticDetector(nn.Module):
             for number, size in enumerate(sizes.unbind(0))
         )
         images = ImageBatch(pixels, infos)
-        with noting_left_out() as noted:
+        with noting_left_out() as noted, fixed_shapes():
             found = self.detector.detect(self.detector.extract_features(pixels), images)
         # The heads select image by image.
         left_out = torch.stack(noted).view(len(found), -1).sum(1) if noted else sizes[:, 0] * 0
@@ -137,21 +139,31 @@ def require_static_form(config: DetectorConfig) -> None:
             "this detector also segments stuff, which exported programs do not return: take one "
             "that only finds objects, such as Mask R-CNN"
         )
+    if any(isinstance(part, DeformablePoolingConfig) for part in _parts(config)):
+        raise ConfigError(
+            "this detector takes as many samples of a region as it is large (deformable RoI "
+            "pooling), and every number of an exported one is fixed: take one with RoIAlign"
+        )
 
 
 def _mask_thresholds(config: Any) -> Iterator[float]:
     """Those in the configurations of mask heads."""
+    for part in _parts(config):
+        if isinstance(part, MaskSelect):
+            yield part.mask_threshold
+        elif "Mask" in type(part).__name__ and hasattr(part, "threshold"):
+            yield part.threshold
+
+
+def _parts(config: Any) -> Iterator[Any]:
+    """All configurations within ``config``, which comes first."""
     if isinstance(config, tuple):
         for part in config:
-            yield from _mask_thresholds(part)
+            yield from _parts(part)
     elif dataclasses.is_dataclass(config):
-        if isinstance(config, MaskSelect):
-            yield config.mask_threshold
+        yield config
         for field in dataclasses.fields(config):
-            value = getattr(config, field.name)
-            if field.name == "threshold" and "Mask" in type(config).__name__:
-                yield value
-            yield from _mask_thresholds(value)
+            yield from _parts(getattr(config, field.name))
 
 
 def stacked(found: list[Detections], left_out: Tensor) -> StaticDetections:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from detzoo.config import Channels, NonNegativeFloat, PositiveInt, UnitFloat, config
 from detzoo.heads.class_rows import ClassRows
+from detzoo.ops.constants import constant
 from detzoo.structures import ImageInfo, ImageMasks, Losses, Targets
 
 # Margin, in cells, around a box that its mask may cover.
@@ -185,7 +186,7 @@ def resized_masks(targets: Targets, size: Sequence[int]) -> Tensor:
 
 def _size(size: tuple[int, int], like: Tensor) -> Tensor:
     height, width = size
-    return like.new_tensor([width, height, width, height], dtype=torch.get_default_dtype())
+    return constant((width, height, width, height), like.device, torch.get_default_dtype())
 
 
 def _inside(boxes: Tensor, size: Sequence[int]) -> Tensor:

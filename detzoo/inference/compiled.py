@@ -29,14 +29,17 @@ def compile_detector(model: Detector, backend: Any = "inductor") -> Detector:
     """
     if not list(model.children()):
         raise ConfigError("--compile: an exported detector is compiled as it is")
-    torch._dynamo.config.recompile_limit = max(
-        torch._dynamo.config.recompile_limit,
-        MOST_PROGRAMS,
-    )
+    make_room()
     twin: Any = copy.copy(model)
     twin.preprocess = lambda batch: padded(model.preprocess(batch))
     twin.extract_features = torch.compile(model.extract_features, dynamic=False, backend=backend)
     return twin
+
+
+def make_room() -> None:
+    """Has PyTorch keep a program for each size."""
+    config = torch._dynamo.config
+    config.recompile_limit = max(config.recompile_limit, MOST_PROGRAMS)
 
 
 def padded(images: ImageBatch) -> ImageBatch:

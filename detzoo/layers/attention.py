@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from detzoo.ops.constants import constant
 from detzoo.ops.deformable_attention import deformable_attention
 
 
@@ -34,7 +35,8 @@ class Attention(nn.Module):
     ) -> Tensor:
         """(B, Q, C), (B, K, C), (B, K, C) -> (B, Q, C).
 
-        ``key_mask`` (B, K) is True for keys to attend to, the inverse of a key padding mask.
+        ``key_mask`` (B, K), or (B, Q, K) for each query, is True for keys to attend to, the inverse
+        of a key padding mask.
         """
         columns = zip(
             (queries, keys, values), self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
@@ -43,7 +45,9 @@ class Attention(nn.Module):
             F.linear(x, weight, bias).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
             for x, weight, bias in columns
         )
-        mask = None if key_mask is None else key_mask[:, None, None]
+        mask = key_mask
+        if key_mask is not None:
+            mask = key_mask[:, None] if key_mask.dim() == 3 else key_mask[:, None, None]
         dropout = self.dropout.p if self.training else 0.0
         mixed = F.scaled_dot_product_attention(q, k, v, mask, dropout)
         return self.out_proj(mixed.transpose(1, 2).flatten(2))
@@ -133,7 +137,8 @@ class DeformableAttention(nn.Module):
         weights = self.attention_weights(queries).unflatten(2, (self.num_heads, -1)).float()
         references = references[:, :, None, :, None]  # (B, Q, 1, L, 1, 2 or 4)
         if references.shape[-1] == 2:
-            sizes = offsets.new_tensor([(width, height) for height, width in grids])
+            widths_first = tuple((width, height) for height, width in grids)
+            sizes = constant(widths_first, offsets.device, offsets.dtype)
             offsets = offsets / sizes[:, None]
         else:
             offsets = offsets * references[..., 2:] / (2 * self.sampling_shape[2])

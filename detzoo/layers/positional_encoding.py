@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from detzoo.config import PositiveFloat, config
+from detzoo.ops.constants import constant
 from detzoo.structures import ImageInfo, sizes_of
 
 
@@ -42,6 +43,11 @@ class ValidCells:
         complete = known and bool((counts.numpy() == grid).all())
         return cls(counts.to(device, non_blocking=True), grid, complete)
 
+    @classmethod
+    def all_of(cls, grid: tuple[int, int], device: torch.device) -> ValidCells:
+        """All cells of a map of size ``grid``, for every image alike (B = 1)."""
+        return cls(torch.tensor([grid], device=device), grid, complete=True)
+
     def mask(self) -> Tensor:
         """The mask of valid cells (B, H * W), bool."""
         rows, columns = (
@@ -54,7 +60,7 @@ class ValidCells:
     def ratios(self) -> Tensor:
         """The valid fraction of the map: (B, 2: width, height)."""
         height, width = self.grid
-        return self.counts.flip(1) / self.counts.new_tensor([width, height], dtype=torch.float32)
+        return self.counts.flip(1) / constant((width, height), self.counts.device)
 
 
 def _count(pixels: Tensor, of: int, cells: int) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 from detzoo.config import ConfigError, NonNegativeFloat, UnitFloat, config
 from detzoo.losses.base import Loss
 from detzoo.losses.scoring import Scoring, SigmoidScoring, SoftmaxScoring
+from detzoo.ops.constants import constant
 from detzoo.structures import Losses
 
 
@@ -122,4 +123,4 @@ def _class_weights(
         raise ConfigError(
             f"class_weights: has {len(weights)} values, but there are {logits.shape[1]} {meaning}"
         )
-    return logits.new_tensor(weights)
+    return constant(weights, logits.device, logits.dtype)

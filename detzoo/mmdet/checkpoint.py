@@ -1,4 +1,4 @@
-"""Checkpoints of MMDetection 2.x and 3.x: weights, class names, and the configuration as text."""
+"""Checkpoints of MMDetection 1.x to 3.x: weights, class names, and the configuration as text."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from torch import Tensor
 from detzoo.errors import CheckpointError
 from detzoo.mmdet.config_text import parse_config
 from detzoo.mmdet.renames import current_names, without_averages
+from detzoo.mmdet.version1_weights import upgraded
+from detzoo.mmdet.version3_models import names_of_version2
 from detzoo.weights.files import has_digits, tensors_in
 from detzoo.weights.places import hash_digits
 
 
 @dataclass(frozen=True)
 class V2Checkpoint:
-    """What MMDetection 2.x or 3.x saved. Tensors have the names of 2.28.2.
+    """What MMDetection 1.x to 3.x saved. Tensors have the names of 2.28.2.
 
     ``class_names`` and ``config_text`` are None where the file says nothing of them.
     """
@@ -60,7 +62,8 @@ def _is_v3(meta: Mapping[str, Any]) -> bool:
 def interpret(content: Mapping[str, Any], path: Path | str) -> V2Checkpoint:
     """The checkpoint in ``content``, which was read from ``path``.
 
-    Raises :class:`CheckpointError` for the versions before 2.0 and from 4.0 on.
+    Weights of 1.x are laid out as those of 2.0. Raises :class:`CheckpointError` for the versions
+    from 4.0 on.
     """
     meta = _meta(content)
     names, text = meta.get("CLASSES"), meta.get("config")
@@ -70,12 +73,17 @@ def interpret(content: Mapping[str, Any], path: Path | str) -> V2Checkpoint:
         names = data.get("classes", data.get("CLASSES"))
     else:
         version = str(meta["mmdet_version"])
-        _check_version(version, path)
+    class_names = _class_names(names, path)
+    tensors: Mapping[str, Tensor] = without_averages(tensors_in(content, path))
+    if version == "3":
+        tensors = names_of_version2(tensors)
+    elif _is_before_2(version, path):
+        tensors = upgraded(tensors, class_names, str(path))
     return V2Checkpoint(
         source=str(path),
         version=version,
-        tensors=current_names(without_averages(tensors_in(content, path))),
-        class_names=_class_names(names, path),
+        tensors=current_names(tensors),
+        class_names=class_names,
         config_text=_text(text),
         epoch=_number(meta.get("epoch")),
         iteration=_number(meta.get("iter")),
@@ -87,18 +95,16 @@ def _meta(content: Mapping[str, Any]) -> Mapping[str, Any]:
     return meta if isinstance(meta, Mapping) else {}
 
 
-def _check_version(version: str, path: Path | str) -> None:
+def _is_before_2(version: str, path: Path | str) -> bool:
+    """Whether the file has the layout of 1.x. Raises :class:`CheckpointError` from 4.0 on."""
     major = re.match(r"\d+", version)
-    if major is None or (int(major[0]) < 2 and not _is_of_the_zoo(Path(path))):
-        raise CheckpointError(
-            f"{path}: was written by MMDetection {version}. Before 2.0 the background was the "
-            "first class and heads were laid out otherwise, so rows would be taken for others. "
-            "Convert it with MMDetection's own tools/upgrade_model_version.py first."
-        )
+    if major is None:
+        raise CheckpointError(f"{path}: says that MMDetection {version!r:.40} has written it.")
     if int(major[0]) > 3:
         raise CheckpointError(
-            f"{path}: was written by MMDetection {version}; files of 2.x and 3.x are read here."
+            f"{path}: was written by MMDetection {version}; files of 1.x to 3.x are read here."
         )
+    return int(major[0]) < 2 and not _is_of_the_zoo(Path(path))
 
 
 def _is_of_the_zoo(path: Path) -> bool:

@@ -234,7 +234,15 @@ def _types(value: Any, path: str) -> Iterator[tuple[str, str]]:
 
 # Types within a model that need no adapter of their own: their part reads them.
 PLAIN_TYPES = frozenset(
-    ("RoIAlign", "DeformRoIPoolPack", "ModulatedDeformRoIPoolPack", "Linear", "Conv", "dilation")
+    (
+        "RoIAlign",
+        "RoIPool",
+        "DeformRoIPoolPack",
+        "ModulatedDeformRoIPoolPack",
+        "Linear",
+        "Conv",
+        "dilation",
+    )
     + ("NormedLinear", "NormedConv2d", "deconv", "carafe", "GHMC", "GHMR", "QualityFocalLoss")
     + ("DistributionFocalLoss", "MSELoss", "MaskIoUHead", "FusedSemanticHead")
     + ("offset", "StageCascadeRPNHead")
@@ -281,7 +289,8 @@ def _leave_aside(root: Node, config: Mapping[str, Any]) -> None:
 
 
 def _is_plain_workflow(value: Any) -> bool:
-    return value is None or value == (("train", 1),)
+    """Whether there is nothing but training, in pieces of any length."""
+    return value is None or (len(value) == 1 and value[0][:1] == ("train",))
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,8 @@ WITHOUT_EFFECT: Final[Mapping[str, str]] = {
     "greater_keys": "what is better follows from the metric",
     "img_prefix": _DATA,
     "ins_ann_file": "of panoptic data, their own things are scored",
+    "im2col_step": "how V2 divides the work",
+    "inplace": "activations overwrite what nothing else reads",
     "init_scale": "an adaptive loss scale finds its level within some steps",
     "img_scale": "batches are resized by the size of the image that they are",
     "iou_thr": "what is measured follows from the model and the data",

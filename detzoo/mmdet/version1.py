@@ -11,8 +11,9 @@ _OF_HEADS: Final = ("anchor_scales", "anchor_ratios", "anchor_strides", "target_
 _OF_DETECTORS: Final = ("bbox_roi_extractor", "mask_roi_extractor", "shared_head")
 REASON: Final = (
     "is that of MMDetection 1.x ({}), where the background was the first class and heads were laid "
-    "out otherwise. Write it for 2.x (its documentation has a page on that), and convert weights "
-    "with its tools/model_converters/upgrade_model_version.py"
+    "out otherwise. Write it for 2.x (its documentation has a page on that), or give a model of "
+    "the zoo (those whose names end in _v1 compute as 1.x did); weights of 1.x are read as they "
+    "are, with --weights"
 )
 
 

@@ -9,6 +9,8 @@ import copy
 from collections.abc import Mapping
 from typing import Any, Final
 
+from detzoo.mmdet.version3_models import rebuild
+
 # What only a configuration of 3.x has.
 _MARKS: Final = ("train_dataloader", "test_dataloader", "val_dataloader", "optim_wrapper")
 TO_TRAIN: Final = (
@@ -35,6 +37,7 @@ def as_version2(config: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(model, dict):
         pixels = model.pop("data_preprocessor", None)
         _rename_costs(model.get("train_cfg"))
+        rebuild(model)
         heads = model.get("roi_head")
         semantic = heads.get("semantic_head") if isinstance(heads, dict) else None
         if isinstance(semantic, dict):  # how training shrinks its maps

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from detzoo.ops.constants import constant
+
 
 def paste_masks(
     probabilities: Tensor, boxes: Tensor, size: tuple[int, int], threshold: float
@@ -25,7 +27,7 @@ def paste_masks(
     margin = (boxes[:, 2:] - boxes[:, :2]) / (2 * cells) + 1
     low = (boxes[:, :2] - margin).floor()
     high = (boxes[:, 2:] + margin).ceil()
-    limit = torch.tensor([width, height], device=boxes.device)
+    limit = constant((width, height), boxes.device, boxes.dtype)
     windows = torch.cat([low.clamp(min=0), torch.minimum(high, limit)], 1).nan_to_num(0, 0, 0)
     for i, (x1, y1, x2, y2) in enumerate(windows.long().tolist()):
         if x2 <= x1 or y2 <= y1:

@@ -141,6 +141,30 @@ def _(boxes: Tensor, scores: Tensor, group: Tensor, max_iou: float) -> Tensor:
     return torch.empty_like(scores, dtype=torch.bool)
 
 
+# Odd, so that no box is kept that should not be.
+ROUNDS = 127
+
+
+@nms_mask.register_kernel("cuda")
+def nms_mask_in_rounds(boxes: Tensor, scores: Tensor, group: Tensor, max_iou: float) -> Tensor:
+    """The same as :func:`nms_mask`, for GPUs: the host does not wait for the number of boxes, so
+    that a CUDA graph can contain it.
+
+    In each round, a box is kept if nothing better that was kept in the last one suppresses it. The
+    first n boxes are right after n rounds; so are all, unless more than ``ROUNDS`` suppress each
+    other in a chain, at whose end some are lost.
+    """
+    order = scores.argsort(descending=True, stable=True)
+    boxes, group, is_real = boxes[order], group[order], scores[order] >= 0
+    suppresses = elementwise_iou(boxes[:, None], boxes) > max_iou  # (K, K): row i, column j
+    suppresses &= (group[:, None] == group) & is_real[:, None]
+    suppresses = suppresses.triu(1).half()
+    is_kept = is_real
+    for _ in range(ROUNDS):
+        is_kept = is_real & (is_kept.half() @ suppresses == 0)
+    return torch.zeros_like(is_kept).scatter(0, order, is_kept)
+
+
 def fast_nms_mask(
     boxes: Tensor, scores: Tensor, group: Tensor, max_iou: float, max_per_group: int
 ) -> Tensor:

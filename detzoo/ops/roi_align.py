@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torchvision
 from torch import Tensor
 
+from detzoo.ops.fixed_shapes import shapes_are_fixed
 from detzoo.ops.weighted_rows import Terms, weighted_rows
 
 
@@ -61,24 +62,44 @@ def pyramid_roi_align(
     """
     if len(features) == 1:
         return roi_align(features[0], rois, output_size, strides[0], sampling_ratio, aligned)
-    level = pyramid_level(rois, len(features), finest_scale)
-    if torch.compiler.is_compiling():
-        return _from_every_level(
-            features, strides, rois, level, output_size, sampling_ratio, aligned
-        )
-    positions = [(level == index).nonzero()[:, 0] for index in range(len(features))]
-    if _works_by_rows(features[0], rois, sampling_ratio):
+    by_rows = _works_by_rows(features[0], rois, sampling_ratio)
+    if by_rows and not shapes_are_fixed(rois.device):
+        positions = _positions(pyramid_level(rois, len(features), finest_scale), len(features))
         terms = [
             _terms(feature, rois[position], position, output_size, stride, aligned)
             for feature, stride, position in zip(features, strides, positions)
         ]
         return _pooled(features, terms, len(rois), output_size)
+
+    def pool(feature: Tensor, rois: Tensor, stride: int) -> Tensor:
+        return roi_align(feature, rois, output_size, stride, sampling_ratio, aligned)
+
+    return pyramid_pool(features, strides, rois, finest_scale, pool)
+
+
+def pyramid_pool(
+    features: Sequence[Tensor],
+    strides: Sequence[int],
+    rois: Tensor,
+    finest_scale: float,
+    pool: Callable[[Tensor, Tensor, int], Tensor],
+) -> Tensor:
+    """``pool(feature, rois, stride)`` of each RoI (R, 5), from the level that fits its size."""
+    level = pyramid_level(rois, len(features), finest_scale)
+    if shapes_are_fixed(rois.device):
+        return _from_every_level(features, strides, rois, level, pool)
+    positions = _positions(level, len(features))
     pooled = [
-        roi_align(feature, rois[position], output_size, stride, sampling_ratio, aligned)
+        pool(feature, rois[position], stride)
         for feature, stride, position in zip(features, strides, positions)
     ]
     # Undo the sorting by level.
     return torch.cat(pooled)[torch.cat(positions).argsort()]
+
+
+def _positions(level: Tensor, num_levels: int) -> list[Tensor]:
+    """Where the RoIs of each level are."""
+    return [(level == index).nonzero()[:, 0] for index in range(num_levels)]
 
 
 def _from_every_level(
@@ -86,21 +107,19 @@ def _from_every_level(
     strides: Sequence[int],
     rois: Tensor,
     level: Tensor,
-    output_size: int,
-    sampling_ratio: int,
-    aligned: bool,
+    pool: Callable[[Tensor, Tensor, int], Tensor],
 ) -> Tensor:
     """The same with shapes that do not depend on the sizes of the RoIs.
 
     Every level processes all RoIs; those of other levels are empty, and cost almost nothing.
     """
-    pooled = []
+    pooled: Tensor | float = 0.0
     for index, (feature, stride) in enumerate(zip(features, strides)):
         own = (level == index)[:, None]
         seen = torch.cat([rois[:, :1], torch.where(own, rois[:, 1:], 0.0)], 1)
-        values = roi_align(feature, seen, output_size, stride, sampling_ratio, aligned)
-        pooled.append(torch.where(own[:, :, None, None], values, 0.0))
-    return torch.stack(pooled).sum(0)
+        pooled = pooled + torch.where(own[:, :, None, None], pool(feature, seen, stride), 0.0)
+    assert isinstance(pooled, Tensor)
+    return pooled
 
 
 # --------------------------------------------------------------------------------- on a CPU

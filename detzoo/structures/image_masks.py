@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -19,7 +20,8 @@ AT_ONCE = 8
 class ImageMasks(Masks):
     """Predicted masks as ``probabilities`` (N, h, w) over an input of ``size`` (height, width).
 
-    With ``bounds``, they say where the boxes of their detections are.
+    They may also be logits, which are resized as such, with a ``threshold`` of 0. With ``bounds``,
+    they say where the boxes of their detections are.
     """
 
     probabilities: Tensor
@@ -42,16 +44,34 @@ class ImageMasks(Masks):
 
     def boxes(self, size: Size) -> Tensor:
         """(N, 4) the tight boxes around the masks of :meth:`at_input`."""
-        device = self.probabilities.device
-        row, column = (torch.arange(side, device=device) for side in self.size)
-        shows_image = (row < size[0])[:, None] & (column < size[1])
         rows, columns = [], []
-        for part in self.probabilities.split(AT_ONCE):
-            maps = F.interpolate(part[:, None], self.size, mode="bilinear")[:, 0]
-            inside = (maps > self.threshold) & shows_image
+        for _, inside in self._resized(size):
             rows.append(inside.any(2))
             columns.append(inside.any(1))
         return extents(torch.cat(columns), torch.cat(rows))
+
+    def boxes_and_means(self, size: Size) -> tuple[Tensor, Tensor]:
+        """The boxes (N, 4), and the mean probability (N,) of the pixels of each mask, for logits;
+        0 for an empty mask.
+        """
+        rows, columns, means = [], [], []
+        for logits, inside in self._resized(size):
+            rows.append(inside.any(2))
+            columns.append(inside.any(1))
+            area = inside.sum((1, 2))
+            means.append((logits.sigmoid() * inside).sum((1, 2)) / area.clamp(min=1))
+        return extents(torch.cat(columns), torch.cat(rows)), torch.cat(means)
+
+    def _resized(self, size: Size) -> Iterator[tuple[Tensor, Tensor]]:
+        """A few masks at a time: their values (n, H, W) in the input, and which pixels are inside,
+        of those of the image of ``size``.
+        """
+        device = self.probabilities.device
+        row, column = (torch.arange(side, device=device) for side in self.size)
+        shows_image = (row < size[0])[:, None] & (column < size[1])
+        for part in self.probabilities.split(AT_ONCE):
+            maps = F.interpolate(part[:, None], self.size, mode="bilinear")[:, 0]
+            yield maps, (maps > self.threshold) & shows_image
 
     def to_original(self, info: ImageInfo) -> BitmapMasks:
         """Maps the masks to original pixels."""

@@ -30,8 +30,9 @@ class Priors:
     def level(self) -> Tensor:
         """The index of each prior's level: (P,)."""
         with torch.inference_mode(False):  # it is cached, and may be used in training
-            levels = [torch.full((n,), i) for i, n in enumerate(self.level_sizes)]
-            return torch.cat(levels).to(self.boxes.device)
+            device = self.boxes.device
+            levels = [torch.full((n,), i, device=device) for i, n in enumerate(self.level_sizes)]
+            return torch.cat(levels)
 
     def best_of_levels(self, values: Tensor, limit: int | None) -> Tensor:
         """Indices (..., K) of the ``limit`` highest values (..., P) per level; None: no limit."""

@@ -36,6 +36,7 @@ def train(
     early_stopping: EarlyStopping | None = None,
     checkpoint_steps: int | None = None,
     fused: bool = True,
+    compiled: bool = False,
     log_interval: int = 20,
     callbacks: Sequence[Callback] = (),
     quiet: bool = False,
@@ -49,10 +50,11 @@ def train(
     and reaches bitwise the same weights as an uninterrupted run. ``checkpoint_steps`` is the number
     of steps between further writes of ``last.pt``, in addition to the experiment's
     ``checkpoint_every``; averages are logged every ``log_interval`` steps. Evaluation uses a fused
-    copy of the model unless ``fused`` is false (see :func:`detzoo.evaluate.detect`). ``callbacks``
-    are called at the events of the run (:class:`detzoo.train.callbacks.Callback`). ``division``
-    records which images are held out as ``val_data``, and is saved in checkpoints. Under
-    ``torchrun``, call this in every process.
+    copy of the model unless ``fused`` is false (see :func:`detzoo.evaluate.detect`). With
+    ``compiled``, backbone and neck are compiled for training
+    (:class:`detzoo.train.compiled.CompiledTraining`). ``callbacks`` are called at the events of the
+    run (:class:`detzoo.train.callbacks.Callback`). ``division`` records which images are held out
+    as ``val_data``, and is saved in checkpoints. Under ``torchrun``, call this in every process.
 
     Raises :class:`UserError` if training is impossible, before the first step if this is known by
     then.
@@ -77,6 +79,7 @@ def train(
             metric=None if early_stopping is None else early_stopping.metric,
             checkpoint_steps=checkpoint_steps,
             fused=fused,
+            compiled=compiled,
             log_interval=log_interval,
             division=division,
         )

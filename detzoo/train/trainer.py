@@ -27,6 +27,7 @@ from detzoo.evaluate.metrics import Metrics
 from detzoo.experiment import Experiment
 from detzoo.structures import Batch, Losses
 from detzoo.train.callbacks.base import Callback
+from detzoo.train.compiled import CompiledTraining
 from detzoo.train.data import (
     check_labels,
     grouped_batches,
@@ -86,6 +87,7 @@ class Trainer:
         metric: str | None = None,
         checkpoint_steps: int | None = None,
         fused: bool = True,
+        compiled: bool = False,
         log_interval: int = 20,
         division: Division | None = None,
     ) -> None:
@@ -114,7 +116,7 @@ class Trainer:
         self.model = model.to(processes.device).to(memory_format=torch.channels_last).train()
         self.learner = Learner.of(experiment, self.model, processes.device)
         self._rates = [group["lr"] for group in self.optimizer.param_groups]
-        self._parallel = processes.parallel(self.model)
+        self._parallel = processes.parallel(CompiledTraining(model) if compiled else model)
         self._watch = Watch(processes, run_dir, self.model)
         if not self.learner.scaler.is_enabled():  # GradScaler skips steps itself
             self._watch.guard(self.optimizer)

@@ -203,3 +203,18 @@ def test_a_path_to_nowhere(detzoo: Run) -> None:
             "data.train_transforms: has 3 elements, so no [9]",
         )
     assert_refused(detzoo("config", R50, "--explain", "--json"), "--explain: cannot be combined")
+
+
+def test_types_of_a_kind(detzoo: Run) -> None:
+    outcome = detzoo("config", "--types", "losses")
+    assert outcome.code == 0, outcome
+    lines = {line.split()[0]: line for line in outcome.out.splitlines() if line.strip()}
+    assert "BoxLoss" in lines["GIoULoss"]
+    assert "FocalLoss" in lines
+    assert "BoxLoss" not in lines  # abstract
+    outcome = detzoo("config", "--types", "BoxLoss")
+    assert "GIoULoss" in outcome.out
+    assert "FocalLoss" not in outcome.out
+    assert "Mosaic" in detzoo("config", "--types", "transforms").out
+    assert_refused(detzoo("config", "--types", "losse"), "--types losse", "backbones", "losses")
+    assert_refused(detzoo("config"), "NAME: give a model")

@@ -422,8 +422,7 @@ def test_processes_share_the_work(detzoo: Run, mask_rcnn: Path, scenes: Path) ->
     assert detzoo(*words, "--out", "one", *options).code == 1
     one = json.loads(Path("f.json").read_text())
     lines = sorted(Path("f.jsonl").read_text().splitlines())
-    program = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2)
-    command = (*program, "-m", "detzoo", *words, "--out", "two", *options)
+    command = (sys.executable, "-m", "detzoo", *words, "--out", "two", *options, "--devices", 2)
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run(
         [str(word) for word in command],

@@ -6,13 +6,17 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from detzoo.checkpoints import checkpoint
+from detzoo.cli.launch import without_option
 from detzoo.cli.run_options import RunOptions
+from detzoo.cli.run_start import first_experiment
 from detzoo.cli.train import _resume_command
+from detzoo.config import ConfigError, diff
 from detzoo.detectors.single_stage import SingleStageConfig
 from detzoo.quickstart.scenes import CLASSES
 from tests.cli.conftest import FIT, Run, assert_refused, write_checkpoint
@@ -199,8 +203,7 @@ def test_processes_share_a_test(detzoo: Run, tiny: Path, scenes: Path) -> None:
     data = ("--data", "three.json", "--images", scenes / "val", "--device", "cpu")
     arguments = ("test", "run/best.pt", *data, "--workers", 0)
     assert detzoo(*arguments, "--json", "one.json").code == 0
-    program = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2)
-    command = (*program, "-m", "detzoo", *arguments, "--json", "two.json")
+    command = (sys.executable, "-m", "detzoo", *arguments, "--json", "two.json", "--devices", 2)
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run(
         [str(part) for part in command],
@@ -210,6 +213,43 @@ def test_processes_share_a_test(detzoo: Run, tiny: Path, scenes: Path) -> None:
     assert done.stdout.count("AP50") == 1
     one, two = (json.loads(Path(f"{name}.json").read_text()) for name in ("one", "two"))
     assert one == two
+
+
+@pytest.mark.slow
+@pytest.mark.ci
+def test_devices_of_one_command(tiny: Path, scenes: Path, tmp_path: Path) -> None:
+    """Two processes in a new folder; what is wrong in all of them ends without a traceback."""
+    words = (sys.executable, "-m", "detzoo", "train", tiny, "--data", scenes, *FAST)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+
+    def run(*more: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(word) for word in (*words, "--devices=2", "--no-report", *more)],
+            cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240,
+        )  # fmt: skip
+
+    done = run()
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("done: runs/tiny-1/best.pt") == 1
+    assert (tmp_path / "runs" / "tiny-1" / "last.pt").is_file()
+    done = run("--set", "optimizer.lr=-1")
+    assert done.returncode == 2
+    assert "error: --set optimizer.lr=-1" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "ChildFailedError" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "left"),
+    [
+        (["train", "x", "--devices", "2", "--out", "y"], ["train", "x", "--out", "y"]),
+        (["train", "--devices=2", "x"], ["train", "x"]),
+        (["train", "x", "--devices"], ["train", "x"]),
+        (["test", "--device", "cpu"], ["test", "--device", "cpu"]),
+    ],
+)
+def test_arguments_of_the_processes(typed: list[str], left: list[str]) -> None:
+    assert without_option(typed, "--devices") == left
 
 
 def test_the_command_to_go_on_with(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -427,3 +467,38 @@ def test_several_processes_need_a_folder(
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert_refused(detzoo("train", tiny, "--data", scenes), "--out", "several processes")
+
+
+# ------------------------------------------------------------------------------- short options
+
+
+def options_of(**changes: Any) -> RunOptions:
+    return RunOptions(name="faster_rcnn_r50_fpn_1x_coco", **changes)
+
+
+def test_short_options() -> None:
+    _, plain, _ = first_experiment(options_of())
+    options = options_of(image_size="640x480", lr=0.005, freeze=3)
+    _, changed, _ = first_experiment(options)
+    settings = {path: new for path, _, new in diff(plain, changed)}
+    assert settings == {
+        "model.backbone.frozen_stages": 3,
+        "data.train_transforms[0].sizes": ((640, 480),),
+        "data.test_transforms[0].sizes": ((640, 480),),
+        "optimizer.lr": 0.005,
+    }
+    assert options.to_command()[3:] == ["--image-size", "640x480", "--lr", "0.005", "--freeze", "3"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"image_size": "640"}, "--image-size 640: write it as WIDTHxHEIGHT"),
+        ({"image_size": "0x640"}, "--image-size 0x640: write it as WIDTHxHEIGHT"),
+        ({"lr": -1.0}, "--lr -1.0: optimizer.lr: -1.0 is not at least 0"),
+        ({"freeze": 9}, "--freeze 9: .*frozen_stages"),
+    ],
+)
+def test_short_options_that_are_wrong(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        first_experiment(options_of(**changes))

@@ -135,6 +135,26 @@ def test_malformed_segments(root: Path, changes: dict[str, object], message: str
     assert message.split()[-1] in faults[0].text
 
 
+def test_all_faults_of_a_file(root: Path) -> None:
+    """The first image's entry and the second one's map are broken; the third is read."""
+    file = root / "annotations/panoptic_train2017.json"
+    content = json.loads(file.read_text())
+    content["annotations"][0]["segments_info"] = "none"
+    file.write_text(json.dumps(content))
+    third = open_dataset(root, "val").class_names
+    (root / "annotations/panoptic_train2017" / content["annotations"][1]["file_name"]).unlink()
+    with pytest.raises(DataError, match=r"annotations\[0\]"):
+        open_dataset(root, "train")
+    with reading_on() as faults:
+        data = open_dataset(root, "train")
+    assert data.class_names == third
+    assert [data.image_id(i) for i in range(len(data))] == [3]
+    assert data.panoptic is not None
+    assert data.sample(0).targets.semantic_map is not None
+    assert ["segments_info is no list" in faults[0].text, "is not in" in faults[1].text] == [1, 1]
+    assert len(faults) == 2
+
+
 def test_segments_without_pixels_are_left_out(root: Path) -> None:
     edit(root, area=0)  # the sky
     classes = open_dataset(root, "train").sample(0).targets.semantic_map

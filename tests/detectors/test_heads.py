@@ -12,6 +12,7 @@ from torch import nn
 
 from detzoo import zoo
 from detzoo.checkpoints.catalog import config_classes, own_modules
+from detzoo.detectors.base import PanopticConfig
 from detzoo.detectors.proposal_only import ProposalOnlyConfig
 from detzoo.detectors.set_prediction import SetPredictionConfig
 from detzoo.detectors.single_stage import SingleStageConfig
@@ -143,16 +144,21 @@ def test_nothing_detected(entry: Entry) -> None:
 
 @pytest.mark.parametrize("entry", ENTRIES)
 def test_rows_of_classes(entry: Entry) -> None:
-    """The named parameters, and no others, depend on the number of classes."""
+    """The named parameters, and no others, depend on the number of classes, of things or stuff."""
     config = entry.experiment.model
     with on_meta():
-        few, many = config.build(3), config.build(4)
+        if isinstance(config, PanopticConfig):
+            few, many = config.build(3, 5), config.build(4, 7)
+        else:
+            few, many = config.build(3), config.build(4)
     own, other = few.state_dict(), many.state_dict()
     declared = few.class_parameters()
     assert set(declared) == {key for key in own if own[key].shape != other[key].shape}
+    counts = {"things": (3, 4), "stuff": (5, 7), "all": (8, 11)}
     for key, rows in declared.items():
-        assert rows.shape(tuple(own[key].shape), 3) == own[key].shape
-        assert rows.shape(tuple(own[key].shape), 4) == other[key].shape
+        before, after = counts[rows.of]
+        assert rows.shape(tuple(own[key].shape), before) == own[key].shape
+        assert rows.shape(tuple(own[key].shape), after) == other[key].shape
 
 
 @pytest.mark.parametrize(

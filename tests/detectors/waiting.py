@@ -48,14 +48,14 @@ class Waiting(TorchDispatchMode):
             index is not None and index.dtype == torch.bool for index in args[1]
         )
         if name in WAITS or by_mask:
-            frame = _own_frame()
+            frame = own_frame()
             # Torch looks at the classes themselves on processors alone.
             if "one_hot(" not in (frame.line or ""):
                 self.places.append(f"{name} in {frame.filename}:{frame.lineno}")
         return func(*args, **(kwargs or {}))
 
 
-def _own_frame() -> traceback.FrameSummary:
+def own_frame() -> traceback.FrameSummary:
     """The line of detzoo that is at work, or the nearest to it."""
     frames = traceback.extract_stack()
     own = [frame for frame in frames if Path(frame.filename).is_relative_to(PACKAGE)]

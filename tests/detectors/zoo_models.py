@@ -16,12 +16,15 @@ from torch import nn
 
 from benchmarks.learning.families import CASES
 from benchmarks.learning.narrow import narrow_experiment
+from benchmarks.learning.scenes import STUFF
 from benchmarks.learning.widths import build_narrow
 from detzoo import zoo
 from detzoo.checkpoints.catalog import config_classes
 from detzoo.config import override
 from detzoo.detectors.base import Detector
 from detzoo.heads.roi.branched_box_head import BranchedBoxHeadConfig
+from detzoo.heads.roi.extractor import PyramidRoIPoolConfig
+from detzoo.heads.roi.mask_head import MaskHeadConfig
 from detzoo.quickstart.scenes import CLASSES
 from detzoo.structures import ImageBatch, Targets
 from detzoo.train.teacher import give_teacher
@@ -29,6 +32,7 @@ from detzoo.zoo.entry import Entry
 from tests.detectors import models
 
 NUM_CLASSES = len(CLASSES)
+COUNTS = {"things": NUM_CLASSES, "stuff": len(STUFF), "all": NUM_CLASSES + len(STUFF)}
 PARTS = ("detzoo.heads.", "detzoo.necks.")
 # What every neck and backbone of the zoo can divide.
 DIVISOR = 128
@@ -54,11 +58,13 @@ def one_per_head() -> tuple[Entry, ...]:
 
 def beyond_the_zoo() -> tuple[Entry, ...]:
     """Models with parts that no entry has, but files of MMDetection's users."""
-    base = zoo.find("faster_rcnn_r50_fpn_1x_coco").experiment
+    base = zoo.find("mask_rcnn_r50_fpn_1x_coco").experiment
     parts = {
         "model.roi_head.box_head": BranchedBoxHeadConfig(
             num_shared_convs=1, num_shared_fcs=0, num_class_fcs=1, num_box_convs=1, averages=True
         ),
+        "model.roi_head.extractor": PyramidRoIPoolConfig(output_size=7),
+        "model.roi_head.mask_head": MaskHeadConfig(class_agnostic=True),
     }
     return tuple(
         Entry(path, override(base, path, part, config_classes())) for path, part in parts.items()
@@ -121,7 +127,7 @@ def silent(model: Detector) -> Detector:
             nn.init.zeros_(model.get_parameter(name.replace(".bias", ".weight")))
             nn.init.constant_(bias, -20.0)
             # Where background has an output of its own, the last, that is all that is left.
-            others = rows.index(torch.arange(0), NUM_CLASSES).view(rows.groups, -1)
+            others = rows.index(torch.arange(0), COUNTS[rows.of]).view(rows.groups, -1)
             bias.data[others[:, -1:]] = 20.0
     return model.eval()
 

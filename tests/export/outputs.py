@@ -20,7 +20,9 @@ def assert_same(
     suppress each other, it decides of a few detections (unless ``exact``).
     """
     boxes, scores, labels, num, left_out, *masks = map(torch.from_numpy, outputs)
-    assert torch.equal(left_out, expected.left_out)
+    # Of thousands of candidates, a few are as near to the threshold as rounding.
+    assert torch.equal(left_out > 0, expected.left_out > 0)
+    torch.testing.assert_close(left_out.float(), expected.left_out.float(), rtol=0.01, atol=0)
     for image, (count, wanted_count) in enumerate(zip(num.tolist(), expected.num.tolist())):
         ours = (boxes[image, :count], scores[image, :count], labels[image, :count])
         theirs = (
@@ -47,7 +49,9 @@ def _partners(ours: tuple[Tensor, ...], theirs: tuple[Tensor, ...]) -> tuple[Ten
     close = (ours[1][:, None] - theirs[1]).abs() < 1e-3
     close &= ours[2][:, None] == theirs[2]
     gap = (ours[0][:, None] - theirs[0]).abs().amax(2)
-    close &= gap < 0.1
+    # Noise of 1e-7 in the pixels moves a box of 2000 pixels by 0.1 in six stages.
+    sides = (theirs[0][:, 2:] - theirs[0][:, :2]).amax(1)
+    close &= gap < 1e-3 * sides.clamp(min=100)
     free = torch.ones(len(theirs[0]), dtype=torch.bool)
     pairs = []
     for row, distance in enumerate(torch.where(close, gap, torch.inf)):

@@ -12,15 +12,21 @@ from torch import Tensor
 from detzoo import zoo
 from detzoo.detectors.base import Detector
 from detzoo.errors import ConfigError
-from detzoo.export.static import StaticDetector
+from detzoo.export.static import StaticDetector, require_static_form
 from detzoo.structures import ImageBatch, ImageMasks, RoIMasks
 from detzoo.zoo.entry import Entry
 from tests.detectors.zoo_models import build, certain, images, one_per_head
 
+# The number of samples in a region depends on its size.
+WITHOUT_STATIC_FORM = ("faster_rcnn_r50_fpn_dpool_1x_coco", "faster_rcnn_r50_fpn_mdpool_1x_coco")
 ENTRIES = [
     pytest.param(entry, id=entry.name)
     for entry in one_per_head()
-    if not entry.experiment.model.needs_proposals
+    if not (
+        entry.experiment.model.needs_proposals
+        or entry.experiment.model.predicts_panoptic
+        or entry.name in WITHOUT_STATIC_FORM
+    )
 ]
 
 
@@ -146,8 +152,13 @@ def test_masks_of_the_size_of_the_input(name: str) -> None:
         assert not found.masks[number, count:].any()
 
 
-def test_what_has_no_static_form() -> None:
-    with torch.device("meta"):
-        model = zoo.find("fast_rcnn_r50_fpn_1x_coco").experiment.build_model()
-    with pytest.raises(ConfigError, match="proposals"):
-        StaticDetector(model)
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("fast_rcnn_r50_fpn_1x_coco", "is given its proposals"),
+        *((name, "deformable RoI pooling") for name in WITHOUT_STATIC_FORM),
+    ],
+)
+def test_what_has_no_static_form(name: str, reason: str) -> None:
+    with pytest.raises(ConfigError, match=reason):
+        require_static_form(zoo.find(name).experiment.model)

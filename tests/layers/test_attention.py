@@ -19,6 +19,11 @@ def test_attention_is_torchs() -> None:
         ignored = None if mask is None else ~mask
         wanted, _ = theirs(queries, keys, values, key_padding_mask=ignored, need_weights=False)
         torch.testing.assert_close(ours(queries, keys, values, mask), wanted)
+    of_queries = torch.rand(2, 3, 5) > 0.5
+    of_queries[..., 0] = True
+    ignored = ~of_queries.repeat_interleave(2, 0)  # for each head
+    wanted, _ = theirs(queries, keys, values, attn_mask=ignored, need_weights=False)
+    torch.testing.assert_close(ours(queries, keys, values, of_queries), wanted)
 
 
 def test_dropout_is_for_training() -> None:

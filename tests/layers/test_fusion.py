@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune
 
+from detzoo.layers import fusion
 from detzoo.layers.activations import Activation
 from detzoo.layers.conv_norm_act import ConvModule, conv_norm_act
 from detzoo.layers.convolution import DeformConvConfig, WeightStandardizedConvConfig
@@ -312,3 +313,17 @@ def test_methods_stored_in_a_module_are_those_of_the_copy() -> None:
     fused = fuse(plain)
     plain.conv.weight.data.zero_()
     assert fused(torch.ones(1, 4, 2, 2)).abs().sum() > plain(torch.ones(1, 4, 2, 2)).abs().sum()
+
+
+@torch.no_grad()
+def test_processors_without_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """oneDNN packs no kernels in bf16 for AVX2; convolutions are plain there."""
+    monkeypatch.setattr(fusion, "_packable", lambda: (torch.float32,))
+    plain = module(BatchNormConfig()).eval()
+    fused = fuse(plain)
+    x = torch.randn(2, 4, 9, 7)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = fused(x)
+    assert half.dtype == torch.bfloat16
+    single = plain(x)
+    torch.testing.assert_close(half.float(), single, rtol=0, atol=1e-2 * float(single.abs().max()))

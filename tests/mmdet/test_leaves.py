@@ -64,8 +64,11 @@ def settings(config: dict[str, Any]) -> list[Path]:
 
 
 # Group norms have no running statistics that could be fixed; a head without convolutions has no
-# norms; what Panoptic FPN fuses is chosen by settings of its own.
+# norms; what Panoptic FPN fuses is chosen by settings of its own; MaskFormer's files have no
+# instances, and Mask2Former's train in pieces of some length.
 WITHOUT_USE = {
+    "maskformer": ["model.test_cfg.max_per_image"],
+    "mask2former": ["workflow.0.1"],
     **{name: ["model.backbone.norm_eval"] for name in ("gn", "gn+ws", "scratch")},
     "panoptic_fpn": [
         f"model.test_cfg.rcnn.{key}"

@@ -11,6 +11,7 @@ from detzoo.data.transforms import Albumentations, Flip, Mosaic
 from detzoo.heads.roi.box_head import BoxHeadConfig
 from detzoo.heads.roi.branched_box_head import BranchedBoxHeadConfig
 from detzoo.heads.roi.cascade import CascadeRoIHeadConfig
+from detzoo.heads.roi.extractor import PyramidRoIPoolConfig
 from detzoo.layers.norm import GroupNormConfig
 from detzoo.losses.boxes import (
     DIoULoss,
@@ -34,6 +35,7 @@ from tests.mmdet.small_files import (
     FASTER,
     FLIP,
     HTC,
+    MASK,
     NORM,
     PAD,
     RETINANET,
@@ -84,6 +86,7 @@ TRAINS = [
      "reduction='sum', loss_weight=5.0)))"),
     (HTC_BOXES, "model = dict(roi_head=dict(mask_head=None, mask_roi_extractor=None))"),
     (FASTER, "optimizer = dict(_delete_=True, type='Adam', lr=1e-4, eps=1e-6, amsgrad=True)"),
+    (FASTER, "model = dict(type='TwoStageDetector')"),
 ]  # fmt: skip
 
 
@@ -278,3 +281,15 @@ def test_albumentations_of_users(tmp_path: Path) -> None:
     assert "std_range=(0.0, 0.2)" in found.transforms[2]
     assert found.transforms[2].endswith("p=1.0)")
     assert (found.order, found.min_visibility, found.allow_empty) == ("bgr", 0.1, False)
+
+
+def test_max_pooling_of_regions(tmp_path: Path) -> None:
+    layer = "dict(_delete_=True, type='RoIPool', output_size=7)"
+    text = ROI.format(f"bbox_roi_extractor=dict(roi_layer={layer})")
+    model = imported(tmp_path, FASTER, text).to_train().model
+    assert model.roi_head.extractor == PyramidRoIPoolConfig(output_size=7)
+
+
+def test_a_mask_for_all_classes(tmp_path: Path) -> None:
+    text = ROI.format("mask_head=dict(class_agnostic=True)")
+    assert imported(tmp_path, MASK, text).to_train().model.roi_head.mask_head.class_agnostic

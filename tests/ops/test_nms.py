@@ -4,7 +4,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from detzoo.ops.nms import grouped_gaussian_soft_nms, grouped_nms, grouped_soft_nms
+from detzoo.ops.nms import (
+    ROUNDS,
+    grouped_gaussian_soft_nms,
+    grouped_nms,
+    grouped_soft_nms,
+    nms_mask,
+    nms_mask_in_rounds,
+)
 from tests.ops import reference
 
 
@@ -66,6 +73,29 @@ def test_nms_equals_the_loop(groups: int, max_iou: float) -> None:
     assert grouped_nms(boxes, scores, group, max_iou).tolist() == wanted
 
 
+@pytest.mark.parametrize("groups", [1, 4])
+@pytest.mark.parametrize("max_iou", [0.3, 0.7])
+def test_a_gpu_keeps_the_same(groups: int, max_iou: float) -> None:
+    """Padding is not kept, and suppresses nothing."""
+    boxes, scores, group = crowd(300, groups, seed=4)
+    scores[::3] = -1.0
+    wanted = nms_mask(boxes, scores, group, max_iou)
+    assert 0 < int(wanted.sum()) < 200
+    assert torch.equal(nms_mask_in_rounds(boxes, scores, group, max_iou), wanted)
+
+
+def test_a_gpu_keeps_the_same_along_a_chain() -> None:
+    """Each box overlaps the next: every other one is kept, and none too many, however long."""
+    start = torch.arange(ROUNDS + 41.0)
+    boxes = torch.stack([start, start * 0, start + 2, start * 0 + 1], 1)
+    scores, group = 1 - start / 1000, torch.zeros(len(start)).long()
+    wanted = nms_mask(boxes, scores, group, 0.3)
+    assert wanted.tolist() == [True, False] * (len(start) // 2)
+    found = nms_mask_in_rounds(boxes, scores, group, 0.3)
+    assert torch.equal(found[: ROUNDS + 1], wanted[: ROUNDS + 1])
+    assert not (found & ~wanted).any()
+
+
 @pytest.mark.parametrize("groups", [1, 4, 30])
 @pytest.mark.parametrize(("max_iou", "min_score"), [(0.3, 0.001), (0.5, 0.2)])
 def test_soft_nms_equals_the_loop(groups: int, max_iou: float, min_score: float) -> None:
@@ -107,3 +137,8 @@ def test_soft_nms_of_low_scores_alone_keeps_none() -> None:
     boxes, _, group = crowd(5, 2, seed=6)
     kept, new_scores = grouped_soft_nms(boxes, torch.full((5,), 1e-4), group, 0.5, 0.001)
     assert kept.shape == new_scores.shape == (0,)
+
+
+def test_gpus_have_a_kernel_of_their_own() -> None:
+    has_kernel = torch._C._dispatch_has_kernel_for_dispatch_key
+    assert has_kernel("detzoo::nms_mask", "CUDA")

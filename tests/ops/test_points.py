@@ -8,7 +8,7 @@ from torch import Tensor
 from torchvision.ops import deform_conv2d as torchvision_deform_conv2d
 
 from detzoo.ops.deform_conv import deform_conv2d
-from detzoo.ops.points import cell_centers, sample_in_rois, sample_points
+from detzoo.ops.points import cell_centers, draw_uncertain_points, sample_in_rois, sample_points
 
 MAPS = torch.randn(2, 3, 4, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
@@ -54,6 +54,20 @@ def test_gradients_of_points() -> None:
     rois = torch.tensor([[1.0, 8, 4, 40, 20], [0, 0, 0, 48, 32]]).double()
     points = torch.rand(2, 4, 2, generator=torch.Generator().manual_seed(3)).double()
     assert torch.autograd.gradcheck(lambda m: sample_in_rois(m, 8.0, rois, points), (maps,))
+
+
+def test_uncertain_points_are_those_near_zero() -> None:
+    torch.manual_seed(0)
+    # Logits rise from left to right, and are zero in the middle.
+    logits = torch.linspace(-1, 1, 8).expand(2, 8, 8)
+    points = draw_uncertain_points(logits, 40, oversampling=3.0, uncertain_part=0.75)
+    assert points.shape == (2, 40, 2)
+    values = sample_points(logits[:, None], points)[:, 0].abs()
+    # A quarter of three times as many points have logits from -0.25 to 0.25.
+    assert (values[:, :30] < 0.4).all()
+    assert (values[:, 30:] > 0.4).any()
+    none = draw_uncertain_points(logits[:0], 40, oversampling=3.0, uncertain_part=0.75)
+    assert none.shape == (0, 40, 2)
 
 
 def test_no_rois() -> None:

@@ -7,6 +7,8 @@ import torch
 import torchvision
 from torch import Tensor
 
+from detzoo.heads.roi.extractor import PyramidRoIPoolConfig
+from detzoo.ops import roi_align as implementation
 from detzoo.ops.roi_align import pyramid_level, pyramid_roi_align, roi_align, rois_of
 from tests.ops import reference
 
@@ -59,6 +61,15 @@ def test_each_roi_comes_from_its_level() -> None:
         alone = roi_align(features[level], roi[None], 2, strides[level], 2)
         torch.testing.assert_close(regions, alone[0])
     assert levels == {0, 1, 2}
+
+
+def test_max_pooling_of_whole_cells() -> None:
+    """A box from (8, 4) to (27, 19) covers the cells 2 to 7 and 1 to 5; a bin has half of them."""
+    feature = torch.arange(64.0).view(1, 1, 8, 8)
+    config = PyramidRoIPoolConfig(output_size=2, num_levels=2, finest_scale=14.0)
+    pool = config.build((1, 1), (4, 8))
+    pooled = pool([feature, torch.zeros(1, 1, 4, 4)], torch.tensor([[0.0, 8.0, 4.0, 27.0, 19.0]]))
+    assert pooled.flatten().tolist() == [3 * 8 + 4, 3 * 8 + 7, 5 * 8 + 4, 5 * 8 + 7]
 
 
 def test_a_ramp_is_sampled_at_the_centers_of_the_bins() -> None:
@@ -159,3 +170,45 @@ def test_gradients_reach_every_level() -> None:
     assert coarse.grad is not None
     assert coarse.grad.any()
     assert torch.autograd.gradcheck(pool, (fine, coarse))
+
+
+@pytest.mark.parametrize(
+    ("device", "ratio", "expected"),
+    [("cpu", 0, "rows"), ("cpu", 2, "torchvision"), ("meta", 0, "torchvision")],
+)
+def test_who_computes_it(
+    device: str, ratio: int, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A product with a sparse matrix on processors, torchvision's operator elsewhere."""
+    asked = []
+    theirs, rows = torchvision.ops.roi_align, implementation.weighted_rows
+    monkeypatch.setattr(
+        torchvision.ops, "roi_align", lambda *a: (asked.append("torchvision"), theirs(*a))[1]
+    )
+    monkeypatch.setattr(
+        implementation, "weighted_rows", lambda *a: (asked.append("rows"), rows(*a))[1]
+    )
+    maps = torch.zeros((1, 4, 8, 8), device=device)
+    rois = torch.tensor([[0.0, 4.0, 4.0, 40.0, 40.0]]).to(device)
+    assert roi_align(maps, rois, 7, 8, ratio).shape == (1, 4, 7, 7)
+    assert asked == [expected]
+
+
+def test_the_same_with_fixed_shapes() -> None:
+    """As on a GPU, where no shape may depend on the sizes of RoIs."""
+    generator = torch.Generator().manual_seed(0)
+    maps = [torch.rand((2, 4, 64 // s, 64 // s), generator=generator) for s in (1, 2, 4)]
+    low = 100 * torch.rand((30, 2), generator=generator)
+    side = 150 * torch.rand((30, 1), generator=generator) ** 2
+    image = (torch.arange(30) % 2)[:, None]
+    rois, strides = torch.cat([image, low, low + side], 1), (4, 8, 16)
+    assert len(pyramid_level(rois, 3, 16.0).unique()) == 3
+    settings = {"output_size": 7, "sampling_ratio": 0, "aligned": True}
+    expected = pyramid_roi_align(maps, strides, rois, finest_scale=16.0, **settings)
+    level = pyramid_level(rois, 3, 16.0)
+
+    def pool(feature: Tensor, rois: Tensor, stride: int) -> Tensor:
+        return roi_align(feature, rois, 7, stride, sampling_ratio=0, aligned=True)
+
+    found = implementation._from_every_level(maps, strides, rois, level, pool)
+    torch.testing.assert_close(found, expected)

@@ -88,3 +88,15 @@ def test_none() -> None:
     assert none.to_original(ImageInfo.of((16, 24))).bitmaps.shape == (0, 16, 24)
     assert none.at_input((10, 12)).bitmaps.shape == (0, 10, 12)
     assert none.to("cpu").size == (16, 24)
+
+
+def test_logits_and_how_sure_they_are() -> None:
+    logits = torch.full((3, 4, 6), -3.0)
+    logits[0, :2, :3], logits[1] = 2.0, 1.0
+    found = ImageMasks(logits, size=(4, 6), threshold=0.0)
+    boxes, means = found.boxes_and_means((3, 5))
+    assert boxes.tolist() == [[0, 0, 3, 2], [0, 0, 5, 3], [0, 0, 0, 0]]
+    torch.testing.assert_close(boxes, found.boxes((3, 5)))
+    sure = torch.tensor([2.0, 1.0]).sigmoid()
+    torch.testing.assert_close(means, torch.cat([sure, torch.zeros(1)]))
+    assert found.at_input((3, 5)).bitmaps.sum((1, 2)).tolist() == [6, 15, 0]

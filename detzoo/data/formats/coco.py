@@ -169,7 +169,8 @@ FORMAT = Format(
         "`annotations/instances_{split}2017.json`, `instances_{split}.json`, `{split}.json`, "
         "`{split}/_annotations.coco.json`, or the only COCO file in the folder, whatever its name. "
         "The images are in the folder where the first `file_name` exists. Includes LVIS, "
-        "Objects365, person keypoints (their boxes) and panoptic annotations (their things)"
+        "Objects365, person keypoints (their boxes) and panoptic annotations (with their maps: see "
+        "below)"
     ),
     flags="`iscrowd` makes a crowd; `ignore` objects are ignored",
     find=_find,

@@ -53,14 +53,22 @@ def things_of(
     categories = content.get("categories")
     categories = [c for c in categories if _is_thing(c)] if isinstance(categories, list) else []
     things = [category.get("id") for category in categories]
-    entries = content["annotations"]
-    for k, image in enumerate(entries):
-        segments = image.get("segments_info") if isinstance(image, dict) else None
-        if not isinstance(segments, list) or not all(isinstance(s, dict) for s in segments):
-            raise DataError(f"{file}: annotations[{k}]: its segments_info is no list of objects.")
-    maps = _maps(file, entries)
+    one, whole = entry(), []
+    for k, image in enumerate(content["annotations"]):
+        with one:
+            segments = image.get("segments_info") if isinstance(image, dict) else None
+            if not isinstance(segments, list) or not all(isinstance(s, dict) for s in segments):
+                where = f"{file}: annotations[{k}]"
+                raise DataError(f"{where}: its segments_info is no list of objects.")
+            whole.append(image)
+    maps = _maps(file, whole)
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        masks = list(threads.map(lambda image: _masks(image, things, maps, file), entries))
+        found = [threads.submit(_masks, image, things, maps, file) for image in whole]
+    entries, masks = [], []
+    for image, result in zip(whole, found):
+        with one:
+            masks.append(result.result())
+            entries.append(image)
     objects: list[Json] = []
     for image, own_masks in zip(entries, masks):
         for segment, mask in zip(image["segments_info"], own_masks):
@@ -72,7 +80,20 @@ def things_of(
         stuff = sum(len(image["segments_info"]) for image in entries) - len(objects)
         notes = [f"{counted(stuff, 'segment')} of stuff left out"] if stuff else []
         notes.append(f"no folder {file.with_suffix('')} of panoptic maps: boxes without masks")
-    return {**content, "categories": categories, "annotations": objects}, maps, tuple(notes)
+    images = _without_images_of(content, entries)
+    things_alone = {"categories": categories, "annotations": objects, "images": images}
+    return {**content, **things_alone}, maps, tuple(notes)
+
+
+def _without_images_of(content: dict[str, Json], kept: list[Json]) -> Json:
+    """The images without those whose entries are not among the ``kept`` ones."""
+    known = {str(one.get("image_id")) for one in kept}
+    dicts = [one for one in content["annotations"] if isinstance(one, dict)]
+    lost = {str(one.get("image_id")) for one in dicts} - known
+    images = content.get("images")
+    if not lost or not isinstance(images, list):
+        return images
+    return [one for one in images if not (isinstance(one, dict) and str(one.get("id")) in lost)]
 
 
 def with_maps(dataset: DetectionDataset, content: dict[str, Json], maps: Path) -> DetectionDataset:
@@ -87,7 +108,8 @@ def with_maps(dataset: DetectionDataset, content: dict[str, Json], maps: Path) -
     check_class_names((*dataset.class_names, *stuff_names), f"{source}: categories")
     thing_of = {same(number): label for label, number in enumerate(dataset.category_ids)}
     stuff_of = {same(number): label for label, number in enumerate(stuff_ids)}
-    entry_of = {str(one.get("image_id")): one for one in content["annotations"]}
+    dicts = [one for one in content["annotations"] if isinstance(one, dict)]
+    entry_of = {str(one.get("image_id")): one for one in dicts}
     kept, files, counts = [], [], []
     segments: list[tuple[int, int, bool, bool]] = []
     for i in range(len(dataset)):
@@ -145,7 +167,7 @@ def _is_thing(category: Json) -> bool:
 
 def _maps(file: Path, entries: list[Json]) -> Path | None:
     """The folder of PNG files."""
-    names = [str(image.get("file_name")) for image in entries[:1]]
+    names = [str(image.get("file_name")) for image in entries[:100]]
     around = [folder for folder in folders_below(file.parent) if "panoptic" in folder.name]
     located = locate_images(names, [file.with_suffix(""), *around])
     return None if located is None else located.folder

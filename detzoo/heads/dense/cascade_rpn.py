@@ -192,7 +192,8 @@ class CascadeRPNHead(ObjectnessHead[CascadePredictions]):
                 index = assignment.target_index.clamp(min=0)
                 boxes = target.boxes[index] if len(target) else priors.boxes
             total = total + config.anchor_loss(anchors, boxes, assignment.is_positive.float())
-        cells = total.new_tensor(predictions.anchor_deltas.shape[:2].numel() / CELLS_PER_ANCHOR)
+        count = predictions.anchor_deltas.shape[:2].numel()
+        cells = total.new_full((), count / CELLS_PER_ANCHOR)
         return total / average_over_processes(cells)
 
 

@@ -168,7 +168,7 @@ class GuidedAnchorHead(DenseHead[GuidedPredictions]):
         # Centers get label 1, which with a single class 0 means background: as in the published
         # weights, high scores mean that there is no anchor.
         loss = config.location_loss(logits[:, None], is_center.long(), weights)
-        cells = logits.new_tensor(logits.numel() / CELLS_PER_LOCATION)
+        cells = logits.new_full((), logits.numel() / CELLS_PER_LOCATION)
         return loss / average_over_processes(cells)
 
     # ----------------------------------------------------------------------------- inference

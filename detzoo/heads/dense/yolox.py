@@ -18,6 +18,7 @@ from detzoo.layers.csp import YOLOX_NORM, spatial_conv
 from detzoo.layers.norm import NormConfig
 from detzoo.necks.yolox_pafpn import initialize_convs
 from detzoo.ops.boxes import elementwise_iou
+from detzoo.ops.constants import constant
 from detzoo.ops.distributed import average_over_processes
 from detzoo.postprocess.nms import NMS
 from detzoo.postprocess.select import Select
@@ -171,7 +172,8 @@ class YOLOXHead(DetectionHead):
             )
             positive = assignment.is_positive
             labels = torch.zeros_like(assignment.target_index)
-            boxes = predicted.new_tensor([0.0, 0.0, 1.0, 1.0]).expand(len(labels), 4)
+            box = constant((0.0, 0.0, 1.0, 1.0), predicted.device, predicted.dtype)
+            boxes = box.expand(len(labels), 4)
             if len(target):
                 index = assignment.target_index.clamp(min=0)
                 labels = torch.where(positive, target.labels[index], labels)

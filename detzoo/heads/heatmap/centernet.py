@@ -23,6 +23,7 @@ from detzoo.heads.heatmap.keypoints import (
     scatter_cells,
 )
 from detzoo.losses.heatmap import GaussianFocalLoss
+from detzoo.ops.constants import constant
 from detzoo.ops.distributed import average_over_processes
 from detzoo.structures import Candidates, Detections, ImageInfo, Losses, Targets
 
@@ -121,10 +122,11 @@ class CenterNetHead(DetectionHead):
         pixels = input_size(infos)
         rows = []
         for target in targets:
-            scale = target.boxes.new_tensor([width / pixels[1], height / pixels[0]])
+            device, dtype = target.boxes.device, target.boxes.dtype
+            scale = constant((width / pixels[1], height / pixels[0]), device, dtype)
             center = (target.boxes[:, :2] + target.boxes[:, 2:]) * scale / 2
             size = (target.boxes[:, 2:] - target.boxes[:, :2]) * scale
-            last = center.new_tensor([width - 1, height - 1])
+            last = constant((width - 1, height - 1), device, dtype)
             cells = torch.minimum(center.floor(), last).clamp(min=0).long()
             heat = draw_gaussians(
                 cells, gaussian_radius(size), target.labels, self.num_classes, (height, width)
@@ -144,7 +146,7 @@ class CenterNetHead(DetectionHead):
         """Decodes the objects at the peaks of ``scores`` (B, C, H, W)."""
         height, width = scores.shape[2:]
         pixels = input_size(infos)
-        cell = scores.new_tensor([pixels[1] / width, pixels[0] / height])
+        cell = constant((pixels[1] / width, pixels[0] / height), scores.device, scores.dtype)
         out = []
         for image in range(len(infos)):
             peaks = find_peaks(scores[image], self.config.num_peaks, self.config.window)

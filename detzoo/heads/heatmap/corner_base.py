@@ -28,6 +28,7 @@ from detzoo.heads.heatmap.keypoints import (
 from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.norm import BatchNormConfig
 from detzoo.losses.heatmap import GaussianFocalLoss
+from detzoo.ops.constants import constant
 from detzoo.ops.corner_pool import Direction, corner_pool
 from detzoo.ops.distributed import average_over_processes
 from detzoo.postprocess.nms import GaussianSoftNMS
@@ -199,11 +200,12 @@ class CornerPairHead(DetectionHead):
         pixels = input_size(infos)
         kinds: tuple[list[tuple[Tensor, ...]], ...] = ([], [])
         for target in targets:
-            scale = target.boxes.new_tensor([width / pixels[1], height / pixels[0]])
+            device, dtype = target.boxes.device, target.boxes.dtype
+            scale = constant((width / pixels[1], height / pixels[0]), device, dtype)
             corners = target.boxes.view(-1, 2, 2) * scale  # (N, corner, xy)
             center = corners.mean(1)
             radius = gaussian_radius((corners[:, 1] - corners[:, 0]).ceil())
-            last = scale.new_tensor([width - 1, height - 1])
+            last = constant((width - 1, height - 1), device, dtype)
             for kind, rows in enumerate(kinds):
                 corner = corners[:, kind]
                 cells = torch.minimum(corner, last).clamp(min=0).long()
@@ -225,12 +227,13 @@ class CornerPairHead(DetectionHead):
         pair = predictions[-1]
         height, width = pair.top_left.heat.shape[2:]
         pixels = input_size(infos)
-        cell = pair.top_left.heat.new_tensor([pixels[1] / width, pixels[0] / height]).float()
+        device = pair.top_left.heat.device
+        cell = constant((pixels[1] / width, pixels[0] / height), device)
         out = []
         for image, info in enumerate(infos):
             start = self._corners(pair.top_left, image)
             end = self._corners(pair.bottom_right, image)
-            origin = cell.new_tensor(info.offset)  # of the image, which may be padded on all sides
+            origin = constant(info.offset, device)  # of the image, which may be padded on all sides
             low = (start.position * cell - origin).clamp(min=0)[:, None].expand(-1, len(end.tag), 2)
             high = (end.position * cell - origin).clamp(min=0)[None].expand_as(low)
             boxes = torch.cat([low, high], 2)  # (K, K, 4) in pixels of the image

@@ -7,7 +7,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -284,8 +284,12 @@ def tower(in_channels: int, config: MaskGridHeadConfig) -> nn.Sequential:
 
 def coordinates(x: Tensor) -> Tensor:
     """(B, 2, h, w) the column and row of each cell of x (B, C, h, w), from -1 to 1 (CoordConv)."""
-    row, column = (torch.linspace(-1, 1, cells, device=x.device) for cells in x.shape[2:])
     height, width = x.shape[2:]
+    # linspace() would fix its length in an exported program.
+    row, column = (
+        2 * torch.arange(cells, device=x.device) / cast(int, torch.sym_max(cells - 1, 1)) - 1
+        for cells in (height, width)
+    )
     planes = torch.stack([column.expand(height, -1), row[:, None].expand(-1, width)])
     return planes.to(x.dtype).expand(len(x), -1, -1, -1)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -77,12 +77,20 @@ class QueryHead(nn.Module, ABC):
             self.config.loss(one, index, its_table)
             for one, index, its_table in zip(sets, self.config.loss.match(sets, tables), tables)
         ]
-        losses = Losses({name: values[-1] for name, values in by_set[0].items()})
-        for layer in range(len(predictions.logits) - 1):
-            losses.update({f"d{layer}.{name}": values[layer] for name, values in by_set[0].items()})
+        losses = losses_of_layers(by_set[0])
         for proposals in by_set[1:]:
             losses.update({f"enc_{name}": values[-1] for name, values in proposals.items()})
         return losses
+
+
+def losses_of_layers(values: Mapping[str, Tensor]) -> Losses:
+    """Losses (S,) of successive layers, each with its name: those of all but the last are called
+    ``d0.loss_cls`` and so on.
+    """
+    losses = Losses({name: layers[-1] for name, layers in values.items()})
+    for layer in range(len(next(iter(values.values()))) - 1):
+        losses.update({f"d{layer}.{name}": layers[layer] for name, layers in values.items()})
+    return losses
 
 
 def to_pixels(boxes: Tensor, infos: Sequence[ImageInfo]) -> Tensor:

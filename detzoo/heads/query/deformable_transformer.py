@@ -15,15 +15,14 @@ from detzoo.layers.positional_encoding import ValidCells
 
 
 @config
-class DeformableTransformerConfig:
-    """An encoder and a decoder with deformable attention.
+class DeformableLayers:
+    """The layers of an encoder with deformable attention.
 
     Args:
         channels: Channels of queries and cells; divisible by 4 and ``num_heads``.
         num_heads: Number of attention heads.
         num_points: Number of sampling locations per query, head and level.
         encoder_layers: Number of encoder layers.
-        decoder_layers: Number of decoder layers.
         feedforward_channels: Hidden channels of the feed-forward layers.
         dropout: Dropout rate.
     """
@@ -32,12 +31,22 @@ class DeformableTransformerConfig:
     num_heads: PositiveInt = 8
     num_points: PositiveInt = 4
     encoder_layers: NonNegativeInt = 6
-    decoder_layers: PositiveInt = 6
     feedforward_channels: Channels = 1024
     dropout: UnitFloat = 0.1
 
     def __post_init__(self) -> None:
         check_channels(self.channels, self.num_heads)
+
+
+@config
+class DeformableTransformerConfig(DeformableLayers):
+    """An encoder and a decoder with deformable attention.
+
+    Args:
+        decoder_layers: Number of decoder layers.
+    """
+
+    decoder_layers: PositiveInt = 6
 
 
 @dataclass(frozen=True)
@@ -166,7 +175,7 @@ class LayerStack(nn.Module):
 class DeformableEncoderLayer(nn.Module):
     """Deformable self-attention of cells. Children ``attentions``, ``ffns``, ``norms``."""
 
-    def __init__(self, config: DeformableTransformerConfig, num_levels: int) -> None:
+    def __init__(self, config: DeformableLayers, num_levels: int) -> None:
         super().__init__()
         width, dropout = config.channels, config.dropout
         self.attentions = nn.ModuleList([_deformable(config, num_levels)])
@@ -211,7 +220,7 @@ def inverse_sigmoid(x: Tensor, eps: float = 1e-5) -> Tensor:
     return (x.clamp(min=eps) / (1 - x).clamp(min=eps)).log()
 
 
-def _deformable(config: DeformableTransformerConfig, num_levels: int) -> DeformableAttention:
+def _deformable(config: DeformableLayers, num_levels: int) -> DeformableAttention:
     return DeformableAttention(
         config.channels, config.num_heads, num_levels, config.num_points, config.dropout
     )

@@ -63,31 +63,50 @@ class SetLoss:
     ) -> dict[str, Tensor]:
         """``loss_cls``, ``loss_bbox`` and ``loss_iou`` of each stage, (S,), for a matching."""
         logits, boxes = predictions.logits.float(), predictions.boxes.float()
-        stages, num_queries, num_outputs = len(logits), logits.shape[2], logits.shape[3]
+        num_queries, num_outputs = logits.shape[2], logits.shape[3]
         matched = index >= 0
         labels, wanted = table.rows(index.clamp(min=0))
         background = num_outputs - self.classification_loss.num_outputs(0)
         labels = torch.where(matched, labels, background)
         # The number of matched queries per stage does not depend on the matching.
         num_matched = sum(min(count, num_queries) for count in table.counts)
-        num_objects = _averaged(num_matched, logits).clamp(min=1)
-        per_query = self.classification_loss.weighted(logits.flatten(0, 2), labels.flatten())
-        per_query = per_query.view(stages, -1)
-        divisor = num_objects
-        if self.background_weight is not None:
-            per_query = per_query * torch.where(matched, 1.0, self.background_weight).flatten(1)
-            others = matched[0].numel() - num_matched
-            divisor = _averaged(num_matched + self.background_weight * others, logits).clamp(min=1)
+        num_objects = averaged(num_matched, logits).clamp(min=1)
         distance = self.box_loss.weighted(
             self.assigner.relative(boxes, table.scale), self.assigner.relative(wanted, table.scale)
         )
         overlap = self.iou_loss.weighted(boxes, wanted)
         return {
-            "loss_cls": per_query.sum(1) / divisor,
+            "loss_cls": classification_losses(
+                self.classification_loss, logits, labels, num_matched, self.background_weight
+            ),
             "loss_bbox": (distance * matched).sum((1, 2)) / num_objects,
             "loss_iou": (overlap * matched).sum((1, 2)) / num_objects,
         }
 
 
-def _averaged(number: float, like: Tensor) -> Tensor:
+def classification_losses(
+    loss: ClassificationLoss,
+    logits: Tensor,
+    labels: Tensor,
+    num_matched: int,
+    background_weight: float | None,
+) -> Tensor:
+    """The classification loss (S,) of each stage: logits (S, B, Q, K), labels (S, B, Q) of which
+    ``num_matched`` per stage are no background.
+
+    With a ``background_weight``, averaged over the sum of weights; without, over the matched.
+    """
+    stages = len(logits)
+    per_query = loss.weighted(logits.flatten(0, 2), labels.flatten()).view(stages, -1)
+    if background_weight is None:
+        return per_query.sum(1) / averaged(num_matched, logits).clamp(min=1)
+    background = logits.shape[3] - loss.num_outputs(0)
+    weights = torch.where(labels == background, background_weight, 1.0).flatten(1)
+    others = labels[0].numel() - num_matched
+    total = averaged(num_matched + background_weight * others, logits)
+    return (per_query * weights).sum(1) / total.clamp(min=1)
+
+
+def averaged(number: float, like: Tensor) -> Tensor:
+    """A number on the device of ``like``, averaged over all processes."""
     return average_over_processes(torch.full((), float(number), device=like.device))

@@ -151,5 +151,5 @@ def _highest(values: Tensor, rank: int) -> Tensor:
     none.
     """
     if len(values) == 0:
-        return values.new_tensor(float("nan"))
+        return values.new_full((), float("nan"))
     return values.topk(min(rank, len(values))).values[-1]

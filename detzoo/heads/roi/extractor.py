@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
+import torchvision
 from torch import Tensor
 
 from detzoo.config import NonNegativeInt, PositiveFloat, PositiveInt, config
 from detzoo.heads.roi.base import RegionPooling, RegionPoolingConfig
-from detzoo.ops.roi_align import pyramid_roi_align
+from detzoo.ops.roi_align import pyramid_pool, pyramid_roi_align
 
 
 @config
@@ -54,3 +56,43 @@ class PyramidRoIAlign(RegionPooling):
             aligned=config.aligned,
             finest_scale=config.finest_scale,
         )
+
+
+@config
+class PyramidRoIPoolConfig(RegionPoolingConfig):
+    """RoI max pooling (Fast R-CNN, https://arxiv.org/abs/1504.08083) from the level that fits the
+    region's size. Regions are rounded to whole cells.
+
+    Args:
+        num_levels: Number of levels, starting from the finest.
+        finest_scale: Regions up to twice this size in pixels use the finest level.
+    """
+
+    num_levels: PositiveInt = 4
+    finest_scale: PositiveFloat = 56.0
+
+    def build(self, in_channels: Sequence[int], strides: Sequence[int]) -> PyramidRoIPool:
+        return PyramidRoIPool(self, in_channels, strides)
+
+
+class PyramidRoIPool(RegionPooling):
+    """Without parameters."""
+
+    def __init__(
+        self, config: PyramidRoIPoolConfig, in_channels: Sequence[int], strides: Sequence[int]
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.strides = tuple(strides[: config.num_levels])
+        self.out_channels = in_channels[0]
+
+    def forward(self, features: Sequence[Tensor], rois: Tensor) -> Tensor:
+        maps = features[: self.config.num_levels]
+        return pyramid_pool(maps, self.strides, rois, self.config.finest_scale, self._pool)
+
+    def _pool(self, feature: Tensor, rois: Tensor, stride: int) -> Tensor:
+        size = (self.config.output_size, self.config.output_size)
+        # There is no kernel for bfloat16, and the greatest value is the same in any precision.
+        wide = feature.to(torch.promote_types(feature.dtype, torch.float32))
+        pooled = torchvision.ops.roi_pool(wide, rois.to(wide), size, 1 / stride)
+        return pooled.to(feature)

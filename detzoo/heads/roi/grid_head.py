@@ -133,7 +133,7 @@ class GridHead(nn.Module):
         """
         wanted = self.targets(boxes, target_boxes)
         # Without regions in any process, the sum is zero, whatever the divisor.
-        count = average_over_processes(boxes.new_tensor(float(len(boxes))))
+        count = average_over_processes(boxes.new_full((), len(boxes)))
         cells = count.clamp(min=1 / num_processes()) * len(self.neighbors) * self.window**2
         fused, unfused = (
             F.binary_cross_entropy_with_logits(maps.float(), wanted, reduction="sum")

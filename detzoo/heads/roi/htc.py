@@ -77,7 +77,7 @@ class HTCMaskHead(RegionMaskHead):
             )
         self.convs = mask_convs(config, in_channels)
         self.upsample, self.conv_logits = mask_predictor(config, config.channels, num_classes)
-        self.loss_weight = config.loss_weight
+        self.config = config
 
     def encode(self, x: Tensor, previous: Tensor | None) -> Tensor:
         """Regions (R, C, h, w) and the previous encoding, except in the first stage -> (R, C, h,
@@ -95,10 +95,10 @@ class HTCMaskHead(RegionMaskHead):
         return self.conv_logits(self.upsample(encoded))
 
     def class_parameters(self) -> dict[str, ClassRows]:
-        return MASK_CLASS_ROWS
+        return {} if self.config.class_agnostic else MASK_CLASS_ROWS
 
     def loss(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Losses:
-        return Losses(loss_mask=self.loss_weight * mask_loss(logits, labels, targets))
+        return Losses(loss_mask=self.config.loss_weight * mask_loss(logits, labels, targets))
 
 
 class HTCRoIHead(CascadeRoIHead):

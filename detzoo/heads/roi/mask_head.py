@@ -24,7 +24,7 @@ from detzoo.structures import Losses
 
 @config
 class MaskHeadConfig:
-    """Convolutions, 2x upsampling, and one mask per class.
+    """Convolutions, 2x upsampling, and one mask per class, or one for all classes.
 
     Args:
         num_convs: Number of 3x3 convolutions.
@@ -36,6 +36,7 @@ class MaskHeadConfig:
         upsampling: The 2x upsampling: a transposed convolution, or CARAFE.
         normalized_predictor: Whether the last layer uses cosine similarity
             (:class:`NormalizedConv2d`).
+        class_agnostic: Whether a region has one mask, whatever its class.
         loss_weight: Factor of the mask loss.
         threshold: Probability at or above which a pixel belongs to the object.
     """
@@ -47,6 +48,7 @@ class MaskHeadConfig:
     residual: bool = False
     upsampling: Literal["deconvolution", "carafe"] = "deconvolution"
     normalized_predictor: bool = False
+    class_agnostic: bool = False
     loss_weight: NonNegativeFloat = 1.0
     threshold: UnitFloat = 0.5
 
@@ -66,13 +68,13 @@ class MaskHead(RegionMaskHead):
         self.upsample, self.conv_logits = mask_predictor(config, width, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Regions (R, C, h, w) -> mask logits (R, num_classes, 2h, 2w)."""
+        """Regions (R, C, h, w) -> mask logits (R, num_classes or 1, 2h, 2w)."""
         for conv in self.convs:
             x = conv(x)
         return self.conv_logits(self.upsample(x))
 
     def class_parameters(self) -> dict[str, ClassRows]:
-        return MASK_CLASS_ROWS
+        return {} if self.config.class_agnostic else MASK_CLASS_ROWS
 
     def loss(self, logits: Tensor, labels: Tensor, targets: Tensor) -> Losses:
         return Losses(loss_mask=self.config.loss_weight * mask_loss(logits, labels, targets))
@@ -115,10 +117,11 @@ def mask_predictor(
         width = in_channels
     else:
         upsample, width = Deconvolution(in_channels, config.channels), config.channels
+    num_masks = 1 if config.class_agnostic else num_classes
     if config.normalized_predictor:
-        logits: nn.Conv2d = NormalizedConv2d(width, num_classes)
+        logits: nn.Conv2d = NormalizedConv2d(width, num_masks)
     else:
-        logits = nn.Conv2d(width, num_classes, 1)
+        logits = nn.Conv2d(width, num_masks, 1)
     assert logits.bias is not None
     # Small, so that initial probabilities are close to 0.5 for any number of classes.
     nn.init.normal_(logits.weight, std=0.01)
@@ -133,7 +136,7 @@ def mask_loss(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
     """
     own = own_masks(logits, labels).float()
     loss = F.binary_cross_entropy_with_logits(own, targets.to(own), reduction="sum")
-    count = average_over_processes(labels.new_tensor(float(len(labels)), dtype=torch.float32))
+    count = average_over_processes(labels.new_full((), len(labels), dtype=torch.float32))
     # Without positive regions in any process, the sum is zero, whatever the divisor.
     pixels = count.clamp(min=1 / num_processes()) * own.shape[1] * own.shape[2]
     return loss / pixels
@@ -145,5 +148,10 @@ def mask_probabilities(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def own_masks(logits: Tensor, labels: Tensor) -> Tensor:
-    """Selects from logits (R, C, m, m) those of each region's label (R,) -> (R, m, m)."""
+    """Selects from logits (R, C, m, m) those of each region's label (R,) -> (R, m, m).
+
+    A head with one mask for all classes has C = 1.
+    """
+    if logits.shape[1] == 1:
+        return logits[:, 0]
     return logits[torch.arange(len(labels), device=labels.device), labels]

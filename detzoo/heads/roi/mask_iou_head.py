@@ -12,6 +12,7 @@ from detzoo.config import Channels, NonNegativeFloat, NonNegativeInt, PositiveIn
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.roi.base import RegionHead
 from detzoo.heads.roi.regions import SampledRegions
+from detzoo.ops.constants import constant
 from detzoo.ops.distributed import average_over_processes, num_processes
 from detzoo.structures import Losses, Targets
 
@@ -135,7 +136,7 @@ def _part_inside(bitmaps: Tensor, boxes: Tensor, index: Tensor) -> Tensor:
     height, width = bitmaps.shape[1:]
     # Summed-area table: the sum over a box takes four lookups.
     table = F.pad(bitmaps.long().cumsum(1).cumsum(2), (1, 0, 1, 0))
-    limit = boxes.new_tensor([width, height]).long()
+    limit = constant((width, height), boxes.device, torch.int64)
     low = torch.minimum(boxes[:, :2].long().clamp(min=0), limit)
     high = torch.minimum(torch.maximum(boxes[:, 2:].long(), low + 1), limit)
     (x1, y1), (x2, y2) = low.unbind(1), high.unbind(1)

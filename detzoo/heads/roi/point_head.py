@@ -11,7 +11,7 @@ from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.roi.base import RegionHead
 from detzoo.heads.roi.mask_head import own_masks
 from detzoo.ops.distributed import average_over_processes, num_processes
-from detzoo.ops.points import sample_points
+from detzoo.ops.points import draw_uncertain_points
 from detzoo.structures import Losses
 
 
@@ -91,28 +91,21 @@ class PointHead(RegionHead):
         own = own_masks(logits, labels).float()
         loss = F.binary_cross_entropy_with_logits(own, targets, reduction="sum")
         # Without regions in any process, the sum is zero, whatever the divisor.
-        count = average_over_processes(targets.new_tensor(float(len(targets))))
+        count = average_over_processes(targets.new_full((), len(targets)))
         points = count.clamp(min=1 / num_processes()) * targets.shape[1]
         return Losses(loss_point=self.config.loss_weight * loss / points)
 
-    @torch.no_grad()
     def draw_points(self, coarse: Tensor, labels: Tensor) -> Tensor:
         """Samples points to train on, (R, P, 2) in normalized coordinates of regions with coarse
         logits (R, K, m, m).
-
-        The uncertainty is that of the interpolated logit, which is high between object and
-        background.
         """
         config = self.config
-        num_uncertain = int(config.uncertain_part * config.num_points)
-        num_drawn = config.num_points * config.oversampling
-        drawn = torch.rand((len(coarse), num_drawn, 2), device=coarse.device)
-        own = own_masks(sample_points(coarse.float(), drawn), labels)
-        index = own.abs().topk(num_uncertain, 1, largest=False).indices
-        uncertain = drawn.gather(1, index[..., None].expand(-1, -1, 2))
-        num_others = config.num_points - num_uncertain
-        others = torch.rand((len(coarse), num_others, 2), device=coarse.device)
-        return torch.cat([uncertain, others], 1)
+        return draw_uncertain_points(
+            own_masks(coarse.detach().float(), labels),
+            config.num_points,
+            oversampling=config.oversampling,
+            uncertain_part=config.uncertain_part,
+        )
 
 
 class PointLayer(nn.Module):

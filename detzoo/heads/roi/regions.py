@@ -102,7 +102,7 @@ def num_regions(labels: Tensor) -> Tensor:
     """The divisor of the losses of a batch's regions with ``labels`` (R,): their number, at least
     one, averaged over all processes.
     """
-    return average_over_processes(labels.new_tensor(max(len(labels), 1)).float())
+    return average_over_processes(labels.new_full((), max(len(labels), 1)).float())
 
 
 def positive_rois(sampled: Sequence[SampledRegions]) -> Tensor:

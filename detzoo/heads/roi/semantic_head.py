@@ -84,5 +84,5 @@ def pixel_cross_entropy(logits: Tensor, maps: Tensor) -> Tensor:
     Unlabeled cells are included in the mean, as in the published recipes.
     """
     loss = F.cross_entropy(logits.float(), maps.long(), ignore_index=UNLABELED, reduction="sum")
-    cells = average_over_processes(loss.new_tensor(float(maps.numel())))
+    cells = average_over_processes(loss.new_full((), maps.numel()))
     return loss / cells

@@ -53,7 +53,10 @@ def proposal_only(node: Node, num_classes: int, pixels: Pixels) -> ProposalOnlyC
     )
 
 
-@adapts("detector", "FasterRCNN", "GridRCNN", "MaskRCNN", "MaskScoringRCNN", "PointRend")
+@adapts(
+    "detector",
+    *("FasterRCNN", "GridRCNN", "MaskRCNN", "MaskScoringRCNN", "PointRend", "TwoStageDetector"),
+)
 def two_stage(node: Node, num_classes: int, pixels: Pixels) -> TwoStageConfig:
     """Faster R-CNN and all that V2 builds like it."""
     trunk, features = trunk_of(node, pixels)

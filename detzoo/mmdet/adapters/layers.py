@@ -98,7 +98,7 @@ def convolution_of(node: Node, key: str = "conv_cfg") -> ConvConfig:
 
 @adapts("activation", "ReLU")
 def relu(node: Node) -> Activation:
-    node.take("inplace", None)
+    node.ignore("inplace")
     return "relu"
 
 

@@ -278,7 +278,7 @@ def color_of(node: Node, key: str, given: Any) -> Color:
 
 @adapts("transform", "DefaultFormatBundle")
 def format_bundle(node: Node, pipeline: Pipeline) -> None:
-    pass
+    node.expect("img_to_float", True, "what images always become", default=True)
 
 
 @adapts("transform", "ImageToTensor")

@@ -66,7 +66,7 @@ def detr_head(node: Node, known: HeadContext) -> DETRHeadConfig:
     return DETRHeadConfig(
         num_queries=node.take("num_query", 100),
         transformer=config,
-        positions=_positions(node, encoder.channels),
+        positions=sine_positions(node, encoder.channels),
         loss=_set_loss(node, loss, known, background),
         max_detections=_expect_head(node, known),
     )
@@ -98,7 +98,7 @@ def deformable_detr_head(node: Node, known: HeadContext) -> DeformableDETRHeadCo
     return DeformableDETRHeadConfig(
         num_queries=num_queries,
         transformer=config,
-        positions=_positions(node, encoder.channels),
+        positions=sine_positions(node, encoder.channels),
         refines_boxes=node.take("with_box_refine", False),
         two_stage=two_stage,
         loss=_set_loss(node, node.child("loss_cls"), known, None),
@@ -115,7 +115,8 @@ def _expect_head(node: Node, known: HeadContext) -> int:
     return test.take("max_per_img")
 
 
-def _positions(node: Node, channels: int) -> SinePositions:
+def sine_positions(node: Node, channels: int) -> SinePositions:
+    """``positional_encoding`` of cells in ``channels``."""
     encoding = node.child("positional_encoding")
     encoding.expect("type", "SinePositionalEncoding", "how places are told")
     encoding.expect("num_feats", channels // 2, "half of the transformer's channels")

@@ -101,6 +101,10 @@ def _evaluations(root: Node, schedule: Schedule, final: FinalEpochs | None) -> d
     dynamic = node.take("dynamic_intervals", None)
     if dynamic is not None:
         ((start, often),) = dynamic
+        # Only once more, at the end of the run, where detzoo always evaluates.
+        last = schedule.length // every * every
+        if not schedule.counts_epochs and (start, often) == (last + 1, schedule.length):
+            return {"evaluate_every": every}
         # Counted from 1, this is the first of the final epochs.
         if final is None or start != schedule.length - final.epochs + 1:
             raise node.error("dynamic_intervals", "do not change where the final epochs begin")

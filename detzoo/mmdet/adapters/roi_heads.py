@@ -11,7 +11,7 @@ from detzoo.backbones.resnet import ResNetConfig, stage_channels
 from detzoo.heads.roi.box_head import BoxHeadConfig
 from detzoo.heads.roi.branched_box_head import BranchedBoxHeadConfig
 from detzoo.heads.roi.deformable_extractor import DeformablePoolingConfig
-from detzoo.heads.roi.extractor import PyramidRoIAlignConfig
+from detzoo.heads.roi.extractor import PyramidRoIAlignConfig, PyramidRoIPoolConfig
 from detzoo.heads.roi.mask_head import MaskHeadConfig
 from detzoo.heads.roi.shared_stage import SharedStageConfig
 from detzoo.heads.roi.standard import StandardRoIHeadConfig
@@ -39,11 +39,19 @@ from detzoo.mmdet.registry import adapts
 @adapts("roi_extractor", "SingleRoIExtractor")
 def roi_extractor(
     node: Node, known: HeadContext
-) -> PyramidRoIAlignConfig | DeformablePoolingConfig:
+) -> PyramidRoIAlignConfig | PyramidRoIPoolConfig | DeformablePoolingConfig:
     layer = node.child("roi_layer")
     if layer.type in ("DeformRoIPoolPack", "ModulatedDeformRoIPoolPack"):
         return _deformable_extractor(node, layer, known)
-    layer.expect("type", "RoIAlign", "as regions are cut out by RoIAlign")
+    if layer.type == "RoIPool":
+        strides = _strides(node, known)
+        older = layer.take("out_size", None)
+        return PyramidRoIPoolConfig(
+            output_size=layer.take("output_size") if older is None else older,
+            num_levels=len(strides),
+            finest_scale=float(node.take("finest_scale", 56)),
+        )
+    layer.expect("type", "RoIAlign", "as regions are cut out by RoIAlign or RoIPool")
     # Until 2.4, mmcv's names were others.
     size, samples = layer.take("out_size", None), layer.take("sample_num", 0)
     layer.expect("pool_mode", "avg", "as RoIAlign averages its samples")
@@ -231,7 +239,6 @@ def mask_settings(
     node.take("roi_feat_size", None)
     node.expect("in_channels", regions.channels, "the channels of the regions", default=256)
     node.expect("num_classes", regions.num_classes, "the number of class names", default=80)
-    node.expect("class_agnostic", False, "as this head has a mask per class")
     loss = node.child("loss_mask")
     loss.expect("type", "CrossEntropyLoss", "the loss of masks")
     loss.expect("use_mask", True, "as each region learns the mask of its class")
@@ -243,6 +250,7 @@ def mask_settings(
         residual=residual,
         upsampling=_upsampling(node),
         normalized_predictor=_is_normalized(node, "predictor_cfg", "Conv", "NormedConv2d"),
+        class_agnostic=node.take("class_agnostic", False),
         loss_weight=float(loss.take("loss_weight", 1.0)),
         threshold=threshold,
     )

@@ -158,8 +158,8 @@ class SafePython:
                     self._assign(one, item)
             case ast.Subscript(value=container, slice=index) if not isinstance(index, ast.Slice):
                 self._container(container)[self._key(index)] = value
-            case ast.Attribute() if self.base_value is not None and (dotted := _base_name(target)):
-                self._assign_base(dotted.split("."), value)
+            case ast.Attribute() if self.base_value is not None and (names := _base_path(target)):
+                self._assign_base(names, value)
             case _:
                 self._refuse(target)
 
@@ -406,6 +406,21 @@ def _base_name(node: ast.expr) -> str | None:
         names.insert(0, node.attr)
         node = node.value
     return ".".join(names) if isinstance(node, ast.Name) and node.id == "_base_" else None
+
+
+def _base_path(node: ast.expr) -> list[str]:
+    """The keys of ``_base_.a[0].b``, of which numbers mean elements of lists; else none."""
+    names: list[str] = []
+    while True:
+        match node:
+            case ast.Attribute(value=node, attr=name):
+                names.insert(0, name)
+            case ast.Subscript(value=node, slice=ast.Constant(value=int(number))):
+                names.insert(0, str(number))
+            case ast.Name(id="_base_"):
+                return names
+            case _:
+                return []
 
 
 def _shown(node: ast.AST) -> str:

@@ -286,3 +286,13 @@ def test_regions_of_several_images_keep_to_their_image() -> None:
     for name in ("loss_cls", "loss_bbox"):
         mean = (4 * parts[0][name] + 1 * parts[1][name]) / 5
         torch.testing.assert_close(both[name], mean)
+
+
+def test_one_mask_for_all_classes() -> None:
+    head = build(settings(mask_head=MaskHeadConfig(num_convs=1, channels=8, class_agnostic=True)))
+    assert head.mask_head is not None
+    logits = head.mask_head(torch.randn(2, 4, 4, 4))
+    assert logits.shape == (2, 1, 8, 8)
+    first, last = torch.tensor([0, 2]), torch.tensor([1, 1])
+    assert torch.equal(mask_probabilities(logits, first), mask_probabilities(logits, last))
+    assert not any(name.startswith("mask_head") for name in head.class_parameters())
