@@ -18,7 +18,7 @@ from detzoo.quickstart.scenes import draw_scene
 
 PICTURE = Path(__file__).parents[1] / "images" / "detections.png"
 SCENES, SIZE, SCALE, GAP = 4, 160, 2, 6
-MIN_SCORE = 0.5
+MIN_SCORE = 0.68
 # The scenes are noisy: with all of their colors, the file is several times as large.
 COLORS = 256
 
