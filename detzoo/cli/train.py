@@ -37,6 +37,7 @@ from detzoo.cli.run_start import (
     resumed_experiment,
     run_folder,
 )
+from detzoo.cli.slurm import Slurm, submit
 from detzoo.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -218,6 +219,7 @@ def train(
     fuse: Fuse = True,
     device: Device = None,
     devices: Devices = None,
+    slurm: Slurm = None,
 ) -> None:
     """Train a model on your data.
 
@@ -255,7 +257,9 @@ def train(
     given = RunOptions.of(context.params)
     resume = resume or is_restarted(out)
     run_dir = run_folder(name, out, resume)
-    launch(devices, *([] if out is not None else ["--out", str(run_dir)]))
+    where = [] if out is not None else ["--out", str(run_dir)]
+    submit(slurm, devices, *where, run_dir=run_dir, on_gpus=device != "cpu")
+    launch(devices, *where)
     if resume:
         options, experiment, notes = resumed_experiment(run_dir, given, _typed(context))
         names = experiment.class_names if is_v2_file(options.name) else None
