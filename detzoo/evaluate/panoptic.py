@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+from typing_extensions import Self
 
 from detzoo.data.panoptic import read_ids
 from detzoo.errors import DataError
@@ -28,6 +31,13 @@ class Counts:
     @classmethod
     def zero(cls, num_classes: int) -> Counts:
         return cls(*(np.zeros(num_classes) for _ in range(4)))
+
+    def __iadd__(self, other: Counts) -> Self:
+        self.iou += other.iou
+        self.true_positives += other.true_positives
+        self.false_positives += other.false_positives
+        self.false_negatives += other.false_negatives
+        return self
 
     def qualities(self) -> dict[str, np.ndarray]:
         """PQ, SQ and RQ (C,): NaN for classes that neither side has."""
@@ -70,17 +80,22 @@ class PanopticEvaluator(Evaluator):
     def score(self, results: Sequence[ImageResult]) -> Metrics:
         by_image = {result.image_id: result for result in results}
         self.ground_truth.image_indices(list(by_image))
+        found = [by_image.get(image_id) for image_id in self.ground_truth.image_ids]
         counts = Counts.zero(len(self.names))
-        for image_id, truth in zip(self.ground_truth.image_ids, self.ground_truth.panoptic):
-            result = by_image.get(image_id)
-            if result is None:
-                missed = truth.labels[~truth.is_crowd]
-                np.add.at(counts.false_negatives, missed, 1)
-            else:
-                wanted = read_ids(truth.file)
-                found, labels = self._segments_of(result, wanted.shape)
-                count(counts, wanted, truth, found, labels)
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            for one in threads.map(self._compare, self.ground_truth.panoptic, found):
+                counts += one
         return self._metrics(counts)
+
+    def _compare(self, truth: PanopticTruth, result: ImageResult | None) -> Counts:
+        """The counts of one image."""
+        counts = Counts.zero(len(self.names))
+        if result is None:
+            np.add.at(counts.false_negatives, truth.labels[~truth.is_crowd], 1)
+        else:
+            wanted = read_ids(truth.file)
+            count(counts, wanted, truth, *self._segments_of(result, wanted.shape))
+        return counts
 
     def _segments_of(
         self, result: ImageResult, shape: tuple[int, ...]

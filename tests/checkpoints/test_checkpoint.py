@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import resource
@@ -13,8 +14,10 @@ from safetensors.torch import save_file
 
 from detzoo.checkpoints import checkpoint
 from detzoo.checkpoints.checkpoint import Checkpoint, load_strictly, read, read_weights, save
+from detzoo.config import to_dict
 from detzoo.errors import CheckpointError
-from tests.tiny import tiny_mask_rcnn, tiny_retinanet
+from detzoo.inference.loading import load
+from tests.tiny import tiny_mask_rcnn, tiny_panoptic_fpn, tiny_retinanet
 
 
 @pytest.fixture
@@ -307,3 +310,18 @@ def test_class_names_are_those_of_the_experiment() -> None:
     experiment = tiny_retinanet()
     renamed = replace(experiment, class_names=("a", "b"))
     assert Checkpoint(renamed, {}).class_names == ("a", "b")
+
+
+def test_stuff_comes_after_things(tmp_path: Path) -> None:
+    """Also where weights are opened with the configuration of other classes."""
+    mine = tiny_panoptic_fpn(("cat",), ("sky", "sea"))
+    path = tmp_path / "x.pt"
+    save(path, Checkpoint(mine, mine.build_model().state_dict()))
+    weights = read_weights(path)
+    assert weights.class_names == ("cat", "sky", "sea")
+    assert weights.num_stuff == 2
+    other = tmp_path / "experiment.json"
+    other.write_text(json.dumps(to_dict(tiny_panoptic_fpn(("a", "b", "c"), ("d",)))))
+    for opened in (load(path, device="cpu"), load(other, path, "cpu")):
+        assert opened.class_names == ("cat",)
+        assert opened.stuff_names == ("sky", "sea")

@@ -15,6 +15,7 @@ from detzoo.data.locate import open_dataset
 from detzoo.data.panoptic import label_pixels
 from detzoo.data.reading import reading_on
 from detzoo.data.union import union
+from detzoo.data.writers.convert import convert
 from detzoo.errors import DataError
 from detzoo.structures import UNLABELED
 from tests.panoptic import write_map, write_panoptic_data
@@ -174,3 +175,8 @@ def test_labels_of_pixels() -> None:
     assert found.tolist() == [[0, 4, UNLABELED], [UNLABELED, UNLABELED, 0]]
     nothing = label_pixels(pixels, np.zeros(0, np.int64), np.zeros(0, np.int64))
     assert (nothing == UNLABELED).all()
+
+
+def test_what_other_formats_cannot_hold_is_counted(root: Path, tmp_path: Path) -> None:
+    converted = convert({"train": open_dataset(root, "train")}, "coco", tmp_path / "out")
+    assert converted.changes == {"segments of stuff left out": 6}

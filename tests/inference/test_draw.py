@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import torch
 
-from detzoo.inference.draw import IGNORED, PALETTE, draw, draw_targets
-from detzoo.structures import Detections, Targets
+from detzoo.inference.draw import IGNORED, PALETTE, draw, draw_panoptic, draw_targets
+from detzoo.structures import Detections, PanopticMap, Targets
 
 # How people without one kind of cone see linear RGB (Machado, Oliveira and Fernandes, 2009).
 VISIONS = {
@@ -83,3 +83,23 @@ def test_ground_truth_is_drawn_like_detections() -> None:
     assert picture[30, 50].tolist() == list(IGNORED)
     assert picture[45, 40].tolist() == [0xE9, 0xB4, 0x56]  # the color of class 1, BGR
     assert (image == 300).all()
+
+
+def test_segments_have_the_color_of_their_class() -> None:
+    """Void stays as it is, and lines divide segments, also those of one class."""
+    image = np.full((120, 160, 3), 100, np.uint8)
+    ids = torch.zeros(120, 160, dtype=torch.int32)
+    ids[:, 20:80], ids[:60, 80:140], ids[60:, 80:140] = 1, 2, 3
+    labels = torch.tensor([0, 1, 1])
+    found = PanopticMap(ids, labels, torch.tensor([False, True, True]), torch.ones(3))
+    drawn = draw_panoptic(image, found, ["sky", "cat", "cat"])
+    assert (image == 100).all()
+    assert (drawn[:, :18] == 100).all()
+    assert (drawn[:, 142:] == 100).all()
+    for row, column, label in ((5, 25, 0), (5, 130, 1), (115, 130, 1)):
+        expected = (100 + rgb(PALETTE[label])[::-1]) / 2
+        assert np.abs(drawn[row, column] - expected).max() <= 1
+    assert (drawn[5, 80] == 255).all()
+    assert (drawn[60, 135] == 255).all()
+    nothing = draw_panoptic(image, PanopticMap.void(ids), [])
+    assert (nothing == 100).all()

@@ -51,6 +51,8 @@ def convert(
         changes = FORMATS[to](datasets, out, link)
     except OSError as error:
         raise DataError(f"{error.filename or out}: cannot be written ({error.strerror}).") from None
+    maps = [dataset.panoptic for dataset in datasets.values() if dataset.panoptic is not None]
+    changes["segments of stuff left out"] += sum(int((~one.is_thing).sum()) for one in maps)
     num_images = sum(len(dataset) for dataset in datasets.values())
     return Converted(out, num_images, {what: n for what, n in changes.items() if n})
 
