@@ -224,7 +224,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _row(entry: Entry) -> dict[str, Any]:
     model: Any = entry.experiment.model
-    parts = ("bbox_head", "mask_head", "roi_head", "rpn_head")
+    parts = ("bbox_head", "mask_head", "roi_head", "rpn_head", "panoptic_head")
     head = next(part for name in parts if (part := getattr(model, name, None)) is not None)
     return {
         "name": entry.name,

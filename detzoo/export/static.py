@@ -88,8 +88,9 @@ class StaticDetector(nn.Module):
 
     @property
     def mask_threshold(self) -> float | None:
-        """The probability from which a pixel belongs to an object; None without masks."""
-        return next(_mask_thresholds(self.detector.config)) if self.predicts_masks else None
+        """The probability from which a pixel belongs to an object, 0 for masks of logits; None
+        without masks."""
+        return next(_mask_thresholds(self.detector.config), 0.0) if self.predicts_masks else None
 
     def forward(self, pixels: Tensor, sizes: Tensor) -> StaticDetections:
         """Normalized pixels (B, 3, H, W), of which ``sizes`` (B, 2: height, width) show the image,

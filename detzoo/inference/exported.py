@@ -58,8 +58,9 @@ class Details:
 
     With ``smallest``, inputs have any size from that to ``size``, in steps of 32 pixels.
 
-    ``masks`` says what its masks are: probabilities in the ``boxes``, or over the whole ``input``,
-    which ``mask_threshold`` makes masks of, or ``drawn`` into the input; None: there are none.
+    ``masks`` says what its masks are: probabilities in the ``boxes``, or over the whole ``input``
+    (there also logits, with a threshold of 0), which ``mask_threshold`` makes masks of, or
+    ``drawn`` into the input; None: there are none.
     """
 
     experiment: Experiment
@@ -222,7 +223,8 @@ class ExportedDetector(Detector):
         ]
 
     def _masks(self, values: Tensor, size: Size) -> Masks:
-        threshold = self.details.mask_threshold or 0.5
+        threshold = self.details.mask_threshold
+        assert threshold is not None, "an exported detector with masks says what they begin at"
         if self.details.masks == "boxes":
             return RoIMasks(values, threshold)
         if self.details.masks == "input":
