@@ -51,6 +51,14 @@ def coco(node: Node) -> DataSource:
     return _plain(node, classes.COCO)
 
 
+@adapts("dataset", "OccludedSeparatedCocoDataset")
+def occluded_coco(node: Node) -> DataSource:
+    """COCO, of which V2 also counts the recall of occluded and of separated objects."""
+    for key in ("occluded_ann", "separated_ann", "score_thr", "iou_thr", "metric"):
+        node.leave(key, "the recall of occluded and separated objects is not measured")
+    return coco(node)
+
+
 @adapts("dataset", "LVISV1Dataset", "LVISDataset")
 def lvis(node: Node) -> DataSource:
     return _plain(node, classes.LVIS_V1)
