@@ -87,6 +87,7 @@ TRAINS = [
     (HTC_BOXES, "model = dict(roi_head=dict(mask_head=None, mask_roi_extractor=None))"),
     (FASTER, "optimizer = dict(_delete_=True, type='Adam', lr=1e-4, eps=1e-6, amsgrad=True)"),
     (FASTER, "model = dict(type='TwoStageDetector')"),
+    (FASTER, "data = dict(test=dict(type='OccludedSeparatedCocoDataset'))"),
 ]  # fmt: skip
 
 

@@ -57,6 +57,14 @@ def coco_panoptic(node: Node) -> DataSource:
     return _plain(node, (*classes.COCO, *classes.COCO_STUFF))
 
 
+@adapts("dataset", "OccludedSeparatedCocoDataset")
+def occluded_coco(node: Node) -> DataSource:
+    """COCO, of which V2 also counts the recall of occluded and of separated objects."""
+    for key in ("occluded_ann", "separated_ann", "score_thr", "iou_thr", "metric"):
+        node.leave(key, "detzoo evaluate --recall-of measures occluded and separated objects")
+    return coco(node)
+
+
 @adapts("dataset", "LVISV1Dataset", "LVISDataset")
 def lvis(node: Node) -> DataSource:
     return _plain(node, classes.LVIS_V1)
