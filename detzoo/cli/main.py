@@ -23,6 +23,7 @@ from detzoo.cli.doctor import doctor
 from detzoo.cli.env import env
 from detzoo.cli.evaluate import evaluate
 from detzoo.cli.export import export
+from detzoo.cli.foreign import check_options
 from detzoo.cli.import_mmdet import import_mmdet
 from detzoo.cli.logs import logs
 from detzoo.cli.models import models
@@ -108,6 +109,7 @@ def run() -> None:
             # A name that the terminal cannot display must not abort the command.
             stream.reconfigure(errors="backslashreplace")
     try:
+        check_options(sys.argv[1:])
         app()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -37,6 +37,7 @@ from detzoo.cli.detecting import detect_with_progress, match_classes, save_segme
 from detzoo.cli.launch import Devices, launch
 from detzoo.cli.own_data import own_test_data
 from detzoo.cli.run_data import held_out_of
+from detzoo.cli.slurm import Slurm, submit
 from detzoo.errors import ConfigError
 from detzoo.files import check_output, write_json
 
@@ -116,6 +117,7 @@ def measure(
     compile_model: Compile = False,
     device: Device = None,
     devices: Devices = None,
+    slurm: Slurm = None,
     imports: Imports = None,
     trust: Trust = False,
 ) -> None:
@@ -152,6 +154,7 @@ def measure(
     ):
         if path is not None:
             check_output(path, option)
+    submit(slurm, devices, on_gpus=device != "cpu")
     launch(devices)
 
     from rich.console import Console

@@ -36,6 +36,7 @@ from detzoo.cli.run_start import (
     resumed_experiment,
     run_folder,
 )
+from detzoo.cli.slurm import Slurm, submit
 from detzoo.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -225,6 +226,7 @@ def train(
     ] = False,
     device: Device = None,
     devices: Devices = None,
+    slurm: Slurm = None,
 ) -> None:
     """Train a model on your data.
 
@@ -262,7 +264,9 @@ def train(
     given = RunOptions.of(context.params)
     resume = resume or is_restarted(out)
     run_dir = run_folder(name, out, resume)
-    launch(devices, *([] if out is not None else ["--out", str(run_dir)]))
+    where = [] if out is not None else ["--out", str(run_dir)]
+    submit(slurm, devices, *where, run_dir=run_dir, on_gpus=device != "cpu")
+    launch(devices, *where)
     if resume:
         options, experiment, notes = resumed_experiment(run_dir, given, _typed(context))
         names = experiment.class_names if is_v2_file(options.name) else None
