@@ -21,8 +21,8 @@ Slurm = Annotated[
         "--slurm",
         metavar="KEY=VALUE,...",
         help="Submit the command to Slurm, with --devices processes on each node: nodes=2, "
-        "hours=24, cpus=8 (of each process), mem=64 (GB of each node), and options of sbatch, such as "
-        "partition=gpu.",
+        "hours=24, cpus=8 (of each process), mem=64 (GB of each node), and options of sbatch, such "
+        "as partition=gpu.",
         show_default=False,
     ),
 ]
