@@ -5,13 +5,16 @@ from __future__ import annotations
 import fnmatch
 import json
 from collections.abc import Callable
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from detzoo.cli.common import wide_console
 from detzoo.errors import UserError
 from detzoo.zoo_list import Row, zoo_rows
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 def models(
@@ -115,36 +118,66 @@ def _at_most(value: float | None, bound: float | None) -> bool:
     return bound is None or (value is not None and value <= bound)
 
 
+# The columns that a narrow terminal does without, the first ones first.
+_LEAST_IMPORTANT = ("weights", "box AP50", "backbone", "AR 1000", "memory GB", "ms", "M params")
+
+
 def _print_table(rows: list[Row]) -> None:
+    """Prints the columns that have values, as many as there is room for."""
+    from rich.measure import Measurement
+
+    console = wide_console()
+    columns = _columns(rows)
+    columns = {title: cells for title, cells in columns.items() if any(cells)}
+    table = _table(columns, rows)
+    unlimited = console.options.update(max_width=10_000)
+    left_out = []
+    for title in _LEAST_IMPORTANT:
+        if Measurement.get(console, unlimited, table).maximum <= console.width:
+            break
+        if columns.pop(title, None) is not None:
+            left_out.append(title)
+            table = _table(columns, rows)
+    console.print(table)
+    console.print(f"{len(rows)} models")
+    if left_out:
+        console.print(f"A wider terminal, or --json, also shows {', '.join(left_out)}.")
+
+
+def _columns(rows: list[Row]) -> dict[str, list[str]]:
+    """The cells of each column, empty where nothing is published."""
+
+    def numbers(key: str, unit: float = 1) -> list[str]:
+        return ["" if row[key] is None else f"{row[key] / unit:.1f}" for row in rows]
+
+    files = ["" if row["weights"] is None else row["weights"].rsplit("/", 1)[-1] for row in rows]
+    return {
+        "name": [row["name"] for row in rows],
+        "backbone": [row["backbone"].split(" (")[0] for row in rows],
+        "box AP": numbers("box_ap"),
+        "box AP50": numbers("box_ap50"),
+        "mask AP": numbers("mask_ap"),
+        "PQ": numbers("pq"),
+        "AR 1000": numbers("ar1000"),
+        "memory GB": numbers("memory_gb"),
+        "ms": numbers("inference_ms"),
+        "M params": numbers("parameters", 1e6),
+        "weights": [f"*{file}" if row["available"] else file for row, file in zip(rows, files)],
+    }
+
+
+def _table(columns: dict[str, list[str]], rows: list[Row]) -> Table:
+    """A table with space between families."""
     from rich.table import Table
 
-    numbers = ("box AP", "box AP50", "mask AP", "PQ", "AR 1000", "memory GB", "ms", "M params")
-    table = Table("name", "backbone", *numbers, "weights", box=None)
-    for column in table.columns[2:-1]:
-        column.justify = "right"
-    table.columns[0].no_wrap = True
+    table = Table(box=None)
+    for title in columns:
+        is_text = title in ("name", "backbone", "weights")
+        table.add_column(title, justify="left" if is_text else "right", no_wrap=True)
     last = ""
-    for row in rows:
+    for row, *cells in zip(rows, *columns.values()):
         if last and row["family"] != last:
             table.add_section()
         last = row["family"]
-        figures = (
-            row["box_ap"],
-            row["box_ap50"],
-            row["mask_ap"],
-            row["pq"],
-            row["ar1000"],
-            row["memory_gb"],
-            row["inference_ms"],
-            row["parameters"] / 1e6,
-        )
-        file = "" if row["weights"] is None else row["weights"].rsplit("/", 1)[-1]
-        table.add_row(
-            row["name"],
-            row["backbone"].split(" (")[0],
-            *("" if f is None else f"{f:.1f}" for f in figures),
-            f"*{file}" if row["available"] else file,
-        )
-    console = wide_console()
-    console.print(table)
-    console.print(f"{len(rows)} models")
+        table.add_row(*cells)
+    return table

@@ -333,7 +333,7 @@ class Trainer:
             return
         with self._stopwatch.stopped(), self.learner.averaged_weights():
             self.processes.share(self.model.buffers())  # the first one's statistics
-            evaluated = self.validation.run(self.model, self._interrupt)
+            evaluated = self.validation.run(self.model, self._interrupt, self._show_evaluated)
             if evaluated is None:
                 self._signal = self._interrupt.of_any(self.processes)
                 return
@@ -345,6 +345,10 @@ class Trainer:
             is_best = self.position.note(metrics.values, self.metric)
             for callback in self.callbacks:
                 callback.on_evaluation(self, metrics, is_best)
+
+    def _show_evaluated(self, count: int, total: int) -> None:
+        for callback in self.callbacks:
+            callback.on_images_evaluated(self, count, total)
 
     def _save(self) -> None:
         for callback in self.callbacks:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -113,15 +113,25 @@ class Validation:
             )
 
     def run(
-        self, model: Detector, interrupt: Interrupt
+        self,
+        model: Detector,
+        interrupt: Interrupt,
+        progress: Callable[[int, int], None] = lambda count, total: None,
     ) -> tuple[Metrics, list[ImageResult]] | None:
         """The metrics and detections of the model as it is now; every process gets those of all
-        the data.
+        the data. ``progress`` is called with the number of this process's images done, and of all.
 
         Returns None if a signal to any process interrupted it.
         """
         views = [itertools.takewhile(lambda _: not interrupt.requested, v) for v in self._views]
-        found = detect(model, *views, precision=self._precision, fused=self._fused)
+        done = itertools.count(1)  # batches have one image
+        found = detect(
+            model,
+            *views,
+            precision=self._precision,
+            fused=self._fused,
+            progress=lambda _: progress(next(done), len(self._views[0])),
+        )
         if interrupt.of_any(self._processes):
             return None
         return score(self._evaluators, found), found

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from detzoo import zoo
 from detzoo.checkpoints.catalog import config_classes
@@ -134,6 +135,17 @@ def test_min_ap_is_of_coco_alone(detzoo: Run) -> None:
     shown = detzoo("models", "ssd300_voc0712").out
     assert "box AP50" in shown
     assert "76.5" in shown
+
+
+def test_models_in_a_narrow_terminal(detzoo: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole names, and the columns that there is room for."""
+    monkeypatch.setattr("detzoo.cli.models.wide_console", lambda: Console(width=80))
+    lines = detzoo("models", "retinanet_r50").out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[0].split()[:3] == ["name", "box", "AP"]
+    assert any(line.split()[:1] == [R50] for line in lines)
+    assert "A wider terminal, or --json, also shows weights" in " ".join(lines)
+    assert "AR 1000" not in lines[0]  # of proposals
 
 
 def test_models_that_are_none(detzoo: Run) -> None:

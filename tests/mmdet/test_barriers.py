@@ -195,10 +195,7 @@ WITHIN_OTHERS = frozenset(
     + ("MlflowLoggerHook",)
 )
 # MaskFormer and Mask2Former, and what only one repository names.
-UNKNOWN = re.compile(
-    "Mask|Panoptic|DiceCost|CrossEntropyLossCost|MSDeformAttn|PixelDecoder|RFSearchHook"
-    "|LearnedPositionalEncoding"
-)
+UNKNOWN = re.compile("RFSearchHook|LearnedPositionalEncoding")
 
 
 def test_every_kind_has_a_file() -> None:

@@ -61,7 +61,9 @@ def test_the_moments_of_a_run(tmp_path: Path, data: DetectionDataset) -> None:
         ("on_start", 0),
         *[("on_losses", 0), ("on_losses", 0), ("on_backward", 0), ("on_step", 1)],
         *[("on_losses", 1), ("on_losses", 1), ("on_backward", 1), ("on_step", 2)],
-        *[("on_log", 2), ("on_detections", 2), ("on_evaluation", 2)],
+        ("on_log", 2),
+        *[("on_images_evaluated", 2)] * len(data),
+        *[("on_detections", 2), ("on_evaluation", 2)],
         *[("on_save", 2), ("on_end", 2)],
     ]
 

@@ -131,6 +131,7 @@ def test_a_pipe_gets_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     display.on_start(trainer)
     display.on_log(trainer, numbers)
     display.on_step(trainer)
+    display.on_images_evaluated(trainer, 3, 8)
     metrics = Metrics({"bbox/AP": 0.25, "bbox/AP50": 0.5}, "bbox/AP")
     display.on_evaluation(trainer, metrics, False)
     display.on_end(trainer, None)

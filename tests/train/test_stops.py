@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -147,20 +148,24 @@ def test_a_process_of_the_group_that_dies(tmp_path: Path) -> None:
     assert checkpoint.read(run / "last.pt").training is not None
 
 
+KILL_ONCE = """
+import os, signal
+from detzoo.train.callbacks import Callback
+
+class KillOnce(Callback):
+    def on_step(self, trainer):
+        first = os.environ["TORCHELASTIC_RESTART_COUNT"] == "0"
+        if first and trainer.processes.rank == 1 and trainer.position.iteration == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
 @pytest.mark.slow
 @pytest.mark.ci
 def test_torchrun_starts_a_run_again_where_it_was(tmp_path: Path) -> None:
     """A process is killed once; the group is restarted by the same command, and goes on."""
     make_data(tmp_path / "data" / "train")
-    (tmp_path / "kill_once.py").write_text(
-        "import os, signal\n"
-        "from detzoo.train.callbacks import Callback\n"
-        "class KillOnce(Callback):\n"
-        "    def on_step(self, trainer):\n"
-        "        first = os.environ['TORCHELASTIC_RESTART_COUNT'] == '0'\n"
-        "        if first and trainer.processes.rank == 1 and trainer.position.iteration == 3:\n"
-        "            os.kill(os.getpid(), signal.SIGKILL)\n"
-    )
+    (tmp_path / "kill_once.py").write_text(KILL_ONCE)
     (tmp_path / "tiny.json").write_text(json.dumps(to_dict(tiny_experiment())))
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
     command += ["--max-restarts", "1", "-m", "detzoo", "train", "tiny.json", "--out", "run"]
@@ -172,6 +177,39 @@ def test_torchrun_starts_a_run_again_where_it_was(tmp_path: Path) -> None:
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240
     )
     assert done.returncode == 0, done.stderr
+    log = (tmp_path / "run" / "log.txt").read_text()
+    assert "resuming after step" in log
+    saved = checkpoint.read(tmp_path / "run" / "last.pt").training
+    assert saved is not None
+    assert saved["position"]["iteration"] == 8
+
+
+@pytest.mark.slow
+def test_two_machines_start_a_run_again(tmp_path: Path) -> None:
+    """Two agents, as on two machines: a process of one is killed, and those of both restart."""
+    make_data(tmp_path / "data" / "train")
+    (tmp_path / "kill_once.py").write_text(KILL_ONCE)
+    (tmp_path / "tiny.json").write_text(json.dumps(to_dict(tiny_experiment())))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2"]
+    command += ["--nproc-per-node", "1", "--max-restarts", "1", "--local-addr", "127.0.0.1"]
+    command += ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{port}"]
+    command += ["--rdzv-id", "run", "-m", "detzoo", "train", "tiny.json", "--out", "run"]
+    command += ["--data", "data/train/annotations.json", "--images", "data/train"]
+    command += ["--batch-size", "1", "--checkpoint-steps", "1", "--device", "cpu"]
+    command += ["--callback", "kill_once:KillOnce"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    agents = [
+        subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    try:
+        errors = [agent.communicate(timeout=480)[1] for agent in agents]
+    finally:
+        for agent in agents:
+            agent.kill()
+    assert [agent.returncode for agent in agents] == [0, 0], errors
     log = (tmp_path / "run" / "log.txt").read_text()
     assert "resuming after step" in log
     saved = checkpoint.read(tmp_path / "run" / "last.pt").training

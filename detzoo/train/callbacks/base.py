@@ -62,6 +62,9 @@ class Callback:
     def on_log(self, trainer: Trainer, record: Record) -> None:
         """Called with averages since the last record: losses, logged values, learning rate, ..."""
 
+    def on_images_evaluated(self, trainer: Trainer, count: int, total: int) -> None:
+        """Called during an evaluation: this process has done ``count`` of its ``total`` images."""
+
     def on_detections(self, trainer: Trainer, results: Sequence[ImageResult]) -> None:
         """What an evaluation has detected in all images, in their own pixels; the metrics follow in
         :meth:`on_evaluation`."""

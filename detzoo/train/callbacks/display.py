@@ -55,6 +55,10 @@ class Display(Callback):
         else:
             self.on_message(trainer, f"{record['iteration']}/{trainer.plan.steps}  {text}")
 
+    def on_images_evaluated(self, trainer: Trainer, count: int, total: int) -> None:
+        if self._console.is_terminal:
+            self._numbers.plain = f"evaluating: {count} of {total} images"
+
     def on_evaluation(self, trainer: Trainer, metrics: Metrics, is_best: bool) -> None:
         line = evaluation_line(metrics.values, trainer.metric, trainer.position.best)
         self.on_message(trainer, line)
