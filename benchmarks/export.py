@@ -167,6 +167,8 @@ def _cell(result: dict[str, Any] | None, reasons: list[str]) -> str:
             reasons.append(result["reason"])
         return f"no ({reasons.index(result['reason']) + 1})"
     text = f"{result['ms']:.0f} ms, {result['bytes'] / 1e6:.1f} MB"
+    if result.get("left_out"):
+        return f"{text}, more candidates than fit"
     return text if result["verified"] else f"{text}, {result['near']:.0%} alike"
 
 

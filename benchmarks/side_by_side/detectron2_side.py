@@ -42,8 +42,8 @@ class Detectron2(Side):
         return cls(task, model)
 
     def infer(self) -> int:
-        (found,) = self.model(self._images()[:1])
-        return len(found["instances"])
+        found = self.model(self._images()[: self.task.num_seen])
+        return sum(len(image["instances"]) for image in found)
 
     def loss(self) -> Tensor:
         from detectron2.utils.events import EventStorage

@@ -17,9 +17,10 @@ from benchmarks.side_by_side.ours import Detzoo
 from benchmarks.side_by_side.side import Side
 from benchmarks.side_by_side.task import Task
 from benchmarks.side_by_side.torchvision_side import Torchvision
-from detzoo.benchmark.machine import synchronize
+from detzoo.benchmark.machine import reset_peak_memory, synchronize
 from detzoo.benchmark.spread import Spread
 from detzoo.devices import autocast, check_precision
+from detzoo.train.log import memory_in_use
 
 OTHERS: tuple[type[Side], ...] = (Torchvision, MMDetection, Detectron2)
 JOBS = ("inference", "training")
@@ -50,21 +51,24 @@ class Run:
                 return self.side.infer()
 
 
-def measure(runs: Sequence[Run], rounds: int) -> tuple[list[list[float]], list[int]]:
-    """Seconds of each run in each round, after one that does not count; what each run says."""
+def measure(runs: Sequence[Run], rounds: int) -> tuple[list[list[float]], list[int], list[float]]:
+    """Seconds of each run in each round, after one that does not count; what each run says; and
+    the most memory that it took, in GB: on a GPU, its own."""
     seconds: list[list[float]] = [[] for _ in runs]
-    said = [0] * len(runs)
+    said, memory = [0] * len(runs), [0.0] * len(runs)
     for turn in range(rounds + 1):
         for i, run in enumerate(runs):
             run.prepare()
             device = run.side.task.device
             synchronize(device)
+            reset_peak_memory(device)
             started = time.perf_counter()
             said[i] = run()
             synchronize(device)
             if turn:
                 seconds[i].append(time.perf_counter() - started)
-    return seconds, said
+            memory[i] = max(memory[i], memory_in_use(device))
+    return seconds, said, memory
 
 
 def compare(
@@ -74,13 +78,13 @@ def compare(
     runs = [Run(side, job, precision) for precision in precisions for side in (ours, *others)]
     task = ours.task
     rates = {p: measure_rates(p, task.device).convolution for p in precisions}
-    seconds, said = measure(runs, rounds)
+    seconds, said, memory = measure(runs, rounds)
     for precision in precisions:  # once more: a machine's pace changes
         rates[precision] = max(rates[precision], measure_rates(precision, task.device).convolution)
     base = min(1, len(others))
     operations = ours.count_operations(job)
     rows = []
-    for run, own, number in zip(runs, seconds, said):
+    for run, own, number, peak in zip(runs, seconds, said, memory):
         ratios = sorted(theirs / mine for theirs, mine in zip(seconds[base], own))
         spread = Spread.of(own)
         rate = operations / spread.median / 1e9
@@ -96,6 +100,7 @@ def compare(
             "best_convolution_gflop_per_second": rates[run.precision],
             "part_of_best": rate / rates[run.precision],
             "number": number,
+            "memory_gb": peak,
         }
         rows.append(row)
         print(

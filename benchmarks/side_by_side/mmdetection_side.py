@@ -42,9 +42,10 @@ class MMDetection(Side):
 
     def infer(self) -> int:
         pixels, infos = self._images()
-        (found,) = self.model.simple_test(pixels[:1], infos[:1], rescale=True)
-        boxes = found[0] if self.model.with_mask else found
-        return sum(len(of_class) for of_class in boxes)
+        count = self.task.num_seen
+        found = self.model.simple_test(pixels[:count], infos[:count], rescale=True)
+        boxes = [image[0] if self.model.with_mask else image for image in found]
+        return sum(len(of_class) for image in boxes for of_class in image)
 
     def loss(self) -> Tensor:
         from mmdet.core import BitmapMasks

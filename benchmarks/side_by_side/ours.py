@@ -11,7 +11,7 @@ from benchmarks.side_by_side.side import Side
 from benchmarks.side_by_side.task import NUM_CLASSES, Task
 from detzoo.benchmark.complexity import count_operations
 from detzoo.detectors.base import Detector
-from detzoo.evaluate.run import see
+from detzoo.evaluate.run import detect_batch
 from detzoo.layers.fusion import fuse
 
 
@@ -34,8 +34,8 @@ class Detzoo(Side):
         return fuse(self.model)
 
     def infer(self) -> int:
-        (found,) = see(self._detector, [self._detector.preprocess(self.task.first)])
-        return len(found)
+        found = detect_batch(self._detector, [self._detector.preprocess(self.task.seen)])
+        return sum(map(len, found))
 
     def count_operations(self, job: str) -> int:
         """The arithmetic in an image or a training step, layer by layer."""

@@ -37,7 +37,7 @@ class Side(ABC):
 
     @abstractmethod
     def infer(self) -> int:
-        """From the first raw image to boxes and masks in its pixels; how many."""
+        """From raw images to boxes and masks in their pixels; how many."""
 
     @abstractmethod
     def loss(self) -> Tensor:

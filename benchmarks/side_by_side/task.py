@@ -42,7 +42,11 @@ SUBJECTS = {
     "faster_rcnn": Subject("faster_rcnn_r50_fpn_1x_coco", ("roi_head.bbox_head.fc_cls",), 0.0, 4.0),
     "mask_rcnn": Subject("mask_rcnn_r50_fpn_1x_coco", ("roi_head.bbox_head.fc_cls",), 0.0, 4.0),
     "retinanet": Subject("retinanet_r50_fpn_1x_coco", ("bbox_head.retina_cls",)),
-    "fcos": Subject("fcos_r50_caffe_fpn_gn-head_1x_coco", ("bbox_head.conv_cls",)),
+    # The form that torchvision has.
+    "fcos": Subject(
+        "fcos_center-normbbox-centeronreg-giou_r50_caffe_fpn_gn-head_1x_coco",
+        ("bbox_head.conv_cls",),
+    ),
     "yolox_s": Subject(
         "yolox_s_8x8_300e_coco",
         tuple(f"bbox_head.multi_level_conv_cls.{level}" for level in range(3)),
@@ -57,7 +61,8 @@ SUBJECTS = {
 class Task:
     """``config`` and ``weights`` of our model; raw images (B, H, W, 3) and their objects.
 
-    ``bitmaps`` are the objects' masks, (N, H, W) uint8 per image.
+    ``bitmaps`` are the objects' masks, (N, H, W) uint8 per image. Training takes all images,
+    inference the first ``num_seen``.
     """
 
     model: str
@@ -67,6 +72,7 @@ class Task:
     targets: tuple[Targets, ...]
     bitmaps: tuple[torch.Tensor, ...]
     device: torch.device
+    num_seen: int = 1
 
     @property
     def subject(self) -> Subject:
@@ -78,31 +84,41 @@ class Task:
         return height, width
 
     @property
-    def first(self) -> Batch:
-        """The first image alone."""
-        return Batch(self.batch.pixels[:1], self.batch.infos[:1])
+    def seen(self) -> Batch:
+        """The images that inference takes."""
+        return Batch(self.batch.pixels[: self.num_seen], self.batch.infos[: self.num_seen])
 
     @classmethod
-    def make(cls, model: str, images: int, device: torch.device) -> Task:
-        """Random weights of which the first image has about 100 detections."""
+    def make(
+        cls,
+        model: str,
+        images: int,
+        device: torch.device,
+        num_seen: int = 1,
+        size: tuple[int, int] | None = None,
+    ) -> Task:
+        """Random weights of which the first image has about 100 detections; ``size`` None: the
+        subject's."""
         subject = SUBJECTS[model]
-        batch, bitmaps = _make_batch(images, *subject.size)
+        batch, bitmaps = _make_batch(images, *(size or subject.size))
         config = zoo.find(subject.entry).experiment.model
         if subject.frozen:
             config = override(config, "backbone.norm", FROZEN, {})
+            config = override(config, "backbone.style", "pytorch", {})
         detector = config.build(NUM_CLASSES).to(device).eval()
         _randomise(detector)
         _calibrate(detector, subject, Batch(batch.pixels[:1], batch.infos[:1]))
         targets = tuple(target.to(device) for target in batch.targets)
         bitmaps = tuple(masks.to(device) for masks in bitmaps)
-        return cls(model, config, detector.state_dict(), batch, targets, bitmaps, device)
+        weights = detector.state_dict()
+        return cls(model, config, weights, batch, targets, bitmaps, device, num_seen)
 
 
 def _randomise(model: nn.Module) -> None:
     """Weights that keep the features' scale, whatever a fresh model starts with."""
     generator = torch.Generator().manual_seed(0)
     for name, tensor in model.state_dict().items():
-        if name.endswith("running_var"):
+        if name.endswith(("running_var", ".scale")):
             tensor.fill_(1.0)
         elif tensor.dim() >= 2:
             fan = tensor[0].numel()

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from detzoo.detectors.base import Detector
 from detzoo.inference.compiled import make_room, padded
@@ -19,16 +20,23 @@ class CompiledTraining(nn.Module):
 
     Images are padded to multiples of 128 pixels for them, so that batches of many sizes share a few
     programs; each is compiled as it is needed first. Feature maps are cropped again: heads and
-    targets are as without. Parameters are the detector's own.
+    targets are as without. Where batch norms are trained, whose statistics would see the padding,
+    nothing is padded, and every size has its own program. Parameters are the detector's own.
     """
 
     def __init__(self, detector: Detector, backend: Any = "inductor") -> None:
         super().__init__()
         make_room()
         self.detector = detector
+        self._pads = not any(
+            isinstance(module, _BatchNorm) and module.training for module in detector.modules()
+        )
         self._extract = torch.compile(detector.extract_features, dynamic=False, backend=backend)
 
     def forward(self, images: ImageBatch, targets: Sequence[Targets]) -> Losses:
+        if not self._pads:
+            features = self._extract(images.pixels)
+            return Losses.of(self.detector.losses(features, images, targets))
         height, width = images.pixels.shape[2:]
         features = tuple(
             x[:, :, : math.ceil(height / stride), : math.ceil(width / stride)]

@@ -29,6 +29,8 @@ def test_cells() -> None:
             "torch": {"reason": "it cannot"},
         },
     }
+    full = export._cell(measured | {"verified": False, "left_out": 2}, [])
+    assert full == "12 ms, 3.4 MB, more candidates than fit"
     other = {**row, "name": "other", "results": {"torch": {"reason": "it cannot"}}}
     text = export.table([row, other])
     assert (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import shutil
 from collections.abc import Iterator
@@ -15,9 +16,10 @@ from detzoo.detectors.base import Detector
 from detzoo.structures import ImageBatch, ImageInfo, Targets
 from detzoo.train.compiled import CompiledTraining
 from detzoo.train.loop import train
+from detzoo.zoo.parts import FROZEN
 from tests.detectors.zoo_models import build as build_narrow
 from tests.detectors.zoo_models import one_per_head
-from tests.train.tiny import build, make_data, tiny_experiment, tiny_two_stage
+from tests.train.tiny import BACKBONE, build, make_data, tiny_experiment, tiny_two_stage
 
 # With proposals, with batch norm in training, with queries.
 NAMES = (
@@ -54,10 +56,29 @@ def batch(height: int, width: int) -> tuple[ImageBatch, list[Targets]]:
     return ImageBatch(torch.rand((2, 3, height, width), generator=generator), infos), targets
 
 
+def frozen() -> Detector:
+    """A detector whose batch norms are not trained."""
+    backbone = dataclasses.replace(BACKBONE, norm=FROZEN)
+    model = dataclasses.replace(tiny_two_stage(), backbone=backbone)
+    return build(tiny_experiment(model=model)).train()
+
+
+def test_batch_norms_do_not_see_padding() -> None:
+    """Every size is a program, and its statistics are those of the images."""
+    compiler = Counting()
+    models = [build(tiny_experiment()).train() for _ in range(2)]
+    step = CompiledTraining(models[0], compiler)
+    for height in (96, 100, 96, 100):
+        for runs in (step, models[1]):
+            runs(*batch(height, 130))
+    assert compiler.count == 2
+    torch.testing.assert_close(*(model.state_dict() for model in models))
+
+
 def test_no_batch_is_compiled_again() -> None:
     """Ten sizes, wide and tall, are two programs."""
     compiler = Counting()
-    step = CompiledTraining(build(tiny_experiment(model=tiny_two_stage())), compiler)
+    step = CompiledTraining(frozen(), compiler)
     counts = []
     for number in range(10):
         sides = (100 + number, 200 + 4 * number)
@@ -86,7 +107,7 @@ def test_the_same_losses(name: str) -> None:
 
 def test_maps_are_those_of_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     """Heads do not see what is padded for the compiler."""
-    model = build(tiny_experiment())
+    model = frozen()
     shapes = []
     losses = model.losses
 

@@ -1,0 +1,161 @@
+"""What there is to know of a GPU, in parts of at most three minutes each.
+
+    python -m benchmarks.gpu PART [PART ...] [--device cuda] [--quick] [--out DIR]
+
+``benchmarks/gpu.sh`` runs them all. Each part writes ``gpu-PART.json``; those of tests are runs of
+``pytest -m gpu``. With ``--device cpu --quick`` they run on any machine, to see that they work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from benchmarks import rates
+from benchmarks.gpu_ways import Row, Setting, graphs
+from benchmarks.record import write_result
+from benchmarks.side_by_side.measure import compare_model
+from detzoo.devices import resolve_device
+from tests.detectors.test_edge_cases import TARGETS
+from tests.detectors.zoo_models import build, images, one_per_head, with_maps
+from tests.gpu.test_families import there
+from tests.gpu.waits import noting_waits
+
+ROOT = Path(__file__).parents[1]
+OTHERS_HAVE = ("faster_rcnn", "mask_rcnn", "retinanet", "fcos")
+# Of every kind one, for machines without a GPU.
+QUICK = "retinanet_mobilenetv2_fpn or detr_r50_8x2 or mask_rcnn_mobilenetv2 or queryinst"
+
+
+# ---------------------------------------------------------------------------------- tests
+
+
+class _Outcomes:
+    """What pytest says of each test."""
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call" or report.failed or report.skipped:
+            name = report.nodeid.split("::", 1)[1]
+            reason = str(report.longrepr).strip().splitlines()[-1] if report.failed else None
+            self.rows.append(
+                {
+                    "test": name,
+                    "outcome": report.outcome,
+                    "seconds": report.duration,
+                    "reason": reason,
+                }
+            )
+
+
+def run_tests(what: str, setting: Setting) -> list[Row]:
+    """The outcomes of the tests in ``tests/gpu/WHAT``."""
+    outcomes = _Outcomes()
+    given = ["-m", "gpu", "-q", "--tb=short", "-p", "no:cacheprovider", f"tests/gpu/{what}"]
+    if setting.quick and "families" in what:
+        given += ["-k", QUICK]
+    if setting.device.type == "cpu":
+        os.environ["DETZOO_GPU_TESTS"] = "cpu"
+    pytest.main(given, plugins=[outcomes])
+    return outcomes.rows
+
+
+# --------------------------------------------------------------------------------- figures
+
+
+def waits(setting: Setting) -> list[Row]:
+    """Where the host waits in a training step of each head, and how often."""
+    rows = []
+    for entry in one_per_head():
+        if setting.quick and entry.name not in ("mask_rcnn_mobilenetv2_fpn",):
+            continue
+        model = build(entry).to(setting.device)
+        batch = there(images(), setting.device)
+        targets = [target.to(setting.device) for target in with_maps(TARGETS["ordinary"])]
+        model(batch, targets)  # makes constants
+        with noting_waits(setting.device) as places:
+            model(batch, targets).total().backward()
+        rows.append({"name": entry.name, "waits": len(places), "places": Counter(places)})
+    return rows
+
+
+def inference(setting: Setting, *, batch: int) -> list[Row]:
+    """Whole images to boxes and masks, beside torchvision."""
+    return _beside_torchvision(setting, "inference", batch, ("fp32", "bf16"))
+
+
+def training(setting: Setting) -> list[Row]:
+    """A training step, beside torchvision."""
+    return _beside_torchvision(setting, "training", 16, ("fp32", "bf16"))
+
+
+def _beside_torchvision(
+    setting: Setting, job: str, batch: int, precisions: tuple[str, ...]
+) -> list[Row]:
+    rows: list[Row] = []
+    count = min(batch, 2) if setting.quick else batch
+    with _small_rates() if setting.quick else contextlib.nullcontext():
+        for name in OTHERS_HAVE:
+            task = functools.partial(setting.task, name, count, count)
+            own = precisions[:1] if setting.quick else precisions
+            rows += compare_model(task, (job,), own, min(setting.rounds, 5))
+    return [{**row, "batch": count} for row in rows]
+
+
+def _small_rates() -> Any:
+    """Rates of small products, which take no time."""
+    return mock.patch.multiple(rates, MATRIX=128, CONVOLUTIONS=((1, 8, 8, 16, 16, 3),))
+
+
+PARTS: dict[str, Callable[[Setting], list[Row]]] = {
+    "losses": functools.partial(run_tests, "test_families.py::test_training"),
+    "static": functools.partial(run_tests, "test_families.py::test_the_static_form"),
+    "detections": functools.partial(run_tests, "test_families.py::test_detections"),
+    "runs": functools.partial(run_tests, "test_runs.py"),
+    "waits": waits,
+    "inference_1": functools.partial(inference, batch=1),
+    "inference_16": functools.partial(inference, batch=16),
+    "training": training,
+    "graphs": graphs,
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("parts", nargs="+", choices=PARTS, metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--device")
+    parser.add_argument("--quick", action="store_true", help="small, to see that all parts work")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")
+    options = parser.parse_args(arguments)
+    setting = Setting(resolve_device(options.device), options.quick)
+    failed = False
+    for part in options.parts:
+        started = time.perf_counter()
+        rows = PARTS[part](setting)
+        failed |= not rows or any(_is_fault(row) for row in rows)
+        write_result(options.out / f"gpu-{part}.json", f"gpu {part}", rows, setting.device)
+        print(f"{part}: {len(rows)} rows in {time.perf_counter() - started:.0f} s", flush=True)
+    return int(failed)
+
+
+def _is_fault(row: Row) -> bool:
+    return row.get("outcome") == "failed"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
