@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import functools
 import os
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -26,7 +28,15 @@ from benchmarks import rates
 from benchmarks.gpu_ways import Row, Setting, graphs
 from benchmarks.record import write_result
 from benchmarks.side_by_side.measure import compare_model
+from detzoo import zoo
+from detzoo.benchmark.loading import measure_loader
+from detzoo.benchmark.training import measure_training
+from detzoo.data.locate import open_dataset
 from detzoo.devices import resolve_device
+from detzoo.quickstart.model import experiment as small_experiment
+from detzoo.quickstart.scenes import CLASSES, write_scenes
+from detzoo.train.data import open_loader, usable_data
+from detzoo.train.distributed import Processes
 from tests.detectors.test_edge_cases import TARGETS
 from tests.detectors.zoo_models import build, images, one_per_head, with_maps
 from tests.gpu.test_families import there
@@ -115,6 +125,41 @@ def _beside_torchvision(
     return [{**row, "batch": count} for row in rows]
 
 
+def loader(setting: Setting) -> list[Row]:
+    """Images per second that are loaded, and that are trained on."""
+    name = "retinanet_r50_fpn_1x_coco"
+    experiment = zoo.find(name).experiment
+    images, workers, count, side, batches = 16, os.cpu_count() or 1, 256, 640, 40
+    if setting.quick:
+        name, experiment = "quickstart", small_experiment(CLASSES, epochs=1, size=96)
+        images, workers, count, side, batches = 2, 0, 8, 96, 2
+    experiment = dataclasses.replace(
+        experiment,
+        class_names=CLASSES,
+        precision="bf16",
+        data=dataclasses.replace(experiment.data, images_per_device=images, workers=workers),
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        write_scenes(Path(folder), "train", count, size=side)
+        data = open_dataset(Path(folder), "train")
+        processes = Processes(0, 1, setting.device)
+        loaded = open_loader(experiment, usable_data(experiment, data), processes)
+        rate = measure_loader(loaded, batches)
+        loaded.close()
+        model = experiment.build_model()
+        first, last = (1, 2) if setting.quick else (10, 30)
+        figures = measure_training(name, experiment, model, data, processes, first=first, last=last)
+    return [
+        {
+            "model": name,
+            "loaded_images_per_second": rate,
+            "trained_images_per_second": figures.images_per_second,
+            "phases": figures.phases,
+            "memory_gb": figures.memory_gb,
+        }
+    ]
+
+
 def _small_rates() -> Any:
     """Rates of small products, which take no time."""
     return mock.patch.multiple(rates, MATRIX=128, CONVOLUTIONS=((1, 8, 8, 16, 16, 3),))
@@ -130,6 +175,7 @@ PARTS: dict[str, Callable[[Setting], list[Row]]] = {
     "inference_16": functools.partial(inference, batch=16),
     "training": training,
     "graphs": graphs,
+    "loader": loader,
 }
 
 

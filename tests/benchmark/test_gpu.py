@@ -20,7 +20,7 @@ def test_every_part_works(tmp_path: Path) -> None:
     done = subprocess.run([*command, tmp_path], env=environment, text=True, capture_output=True)
     assert done.returncode == 0, done.stdout + done.stderr
     results = {file.stem: json.loads(file.read_text()) for file in tmp_path.glob("gpu-*.json")}
-    assert len(results) == 9
+    assert len(results) == 10
     for result in results.values():
         assert result["rows"]
         assert not any(row.get("outcome") == "failed" for row in result["rows"])
