@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import runpy
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,12 +41,10 @@ class Job:
     def __call__(self) -> None:
         import submitit
 
-        from detzoo.cli.main import main
-
         submitit.helpers.TorchDistributedEnvironment().export(overwrite=True)
         sys.argv = ["detzoo", *self.arguments]
         try:
-            main()
+            runpy.run_module("detzoo", run_name="__main__")
         except SystemExit as stop:
             if stop.code not in (None, 0):
                 raise UserError(f"the command ended with code {stop.code}") from None
