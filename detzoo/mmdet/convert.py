@@ -289,8 +289,7 @@ def _leave_aside(root: Node, config: Mapping[str, Any]) -> None:
 
 
 def _is_plain_workflow(value: Any) -> bool:
-    """Whether there is nothing but training, in pieces of any length."""
-    return value is None or (len(value) == 1 and value[0][:1] == ("train",))
+    return value is None or value == (("train", 1),)
 
 
 @dataclass(frozen=True)

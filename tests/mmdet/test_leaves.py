@@ -65,10 +65,10 @@ def settings(config: dict[str, Any]) -> list[Path]:
 
 # Group norms have no running statistics that could be fixed; a head without convolutions has no
 # norms; what Panoptic FPN fuses is chosen by settings of its own; MaskFormer's files have no
-# instances, and Mask2Former's train in pieces of some length.
+# instances, and Mask2Former's workflow is left aside as a whole.
 WITHOUT_USE = {
     "maskformer": ["model.test_cfg.max_per_image"],
-    "mask2former": ["workflow.0.1"],
+    "mask2former": ["workflow.0.0", "workflow.0.1"],
     **{name: ["model.backbone.norm_eval"] for name in ("gn", "gn+ws", "scratch")},
     "panoptic_fpn": [
         f"model.test_cfg.rcnn.{key}"
