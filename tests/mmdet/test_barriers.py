@@ -192,9 +192,10 @@ WITHIN_OTHERS = frozenset(
     ("BN1d", "BN2d", "BN3d", "Conv1d", "Dropout", "FFN", "bilinear", "BboxOverlaps2D")
     + ("TaskAlignedAssigner", "VarifocalLoss", "ScoreHLRSampler", "CheckpointHook")
     + ("TextLoggerHook", "TensorboardLoggerHook", "MMDetWandbHook", "WandbLoggerHook")
-    + ("MlflowLoggerHook",)
+    + ("MlflowLoggerHook", "DiceCost", "CrossEntropyLossCost", "MaskPseudoSampler")
+    + ("MaskFormerFusionHead", "MSDeformAttnPixelDecoder", "TransformerEncoderPixelDecoder")
 )
-# MaskFormer and Mask2Former, and what only one repository names.
+# What only one repository names.
 UNKNOWN = re.compile("RFSearchHook|LearnedPositionalEncoding")
 
 
