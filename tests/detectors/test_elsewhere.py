@@ -16,7 +16,6 @@ from tests.detectors.elsewhere import GPU, Copying, build_on_gpu, without_values
 from tests.detectors.test_edge_cases import TARGETS
 from tests.detectors.zoo_models import images, one_per_head
 from tests.export.test_static import WITHOUT_STATIC_FORM
-from tests.marks import ON_CI
 
 # What the default run covers: proposals, cascades, masks, queries, heatmaps, points of masks.
 QUICK = (
@@ -32,7 +31,7 @@ QUICK = (
 )
 DENSE = (SingleStageConfig, ProposalOnlyConfig)
 ENTRIES = [
-    pytest.param(entry, id=entry.name, marks=() if entry.name in QUICK else ON_CI)
+    pytest.param(entry, id=entry.name, marks=() if entry.name in QUICK else pytest.mark.slow)
     for entry in one_per_head()
     if not entry.experiment.model.needs_proposals
 ]

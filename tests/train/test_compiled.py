@@ -136,7 +136,6 @@ def test_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
 def test_a_run_with_torchs_compiler(tmp_path: Path) -> None:
     data, experiment = make_data(tmp_path / "data"), tiny_experiment(ema=None)
