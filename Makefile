@@ -9,7 +9,7 @@ quickstart: .venv/installed
 	$(BIN)/detzoo quickstart
 
 test: .venv/installed-dev .venv/mmdet
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0
 
 slow: .venv/installed-dev .venv/mmdet
 	$(BIN)/python -m pytest -m slow

@@ -19,7 +19,7 @@ from detzoo.layers.norm import BatchNormConfig
 
 def resnet_state() -> dict[str, Tensor]:
     torch.manual_seed(0)
-    config = ResNetConfig(depth=50, base_channels=4, norm=BatchNormConfig(), frozen_stages=-1)
+    config = ResNetConfig(depth=50, base_channels=8, norm=BatchNormConfig(), frozen_stages=-1)
     state = config.build().state_dict()
     return {n: torch.rand_like(v) for n, v in state.items() if "num_batches" not in n}
 
@@ -212,10 +212,10 @@ def test_a_detectron_pickle_starts_a_backbone(tmp_path: Path) -> None:
     model = {detectron_name(n): v.numpy() for n, v in state.items() if "running" not in n}
     content = {"model": {**model, "fc1000_w": np.zeros(2)}, "__author__": "Caffe2"}
     path.write_bytes(pickle.dumps(content, 2))
-    config = ResNetConfig(depth=50, base_channels=4, pretrained=str(path))
+    config = ResNetConfig(depth=50, base_channels=8, pretrained=str(path))
     backbone = config.build()
     report = initialize_backbone((backbone,), str(path))
     assert (report.missing, report.unexpected) == ((), ("fc1000_w",))
     loaded = backbone.state_dict()
     assert torch.equal(loaded["layer3.5.bn2.weight"], state["layer3.5.bn2.weight"])
-    assert torch.equal(loaded["layer3.5.bn2.running_var"], torch.ones(16))
+    assert torch.equal(loaded["layer3.5.bn2.running_var"], torch.ones(32))

@@ -12,7 +12,7 @@ from detzoo.backbones.resnet import ResNet, ResNetConfig
 from detzoo.config import ConfigError
 from detzoo.layers.norm import BatchNormConfig
 
-TINY = ResNetConfig(depth=18, base_channels=4, frozen_stages=-1)
+TINY = ResNetConfig(depth=18, base_channels=8, frozen_stages=-1)
 TINY_BOTTLENECKS = dataclasses.replace(TINY, depth=50)
 
 
@@ -159,14 +159,14 @@ def test_stages_past_the_last_output_take_no_part() -> None:
 
 def test_a_fresh_block_is_its_shortcut() -> None:
     block = TINY.build().get_submodule("layer1.1")
-    x = torch.rand(1, 4, 5, 5)
+    x = torch.rand(1, 8, 5, 5)
     assert torch.equal(block(x), x)
 
 
 def test_from_scratch_freezes_nothing() -> None:
     config = ResNetConfig(
         depth=18,
-        base_channels=4,
+        base_channels=8,
         pretrained="torchvision://resnet18",
         frozen_stages=2,
         norm=BatchNormConfig(trainable=False, fixed_statistics=True),

@@ -21,7 +21,7 @@ from detzoo.layers.norm import BatchNormConfig
 from detzoo.structures import ImageBatch, ImageInfo, Targets
 
 BACKBONE = TridentResNetConfig(
-    base_channels=4, frozen_stages=-1, norm=BatchNormConfig(fixed_statistics=True), zero_init=False
+    base_channels=8, frozen_stages=-1, norm=BatchNormConfig(fixed_statistics=True), zero_init=False
 )
 
 
@@ -35,7 +35,8 @@ def build(test_branch: int | None = 1) -> Trident:
         ),
     ).build(2)
     # So that it finds something.
-    torch.nn.init.normal_(model.roi_head.bbox_head.fc_cls.weight, std=0.3)
+    torch.nn.init.normal_(model.roi_head.bbox_head.fc_cls.weight, std=0.1)
+    model.roi_head.bbox_head.fc_cls.bias.data = torch.tensor([0.0, 0.0, -3.0])
     return model
 
 
@@ -57,7 +58,7 @@ def test_a_branch_per_dilation_in_training_and_one_in_inference() -> None:
     model = build()
     x = batch().pixels
     (trained,) = model.train().backbone(x)
-    assert trained.shape == (6, 64, 4, 6)
+    assert trained.shape == (6, 128, 4, 6)
     for branch, of_branch in enumerate(trained.split(2)):
         other = copy.deepcopy(build(branch)).eval()
         other.load_state_dict(model.state_dict())

@@ -51,7 +51,7 @@ CONFIG = {
         "backbone": {
             "type": "ResNet",
             "depth": 18,
-            "base_channels": 4,
+            "base_channels": 8,
             "num_stages": 4,
             "out_indices": (0, 1, 2, 3),
             "frozen_stages": 1,
@@ -61,7 +61,7 @@ CONFIG = {
         },
         "neck": {
             "type": "FPN",
-            "in_channels": [4, 8, 16, 32],
+            "in_channels": [8, 16, 32, 64],
             "out_channels": 8,
             "start_level": 1,
             "add_extra_convs": "on_input",
