@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+# A process that crashes ends the run: without it, the others would wait for its tests forever.
+PARALLEL := -n 2 --dist loadfile --max-worker-restart 0
 
 .PHONY: quickstart test slow slow-ci check docs parity clean
 
@@ -9,14 +11,14 @@ quickstart: .venv/installed
 	$(BIN)/detzoo quickstart
 
 test: .venv/installed-dev .venv/mmdet
-	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0
+	$(BIN)/python -m pytest $(PARALLEL)
 
 slow: .venv/installed-dev .venv/mmdet
 	$(BIN)/python -m pytest -m slow
 
 # Those of the slow tests that CI runs.
 slow-ci: .venv/installed-dev .venv/mmdet
-	$(BIN)/python -m pytest -m "slow and ci"
+	$(BIN)/python -m pytest $(PARALLEL) -m "slow and ci"
 
 check: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -39,7 +39,8 @@ def clone(tmp_path: Path) -> Path:
     for folder in ("benchmarks", "detzoo", "docs", "tests"):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / folder, clone / folder, ignore=ignored)
-    shutil.copy(ROOT / "pyproject.toml", clone)
+    for file in ("pyproject.toml", *(path.name for path in ROOT.glob("*.md"))):
+        shutil.copy(ROOT / file, clone)
     return clone
 
 

@@ -140,6 +140,8 @@ def detzoo_command(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_from_the_command_line(package: Path) -> None:
     """Trained, resumed, tested, and used in processes of their own; and without the module."""
     data = make_data(package / "data" / "train")

@@ -12,8 +12,8 @@ from detzoo.data.locate import open_dataset
 from detzoo.data.reading import reading_on
 from detzoo.errors import DataError
 from tests.data.files import annotation, noise, write_coco
+from tests.data.formats.cases import CASES
 from tests.data.formats.files import write
-from tests.fuzz.test_formats import CASES
 
 # What is made wrong in a file of each format, and the message about it.
 ENTRIES = {

@@ -15,6 +15,7 @@ from detzoo.detectors.base import Detector
 from detzoo.layers.fusion import FusedConv2d, fuse
 from detzoo.structures import BitmapMasks, Detections, ImageBatch, ImageInfo, Targets
 from detzoo.train.teacher import give_teacher
+from tests.marks import ON_CI
 from tests.parity.double import float64
 
 SIZE = 128
@@ -63,7 +64,14 @@ def assert_same(found: list[Detections], expected: list[Detections]) -> None:
             torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+# Ten seconds each and more, for what others have as well. CI runs them after the others.
+LONG = ("grid_rcnn", "htc", "detectors", "groie", "scnet", "tridentnet")
+MARKED = [
+    pytest.param(case, id=case.name, marks=ON_CI if case.name in LONG else ()) for case in CASES
+]
+
+
+@pytest.mark.parametrize("case", MARKED)
 def test_the_same_before_and_after_a_step(case: Case) -> None:
     with float64():  # where nothing but a mistake makes a difference that can be seen
         model = detector(case)

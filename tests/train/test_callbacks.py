@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
+import detzoo
 from detzoo.data.dataset import DetectionDataset
 from detzoo.errors import ConfigError
 from detzoo.optim.schedules import epochs
@@ -130,21 +132,18 @@ def test_the_metric_of_the_document(tmp_path: Path, data: DetectionDataset) -> N
     assert "evaluation: images/found 0.000" in (run / "log.txt").read_text()
 
 
-def test_distillation_of_the_document(tmp_path: Path, data: DetectionDataset) -> None:
+def test_distillation_of_the_document(
+    tmp_path: Path, data: DetectionDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
     torch.manual_seed(1)
     teacher = tiny_experiment().build_model()
     weights = {name: value.clone() for name, value in teacher.state_dict().items()}
-    experiment = tiny_experiment(schedule=epochs(6))
-    names = documented() | {
-        "experiment": experiment,
-        "model": build(experiment),
-        "train_data": data,
-        "val_data": data,
-        "run_dir": tmp_path / "run",
-        "teacher": teacher,
-    }
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(detzoo, "open_dataset", lambda *_: data)
+    monkeypatch.setattr(detzoo, "load", lambda *_, fused: SimpleNamespace(model=teacher))
+    names = documented() | {"experiment": tiny_experiment(schedule=epochs(6))}
     exec(python_of_the_document("An extra loss")[1], names)
-    log = records(tmp_path / "run", "train")
+    log = records(tmp_path / "runs/student", "train")
     assert log[-1]["loss_distillation"] < 0.7 * log[0]["loss_distillation"]
     terms = ("loss_cls", "loss_bbox", "loss_distillation")
     assert log[0]["loss"] == pytest.approx(sum(log[0][term] for term in terms))

@@ -80,6 +80,8 @@ def history(run: Path) -> list[dict[str, Any]]:
     return [{k: v for k, v in record.items() if k not in TIMES} for record in records]
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_killed_at_random_moments(tmp_path: Path) -> None:
     make_data(tmp_path / "data", images=20)
     main("two_stage", tmp_path / "data", tmp_path / "whole", resume=False)
