@@ -84,7 +84,8 @@ def learn(
 ) -> Outcome:
     """Trains from scratch on the one, scores on the other.
 
-    ``watch`` is told of evaluations on the way; without it there are none.
+    ``watch`` is told of evaluations on the way; without it there are none. A signal that stops the
+    training stops the program: what has not been learned to the end is no result.
     """
     processor, wall = time.process_time(), time.perf_counter()
     model = build_narrow(experiment)
@@ -101,6 +102,8 @@ def learn(
             log_interval=10,
         )
         curve = read_curve(run / "metrics.jsonl")
+    if result.stop_signal is not None:
+        raise SystemExit(128 + result.stop_signal)
     return Outcome(
         experiment,
         sum(parameter.numel() for parameter in model.parameters()),
