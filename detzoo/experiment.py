@@ -27,7 +27,7 @@ from detzoo.optim.optimizers import OptimizerConfig, SGDConfig
 from detzoo.optim.schedules import Schedule
 
 # "voc" uses the area under the curve, "voc07" eleven points.
-Metric = Literal["coco", "lvis", "voc", "voc07", "cityscapes", "panoptic"]
+Metric = Literal["coco", "lvis", "openimages", "voc", "voc07", "cityscapes", "panoptic"]
 
 
 @config
@@ -55,7 +55,8 @@ class DataConfig:
         masks: Whether training loads masks, and how they are kept: as bitmaps or as polygons.
         batch_resize: Multi-scale training by resizing batches; None: batches are not resized.
         metric: The metrics, which also determine the best checkpoint; None: panoptic quality for a
-            panoptic model, LVIS's if the data has LVIS annotations, otherwise COCO's.
+            panoptic model, LVIS's or Open Images' if the data has their annotations, otherwise
+            COCO's.
     """
 
     train_transforms: tuple[Transform, ...]
