@@ -119,7 +119,7 @@ class Experiment:
         class_names: Names of the classes, in the order of the labels.
         data: How images are loaded, transformed and evaluated.
         optimizer: The optimizer, with the learning rate and the weight decay.
-        schedule: Length of training, and the learning rate schedule.
+        schedule: Length of training, and the schedules of the learning rate and the momentum.
         reference_batch: Total batch size over all devices that the learning rate is given for; it
             is scaled to the batch size of a run. None: no scaling.
         precision: Precision of training: float32, or mixed precision with bfloat16 or float16.
@@ -160,6 +160,8 @@ class Experiment:
     def __post_init__(self) -> None:
         if self.final is not None and not self.schedule.counts_epochs:
             raise ConfigError("final: the schedule counts iterations, so there are no final epochs")
+        if self.schedule.momentum is not None and self.optimizer.scheduled_momentum is None:
+            raise ConfigError("schedule.momentum: this optimizer has no momentum to change")
 
     @property
     def final_epoch(self) -> int | None:
