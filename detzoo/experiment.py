@@ -27,7 +27,7 @@ from detzoo.optim.optimizers import OptimizerConfig, SGDConfig
 from detzoo.optim.schedules import Schedule
 
 # "voc" uses the area under the curve, "voc07" eleven points.
-Metric = Literal["coco", "lvis", "voc", "voc07", "cityscapes", "panoptic"]
+Metric = Literal["coco", "lvis", "openimages", "voc", "voc07", "cityscapes", "panoptic"]
 
 
 @config
@@ -55,7 +55,8 @@ class DataConfig:
         masks: Whether training loads masks, and how they are kept: as bitmaps or as polygons.
         batch_resize: Multi-scale training by resizing batches; None: batches are not resized.
         metric: The metrics, which also determine the best checkpoint; None: panoptic quality for a
-            panoptic model, LVIS's if the data has LVIS annotations, otherwise COCO's.
+            panoptic model, LVIS's or Open Images' if the data has their annotations, otherwise
+            COCO's.
     """
 
     train_transforms: tuple[Transform, ...]
@@ -118,7 +119,7 @@ class Experiment:
         class_names: Names of the classes, in the order of the labels.
         data: How images are loaded, transformed and evaluated.
         optimizer: The optimizer, with the learning rate and the weight decay.
-        schedule: Length of training, and the learning rate schedule.
+        schedule: Length of training, and the schedules of the learning rate and the momentum.
         reference_batch: Total batch size over all devices that the learning rate is given for; it
             is scaled to the batch size of a run. None: no scaling.
         precision: Precision of training: float32, or mixed precision with bfloat16 or float16.
@@ -159,6 +160,8 @@ class Experiment:
     def __post_init__(self) -> None:
         if self.final is not None and not self.schedule.counts_epochs:
             raise ConfigError("final: the schedule counts iterations, so there are no final epochs")
+        if self.schedule.momentum is not None and self.optimizer.scheduled_momentum is None:
+            raise ConfigError("schedule.momentum: this optimizer has no momentum to change")
 
     @property
     def final_epoch(self) -> int | None:

@@ -160,14 +160,18 @@ def _kept(found: Table) -> np.ndarray:
 
 
 def _unannotated(truth: GroundTruth, image: int) -> tuple[np.ndarray, np.ndarray]:
-    """(C,) Classes that nobody looked for in an image, and those that are not complete (LVIS)."""
+    """(C,) Classes that nobody looked for in an image (LVIS, Open Images), and those that are not
+    complete (LVIS)."""
     count = len(truth.class_names)
-    if truth.federation is None:
-        return np.zeros(count, bool), np.zeros(count, bool)
-    unknown, partial = np.ones(count, bool), np.zeros(count, bool)
+    unknown, partial = np.zeros(count, bool), np.zeros(count, bool)
+    if truth.federation is not None:
+        unknown[:] = True
+        unknown[list(truth.federation.absent[image])] = False
+        partial[list(truth.federation.partial[image])] = True
+    if truth.open_images is not None:
+        unknown[:] = True
+        unknown[truth.open_images.verified[image]] = False
     unknown[truth.label[truth.image == image]] = False
-    unknown[list(truth.federation.absent[image])] = False
-    partial[list(truth.federation.partial[image])] = True
     return unknown, partial
 
 

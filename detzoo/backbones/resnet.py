@@ -27,6 +27,7 @@ from detzoo.layers.conv_norm_act import conv_norm_act
 from detzoo.layers.convolution import ConvConfig, PlainConvConfig
 from detzoo.layers.generalized_attention import GeneralizedAttentionConfig
 from detzoo.layers.norm import BatchNormConfig, NormConfig, NormLayer
+from detzoo.layers.switchable import AdaptiveConvConfig
 
 BLOCKS = {
     18: (2, 2, 2, 2),
@@ -242,12 +243,15 @@ def block_layers(config: ResNetConfig, index: int) -> BlockLayers:
     spatial = config.convolution
     if config.deformable is not None and index in config.deformable_stages:
         spatial = config.deformable
+    averages = config.average_shortcuts
+    if config.strides[index] == 1 and isinstance(config.convolution, AdaptiveConvConfig):
+        averages = False  # of one cell, which V2's DetectoRS leaves out, and others do not
     return BlockLayers(
         norm=config.norm,
         convolution=config.convolution,
         spatial=spatial,
         context_ratio=config.context_ratio if index in CONTEXT_STAGES else None,
         attention=config.attention if index in config.attention_stages else None,
-        averages=config.average_shortcuts,
+        averages=averages,
         zero_init=config.zero_init,
     )

@@ -3,6 +3,8 @@ weights and differ in dilation."""
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -81,7 +83,8 @@ class TridentResNet(ResNet):
 
 def _branched_stage(config: TridentResNetConfig) -> Blocks:
     """The third stage."""
-    layers = block_layers(config, 2)
+    # V2's shortcut of the branches never averages.
+    layers = dataclasses.replace(block_layers(config, 2), averages=False)
     channels, out_channels = stage_channels(config, 1), stage_channels(config, 2)
     width = stage_width(config, 2)
     blocks: list[ResidualBlock] = []

@@ -194,7 +194,8 @@ def with_tta(experiment: Experiment, scales: str | None, flip: bool) -> Experime
         sizes.append((int(width), int(height)))
     flips = ("horizontal",) if flip else experiment.data.tta.flips
     try:
-        tta = TTA(scales=tuple(sizes) or experiment.data.tta.scales, flips=flips)
+        own = experiment.data.tta
+        tta = TTA(scales=tuple(sizes), flips=flips) if sizes else replace(own, flips=flips)
         tta.pipelines(experiment.data.test_transforms)
     except ConfigError as error:
         raise ConfigError(f"--tta-scales {scales}: {error}") from None

@@ -44,7 +44,7 @@ from detzoo.files import check_output, write_json
 if TYPE_CHECKING:
     from detzoo.data.hold_out import Division
 
-METRICS = ("coco", "lvis", "voc", "voc07", "cityscapes", "panoptic")
+METRICS = ("coco", "lvis", "openimages", "voc", "voc07", "cityscapes", "panoptic")
 
 
 def measure(
@@ -84,8 +84,8 @@ def measure(
     metric: Annotated[
         str | None,
         typer.Option(
-            help="coco, lvis, voc, voc07 (11 points), cityscapes or panoptic. Default: the "
-            "model's, or what fits the data."
+            help="coco, lvis, openimages, voc, voc07 (11 points), cityscapes or panoptic. Default: "
+            "the model's, or what fits the data."
         ),
     ] = None,
     missing_masks: MissingMasks = "ignore",

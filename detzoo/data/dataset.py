@@ -28,6 +28,7 @@ from detzoo.data.annotations import (
 )
 from detzoo.data.images import header_of, image_size, read_gray, read_image
 from detzoo.data.lvis import Federation
+from detzoo.data.open_images import OpenImagesLabels
 from detzoo.data.panoptic import PanopticMaps
 from detzoo.data.sample import Sample
 from detzoo.errors import DataError
@@ -46,7 +47,8 @@ class DetectionDataset:
     ``sizes`` (I, 2) are the heights and widths declared by ``source``, the annotation file.
     ``category_ids`` are those of the file, in the order of ``class_names``. ``image_ids`` are
     integers or texts. ``notes`` tell the user what was left out. ``federation`` is
-    given if images are not annotated for every class (LVIS). ``proposals`` come from a file,
+    given if images are not annotated for every class (LVIS), ``open_images`` is what Open Images
+    says of it. ``proposals`` come from a file,
     ``semantic_dir`` is a folder of semantic maps, for models that need them; ``panoptic`` are maps
     of all pixels' segments, whose things are the objects. Images are read with
     ``channels`` channels, and with ``ignore_exif`` as they lie in the file: see
@@ -63,6 +65,7 @@ class DetectionDataset:
     annotations: Annotations
     notes: tuple[str, ...] = ()
     federation: Federation | None = None
+    open_images: OpenImagesLabels | None = None
     proposals: Proposals | None = None
     semantic_dir: str | None = None
     panoptic: PanopticMaps | None = None
@@ -155,6 +158,7 @@ class DetectionDataset:
             sizes=self.sizes[index],
             annotations=self.annotations.of_images(index),
             federation=None if self.federation is None else self.federation.take(index),
+            open_images=None if self.open_images is None else self.open_images.take(index),
             proposals=None if self.proposals is None else self.proposals.take(index),
             panoptic=None if self.panoptic is None else self.panoptic.take(index),
         )
@@ -239,6 +243,7 @@ class DetectionDataset:
             category_ids=tuple(ids),
             annotations=annotations,
             federation=federation and federation.relabeled(label_map, len(names)),
+            open_images=self.open_images and self.open_images.relabeled(label_map, len(names)),
             panoptic=self.panoptic and self.panoptic.with_things(label_map),
             notes=notes,
         )

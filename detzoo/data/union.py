@@ -12,6 +12,7 @@ from torch import Tensor
 from detzoo.data.annotations import Annotations, LabelLists, Proposals, Strings
 from detzoo.data.dataset import DetectionDataset
 from detzoo.data.lvis import Federation
+from detzoo.data.open_images import OpenImagesLabels
 from detzoo.data.panoptic import PanopticMaps
 from detzoo.errors import DataError
 
@@ -23,10 +24,10 @@ def union(
 
     The classes are those of the first, followed by what the others add; or ``class_names``, without
     the objects of others. Objects get new ids, and images too where two sets use the same.
-    ``notes`` say so, and which classes are not annotated in every set. Proposals and panoptic maps
-    stay if all sets have them. Raises :class:`DataError` if no set has one of ``class_names``, if
-    some sets are annotated for every class in every image and others are not (LVIS), and for sets
-    with semantic maps, which the joined set can get by
+    ``notes`` say so, and which classes are not annotated in every set. Proposals, panoptic maps and
+    what Open Images says of its images stay if all sets have them. Raises :class:`DataError` if no
+    set has one of ``class_names``, if some sets are annotated for every class in every image and
+    others are not (LVIS), and for sets with semantic maps, which the joined set can get by
     :meth:`DetectionDataset.with_semantic_maps`.
     """
     joined = datasets[0] if len(datasets) == 1 else _joined(datasets)
@@ -69,6 +70,7 @@ def _joined(datasets: Sequence[DetectionDataset]) -> DetectionDataset:
         annotations=Annotations.join([data.annotations for data in same_classes]),
         notes=tuple(notes),
         federation=_joined_federation(same_classes),
+        open_images=_joined_open_images(same_classes),
         proposals=_joined_proposals(datasets),
         panoptic=_joined_panoptic(same_classes),
     )
@@ -120,6 +122,12 @@ def _joined_federation(datasets: Sequence[DetectionDataset]) -> Federation | Non
         LabelLists.join([part.partial for part in parts]),
         parts[0].frequency,
     )
+
+
+def _joined_open_images(datasets: Sequence[DetectionDataset]) -> OpenImagesLabels | None:
+    """None, so that all classes count in all images, where not all sets are of Open Images."""
+    parts = [data.open_images for data in datasets if data.open_images is not None]
+    return OpenImagesLabels.join(parts) if len(parts) == len(datasets) else None
 
 
 def _joined_proposals(datasets: Sequence[DetectionDataset]) -> Proposals | None:

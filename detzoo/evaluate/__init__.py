@@ -1,4 +1,4 @@
-"""Detection metrics: COCO, LVIS, Pascal VOC, Cityscapes, panoptic quality, proposal recall."""
+"""Detection metrics: COCO, LVIS, Open Images, Pascal VOC, Cityscapes, panoptic quality, recall."""
 
 from detzoo.evaluate.cityscapes import CityscapesEvaluator
 from detzoo.evaluate.coco import COCO_AREAS, AreaRange, CocoEvaluator
@@ -6,6 +6,7 @@ from detzoo.evaluate.evaluator import Evaluator
 from detzoo.evaluate.ground_truth import GroundTruth, read_ground_truth
 from detzoo.evaluate.lvis import LvisEvaluator
 from detzoo.evaluate.metrics import Metrics
+from detzoo.evaluate.open_images import OpenImagesEvaluator
 from detzoo.evaluate.panoptic import PanopticEvaluator
 from detzoo.evaluate.proposals import ProposalEvaluator
 from detzoo.evaluate.results import ImageResult, read_results, write_results
@@ -22,6 +23,7 @@ __all__ = [
     "ImageResult",
     "LvisEvaluator",
     "Metrics",
+    "OpenImagesEvaluator",
     "PanopticEvaluator",
     "ProposalEvaluator",
     "VocEvaluator",

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from detzoo.data.coco_file import NO_AREAS, CocoFile, CocoObject
 from detzoo.data.dataset import DetectionDataset
 from detzoo.data.lvis import federation_of, is_federated
+from detzoo.data.open_images import OpenImagesLabels
 from detzoo.errors import DataError
 from detzoo.files import read_json
 from detzoo.structures.segmentation import is_missing, read_segmentation
@@ -63,9 +65,9 @@ class GroundTruth:
     ``segmentations``, polygons or run lengths as in COCO files, or None. Per image, in order of id:
     ``image_ids``; ``image_sizes`` (I, 2) height, width, 0 if unknown; ``paths`` of the files. Per
     class: ``class_names`` and ``category_ids``. ``federation`` if images are not annotated for
-    every class. ``panoptic`` if pixels are annotated, with the classes of stuff ``stuff_names``.
-    ``source`` is the file named in error messages. ``notes`` tell the user what had to
-    be guessed.
+    every class (LVIS), ``open_images`` likewise. ``panoptic`` if pixels are annotated, with the
+    classes of stuff ``stuff_names``. ``source`` is the file named in error messages. ``notes`` tell
+    the user what had to be guessed.
     """
 
     image_ids: tuple[Id, ...]
@@ -82,6 +84,7 @@ class GroundTruth:
     source: str = "ground truth"
     paths: tuple[str, ...] = ()
     federation: Federation | None = None
+    open_images: OpenImagesLabels | None = None
     notes: tuple[str, ...] = ()
     panoptic: tuple[PanopticTruth, ...] = ()
     stuff_names: tuple[str, ...] = ()
@@ -90,12 +93,14 @@ class GroundTruth:
     def of(cls, dataset: DetectionDataset) -> GroundTruth:
         """Returns the ground truth of an entire data set."""
         truth = cls.from_coco(dataset.to_coco(), dataset.source)
-        path_of = {dataset.image_id(i): dataset.path(i) for i in range(len(dataset))}
-        truth = replace(truth, paths=tuple(path_of[image] for image in truth.image_ids))
+        place = {dataset.image_id(i): i for i in range(len(dataset))}
+        order = [place[image] for image in truth.image_ids]
+        truth = replace(truth, paths=tuple(dataset.path(i) for i in order))
+        if dataset.open_images is not None:
+            truth = replace(truth, open_images=dataset.open_images.take(torch.tensor(order)))
         if dataset.panoptic is None:
             return truth
-        place = {dataset.image_id(i): i for i in range(len(dataset))}
-        maps = tuple(PanopticTruth.of(dataset, place[image]) for image in truth.image_ids)
+        maps = tuple(PanopticTruth.of(dataset, i) for i in order)
         return replace(truth, panoptic=maps, stuff_names=dataset.stuff_names)
 
     @classmethod

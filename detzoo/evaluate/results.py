@@ -65,6 +65,12 @@ class ImageResult:
             ),
         )
 
+    @classmethod
+    def of_segments(cls, image_id: Id, segments: PanopticResult) -> ImageResult:
+        """Only a panoptic map, without detections of objects."""
+        none = np.zeros(0)
+        return cls(image_id, none.reshape(0, 4), none, none.astype(np.int64), panoptic=segments)
+
     def __len__(self) -> int:
         return len(self.boxes)
 

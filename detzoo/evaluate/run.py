@@ -16,6 +16,7 @@ from detzoo.evaluate.evaluator import Evaluator
 from detzoo.evaluate.ground_truth import GroundTruth
 from detzoo.evaluate.lvis import LvisEvaluator
 from detzoo.evaluate.metrics import Metrics
+from detzoo.evaluate.open_images import OpenImagesEvaluator
 from detzoo.evaluate.panoptic import PanopticEvaluator
 from detzoo.evaluate.proposals import ProposalEvaluator
 from detzoo.evaluate.results import ImageResult
@@ -40,9 +41,10 @@ def default_evaluators(
 
     These are proposal recall for a class-agnostic detector, otherwise the ``metric``: by default
     panoptic quality for a panoptic detector, which segments the stuff of ``stuff_names``, LVIS's
-    for federated data, and COCO's otherwise. Those two evaluate boxes, and masks if both detector
-    and data have them; Pascal VOC's evaluates boxes ("voc07" averages over 11 points), Cityscapes'
-    masks. For ``missing_masks`` see :class:`CocoEvaluator`.
+    for federated data, Open Images' for its data, and COCO's otherwise. LVIS's and COCO's evaluate
+    boxes, and masks if both detector and data have them; Pascal VOC's evaluates boxes ("voc07"
+    averages over 11 points), and so does Open Images'; Cityscapes' evaluates masks. For
+    ``missing_masks`` see :class:`CocoEvaluator`.
     """
     if is_class_agnostic:
         return [ProposalEvaluator(ground_truth)]
@@ -50,6 +52,8 @@ def default_evaluators(
         return [VocEvaluator(ground_truth, class_names)]
     if metric == "voc07":
         return [VocEvaluator(ground_truth, class_names, method="11points")]
+    if metric == "openimages":
+        return [OpenImagesEvaluator(ground_truth, class_names)]
     if metric == "cityscapes":
         return [CityscapesEvaluator(ground_truth, class_names)]
     if metric == "panoptic" and stuff_names is None:
@@ -59,6 +63,8 @@ def default_evaluators(
         )
     if stuff_names is not None and metric in (None, "panoptic"):
         return [PanopticEvaluator(ground_truth, class_names, stuff_names)]
+    if metric is None and ground_truth.open_images is not None:
+        return [OpenImagesEvaluator(ground_truth, class_names)]
     kinds: tuple[Kind, ...] = ("bbox",)
     if predicts_masks and ground_truth.has_masks:
         kinds = ("bbox", "segm")

@@ -52,9 +52,11 @@ class VocEvaluator(Evaluator):
             }
             for threshold in self.iou_thresholds
         }
-        values = {name: _mean(list(by_class.values())) for name, by_class in per_class.items()}
+        values = {
+            name: mean_of_defined(list(by_class.values())) for name, by_class in per_class.items()
+        }
         if len(values) > 1:
-            values = {"voc/AP": _mean(list(values.values())), **values}
+            values = {"voc/AP": mean_of_defined(list(values.values())), **values}
         return Metrics(values, next(iter(values)), per_class)
 
     def _match(self, results: Sequence[ImageResult]) -> _Matches:
@@ -134,6 +136,7 @@ def eleven_points(recall: np.ndarray, precision: np.ndarray) -> float:
     return float(np.mean(best))
 
 
-def _mean(values: Sequence[float]) -> float:
+def mean_of_defined(values: Sequence[float]) -> float:
+    """The mean of the values that are not NaN; NaN if there are none."""
     defined = [value for value in values if not np.isnan(value)]
     return float(np.mean(defined)) if defined else float("nan")

@@ -1,4 +1,4 @@
-"""Sinusoidal positional encodings, and masks of valid (not padded) cells."""
+"""Positional encodings, and masks of valid (not padded) cells."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from detzoo.config import PositiveFloat, config
+from detzoo.config import PositiveFloat, PositiveInt, config
+from detzoo.errors import ConfigError
 from detzoo.ops.constants import constant
 from detzoo.structures import ImageInfo, sizes_of
 
@@ -83,6 +84,9 @@ class SinePositions:
     temperature: PositiveFloat = 10000.0
     offset: float = 0.0
 
+    def build(self, channels: int) -> SineEncoding:
+        return SineEncoding(self, channels)
+
     def __call__(self, valid: ValidCells, channels: int) -> Tensor:
         """Returns (B, H * W, channels); half the channels encode the row, half the column."""
         height, width = valid.grid
@@ -94,6 +98,60 @@ class SinePositions:
         rows, columns = parts
         expanded = (rows[:, :, None].expand(-1, -1, width, -1), columns[:, None])
         return torch.cat([expanded[0], expanded[1].expand(-1, height, -1, -1)], 3).flatten(1, 2)
+
+
+class SineEncoding(nn.Module):
+    """:class:`SinePositions` in ``channels``, as a module without parameters."""
+
+    def __init__(self, config: SinePositions, channels: int) -> None:
+        super().__init__()
+        self.config, self.channels = config, channels
+
+    def forward(self, valid: ValidCells) -> Tensor:
+        """Returns (B, H * W, channels)."""
+        return self.config(valid, self.channels)
+
+
+@config
+class LearnedPositions:
+    """A learned vector for each row, and one for each column, as in the first models of DETR.
+
+    Args:
+        rows: Number of rows that the largest map may have.
+        columns: Number of columns that the largest map may have.
+    """
+
+    rows: PositiveInt = 50
+    columns: PositiveInt = 50
+
+    def build(self, channels: int) -> LearnedEncoding:
+        return LearnedEncoding(self, channels)
+
+
+class LearnedEncoding(nn.Module):
+    """Children ``row_embed`` and ``col_embed``, each with half of the channels."""
+
+    def __init__(self, config: LearnedPositions, channels: int) -> None:
+        super().__init__()
+        # V2 means to draw them between 0 and 1, but its heads do not initialize this part.
+        self.row_embed = nn.Embedding(config.rows, channels // 2)
+        self.col_embed = nn.Embedding(config.columns, channels // 2)
+
+    def forward(self, valid: ValidCells) -> Tensor:
+        """Returns (1, H * W, channels). Raises :class:`ConfigError` for a map that is too large."""
+        height, width = valid.grid
+        rows, columns = self.row_embed.weight, self.col_embed.weight
+        if height > len(rows) or width > len(columns):
+            raise ConfigError(
+                f"positions: a map has {height} x {width} cells (rows x columns), and encodings "
+                f"are learned for {len(rows)} x {len(columns)}. Give smaller images or, to train, "
+                "more rows and columns."
+            )
+        expanded = (
+            columns[:width].expand(height, -1, -1),
+            rows[:height, None].expand(-1, width, -1),
+        )
+        return torch.cat(expanded, 2).flatten(0, 1)[None]
 
 
 def sines(coordinates: Tensor, channels: int, temperature: float = 10000.0) -> Tensor:

@@ -83,8 +83,10 @@ class SwitchableAtrousConv2d(AdaptiveConv2d):
         groups: int,
         bias: bool,
     ) -> None:
-        assert (kernel_size, groups, bias) == (3, 1, False), "only 3x3, ungrouped, without bias"
-        super().__init__(in_channels, out_channels, 3, stride, padding, dilation, bias=False)
+        assert (kernel_size, bias) == (3, False), "only 3x3, without bias"
+        super().__init__(
+            in_channels, out_channels, 3, stride, padding, dilation, groups=groups, bias=False
+        )
         self.weight_diff = nn.Parameter(torch.zeros_like(self.weight))
         self.switch = nn.Conv2d(in_channels, 1, 1, stride)
         self.pre_context = nn.Conv2d(in_channels, in_channels, 1)

@@ -19,7 +19,7 @@ from detzoo.experiment import DataConfig, Experiment
 from detzoo.mmdet.adapters import recipe
 from detzoo.mmdet.adapters.datasets import DataSource, read_datasets
 from detzoo.mmdet.adapters.pipelines import Pipeline, pad_at_once, read_pipeline
-from detzoo.mmdet.adapters.schedules import schedule_of
+from detzoo.mmdet.adapters.schedules import momentum_of, schedule_of
 from detzoo.mmdet.data_paths import DataPaths
 from detzoo.mmdet.node import Node, Reading, Refusal
 from detzoo.mmdet.older_spellings import modernized
@@ -259,13 +259,12 @@ def _read_recipe(root: Node, data: DataConfig, files: Sequence[SourceFile]) -> d
     batch = recipe.reference_batch_of(root, optimizer, files)
     if any(obstacle.path.startswith("optimizer") for obstacle in root.reading.obstacles):
         root.reading.replaced.pop("learning rate")
-    if root.has("momentum_config"):
-        root.reading.note(root.error("momentum_config", "detzoo keeps the momentum as it is"))
+    momentum = attempt("momentum_config", lambda: momentum_of(root, optimizer, schedule), None)
     hooks = recipe.hooks_of(root, data.train_transforms)
     nothing: dict[str, Any] = {}
     settings = {
         "optimizer": optimizer,
-        "schedule": schedule,
+        "schedule": replace(schedule, momentum=momentum),
         "reference_batch": batch,
         "initial_weights": attempt("load_from", lambda: _initial_weights(root), None),
         **attempt("fp16", lambda: recipe.precision_of(root), nothing),

@@ -53,6 +53,10 @@ class AdamaxConfig(OptimizerConfig):
     betas: tuple[Momentum, Momentum] = (0.9, 0.999)
     eps: PositiveFloat = 1e-8
 
+    @property
+    def scheduled_momentum(self) -> float | None:
+        return self.betas[0] or None
+
     def _build(self, groups: Sequence[dict[str, Any]], fused: bool) -> torch.optim.Optimizer:
         return torch.optim.Adamax(groups, lr=self.lr, betas=self.betas, eps=self.eps)
 
@@ -72,6 +76,10 @@ class NAdamConfig(OptimizerConfig):
     eps: PositiveFloat = 1e-8
     momentum_decay: NonNegativeFloat = 4e-3
 
+    @property
+    def scheduled_momentum(self) -> float | None:
+        return self.betas[0] or None
+
     def _build(self, groups: Sequence[dict[str, Any]], fused: bool) -> torch.optim.Optimizer:
         return torch.optim.NAdam(
             groups, lr=self.lr, betas=self.betas, eps=self.eps, momentum_decay=self.momentum_decay
@@ -90,6 +98,10 @@ class RAdamConfig(OptimizerConfig):
     weight_decay: NonNegativeFloat = 0.0
     betas: tuple[Momentum, Momentum] = (0.9, 0.999)
     eps: PositiveFloat = 1e-8
+
+    @property
+    def scheduled_momentum(self) -> float | None:
+        return self.betas[0] or None
 
     def _build(self, groups: Sequence[dict[str, Any]], fused: bool) -> torch.optim.Optimizer:
         return torch.optim.RAdam(groups, lr=self.lr, betas=self.betas, eps=self.eps)
@@ -112,6 +124,10 @@ class RMSpropConfig(OptimizerConfig):
     eps: PositiveFloat = 1e-8
     momentum: Momentum = 0.0
     centered: bool = False
+
+    @property
+    def scheduled_momentum(self) -> float | None:
+        return self.momentum or None
 
     def _build(self, groups: Sequence[dict[str, Any]], fused: bool) -> torch.optim.Optimizer:
         return torch.optim.RMSprop(

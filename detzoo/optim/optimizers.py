@@ -91,6 +91,12 @@ class OptimizerConfig(ABC):
     offset_lr_scale: NonNegativeFloat = 1.0
     layer_decay: LayerDecay | None = None
 
+    @property
+    def scheduled_momentum(self) -> float | None:
+        """What a schedule of the momentum changes: the momentum, or the first of ``betas``; None
+        if there is none."""
+        return None
+
     def parameter_groups(self, model: nn.Module) -> list[ParameterGroup]:
         """Groups all parameters of ``model``, frozen ones as well, by equal settings.
 
@@ -149,6 +155,14 @@ class OptimizerConfig(ABC):
         return lr, self.bias_weight_decay_scale if is_bias else 1.0
 
 
+def set_momentum(group: dict[str, Any], value: float) -> None:
+    """Sets the momentum of a group of parameters, or the first of its ``betas``."""
+    if "momentum" in group:
+        group["momentum"] = value
+    else:
+        group["betas"] = (value, group["betas"][1])
+
+
 def _is_depthwise(module: nn.Module) -> bool:
     is_plain = isinstance(module, nn.Conv2d) and not isinstance(module, DeformConv2d)
     return is_plain and module.in_channels == module.groups
@@ -171,6 +185,10 @@ class SGDConfig(OptimizerConfig):
     def __post_init__(self) -> None:
         if self.nesterov and (self.momentum == 0 or self.dampening > 0):
             raise ConfigError("nesterov: requires a momentum greater than 0 and no dampening")
+
+    @property
+    def scheduled_momentum(self) -> float | None:
+        return self.momentum or None
 
     def _build(self, groups: Sequence[dict[str, Any]], fused: bool) -> torch.optim.Optimizer:
         return torch.optim.SGD(
@@ -197,6 +215,10 @@ class AdamWConfig(OptimizerConfig):
     eps: PositiveFloat = 1e-8
     amsgrad: bool = False
 
+    @property
+    def scheduled_momentum(self) -> float | None:
+        return self.betas[0] or None
+
     def _build(self, groups: Sequence[dict[str, Any]], fused: bool) -> torch.optim.Optimizer:
         return torch.optim.AdamW(
             groups,
@@ -222,6 +244,10 @@ class AdamConfig(OptimizerConfig):
     betas: tuple[Momentum, Momentum] = (0.9, 0.999)
     eps: PositiveFloat = 1e-8
     amsgrad: bool = False
+
+    @property
+    def scheduled_momentum(self) -> float | None:
+        return self.betas[0] or None
 
     def _build(self, groups: Sequence[dict[str, Any]], fused: bool) -> torch.optim.Optimizer:
         return torch.optim.Adam(

@@ -1,4 +1,4 @@
-"""Learning rate schedules: pure functions from the iteration to a factor of the learning rate."""
+"""Schedules: pure functions from the iteration to a factor of the learning rate or momentum."""
 
 from __future__ import annotations
 
@@ -260,8 +260,28 @@ class Warmup:
 
 
 @config
+class MomentumSchedule:
+    """Changes of the momentum in a run: that of SGD and RMSprop, or Adam's first decay rate.
+
+    Args:
+        policy: What it says of the learning rate is said of the momentum.
+        warmup: The momentum is divided by its factor of the learning rate, so that it is higher at
+            first; None: no warm-up.
+        policy_unit: What the milestones and periods of ``policy`` count; None: the same as the run.
+    """
+
+    policy: Policy
+    warmup: Warmup | None = None
+    policy_unit: Literal["epochs", "iterations"] | None = None
+
+    def __post_init__(self) -> None:
+        if self.warmup is not None and self.warmup.ratio == 0:
+            raise ConfigError("warmup.ratio: the momentum is divided by it, so it cannot be 0")
+
+
+@config
 class Schedule:
-    """The length of training and the learning rate schedule.
+    """The length of training, and the schedules of the learning rate and the momentum.
 
     Args:
         length: Number of epochs or iterations.
@@ -270,6 +290,7 @@ class Schedule:
         warmup: Warm-up of the learning rate; None: no warm-up.
         policy_unit: What the milestones and periods of ``policy`` count; None: the same as
             ``length``.
+        momentum: Changes of the momentum; None: it stays as it is.
     """
 
     length: PositiveInt = 12
@@ -277,6 +298,7 @@ class Schedule:
     policy: Policy = Step()
     warmup: Warmup | None = Warmup()
     policy_unit: Literal["epochs", "iterations"] | None = None
+    momentum: MomentumSchedule | None = None
 
     @property
     def counts_epochs(self) -> bool:
@@ -294,14 +316,29 @@ class Schedule:
             warmup = self.warmup.in_iterations(iterations_per_epoch).factor(iteration)
         return warmup * self.policy.factor(iteration / per_count, length, 1 / per_count)
 
+    def momentum_factor(self, iteration: int, iterations_per_epoch: int) -> float:
+        """The factor of the momentum in the given iteration, counted from 0."""
+        if self.momentum is None:
+            return 1.0
+        policy, unit = self.momentum.policy, self.momentum.policy_unit
+        alone = dataclasses.replace(self, policy=policy, policy_unit=unit, warmup=None)
+        warmup = 1.0
+        if self.momentum.warmup is not None:
+            warmup = self.momentum.warmup.in_iterations(iterations_per_epoch).factor(iteration)
+        return alone.factor(iteration, iterations_per_epoch) / warmup
+
     def total_iterations(self, iterations_per_epoch: int) -> int:
         """The number of optimizer steps in the whole run."""
         return self.length * iterations_per_epoch if self.counts_epochs else self.length
 
     def stretched_to(self, length: int) -> Schedule:
         """Returns the same schedule over another number of epochs (or iterations)."""
-        policy = self.policy.stretched(length / self.length)
-        return dataclasses.replace(self, length=length, policy=policy)
+        scale = length / self.length
+        momentum = self.momentum
+        if momentum is not None:
+            momentum = dataclasses.replace(momentum, policy=momentum.policy.stretched(scale))
+        policy = self.policy.stretched(scale)
+        return dataclasses.replace(self, length=length, policy=policy, momentum=momentum)
 
     def with_warmup_within(self, iterations: int, iterations_per_epoch: int) -> Schedule:
         """This schedule with a warm-up of at most ``iterations``."""

@@ -32,6 +32,13 @@ class Plan:
         """The factor on the optimizer's initial learning rates at ``step``."""
         return self.lr_scale * self.schedule.factor(step, self.steps_per_epoch)
 
+    def momentum(self, step: int) -> float | None:
+        """The optimizer's momentum at ``step``; None: as it was built."""
+        momentum = self.experiment.optimizer.scheduled_momentum
+        if self.schedule.momentum is None or momentum is None:
+            return None
+        return momentum * self.schedule.momentum_factor(step, self.steps_per_epoch)
+
     def is_final(self, step: int) -> bool:
         """Whether ``step`` is in the recipe's final epochs."""
         first = self.experiment.final_epoch

@@ -25,6 +25,7 @@ from detzoo.devices import autocast
 from detzoo.errors import CheckpointError
 from detzoo.evaluate.metrics import Metrics
 from detzoo.experiment import Experiment
+from detzoo.optim.optimizers import set_momentum
 from detzoo.structures import Batch, Losses
 from detzoo.train.callbacks.base import Callback
 from detzoo.train.compiled import CompiledTraining
@@ -246,9 +247,11 @@ class Trainer:
             self._is_final = True
             self.model.enter_final_epochs()
         seed_step(self.experiment.seed, self.processes.rank, step)
-        factor = self.plan.rate_factor(step)
+        factor, momentum = self.plan.rate_factor(step), self.plan.momentum(step)
         for group, rate in zip(self.optimizer.param_groups, self._rates):
             group["lr"] = rate * factor
+            if momentum is not None:
+                set_momentum(group, momentum)
         for number, batch in enumerate(batches, 1):
             is_last = number == len(batches)
             with self.processes.gradients_shared(self._parallel, now=is_last):

@@ -1,7 +1,7 @@
 """Detectors on Open Images.
 
-What was published is the AP of Open Images at an IoU of 0.5, which knows groups of objects and the
-hierarchy of classes.
+What was published is the AP of the Open Images Challenge at an IoU of 0.5, which data in its format
+are evaluated by.
 """
 
 from __future__ import annotations

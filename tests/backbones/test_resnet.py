@@ -9,8 +9,10 @@ from torch import nn
 from torchvision.models import resnet as torchvision_resnet
 
 from detzoo.backbones.resnet import ResNet, ResNetConfig
+from detzoo.backbones.trident_resnet import TridentResNetConfig
 from detzoo.config import ConfigError
 from detzoo.layers.norm import BatchNormConfig
+from detzoo.layers.switchable import AdaptiveConvConfig, SwitchableAtrousConvConfig
 
 TINY = ResNetConfig(depth=18, base_channels=8, frozen_stages=-1)
 TINY_BOTTLENECKS = dataclasses.replace(TINY, depth=50)
@@ -209,3 +211,32 @@ def test_recomputed_activations_give_the_same_step() -> None:
 def test_settings_that_cannot_be(fields: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
         dataclasses.replace(TINY, **fields)  # type: ignore[arg-type]
+
+
+def shortcuts(config: ResNetConfig) -> list[str]:
+    """The kernels of the shortcuts that are not identities."""
+    names = config.build().state_dict()
+    return [name for name in names if re.search(r"downsample\.\d\.weight$", name)]
+
+
+def test_averages_of_other_resnets() -> None:
+    """As V2 builds them: TridentNet's branches never average, DetectoRS only to skip cells."""
+    settings = {"depth": 50, "base_channels": 8, "average_shortcuts": True, "deep_stem": True}
+    plain, norm = "layer{}.0.downsample.0.weight", "layer{}.0.downsample.1.weight"
+    average = "layer{}.0.downsample.2.weight"
+    trident = TridentResNetConfig(**settings)  # type: ignore[arg-type]
+    wanted = [norm.format(1), average.format(1), norm.format(2), average.format(2)]
+    assert shortcuts(trident) == [*wanted, plain.format(3), norm.format(3)]
+    adaptive = ResNetConfig(**settings, convolution=AdaptiveConvConfig())  # type: ignore[arg-type]
+    wanted = [plain.format(1), norm.format(1)]
+    wanted += [name.format(k) for k in (2, 3, 4) for name in (norm, average)]
+    assert shortcuts(adaptive) == wanted
+
+
+def test_switchable_convolutions_in_groups() -> None:
+    """A fresh one has no offsets and sees the small field of view alone."""
+    conv = SwitchableAtrousConvConfig().build(8, 8, 3, padding=1, groups=2)
+    x = torch.randn(1, 8, 6, 7)
+    wanted = nn.functional.conv2d(x, conv.kernel(), padding=1, groups=2)  # type: ignore[operator]
+    torch.testing.assert_close(conv(x), wanted)
+    assert conv.weight.shape == (8, 4, 3, 3)

@@ -60,6 +60,10 @@ def test_what_training_logs_is_what_testing_measures(detzoo: Run, data: Path) ->
     assert metrics["panoptic/PQ"] > 0
     assert metrics == {name: logged[name] for name in metrics}
     assert metrics == measured(Path("found.json"), data)
+    truth = data / "annotations" / "panoptic_val2017.json"
+    again = detzoo("evaluate", "found.json", truth, "--json", "again.json")
+    assert again.code == 0, again
+    assert json.loads(Path("again.json").read_text())["metrics"] == metrics
 
 
 def measured(file: Path, data: Path) -> dict[str, float]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from detzoo.config import ConfigError
 from detzoo.data.loader import collate
 from detzoo.data.sample import Sample, apply
-from detzoo.data.transforms import Flip, Pad, Resize
+from detzoo.data.transforms import CenterPad, Flip, Pad, Rescale, Resize
 from detzoo.data.tta import TTA
 from detzoo.detectors.base import Detector
 from detzoo.detectors.proposal_only import ProposalOnlyConfig
@@ -66,6 +66,13 @@ def test_views_of_a_recipe() -> None:
     stretched = (Resize(sizes=((96, 64),), keep_ratio=False), pad)
     assert TTA(scales=((30, 20),)).pipelines(stretched)[0][0].keep_ratio is False  # type: ignore[attr-defined]
     upside_down = Flip(probability=1.0, directions=("vertical",))
+    own, half = Rescale(factor=1.0), Rescale(factor=0.5)
+    assert TTA(factors=(0.5, 1.0)).pipelines((own, pad)) == ((half, pad), (own, pad))
+    assert TTA(scales=((30, 20),)).pipelines((own, pad)) == ((small, pad),)
+    framed = (own, CenterPad(bits=7), pad)
+    assert TTA(flips=("vertical",)).pipelines(framed)[1] == (*framed[:2], upside_down, pad)
+    with pytest.raises(ConfigError, match="both say how large"):
+        TTA(scales=((30, 20),), factors=(0.5,))
     assert TTA(flips=("vertical",)).pipelines((pad,)) == ((pad,), (pad, upside_down))
     with pytest.raises(ConfigError, match="does not resize images"):
         TTA(scales=((30, 20),)).pipelines((pad,))

@@ -8,6 +8,8 @@ from typer.testing import CliRunner
 
 from detzoo.cli.evaluate import evaluate
 from detzoo.errors import ConfigError, DataError, UserError
+from tests.data.formats import test_open_images
+from tests.data.formats.files import write
 from tests.evaluate import synthetic
 from tests.evaluate.test_coco import GOLDEN
 from tests.shared import shared
@@ -123,3 +125,44 @@ def test_some_of_the_classes(files, tmp_path):
     assert some["metrics"]["bbox/AP"] == pytest.approx((every[first] + every[second]) / 2)
     with pytest.raises(ConfigError, match="has no class 'fish'"):
         _run(boxes, annotations, "--classes", f"{first},fish")
+
+
+def test_data_of_open_images(tmp_path):
+    """A folder in its format, with detections under the numbers of classes and names of images."""
+    files = {
+        "validation-annotations-bbox.csv": test_open_images.BOXES,
+        "class-descriptions-boxable.csv": test_open_images.CLASSES,
+        "validation-annotations-human-imagelabels-boxable.csv": test_open_images.LABELS,
+        "bbox_labels_600_hierarchy.json": json.dumps(test_open_images.HIERARCHY),
+        "validation/000026e7ee790996.jpg": "",
+        "validation/000026e7ee790999.jpg": "",
+    }
+    data = write(tmp_path / "data", files)
+    # Images have 100 x 50 pixels. A tree; a tortoise, which is a bird, in the group of birds, where
+    # none was seen; the bird of the other image, and a tree there, which nobody looked for.
+    found = [
+        ("000026e7ee790996", 3, [10, 10, 30, 20], 0.9),
+        ("000026e7ee790996", 1, [52, 22, 10, 10], 0.8),
+        ("000026e7ee790999", 2, [50, 20, 40, 20], 0.7),
+        ("000026e7ee790999", 3, [10, 10, 30, 20], 0.95),
+    ]
+    entries = [
+        {"image_id": image, "category_id": category, "bbox": box, "score": score}
+        for image, category, box, score in found
+    ]
+    detections = tmp_path / "found.json"
+    detections.write_text(json.dumps(entries))
+    out = tmp_path / "metrics.json"
+    _run(detections, data, "--json", out)
+    assert json.loads(out.read_text()) == {
+        "main": "openimages/AP50",
+        "metrics": {"openimages/AP50": 1},
+        "per_class": {"openimages/AP50": {"Tortoise": None, "Bird": 1, "Tree": 1}},
+    }
+    file = data / "validation-annotations-bbox.csv"
+    assert "AP75" in _run(detections, file, "--metric", "coco")
+    assert "AP50" in _run(detections, data, "--metric", "voc")
+    with pytest.raises(ConfigError, match="--areas: is of COCO's metric, and this is openimages"):
+        _run(detections, data, "--areas", "all:0:1e10")
+    with pytest.raises(ConfigError, match="--metric f1: is not one of coco, lvis"):
+        _run(detections, data, "--metric", "f1")

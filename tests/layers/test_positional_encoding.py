@@ -8,7 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from detzoo.layers.positional_encoding import SinePositions, ValidCells, sines
+from detzoo.errors import ConfigError
+from detzoo.layers.positional_encoding import LearnedPositions, SinePositions, ValidCells, sines
 from detzoo.structures import ImageInfo
 
 
@@ -43,3 +44,20 @@ def test_positions() -> None:
 def test_sines_of_any_shape() -> None:
     assert sines(torch.zeros(2, 3, 4), 6).shape == (2, 3, 4, 6)
     assert sines(torch.zeros(1), 4).tolist() == [[0, 1, 0, 1]]
+
+
+def test_learned_positions() -> None:
+    """As MMDetection: half of the channels are the column's, the other half the row's."""
+    encoding = LearnedPositions(rows=3, columns=4).build(8)
+    assert {name: tuple(p.shape) for name, p in encoding.named_parameters()} == {
+        "row_embed.weight": (3, 4),
+        "col_embed.weight": (4, 4),
+    }
+    found = encoding(ValidCells.all_of((2, 4), torch.device("cpu")))
+    assert found.shape == (1, 8, 8)
+    for row in range(2):
+        for column in range(4):
+            wanted = torch.cat([encoding.col_embed.weight[column], encoding.row_embed.weight[row]])
+            assert torch.equal(found[0, 4 * row + column], wanted)
+    with pytest.raises(ConfigError, match=r"a map has 4 x 4 cells .* learned for 3 x 4"):
+        encoding(ValidCells.all_of((4, 4), torch.device("cpu")))

@@ -26,6 +26,7 @@ from detzoo.optim.schedules import (
     Exponential,
     FlatCosine,
     Inverse,
+    MomentumSchedule,
     Poly,
     Schedule,
     Step,
@@ -94,8 +95,49 @@ def test_rates_that_a_cycle_would_level(tmp_path: Path) -> None:
     wise = "optimizer = dict(paramwise_cfg=dict(bias_lr_mult=2.0))\n"
     text = wise + LR.format("policy='OneCycle', max_lr=0.1")
     assert [one.path for one in imported(tmp_path, FASTER, text).obstacles] == ["lr_config.max_lr"]
-    text = "momentum_config = dict(policy='cyclic', target_ratio=(0.9, 1))"
-    assert [one.path for one in imported(tmp_path, FASTER, text).obstacles] == ["momentum_config"]
+
+
+MOMENTUM = "momentum_config = dict({})"
+MOMENTA = [
+    ("policy='cyclic', target_ratio=(0.85 / 0.95, 1), cyclic_times=2, step_ratio_up=0.3",
+     MomentumSchedule(policy=Cyclic(peak=0.85 / 0.95, final_factor=1.0, cycles=2, rise=0.3))),
+    ("policy='cyclic', gamma=0.5",
+     MomentumSchedule(policy=Cyclic(peak=0.85 / 0.95, final_factor=1.0, gamma=0.5))),
+    # The optimizer's momentum is 0.9.
+    ("policy='OneCycle', base_momentum=0.81, max_momentum=0.99, three_phase=True",
+     MomentumSchedule(policy=OneCycle(peak=0.81 / 0.9, start_divisor=0.81 / 0.99, final_divisor=1.0,
+                               symmetric=True))),
+    ("policy='CosineAnnealing', min_momentum=0.45, by_epoch=False, warmup='linear', "
+     "warmup_iters=9", MomentumSchedule(policy=Cosine(final_factor=0.5, per_iteration=True),
+                                        warmup=Warmup(iterations=9, ratio=0.9))),
+    ("policy='LinearAnnealing', min_momentum_ratio=0.5",
+     MomentumSchedule(policy=Poly(final_factor=0.5))),
+    ("policy='step', step=[8, 11], gamma=0.9, min_momentum=0.45",
+     MomentumSchedule(policy=Step(gamma=0.9, least_factor=0.5))),
+    ("policy='Step', step=[500], by_epoch=False",
+     MomentumSchedule(policy=Step(milestones=(500,), gamma=0.5), policy_unit="iterations")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "momentum"), MOMENTA)
+def test_momentum(tmp_path: Path, text: str, momentum: MomentumSchedule) -> None:
+    base: Experiment = zoo.find("faster_rcnn_r50_fpn_1x_coco").experiment
+    found = imported(tmp_path, FASTER, MOMENTUM.format(text)).to_train()
+    assert found.schedule == dataclasses.replace(base.schedule, momentum=momentum)
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        (MOMENTUM.format("policy='poly'"), "momentum_config.policy"),
+        (MOMENTUM.format("policy='step', step=3"), "momentum_config.step"),
+        (MOMENTUM.format("policy='cyclic', cycles=3"), "momentum_config.cycles"),
+        ("optimizer = dict(momentum=0)\n" + MOMENTUM.format("policy='cyclic'"),
+         "momentum_config.policy"),
+    ],
+)  # fmt: skip
+def test_momenta_that_there_are_not(tmp_path: Path, text: str, path: str) -> None:
+    assert [one.path for one in imported(tmp_path, FASTER, text).obstacles] == [path]
 
 
 HOOK = "optimizer_config = dict(_delete_=True, type={!r}, {})"

@@ -41,7 +41,7 @@ from detzoo.optim.adaptive import (
 )
 from detzoo.optim.ema import EMAConfig
 from detzoo.optim.optimizers import AdamWConfig, OptimizerConfig
-from detzoo.optim.schedules import epochs
+from detzoo.optim.schedules import MomentumSchedule, Step, epochs
 from detzoo.priors.anchors import AnchorGrid
 from detzoo.train.loop import train
 from tests.train.tiny import BACKBONE, build, make_data, tiny_experiment, tiny_two_stage
@@ -294,6 +294,17 @@ def test_state_of_every_optimizer(tmp_path: Path, optimizer: OptimizerConfig) ->
     """Beside an average of parameters alone, of every third step: an epoch has four."""
     ema = EMAConfig(momentum=0.1, warmup=2, every=3, averages_buffers=False)
     half_then_whole(tiny_experiment(optimizer=optimizer, ema=ema), tmp_path)
+
+
+def test_the_momentum_is_that_of_the_step(tmp_path: Path) -> None:
+    momentum = MomentumSchedule(policy=Step(milestones=(1,), gamma=0.5))
+    schedule = dataclasses.replace(epochs(2), momentum=momentum)
+    half_then_whole(tiny_experiment(schedule=schedule), tmp_path)
+    for run, wanted in (("whole", 0.45), ("run", 0.45)):
+        state = checkpoint.read(tmp_path / run / "last.pt").training
+        assert state is not None
+        groups = state["optimizer"]["param_groups"]
+        assert [group["momentum"] for group in groups] == [wanted] * len(groups)
 
 
 def test_a_teacher_is_there_again(tmp_path: Path) -> None:

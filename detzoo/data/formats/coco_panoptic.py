@@ -42,13 +42,13 @@ def is_panoptic(content: dict[str, Json]) -> bool:
 
 
 def things_of(
-    content: dict[str, Json], file: Path
+    content: dict[str, Json], file: Path, *, with_masks: bool = True
 ) -> tuple[dict[str, Json], Path | None, tuple[str, ...]]:
     """The same content with an entry per thing, the folder of panoptic maps, and notes.
 
     Masks are those of the PNG files in the folder that is called like ``file``; without it, there
-    are boxes only, and stuff is left out. Raises :class:`DataError` for a malformed entry or a PNG
-    that is missing.
+    are boxes only, and stuff is left out. Without ``with_masks``, no PNG file is opened. Raises
+    :class:`DataError` for a malformed entry or a PNG that is missing.
     """
     categories = content.get("categories")
     categories = [c for c in categories if _is_thing(c)] if isinstance(categories, list) else []
@@ -61,9 +61,10 @@ def things_of(
                 where = f"{file}: annotations[{k}]"
                 raise DataError(f"{where}: its segments_info is no list of objects.")
             whole.append(image)
-    maps = _maps(file, whole)
+    maps = maps_of(file, whole)
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        found = [threads.submit(_masks, image, things, maps, file) for image in whole]
+        source = maps if with_masks else None
+        found = [threads.submit(_masks, image, things, source, file) for image in whole]
     entries, masks = [], []
     for image, result in zip(whole, found):
         with one:
@@ -165,8 +166,8 @@ def _is_thing(category: Json) -> bool:
     return isinstance(category, dict) and bool(category.get("isthing", 1))
 
 
-def _maps(file: Path, entries: list[Json]) -> Path | None:
-    """The folder of PNG files."""
+def maps_of(file: Path, entries: list[Json]) -> Path | None:
+    """The folder of the PNG files that ``entries``, those of ``file``, name."""
     names = [str(image.get("file_name")) for image in entries[:100]]
     around = [folder for folder in folders_below(file.parent) if "panoptic" in folder.name]
     located = locate_images(names, [file.with_suffix(""), *around])

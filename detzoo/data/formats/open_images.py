@@ -1,21 +1,31 @@
-"""Reads the boxes of Open Images (https://storage.googleapis.com/openimages/web/download_v7.html)."""
+"""Reads Open Images (https://storage.googleapis.com/openimages/web/download_v7.html).
+
+Besides boxes, these are the image-level labels that people verified, and the hierarchy of classes,
+which its metric uses. The files of its challenges have fewer columns and other names.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from detzoo.data.annotations import LabelLists
 from detzoo.data.dataset import DetectionDataset
 from detzoo.data.formats.annotation_files import find_files, image_folders
-from detzoo.data.formats.base import Format, ImageRecord, ObjectRecord, counted
+from detzoo.data.formats.base import Format, ImageRecord, ObjectRecord, counted, split_name
 from detzoo.data.formats.build import build_dataset
 from detzoo.data.formats.image_files import folders_below, images_below
 from detzoo.data.formats.sniff import csv_rows, files_of, first_row
+from detzoo.data.open_images import OpenImagesLabels, read_ancestors
 from detzoo.data.reading import entry
 from detzoo.errors import DataError
+from detzoo.files import read_json
 
 _COLUMNS = ("ImageID", "LabelName", "XMin", "XMax", "YMin", "YMax")
+_COLUMNS_OF_LABELS = ("ImageID", "LabelName", "Confidence")
 
 
 def _is_ours(file: Path) -> bool:
@@ -27,16 +37,8 @@ def _read(file: Path, images: Path | None) -> DetectionDataset:
     objects: dict[str, list[ObjectRecord]] = defaultdict(list)
     absent = set()
     class_names = _class_names(file)
-    header: list[str] = []
-    for k, row in enumerate(csv_rows(file), 1):
-        if k == 1:
-            header = row
-            continue
+    for where, cells in _cells(file):
         with entry():
-            where = f"{file}: line {k}"
-            if len(row) != len(header):
-                raise DataError(f"{where}: has {len(row)} columns instead of {len(header)}.")
-            cells = dict(zip(header, row))
             if cells["ImageID"] in names:
                 objects[cells["ImageID"]].append(_object(cells, class_names, where))
             else:
@@ -44,7 +46,7 @@ def _read(file: Path, images: Path | None) -> DetectionDataset:
     if not objects:
         raise DataError(f"{file}: none of its {len(absent)} images is in {folder}.")
     notes = [f"{counted(len(absent), 'image')} of {file.name} left out: not there"] * bool(absent)
-    return build_dataset(
+    dataset = build_dataset(
         [
             ImageRecord(names[image], objects[image], f"{file}: {image}", in_fractions=True)
             for image in objects
@@ -54,6 +56,54 @@ def _read(file: Path, images: Path | None) -> DetectionDataset:
         class_names=[*class_names.values()] or None,
         notes=notes,
     )
+    return _with_labels(dataset, file, class_names)
+
+
+def _with_labels(
+    dataset: DetectionDataset, file: Path, class_names: Mapping[str, str]
+) -> DetectionDataset:
+    """The same with image-level labels and hierarchy, where they are."""
+    label_of = {name: label for label, name in enumerate(dataset.class_names)}
+    label_of |= {machine_id: label_of[name] for machine_id, name in class_names.items()}
+    missing = []
+    labels = _file_of_labels(file)
+    verified: dict[str, list[int]] = defaultdict(list)
+    if labels is None:
+        missing.append("image-level labels (*-human-imagelabels.csv)")
+    else:
+        for where, cells in _cells(labels):
+            with entry():
+                # Fractions are those of labels that no one verified.
+                if _confidence(cells, where) in (0, 1) and cells["LabelName"] in label_of:
+                    verified[cells["ImageID"]].append(label_of[cells["LabelName"]])
+    images = [Path(dataset.file_names[i]).stem for i in range(len(dataset))]
+
+    ancestors = LabelLists.of([[] for _ in dataset.class_names])
+    hierarchy = _hierarchy(file)
+    if hierarchy is None:
+        missing.append("the hierarchy of classes (*hierarchy.json)")
+    else:
+        ancestors = read_ancestors(read_json(hierarchy), label_of, str(hierarchy))
+    found = OpenImagesLabels(LabelLists.of([verified.get(i, []) for i in images]), ancestors)
+    notes = [f"evaluated without {' and '.join(missing)}: not there"] * bool(missing)
+    return replace(dataset, open_images=found, notes=(*dataset.notes, *notes))
+
+
+def _cells(file: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """Each row of a table by the names of its columns, after where it is.
+
+    Rows with a wrong number of columns are an error.
+    """
+    header: list[str] = []
+    for k, row in enumerate(csv_rows(file), 1):
+        if k == 1:
+            header = row
+            continue
+        where = f"{file}: line {k}"
+        with entry():
+            if len(row) != len(header):
+                raise DataError(f"{where}: has {len(row)} columns instead of {len(header)}.")
+            yield where, dict(zip(header, row))
 
 
 def _images(file: Path, images: Path | None) -> tuple[Path, dict[str, str]]:
@@ -65,17 +115,52 @@ def _images(file: Path, images: Path | None) -> tuple[Path, dict[str, str]]:
     raise DataError(f"{file}: there are no images beside it. Name the folder that has them.")
 
 
+def _files_beside(file: Path, suffix: str) -> list[Path]:
+    root = file.parent.parent if file.parent.name in ("annotations", "labels") else file.parent
+    return [other for folder in folders_below(root, depth=1) for other in files_of(folder, suffix)]
+
+
 def _class_names(file: Path) -> dict[str, str]:
     """Names by machine ids, of a file such as ``class-descriptions-boxable.csv``."""
-    root = file.parent.parent if file.parent.name in ("annotations", "labels") else file.parent
-    for folder in folders_below(root, depth=1):
-        for other in files_of(folder, ".csv"):
-            if "class-descriptions" in other.name.lower().replace("_", "-"):
-                return {row[0]: row[1] for row in csv_rows(other) if len(row) == 2}
+    for other in _files_beside(file, ".csv"):
+        name = other.name.lower().replace("_", "-")
+        if "class-descriptions" in name or "classes-description" in name:
+            return {row[0]: row[1] for row in csv_rows(other) if len(row) in (2, 3)}
     return {}
 
 
-def _object(cells: dict[str, str], class_names: dict[str, str], where: str) -> ObjectRecord:
+def _file_of_labels(file: Path) -> Path | None:
+    """The image-level labels of the split that ``file`` has the boxes of; those of classes with
+    boxes rather than those of all."""
+    choice = [
+        other
+        for other in _files_beside(file, ".csv")
+        if "machine" not in other.name.lower()
+        and set(_COLUMNS_OF_LABELS) <= (columns := set(first_row(other)))
+        and "XMin" not in columns
+        and _split(other) == _split(file)
+    ]
+    return min(choice, key=lambda other: "boxable" not in other.name.lower(), default=None)
+
+
+def _split(file: Path) -> str | None:
+    return split_name(file.stem) or split_name(file.parent.name)
+
+
+def _hierarchy(file: Path) -> Path | None:
+    """A file such as ``bbox_labels_600_hierarchy.json``."""
+    choice = (one for one in _files_beside(file, ".json") if "hierarchy" in one.name.lower())
+    return next(choice, None)
+
+
+def _confidence(cells: dict[str, str], where: str) -> float:
+    try:
+        return float(cells["Confidence"])
+    except ValueError:
+        raise DataError(f"{where}: its Confidence is no number.") from None
+
+
+def _object(cells: dict[str, str], class_names: Mapping[str, str], where: str) -> ObjectRecord:
     name = class_names.get(cells["LabelName"], cells["LabelName"])
     try:
         x1, y1, x2, y2 = (float(cells[key]) for key in ("XMin", "YMin", "XMax", "YMax"))
@@ -88,11 +173,13 @@ def _object(cells: dict[str, str], class_names: dict[str, str], where: str) -> O
 FORMAT = Format(
     name="Open Images",
     layout=(
-        "`*-annotations-bbox.csv`, `class-descriptions-boxable.csv`, and as many of the images as "
-        "were downloaded"
+        "`*-annotations-bbox.csv`, `class-descriptions-boxable.csv`, as many of the images as were "
+        "downloaded, and for its metric `*-human-imagelabels-boxable.csv` and "
+        "`bbox_labels_600_hierarchy.json`; or the challenge's `*-detection-bbox.csv` and its like"
     ),
     flags="`IsGroupOf` makes a crowd; occluded, truncated, inside and depicted objects count; "
-    "classes that were not verified in an image count as absent",
+    "classes that were not verified in an image count as absent in training, and not at all in "
+    "evaluation",
     given="`DIR` or `FILE.csv`",
     find=partial(find_files, suffix=".csv", is_ours=_is_ours, read=_read),
 )

@@ -24,7 +24,7 @@ from detzoo.data.transforms.one_of import OneOf
 from detzoo.data.transforms.pad import Pad
 from detzoo.data.transforms.photometric import PhotometricDistortion
 from detzoo.data.transforms.random_affine import RandomAffine
-from detzoo.data.transforms.resize import Resize
+from detzoo.data.transforms.resize import Rescale, Resize
 from detzoo.data.transforms.rotate import Rotate
 from detzoo.data.transforms.semantic import ShrinkSemanticMap
 from detzoo.data.transforms.shear import Shear
@@ -57,6 +57,7 @@ __all__ = [
     "RandomCenterCropPad",
     "RandomHSV",
     "RandomShift",
+    "Rescale",
     "Resize",
     "Rotate",
     "Shear",

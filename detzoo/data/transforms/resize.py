@@ -102,3 +102,20 @@ class Resize(Transform):
         scale = min(max(target) / max(old), min(target) / min(old))
         height, width = (max(int(side * scale + 0.5), 1) for side in old)
         return height, width
+
+
+@config
+class Rescale(Transform):
+    """Resizes an image by a factor of its own size, and clips boxes to it.
+
+    Args:
+        factor: The factor of both sides.
+        library: See :class:`Resize`.
+    """
+
+    factor: PositiveFloat
+    library: Literal["opencv", "pillow"] = "opencv"
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        height, width = (max(int(side * self.factor), 1) for side in sample.image.shape[:2])
+        return Resize(sizes=((width, height),), library=self.library)(sample, rng)

@@ -12,7 +12,7 @@ from detzoo.assigners.hungarian import TargetTable, image_scale
 from detzoo.config import PositiveInt, config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.query.set_loss import QueryPredictions, SetLoss
-from detzoo.layers.positional_encoding import SinePositions
+from detzoo.layers.positional_encoding import LearnedPositions, SinePositions
 from detzoo.ops.boxes import clip_boxes
 from detzoo.structures import Detections, ImageBatch, ImageInfo, Losses, Targets
 
@@ -29,7 +29,7 @@ class QueryHeadConfig(ABC):
     """
 
     num_queries: PositiveInt
-    positions: SinePositions = SinePositions()
+    positions: SinePositions | LearnedPositions = SinePositions()
     loss: SetLoss
     max_detections: PositiveInt = 100
 

@@ -23,7 +23,7 @@ from detzoo.heads.query.deformable_transformer import (
     inverse_sigmoid,
 )
 from detzoo.heads.query.set_loss import QueryPredictions, SetLoss
-from detzoo.layers.positional_encoding import SinePositions, ValidCells, sines
+from detzoo.layers.positional_encoding import LearnedPositions, SinePositions, ValidCells, sines
 from detzoo.losses.classification import FocalLoss
 from detzoo.structures import Detections, ImageBatch, ImageInfo
 
@@ -45,7 +45,7 @@ class DeformableDETRHeadConfig(QueryHeadConfig):
 
     num_queries: PositiveInt = 300
     transformer: DeformableTransformerConfig = DeformableTransformerConfig()
-    positions: SinePositions = SinePositions(offset=-0.5)
+    positions: SinePositions | LearnedPositions = SinePositions(offset=-0.5)
     refines_boxes: bool = False
     two_stage: bool = False
     loss: SetLoss = SetLoss(
@@ -64,8 +64,8 @@ class DeformableDETRHeadConfig(QueryHeadConfig):
 
 
 class DeformableDETRHead(QueryHead):
-    """Children ``transformer``, ``cls_branches`` and ``reg_branches``, and ``query_embedding``
-    unless two-stage.
+    """Children ``positional_encoding``, ``transformer``, ``cls_branches`` and ``reg_branches``, and
+    ``query_embedding`` unless two-stage.
 
     Without refinement, all layers share one branch of each kind, under several names. In two-stage
     models, an additional last branch of each kind is used by the encoder.
@@ -76,6 +76,7 @@ class DeformableDETRHead(QueryHead):
     def __init__(self, config: DeformableDETRHeadConfig, num_levels: int, num_classes: int) -> None:
         super().__init__(config, num_classes)
         channels, layers = config.transformer.channels, config.transformer.decoder_layers
+        self.positional_encoding = config.positions.build(channels)
         self.transformer = DeformableTransformer(
             config.transformer, num_levels, two_stage=config.two_stage
         )
@@ -102,7 +103,7 @@ class DeformableDETRHead(QueryHead):
             ValidCells.of(images.infos, size, (x.shape[2], x.shape[3]), x.device) for x in features
         ]
         pyramid = Pyramid.of(valid)
-        positions = [self.config.positions(level, features[0].shape[1]) for level in valid]
+        positions = [self.positional_encoding(level) for level in valid]
         memory = self.transformer.encode(features, positions, pyramid)
         proposals = None
         if self.config.two_stage:

@@ -72,8 +72,8 @@ class DETRHeadConfig(QueryHeadConfig):
 
 
 class DETRHead(QueryHead):
-    """Children ``transformer``, ``input_proj``, ``query_embedding``, and ``fc_cls``, ``reg_ffn``
-    and ``fc_reg``, which all decoder layers share."""
+    """Children ``positional_encoding``, ``transformer``, ``input_proj``, ``query_embedding``, and
+    ``fc_cls``, ``reg_ffn`` and ``fc_reg``, which all decoder layers share."""
 
     config: DETRHeadConfig
 
@@ -82,6 +82,7 @@ class DETRHead(QueryHead):
     ) -> None:
         super().__init__(config, num_classes)
         channels = config.transformer.channels
+        self.positional_encoding = config.positions.build(channels)
         self.transformer = Transformer(config.transformer)
         self.input_proj = nn.Conv2d(in_channels[-1], channels, 1)
         self.fc_cls = nn.Linear(channels, self.num_outputs)
@@ -98,7 +99,7 @@ class DETRHead(QueryHead):
         grid = (x.shape[2], x.shape[3])
         size = (images.pixels.shape[2], images.pixels.shape[3])
         valid = ValidCells.of(images.infos, size, grid, x.device)
-        positions = self.config.positions(valid, x.shape[1]).to(x.dtype)
+        positions = self.positional_encoding(valid).to(x.dtype)
         key_mask = None if valid.complete else valid.mask()
         x = x.flatten(2).transpose(1, 2)
         x = self.transformer(x, positions, self.query_embedding.weight, key_mask)

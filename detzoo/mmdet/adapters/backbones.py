@@ -40,9 +40,10 @@ def resnet(node: Node) -> ResNetConfig:
 
 @adapts("backbone", "ResNeXt")
 def resnext(node: Node) -> ResNetConfig:
-    groups = {"groups": node.take("groups", 1), "width_per_group": node.take("base_width", 4)}
-    backbone = ResNetConfig(**resnet_settings(node), **groups)
-    return starting_from(backbone, pretrained_of(node))
+    groups, width = node.take("groups", 1), node.take("base_width", 4)
+    # Without groups, V2 makes it a ResNet, whatever the width.
+    wide = {"groups": groups, "width_per_group": width} if groups > 1 else {}
+    return starting_from(ResNetConfig(**resnet_settings(node), **wide), pretrained_of(node))
 
 
 @adapts("backbone", "ResNetV1d")

@@ -14,7 +14,7 @@ from detzoo.backbones.resnet import ResNetConfig
 from detzoo.layers.convolution import DeformConvConfig
 from detzoo.layers.norm import BatchNormConfig
 from detzoo.layers.switchable import AdaptiveConvConfig, SwitchableAtrousConvConfig
-from detzoo.mmdet.adapters.backbones import deformable_of, resnet, starting_from
+from detzoo.mmdet.adapters.backbones import deformable_of, resnet, resnext, starting_from
 from detzoo.mmdet.adapters.layers import norm_of, pretrained_of
 from detzoo.mmdet.known import Features
 from detzoo.mmdet.node import Node
@@ -198,9 +198,9 @@ def _pvt(node: Node, version: Any, patches: tuple[int, ...]) -> PVTConfig:
     return starting_from(backbone, pretrained_of(node))
 
 
-@adapts("backbone", "DetectoRS_ResNet")
+@adapts("backbone", "DetectoRS_ResNet", "DetectoRS_ResNeXt")
 def detectors_resnet(node: Node) -> ResNetConfig:
-    """ResNet with adaptively standardized filters, and switchable convolutions where ``sac`` is."""
+    """Adaptively standardized filters, and switchable convolutions where ``sac`` is."""
     node.expect("rfp_inplanes", None, "as only the backbone within the pyramid has feedback")
     returns_image = node.take("output_img", False)
     stages = node.take("stage_with_sac", (False, False, False, False))
@@ -211,7 +211,8 @@ def detectors_resnet(node: Node) -> ResNetConfig:
         sac.expect("use_deform", True, "as both fields of view are deformable", default=False)
         on = tuple(index for index, has in enumerate(stages) if has)
         switchable = {"deformable": SwitchableAtrousConvConfig(), "deformable_stages": on}
-    backbone = dataclasses.replace(resnet(node), returns_image=returns_image, **switchable)
+    plain = resnext(node) if node.type == "DetectoRS_ResNeXt" else resnet(node)
+    backbone = dataclasses.replace(plain, returns_image=returns_image, **switchable)
     if backbone.convolution != AdaptiveConvConfig():
         raise node.error("conv_cfg", "is not ConvAWS, the convolution of DetectoRS")
     return backbone

@@ -14,6 +14,7 @@ from detzoo.data.transforms import (
     Flip,
     MinIoUCrop,
     Pad,
+    Rescale,
     Resize,
     ShrinkSemanticMap,
 )
@@ -42,8 +43,8 @@ class Pipeline:
     colors: str = "color"
     # Sizes of the steps within MultiScaleFlipAug.
     test_sizes: Sizes | None = None
-    # Whether the images of a test keep the size that they have.
-    keeps_size: bool = False
+    # Or the factor of the size that the images of a test have.
+    test_factor: float | None = None
     tta: TTA = TTA()
     # At most so many proposals per image; None: all.
     proposals: int | None = None
@@ -156,12 +157,15 @@ def load_panoptic_annotations(node: Node, pipeline: Pipeline) -> None:
 
 
 @adapts("transform", "Resize")
-def resize(node: Node, pipeline: Pipeline) -> Resize | None:
+def resize(node: Node, pipeline: Pipeline) -> Resize | Rescale | None:
     keep_ratio = node.take("keep_ratio", True)
-    if pipeline.keeps_size:
+    if pipeline.test_factor is not None:
         if not keep_ratio:
-            raise node.error("keep_ratio", "images keep their size here, and so their ratio")
-        return None
+            raise node.error("keep_ratio", "images are resized by a factor here, and keep theirs")
+        library = _library_of(node)
+        if pipeline.test_factor == 1 and not pipeline.tta.factors:
+            return None
+        return Rescale(factor=pipeline.test_factor, library=library)
     if pipeline.test_sizes is None:
         sizes = sizes_of(node)
     else:
@@ -173,10 +177,7 @@ def resize(node: Node, pipeline: Pipeline) -> Resize | None:
         raise node.error("multiscale_mode", f"{mode!r} is neither 'range' nor 'value'")
     if len(sizes) == 1:
         mode = "value"  # there is nothing to choose
-    backend = node.take("backend", "cv2")
-    if backend not in ("cv2", "pillow"):
-        raise node.error("backend", f"{backend!r} is neither 'cv2' nor 'pillow'")
-    node.expect("interpolation", "bilinear", "how images are resized")
+    library = _library_of(node)
     node.expect("bbox_clip_border", True, "as boxes are cut at the image")
     reason = "as V2 only resizes a second time where it is told to"
     node.expect("override", pipeline.is_resized, reason, default=False)
@@ -186,8 +187,17 @@ def resize(node: Node, pipeline: Pipeline) -> Resize | None:
         keep_ratio=keep_ratio,
         mode=mode,
         ratio_range=node.take("ratio_range", None),
-        library="pillow" if backend == "pillow" else "opencv",
+        library=library,
     )
+
+
+def _library_of(node: Node) -> Literal["opencv", "pillow"]:
+    """``backend``."""
+    backend = node.take("backend", "cv2")
+    if backend not in ("cv2", "pillow"):
+        raise node.error("backend", f"{backend!r} is neither 'cv2' nor 'pillow'")
+    node.expect("interpolation", "bilinear", "how images are resized")
+    return "pillow" if backend == "pillow" else "opencv"
 
 
 def sizes_of(node: Node) -> Sizes:
@@ -300,20 +310,23 @@ def collect(node: Node, pipeline: Pipeline) -> None:
 @adapts("transform", "MultiScaleFlipAug")
 def test_views(node: Node, pipeline: Pipeline) -> None:
     """MultiScaleFlipAug: test-time augmentation, and the steps for each version of an image."""
-    scale_factor = node.take("scale_factor", None)
-    if scale_factor is None:
+    given = node.take("scale_factor", None)
+    factors = tuple(map(float, given if isinstance(given, tuple) else (given,))) if given else ()
+    scales: Sizes = ()
+    if not factors:
         sizes = sizes_of(node)
         pipeline.test_sizes = sizes[:1]
         scales = sizes if len(sizes) > 1 else ()
-    elif scale_factor != 1.0:
-        raise node.error("scale_factor", f"{scale_factor} is not 1.0, the size that images have")
     else:
-        scales = ()
-        pipeline.keeps_size = True
+        pipeline.test_factor = factors[0]
         node.expect("img_scale", None, "as there is a scale_factor")
     directions: Any = node.take("flip_direction", "horizontal")
     flips: Any = (directions,) if isinstance(directions, str) else directions
-    pipeline.tta = TTA(scales=scales, flips=flips if node.take("flip", False) else ())
+    pipeline.tta = TTA(
+        scales=scales,
+        flips=flips if node.take("flip", False) else (),
+        factors=factors if len(factors) > 1 else (),
+    )
     for step in node.children("transforms"):
         read_step(step, pipeline)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
@@ -22,7 +22,7 @@ from detzoo.heads.query.learned_proposals import LearnedProposalsConfig
 from detzoo.heads.query.set_loss import SetLoss
 from detzoo.heads.query.sparse_roi import SparseRoIHeadConfig
 from detzoo.heads.roi.extractor import PyramidRoIAlignConfig
-from detzoo.layers.positional_encoding import SinePositions
+from detzoo.layers.positional_encoding import LearnedPositions, SinePositions
 from detzoo.losses.dice import DiceLoss
 from detzoo.mmdet.adapters.detectors import trunk_of
 from detzoo.mmdet.adapters.layers import norm_of
@@ -66,7 +66,7 @@ def detr_head(node: Node, known: HeadContext) -> DETRHeadConfig:
     return DETRHeadConfig(
         num_queries=node.take("num_query", 100),
         transformer=config,
-        positions=sine_positions(node, encoder.channels),
+        positions=_positions(node, encoder.channels),
         loss=_set_loss(node, loss, known, background),
         max_detections=_expect_head(node, known),
     )
@@ -98,7 +98,7 @@ def deformable_detr_head(node: Node, known: HeadContext) -> DeformableDETRHeadCo
     return DeformableDETRHeadConfig(
         num_queries=num_queries,
         transformer=config,
-        positions=sine_positions(node, encoder.channels),
+        positions=_positions(node, encoder.channels),
         refines_boxes=node.take("with_box_refine", False),
         two_stage=two_stage,
         loss=_set_loss(node, node.child("loss_cls"), known, None),
@@ -113,6 +113,20 @@ def _expect_head(node: Node, known: HeadContext) -> int:
     node.ignore("sync_cls_avg_factor")
     _, test = require_settings(node, known)
     return test.take("max_per_img")
+
+
+def _positions(node: Node, channels: int) -> SinePositions | LearnedPositions:
+    """``positional_encoding``, which may be learned."""
+    encoding = node.original.get("positional_encoding")
+    if not isinstance(encoding, Mapping) or encoding.get("type") != "LearnedPositionalEncoding":
+        return sine_positions(node, channels)
+    learned = node.child("positional_encoding")
+    learned.take("type")
+    learned.expect("num_feats", channels // 2, "half of the transformer's channels")
+    learned.leave("init_cfg", "V2's heads do not initialize this part")
+    return LearnedPositions(
+        rows=learned.take("row_num_embed", 50), columns=learned.take("col_num_embed", 50)
+    )
 
 
 def sine_positions(node: Node, channels: int) -> SinePositions:

@@ -1,4 +1,4 @@
-"""Learning rate schedules: ``runner`` and ``lr_config``."""
+"""Schedules: ``runner``, ``lr_config`` and ``momentum_config``."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from detzoo.optim.schedules import (
     Exponential,
     FlatCosine,
     Inverse,
+    MomentumSchedule,
     Policy,
     Poly,
     Schedule,
@@ -69,15 +70,20 @@ def _length(root: Node) -> tuple[Literal["epochs", "iterations"], int]:
 
 
 def _warmup(node: Node) -> Warmup | None:
-    kind: Any = node.take("warmup", None)
-    length, ratio = node.take("warmup_iters", 0), float(node.take("warmup_ratio", 0.1))
+    kind, length, ratio = _warmup_settings(node, ratio=0.1)
     in_epochs = node.take("warmup_by_epoch", False)
     if kind is None:
         return None
-    kind = "exponential" if kind == "exp" else kind
     if in_epochs:
         return Warmup(epochs=length, ratio=ratio, kind=kind)
     return Warmup(iterations=length, ratio=ratio, kind=kind)
+
+
+def _warmup_settings(node: Node, ratio: float) -> tuple[Any, int, float]:
+    """Kind, length and ratio, whose default is ``ratio``."""
+    kind = node.take("warmup", None)
+    length, least = node.take("warmup_iters", 0), float(node.take("warmup_ratio", ratio))
+    return "exponential" if kind == "exp" else kind, length, least
 
 
 @adapts("schedule", "step")
@@ -187,7 +193,7 @@ def linear(node: Node, optimizer: OptimizerConfig) -> Poly:
 
 
 _KINDS: Final[Mapping[str, Kind]] = {"cos": "cosine", "linear": "linear"}
-_EVERY_ITERATION: Final = "as the rate changes with every iteration"
+_EVERY_ITERATION: Final = "as it changes with every iteration"
 
 
 def _kind(node: Node) -> Kind:
@@ -199,8 +205,12 @@ def _kind(node: Node) -> Kind:
 
 @adapts("schedule", "cyclic")
 def cyclic(node: Node, optimizer: OptimizerConfig) -> Cyclic:
+    return _cyclic(node, default=(10, 1e-4))
+
+
+def _cyclic(node: Node, default: tuple[float, float]) -> Cyclic:
     node.expect("by_epoch", False, _EVERY_ITERATION)
-    given = node.take("target_ratio", (10, 1e-4))
+    given = node.take("target_ratio", default)
     top, *end = given if isinstance(given, tuple) else (given,)
     return Cyclic(
         peak=float(top),
@@ -229,6 +239,87 @@ def one_cycle(node: Node, optimizer: OptimizerConfig) -> OneCycle:
         rise=float(node.take("pct_start", 0.3)),
         start_divisor=float(node.take("div_factor", 25)),
         final_divisor=float(node.take("final_div_factor", 1e4)),
+        kind=_kind(node),
+        symmetric=node.take("three_phase", False),
+    )
+
+
+def momentum_of(
+    root: Node, optimizer: OptimizerConfig, schedule: Schedule
+) -> MomentumSchedule | None:
+    """``momentum_config``, whose values are factors of the optimizer's momentum here."""
+    node = root.optional_child("momentum_config")
+    if node is None:
+        return None
+    momentum = optimizer.scheduled_momentum
+    if momentum is None:
+        raise node.error("policy", "the optimizer has no momentum to change")
+    kind = str(node.take("policy"))
+    readers = {
+        "step": _momentum_steps,
+        "cosineannealing": _momentum_cosine,
+        "linearannealing": _momentum_linear,
+        "cyclic": _momentum_cycles,
+        "onecycle": _momentum_cycle,
+    }
+    if kind.lower() not in readers:
+        known = ", ".join(sorted(readers))
+        raise node.error("policy", f"detzoo has no {kind!r} (it has {known})")
+    policy = readers[kind.lower()](node, momentum)
+    warmup, length, ratio = _warmup_settings(node, ratio=0.9)
+    unit: Literal["epochs", "iterations"] | None = None
+    if isinstance(policy, Step):
+        unit = "epochs" if node.take("by_epoch", True) else "iterations"
+    return MomentumSchedule(
+        policy=policy,
+        warmup=None if warmup is None else Warmup(iterations=length, ratio=ratio, kind=warmup),
+        policy_unit=None if unit == schedule.unit else unit,
+    )
+
+
+def _momentum_steps(node: Node, momentum: float) -> Step:
+    milestones = node.take("step")
+    if not isinstance(milestones, tuple):
+        raise node.error("step", f"{milestones}: give the milestones as a list")
+    return Step(
+        milestones=milestones,
+        gamma=float(node.take("gamma", 0.5)),
+        least_factor=float(node.take("min_momentum", None) or 0.0) / momentum,
+    )
+
+
+def _momentum_cosine(node: Node, momentum: float) -> Cosine:
+    return Cosine(
+        final_factor=_final_momentum(node, momentum),
+        per_iteration=not node.take("by_epoch", True),
+    )
+
+
+def _momentum_linear(node: Node, momentum: float) -> Poly:
+    return Poly(
+        final_factor=_final_momentum(node, momentum),
+        per_iteration=not node.take("by_epoch", True),
+    )
+
+
+def _final_momentum(node: Node, momentum: float) -> float:
+    ratio, least = node.take("min_momentum_ratio", None), node.take("min_momentum", None)
+    return float((least or 0.0) / momentum if ratio is None else ratio)
+
+
+def _momentum_cycles(node: Node, momentum: float) -> Cyclic:
+    return _cyclic(node, default=(0.85 / 0.95, 1.0))
+
+
+def _momentum_cycle(node: Node, momentum: float) -> OneCycle:
+    """From ``max_momentum`` to ``base_momentum`` and back, whatever ``optimizer`` says."""
+    node.expect("by_epoch", False, _EVERY_ITERATION)
+    low, high = float(node.take("base_momentum", 0.85)), float(node.take("max_momentum", 0.95))
+    return OneCycle(
+        peak=low / momentum,
+        rise=float(node.take("pct_start", 0.3)),
+        start_divisor=low / high,
+        final_divisor=1.0,
         kind=_kind(node),
         symmetric=node.take("three_phase", False),
     )

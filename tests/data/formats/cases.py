@@ -46,6 +46,8 @@ DARKNET = {
 OPEN_IMAGES = {
     "train-annotations-bbox.csv": test_open_images.BOXES,
     "class-descriptions.csv": test_open_images.CLASSES,
+    "train-annotations-human-imagelabels.csv": test_open_images.LABELS,
+    "hierarchy.json": json.dumps(test_open_images.HIERARCHY),
     "train/000026e7ee790996.jpg": "",
 }
 KITTI = {"label_2/a.txt": test_text_labels.KITTI, "image_2/a.png": ""}
@@ -88,6 +90,8 @@ CASES = {
     "csv": Case("t.csv", {"t.csv": test_csv_tables.TENSORFLOW, "a.jpg": ""}),
     "keras": Case("t.csv", {"t.csv": test_csv_tables.KERAS, "a.jpg": "", "b.jpg": ""}),
     "open images": Case("train-annotations-bbox.csv", OPEN_IMAGES),
+    "labels of open images": Case("train-annotations-human-imagelabels.csv", OPEN_IMAGES),
+    "hierarchy of open images": Case("hierarchy.json", OPEN_IMAGES),
     "kitti": Case("label_2/a.txt", KITTI),
     "visdrone": Case("annotations/a.txt", VISDRONE),
     "dota": Case("labelTxt/a.txt", DOTA),

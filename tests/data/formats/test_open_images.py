@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,19 @@ BOXES = HEADER + (
     "000026e7ee790999,xclick,/m/015p6,1,0.5,0.9,0.4,0.8,1,0,1,0,0\n"
 )
 CLASSES = "/m/011k07,Tortoise\n/m/015p6,Bird\n/m/07j7r,Tree\n"
+# The last label is a machine's, the one before of a class without boxes.
+LABELS = """\
+ImageID,Source,LabelName,Confidence
+000026e7ee790996,verification,/m/011k07,0
+000026e7ee790996,verification,/m/07j7r,1
+000026e7ee790999,verification,/m/011k07,1
+000026e7ee790996,verification,/m/0zzzzz,1
+000026e7ee790996,verification,/m/015p6,0.7
+"""
+HIERARCHY = {
+    "LabelName": "/m/0bl9f",
+    "Subcategory": [{"LabelName": "/m/015p6", "Subcategory": [{"LabelName": "/m/011k07"}]}],
+}
 
 
 @pytest.mark.parametrize(
@@ -50,7 +64,39 @@ def test_the_sample(tmp_path: Path, table: str, classes: str, images: str) -> No
     assert data.notes == (
         f"1 image of {Path(table).name} left out: not there",
         "1 object ignored: crowds",
+        "evaluated without image-level labels (*-human-imagelabels.csv) and the hierarchy of "
+        "classes (*hierarchy.json): not there",
     )
+
+
+@pytest.mark.parametrize("folder", ["", "annotations/"])
+def test_what_its_metric_needs(tmp_path: Path, folder: str) -> None:
+    files = {
+        f"{folder}challenge-2019-validation-detection-bbox.csv": BOXES,
+        f"{folder}challenge-2019-classes-description-500.csv": CLASSES,
+        f"{folder}challenge-2019-validation-detection-human-imagelabels.csv": LABELS,
+        # Those of another split, and those of machines.
+        f"{folder}challenge-2019-train-detection-human-imagelabels.csv": LABELS.replace(",0", ",x"),
+        f"{folder}validation-annotations-machine-imagelabels.csv": LABELS.replace(",0", ",x"),
+        f"{folder}challenge-2019-label500-hierarchy.json": json.dumps(HIERARCHY),
+        "validation/000026e7ee790996.jpg": "",
+        "validation/000026e7ee790999.jpg": "",
+    }
+    data = open_dataset(write(tmp_path, files), "val")
+    labels = data.open_images
+    assert labels is not None
+    assert [labels.verified[i] for i in range(2)] == [[0, 2], [0]]
+    # The tortoise, for once, is a bird.
+    assert [labels.ancestors[c] for c in range(3)] == [[1], [], []]
+    assert data.notes == ("2 objects ignored: crowds",)
+    table = tmp_path / folder / "challenge-2019-validation-detection-human-imagelabels.csv"
+    table.write_text(LABELS.replace("0.7", "sure"))
+    with pytest.raises(DataError, match=r"imagelabels\.csv: line 6: its Confidence is no number"):
+        open_dataset(tmp_path, "val")
+    table.write_text(LABELS)
+    Path(tmp_path, folder, "challenge-2019-label500-hierarchy.json").write_text('["Bird"]')
+    with pytest.raises(DataError, match=r"hierarchy\.json: is no hierarchy of classes"):
+        open_dataset(tmp_path, "val")
 
 
 def test_what_is_wrong_is_said(tmp_path: Path) -> None:

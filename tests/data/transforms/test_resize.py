@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from detzoo.config import ConfigError
-from detzoo.data.transforms import Resize
+from detzoo.data.transforms import Rescale, Resize
 from tests.data.transforms.samples import check_consistent, sample
 
 RNG = np.random.default_rng(0)
@@ -47,6 +47,16 @@ def test_everything_is_scaled_alike(masks: str) -> None:
     twice = Resize(sizes=((33, 77),))(after, RNG)
     check_consistent(before, twice)
     assert twice.info.scale == pytest.approx((twice.image.shape[1] / 60, twice.image.shape[0] / 40))
+
+
+def test_factors_of_the_size() -> None:
+    """Of 40 x 60: sides are cut to whole pixels, and the ratio is kept."""
+    before = sample()
+    after = Rescale(factor=0.33)(before, RNG)
+    # 13 x 19 (height x width): the ratio allows 13 x 19.5, or 12.67 x 19.
+    assert after.info.size == (13, 19)
+    check_consistent(before, after)
+    assert Rescale(factor=2.0)(before, RNG).info.size == (80, 120)
 
 
 def test_boxes_are_clipped_to_the_image() -> None:
