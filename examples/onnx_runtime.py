@@ -16,6 +16,7 @@ def detect(session: onnxruntime.InferenceSession, image: np.ndarray, min_score: 
     facts = session.get_modelmeta().custom_metadata_map
     names = [one.name for one in session.get_inputs()]
     batch, _, height, width = session.get_inputs()[names.index("pixels")].shape
+    batch = batch if isinstance(batch, int) else 1  # a name: any number up to a largest one
 
     # Resize to fit the input, then normalize; the remaining input is padding.
     old_height, old_width = image.shape[:2]
@@ -37,8 +38,9 @@ def detect(session: onnxruntime.InferenceSession, image: np.ndarray, min_score: 
     boxes, scores, labels, num, *_ = session.run(None, {name: inputs[name] for name in names})
     kept = np.flatnonzero(scores[0, : num[0]] >= min_score)
     scale = np.float32([size[1] / old_width, size[0] / old_height] * 2)
+    found = np.clip(boxes[0, kept] / scale, 0, np.float32([old_width, old_height] * 2))
     class_names = json.loads(facts["class_names"])
-    return [class_names[k] for k in labels[0, kept]], scores[0, kept], boxes[0, kept] / scale
+    return [class_names[k] for k in labels[0, kept]], scores[0, kept], found
 
 
 if __name__ == "__main__":

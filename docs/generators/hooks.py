@@ -37,8 +37,9 @@ def on_files(files: Files, config: Any) -> Files:
         made[path] = (ROOT / source).read_text(encoding="utf-8").replace("](docs/", "](")
     for path, text in made.items():
         files.append(File.generated(config, path, content=text))
-    for example in sorted((ROOT / "examples").glob("*.py")):
-        path = f"examples/{example.name}"
+    examples = (ROOT / "examples").glob
+    for example in sorted((*examples("*.py"), *examples("web/*.html"), *examples("web/*.js"))):
+        path = example.relative_to(ROOT).as_posix()
         files.append(File.generated(config, path, abs_src_path=str(example)))
     return files
 
