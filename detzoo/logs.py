@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import statistics
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from detzoo.errors import DataError
 from detzoo.files import check_regular
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Axis = Literal["epoch", "iteration"]
 
 # Fields that identify a record; all others are measurements.
 _PLACE = frozenset({"kind", "mode", "iteration", "iter", "epoch"})
+
+# What V2 adds to bbox_mAP: AP at one IoU, or over objects of one size.
+_OLD_METRIC = re.compile(r"(bbox|segm)_mAP(?:_(50|75|s|m|l))?")
+_NEW_METRIC = re.compile(r"(bbox|segm)/AP(50|75|s|m|l)?")
 
 # A loss has diverged if it ends above this multiple of its first value, unless it is small, or
 # above any loss that detectors start with.
@@ -50,11 +58,15 @@ class RunLog:
         return tuple(dict.fromkeys(key for record in self.records for key in record.values))
 
     def curve(self, key: str, axis: Axis) -> tuple[list[float], list[float]]:
-        """Returns positions and values of ``key``. Raises :class:`DataError` if there are none."""
+        """Returns positions and values of ``key``, in detzoo's or in MMDetection's spelling.
+
+        Raises :class:`DataError` if there are none.
+        """
+        known = next((name for name in (key, other_spelling(key)) if name in self.keys), key)
         points = [
-            (float(getattr(record, axis)), record.values[key])
+            (float(getattr(record, axis)), record.values[known])
             for record in self.records
-            if key in record.values
+            if known in record.values
         ]
         if not points:
             raise DataError(f"{self.source}: has no {key!r}; it has {', '.join(self.keys)}.")
@@ -128,27 +140,84 @@ def epoch_times(log: RunLog) -> EpochTimes:
     )
 
 
-def draw_curves(logs: Sequence[RunLog], keys: Sequence[str], axis: Axis, out: Path) -> None:
+def other_spelling(key: str) -> str:
+    """MMDetection's name of a metric (bbox_mAP_50) for detzoo's (bbox/AP50), and the reverse."""
+    if old := _OLD_METRIC.fullmatch(key):
+        return f"{old[1]}/AP{old[2] or ''}"
+    if new := _NEW_METRIC.fullmatch(key):
+        return f"{new[1]}_mAP{f'_{new[2]}' if new[2] else ''}"
+    return key
+
+
+def draw_curves(
+    logs: Sequence[RunLog],
+    keys: Sequence[str],
+    axis: Axis,
+    out: Path,
+    *,
+    smooth: int = 1,
+    title: str | None = None,
+) -> None:
     """Plots ``keys`` of all runs to ``out``: a PNG, SVG or PDF, depending on the suffix.
 
-    Raises :class:`DataError` if a run lacks a key, or the file cannot be written.
+    Metrics of evaluations have an axis of their own, on the right, where there are others as well.
+    ``smooth`` plots means over so many records of training. Raises :class:`DataError` if a run
+    lacks a key, or the file cannot be written.
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    axes = figure.add_subplot()
-    for log in logs:
-        for key in keys:
-            x, y = log.curve(key, axis)
-            label = key if len(logs) == 1 else f"{log.name}: {key}"
-            axes.plot(x, y, label=label, marker="o" if len(x) < 30 else None, markersize=3)
-    axes.set_xlabel(axis)
-    axes.grid(alpha=0.3)
-    axes.legend()
+    figure = plot_curves(logs, keys, axis, smooth=smooth, title=title)
     try:
         figure.savefig(out, dpi=150)
     except (OSError, ValueError) as error:
         raise DataError(f"{out}: cannot be written: {error}. Give a .png, .svg or .pdf.") from None
+
+
+def plot_curves(
+    logs: Sequence[RunLog],
+    keys: Sequence[str],
+    axis: Axis,
+    *,
+    smooth: int = 1,
+    title: str | None = None,
+) -> Figure:
+    """The figure that :func:`draw_curves` writes."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    left = figure.add_subplot(xlabel=axis, title=title or "")
+    left.grid(alpha=0.3)
+    metrics = [key for key in keys if not any(_is_of_training(log, key) for log in logs)]
+    others = [key for key in keys if key not in metrics]
+    right = left.twinx() if metrics and others else left
+    left.set_ylabel(", ".join(others or metrics))
+    if right is not left:
+        right.set_ylabel(", ".join(metrics))
+    lines = []
+    for log in logs:
+        for key in keys:
+            x, y = log.curve(key, axis)
+            if key in others:
+                y = _smoothed(y, smooth)
+            label = key if len(logs) == 1 else f"{log.name}: {key}"
+            lines += (right if key in metrics else left).plot(
+                x,
+                y,
+                color=f"C{len(lines) % 10}",
+                label=label,
+                linestyle="--" if key in metrics and right is not left else "-",
+                marker="o" if len(x) < 30 else None,
+                markersize=3,
+            )
+    left.legend(handles=lines)
+    return figure
+
+
+def _is_of_training(log: RunLog, key: str) -> bool:
+    return any(record.kind == "train" and key in record.values for record in log.records)
+
+
+def _smoothed(values: Sequence[float], count: int) -> list[float]:
+    """The mean of each value and the ``count`` - 1 before it, as far as there are any."""
+    return [statistics.fmean(values[max(i + 1 - count, 0) : i + 1]) for i in range(len(values))]
 
 
 def _read_rows(file: Path) -> dict[int, dict[str, Any]]:

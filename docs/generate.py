@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from detzoo.zoo_list import FILE, zoo_rows
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.chooser import CHOICE  # noqa: E402
 from benchmarks.side_by_side.task import SUBJECTS  # noqa: E402
 
 HEADER = """\
@@ -62,44 +64,6 @@ COUNT = re.compile(r"\b\d+(?= (?:of MMDetection's configurations|个配置))")
 SPEED_START = "<!-- Speed, by docs/generate.py -->"
 CHOICE_START = "<!-- Models to choose from, by docs/generate.py -->"
 CHOICE_COLUMNS = ("name", "box AP", "mask AP", "parameters", "memory", "ms")
-# Those to begin with, and for what; the figures are the zoo's and the benchmarks'.
-CHOICE = {
-    "Small, for CPUs and other small machines": (
-        "retinanet_mobilenetv2_fpn",
-        "mask_rcnn_mobilenetv2_fpn",
-        "ssdlite_mobilenetv2_scratch_600e_coco",
-        "yolox_nano_8x8_300e_coco",
-        "yolox_tiny_8x8_300e_coco",
-        "yolox_s_8x8_300e_coco",
-    ),
-    "Boxes": (
-        "faster_rcnn_r50_fpn_1x_coco",
-        "retinanet_r50_fpn_1x_coco",
-        "fcos_r50_caffe_fpn_gn-head_1x_coco",
-        "atss_r50_fpn_1x_coco",
-        "gfl_r50_fpn_mstrain_2x_coco",
-        "tood_r50_fpn_mstrain_2x_coco",
-        "yolox_l_8x8_300e_coco",
-        "cascade_rcnn_r101_fpn_20e_coco",
-        "vfnet_x101_64x4d_fpn_mdconv_c3-c5_mstrain_2x_coco",
-        "detectors_cascade_rcnn_r50_1x_coco",
-    ),
-    "Boxes, without NMS": (
-        "detr_r50_8x2_150e_coco",
-        "deformable_detr_twostage_refine_r50_16x2_50e_coco",
-        "sparse_rcnn_r50_fpn_300_proposals_crop_mstrain_480-800_3x_coco",
-    ),
-    "Masks": (
-        "mask_rcnn_r50_fpn_1x_coco",
-        "mask_rcnn_r50_fpn_mstrain-poly_3x_coco",
-        "cascade_mask_rcnn_r50_fpn_mstrain_3x_coco",
-        "mask_rcnn_swin-t-p4-w7_fpn_ms-crop-3x_coco",
-        "solov2_r50_fpn_3x_coco",
-        "yolact_r50_1x8_coco",
-        "htc_x101_64x4d_fpn_16x1_20e_coco",
-        "queryinst_r50_fpn_300_proposals_crop_mstrain_480-800_3x_coco",
-    ),
-}
 
 
 def main() -> None:
@@ -120,8 +84,8 @@ def main() -> None:
 
 def choice_page(text: str) -> str:
     """``docs/choose_model.md`` with the figures of the zoo and of the benchmarks."""
-    seconds = cpu_seconds()
-    lines = []
+    seconds, about = cpu_seconds()
+    lines = [*textwrap.wrap(about, 110), ""]
     for purpose, names in CHOICE.items():
         lines += [
             f"### {purpose}",
@@ -138,14 +102,33 @@ def choice_page(text: str) -> str:
     return _between(text, CHOICE_START, lines)
 
 
-def cpu_seconds() -> dict[str, str]:
-    """Seconds per image in fp32 and bf16 of the models that ``benchmarks`` has measured."""
+def cpu_seconds() -> tuple[dict[str, str], str]:
+    """Seconds per image in fp32 and bf16 of the models that ``benchmarks`` has measured, and how
+    they were: all of the page, or else those that other toolboxes have, too.
+    """
+    chooser = ROOT / "benchmarks" / "results" / "chooser.json"
+    if chooser.is_file():
+        content = json.loads(chooser.read_text())
+        rows = [(row["model"], row) for row in content["rows"]]
+        machine = content["machine"]
+        about = (
+            "The last column is measured by us: seconds per image in float32 and bfloat16 on an "
+            f"{machine['processor']} with {machine['threads']} threads, from an image of 640 x 480 "
+            "pixels, resized as the model's recipe says, to about 100 objects "
+            "(`python -m benchmarks.chooser`)."
+        )
+    else:
+        ours = [row for row in _rows("inference") if row["toolbox"] == "detzoo"]
+        rows = [(SUBJECTS[row["model"]].entry, row) for row in ours]
+        about = (
+            "The last column is measured by us: seconds per image in float32 and bfloat16 on two "
+            "cores of an AMD EPYC, of one image of 1333 x 800 pixels or the recipe's size "
+            "([how](benchmarks.md)); empty where nobody has measured."
+        )
     found: dict[str, list[str]] = {}
-    for row in _rows("inference"):
-        if row["toolbox"] == "detzoo":
-            entry = SUBJECTS[row["model"]].entry
-            found.setdefault(entry, []).append(f"{row['seconds']['median']:.2f}")
-    return {name: " / ".join(values) for name, values in found.items()}
+    for name, row in rows:
+        found.setdefault(name, []).append(f"{row['seconds']['median']:.2f}")
+    return {name: " / ".join(values) for name, values in found.items()}, about
 
 
 def readme(text: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from detzoo.errors import DataError
-from detzoo.logs import divergence, draw_curves, epoch_times, read_log
+from detzoo.logs import divergence, draw_curves, epoch_times, other_spelling, plot_curves, read_log
 
 OURS = [
     {"kind": "train", "iteration": 5, "epoch": 0.5, "loss": 3.0, "step_time": 0.2},
@@ -63,6 +63,44 @@ def test_curves_of_several_runs(tmp_path: Path, suffix: str) -> None:
     data = out.read_bytes()
     assert data.startswith(b"\x89PNG" if suffix == "png" else b"<?xml")
     assert len(data) > 5000
+
+
+def test_metrics_have_an_axis_of_their_own_beside_losses(tmp_path: Path) -> None:
+    """Under the name of either toolbox."""
+    ours = read_log(write(tmp_path / "run-1" / "metrics.jsonl", OURS))
+    theirs = read_log(write(tmp_path / "old.log.json", THEIRS))
+    for key in ("bbox/AP", "bbox_mAP"):
+        figure = plot_curves([ours, theirs], ["loss", key], "epoch", title="both")
+        left, right = figure.axes
+        assert (left.get_title(), left.get_xlabel()) == ("both", "epoch")
+        assert (left.get_ylabel(), right.get_ylabel()) == ("loss", key)
+        assert [list(line.get_ydata()) for line in left.lines] == [[3.0, 2.0], [3.0, 2.0, 1.0]]
+        assert [list(line.get_ydata()) for line in right.lines] == [[0.1], [0.1]]
+        legend = left.get_legend()
+        assert legend is not None
+        assert [text.get_text() for text in legend.texts] == [
+            *("run-1: loss", f"run-1: {key}", "old: loss", f"old: {key}"),
+        ]
+        colors = {line.get_color() for axes in figure.axes for line in axes.lines}
+        assert len(colors) == 4
+    (alone,) = plot_curves([ours], ["bbox/AP"], "epoch").axes
+    assert alone.get_ylabel() == "bbox/AP"
+
+
+def test_curves_are_smoothed(tmp_path: Path) -> None:
+    log = read_log(write(tmp_path / "old.log.json", THEIRS))
+    (axes,) = plot_curves([log], ["loss"], "epoch", smooth=2).axes
+    assert list(axes.lines[0].get_ydata()) == [3.0, 2.5, 1.5]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [("bbox/AP", "bbox_mAP"), ("segm/AP50", "segm_mAP_50"), ("bbox/APs", "bbox_mAP_s")],
+)
+def test_names_of_metrics(ours: str, theirs: str) -> None:
+    assert other_spelling(ours) == theirs
+    assert other_spelling(theirs) == ours
+    assert other_spelling("loss") == "loss"
 
 
 def test_what_is_wrong_is_named(tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ class Task:
             config = override(config, "backbone.norm", FROZEN, {})
             config = override(config, "backbone.style", "pytorch", {})
         detector = config.build(NUM_CLASSES).to(device).eval()
-        _randomise(detector)
+        randomize(detector)
         _calibrate(detector, subject, Batch(batch.pixels[:1], batch.infos[:1]))
         targets = tuple(target.to(device) for target in batch.targets)
         bitmaps = tuple(masks.to(device) for masks in bitmaps)
@@ -114,10 +114,12 @@ class Task:
         return cls(model, config, weights, batch, targets, bitmaps, device, num_seen)
 
 
-def _randomise(model: nn.Module) -> None:
+def randomize(model: nn.Module) -> None:
     """Weights that keep the features' scale, whatever a fresh model starts with."""
     generator = torch.Generator().manual_seed(0)
     for name, tensor in model.state_dict().items():
+        if not tensor.dtype.is_floating_point:
+            continue
         if name.endswith(("running_var", ".scale")):
             tensor.fill_(1.0)
         elif tensor.dim() >= 2:
@@ -125,7 +127,7 @@ def _randomise(model: nn.Module) -> None:
             tensor.copy_(torch.randn(tensor.shape, generator=generator) / math.sqrt(fan))
         elif name.endswith("weight"):
             tensor.copy_(0.5 + 0.5 * torch.rand(tensor.shape, generator=generator))
-        elif tensor.dtype.is_floating_point:
+        else:
             tensor.zero_()
 
 

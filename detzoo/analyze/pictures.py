@@ -37,16 +37,26 @@ class Album:
     def pair(self, image: int, min_score: float, caption: str) -> list[Picture]:
         """An image with its objects, and again with the detections from ``min_score`` on; none if
         it cannot be read."""
-        index = self._index(image)
         try:
-            sample = self.dataset.sample(index, self._masks)
+            drawn = self.drawn(image, min_score)
         except DataError:
             return []
+        captions = (self.path(image), caption)
+        return [Picture.of(_fitted(one), text) for one, text in zip(drawn, captions)]
+
+    def drawn(self, image: int, min_score: float) -> tuple[np.ndarray, np.ndarray]:
+        """An image with its objects, and with the detections from ``min_score`` on, (H, W, 3) BGR.
+
+        Raises :class:`DataError` if it cannot be read.
+        """
+        sample = self.dataset.sample(self._index(image), self._masks)
         found = self._detections(image, min_score)
         own = draw_targets(sample.image, sample.targets, self.dataset.class_names)
-        detected = draw(sample.image, found, self.class_names)
-        captions = (self.dataset.path(index), caption)
-        return [Picture.of(_fitted(one), text) for one, text in zip((own, detected), captions)]
+        return own, draw(sample.image, found, self.class_names)
+
+    def path(self, image: int) -> str:
+        """The file of an image."""
+        return self.dataset.path(self._index(image))
 
     def close_up(self, image: int, box: np.ndarray, caption: str) -> list[Picture]:
         """What is around a ``box`` (4,) x, y, width, height: the objects that are annotated there,

@@ -136,7 +136,8 @@ def save_atomically(path: Path, content: Any) -> None:
 def read(path: Path | str, *, to_train: bool = False) -> Checkpoint:
     """Reads the checkpoint in ``path`` with tensors on the CPU. MMDetection 2.x's are converted.
 
-    ``path`` may be an address, ``https://...`` or ``hf://user/repo/file``, here and below. Of
+    ``path`` may be the folder of a run (its best.pt, or else last.pt) or an address,
+    ``https://...`` or ``hf://user/repo/file``, here and below. Of
     MMDetection's configuration only what inference needs has to be supported, unless ``to_train``
     is set. Raises :class:`CheckpointError` if the file does not exist, is damaged, is not a
     checkpoint, or was written by a newer detzoo or an unsupported MMDetection; :class:`UserError`

@@ -10,12 +10,14 @@ import typer
 
 from detzoo.cli.common import (
     BatchSize,
+    DataSets,
     Device,
     Images,
     Imports,
     Precision,
     TestSplit,
     Trust,
+    Weights,
     Workers,
     check_data,
     check_folder,
@@ -35,10 +37,7 @@ def analyze(
             help="Detections in COCO result format (a .json file), a checkpoint, or a zoo name.",
         ),
     ],
-    data: Annotated[
-        list[Path],
-        typer.Option(help="Folder of a data set, or a COCO JSON; repeat to join several."),
-    ],
+    data: DataSets,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder of the report.")],
     images: Images = None,
     split: TestSplit = None,
@@ -49,12 +48,7 @@ def analyze(
     resamples: Annotated[
         int, typer.Option(min=10, help="Resamples of the images for confidence intervals.")
     ] = 300,
-    weights: Annotated[
-        str | None,
-        typer.Option(
-            help="Weights for a zoo name or a V2 config file. Default: the published ones."
-        ),
-    ] = None,
+    weights: Weights = None,
     pictures: Annotated[
         bool, typer.Option("--pictures/--no-pictures", help="Show images on the page.")
     ] = True,
@@ -95,9 +89,11 @@ def analyze(
         check_source(source, weights)
 
     from detzoo.checkpoints import checkpoint
+    from detzoo.weights.places import checkpoint_of_run
 
+    own_file = checkpoint_of_run(source)
     if store_thresholds:
-        _require_own(source)
+        _require_own(own_file)
     from detzoo.analyze import Album, write_report
     from detzoo.analyze import analyze as run
     from detzoo.cli.detecting import detections_of
@@ -134,18 +130,18 @@ def analyze(
         console.print(f"{name:5} {one.value:.3f}  ({one.low:.3f} to {one.high:.3f})")
     console.print(f"best threshold {analysis.threshold:.3f}")
     if store_thresholds:
-        own = checkpoint.read(source)
-        checkpoint.save(source, replace(own, thresholds=analysis.thresholds))
-        console.print(f"stored {len(analysis.thresholds)} thresholds in {source}", soft_wrap=True)
+        own = checkpoint.read(own_file)
+        checkpoint.save(own_file, replace(own, thresholds=analysis.thresholds))
+        console.print(f"stored {len(analysis.thresholds)} thresholds in {own_file}", soft_wrap=True)
     console.print(f"report: {page}", soft_wrap=True)
 
 
-def _require_own(source: str) -> None:
+def _require_own(source: Path) -> None:
     """Raises :class:`ConfigError` where nothing can be stored."""
     from detzoo.checkpoints.checkpoint import is_ours
     from detzoo.weights.files import read_file
 
-    if not source.endswith(".pt") or not is_ours(read_file(Path(source))):
+    if source.suffix != ".pt" or not is_ours(read_file(source)):
         raise ConfigError(
             f"--store-thresholds: {source} is not a checkpoint that detzoo wrote (.pt). Make "
             "one with detzoo import-mmdet CONFIG --checkpoint FILE -o OUT.pt."

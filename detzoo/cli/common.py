@@ -12,7 +12,7 @@ import typer
 
 from detzoo.errors import CheckpointError, ConfigError, DataError
 from detzoo.files import why_absent
-from detzoo.weights.places import SUFFIXES, is_address
+from detzoo.weights.places import RUN_CHECKPOINTS, SUFFIXES, checkpoint_of_run, is_address
 from detzoo.zoo_list import unknown_name, zoo_rows
 
 if TYPE_CHECKING:
@@ -74,6 +74,21 @@ Trust = Annotated[
         "--trust",
         help="Execute the V2 config file, as MMDetection does, or open an exported program "
         "(.pt2), which can do anything. By default nothing is executed.",
+    ),
+]
+DataSets = Annotated[
+    list[Path],
+    typer.Option(
+        "--data",
+        help="A data set: a folder, or its annotation file (COCO, YOLO, VOC, ...); repeat to join "
+        "several by class name.",
+    ),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        "--weights",
+        help="Weights for a zoo name or a V2 config file. Default: the published ones.",
     ),
 ]
 Images = Annotated[
@@ -281,9 +296,15 @@ def check_source(source: str | None, weights: str | Path | None = None) -> None:
         if is_address(path):
             continue
         is_path = os.sep in path or Path(path).suffix in (*SUFFIXES, ".py", ".json", ".onnx")
-        if is_path and not Path(path).exists():
+        file = checkpoint_of_run(path)
+        if is_path and not file.exists():
             raise CheckpointError(f"{path}: no such file. Check the path.")
-        if path == source and not is_path and not Path(path).is_file() and path not in zoo_rows():
+        if file.is_dir() and (is_path or path != source):
+            raise CheckpointError(
+                f"{path}: has neither {' nor '.join(RUN_CHECKPOINTS)}. Give a checkpoint, or the "
+                "folder of a run."
+            )
+        if path == source and not is_path and not file.is_file() and path not in zoo_rows():
             raise unknown_name(path, zoo_rows())
 
 
@@ -294,10 +315,10 @@ def check_data(*paths: Path | None) -> None:
             raise why_absent(path)
 
 
-def check_folder(out: Path | None) -> None:
+def check_folder(out: Path | None, option: str = "--out") -> None:
     """Raises :class:`ConfigError` for an output folder that is a file, before heavy imports."""
     if out is not None and out.exists() and not out.is_dir():
-        raise ConfigError(f"--out {out}: is a file, not a folder. Give a folder.")
+        raise ConfigError(f"{option} {out}: is a file, not a folder. Give a folder.")
 
 
 def plain_console() -> Console:

@@ -9,6 +9,7 @@ import typer
 
 from detzoo.cli.common import (
     BatchSize,
+    DataSets,
     Device,
     Images,
     Imports,
@@ -33,10 +34,7 @@ def compare(
             help="Detections in COCO result format (.json), checkpoints, or zoo names.",
         ),
     ],
-    data: Annotated[
-        list[Path],
-        typer.Option(help="Folder of a data set, or a COCO JSON; repeat to join several."),
-    ],
+    data: DataSets,
     images: Images = None,
     split: TestSplit = None,
     resamples: Annotated[

@@ -6,17 +6,23 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from detzoo.cli.common import plain_console
 from detzoo.cli.progress import image_progress
 from detzoo.errors import CheckpointError
 
 if TYPE_CHECKING:
+    from detzoo.analyze import Album
     from detzoo.data.dataset import DetectionDataset
     from detzoo.evaluate import GroundTruth, ImageResult
     from detzoo.experiment import Experiment
     from detzoo.inference.predictor import Predictor
     from detzoo.train.distributed import Processes
+
+
+# Of detections that are drawn.
+MIN_SCORE = 0.3
 
 
 @dataclass(frozen=True)
@@ -50,12 +56,9 @@ def detections_of(
         return Found(dataset, truth, read_results(source, truth), truth.class_names)
     chosen = None if precision is None else check_precision(precision)
     predictor = load(source, weights, device, chosen, trust=trust)
-    dataset = match_classes(dataset, predictor, source)
-    experiment = predictor.experiment
-    experiment.check_needs(dataset, training=False)
-    dataset = dataset.with_channels(experiment.model.input_pixels.channels)
+    dataset = fit_data(dataset, predictor, source)
     results = detect_with_progress(
-        predictor, experiment, dataset, batch_size=batch_size, workers=workers
+        predictor, predictor.experiment, dataset, batch_size=batch_size, workers=workers
     )
     return Found(dataset, GroundTruth.of(dataset), results, tuple(predictor.class_names))
 
@@ -104,6 +107,37 @@ def detect_with_progress(
         )
 
 
+def draw_results(folder: Path, album: Album, truth: GroundTruth, worst: int | None) -> None:
+    """Writes pictures of all images into ``folder``, objects on the left and detections on the
+    right; or of the ``worst`` ones, whose names start with their rank.
+
+    Raises :class:`DataError` if an image cannot be read or a picture not be written.
+    """
+    import numpy as np
+
+    from detzoo.analyze import analyze
+    from detzoo.cli.predict_output import make_folder, target_names
+    from detzoo.inference.draw import write_picture
+
+    images, min_score, note = list(range(len(truth.image_ids))), MIN_SCORE, ""
+    if worst is not None:
+        has_masks = truth.has_masks and any(one.masks is not None for one in album.results)
+        kind: Literal["bbox", "segm"] = "segm" if has_masks else "bbox"
+        analysis = analyze(truth, album.results, album.class_names, kind=kind, resamples=10)
+        images, min_score = [row.image for row in analysis.images[:worst]], analysis.threshold
+        note = f" of the images with the most errors at a score of {min_score:.3f}"
+    paths = {image: Path(album.path(image)) for image in images}
+    make_folder(folder, "--draw")
+    targets = target_names(list(paths.values()), folder, "--draw")
+    with image_progress(is_shown=True) as progress:
+        for rank, (image, path) in enumerate(progress.track(paths.items(), description="drawing")):
+            target = targets[path]
+            if worst is not None:
+                target = target.with_name(f"{rank + 1:04d}-{target.name}")
+            write_picture(target, np.concatenate(album.drawn(image, min_score), 1))
+    plain_console().print(f"pictures{note} in {folder}", soft_wrap=True)
+
+
 def save_segments(
     file: Path, results: Sequence[ImageResult], dataset: DetectionDataset, experiment: Experiment
 ) -> None:
@@ -130,7 +164,19 @@ def save_segments(
     )
 
 
-def match_classes(dataset: DetectionDataset, predictor: Predictor, source: str) -> DetectionDataset:
+def fit_data(dataset: DetectionDataset, predictor: Predictor, source: str) -> DetectionDataset:
+    """The data in the detector's classes, with the channels that it looks at.
+
+    Raises :class:`UserError` if the detector cannot be run on it.
+    """
+    dataset = _match_classes(dataset, predictor, source)
+    predictor.experiment.check_needs(dataset, training=False)
+    return dataset.with_channels(predictor.experiment.model.input_pixels.channels)
+
+
+def _match_classes(
+    dataset: DetectionDataset, predictor: Predictor, source: str
+) -> DetectionDataset:
     """The data in the detector's classes, or as it is where the detector names none."""
     if predictor.experiment.model.is_class_agnostic:
         return dataset

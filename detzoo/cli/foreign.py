@@ -25,7 +25,7 @@ OPTIONS = {
     "--eval": "--metric, which by default fits the data",
     "--eval-options": "an option of its own: see detzoo test --help",
     "--format-only": "--save-detections FILE",
-    "--show-dir": "detzoo predict IMAGES --out DIR, or detzoo analyze -o DIR",
+    "--show-dir": "--draw DIR, or detzoo predict IMAGES --out DIR",
     "--show-score-thr": "--min-score S",
     "--score-thr": "--min-score S",
     "--conf": "--min-score S",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -33,17 +34,29 @@ def plot(
         str, typer.Option(metavar="A,B,...", help="Losses or metrics, as listed by summary.")
     ] = "loss",
     axis: Annotated[str, typer.Option("--x", help="epoch or iteration.")] = "epoch",
+    smooth: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Plot means over N records of training.")
+    ] = 1,
+    title: Annotated[str | None, typer.Option(help="Title of the figure.")] = None,
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="Output file: .png, .svg or .pdf.")
-    ] = Path("curves.png"),
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="Output file: .png, .svg or .pdf. Default: a new curves-<n>.png."
+        ),
+    ] = None,
 ) -> None:
     """Plot losses or metrics of one or several runs.
+
+    Metrics are called as in detzoo (bbox/AP50) or in MMDetection (bbox_mAP_50); beside losses, they
+    have an axis of their own.
 
     Examples:
 
       detzoo logs plot runs/retinanet-1 --keys loss_cls,loss_bbox
 
       detzoo logs plot runs/a-1 runs/b-1 20200130_002941.log.json --keys bbox/AP50 -o ap.svg
+
+      detzoo logs plot runs/a-1 --keys loss,bbox/AP --smooth 10 --title 'first run'
     """
     from detzoo.logs import draw_curves
 
@@ -52,7 +65,10 @@ def plot(
     names = [key.strip() for key in keys.split(",") if key.strip()]
     if not names:
         raise ConfigError(f"--keys {keys!r}: is empty; give losses or metrics, such as loss")
-    draw_curves(_read(files), names, cast("Axis", axis), out)
+    if out is None:
+        numbers = itertools.count(1)
+        out = next(file for n in numbers if not (file := Path(f"curves-{n}.png")).exists())
+    draw_curves(_read(files), names, cast("Axis", axis), out, smooth=smooth, title=title)
     print(f"wrote {out}")
 
 

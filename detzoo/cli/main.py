@@ -31,6 +31,7 @@ from detzoo.cli.predict import predict
 from detzoo.cli.publish import publish
 from detzoo.cli.quickstart import quickstart
 from detzoo.cli.robustness import robustness
+from detzoo.cli.sweep import sweep
 from detzoo.cli.test import measure
 from detzoo.cli.train import train
 from detzoo.cli.ui import ui
@@ -70,6 +71,10 @@ def _options(
 
 
 app.command("train")(train)
+# Options that it does not know are those of train.
+app.command("sweep", context_settings={"ignore_unknown_options": True, "allow_extra_args": True})(
+    sweep
+)
 app.command("test")(measure)
 app.command("predict")(predict)
 app.command("evaluate")(evaluate)

@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -20,6 +20,7 @@ from detzoo.cli.common import (
     Trust,
     TtaFlip,
     TtaScales,
+    Weights,
     check_source,
     is_first_process,
     next_folder,
@@ -93,6 +94,10 @@ def predict(
         bool,
         typer.Option("--blur", help="Blur what is found, instead of drawing boxes around it."),
     ] = False,
+    color_by: Annotated[
+        Literal["class", "instance"],
+        typer.Option("--color-by", help="Draw a class, or every object, in a color of its own."),
+    ] = "class",
     track: Annotated[
         bool,
         typer.Option("--track", help="Give each object of a video a number that it keeps."),
@@ -109,10 +114,7 @@ def predict(
     tta_scales: TtaScales = None,
     tta_flip: TtaFlip = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Images of one shape per batch.")] = 1,
-    weights: Annotated[
-        str | None,
-        typer.Option(help="Weights for a zoo name, or a config file. Default: published ones."),
-    ] = None,
+    weights: Weights = None,
     precision: Precision = None,
     fuse: Fuse = True,
     compile_model: Compile = False,
@@ -143,6 +145,8 @@ def predict(
     """
     check_source(source, weights)
     formats = _formats(save)
+    if blur and color_by != "class":
+        raise ConfigError("--color-by: --blur draws nothing. Leave one of them out.")
 
     if out is None and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ConfigError("--out: required with several processes, which share the folder")
@@ -228,6 +232,7 @@ def predict(
             write_line,
             console,
             blur=blur,
+            color_by=color_by,
             track=track,
             every=every,
             tile=tile,

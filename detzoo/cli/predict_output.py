@@ -12,8 +12,6 @@ from detzoo.errors import ConfigError, DataError
 from detzoo.files import part_of, take_parts, to_json
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from detzoo.inference.outputs import Output
     from detzoo.inference.result import Result
 
@@ -74,7 +72,9 @@ def unwritable(path: Path, error: OSError) -> DataError:
     )
 
 
-def target_names(sources: Sequence[Path | str], folder: Path) -> dict[Path | str, Path]:
+def target_names(
+    sources: Sequence[Path | str], folder: Path, option: str = "--out"
+) -> dict[Path | str, Path]:
     """A distinct output file in ``folder`` for each input, never the input itself.
 
     Inputs are files, or cameras and streams by number or address.
@@ -99,29 +99,19 @@ def target_names(sources: Sequence[Path | str], folder: Path) -> dict[Path | str
         targets[source] = folder / f"{name}{suffix}"
         if targets[source].resolve() in inputs:
             raise ConfigError(
-                f"--out {folder}: {targets[source]} is one of the inputs and would be overwritten. "
-                "Give another folder."
+                f"{option} {folder}: {targets[source]} is one of the inputs and would be "
+                "overwritten. Give another folder."
             )
     return targets
 
 
-def make_folder(folder: Path) -> None:
+def make_folder(folder: Path, option: str = "--out") -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(
-            f"--out {folder}: cannot be created ({error.strerror}). Give another folder."
+            f"{option} {folder}: cannot be created ({error.strerror}). Give another folder."
         ) from None
-
-
-def write_picture(path: Path, picture: np.ndarray) -> None:
-    import cv2
-
-    _, data = cv2.imencode(path.suffix, picture)
-    try:
-        path.write_bytes(data.tobytes())  # OpenCV crashes on names that are not UTF-8
-    except OSError as error:
-        raise unwritable(path, error) from None
 
 
 def write_output(output: Output, result: Result, stem: str) -> None:

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from detzoo.cli.predict_output import write_output, write_picture
+from detzoo.cli.predict_output import write_output
 from detzoo.errors import DataError
+from detzoo.inference.draw import ColorBy, write_picture
 from detzoo.inference.hide import hide
 from detzoo.inference.outputs import Output
 from detzoo.inference.predictor import Predictor
@@ -44,6 +45,7 @@ class PredictRun:
     write_line: Callable[[dict[str, Any]], None]
     console: Console
     blur: bool = False
+    color_by: ColorBy = "class"
     track: bool = False
     every: int = 1
     tile: int | None = None
@@ -152,7 +154,7 @@ class PredictRun:
         )
 
     def _picture(self, result: Result) -> np.ndarray:
-        return hide(result) if self.blur else result.draw()
+        return hide(result) if self.blur else result.draw(self.color_by)
 
     def _write(self, result: Result, stem: str) -> None:
         for output in self.outputs:

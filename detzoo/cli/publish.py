@@ -13,7 +13,7 @@ import typer
 from detzoo.cli.common import Imports, check_source, plain_console
 from detzoo.cli.run_data import FILE as SPLIT_FILE
 from detzoo.cli.run_options import read_options
-from detzoo.errors import CheckpointError, ConfigError
+from detzoo.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -68,8 +68,7 @@ def publish(
 
       detzoo publish best.pt -o published --metrics metrics.json --to hf://me/my-detector
     """
-    if not Path(source).is_dir():
-        check_source(None, source)
+    check_source(None, source)
     repository = None if to is None else _check_repository(to)
     if private and to is None:
         raise ConfigError("--private: works only with --to")
@@ -91,7 +90,7 @@ def publish(
         raise ConfigError(
             f"--out {out}: already has a {CARD}, which may have been edited. Give another folder."
         )
-    file = _checkpoint_of(local_file(source))
+    file = local_file(source)
     facts = _facts_of_run(file, Facts(license=license_))
     if metrics is not None:
         facts = replace(facts, metrics=_read_metrics(metrics), test_data=None)
@@ -133,16 +132,6 @@ def _check_repository(address: str) -> str:
             "or set HF_TOKEN."
         )
     return repository
-
-
-def _checkpoint_of(path: Path) -> Path:
-    """The checkpoint to publish for a run folder or a file."""
-    if not path.is_dir():
-        return path
-    for name in ("best.pt", "last.pt"):
-        if (path / name).is_file():
-            return path / name
-    raise CheckpointError(f"{path}: has neither best.pt nor last.pt. Give a checkpoint.")
 
 
 def _name_of(file: Path) -> str:

@@ -9,12 +9,14 @@ import typer
 
 from detzoo.cli.common import (
     BatchSize,
+    DataSets,
     Device,
     Images,
     Imports,
     Precision,
     TestSplit,
     Trust,
+    Weights,
     Workers,
     check_data,
     check_source,
@@ -37,10 +39,7 @@ def robustness(
         str,
         typer.Argument(metavar="CHECKPOINT_OR_NAME", help="A checkpoint, or a zoo name."),
     ],
-    data: Annotated[
-        list[Path],
-        typer.Option(help="Folder of a data set, or its annotation file; repeat to join several."),
-    ],
+    data: DataSets,
     out: Annotated[
         Path,
         typer.Option(
@@ -61,9 +60,7 @@ def robustness(
         ),
     ] = "benchmark",
     severities: Annotated[str, typer.Option(metavar="1,2,...", help="How severe.")] = "1,2,3,4,5",
-    weights: Annotated[
-        str | None, typer.Option(help="Weights for a zoo name. Default: the published ones.")
-    ] = None,
+    weights: Weights = None,
     batch_size: BatchSize = 1,
     workers: Workers = 2,
     precision: Precision = None,
@@ -94,7 +91,7 @@ def robustness(
     launch(devices)
 
     from detzoo.analyze.robustness import corrupted
-    from detzoo.cli.detecting import detect_with_progress, match_classes
+    from detzoo.cli.detecting import detect_with_progress, fit_data
     from detzoo.data.union import union
     from detzoo.devices import check_precision, resolve_device
     from detzoo.evaluate import default_evaluators, score
@@ -112,9 +109,7 @@ def robustness(
     found = _started(out, about)
     predictor = load(source, weights, processes.device, chosen, trust=trust)
     experiment = predictor.experiment
-    dataset = match_classes(union(sets), predictor, source)
-    experiment.check_needs(dataset, training=False)
-    dataset = dataset.with_channels(experiment.model.input_pixels.channels)
+    dataset = fit_data(union(sets), predictor, source)
     console = plain_console()
     if processes.is_first:
         print_dataset("test", dataset)

@@ -213,7 +213,7 @@ def initial_model(experiment: Experiment, weights: str | None, resume: bool) -> 
             source=str(source),
         )
         if is_first_process() and model.class_parameters():
-            _print_transfer(transfer, str(source))
+            _print_transfer(transfer, model, str(source))
     elif pretrained is not None:
         report = initialize_backbone(model.pretrained_modules(), pretrained)
         if is_first_process():
@@ -222,20 +222,22 @@ def initial_model(experiment: Experiment, weights: str | None, resume: bool) -> 
     return model
 
 
-def _print_transfer(transfer: ClassTransfer, source: str) -> None:
-    from rich.table import Table
+def _print_transfer(transfer: ClassTransfer, model: Detector, source: str) -> None:
+    from detzoo.checkpoints.checkpoint import is_counter
 
-    console = plain_console()
-    if not transfer.copied:
-        console.print(f"{source} has no class of the data: all classes start from random weights")
-    table = Table("class", "starts", title=f"from {source}", title_justify="left")
-    for name in transfer.copied:
-        table.add_row(name, "trained")
-    for name in transfer.fresh:
-        table.add_row(name, "fresh")
-    console.print(table)
-    if transfer.unused:
-        console.print(f"not used: {', '.join(transfer.unused)}", soft_wrap=True)
+    total = sum(not is_counter(name) for name in model.state_dict())
+    count = len(model.class_parameters())
+    plain_console().print(
+        f"from {source}: {total - count} of {total} tensors as they are; {count} depend on the "
+        "classes",
+        soft_wrap=True,
+    )
+    _print_names("  classes with trained weights", transfer.copied)
+    if transfer.copied:
+        _print_names("  classes with random weights", transfer.fresh)
+    else:
+        print("  classes with random weights: all, since it names none of the data's")
+    _print_names("  not used", transfer.unused)
 
 
 def _print_names(what: str, names: tuple[str, ...]) -> None:

@@ -24,8 +24,10 @@ from detzoo.cli.common import (
     Trust,
     TtaFlip,
     TtaScales,
+    Weights,
     Workers,
     check_data,
+    check_folder,
     check_source,
     open_sets,
     print_broken,
@@ -33,7 +35,7 @@ from detzoo.cli.common import (
     print_overflow,
     with_tta,
 )
-from detzoo.cli.detecting import detect_with_progress, match_classes, save_segments
+from detzoo.cli.detecting import detect_with_progress, draw_results, fit_data, save_segments
 from detzoo.cli.launch import Devices, launch
 from detzoo.cli.own_data import own_test_data
 from detzoo.cli.run_data import held_out_of
@@ -75,12 +77,7 @@ def measure(
     ] = False,
     skip_broken: SkipBroken = False,
     ignore_exif: IgnoreExif = False,
-    weights: Annotated[
-        str | None,
-        typer.Option(
-            help="Weights for a zoo name or a V2 config file. Default: the published ones."
-        ),
-    ] = None,
+    weights: Weights = None,
     metric: Annotated[
         str | None,
         typer.Option(
@@ -108,6 +105,24 @@ def measure(
             metavar="FILE", help="Write a panoptic model's segments in COCO's panoptic format."
         ),
     ] = None,
+    draw: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Write a picture of each image: its objects, and beside them the detections with "
+            "a score of at least 0.3.",
+        ),
+    ] = None,
+    worst: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="With --draw: only the N images with the most errors, in this order, at the score "
+            "with the best F1.",
+            show_default=False,
+        ),
+    ] = None,
     tta_scales: TtaScales = None,
     tta_flip: TtaFlip = False,
     batch_size: BatchSize = 1,
@@ -133,6 +148,8 @@ def measure(
 
       detzoo test rpn_r50_fpn_1x_coco --data coco --save-proposals proposals.json
 
+      detzoo test runs/x-1/best.pt --data my_data --draw drawn --worst 30
+
       detzoo test runs/x-1/best.pt --data my_data --devices 4
     """
     if metric is not None and metric not in METRICS:
@@ -154,11 +171,15 @@ def measure(
     ):
         if path is not None:
             check_output(path, option)
+    if worst is not None and draw is None:
+        raise ConfigError(f"--worst {worst}: needs --draw DIR, a folder for the pictures")
+    check_folder(draw, "--draw")
     submit(slurm, devices, on_gpus=device != "cpu")
     launch(devices)
 
     from rich.console import Console
 
+    from detzoo.analyze import Album
     from detzoo.data.proposals import read_proposals, write_proposals
     from detzoo.data.union import union
     from detzoo.devices import check_precision, resolve_device
@@ -199,9 +220,11 @@ def measure(
             f"--save-panoptic {save_panoptic}: {source} finds objects instead of segmenting the "
             "whole image; use a panoptic model (detzoo models panoptic)."
         )
-    dataset = match_classes(dataset, predictor, source)
-    experiment.check_needs(dataset, training=False)
-    dataset = dataset.with_channels(experiment.model.input_pixels.channels)
+    if draw is not None and experiment.model.is_class_agnostic:
+        raise ConfigError(
+            f"--draw {draw}: {source} proposes regions instead of detecting objects; leave it out."
+        )
+    dataset = fit_data(dataset, predictor, source)
     if processes.is_first:
         print_dataset("test", dataset)
     if processes.is_first and precision is None and predictor.precision != "fp32":
@@ -231,6 +254,9 @@ def measure(
         return
     if save_detections is not None:
         write_results(save_detections, results, ground_truth.category_ids_of(predictor.class_names))
+    if draw is not None:
+        album = Album(dataset, results, ground_truth.image_ids, predictor.class_names)
+        draw_results(draw, album, ground_truth, worst)
     if save_panoptic is not None:
         save_segments(save_panoptic, results, dataset, experiment)
     if save_proposals is not None:

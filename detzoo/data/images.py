@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
 from pathlib import Path
@@ -46,7 +47,17 @@ def read_image(
     and an alpha channel is dropped: transparent pixels show the color that is stored under them.
     Raises :class:`DataError` for a file that is missing, empty, cut off or no image.
     """
-    data = _read_bytes(path)
+    return decode_image(_read_bytes(path), path, channels, ignore_exif=ignore_exif)
+
+
+def decode_image(
+    data: bytes,
+    path: str | os.PathLike[str],
+    channels: int = 3,
+    *,
+    ignore_exif: bool = False,
+) -> np.ndarray:
+    """What :func:`read_image` returns for a file of this content; errors name ``path``."""
     if data.startswith(_JPEG_START) and data.find(_JPEG_END, _first_scan(data)) < 0:
         # Decoders before OpenCV 5 fill what is missing with gray and say nothing.
         raise DataError(
@@ -64,7 +75,7 @@ def read_image(
     is_unturned = channels not in _FLAGS and not data.startswith(_TIFF_STARTS)
     if image is not None and not ignore_exif and (is_unturned or data[4:8] == _AVIF):
         # OpenCV leaves those as they lie in the file.
-        image = upright(image, header_of(path)[1])
+        image = upright(image, _header(io.BytesIO(data))[1])
     if image is not None and image.shape[2] != channels:
         raise DataError(
             f"{path}: has {image.shape[2]} channels, and the model looks at {channels} (as many "
@@ -113,14 +124,18 @@ def header_of(path: str | os.PathLike[str]) -> tuple[tuple[int, int] | None, int
 
     Orientations of TIFF are part of the format: they are applied to its size, and 1 is returned.
     """
+    check_regular(path)
+    return _header(path)
+
+
+def _header(file: str | os.PathLike[str] | io.BytesIO) -> tuple[tuple[int, int] | None, int]:
     from PIL import Image, UnidentifiedImageError
 
-    check_regular(path)
     try:
         with warnings.catch_warnings():
             # Pillow warns of large images, which are not decoded here.
             warnings.simplefilter("ignore")
-            with Image.open(path) as header:
+            with Image.open(file) as header:
                 width, height = header.size
                 orientation = exif_orientation(header.info.get("exif", b""))
                 size = (height, width) if header.format in _SIZED_BY_HEADER else None

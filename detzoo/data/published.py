@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import shutil
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,24 +18,32 @@ from detzoo.weights.download import DownloadError, download
 _COCO = "http://images.cocodataset.org"
 _LVIS = "https://dl.fbaipublicfiles.com/LVIS"
 _VOC = ("http://host.robots.ox.ac.uk/pascal/VOC", "https://thor.robots.ox.ac.uk/pascal/VOC")
+_OBJECTS365 = (
+    "https://dorc.ks3-cn-beijing.ksyun.com/data-set/2020Objects365%E6%95%B0%E6%8D%AE%E9%9B%86"
+)
 _BLOCK = 1 << 22
+_DAMAGE = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, EOFError, zlib.error)
 
 
 @dataclass(frozen=True)
 class Archive:
     """An archive of ``size`` bytes at any of ``addresses``, whose content goes into ``folder``.
 
-    ``digits`` are its SHA-256, or its MD5 where only that has been published.
+    ``digits`` are its SHA-256, or its MD5 where only that has been published; size and hash are
+    None where neither has. Those of one data set have names of their own: ``is_in_folder`` adds the
+    folder to them, where archives are called alike. A JSON file is taken as it is.
     """
 
     addresses: tuple[str, ...]
-    size: int
-    digits: str
+    size: int | None = None
+    digits: str | None = None
     folder: str = ""
+    is_in_folder: bool = False
 
     @property
     def name(self) -> str:
-        return self.addresses[0].rpartition("/")[2]
+        name = self.addresses[0].rpartition("/")[2]
+        return f"{self.folder}/{name}" if self.is_in_folder else name
 
 
 def _voc(path: str, size: int, digits: str) -> Archive:
@@ -52,6 +62,11 @@ _COCO_IMAGES = (
         "69a8bb58ea5f8f99d24875f21416de2e9ded3178e903f1f7603e283b9e06d929",
     ),
 )
+
+
+def _objects365(path: str, folder: str) -> Archive:
+    return Archive((f"{_OBJECTS365}/{path}",), folder=folder, is_in_folder=True)
+
 
 # Small archives come first. Sizes and hashes are those that TensorFlow Datasets and torchvision
 # verify.
@@ -90,6 +105,14 @@ DATA_SETS: dict[str, tuple[Archive, ...]] = {
             "voc2012/VOCtrainval_11-May-2012.tar", 1_999_639_040, "6cd6e144f989b92b3379bac3b3de84fd"
         ),
     ),
+    # Its authors have published neither sizes nor hashes.
+    "objects365v2": (
+        _objects365("val/zhiyuan_objv2_val.json", "annotations"),
+        _objects365("train/zhiyuan_objv2_train.tar.gz", "annotations"),
+        *(_objects365(f"val/images/v1/patch{k}.tar.gz", "val") for k in range(16)),
+        *(_objects365(f"val/images/v2/patch{k}.tar.gz", "val") for k in range(16, 44)),
+        *(_objects365(f"train/patch{k}.tar.gz", "train") for k in range(51)),
+    ),
 }
 
 
@@ -100,15 +123,16 @@ def get_archive(archive: Archive, folder: Path, *, mirror: str | None = None, ke
     removed afterwards unless ``keep``. An interrupted download is resumed. Raises
     :class:`DataError`.
     """
-    mark = folder / f".{archive.name}.unpacked"
+    path = folder / archive.name
+    mark = path.with_name(f".{path.name}.unpacked")
     if mark.is_file():
         return False
     addresses = archive.addresses
     if mirror is not None:
         addresses = (f"{mirror.rstrip('/')}/{archive.name}", *addresses)
-    path = folder / archive.name
     _check_space(archive, folder, path)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         download(addresses, path, verify=lambda file: _fault_of(file, archive))
     except DownloadError as error:
         raise DataError(
@@ -121,10 +145,14 @@ def get_archive(archive: Archive, folder: Path, *, mirror: str | None = None, ke
     if fault is not None:
         raise DataError(f"{path}: {fault}. Remove it, and give the same command again.")
     try:
-        _unpack(path, folder / archive.folder)
+        _unpack(path, folder / archive.folder, archive.digits is not None)
         mark.touch()
-        if not keep:
+        if not keep and path.suffix != ".json":
             path.unlink()
+    except _DAMAGE as error:
+        raise DataError(
+            f"{path}: cannot be unpacked ({error}). Remove it, and give the same command again."
+        ) from None
     except OSError as error:
         raise DataError(
             f"{folder}: {archive.name} cannot be unpacked ({error.strerror}). Free some disk "
@@ -135,6 +163,8 @@ def get_archive(archive: Archive, folder: Path, *, mirror: str | None = None, ke
 
 def _check_space(archive: Archive, folder: Path, path: Path) -> None:
     """Images hardly shrink, so an archive needs its size twice."""
+    if archive.size is None:
+        return
     needed = archive.size * (1 if path.is_file() else 2)
     free = shutil.disk_usage(folder).free
     if free < needed:
@@ -145,10 +175,12 @@ def _check_space(archive: Archive, folder: Path, path: Path) -> None:
 
 
 def _fault_of(path: Path, archive: Archive) -> str | None:
-    """What is wrong with a downloaded archive, if anything."""
+    """What is wrong with a downloaded archive, if anything is known of it."""
     size = path.stat().st_size
-    if size != archive.size:
+    if archive.size is not None and size != archive.size:
         return f"it has {size} bytes instead of {archive.size}"
+    if archive.digits is None:
+        return None
     digest = hashlib.sha256() if len(archive.digits) == 64 else hashlib.md5(usedforsecurity=False)
     with open(path, "rb") as file:
         while block := file.read(_BLOCK):
@@ -158,18 +190,25 @@ def _fault_of(path: Path, archive: Archive) -> str | None:
     return None
 
 
-def _unpack(path: Path, folder: Path) -> None:
-    """Its content is that of the published hash, so that the names in it are trusted."""
+def _unpack(path: Path, folder: Path, is_known: bool) -> None:
+    """``is_known`` says that its content is that of a published hash, so that names are trusted."""
     folder.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".json":
+        return
     if path.suffix == ".zip":
         with zipfile.ZipFile(path) as content:
             content.extractall(folder)
     else:
-        with tarfile.open(path) as tar:
+        opener = gzip.open if path.suffix == ".gz" else open
+        with opener(path, "rb") as content, tarfile.open(fileobj=content, mode="r|") as tar:
             if hasattr(tarfile, "data_filter"):
-                tar.extractall(folder, filter="data")
-            else:
+                tar.extractall(folder, filter="data")  # nothing outside of the folder
+            elif is_known:
                 tar.extractall(folder)
+            else:
+                raise tarfile.TarError("this Python cannot unpack it safely; update it")
+            while content.read(_BLOCK):  # gzip's checksum is at the end
+                pass
 
 
 def chosen(name: str, only: Sequence[str]) -> list[Archive]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import cv2
 import numpy as np
 from torch import Tensor
 
+from detzoo.errors import DataError
 from detzoo.structures import Detections, PanopticMap, Targets
 
 if TYPE_CHECKING:
@@ -23,6 +25,9 @@ PALETTE = (
     *("#604020", "#C0E0A0", "#802060", "#C0A060", "#2040A0", "#8060E0", "#A04000", "#A0E0C0"),
 )
 
+# What has a color of its own: a class, or every object of an image.
+ColorBy = Literal["class", "instance"]
+
 # The color of ignored boxes.
 IGNORED = (160, 160, 160)
 
@@ -32,12 +37,14 @@ def draw(
     detections: Detections,
     class_names: Sequence[str],
     tracks: Tensor | None = None,
+    color_by: ColorBy = "class",
 ) -> np.ndarray:
     """A copy of ``image`` (H, W, 3) BGR with the detections, which are in its pixels.
 
-    A class has the same color in every image, and a track where there are ``tracks`` (N,) int64.
-    Labels are kept inside the image and do not overlap, as far as there is room. Of images with
-    more than three channels, the first three are shown; images with fewer are shown in gray.
+    A class has the same color in every image, and a track where there are ``tracks`` (N,) int64;
+    by "instance", the objects of an image have different ones, as far as there are enough. Labels
+    are kept inside the image and do not overlap, as far as there is room. Of images with more than
+    three channels, the first three are shown; images with fewer are shown in gray.
     """
     labels = [
         f"{class_names[label]} {score:.2f}"
@@ -48,6 +55,8 @@ def draw(
         numbers = tracks.tolist()
         labels = [f"#{n} {text}" if n >= 0 else text for n, text in zip(numbers, labels)]
         found.class_id = tracks.clamp(min=0).numpy()  # which the color follows
+    elif color_by == "instance":
+        found.class_id = np.arange(len(found))
     return _annotate(_picture(image), found, labels)
 
 
@@ -66,16 +75,19 @@ def draw_targets(image: np.ndarray, targets: Targets, class_names: Sequence[str]
     return _annotate(picture, objects.to_supervision(class_names), names)
 
 
-def draw_panoptic(image: np.ndarray, found: PanopticMap, names: Sequence[str]) -> np.ndarray:
+def draw_panoptic(
+    image: np.ndarray, found: PanopticMap, names: Sequence[str], color_by: ColorBy = "class"
+) -> np.ndarray:
     """A copy of ``image`` (H, W, 3) BGR with the segments, which are in its pixels.
 
-    They have the colors of their classes and an outline, and their ``names`` where they are widest.
+    They have the colors of their classes, or by "instance" different ones, and an outline, and
+    their ``names`` where they are widest.
     """
     import supervision as sv
 
     picture = _picture(image)
     ids = found.ids.cpu().numpy()
-    labels = found.labels.cpu().numpy()
+    labels = found.labels.cpu().numpy() if color_by == "class" else np.arange(len(found))
     colors = np.array([sv.Color.from_hex(color).as_bgr() for color in PALETTE])
     shown = np.concatenate([np.zeros((1, 3)), colors[labels % len(PALETTE)]])[ids]
     inside = ids > 0
@@ -124,6 +136,8 @@ def _annotate(picture: np.ndarray, found: sv.Detections, labels: Sequence[str]) 
     colors = sv.ColorPalette.from_hex(list(PALETTE))
     if found.mask is not None:
         picture = sv.MaskAnnotator(colors, opacity=0.4).annotate(picture, found)
+        # On a busy image, the outline shows what the tint does not.
+        picture = sv.PolygonAnnotator(colors, _thickness(picture)).annotate(picture, found)
     picture = sv.BoxAnnotator(colors, thickness=_thickness(picture)).annotate(picture, found)
     return _label_annotator(picture).annotate(picture, found, labels)
 
@@ -151,3 +165,21 @@ def _readable_on(color: sv.Color) -> sv.Color:
 
     luma = 0.299 * color.r + 0.587 * color.g + 0.114 * color.b
     return sv.Color.BLACK if luma > 128 else sv.Color.WHITE
+
+
+def write_picture(path: Path, picture: np.ndarray) -> None:
+    """Writes (H, W, 3) uint8 BGR in the format of the file's ending.
+
+    Raises :class:`DataError` if that is impossible.
+    """
+    try:
+        _, data = cv2.imencode(path.suffix, picture)
+    except cv2.error:
+        raise DataError(f"{path}: pictures are written as .jpg, .png, .webp, ...") from None
+    try:
+        path.write_bytes(data.tobytes())  # OpenCV crashes on names that are not UTF-8
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be written ({error.strerror}). Free some disk space, or give another "
+            "path."
+        ) from None

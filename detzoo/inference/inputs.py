@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Union
 
 import numpy as np
 
-from detzoo.data.images import EXTENSIONS, exif_orientation, read_image, upright
+from detzoo.data.images import EXTENSIONS, decode_image, exif_orientation, read_image, upright
 from detzoo.errors import DataError
 from detzoo.files import check_regular
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from typing_extensions import TypeIs
 
-ImageLike = Union[str, "os.PathLike[str]", np.ndarray, "Image"]
+ImageLike = Union[str, "os.PathLike[str]", bytes, np.ndarray, "Image"]
 _PILLOW_MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # by number of channels
 VIDEO_EXTENSIONS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
 
@@ -85,11 +85,11 @@ def read_inputs(
 
     Images are (H, W, 3) uint8 BGR. Arrays must be BGR, as in OpenCV, or grayscale (H, W); Pillow
     images are converted as :func:`detzoo.data.images.read_image` converts their files, including
-    EXIF rotation and 16-bit values. For other numbers of ``channels`` see there. Raises
-    :class:`DataError` for anything that is not an image, or passes the error to ``on_error`` and
-    continues.
+    EXIF rotation and 16-bit values; bytes are the content of such a file. For other numbers of
+    ``channels`` see there. Raises :class:`DataError` for anything that is not an image, or passes
+    the error to ``on_error`` and continues.
     """
-    if isinstance(inputs, (str, os.PathLike, np.ndarray)) or _is_pillow(inputs):
+    if isinstance(inputs, (str, os.PathLike, bytes, np.ndarray)) or _is_pillow(inputs):
         inputs = [inputs]
     for item in inputs:
         sources = find_files(item) if isinstance(item, (str, os.PathLike)) else [item]
@@ -114,9 +114,12 @@ def _is_pillow(item: object) -> TypeIs[Image]:
 def _to_array(item: object, channels: int) -> np.ndarray:
     if _is_pillow(item):
         return _from_pillow(item, channels)
+    if isinstance(item, bytes):
+        return decode_image(item, f"{len(item)} bytes", channels)
     if not isinstance(item, np.ndarray):
         raise DataError(
-            f"a {type(item).__name__} is not an image: give paths, NumPy arrays or Pillow images."
+            f"a {type(item).__name__} is not an image: give paths, bytes of image files, "
+            "NumPy arrays or Pillow images."
         )
     if item.dtype != np.uint8:
         raise DataError(

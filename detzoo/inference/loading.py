@@ -23,7 +23,7 @@ from detzoo.inference.predictor import Predictor
 from detzoo.inference.runtimes import open_exported
 from detzoo.layers.fusion import fuse
 from detzoo.weights.locate import find_published_file
-from detzoo.weights.places import SUFFIXES, Published, is_address, zoo_file
+from detzoo.weights.places import SUFFIXES, Published, checkpoint_of_run, is_address, zoo_file
 from detzoo.zoo.entry import Entry
 
 
@@ -40,15 +40,16 @@ def load(
 ) -> Predictor:
     """Loads the detector in a checkpoint, or the zoo model called ``source``.
 
-    A checkpoint of MMDetection 2.x will do, a file that ``detzoo export`` wrote (on the CPU, with
-    the experiment, weights and precision that are in it), and an address, ``https://...`` or
-    ``hf://user/repo/file``, in place of a path. ``weights`` is a file with other weights for it: a
-    checkpoint of the same model, whose class names count, or bare weights. A zoo name without it
-    takes the published file, from a folder, a cache or a mirror (``weights/locate.py``); a config
-    file always needs it. ``device`` None takes a GPU where there is one. ``precision`` "bf16" is
-    faster and almost as accurate; None takes the one in which the training of a checkpoint was
-    evaluated, and fp32 for what others published. ``fused`` false leaves the layers as they are:
-    slower on a CPU, but open to hooks, changes and training (``Predictor.model``).
+    The folder of a run stands for its best.pt (or else last.pt). A checkpoint of MMDetection 2.x
+    will do, a file that ``detzoo export`` wrote (on the CPU, with the experiment, weights and
+    precision that are in it), and an address, ``https://...`` or ``hf://user/repo/file``, in place
+    of a path. ``weights`` is a file with other weights for it: a checkpoint of the same model,
+    whose class names count, or bare weights. A zoo name without it takes the published file, from a
+    folder, a cache or a mirror (``weights/locate.py``); a config file always needs it. ``device``
+    None takes a GPU where there is one. ``precision`` "bf16" is faster and almost as accurate; None
+    takes the one in which the training of a checkpoint was evaluated, and fp32 for what others
+    published. ``fused`` false leaves the layers as they are: slower on a CPU, but open to hooks,
+    changes and training (``Predictor.model``).
 
     ``model`` is the detector to load the weights into, where its layers are not those of its
     configuration: a checkpoint of such a detector opens only with one that was changed likewise.
@@ -156,7 +157,7 @@ def is_checkpoint_path(source: Path | str) -> bool:
     text = os.fspath(source)
     if text.endswith((".py", ".json")):
         return False
-    return Path(text).suffix in SUFFIXES or os.sep in text or Path(text).is_file()
+    return Path(text).suffix in SUFFIXES or os.sep in text or checkpoint_of_run(text).is_file()
 
 
 def find_published(entry: Entry) -> Path:

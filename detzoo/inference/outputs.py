@@ -19,12 +19,13 @@ from detzoo.structures import BitmapMasks
 
 
 class Output(ABC):
-    """Writes results into a folder, one after the other.
+    """Writes results into a folder, or its ``subfolder``, one after the other.
 
     Of several processes each writes a ``part``, and the first joins them.
     """
 
     name: ClassVar[str]
+    subfolder: ClassVar[str] = ""
 
     def __init__(
         self,
@@ -33,8 +34,13 @@ class Output(ABC):
         stuff_names: Sequence[str] = (),
         part: int = 0,
     ) -> None:
-        self.folder, self.class_names, self.stuff_names = folder, class_names, stuff_names
+        self.folder = folder / self.subfolder
+        self.class_names, self.stuff_names = class_names, stuff_names
         self.part = part
+        self.start()
+
+    def start(self) -> None:  # noqa: B027 - some have nothing to prepare
+        """Prepares for the first result."""
 
     @abstractmethod
     def add(self, result: Result, stem: str) -> None:
@@ -53,15 +59,8 @@ class CsvOutput(Output):
 
     name = "csv"
 
-    def __init__(
-        self,
-        folder: Path,
-        class_names: Sequence[str],
-        stuff_names: Sequence[str] = (),
-        part: int = 0,
-    ) -> None:
-        super().__init__(folder, class_names, stuff_names, part)
-        self._path = part_of(folder / "detections.csv", part)
+    def start(self) -> None:
+        self._path = part_of(self.folder / "detections.csv", self.part)
         self._write([("image", "class", "score", "x1", "y1", "x2", "y2", "track")], "w")
 
     def add(self, result: Result, stem: str) -> None:
@@ -95,15 +94,8 @@ class CocoOutput(Output):
 
     name = "coco"
 
-    def __init__(
-        self,
-        folder: Path,
-        class_names: Sequence[str],
-        stuff_names: Sequence[str] = (),
-        part: int = 0,
-    ) -> None:
-        super().__init__(folder, class_names, stuff_names, part)
-        self._path = part_of(folder / "coco.json", part)
+    def start(self) -> None:
+        self._path = part_of(self.folder / "coco.json", self.part)
         self._images: list[dict[str, Any]] = []
         self._objects: list[dict[str, Any]] = []
 
@@ -152,19 +144,12 @@ class YoloOutput(Output):
     """``yolo/NAME.txt`` for each image: class, center and size in parts of the image, score; and
     ``yolo/classes.txt``."""
 
-    name = "yolo"
+    name = subfolder = "yolo"
 
-    def __init__(
-        self,
-        folder: Path,
-        class_names: Sequence[str],
-        stuff_names: Sequence[str] = (),
-        part: int = 0,
-    ) -> None:
-        super().__init__(folder / "yolo", class_names, stuff_names, part)
+    def start(self) -> None:
         self.folder.mkdir(exist_ok=True)
-        if part == 0:
-            names = "".join(f"{name}\n" for name in class_names)
+        if self.part == 0:
+            names = "".join(f"{name}\n" for name in self.class_names)
             (self.folder / "classes.txt").write_text(names, encoding="utf-8")
 
     def add(self, result: Result, stem: str) -> None:
@@ -186,16 +171,9 @@ class YoloOutput(Output):
 class VocOutput(Output):
     """``voc/NAME.xml`` for each image, in Pascal VOC's format; pixels count from 1 there."""
 
-    name = "voc"
+    name = subfolder = "voc"
 
-    def __init__(
-        self,
-        folder: Path,
-        class_names: Sequence[str],
-        stuff_names: Sequence[str] = (),
-        part: int = 0,
-    ) -> None:
-        super().__init__(folder / "voc", class_names, stuff_names, part)
+    def start(self) -> None:
         self.folder.mkdir(exist_ok=True)
 
     def add(self, result: Result, stem: str) -> None:
@@ -222,16 +200,7 @@ class CropOutput(Output):
     """``crops/CLASS/NAME-K.jpg``: what is in each box; around the mask, where there is one, it is
     black."""
 
-    name = "crops"
-
-    def __init__(
-        self,
-        folder: Path,
-        class_names: Sequence[str],
-        stuff_names: Sequence[str] = (),
-        part: int = 0,
-    ) -> None:
-        super().__init__(folder / "crops", class_names, stuff_names, part)
+    name = subfolder = "crops"
 
     def add(self, result: Result, stem: str) -> None:
         height, width = result.image.shape[:2]
@@ -261,15 +230,8 @@ class PanopticOutput(Output):
 
     name = "panoptic"
 
-    def __init__(
-        self,
-        folder: Path,
-        class_names: Sequence[str],
-        stuff_names: Sequence[str] = (),
-        part: int = 0,
-    ) -> None:
-        super().__init__(folder, class_names, stuff_names, part)
-        self._path = part_of(folder / "panoptic.json", part)
+    def start(self) -> None:
+        self._path = part_of(self.folder / "panoptic.json", self.part)
         self._images: list[dict[str, Any]] = []
         self._annotations: list[dict[str, Any]] = []
 

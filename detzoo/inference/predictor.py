@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,6 +34,8 @@ class Predictor:
     (:func:`detzoo.layers.fusion.fuse`). With ``fused`` false it is that detector itself, whose
     layers can be watched, exchanged and trained. ``thresholds`` are the best minimum scores by
     class, where a checkpoint has them.
+
+    Threads may share a predictor.
     """
 
     def __init__(
@@ -64,6 +67,13 @@ class Predictor:
         self.model.to(device)
         return self
 
+    def __call__(self, inputs: ImageLike | Iterable[ImageLike], **options: Any) -> list[Result]:
+        """The results of :meth:`predict`, which takes the same options, as a list.
+
+        All images are then in memory; :meth:`predict` is for many of them.
+        """
+        return list(self.predict(inputs, **options))
+
     def predict(
         self,
         inputs: ImageLike | Iterable[ImageLike],
@@ -77,11 +87,12 @@ class Predictor:
         """Yields the results of all inputs in order, as soon as they are ready.
 
         Inputs are paths of images, folders, patterns such as ``"photos/*.jpg"``, NumPy arrays (BGR,
-        as OpenCV reads them) or Pillow images: one, or any iterable of them. Images with the same
-        network input shape share batches of up to ``batch_size``. ``tile`` splits images larger
-        than this many pixels into overlapping tiles of that size, and also processes the whole
-        image to find objects that fit into no tile. Raises :class:`DataError` for anything that is
-        not an image, or passes the error to ``on_error`` and continues.
+        as OpenCV reads them), Pillow images or the bytes of image files: one, or any iterable of
+        them. Images with the same network input shape share batches of up to ``batch_size``.
+        ``tile`` splits images larger than this many pixels into overlapping tiles of that size, and
+        also processes the whole image to find objects that fit into no tile. Raises
+        :class:`DataError` for anything that is not an image, or passes the error to ``on_error``
+        and continues.
         """
         if batch_size < 1:
             raise ConfigError(f"batch_size: {batch_size} is not at least 1")

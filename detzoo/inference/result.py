@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from detzoo.evaluate.run_lengths import RunLengths
-from detzoo.inference.draw import draw, draw_panoptic
+from detzoo.inference.draw import ColorBy, draw, draw_panoptic, write_picture
 from detzoo.structures import BitmapMasks, Detections, PanopticMap
 
 
@@ -35,6 +36,14 @@ class Result:
 
     def __len__(self) -> int:
         return len(self.detections)
+
+    def __repr__(self) -> str:
+        """What was found, without the pixels."""
+        height, width = self.image.shape[:2]
+        shown = [f"{name} {score:.2f}" for name, score in zip(self.names, self.scores.tolist())]
+        more = [f"and {len(self) - 8} more"] if len(self) > 8 else []
+        path = f"{self.path!r}, " if self.path else ""
+        return f"Result({path}{width}x{height}: {', '.join(shown[:8] + more) or 'nothing'})"
 
     @property
     def boxes(self) -> Tensor:
@@ -74,12 +83,21 @@ class Result:
         names = (*self.class_names, *self.stuff_names)
         return [] if self.panoptic is None else [names[k] for k in self.panoptic.labels.tolist()]
 
-    def draw(self) -> np.ndarray:
+    def draw(self, color_by: ColorBy = "class") -> np.ndarray:
         """A copy of the image with masks, boxes, names and scores, or with the segments of the
-        whole image; (H, W, 3) uint8 BGR."""
+        whole image; (H, W, 3) uint8 BGR. A class has a color of its own, or by "instance" every
+        object.
+        """
         if self.panoptic is not None:
-            return draw_panoptic(self.image, self.panoptic, self.segment_names)
-        return draw(self.image, self.detections, self.class_names, self.tracks)
+            return draw_panoptic(self.image, self.panoptic, self.segment_names, color_by)
+        return draw(self.image, self.detections, self.class_names, self.tracks, color_by)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes what :meth:`draw` returns to a file, in the format of its ending (.jpg, .png).
+
+        Raises :class:`DataError` if that is impossible.
+        """
+        write_picture(Path(path), self.draw())
 
     def to_json(self) -> dict[str, Any]:
         """For ``json.dump``: boxes are x1, y1, x2, y2; masks are COCO RLE.

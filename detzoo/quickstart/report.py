@@ -10,6 +10,8 @@ from detzoo.logs import RunLog
 from detzoo.report import Gallery, Page, Picture, Section, Table
 from detzoo.run_report import curves
 
+_UNDEFINED = "-"
+
 
 def report(
     metrics: Metrics,
@@ -17,12 +19,13 @@ def report(
     log: RunLog,
     facts: Sequence[str],
 ) -> Page:
-    """The page on a run: its curves, the metrics on held-out scenes, and pictures of these."""
+    """The page on a run: its curves, the metrics on held-out scenes, and pairs of pictures of
+    these."""
     sections = (
         *curves(log),
         Section("Metrics on held-out scenes", (_metrics_table(metrics),)),
         Section("Per class", (_class_table(metrics),)),
-        Section("Pictures", (Gallery(pictures),)),
+        Section("Shapes, and what was detected", (Gallery(pictures, pairs=True),)),
     )
     return Page("detzoo quickstart", sections, facts)
 
@@ -33,6 +36,8 @@ def _metrics_table(metrics: Metrics) -> Table:
     rows = [
         [name, *(_number(metrics.values.get(f"{kind}/{name}")) for kind in kinds)] for name in names
     ]
+    # No scene has large objects.
+    rows = [row for row in rows if any(cell != _UNDEFINED for cell in row[1:])]
     return Table(["", *({"bbox": "boxes", "segm": "masks"}.get(k, k) for k in kinds)], rows)
 
 
@@ -45,4 +50,4 @@ def _class_table(metrics: Metrics) -> Table:
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None or math.isnan(value) else f"{value:.3f}"
+    return _UNDEFINED if value is None or math.isnan(value) else f"{value:.3f}"

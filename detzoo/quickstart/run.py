@@ -9,20 +9,23 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
+import numpy as np
 import torch
 from rich.console import Console
 
 from detzoo.analyze import analyze
 from detzoo.data.dataset import DetectionDataset
-from detzoo.data.images import read_image
+from detzoo.data.formats.base import counted
 from detzoo.data.loader import build_loader
 from detzoo.data.locate import open_dataset
+from detzoo.data.sample import apply
+from detzoo.data.transforms import Resize
 from detzoo.devices import resolve_device
 from detzoo.errors import ConfigError
 from detzoo.evaluate import Metrics, default_evaluators, detect, score
 from detzoo.evaluate.ground_truth import GroundTruth
 from detzoo.files import write_json
+from detzoo.inference.draw import draw_targets
 from detzoo.inference.loading import load
 from detzoo.inference.predictor import Predictor
 from detzoo.logs import read_log
@@ -32,7 +35,7 @@ from detzoo.quickstart.scenes import write_scenes
 from detzoo.report import Picture, write_page
 from detzoo.train.loop import train
 
-NUM_PICTURES = 9
+NUM_PICTURES = 8
 
 
 def run(
@@ -100,19 +103,27 @@ def _evaluate(predictor: Predictor, data: DetectionDataset) -> tuple[Metrics, di
 def _draw(
     predictor: Predictor, data: DetectionDataset, folder: Path, thresholds: Mapping[str, float]
 ) -> list[Picture]:
-    """Pictures of the first scenes with the detections above the threshold of their class."""
+    """Pairs of pictures of the first scenes: the shapes, and the detections above the threshold of
+    their class."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [Path(data.path(i)) for i in range(min(NUM_PICTURES, len(data)))]
+    samples = [data.sample(i, "bitmap") for i in range(min(NUM_PICTURES, len(data)))]
     # Enlarged so that labels are readable; the detector resizes them to their own size.
-    images = [cv2.resize(read_image(path), None, fx=3, fy=3) for path in paths]
+    height, width = samples[0].image.shape[:2]
+    enlarge = Resize(sizes=((3 * width, 3 * height),))
+    samples = [apply([enlarge], sample, np.random.default_rng(0)) for sample in samples]
+    images = [sample.image for sample in samples]
     pictures = []
     lowest = torch.tensor([thresholds.get(name, 0.5) for name in predictor.class_names])
-    for path, result in zip(paths, predictor.predict(images, batch_size=4, min_score=0.0)):
+    for i, result in enumerate(predictor.predict(images, batch_size=4, min_score=0.0)):
         found = result.detections
         result = replace(result, detections=found[found.scores >= lowest[found.labels]])
-        caption = f"scene {path.stem}: {len(result)} shapes detected"
-        pictures.append(Picture.of(result.draw(), caption))
-        (folder / f"{path.stem}.jpg").write_bytes(pictures[-1].jpeg)
+        name, truth = Path(data.path(i)).stem, samples[i].targets
+        drawn = draw_targets(images[i], truth, data.class_names)
+        pictures += [
+            Picture.of(drawn, f"scene {name}: {counted(len(truth), 'shape')}"),
+            Picture.of(result.draw(), f"{len(result)} detected"),
+        ]
+        (folder / f"{name}.jpg").write_bytes(pictures[-1].jpeg)
     return pictures
 
 

@@ -20,6 +20,7 @@ from detzoo.weights.places import (
     HUB,
     Published,
     cache_directory,
+    checkpoint_of_run,
     file_at,
     find_local_file,
     is_address,
@@ -28,12 +29,13 @@ from detzoo.weights.places import (
 
 
 def local_file(source: Path | str) -> Path:
-    """Returns the path ``source``, or the local file of an address, downloaded if necessary.
+    """Returns the path ``source``, the checkpoint in it if it is the folder of a run, or the local
+    file of an address, downloaded if necessary.
 
     Raises :class:`CheckpointError` if a download fails.
     """
     if not is_address(source):
-        return Path(source)
+        return checkpoint_of_run(source)
     address = str(source)
     if address.startswith(HUB):
         return find_hub_file(address, offline=not downloads_allowed())

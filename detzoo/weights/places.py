@@ -14,6 +14,8 @@ from detzoo.weights.hosts import OPENMMLAB
 
 # How files of weights end.
 SUFFIXES = (".pth", ".pt", ".tar", ".pyth", ".pkl", ".safetensors", ".npz")  # .pth.tar
+# Of a run, in the order of preference.
+RUN_CHECKPOINTS = ("best.pt", "last.pt")
 # How addresses of files on the Hugging Face Hub start.
 HUB = "hf://"
 # Names of published files end with the first digits of their hash; a date is not a hash.
@@ -63,6 +65,12 @@ def zoo_file(path: str) -> Published:
 def is_address(source: Path | str) -> bool:
     """Whether ``source`` is a web address or a Hugging Face Hub address (``hf://``)."""
     return isinstance(source, str) and source.startswith(("https://", "http://", HUB))
+
+
+def checkpoint_of_run(path: Path | str) -> Path:
+    """The checkpoint in the folder of a run; any other path as it is."""
+    files = (Path(path) / name for name in RUN_CHECKPOINTS)
+    return next((file for file in files if file.is_file()), Path(path))
 
 
 def file_at(address: str) -> Published:

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
+from detzoo.data.locate import open_dataset
 from detzoo.evaluate import CocoEvaluator, read_ground_truth, read_results
+from detzoo.inference.draw import draw_targets
 from detzoo.quickstart.scenes import CLASSES
 from tests.cli.conftest import FIT, Run, assert_refused, write_checkpoint
 from tests.data.files import annotation, write_coco
@@ -107,6 +111,57 @@ def test_bad_options(detzoo: Run, retinanet: Path, scenes: Path) -> None:
     assert_refused(
         detzoo(*base, scenes, *FAST, "--json", "no/such/folder/m.json"), "no/such/folder/m.json"
     )
+
+
+def test_pictures_have_objects_on_the_left_and_detections_on_the_right(
+    detzoo: Run, retinanet: Path, scenes: Path
+) -> None:
+    outcome = detzoo("test", retinanet, "--data", scenes, *FAST, "--draw", "drawn")
+    assert outcome.code == 0, outcome
+    assert "pictures in drawn" in outcome.out
+    data = open_dataset(scenes, "val")
+    assert {path.name for path in Path("drawn").iterdir()} == {
+        f"{Path(data.path(i)).stem}.jpg" for i in range(4)
+    }
+    for i in range(4):
+        sample = data.sample(i)
+        picture = cv2.imread(str(Path("drawn", f"{Path(data.path(i)).stem}.jpg")))
+        own = draw_targets(sample.image, sample.targets, data.class_names)
+        assert np.abs(own.astype(int) - sample.image).max() > 100
+        # Untrained, it finds nothing.
+        expected = np.concatenate([own, sample.image], 1).astype(int)
+        assert np.abs(picture - expected).mean() < 10  # JPEG
+
+
+def test_the_worst_images(detzoo: Run, retinanet: Path, scenes: Path) -> None:
+    """Where nothing is found, those with the most objects."""
+    options = ("--data", scenes, "--split", "train", *FAST)
+    outcome = detzoo("test", retinanet, *options, "--draw", "drawn", "--worst", 3)
+    assert outcome.code == 0, outcome
+    assert "pictures of the images with the most errors at a score of 0.500 in drawn" in outcome.out
+    data = open_dataset(scenes, "train")
+    counts = {Path(data.path(i)).stem: len(data.sample(i).targets) for i in range(8)}
+    files = sorted(path.stem for path in Path("drawn").iterdir())
+    assert [name[:5] for name in files] == ["0001-", "0002-", "0003-"]
+    assert [counts[name[5:]] for name in files] == sorted(counts.values(), reverse=True)[:3]
+    assert_refused(detzoo("test", retinanet, *options, "--worst", 3), "--worst 3: needs --draw DIR")
+    Path("file").touch()
+    assert_refused(detzoo("test", retinanet, *options, "--draw", "file"), "--draw file: is a file")
+
+
+def test_the_folder_of_a_run(detzoo: Run, retinanet: Path, scenes: Path) -> None:
+    """Stands for its best.pt, or else its last.pt, wherever a checkpoint is expected."""
+    Path("run").mkdir()
+    Path("none").mkdir()
+    shutil.copy(retinanet, "run/last.pt")
+    for source in ("run", "./run"):
+        outcome = detzoo("test", source, "--data", scenes, *FAST)
+        assert outcome.code == 0, outcome
+    Path("run/best.pt").write_bytes(b"no checkpoint")
+    assert_refused(detzoo("test", "run", "--data", scenes), "run/best.pt", "damaged")
+    assert_refused(detzoo("checkpoint", "run"), "run/best.pt", "damaged")
+    assert_refused(detzoo("test", "./none", "--data", scenes), "neither best.pt nor last.pt")
+    assert_refused(detzoo("checkpoint", "none"), "none: has neither best.pt nor last.pt")
 
 
 def test_precision(detzoo: Run, retinanet: Path, scenes: Path) -> None:

@@ -9,6 +9,7 @@ import tarfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import pytest
@@ -38,9 +39,9 @@ def zipped(files: dict[str, bytes]) -> bytes:
     return content.getvalue()
 
 
-def tarred(files: dict[str, bytes]) -> bytes:
+def tarred(files: dict[str, bytes], mode: Literal["w", "w:gz"] = "w") -> bytes:
     content = io.BytesIO()
-    with tarfile.open(fileobj=content, mode="w") as archive:
+    with tarfile.open(fileobj=content, mode=mode) as archive:
         for name, data in files.items():
             entry = tarfile.TarInfo(name)
             entry.size = len(data)
@@ -161,13 +162,93 @@ def test_a_data_set_that_trains(files: Files, tmp_path: Path) -> None:
     assert [len(open_dataset(folder, split)) for split in ("train", "val")] == [1, 1]
 
 
+def unpublished(files: Files, address: str, content: bytes, folder: str) -> Archive:
+    """One whose size and hash are not known."""
+    files.content[f"/{address}"] = content
+    where = (f"{files.server.address}/{address}",)
+    return Archive(where, folder=folder, is_in_folder=True)
+
+
+def test_objects365(files: Files, tmp_path: Path) -> None:
+    """In small: archives that are called alike, names in annotations with folders before them."""
+    jpg = cv2.imencode(".jpg", noise(40, 60))[1].tobytes()
+    for part, names in (
+        ("train", ["images/v1/patch0/a.jpg"]),
+        ("val", ["images/v1/patch0/b.jpg", "images/v2/patch16/c.jpg"]),
+    ):
+        truth = {
+            "images": [
+                {"id": k, "file_name": name, "width": 60, "height": 40}
+                for k, name in enumerate(names)
+            ],
+            "annotations": [{"id": 1, "image_id": 0, "category_id": 1, "bbox": [1, 2, 30, 20]}],
+            "categories": [{"id": 1, "name": "Person"}],
+        }
+        text, name = json.dumps(truth).encode(), f"zhiyuan_objv2_{part}"
+        if part == "val":
+            archive = unpublished(files, f"val/{name}.json", text, "annotations")
+        else:
+            content = tarred({f"{name}.json": text}, "w:gz")
+            archive = unpublished(files, f"train/{name}.tar.gz", content, "annotations")
+        get_archive(archive, tmp_path, keep=False)
+        for name in names:
+            patch, base = name.split("/")[-2:]
+            content = tarred({f"{patch}/{base}": jpg}, "w:gz")
+            get_archive(
+                unpublished(files, f"{part}/{patch}.tar.gz", content, part), tmp_path, keep=False
+            )
+    assert not list(tmp_path.rglob("*.tar.gz"))
+    for part, count in (("train", 1), ("val", 2)):
+        data = open_dataset(tmp_path, part)
+        assert len(data) == count
+        assert all(data.sample(i).image.shape == (40, 60, 3) for i in range(count))
+    asked = len(files.server.requests)
+    first = unpublished(files, "val/patch0.tar.gz", b"", "val")
+    assert first.name == "val/patch0.tar.gz"
+    assert not get_archive(first, tmp_path, keep=False)
+    assert len(files.server.requests) == asked
+
+
+def test_damage_without_a_hash(files: Files, tmp_path: Path) -> None:
+    """Is found by gzip's checksum; and no name in an archive leads out of the folder."""
+    whole = tarred({"a.bin": noise(100, 100).tobytes()}, "w:gz")
+    wrong = bytearray(whole)
+    wrong[len(wrong) // 2] ^= 255
+    for content in (whole[:-1000], bytes(wrong), b"<html>gone</html>"):
+        archive = unpublished(files, "train/patch0.tar.gz", content, "train")
+        with pytest.raises(
+            DataError, match=r"train/patch0\.tar\.gz: cannot be unpacked .* Remove it"
+        ):
+            get_archive(archive, tmp_path, keep=False)
+        (tmp_path / "train" / "patch0.tar.gz").unlink()
+    outside = tarred({"../../out.txt": b"x"}, "w:gz")
+    with pytest.raises(DataError, match=r"train/patch0\.tar\.gz: cannot be unpacked"):
+        get_archive(
+            unpublished(files, "train/patch0.tar.gz", outside, "train"), tmp_path, keep=False
+        )
+    assert not (tmp_path.parent / "out.txt").exists()
+
+
 def test_the_table() -> None:
     for name, archives in DATA_SETS.items():
         assert len({one.name for one in archives}) == len(archives), name
         for one in archives:
+            base = one.name.rpartition("/")[2]
+            assert all(address.endswith(f"/{base}") for address in one.addresses)
+            if name == "objects365v2":
+                assert (one.size, one.digits) == (None, None)
+                continue
+            assert one.digits is not None
+            assert one.size is not None
             assert len(one.digits) in (32, 64)
             assert one.size > 10**7
-            assert all(address.endswith(f"/{one.name}") for address in one.addresses)
+    patches = [one.name for one in chosen("objects365v2", ["val/"])]
+    assert len(patches) == 44
+    assert len(chosen("objects365v2", ["train/"])) == 51
+    assert [one.name for one in chosen("objects365v2", ["ann"])] == [
+        "annotations/zhiyuan_objv2_val.json",
+        "annotations/zhiyuan_objv2_train.tar.gz",
+    ]
     assert [one.name for one in chosen("coco2017", ["val", "ann"])] == [
         "annotations_trainval2017.zip",
         "val2017.zip",

@@ -52,7 +52,7 @@ def test_documentation_of_a_function_and_of_a_class() -> None:
     assert "device: str | torch.device | None = None" in text
     assert "trust: bool = False,\n) -> Predictor\n```" in text
     methods = api.document("detzoo.Result")
-    assert "draw() -> np.ndarray" in methods
+    assert "draw(color_by" in methods
     assert "masks of the" not in methods
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from detzoo.inference.draw import IGNORED, PALETTE, draw, draw_panoptic, draw_targets
-from detzoo.structures import Detections, PanopticMap, Targets
+from detzoo.structures import BitmapMasks, Detections, PanopticMap, Targets
 
 # How people without one kind of cone see linear RGB (Machado, Oliveira and Fernandes, 2009).
 VISIONS = {
@@ -69,6 +69,38 @@ def test_labels_do_not_cover_each_other() -> None:
     beside = area(drawn(place, (102.0, 103.0, 203.0, 202.0)), 0)
     # The other label hides a part of a line of the box, where it would hide 400 pixels of label.
     assert beside > apart - 150
+
+
+def test_objects_of_a_class_have_colors_of_their_own() -> None:
+    boxes = torch.tensor([[20.0, 60.0, 120.0, 280.0], [160.0, 60.0, 280.0, 280.0]])
+    found = Detections(boxes, torch.full((2,), 0.9), torch.tensor([3, 3]))
+    image = np.full((300, 300, 3), 128, np.uint8)
+    by_class, by_object = (draw(image, found, list("abcd"), None, c) for c in ("class", "instance"))
+    assert [area(by_class, label) > 0 for label in range(4)] == [False, False, False, True]
+    assert [area(by_object, label) > 0 for label in range(4)] == [True, True, False, False]
+    ids = torch.zeros(60, 60, dtype=torch.int32)
+    ids[:, :30], ids[:, 30:] = 1, 2
+    segments = PanopticMap(ids, torch.tensor([1, 1]), torch.tensor([True, True]), torch.ones(2))
+    drawn = draw_panoptic(np.zeros((60, 60, 3), np.uint8), segments, ["b", "b"], "instance")
+    for column, label in ((2, 0), (57, 1)):
+        assert np.abs(drawn[50, column] - rgb(PALETTE[label])[::-1] / 2).max() <= 1
+
+
+def test_masks_stand_out_from_noise() -> None:
+    """Where the tint is lost among bright colors, the outline has the plain color."""
+    noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8)
+    rows, columns = np.mgrid[:200, :200]
+    inside = (rows - 100) ** 2 + (columns - 100) ** 2 <= 60**2
+    masks = BitmapMasks(torch.from_numpy(inside)[None].to(torch.uint8))
+    box = torch.tensor([[40.0, 40.0, 160.0, 160.0]])
+    found = Detections(box, torch.ones(1), torch.tensor([5]), masks)
+    picture = draw(noise, found, list("abcdef"))
+    is_plain = (picture[..., ::-1] == rgb(PALETTE[5])).all(2)
+    distance = np.sqrt((rows - 100) ** 2 + (columns - 100) ** 2)
+    ring = is_plain & (abs(distance - 60) < 2)
+    # Half of the circle at least is to be seen beside the box and the label: 2 pi 60 is 377.
+    assert ring.sum() > 190
+    assert not (is_plain & (distance < 57)).any()
 
 
 def test_ground_truth_is_drawn_like_detections() -> None:

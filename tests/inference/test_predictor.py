@@ -182,6 +182,8 @@ def test_inputs_of_every_kind(tmp_path: Path) -> None:
     assert paths(f"{tmp_path}/**/*.png") == ["a.png", "b.png", "c.png"]
     assert paths([tmp_path / "b.png", image, Image.fromarray(image)]) == ["b.png", "", ""]
     assert paths(image[..., 0]) == [""]
+    content = (tmp_path / "a.png").read_bytes()
+    assert paths(content) == paths([content]) == [""]
 
 
 def test_pillow_images_are_rgb() -> None:
@@ -199,6 +201,7 @@ def test_pillow_images_are_rgb() -> None:
         (np.zeros((8, 8, 3), np.float32), "array of float32"),
         (np.zeros((8, 8, 4), np.uint8), r"shape \(8, 8, 4\)"),
         ([3], "a int is not an image"),
+        (b"hello", "5 bytes: cannot be decoded"),
     ],
 )
 def test_what_is_no_image(inputs: object, message: str) -> None:
@@ -329,6 +332,34 @@ def test_drawing_leaves_the_image_alone() -> None:
     assert drawn[10, 10].max() > 0  # the mask
     empty = Result(Detections.empty(), ("cat",), result.image)
     assert np.array_equal(empty.draw(), result.image)
+
+
+def test_a_result_is_printed_without_its_pixels() -> None:
+    result = result_with_masks()
+    assert repr(result) == "Result('photos/a.jpg', 40x30: dog 0.90, cat 0.12)"
+    assert repr([Result(Detections.empty(), ("cat",), result.image)]) == "[Result(40x30: nothing)]"
+    many = replace(result, detections=result.detections[torch.tensor([0] * 10)])
+    assert repr(many).endswith("dog 0.90, and 2 more)")
+
+
+def test_a_picture_is_saved(tmp_path: Path) -> None:
+    result = result_with_masks()
+    for name in ("a.png", "ünïcode.png"):
+        result.save(tmp_path / name)
+        data = np.frombuffer((tmp_path / name).read_bytes(), np.uint8)
+        assert np.array_equal(cv2.imdecode(data, cv2.IMREAD_COLOR), result.draw())
+    result.save(str(tmp_path / "a.jpg"))
+    with pytest.raises(DataError, match=r"a\.xyz: pictures are written as \.jpg"):
+        result.save(tmp_path / "a.xyz")
+    with pytest.raises(DataError, match=r"a\.png: cannot be written"):
+        result.save(tmp_path / "none" / "a.png")
+
+
+def test_a_call_returns_a_list() -> None:
+    image = picture((32, 40), (4, 5, 12, 13))
+    found = white_finder()([image, image], min_score=0.5)
+    assert [result.boxes.tolist() for result in found] == [[[4.0, 5.0, 12.0, 13.0]]] * 2
+    assert white_finder()(image)[0].names == found[0].names
 
 
 # ----------------------------------------------------------------------------------- loading

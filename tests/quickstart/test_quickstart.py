@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -96,8 +97,12 @@ def test_the_report_stands_alone(small: tuple[Path, Metrics]) -> None:
     page = (folder / "report.html").read_text()
     links = _Links()
     links.feed(page)
-    assert len(links.sources) == 4
+    assert len(links.sources) == 8  # of each scene its shapes, and what was detected
     assert all(source.startswith("data:image/jpeg;base64,") for source in links.sources)
+    counts = [len(open_dataset(folder / "data", "test").sample(i).targets) for i in range(4)]
+    shown = re.findall(r"<figcaption>scene \d+: (\d+) shapes?</figcaption>", page)
+    assert [int(count) for count in shown] == counts
+    assert len(re.findall(r"<figcaption>\d+ detected</figcaption>", page)) == 4
     assert "svg" in links.tags
     assert f"<td>{metrics['bbox/AP']:.3f}</td>" in page
     assert all(name in page for name in CLASSES)
@@ -117,9 +122,12 @@ def test_the_report_shows_what_was_measured(tmp_path: Path) -> None:
         '{"kind": "val", "iteration": 1, "epoch": 1}\n'
         '{"kind": "train", "iteration": 1, "epoch": 1, "loss": 2}\n'
     )
-    metrics = Metrics({"bbox/AP": float("nan")}, "bbox/AP", {"bbox/AP": {"<b>": 0.5}})
+    nan = float("nan")
+    values = {"bbox/AP": 0.25, "bbox/APl": nan, "segm/AP": nan, "segm/APl": nan}
+    metrics = Metrics(values, "bbox/AP", {"bbox/AP": {"<b>": 0.5}})
     page = report(metrics, [], read_log(tmp_path), ["1 < 2"]).to_html()
     assert "&lt;b&gt;" in page
     assert "1 &lt; 2" in page
-    assert "<td>-</td>" in page
+    assert "<td>0.250</td><td>-</td>" in page
+    assert "APl" not in page  # nothing has one
     assert "<td>0.500</td>" in page

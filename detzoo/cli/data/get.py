@@ -13,7 +13,10 @@ from detzoo.errors import ConfigError
 
 def get(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="coco2017, lvis (v1), voc2007 or voc2012.")
+        str,
+        typer.Argument(
+            metavar="NAME", help="coco2017, lvis (v1), voc2007, voc2012 or objects365v2."
+        ),
     ],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="DIR", help="Default: data/NAME.")
@@ -34,14 +37,17 @@ def get(
 ) -> None:
     """Download a data set, verify it by its published hashes, and unpack it.
 
-    Goes on after an interruption with the same command. Archives that are there already, in DIR,
-    are verified and unpacked.
+    Objects365 has none: its archives are verified by gzip's checksums. They are unpacked one after
+    the other, and take about 370 GB. Goes on after an interruption with the same command. Archives
+    that are there already, in DIR, are verified and unpacked.
 
     Examples:
 
       detzoo data get voc2007
 
       detzoo data get coco2017 -o coco --only annotations --only val2017
+
+      detzoo data get objects365v2 --only annotations --only val/
     """
     from detzoo.data.published import DATA_SETS, chosen, get_archive
 
@@ -58,7 +64,10 @@ def get(
         ) from None
     console = plain_console()
     for archive in archives:
-        console.print(f"{archive.name}: {archive.size / 1e9:.2f} GB")
+        known = "size and hash are not published"
+        if archive.size is not None:
+            known = f"{archive.size / 1e9:.2f} GB"
+        console.print(f"{archive.name}: {known}")
         is_new = get_archive(archive, folder, mirror=mirror, keep=keep)
         console.print(f"  {'unpacked' if is_new else 'is there already'}")
     console.print(f"done: --data {folder}", soft_wrap=True)

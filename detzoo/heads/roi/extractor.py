@@ -13,6 +13,21 @@ from detzoo.heads.roi.base import RegionPooling, RegionPoolingConfig
 from detzoo.ops.roi_align import pyramid_pool, pyramid_roi_align
 
 
+class PyramidPooling(RegionPooling):
+    """Pools each region from one level."""
+
+    def __init__(
+        self,
+        config: PyramidRoIAlignConfig | PyramidRoIPoolConfig,
+        in_channels: Sequence[int],
+        strides: Sequence[int],
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.strides = tuple(strides[: config.num_levels])
+        self.out_channels = in_channels[0]
+
+
 @config
 class PyramidRoIAlignConfig(RegionPoolingConfig):
     """RoIAlign (https://arxiv.org/abs/1703.06870) from the level that fits the region's size.
@@ -34,16 +49,10 @@ class PyramidRoIAlignConfig(RegionPoolingConfig):
         return PyramidRoIAlign(self, in_channels, strides)
 
 
-class PyramidRoIAlign(RegionPooling):
+class PyramidRoIAlign(PyramidPooling):
     """Without parameters."""
 
-    def __init__(
-        self, config: PyramidRoIAlignConfig, in_channels: Sequence[int], strides: Sequence[int]
-    ) -> None:
-        super().__init__()
-        self.config = config
-        self.strides = tuple(strides[: config.num_levels])
-        self.out_channels = in_channels[0]
+    config: PyramidRoIAlignConfig
 
     def forward(self, features: Sequence[Tensor], rois: Tensor) -> Tensor:
         config = self.config
@@ -75,16 +84,10 @@ class PyramidRoIPoolConfig(RegionPoolingConfig):
         return PyramidRoIPool(self, in_channels, strides)
 
 
-class PyramidRoIPool(RegionPooling):
+class PyramidRoIPool(PyramidPooling):
     """Without parameters."""
 
-    def __init__(
-        self, config: PyramidRoIPoolConfig, in_channels: Sequence[int], strides: Sequence[int]
-    ) -> None:
-        super().__init__()
-        self.config = config
-        self.strides = tuple(strides[: config.num_levels])
-        self.out_channels = in_channels[0]
+    config: PyramidRoIPoolConfig
 
     def forward(self, features: Sequence[Tensor], rois: Tensor) -> Tensor:
         maps = features[: self.config.num_levels]
