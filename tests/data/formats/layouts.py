@@ -322,7 +322,8 @@ LAYOUTS = (
             "class-descriptions-boxable.csv": "/m/01yrx,cat\n",
             "train/a.jpg": "",
         },
-        "Open Images: train",
+        "Open Images: train; evaluated without image-level labels (*-human-imagelabels.csv) and "
+        "the hierarchy of classes (*hierarchy.json): not there",
     ),
     Layout(
         "KITTI", {"training/label_2/a.txt": KITTI, "training/image_2/a.png": ""}, "KITTI: train"
@@ -399,7 +400,8 @@ def table() -> str:
     rows = ["| | what lies in `my_data` | what is typed | what happens |", "|---|---|---|---|"]
     for layout in LAYOUTS:
         files = ", ".join(f"`{name}`" for name in layout.files)
-        rows.append(f"| {layout.whose} | {files} | `{layout.typed}` | {layout.happens} |")
+        happens = layout.happens.replace("*", r"\*")  # which would make text italic
+        rows.append(f"| {layout.whose} | {files} | `{layout.typed}` | {happens} |")
     return "\n".join(rows)
 
 
