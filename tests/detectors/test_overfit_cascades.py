@@ -87,7 +87,8 @@ def detector(name: str) -> DetectorConfig:
 
 
 # HTC learns with a cascade's stages, too.
-NAMES = [pytest.param(name, marks=ON_CI if name == "seesaw cascade" else ()) for name in HEADS]
+LONG = ("htc", "seesaw cascade")
+NAMES = [pytest.param(name, marks=ON_CI if name in LONG else ()) for name in HEADS]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -22,6 +22,7 @@ from detzoo.ops.boxes import pairwise_iou
 from detzoo.structures import Losses
 from tests.detectors import models
 from tests.detectors.test_overfit import assert_masks_match, scenes
+from tests.marks import ON_CI
 
 BACKBONE = dataclasses.replace(models.BACKBONE, base_channels=16, frozen_stages=-1)
 NECK = FPNConfig(out_channels=32, num_outputs=4)
@@ -85,7 +86,11 @@ def learn(name: str, steps: int, rate: float) -> tuple[Detector, dict[str, float
 
 @pytest.mark.parametrize(
     ("name", "steps", "rate"),
-    [("detr", 200, 2e-3), ("queryinst", 150, 2e-3), ("solo", 200, 5e-3)],
+    [
+        ("detr", 200, 2e-3),
+        pytest.param("queryinst", 150, 2e-3, marks=ON_CI),
+        pytest.param("solo", 200, 5e-3, marks=ON_CI),
+    ],
 )
 def test_detector(name: str, steps: int, rate: float) -> None:
     model, losses = learn(name, steps, rate)
