@@ -149,7 +149,8 @@ def _run(plan: Sweep, count: int) -> None:
             earlier = len(plan.finished(study))
             done = f"going on after {earlier} of " if earlier else ""
             where = plan.folder / "trial-K" / "log.txt"
-            console.print(f"{done}{count} trials; {where} says how far one is", soft_wrap=True)
+            trials = "1 trial" if count == 1 else f"{count} trials"
+            console.print(f"{done}{trials}; {where} says how far one is", soft_wrap=True)
             previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
             try:
                 while len(plan.finished(study)) < count:
