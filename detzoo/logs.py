@@ -191,7 +191,7 @@ def plot_curves(
     left.set_ylabel(", ".join(others or metrics))
     if right is not left:
         right.set_ylabel(", ".join(metrics))
-    lines = []
+    lines: list[Any] = []
     for log in logs:
         for key in keys:
             x, y = log.curve(key, axis)

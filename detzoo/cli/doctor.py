@@ -19,6 +19,7 @@ _OPTIONAL = (
     ("huggingface_hub", "hub", "hf:// addresses"),
     ("onnxruntime", "onnx", "export to ONNX"),
     ("openvino", "openvino", "export to OpenVINO"),
+    ("optuna", "sweep", "detzoo sweep"),
 )
 _LEAST_SHARED, _LEAST_DISK = 1 << 30, 2 << 30  # bytes
 

@@ -147,8 +147,10 @@ def _run(plan: Sweep, count: int) -> None:
         with FileLock(plan.folder / ".lock", timeout=0):
             study = plan.open()
             earlier = len(plan.finished(study))
-            if earlier:
-                console.print(f"going on after {earlier} trials", soft_wrap=True)
+            done = f"going on after {earlier} of " if earlier else ""
+            where = plan.folder / "trial-K" / "log.txt"
+            trials = "1 trial" if count == 1 else f"{count} trials"
+            console.print(f"{done}{trials}; {where} says how far one is", soft_wrap=True)
             previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
             try:
                 while len(plan.finished(study)) < count:

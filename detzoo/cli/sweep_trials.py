@@ -173,8 +173,8 @@ class Sweep:
 
     def _keep_command(self) -> None:
         file = self.folder / COMMAND
-        spaces = {
-            space.path: list(space.choices) or [space.low, space.high] for space in self.spaces
+        spaces: dict[str, list[Any]] = {
+            space.path: [*space.choices] or [space.low, space.high] for space in self.spaces
         }
         command = {
             "arguments": list(self.arguments),
@@ -271,13 +271,15 @@ def follow(command: Sequence[str], folder: Path, metric: str, trial: Trial | Non
             while True:
                 is_over = process.poll() is not None
                 scores = read_scores(folder, metric)
-                for score in scores[reported:] if trial is not None else ():
-                    trial.report(score, reported)
-                    reported += 1
+                for step in range(reported, len(scores)):
+                    if trial is None:
+                        continue
+                    trial.report(scores[step], step)
                     if not is_over and trial.should_prune():
                         process.terminate()  # it saves what it has, and stops
                         process.wait()
                         return Outcome(is_pruned=True)
+                reported = len(scores)
                 if is_over:
                     break
                 time.sleep(INTERVAL)

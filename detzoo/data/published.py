@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from detzoo.errors import CheckpointError, DataError
 from detzoo.weights.download import DownloadError, download
@@ -199,15 +200,15 @@ def _unpack(path: Path, folder: Path, is_known: bool) -> None:
         with zipfile.ZipFile(path) as content:
             content.extractall(folder)
     else:
-        opener = gzip.open if path.suffix == ".gz" else open
-        with opener(path, "rb") as content, tarfile.open(fileobj=content, mode="r|") as tar:
+        opener: Any = gzip.open if path.suffix == ".gz" else open
+        with opener(path, "rb") as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
             if hasattr(tarfile, "data_filter"):
                 tar.extractall(folder, filter="data")  # nothing outside of the folder
             elif is_known:
                 tar.extractall(folder)
             else:
                 raise tarfile.TarError("this Python cannot unpack it safely; update it")
-            while content.read(_BLOCK):  # gzip's checksum is at the end
+            while stream.read(_BLOCK):  # gzip's checksum is at the end
                 pass
 
 

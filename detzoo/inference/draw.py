@@ -153,18 +153,22 @@ def _label_annotator(picture: np.ndarray, position: sv.Position | None = None) -
         text_color=sv.ColorPalette([_readable_on(color) for color in colors.colors]),
         text_position=sv.Position.TOP_LEFT if position is None else position,
         smart_position=True,
-        text_scale=min(max(0.5 * scale, 0.35), 1.5),
+        text_scale=min(max(0.5 * scale, 0.4), 1.5),
         text_thickness=max(1, round(scale)),
         text_padding=max(2, round(5 * scale)),
     )
 
 
 def _readable_on(color: sv.Color) -> sv.Color:
-    """Black or white, whichever stands out."""
+    """Black or white, whichever has the higher contrast by WCAG 2: at least 4.5."""
     import supervision as sv
 
-    luma = 0.299 * color.r + 0.587 * color.g + 0.114 * color.b
-    return sv.Color.BLACK if luma > 128 else sv.Color.WHITE
+    part = np.array([color.r, color.g, color.b]) / 255
+    linear = np.where(part <= 0.04045, part / 12.92, ((part + 0.055) / 1.055) ** 2.4)
+    luminance = float(linear @ [0.2126, 0.7152, 0.0722])
+    return (
+        sv.Color.BLACK if (luminance + 0.05) / 0.05 > 1.05 / (luminance + 0.05) else sv.Color.WHITE
+    )
 
 
 def write_picture(path: Path, picture: np.ndarray) -> None:

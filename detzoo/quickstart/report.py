@@ -23,8 +23,7 @@ def report(
     these."""
     sections = (
         *curves(log),
-        Section("Metrics on held-out scenes", (_metrics_table(metrics),)),
-        Section("Per class", (_class_table(metrics),)),
+        Section("Metrics on held-out scenes", (_metrics_table(metrics), _class_table(metrics))),
         Section("Shapes, and what was detected", (Gallery(pictures, pairs=True),)),
     )
     return Page("detzoo quickstart", sections, facts)

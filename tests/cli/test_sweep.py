@@ -183,7 +183,7 @@ def test_an_interrupted_sweep_goes_on(
     assert "the same command with --out s goes on" in outcome.out
     outcome = detzoo(*command)
     assert outcome.code == 0, outcome
-    assert "going on after 2 trials" in outcome.out
+    assert "going on after 2 of 4 trials" in outcome.out
     assert len(runs) == 5
     assert runs[3] == [*runs[2], "--resume"]
     assert len({str(run) for run in runs}) == 5

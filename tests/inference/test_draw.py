@@ -3,9 +3,17 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+import supervision as sv
 import torch
 
-from detzoo.inference.draw import IGNORED, PALETTE, draw, draw_panoptic, draw_targets
+from detzoo.inference.draw import (
+    IGNORED,
+    PALETTE,
+    _readable_on,
+    draw,
+    draw_panoptic,
+    draw_targets,
+)
 from detzoo.structures import BitmapMasks, Detections, PanopticMap, Targets
 
 # How people without one kind of cone see linear RGB (Machado, Oliveira and Fernandes, 2009).
@@ -39,6 +47,21 @@ def test_colors_are_told_apart_by_everybody() -> None:
         seen = lab(colors, vision)
         for a, b in itertools.combinations(range(len(colors)), 2):
             assert np.linalg.norm(seen[a] - seen[b]) > 15, (name, PALETTE[a], PALETTE[b])
+
+
+def test_names_are_readable_on_every_color() -> None:
+    """Their contrast is WCAG's for texts, which white on bright green, say, is not."""
+    for color in PALETTE:
+        text = _readable_on(sv.Color.from_hex(color)).as_rgb()
+        background, letters = (
+            lab(np.array([one]), VISIONS["full"])[0, 0] for one in (rgb(color), np.array(text))
+        )
+        # From L* back to luminance.
+        y = sorted(
+            ((value + 16) / 116) ** 3 if value > 8 else value / 903.3
+            for value in (background, letters)
+        )
+        assert (y[1] + 0.05) / (y[0] + 0.05) > 4.5, color
 
 
 def drawn(*boxes: tuple[float, float, float, float], size: int = 300) -> np.ndarray:
