@@ -142,7 +142,7 @@ def _print_end(
     console.print(f"  report    {report}", soft_wrap=True)
     console.print(f"  pictures  {folder / 'pictures'}", soft_wrap=True)
     console.print(f"  detector  {checkpoint}", soft_wrap=True)
-    console.print("\n[bold]With your own data[/] (COCO, YOLO, Pascal VOC, ... format):")
+    console.print("\n[bold]With your own data[/] (COCO, YOLO, Pascal VOC and other formats):")
     program = Path(sys.prefix, "bin", "activate")
     if shutil.which("detzoo") is None and program.is_file():
         console.print(f"  source {program}", soft_wrap=True)
