@@ -26,7 +26,7 @@ from detzoo.layers.positional_encoding import LearnedPositions, SinePositions
 from detzoo.losses.dice import DiceLoss
 from detzoo.mmdet.adapters.detectors import trunk_of
 from detzoo.mmdet.adapters.layers import norm_of
-from detzoo.mmdet.known import HeadContext, features_of_backbone, require_settings
+from detzoo.mmdet.known import HeadContext, require_settings
 from detzoo.mmdet.node import Node
 from detzoo.mmdet.registry import adapts
 from detzoo.structures import Pixels
@@ -41,9 +41,10 @@ def set_prediction(node: Node, num_classes: int, pixels: Pixels) -> SetPredictio
     train, test = node.optional_child("train_cfg"), node.optional_child("test_cfg")
     context = HeadContext(features, num_classes, train, test)
     head = node.child("bbox_head")
-    # With a neck V2 does not look at this, and its files give the backbone's.
-    last = features_of_backbone(trunk["backbone"]).channels[-1]
-    head.expect("in_channels", last, "the channels of the backbone's last map")
+    if head.type == "DeformableDETRHead":
+        head.leave("in_channels", "V2's deformable head does not look at it")
+    else:
+        head.expect("in_channels", features.channels[-1], "the channels of the last map")
     return SetPredictionConfig(**trunk, bbox_head=head.adapt("query_head", context))
 
 
