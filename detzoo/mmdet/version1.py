@@ -74,33 +74,34 @@ def as_version2(model: Mapping[str, Any]) -> dict[str, Any] | None:
     None where a detector or a head has no equal. Other parts have the names that they have in 2.x,
     and are read, or refused, as such.
     """
-    model = copy.deepcopy(dict(model))
-    roi_head = _DETECTORS.get(str(model.get("type")))
-    if model.get("type") not in _DETECTORS or not _backbone(model.get("backbone")):
+    new: dict[str, Any] = copy.deepcopy(dict(model))
+    roi_head = _DETECTORS.get(str(new.get("type")))
+    if new.get("type") not in _DETECTORS or not _backbone(new.get("backbone")):
         return None
-    if "rpn_head" in model and not _dense_head(model["rpn_head"]):
+    if "rpn_head" in new and not _dense_head(new["rpn_head"]):
         return None
     if roi_head is None:
-        return model if "rpn_head" in model or _dense_head(model.get("bbox_head")) else None
-    extractors = [model.get("bbox_roi_extractor"), model.get("mask_roi_extractor")]
+        return new if "rpn_head" in new or _dense_head(new.get("bbox_head")) else None
+    extractors = [new.get("bbox_roi_extractor"), new.get("mask_roi_extractor")]
     whole = all(_extractor(one) for one in extractors if one is not None)
-    boxes = model.get("bbox_head")
+    boxes = new.get("bbox_head")
     heads = boxes if isinstance(boxes, list | tuple) else [boxes]
     whole = whole and all(_box_head(head) for head in heads)
-    masks = model.get("mask_head")
+    if isinstance(boxes, list | tuple) != (roi_head == "CascadeRoIHead"):
+        return None
+    masks = new.get("mask_head")
     for head in masks if isinstance(masks, list | tuple) else [masks] if masks else []:
         whole = whole and _without_background(head) and head.get("type") == "FCNMaskHead"
     if not whole:
         return None
     keys = ("bbox_roi_extractor", "bbox_head", "mask_roi_extractor", "mask_head", "shared_head")
-    parts = {key: model.pop(key) for key in (*keys, "num_stages") if model.get(key) is not None}
+    parts = {key: new.pop(key) for key in (*keys, "num_stages") if new.get(key) is not None}
     if roi_head == "CascadeRoIHead":
-        # Those of the loss of each stage were settings of training.
-        weights = model.get("train_cfg", {}).pop("stage_loss_weights", None)
+        # Those of the losses of stages were settings of training.
+        settings = new.get("train_cfg")
+        weights = settings.pop("stage_loss_weights", None) if isinstance(settings, dict) else None
         parts["stage_loss_weights"] = weights or [1] * len(heads)
-        if not isinstance(boxes, list | tuple):
-            return None
-    return {**model, "roi_head": {"type": roi_head, **parts}}
+    return {**new, "roi_head": {"type": roi_head, **parts}}
 
 
 def _without_background(head: Any) -> bool:
