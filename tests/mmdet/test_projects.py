@@ -105,6 +105,13 @@ def test_samplers_alone(tmp_path: Path) -> None:
         assert (sampler.num_iou_bins, sampler.balances_positives) == (bins, positives), kind
 
 
+def test_a_limit_of_nms(tmp_path: Path) -> None:
+    text = "model = dict(test_cfg=dict(rcnn=dict(max_per_img={}, nms=dict(max_num=70))))"
+    for most, wanted in ((100, 70), (50, 50), (-1, 70)):
+        model: Any = imported(tmp_path, FASTER, text.format(most)).to_train().model
+        assert model.roi_head.select.max_detections == wanted
+
+
 def test_a_size_that_training_alone_looks_at(tmp_path: Path) -> None:
     """From which V2 would resize the boxes of images of another size."""
     found = imported(tmp_path, YOLOX, "model = dict(input_size=(416, 416))")

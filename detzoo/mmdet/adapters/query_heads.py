@@ -26,7 +26,7 @@ from detzoo.layers.positional_encoding import LearnedPositions, SinePositions
 from detzoo.losses.dice import DiceLoss
 from detzoo.mmdet.adapters.detectors import trunk_of
 from detzoo.mmdet.adapters.layers import norm_of
-from detzoo.mmdet.known import HeadContext, require_settings
+from detzoo.mmdet.known import HeadContext, features_of_backbone, require_settings
 from detzoo.mmdet.node import Node
 from detzoo.mmdet.registry import adapts
 from detzoo.structures import Pixels
@@ -41,10 +41,12 @@ def set_prediction(node: Node, num_classes: int, pixels: Pixels) -> SetPredictio
     train, test = node.optional_child("train_cfg"), node.optional_child("test_cfg")
     context = HeadContext(features, num_classes, train, test)
     head = node.child("bbox_head")
-    if head.type == "DeformableDETRHead":
-        head.leave("in_channels", "V2's deformable head does not look at it")
-    else:
+    last = features_of_backbone(trunk["backbone"]).channels[-1]
+    if head.type != "DeformableDETRHead":
         head.expect("in_channels", features.channels[-1], "the channels of the last map")
+    elif head.take("in_channels", last) != last:  # published files have the backbone's
+        reason = "V2's deformable head does not look at it"
+        head.reading.aside[head.at("in_channels")] = reason
     return SetPredictionConfig(**trunk, bbox_head=head.adapt("query_head", context))
 
 

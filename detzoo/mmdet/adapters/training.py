@@ -304,11 +304,13 @@ def detection_select(node: Node) -> Select:
     """The choice of detections by a dense or RoI head's ``test_cfg``."""
     pre_nms = node.take("nms_pre", -1)
     node.expect("min_bbox_size", 0, "as boxes without area are always dropped", default=0)
+    suppression = node.child("nms")
+    limits = (_most(suppression.take("max_num", -1)), _most(node.take("max_per_img")))
     return Select(
         min_score=float(node.take("score_thr")),
         pre_nms=pre_nms if pre_nms > 0 else None,
-        suppression=node.part("nms", "nms"),
-        max_detections=_most(node.take("max_per_img")),
+        suppression=suppression.adapt("nms"),
+        max_detections=min((limit for limit in limits if limit is not None), default=None),
     )
 
 
