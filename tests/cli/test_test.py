@@ -99,7 +99,7 @@ def test_weights_of_another_model(detzoo: Run, scenes: Path, tmp_path: Path) -> 
 
 def test_bad_options(detzoo: Run, retinanet: Path, scenes: Path) -> None:
     base = ("test", retinanet, "--data")
-    assert_refused(detzoo(*base, scenes, "--metric", "f1"), "f1", "coco, lvis, voc")
+    assert_refused(detzoo(*base, scenes, "--metric", "f1"), "f1", "coco, lvis, openimages, voc")
     assert_refused(detzoo(*base, scenes, "--split", "dev"), "'dev'", "train, val")
     assert_refused(detzoo(*base, scenes, "--device", "cuda:63"), "cuda:63")
     assert_refused(detzoo(*base, "nowhere"), "nowhere")
