@@ -26,6 +26,8 @@ from detzoo.mmdet.older_spellings import modernized
 from detzoo.mmdet.read_config import SourceFile
 from detzoo.mmdet.registry import ADAPTERS
 from detzoo.mmdet.version1 import REASON, sign_of_version1
+from detzoo.mmdet.version1 import TO_TRAIN as TO_TRAIN_1
+from detzoo.mmdet.version1 import as_version2 as as_version2_of_1
 from detzoo.mmdet.version3 import TO_TRAIN, as_version2, is_version3
 from detzoo.optim.optimizers import OptimizerConfig, SGDConfig
 from detzoo.optim.schedules import Schedule
@@ -142,7 +144,10 @@ def import_config(
     given = data.class_names
     sign = sign_of_version1(config.get("model"), None if given is None else len(given))
     if sign is not None:
-        raise reading.error("model", REASON.format(sign))
+        older = as_version2_of_1(root.left["model"])
+        if older is None:
+            raise reading.error("model", REASON.format(sign))
+        root.left["model"] = older
     model = root.child("model")
     count = _number_of_classes(model, data.class_names)
     num_stuff = _number_of_stuff(model)
@@ -156,6 +161,9 @@ def import_config(
     reading.finish()
     if is_newer:
         reading.forget_training(Refusal(reading.source, "train_dataloader", TO_TRAIN, use="train"))
+    if sign is not None:
+        reason = TO_TRAIN_1.format(sign)
+        reading.forget_training(Refusal(reading.source, "train_cfg", reason, use="train"))
     reading.require("detect")
     if detector is None:  # what training alone needs was not there, and nothing can replace it
         reading.require("detect", "train")

@@ -18,15 +18,21 @@ class BalancedSampler(Sampler):
     negatives without overlap. If a target or a range has too few boxes, others are sampled instead.
 
     Args:
-        num_iou_bins: Number of ranges that the IoUs of negatives are divided into.
+        num_iou_bins: Number of ranges that the IoUs of negatives are divided into; with one, they
+            are sampled uniformly.
+        balances_positives: Whether positives are sampled evenly over the targets, and not
+            uniformly.
     """
 
     num_iou_bins: PositiveInt = 3
+    balances_positives: bool = True
 
     def positive_priority(
         self, assignment: Assignment, losses: Tensor | None, wanted: int
     ) -> Tensor:
         chance = torch.rand_like(assignment.iou)
+        if not self.balances_positives:
+            return chance
         rank = _rank_in_group(chance, assignment.target_index)
         num_targets = (assignment.is_positive & (rank == 0)).sum()
         share = (wanted / num_targets.clamp(min=1)).round() + 1
@@ -36,7 +42,7 @@ class BalancedSampler(Sampler):
         self, assignment: Assignment, losses: Tensor | None, wanted: Tensor
     ) -> Tensor:
         chance = torch.rand_like(assignment.iou)
-        if len(chance) == 0:
+        if len(chance) == 0 or self.num_iou_bins == 1:
             return chance
         # The bins divide the range up to the best IoU of any box, positive ones included.
         width = assignment.iou.amax().clamp(min=1e-6) / self.num_iou_bins

@@ -21,6 +21,7 @@ from detzoo.experiment import Experiment
 from detzoo.quickstart.scenes import write_scenes
 from detzoo.zoo.entry import Entry
 from tests.cli.conftest import FIT
+from tests.panoptic import write_panoptic_data
 from tests.tiny import tiny_retinanet
 
 CLASSES = ("person", "dog", "car", "cat")
@@ -37,6 +38,9 @@ def prepare(folder: Path, detzoo: Detzoo) -> None:
     for name in ("instances_val2017.json", "labels.json", "a.json", "b.json", "val.json"):
         shutil.copy(annotations / "val.json", folder / name)
     shutil.copy(annotations / "train.json", folder / "train.json")
+    panoptic = write_panoptic_data(folder) / "annotations" / "panoptic_val2017"
+    shutil.copy(panoptic.with_suffix(".json"), folder / "panoptic.json")
+    shutil.copytree(panoptic, folder / "panoptic")
     photos = sorted((folder / "my_data" / "val").glob("*.png"))
     shutil.copytree(folder / "my_data" / "val", folder / "photos")
     for name in ("a", "b"):

@@ -529,6 +529,32 @@ model = dict(roi_head=dict(bbox_head={str(i): dict(num_classes=2) for i in range
     mask_head={str(i): dict(num_classes=2) for i in range(6)}))
 """,
     ),
+    "all_levels_summed": (
+        "mask_rcnn/mask_rcnn_r50_fpn_1x_coco.py",
+        """
+model = dict(roi_head=dict(bbox_roi_extractor=dict(type='GenericRoIExtractor', aggregation='sum')))
+""",
+    ),
+    "balanced_negatives": (
+        "faster_rcnn/faster_rcnn_r50_fpn_1x_coco.py",
+        """
+model = dict(train_cfg=dict(rcnn=dict(sampler=dict(type='IoUBalancedNegSampler', num_bins=4))))
+""",
+    ),
+    "boxes_without_votes": (
+        "paa/paa_r50_fpn_1x_coco.py",
+        "model = dict(bbox_head=dict(num_classes=3, score_voting=False, topk=5))\n",
+    ),
+    # The base's head still says the channels of a ResNet, at which V2 does not look.
+    "deformable_detr_on_swin": (
+        "deformable_detr/deformable_detr_r50_16x2_50e_coco.py",
+        """
+model = dict(
+    backbone=dict(_delete_=True, type='SwinTransformer', embed_dims=96, depths=[2, 2, 6, 2],
+        num_heads=[3, 6, 12, 24], window_size=7, out_indices=(1, 2, 3)),
+    neck=dict(in_channels=[192, 384, 768]))
+""",
+    ),
     "iterations": (
         "fcos/fcos_center-normbbox-centeronreg-giou_r50_caffe_fpn_gn-head_1x_coco.py",
         """

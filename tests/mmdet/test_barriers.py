@@ -194,9 +194,10 @@ WITHIN_OTHERS = frozenset(
     + ("TextLoggerHook", "TensorboardLoggerHook", "MMDetWandbHook", "WandbLoggerHook")
     + ("MlflowLoggerHook", "DiceCost", "CrossEntropyLossCost", "MaskPseudoSampler")
     + ("MaskFormerFusionHead", "MSDeformAttnPixelDecoder", "TransformerEncoderPixelDecoder")
+    + ("LearnedPositionalEncoding",)
 )
 # What only one repository names.
-UNKNOWN = re.compile("RFSearchHook|LearnedPositionalEncoding")
+UNKNOWN = re.compile("RFSearchHook")
 
 
 def test_every_kind_has_a_file() -> None:

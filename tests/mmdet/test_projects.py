@@ -9,10 +9,11 @@ import pytest
 
 from detzoo.data.transforms import Pad, Rescale
 from detzoo.data.tta import TTA
+from detzoo.errors import ConfigError
 from detzoo.layers.positional_encoding import LearnedPositions
 from detzoo.layers.switchable import AdaptiveConvConfig
 from tests.mmdet.projects import PROJECTS
-from tests.mmdet.small_files import COLORS, FASTER, PAD, imported
+from tests.mmdet.small_files import COLORS, FASTER, PAD, YOLOX, imported
 
 
 @pytest.mark.parametrize("name", PROJECTS)
@@ -86,3 +87,34 @@ def test_tests_at_factors_of_the_size(tmp_path: Path) -> None:
     assert (data.test_transforms, data.tta) == ((half, pad), TTA(flips=("horizontal",)))
     data = imported(tmp_path, FASTER, text.format("1.0")).to_train().data
     assert data.test_transforms == (pad,)
+
+
+def test_samplers_alone(tmp_path: Path) -> None:
+    text = "model = dict(train_cfg=dict(rcnn=dict(sampler=dict({}))))"
+    combined = "type='CombinedSampler', pos_sampler=dict(type='{}'), neg_sampler=dict(type='{}')"
+    balanced, negatives = "InstanceBalancedPosSampler", "IoUBalancedNegSampler"
+    for kind, bins, positives in (
+        (f"type='{negatives}'", 3, False),
+        (f"type='{balanced}'", 1, True),
+        (combined.format("RandomSampler", negatives), 3, False),
+        (combined.format(balanced, "RandomSampler"), 1, True),
+        (combined.format(balanced, negatives), 3, True),
+    ):
+        model: Any = imported(tmp_path, FASTER, text.format(kind)).to_train().model
+        sampler = model.roi_head.sampler
+        assert (sampler.num_iou_bins, sampler.balances_positives) == (bins, positives), kind
+
+
+def test_a_limit_of_nms(tmp_path: Path) -> None:
+    text = "model = dict(test_cfg=dict(rcnn=dict(max_per_img={}, nms=dict(max_num=70))))"
+    for most, wanted in ((100, 70), (50, 50), (-1, 70)):
+        model: Any = imported(tmp_path, FASTER, text.format(most)).to_train().model
+        assert model.roi_head.select.max_detections == wanted
+
+
+def test_a_size_that_training_alone_looks_at(tmp_path: Path) -> None:
+    """From which V2 would resize the boxes of images of another size."""
+    found = imported(tmp_path, YOLOX, "model = dict(input_size=(416, 416))")
+    assert [one.path for one in found.obstacles] == ["model.input_size"]
+    with pytest.raises(ConfigError, match=r"\(416, 416\) is not \(640, 640\), the size"):
+        found.to_train()

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
 from detzoo.detectors.base import Detector, DetectorConfig
+from detzoo.detectors.distilled import Distilled
 from detzoo.experiment import Experiment
 from detzoo.heads.base import ProposalHeadConfig
 from detzoo.heads.roi.grid import GridRoIHeadConfig
@@ -29,17 +30,26 @@ def build(experiment: Experiment, reference: Reference) -> Detector:
     num_classes = len(experiment.class_names)
     model = _without_randomness(experiment.model).build(num_classes)
     fill(model, reference.calibration)
+    if isinstance(model, Distilled):
+        assert model.config.teacher is not None
+        teacher = model.config.teacher.build(num_classes)
+        fill(teacher, reference.calibration, prefix="teacher.")
+        model.learn_from(teacher)
     return model.to(torch.get_default_dtype())
 
 
-def fill(model: nn.Module, calibration: dict[str, tuple[float, float]]) -> None:
-    """Gives every parameter and running statistic its defined value, and stops dropout."""
+def fill(model: nn.Module, calibration: dict[str, tuple[float, float]], prefix: str = "") -> None:
+    """Gives every parameter and running statistic its defined value, and stops dropout.
+
+    Values are those of the names after ``prefix``; those of a teacher differ from its student's.
+    """
     # A parameter with several names is filled under each, and keeps the last one's value.
     parameters = dict(model.named_parameters(remove_duplicate=False))
     values = {}
     for name, tensor in model.state_dict().items():
         if inputs.is_filled(name, name in parameters):
-            value = inputs.fill(name, tuple(tensor.shape), *calibration.get(name, (1.0, 0.0)))
+            gain, shift = calibration.get(name, (1.0, 0.0))
+            value = inputs.fill(prefix + name, tuple(tensor.shape), gain, shift)
             values[name] = torch.from_numpy(value)
     # Loaded like a checkpoint that has nothing else: DetectoRS takes its kernels' statistics then.
     model.load_state_dict(values, strict=False)

@@ -89,3 +89,15 @@ def test_settings_that_cannot_be() -> None:
         BalancedSampler(num=5, positive_fraction=0.5, num_iou_bins=0)
     with pytest.raises(ConfigError, match="max_negatives_per_positive: -1 is not at least 0"):
         RandomSampler(num=5, positive_fraction=0.5, max_negatives_per_positive=-1)
+
+
+def test_one_side_alone() -> None:
+    """The other side is drawn uniformly: from 90 boxes of one kind and 3 of another, mostly 90."""
+    given = assignment((900, 0, 0.9), (3, 1, 0.9), (900, BACKGROUND, 0.1), (3, BACKGROUND, 0.8))
+    settings = {"num": 12, "positive_fraction": 0.5}
+    targets, negatives = drawn(BalancedSampler(**settings, balances_positives=False), given)
+    assert targets.count(1) <= 2
+    assert sum(iou > 0.5 for iou in negatives) >= 2  # a third of the places is theirs
+    targets, negatives = drawn(BalancedSampler(**settings, num_iou_bins=1), given)
+    assert targets.count(1) >= 2
+    assert sum(iou > 0.5 for iou in negatives) <= 1

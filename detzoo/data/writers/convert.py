@@ -53,6 +53,8 @@ def convert(
         raise DataError(f"{error.filename or out}: cannot be written ({error.strerror}).") from None
     maps = [dataset.panoptic for dataset in datasets.values() if dataset.panoptic is not None]
     changes["segments of stuff left out"] += sum(int((~one.is_thing).sum()) for one in maps)
+    labels = [one.open_images for one in datasets.values() if one.open_images is not None]
+    changes["image-level labels left out"] += sum(len(one.verified.labels) for one in labels)
     num_images = sum(len(dataset) for dataset in datasets.values())
     return Converted(out, num_images, {what: n for what, n in changes.items() if n})
 

@@ -38,12 +38,14 @@ class PAAHeadConfig(ATSSHeadConfig):
         iou_loss_weight: Weight of the loss of the predicted IoUs.
         candidates_per_level: Number of candidate anchors, those with the smallest losses, per level
             and target.
+        votes: Whether boxes are refined by voting.
     """
 
     assigner: PriorAssigner = MaxIoUAssigner(positive_iou=0.1, negative_iou=0.1)
     box_loss: BoxLoss = GIoULoss(weight=1.3)
     iou_loss_weight: NonNegativeFloat = 0.5
     candidates_per_level: PositiveInt = 9
+    votes: bool = True
 
     def build(
         self, in_channels: Sequence[int], strides: Sequence[int], num_classes: int
@@ -173,7 +175,10 @@ class PAAHead(ATSSHead):
         return out
 
     def select(self, candidates: Sequence[Candidates]) -> list[Detections]:
-        return [vote(self.config.select(image), image) for image in candidates]
+        found = [self.config.select(image) for image in candidates]
+        if not self.config.votes:
+            return found
+        return [vote(own, image) for own, image in zip(found, candidates)]
 
 
 def vote(detections: Detections, candidates: Candidates) -> Detections:

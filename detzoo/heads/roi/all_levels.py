@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from detzoo.config import PositiveInt, config
+from detzoo.config import NonNegativeInt, PositiveInt, config
 from detzoo.heads.roi.base import RegionPooling, RegionPoolingConfig
 from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.generalized_attention import GeneralizedAttentionConfig
@@ -21,19 +21,23 @@ class AllLevelsPoolingConfig(RegionPoolingConfig):
     """RoIAlign from several maps, a 5x5 convolution, summation, and attention.
 
     Args:
-        sampling_ratio: Samples per bin and axis.
+        sampling_ratio: Samples per bin and axis; 0: adaptive, one per cell.
         num_levels: Number of levels, starting from the finest.
+        convolves: Whether there is the convolution.
+        attends: Whether there is the attention.
     """
 
-    sampling_ratio: PositiveInt = 2
+    sampling_ratio: NonNegativeInt = 2
     num_levels: PositiveInt = 4
+    convolves: bool = True
+    attends: bool = True
 
     def build(self, in_channels: Sequence[int], strides: Sequence[int]) -> AllLevelsPooling:
         return AllLevelsPooling(self, in_channels, strides)
 
 
 class AllLevelsPooling(RegionPooling):
-    """Children ``pre_module`` and ``post_module``."""
+    """Children ``pre_module``, the convolution, and ``post_module``, the attention."""
 
     def __init__(
         self, config: AllLevelsPoolingConfig, in_channels: Sequence[int], strides: Sequence[int]
@@ -42,12 +46,17 @@ class AllLevelsPooling(RegionPooling):
         self.config = config
         self.strides = tuple(strides[: config.num_levels])
         self.out_channels = channels = in_channels[0]
-        self.pre_module = ConvModule(channels, channels, 5, padding=2)
-        self.post_module = ATTENTION.build(channels)
+        self.pre_module: nn.Module = nn.Identity()
+        if config.convolves:
+            self.pre_module = ConvModule(channels, channels, 5, padding=2)
+        self.post_module: nn.Module = nn.Identity()
+        if config.attends:
+            self.post_module = ATTENTION.build(channels)
 
     def forward(self, features: Sequence[Tensor], rois: Tensor) -> Tensor:
         size, samples = self.config.output_size, self.config.sampling_ratio
         levels = []
         for feature, stride in zip(features, self.strides):
             levels.append(self.pre_module(roi_align(feature, rois, size, stride, samples)))
-        return self.post_module(torch.stack(levels).sum(0))
+        out: Tensor = self.post_module(torch.stack(levels).sum(0))
+        return out

@@ -250,29 +250,33 @@ def all_levels_extractor(node: Node, known: HeadContext) -> AllLevelsPoolingConf
     strides = node.take("featmap_strides")
     if strides != known.features.strides[: len(strides)]:
         raise node.error("featmap_strides", f"{strides} are not those of the maps")
-    before, after = node.child("pre_cfg"), node.child("post_cfg")
-    for key, value in (
-        ("type", "ConvModule"),
-        ("in_channels", channels),
-        ("out_channels", channels),
-        ("kernel_size", 5),
-        ("padding", 2),
-        ("inplace", False),
-    ):
-        before.expect(key, value, "the convolution of each level in GRoIE")
-    for key, value in (
-        ("type", "GeneralizedAttention"),
-        ("in_channels", channels),
-        ("spatial_range", -1),
-        ("num_heads", 6),
-        ("attention_type", "0100"),
-        ("kv_stride", 2),
-    ):
-        after.expect(key, value, "the attention of GRoIE")
+    before, after = node.optional_child("pre_cfg"), node.optional_child("post_cfg")
+    if before is not None:
+        for key, value in (
+            ("type", "ConvModule"),
+            ("in_channels", channels),
+            ("out_channels", channels),
+            ("kernel_size", 5),
+            ("padding", 2),
+            ("inplace", False),
+        ):
+            before.expect(key, value, "the convolution of each level in GRoIE")
+    if after is not None:
+        for key, value in (
+            ("type", "GeneralizedAttention"),
+            ("in_channels", channels),
+            ("spatial_range", -1),
+            ("num_heads", 6),
+            ("attention_type", "0100"),
+            ("kv_stride", 2),
+        ):
+            after.expect(key, value, "the attention of GRoIE")
     return AllLevelsPoolingConfig(
         output_size=layer.take("output_size"),
         sampling_ratio=layer.take("sampling_ratio"),
         num_levels=len(strides),
+        convolves=before is not None,
+        attends=after is not None,
     )
 
 

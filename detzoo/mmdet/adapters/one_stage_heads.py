@@ -198,14 +198,16 @@ def paa_head(node: Node, known: HeadContext) -> PAAHeadConfig:
 
 def paa_settings(node: Node, known: HeadContext) -> dict[str, Any]:
     """What PAA and LAD have in common."""
-    for settings in (node, known.test):  # V2 looks at the first alone
-        if settings is not None:
-            settings.expect("score_voting", True, "as boxes are always voted on")
+    votes = node.take("score_voting", True)
+    if known.test is not None and known.test.take("score_voting", votes) != votes:
+        reason = "V2 looks at that of the head"
+        node.reading.aside[known.test.at("score_voting")] = reason
     node.expect("covariance_type", "diag", "what all are the same of, for single numbers")
     return {
         **_atss_layers(node, known),
         "iou_loss_weight": _centerness_weight(node),
         "candidates_per_level": node.take("topk", 9),
+        "votes": votes,
     }
 
 

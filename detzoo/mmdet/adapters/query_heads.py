@@ -41,9 +41,12 @@ def set_prediction(node: Node, num_classes: int, pixels: Pixels) -> SetPredictio
     train, test = node.optional_child("train_cfg"), node.optional_child("test_cfg")
     context = HeadContext(features, num_classes, train, test)
     head = node.child("bbox_head")
-    # With a neck V2 does not look at this, and its files give the backbone's.
     last = features_of_backbone(trunk["backbone"]).channels[-1]
-    head.expect("in_channels", last, "the channels of the backbone's last map")
+    if head.type != "DeformableDETRHead":
+        head.expect("in_channels", features.channels[-1], "the channels of the last map")
+    elif head.take("in_channels", last) != last:  # published files have the backbone's
+        reason = "V2's deformable head does not look at it"
+        head.reading.aside[head.at("in_channels")] = reason
     return SetPredictionConfig(**trunk, bbox_head=head.adapt("query_head", context))
 
 

@@ -133,7 +133,11 @@ def batch_resize(model: Node, transforms: Sequence[Transform]) -> RandomBatchRes
     if model.type != "YOLOX":
         return None
     sizes = [one.sizes[-1] for one in transforms if isinstance(one, Resize)] or [(640, 640)]
-    model.expect("input_size", sizes[-1], "the size that images are resized to", default=(640, 640))
+    size = model.take("input_size", (640, 640))
+    if size != sizes[-1]:  # V2 resizes boxes from this size
+        reason = f"{size} is not {sizes[-1]}, the size that images are resized to"
+        place = model.at("input_size")
+        model.reading.note(Refusal(model.reading.source, place, reason, use="train"))
     return RandomBatchResize(
         multiples=model.take("random_size_range", (15, 25)),
         divisor=model.take("size_multiplier", 32),

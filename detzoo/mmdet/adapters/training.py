@@ -136,14 +136,36 @@ def no_sampler(node: Node) -> None:
 
 
 @adapts("sampler", "CombinedSampler")
-def balanced_sampler(node: Node) -> BalancedSampler:
-    """V2's CombinedSampler, of which the zoo has one combination."""
+def combined_sampler(node: Node) -> BalancedSampler:
+    """V2's CombinedSampler, of samplers for positives and for negatives."""
     positive, negative = node.child("pos_sampler"), node.child("neg_sampler")
-    positive.expect("type", "InstanceBalancedPosSampler", "as positives are balanced over targets")
-    negative.expect("type", "IoUBalancedNegSampler", "as negatives are balanced over IoU")
-    negative.expect("floor_thr", -1, "as negatives of any IoU are balanced")
-    negative.expect("floor_fraction", 0, "as negatives of any IoU are balanced")
-    return BalancedSampler(**sampler_settings(node), num_iou_bins=negative.take("num_bins", 3))
+    if positive.type not in ("InstanceBalancedPosSampler", "RandomSampler"):
+        raise positive.error("type", f"{positive.type!r} samples no positives in detzoo")
+    if negative.type not in ("IoUBalancedNegSampler", "RandomSampler"):
+        raise negative.error("type", f"{negative.type!r} samples no negatives in detzoo")
+    return BalancedSampler(
+        **sampler_settings(node),
+        num_iou_bins=_iou_bins(negative) if negative.type == "IoUBalancedNegSampler" else 1,
+        balances_positives=positive.type == "InstanceBalancedPosSampler",
+    )
+
+
+def _iou_bins(node: Node) -> int:
+    node.expect("floor_thr", -1, "as negatives of any IoU are balanced")
+    node.expect("floor_fraction", 0, "as negatives of any IoU are balanced")
+    bins: int = node.take("num_bins", 3)
+    return bins
+
+
+@adapts("sampler", "IoUBalancedNegSampler")
+def balanced_negatives(node: Node) -> BalancedSampler:
+    settings = sampler_settings(node)
+    return BalancedSampler(**settings, num_iou_bins=_iou_bins(node), balances_positives=False)
+
+
+@adapts("sampler", "InstanceBalancedPosSampler")
+def balanced_positives(node: Node) -> BalancedSampler:
+    return BalancedSampler(**sampler_settings(node), num_iou_bins=1)
 
 
 def sampler_settings(node: Node) -> dict[str, Any]:
@@ -282,11 +304,13 @@ def detection_select(node: Node) -> Select:
     """The choice of detections by a dense or RoI head's ``test_cfg``."""
     pre_nms = node.take("nms_pre", -1)
     node.expect("min_bbox_size", 0, "as boxes without area are always dropped", default=0)
+    suppression = node.child("nms")
+    limits = (_most(suppression.take("max_num", -1)), _most(node.take("max_per_img")))
     return Select(
         min_score=float(node.take("score_thr")),
         pre_nms=pre_nms if pre_nms > 0 else None,
-        suppression=node.part("nms", "nms"),
-        max_detections=_most(node.take("max_per_img")),
+        suppression=suppression.adapt("nms"),
+        max_detections=min((limit for limit in limits if limit is not None), default=None),
     )
 
 

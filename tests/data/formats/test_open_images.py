@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from detzoo.data.locate import available_splits, open_dataset
+from detzoo.data.writers.convert import convert
 from detzoo.errors import DataError
 from tests.data.formats.files import boxes, write
 
@@ -89,6 +90,8 @@ def test_what_its_metric_needs(tmp_path: Path, folder: str) -> None:
     # The tortoise, for once, is a bird.
     assert [labels.ancestors[c] for c in range(3)] == [[1], [], []]
     assert data.notes == ("2 objects ignored: crowds",)
+    out = tmp_path.with_name(f"{tmp_path.name}-out")
+    assert convert({"val": data}, "coco", out).changes["image-level labels left out"] == 3
     table = tmp_path / folder / "challenge-2019-validation-detection-human-imagelabels.csv"
     table.write_text(LABELS.replace("0.7", "sure"))
     with pytest.raises(DataError, match=r"imagelabels\.csv: line 6: its Confidence is no number"):

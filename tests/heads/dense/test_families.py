@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from detzoo.heads.dense.fovea import FeatureAlign
 from detzoo.heads.dense.free_anchor import FreeAnchorHead, FreeAnchorHeadConfig
 from detzoo.heads.dense.fsaf import on_best_level
 from detzoo.heads.dense.gfl import Integral
-from detzoo.heads.dense.paa import vote
+from detzoo.heads.dense.paa import PAAHeadConfig, vote
 from detzoo.heads.dense.reppoints import enclose, grid_over_box
 from detzoo.heads.dense.yolof import joint_logits
 from detzoo.layers.norm import GroupNormConfig
@@ -69,6 +70,11 @@ def test_votes() -> None:
     assert torch.equal(found.scores, scores[[0, 3]])
     nothing = vote(Detections.empty(), candidates[:0])
     assert nothing.boxes.shape == (0, 4)
+    parts: dict[str, Any] = {"num_convs": 1, "channels": 8, "norm": None}
+    for votes, left in ((True, shift), (False, 0.0)):
+        head = PAAHeadConfig(**parts, votes=votes).build((8,) * 5, (8, 16, 32, 64, 128), 2)
+        (found,) = head.select([candidates])
+        assert found.boxes[0, 0].item() == pytest.approx(left)
 
 
 def test_each_target_learns_on_its_best_level() -> None:

@@ -40,3 +40,14 @@ def test_no_regions() -> None:
     for parameter in pooling.parameters():
         assert parameter.grad is not None
         assert parameter.grad.isfinite().all()
+
+
+def test_a_plain_sum() -> None:
+    """V2's extractor without modules before and after."""
+    settings = {"output_size": 4, "num_levels": 2, "convolves": False, "attends": False}
+    pooling = AllLevelsPoolingConfig(**settings).build(CHANNELS, STRIDES)  # type: ignore[arg-type]
+    assert not list(pooling.parameters())
+    rois = torch.tensor([[0.0, 4, 4, 24, 24]])
+    levels = zip(maps()[:2], STRIDES)
+    cuts = [roi_align(level, rois, (4, 4), 1 / stride, 2, aligned=True) for level, stride in levels]
+    torch.testing.assert_close(pooling(maps(), rois), sum(cuts))
