@@ -200,7 +200,7 @@ def _cell(result: dict[str, Any] | None, reasons: list[str]) -> str:
     text = f"{result['ms']:.0f} ms, {result['bytes'] / 1e6:.1f} MB"
     if result.get("left_out"):
         return f"{text}, more candidates than fit"
-    return text if result["verified"] else f"{text}, {result['near']:.0%} alike"
+    return text if result["verified"] else f"{text}, {100 * result['near']:.3g}% alike"
 
 
 def write_page(rows: Sequence[dict[str, Any]]) -> None:
