@@ -2,19 +2,23 @@
 
     python -m benchmarks.export [NAME ...] [--formats onnx openvino torch aoti] [--again]
 
-Models are narrowed and have random weights. What was measured already is left as it is, so that it
-can be interrupted at any time. At the end, the table in ``docs/export.md`` is written.
+Models are narrowed and have random weights. Each cell of the table has a process of its own, which
+is stopped after ``--limit`` seconds, format by format. What was measured already is left as it is,
+so that it can be interrupted at any time. After each cell, the table in ``docs/export.md`` is
+written.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
+import itertools
 import json
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -33,7 +37,7 @@ from detzoo.export.formats import FORMATS, Format
 from detzoo.export.frame import framed
 from detzoo.export.program import capture
 from detzoo.export.static import StaticDetector, require_static_form
-from detzoo.export.verify import Difference, compare
+from detzoo.export.verify import TIED_SCORE, Difference, compare
 from detzoo.inference.exported import Details
 from detzoo.inference.predictor import Predictor
 from detzoo.inference.runtimes import open_exported
@@ -51,6 +55,8 @@ SIZE = (256, 384)
 # Random weights have more candidates than trained ones.
 MAX_CANDIDATES = 5000
 ROUNDS = 5
+# What the weights of classes are multiplied by, of which the best is chosen.
+CALMING = (0.05, 0.005, 0.0005)
 
 
 def entries() -> Iterator[Entry]:
@@ -64,46 +70,71 @@ def entries() -> Iterator[Entry]:
     yield from chosen
 
 
-def measure(entry: Entry, formats: Sequence[Format], folder: Path) -> dict[str, dict[str, Any]]:
-    """For each format: whether the file detects the same, its size, and its time; or why not."""
+def measure(entry: Entry, kind: Format) -> dict[str, dict[str, Any]]:
+    """Whether the file detects the same, its size, and its time; or why not."""
     try:
         require_static_form(entry.experiment.model)
     except UserError as error:
-        return {kind.name: {"reason": str(error)} for kind in formats}
-    model = calm(certain(build(entry)))
+        return {kind.name: {"reason": str(error)}}
+    model = certain(build(entry))
     experiment = _experiment(entry, model)
     pictures = [draw_scene(np.random.default_rng(seed), 320)[0] for seed in range(2)]
     original = Predictor(experiment, model, fused=False)
+    calm(original, pictures)
     static = StaticDetector(model, MAX_CANDIDATES)
     details = Details(
         experiment, SIZE, masks=static.mask_kind, mask_threshold=static.mask_threshold
     )
-    found: dict[str, dict[str, Any]] = {
-        "eager": {"ms": _milliseconds(fuse(model), original, pictures)}
-    }
-    for kind in formats:
+    eager = {"ms": _milliseconds(fuse(model), original, pictures)}
+    with tempfile.TemporaryDirectory() as folder:
         try:
-            file = folder / f"model{kind.suffix}"
+            file = Path(folder) / f"model{kind.suffix}"
             kind.write(capture(static, details), file, details, None)
             exported = Predictor(experiment, open_exported(file, trust=True), fused=False)
             difference = compare(original, exported, pictures, min_score=0.0)
-            found[kind.name] = {
+            cell = {
                 "bytes": sum(one.stat().st_size for one in kind.files(file)),
                 "ms": _milliseconds(exported.model, exported, pictures),
                 **_verdict(difference, by_masks=entry.experiment.model.masks_cover_input),
             }
         except Exception as error:  # one format's failure is a result
-            found[kind.name] = {"reason": f"{type(error).__name__}: {str(error)[:300]}"}
-    return found
+            traceback.print_exc()
+            cell = {"reason": f"{type(error).__name__}: {str(error)[:300]}"}
+    return {"eager": eager, kind.name: cell}
 
 
-def calm(model: Detector) -> Detector:
-    """With scores that differ from each other, so that rounding does not decide their order."""
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if name in model.class_parameters() and parameter.ndim > 1:
-                parameter.mul_(0.05)
-    return model
+def measure_apart(entry: Entry, kind: Format, limit: float) -> dict[str, dict[str, Any]]:
+    """The same, in a process of its own that has ``limit`` seconds."""
+    command = [sys.executable, "-m", "benchmarks.export", entry.name, "--here", kind.name]
+    try:
+        done = subprocess.run(
+            command, cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=limit, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return {kind.name: {"reason": f"not done after {limit:.0f} seconds"}}
+    if done.returncode:
+        return {kind.name: {"reason": f"the process ended with exit code {done.returncode}"}}
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def calm(predictor: Predictor, pictures: Sequence[np.ndarray]) -> None:
+    """Scales the weights of classes so that the fewest detections tie in score, since rounding
+    decides their order: neither saturated, as large weights have them, nor all the same."""
+    scores = predictor.model.class_parameters()
+    parameters = [p for n, p in predictor.model.named_parameters() if n in scores and p.ndim > 1]
+    given = [parameter.detach().clone() for parameter in parameters]
+
+    def scale(factor: float) -> None:
+        with torch.no_grad():
+            for parameter, own in zip(parameters, given):
+                parameter.copy_(own * factor)
+
+    def ties(factor: float) -> int:
+        scale(factor)
+        found = [one.scores.sort().values for one in predictor.predict(pictures, min_score=0.0)]
+        return sum(int((scores.diff() < TIED_SCORE).sum()) for scores in found)
+
+    scale(min(CALMING, key=ties))
 
 
 def _experiment(entry: Entry, model: Detector) -> Experiment:
@@ -169,7 +200,7 @@ def _cell(result: dict[str, Any] | None, reasons: list[str]) -> str:
     text = f"{result['ms']:.0f} ms, {result['bytes'] / 1e6:.1f} MB"
     if result.get("left_out"):
         return f"{text}, more candidates than fit"
-    return text if result["verified"] else f"{text}, {result['near']:.0%} alike"
+    return text if result["verified"] else f"{text}, {100 * result['near']:.3g}% alike"
 
 
 def write_page(rows: Sequence[dict[str, Any]]) -> None:
@@ -193,34 +224,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="aoti takes minutes per entry, so it is not among those by default",
     )
     parser.add_argument("--again", action="store_true", help="also what was measured already")
+    parser.add_argument("--limit", type=float, default=600, help="seconds for a cell")
     parser.add_argument("--json", type=Path, default=RESULTS)
+    parser.add_argument("--here", choices=[kind.name for kind in FORMATS], help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    known = {row["name"]: row for row in _read(options.json)}
     chosen = list(entries())
     unknown = set(options.names) - {entry.name for entry in chosen}
     if unknown:
         parser.error(f"not among the entries: {', '.join(sorted(unknown))}")
-    for entry in chosen:
-        row = known.setdefault(entry.name, _row(entry))
-        if options.names and entry.name not in options.names:
-            continue
-        formats = [
-            kind
-            for kind in FORMATS
-            if kind.name in options.formats and (options.again or kind.name not in row["results"])
-        ]
-        if not formats:
+    wanted = [entry for entry in chosen if entry.name in options.names or not options.names]
+    formats = [kind for kind in FORMATS if kind.name in options.formats]
+    if options.here:
+        (kind,) = (kind for kind in FORMATS if kind.name == options.here)
+        print(json.dumps(measure(wanted[0], kind)))
+        return 0
+    known = {row["name"]: row for row in _read(options.json)}
+    rows = [known.get(entry.name, _row(entry)) for entry in chosen]
+    for kind, entry in itertools.product(formats, wanted):
+        row = rows[chosen.index(entry)]
+        if kind.name in row["results"] and not options.again:
             continue
         start = time.perf_counter()
-        with tempfile.TemporaryDirectory() as folder:
-            row["results"] |= measure(entry, formats, Path(folder))
-        rows = [known[one.name] for one in chosen if known.get(one.name, {}).get("results")]
-        write_result(options.json, "export", rows)
-        print(f"{entry.name} {time.perf_counter() - start:.0f} s {row['results']}", flush=True)
-        gc.collect()
-    if options.json == RESULTS:
-        write_page([known[entry.name] for entry in chosen])
+        row["results"] |= measure_apart(entry, kind, options.limit)
+        write_result(options.json, "export", [row for row in rows if row["results"]])
+        took = time.perf_counter() - start
+        print(f"{entry.name} {took:.0f} s {row['results'][kind.name]}", flush=True)
+        if options.json == RESULTS:
+            write_page(rows)
     return 0
 
 

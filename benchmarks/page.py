@@ -174,6 +174,24 @@ def _opening(result: Result) -> str:
     )
 
 
+def _runtimes(result: Result) -> str:
+    return _table(
+        ("model", "input", "part", "runtime", "precision", "seconds", "relative to detzoo fp32"),
+        (
+            (
+                f"`{row['model']}`",
+                " x ".join(map(str, row["size"])),
+                row["part"],
+                row["runtime"],
+                row["precision"],
+                _spread(row["seconds"], 3),
+                _spread(row["times_as_fast"], 2),
+            )
+            for row in result["rows"]
+        ),
+    )
+
+
 def _startup(result: Result) -> str:
     return _table(
         ("command", "seconds", "relative to importing torch"),
@@ -213,6 +231,13 @@ SECTIONS: dict[str, tuple[str, str, Callable[[Result], str]]] = {
         "Training",
         "Complete steps, including data loading (`detzoo benchmark training`).",
         _training,
+    ),
+    "runtimes": (
+        "Exported files",
+        "One image from normalized pixels to detections (whole), and all layers up to the\n"
+        "predictions of the head (dense): our own inference and exported files, in turns in one\n"
+        "run. The last column is how many times as fast (`python -m benchmarks.runtimes`).",
+        _runtimes,
     ),
     "ops": (
         "Operators",

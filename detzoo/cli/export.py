@@ -64,7 +64,12 @@ def export(
             help="Take every size from 256 x 256 to --size, by default a square, in steps of 32.",
         ),
     ] = False,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images per batch.")] = 1,
+    batch_size: Annotated[
+        str,
+        typer.Option(
+            metavar="N", help="Images per batch: a number, or up to a number of them: 1..8."
+        ),
+    ] = "1",
     masks: Annotated[
         Literal["grid", "full"],
         typer.Option(
@@ -138,8 +143,14 @@ def export(
     from detzoo.inference.predictor import Predictor
     from detzoo.inference.runtimes import open_exported
 
+    num_images, takes_fewer = read_batch_size(batch_size)
     kind = find_format(format, out)
     chosen = check_precision(precision, kind)
+    if takes_fewer and (chosen == "int8" or kind.captured_in(chosen) != "fp32"):
+        raise ConfigError(
+            f"--precision {chosen}: the loop over images in a file for a range of batch sizes is "
+            f"in fp32; give --batch-size {num_images}"
+        )
     if chosen == "int8" and (images is None or data is None):
         raise ConfigError(
             "--precision int8: needs --images FOLDER to set its ranges by, and --data DIR to see "
@@ -157,11 +168,12 @@ def export(
     details = Details(
         experiment,
         size,
-        batch_size,
+        num_images,
         precision=chosen,
         smallest=smallest_size(size) if dynamic else None,
         masks=detector.mask_kind,
         mask_threshold=detector.mask_threshold,
+        takes_fewer=takes_fewer,
     )
     program = capture(detector, details, kind.captured_in(chosen))
     change = None
@@ -175,7 +187,8 @@ def export(
         kind.write(program, partial, details, change)
         exported = Predictor(experiment, open_exported(partial, trust=True), fused=False)
         before = Predictor(experiment, original.model, fused=False)
-        verify(before, exported, images, chosen)
+        for count in sorted({num_images, 1 if takes_fewer else num_images}):
+            verify(before, exported, images, chosen, count)
         if dataset is not None:
             compare_accuracy(before, exported, dataset, max_ap_drop)
         written = list(zip(kind.files(partial), kind.files(out)))
@@ -185,11 +198,28 @@ def export(
     print(f"wrote {out}: {total / 1e6:.0f} MB, {details.shape}")
 
 
+def read_batch_size(text: str) -> tuple[int, bool]:
+    """The largest number of images, and whether fewer will do: 8, or 1..8."""
+    first, dots, last = text.partition("..")
+    number = last if dots else first
+    if not number.isdecimal() or int(number) < 1 or (dots and first != "1"):
+        raise ConfigError(
+            f"--batch-size {text}: is not a number of images, such as 8, nor up to a number of "
+            "them, such as 1..8"
+        )
+    return int(number), bool(dots) and int(number) > 1
+
+
 def verify(
-    original: Predictor, exported: Predictor, images: Path | None, precision: str = "fp32"
+    original: Predictor,
+    exported: Predictor,
+    images: Path | None,
+    precision: str = "fp32",
+    batch_size: int = 1,
 ) -> None:
     """Raises :class:`ExportError` where both do not detect the same, up to the rounding of the
-    ``precision``; what int8 costs, only its accuracy tells."""
+    ``precision``; what int8 costs, only its accuracy tells. ``batch_size`` images are given to the
+    exported one at a time."""
     from detzoo.export.verify import (
         LOW_IOU,
         LOW_SCORE_DIFFERENCE,
@@ -203,8 +233,10 @@ def verify(
     experiment = original.experiment
     pictures = _scenes() if images is None else _pictures(images, experiment, MOST_IMAGES)
     min_score = MIN_SCORE if precision == "fp32" else LOW_MIN_SCORE
-    difference = compare(original, exported, pictures, min_score)
-    print(f"compared with the original: {difference}")
+    pictures = list(itertools.islice(itertools.cycle(pictures), max(batch_size, len(pictures))))
+    difference = compare(original, exported, pictures, min_score, batch_size)
+    how = f" in batches of {batch_size}" if batch_size > 1 else ""
+    print(f"compared with the original{how}: {difference}")
     if not difference.compared:
         print("nothing was found in these images: give some with objects (--images)")
     if difference.left_out:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from torch.export import ExportedProgram
+from torch.fx import GraphModule
 
 from detzoo.errors import ConfigError
 from detzoo.export.onnx import Change, write_onnx
@@ -31,7 +32,8 @@ def write_openvino(
             "detzoo[openvino]"
         ) from None
     deform_conv2d = torch.ops.torchvision.deform_conv2d.default
-    if any(node.target is deform_conv2d for node in program.graph.nodes):
+    graphs = [one.graph for one in program.graph_module.modules() if isinstance(one, GraphModule)]
+    if any(node.target is deform_conv2d for graph in graphs for node in graph.nodes):
         # OpenVINO does not read ONNX's operator.
         with quiet():
             program = program.run_decompositions({deform_conv2d: sampled_deform_conv2d})

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
+from torch.func import functional_call
+from torch.overrides import TorchFunctionMode
+from torch.utils import _pytree as pytree
 
 from detzoo.devices import Precision, autocast
 from detzoo.errors import ExportError
-from detzoo.export.static import StaticDetector
+from detzoo.export.static import StaticDetections, StaticDetector
 from detzoo.inference.exported import DIVISOR, Details
 from detzoo.structures.images import Size
 
@@ -26,31 +32,42 @@ def capture(
 
     It takes pixels (B, 3, H, W) and sizes (B, 2), and returns what there is of
     :class:`~detzoo.export.static.StaticDetections`, as a tuple. Raises :class:`ExportError` for a
-    detector that has no program for a range of sizes.
+    detector that has no program for a range of sizes, or of images per batch.
     """
     device = next(detector.parameters()).device
 
-    def inputs(size: Size) -> tuple[Tensor, Tensor]:
-        pixels = torch.zeros((details.batch_size, detector.channels, *size), device=device)
-        return pixels, torch.tensor([size] * details.batch_size, device=device)
+    def inputs(count: int, size: Size) -> tuple[Tensor, Tensor]:
+        pixels = torch.zeros((count, detector.channels, *size), device=device)
+        return pixels, torch.tensor([size] * count, device=device)
 
-    outputs = _Outputs(detector, precision)
-    with quiet(), torch.no_grad():
-        if details.smallest is None:
-            return torch.export.export(outputs, inputs(details.size))
+    outputs: nn.Module = _Outputs(detector, precision)
+    largest = inputs(details.batch_size, details.size)
+    sides, counts = {}, {}
+    if details.smallest is not None:
         sides = {
             axis: DIVISOR * Dim(name, min=low // DIVISOR, max=high // DIVISOR)
             for axis, name, low, high in zip((2, 3), "hw", details.smallest, details.size)
         }
+    if details.takes_fewer:
+        outputs = _ImageByImage(detector, precision)
+        counts = {0: Dim("b", min=1, max=details.batch_size)}
+    with quiet(), torch.no_grad():
+        if not sides and not counts:
+            return torch.export.export(outputs, largest)
         try:
             program = torch.export.export(
-                outputs, inputs(details.size), dynamic_shapes=(sides, None)
+                outputs, largest, dynamic_shapes=(counts | sides, counts or None)
             )
-            program.module()(*inputs(details.smallest))  # a program may be for its size alone
+            # A program may be for its size alone.
+            count = 1 if details.takes_fewer else details.batch_size
+            program.module()(*inputs(count, details.smallest or details.size))
         except Exception as error:  # of many classes, by what stood in the way
+            what, remedy = "sizes", "for one size, without --dynamic"
+            if counts:
+                what, remedy = "batch sizes", f"with --batch-size {details.batch_size}"
             raise ExportError(
-                "this detector has no form for a range of sizes; export it for one size, without "
-                f"--dynamic. What stood in the way: {_first_line(error)}"
+                f"this detector has no form for a range of {what}; export it {remedy}. What stood "
+                f"in the way: {_first_line(error)}"
             ) from None
     return program
 
@@ -68,13 +85,72 @@ class _Outputs(nn.Module):
         self.precision = precision
 
     def forward(self, pixels: Tensor, sizes: Tensor) -> tuple[Tensor, ...]:
-        if self.precision == "fp32":
-            return self._present(pixels, sizes)
-        with autocast(pixels.device, self.precision):
-            return self._present(pixels, sizes)
+        with self._computing(pixels.device):
+            return _present(self.detector(pixels, sizes))
 
-    def _present(self, pixels: Tensor, sizes: Tensor) -> tuple[Tensor, ...]:
-        return tuple(values for values in self.detector(pixels, sizes) if values is not None)
+    def _computing(self, device: torch.device) -> contextlib.AbstractContextManager[object]:
+        if self.precision == "fp32":
+            return contextlib.nullcontext()
+        return autocast(device, self.precision)
+
+
+def _present(found: StaticDetections) -> tuple[Tensor, ...]:
+    return tuple(values for values in found if values is not None)
+
+
+class _ImageByImage(_Outputs):
+    """The same for any number of images: features are computed of all of them at once, the rest in
+    a loop within the program (``scan``), since heads take as many images as they are written out
+    for."""
+
+    def forward(self, pixels: Tensor, sizes: Tensor) -> tuple[Tensor, ...]:
+        from torch._higher_order_ops.scan import scan_op  # another one in older versions
+
+        with self._computing(pixels.device):
+            features = self.detector.detector.extract_features(pixels)
+        # Where features are those of several branches (TridentNet), image after image in each.
+        maps = [x.unflatten(0, (-1, pixels.shape[0])).transpose(0, 1) for x in features]
+        rest = _Rest(self.detector, self.precision)
+        state = dict(itertools.chain(rest.named_parameters(), rest.named_buffers()))
+
+        def step(carry: Tensor, *given: Tensor) -> list[Tensor]:
+            of_image, values = given[: len(maps) + 2], given[len(maps) + 2 :]
+            found = functional_call(rest, dict(zip(state, values)), of_image)
+            return [carry.clone(), *found]
+
+        nothing = sizes.new_zeros(1)  # is handed from step to step: scan wants something to be
+        _, *found = scan_op(step, [nothing], [*maps, pixels, sizes], tuple(state.values()))
+        return tuple(found)
+
+
+class _Rest(_Outputs):
+    """From the features of one image to its outputs."""
+
+    def forward(self, *given: Tensor) -> tuple[Tensor, ...]:
+        *features, pixels, size = given
+        with self._computing(pixels.device), _ConstantsAsOperations():
+            found = self.detector.detect(tuple(features), pixels[None], size[None])
+        return tuple(values[0].clone() for values in _present(found))
+
+
+class _ConstantsAsOperations(TorchFunctionMode):
+    """Inside, tensors of Python's numbers are made by operations: a loop in a program holds none of
+    its own."""
+
+    def __torch_function__(
+        self, function: Any, types: Any, arguments: Any = (), named: Any = None
+    ) -> Any:
+        named = named or {}
+        values = pytree.tree_leaves(arguments[:1])
+        are_numbers = all(isinstance(value, bool | int | float) for value in values)
+        if function not in (torch.tensor, torch.as_tensor) or not are_numbers:
+            return function(*arguments, **named)
+        numbers = np.array(arguments[0])
+        if named.get("dtype") is None:
+            kinds = {"b": torch.bool, "i": torch.int64, "f": torch.get_default_dtype()}
+            named |= {"dtype": kinds[numbers.dtype.kind]}
+        made = [torch.full((), value, **named) for value in numbers.ravel().tolist()]
+        return torch.stack(made).view(numbers.shape)
 
 
 @contextlib.contextmanager

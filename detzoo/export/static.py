@@ -95,6 +95,12 @@ class StaticDetector(nn.Module):
     def forward(self, pixels: Tensor, sizes: Tensor) -> StaticDetections:
         """Normalized pixels (B, 3, H, W), of which ``sizes`` (B, 2: height, width) show the image,
         the rest is padding."""
+        return self.detect(self.detector.extract_features(pixels), pixels, sizes)
+
+    def detect(
+        self, features: tuple[Tensor, ...], pixels: Tensor, sizes: Tensor
+    ) -> StaticDetections:
+        """The rest of :meth:`forward`, from the ``features`` of ``pixels`` on."""
         padded = (pixels.shape[2], pixels.shape[3])
         infos = tuple(
             ImageInfo(
@@ -108,7 +114,7 @@ class StaticDetector(nn.Module):
         )
         images = ImageBatch(pixels, infos)
         with noting_left_out() as noted, fixed_shapes():
-            found = self.detector.detect(self.detector.extract_features(pixels), images)
+            found = self.detector.detect(features, images)
         # The heads select image by image.
         left_out = torch.stack(noted).view(len(found), -1).sum(1) if noted else sizes[:, 0] * 0
         result = stacked(found, left_out)

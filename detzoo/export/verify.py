@@ -71,9 +71,11 @@ class Difference:
         outliers = [
             gap
             for gap in self.gaps
-            if gap.score > MAX_SCORE_DIFFERENCE
-            or (not by_masks and gap.box > MAX_BOX_DIFFERENCE)
-            or (gap.mask or 0.0) > MAX_MASK_DIFFERENCE
+            if not (  # what is not a number is not near, either
+                gap.score <= MAX_SCORE_DIFFERENCE
+                and (by_masks or gap.box <= MAX_BOX_DIFFERENCE)
+                and (gap.mask or 0.0) <= MAX_MASK_DIFFERENCE
+            )
         ]
         are_tied = all(gap.score <= TIED_SCORE and gap.iou >= TIED_IOU for gap in outliers)
         return are_tied and len(outliers) <= MAX_TIES * len(self.gaps)
@@ -87,15 +89,21 @@ class Difference:
 
 
 def compare(
-    original: Predictor, exported: Predictor, images: Sequence[np.ndarray], min_score: float
+    original: Predictor,
+    exported: Predictor,
+    images: Sequence[np.ndarray],
+    min_score: float,
+    batch_size: int = 1,
 ) -> Difference:
     """Matches the detections of both in ``images`` (H, W, 3: BGR) whose score is at least
-    ``min_score``; a partner may have a score a little below."""
+    ``min_score``; a partner may have a score a little below. The exported detector is given
+    ``batch_size`` images at a time."""
     below = max(min_score - MARGIN, 0.0)
+    left_out_before = getattr(exported.model, "num_overflowing", 0)
     pairs = list(
         zip(
             original.predict(images, min_score=below),
-            exported.predict(images, min_score=below),
+            exported.predict(images, min_score=below, batch_size=batch_size),
         )
     )
     both_ways = (*pairs, *(pair[::-1] for pair in pairs))
@@ -105,10 +113,10 @@ def compare(
         images=len(pairs),
         compared=len(gaps),
         unmatched=sum(gap.score > MARGIN for gap in gaps),
-        score=max((gap.score for gap in gaps), default=0.0),
-        box=max((gap.box for gap in gaps), default=0.0),
+        score=float(np.max([gap.score for gap in gaps], initial=0.0)),  # tells what is no number
+        box=float(np.max([gap.box for gap in gaps], initial=0.0)),
         mask=max(masks, default=None),
-        left_out=getattr(exported.model, "num_overflowing", 0),
+        left_out=getattr(exported.model, "num_overflowing", 0) - left_out_before,
         gaps=tuple(gaps),
     )
 

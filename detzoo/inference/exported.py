@@ -56,7 +56,8 @@ Run = Callable[[np.ndarray, np.ndarray], Sequence[np.ndarray]]
 class Details:
     """What an exported file records about its detector: ``experiment``, and the input shape.
 
-    With ``smallest``, inputs have any size from that to ``size``, in steps of 32 pixels.
+    With ``smallest``, inputs have any size from that to ``size``, in steps of 32 pixels; with
+    ``takes_fewer``, a batch has any number of images up to ``batch_size``.
 
     ``masks`` says what its masks are: probabilities in the ``boxes``, or over the whole ``input``
     (there also logits, with a threshold of 0), which ``mask_threshold`` makes masks of, or
@@ -70,6 +71,7 @@ class Details:
     smallest: Size | None = None
     masks: MaskKind | None = None
     mask_threshold: float | None = None
+    takes_fewer: bool = False
 
     @property
     def shape(self) -> str:
@@ -79,7 +81,8 @@ class Details:
             str(high) if low is None else f"{low}..{high}"
             for low, high in zip(self.smallest or (None, None), self.size)
         )
-        return f"{self.batch_size} x {channels} x {height} x {width}"
+        count = f"1..{self.batch_size}" if self.takes_fewer else str(self.batch_size)
+        return f"{count} x {channels} x {height} x {width}"
 
     def to_metadata(self) -> dict[str, str]:
         """Metadata strings for the file; all but the last are for programs without detzoo."""
@@ -95,6 +98,7 @@ class Details:
             "smallest": self.smallest,
             "masks": self.masks,
             "mask_threshold": self.mask_threshold,
+            "takes_fewer": self.takes_fewer,
             "outputs": OUTPUTS,
         }
         return {
@@ -135,6 +139,7 @@ class Details:
             None if smallest is None else _size(smallest),
             own["masks"],
             own["mask_threshold"],
+            own.get("takes_fewer", False),
         )
 
     def input_size(self, size: Size) -> Size:
@@ -204,7 +209,7 @@ class ExportedDetector(Detector):
         return found
 
     def _run_batch(self, pixels: Tensor, sizes: Tensor) -> list[Detections]:
-        missing = self.details.batch_size - len(pixels)
+        missing = 0 if self.details.takes_fewer else self.details.batch_size - len(pixels)
         if missing:  # the file requires full batches
             pixels = torch.cat([pixels, pixels[-1:].expand(missing, -1, -1, -1)])
             sizes = torch.cat([sizes, sizes[-1:].expand(missing, -1)])

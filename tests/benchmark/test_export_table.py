@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
+import torch
+
 from benchmarks import export
 from detzoo.export.formats import FORMATS
+from detzoo.inference.predictor import Predictor
+from detzoo.quickstart.scenes import CLASSES
+from tests.cli.conftest import FIT
 from tests.detectors.zoo_models import one_per_head
+from tests.tiny import tiny_retinanet
 
 
 def test_every_head_and_backbone_has_a_row() -> None:
@@ -13,6 +20,27 @@ def test_every_head_and_backbone_has_a_row() -> None:
     backbones = [export._row(entry)["backbone"] for entry in chosen]
     assert {"SwinTransformer", "ResNeSt", "Darknet"} & set(backbones)
     assert len({entry.name for entry in chosen}) == len(chosen)
+
+
+def test_scores_that_do_not_tie() -> None:
+    """Weights that saturate all scores are scaled down."""
+    experiment = tiny_retinanet(CLASSES, FIT)
+    torch.manual_seed(0)
+    model = experiment.build_model()
+    head = model.get_submodule("bbox_head.retina_cls")
+    torch.nn.init.normal_(head.get_parameter("weight"), std=1000.0)
+    torch.nn.init.zeros_(head.get_parameter("bias"))
+    predictor = Predictor(experiment, model, fused=False)
+    picture = np.random.default_rng(0).integers(0, 255, (48, 80, 3), dtype=np.uint8)
+
+    def ties() -> int:
+        (found,) = predictor.predict(picture, min_score=0.0)
+        assert len(found) > 50
+        return int((found.scores.sort().values.diff() < 1e-5).sum())
+
+    assert ties() > 50
+    export.calm(predictor, [picture])
+    assert ties() < 5
 
 
 def test_cells() -> None:

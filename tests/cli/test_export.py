@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import runpy
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from detzoo.cli import export as command
 from detzoo.cli.main import run
 from detzoo.data.locate import open_dataset
 from detzoo.detectors.solo import SOLOConfig
-from detzoo.errors import ExportError
+from detzoo.errors import ConfigError, ExportError
 from detzoo.evaluate.metrics import Metrics
 from detzoo.export import verify
 from detzoo.heads.mask_grid.solo import SOLOHeadConfig
@@ -156,6 +157,41 @@ def test_an_exported_program(detzoo: Run, detecting: Path, scenes: Path) -> None
     assert all(image["detections"] for image in json.loads(Path("found.json").read_text()))
 
 
+@pytest.mark.slow
+def test_up_to_a_number_of_images(detzoo: Run, detecting: Path, scenes: Path) -> None:
+    """Both ends are compared; images arrive as many as there are."""
+    given = (detecting, "--size", 64, 96, "--batch-size", "1..3", "--images", scenes / "train")
+    outcome = detzoo("export", *given, "--out", "model.onnx")
+    assert outcome.code == 0, outcome
+    assert "compared with the original:" in outcome.out
+    assert "compared with the original in batches of 3:" in outcome.out
+    assert "1..3 x 3 x 64 x 96" in outcome.out
+    loaded = load("model.onnx")
+    counts = []
+    runs = loaded.model.run
+
+    def run(pixels: np.ndarray, sizes: np.ndarray) -> Sequence[np.ndarray]:
+        counts.append(len(pixels))
+        return runs(pixels, sizes)
+
+    loaded.model.run = run
+    files = sorted((scenes / "train").glob("*.png"))[:5]
+    found = list(loaded.predict(files, batch_size=4, min_score=0.0))
+    assert counts == [3, 1, 1]  # of four at a time, and the last
+    for result, file in zip(found, files):
+        (alone,) = load("model.onnx").predict(file, min_score=0.0)
+        assert result.names == alone.names
+        torch.testing.assert_close(result.boxes, alone.boxes)
+
+
+def test_batch_sizes() -> None:
+    read = command.read_batch_size
+    assert [read("8"), read("1..8"), read("1..1")] == [(8, False), (8, True), (1, False)]
+    for text in ("0", "2..8", "1..", "eight", "1..0", "-1"):
+        with pytest.raises(ConfigError, match=f"--batch-size {text}: is not a number of images"):
+            read(text)
+
+
 def test_more_candidates_than_fit(
     detzoo: Run, exported: Path, scenes: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -285,6 +321,8 @@ def test_refused(detzoo: Run, retinanet: Path, scenes: Path) -> None:
     assert_refused(outcome, "--precision bf16: --format onnx has fp32, fp16, int8")
     outcome = detzoo("export", retinanet, "--out", "model.onnx", "--precision", "int8")
     assert_refused(outcome, "--precision int8: needs --images FOLDER", "--data DIR")
+    given = ("--out", "model.onnx", "--precision", "fp16", "--batch-size", "1..8")
+    assert_refused(detzoo("export", retinanet, *given), "is in fp32; give --batch-size 8")
     Path("other.onnx").write_bytes(b"not a model")
     outcome = detzoo("predict", "other.onnx", scenes / "val")
     assert_refused(outcome, "other.onnx: ONNX Runtime cannot open it")

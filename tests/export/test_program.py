@@ -8,11 +8,12 @@ import torch
 from detzoo.errors import ConfigError, ExportError
 from detzoo.export.frame import framed, largest_size, smallest_size
 from detzoo.export.program import capture
-from detzoo.export.static import StaticDetector
+from detzoo.export.static import StaticDetections, StaticDetector
 from detzoo.inference.exported import Details
+from detzoo.structures.images import Size
 from tests.detectors.zoo_models import build, certain, one_per_head
 from tests.export.outputs import assert_same
-from tests.export.test_static import entry_of
+from tests.export.test_static import distinct, entry_of
 
 # With pyramids of priors, with proposals, without boxes, with attention.
 NAMES = (
@@ -39,6 +40,24 @@ def test_one_program_for_many_sizes(name: str) -> None:
         assert_same([values.numpy() for values in found], expected)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("smallest", [None, (256, 256)], ids=["one size", "any size"])
+def test_one_program_for_many_batch_sizes(name: str, smallest: Size | None) -> None:
+    entry = entry_of(name)
+    static = StaticDetector(distinct(certain(build(entry))))
+    details = Details(entry.experiment, (288, 320), 3, smallest=smallest, takes_fewer=True)
+    run = capture(static, details).module()
+    for count in (1, 2, 3):
+        pixels = torch.rand((count, 3, 288, 320) if smallest is None else (count, 3, 256, 288))
+        sizes = torch.tensor([pixels.shape[2:]]) - 8 * torch.arange(count)[:, None]
+        with torch.no_grad():
+            expected = static(pixels, sizes)
+            found = run(pixels, sizes)
+        assert expected.num.min() > 0
+        assert_same([values.numpy() for values in found], expected)
+
+
 def test_what_has_no_form_for_a_range() -> None:
     class Fixed(StaticDetector):
         def forward(self, pixels: torch.Tensor, sizes: torch.Tensor) -> object:
@@ -48,6 +67,20 @@ def test_what_has_no_form_for_a_range() -> None:
     entry = entry_of("yolox_nano_8x8_300e_coco")
     details = Details(entry.experiment, (384, 448), smallest=(256, 256))
     with pytest.raises(ExportError, match="no form for a range of sizes"):
+        capture(Fixed(build(entry)), details)
+
+
+def test_what_has_no_form_for_a_range_of_batches() -> None:
+    class Fixed(StaticDetector):
+        def detect(
+            self, features: tuple[torch.Tensor, ...], *given: torch.Tensor
+        ) -> StaticDetections:
+            raise RuntimeError("this is not written out for one image\nbut for two")
+
+    entry = entry_of("yolox_nano_8x8_300e_coco")
+    details = Details(entry.experiment, (256, 256), 2, takes_fewer=True)
+    message = r"range of batch sizes; export it with --batch-size 2. .* for one image$"
+    with pytest.raises(ExportError, match=message):
         capture(Fixed(build(entry)), details)
 
 

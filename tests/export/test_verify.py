@@ -30,7 +30,9 @@ class Finding:
         bitmaps = None if masks is None else BitmapMasks(masks[:count])
         self.found = Detections(boxes[:count], torch.tensor(scores), labels, bitmaps)
 
-    def predict(self, images: Sequence[np.ndarray], min_score: float) -> Iterator[Result]:
+    def predict(
+        self, images: Sequence[np.ndarray], min_score: float, batch_size: int = 1
+    ) -> Iterator[Result]:
         for image in images:
             kept = self.found[self.found.scores >= min_score]
             yield Result(kept, ("cat",), image)
@@ -98,3 +100,13 @@ def test_what_is_missing() -> None:
     moved = BOXES + torch.tensor([[0.0], [0.0], [100.0]])
     assert apart(Finding([0.9, 0.5, 0.3]), Finding([0.9, 0.5, 0.301], moved)).unmatched == 0
     assert apart(Finding([0.9, 0.5, 0.4]), Finding([0.9, 0.5, 0.3], moved)).unmatched > 0
+
+
+def test_what_is_not_a_number_is_not_near() -> None:
+    """Boxes of both that lie at infinity are no proof of anything."""
+    boxes = torch.full((1, 4), torch.inf)
+    found = apart(Finding([0.9], boxes), Finding([0.9], boxes))
+    assert found.score == 0
+    assert np.isnan(found.box)
+    assert found.near_share == 0
+    assert not found.is_rounding(by_masks=False)
