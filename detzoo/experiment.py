@@ -45,6 +45,8 @@ class DataConfig:
         skip_empty: Whether training leaves out images without objects.
         min_image_size: Minimum side in pixels of the images used in training.
         min_object_size: Objects with a shorter side, in pixels, are ignored in training.
+        learn_crowds: Whether training takes a crowd, a group of objects in one box, for an object
+            like others, as MMDetection does on Open Images; otherwise it is ignored.
         oversample_threshold: Images with a class that is in a smaller fraction of the images are
             repeated (repeat factor sampling, LVIS); None: none are.
         balance_classes: Whether an epoch has images of every class equally often (class-aware
@@ -67,6 +69,7 @@ class DataConfig:
     skip_empty: bool = True
     min_image_size: PositiveInt = 32
     min_object_size: NonNegativeFloat = 0.0
+    learn_crowds: bool = False
     oversample_threshold: Annotated[float, Range(0, 1, above=True, below=True)] | None = None
     balance_classes: bool = False
     tta: TTA = TTA()

@@ -164,15 +164,20 @@ class DetectionDataset:
         )
 
     def for_training(
-        self, *, skip_empty: bool = True, min_size: int = 32, min_object_size: float = 0
+        self,
+        *,
+        skip_empty: bool = True,
+        min_size: int = 32,
+        min_object_size: float = 0,
+        learn_crowds: bool = False,
     ) -> DetectionDataset:
         """Leaves out images whose shorter side is under ``min_size`` pixels, and empty ones.
 
         As in MMDetection, an image is empty if it has no annotation at all: one with only a crowd
-        stays. Objects with a side under ``min_object_size`` pixels become ignored ones. ``notes``
-        tell what was left out and which objects are ignored; of those that the annotations mark,
-        the reader has told. Raises :class:`DataError` with the reasons if no image or no object is
-        left to learn from.
+        stays. Objects with a side under ``min_object_size`` pixels become ignored ones, and with
+        ``learn_crowds`` crowds become objects like others. ``notes`` tell what was left out and
+        which objects are ignored; of those that the annotations mark, the reader has told. Raises
+        :class:`DataError` with the reasons if no image or no object is left to learn from.
         """
         small = self.sizes.min(1).values < min_size
         empty = self.annotations.offsets.diff() == 0
@@ -185,6 +190,11 @@ class DetectionDataset:
             if (empty & ~small).any():
                 notes.append(f"{_count(empty & ~small)} without objects left out of training")
         kept = self.take(keep.nonzero()[:, 0])
+        crowds = kept.annotations.is_crowd
+        if learn_crowds and crowds.any():
+            notes.append(f"{_count(crowds, 'crowd', 'crowds')} learned like other objects")
+            no_crowds = torch.zeros_like(crowds)
+            kept = replace(kept, annotations=replace(kept.annotations, is_crowd=no_crowds))
         reasons = reasons_to_ignore(kept.annotations, kept.sizes, min_object_size)
         told = {
             reason: f"{_count(mask, 'object', 'objects')} ignored in training: {reason}"

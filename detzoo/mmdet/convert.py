@@ -350,6 +350,7 @@ def _read_data(root: Node) -> _Data:
         repeats=source.repeats,
         skip_empty=source.skip_empty,
         min_object_size=source.min_object_size,
+        learn_crowds=source.learns_crowds,
         oversample_threshold=source.oversample_threshold,
         balance_classes=balances,
         tta=test.tta,

@@ -26,6 +26,7 @@ def usable_data(experiment: Experiment, data: DetectionDataset) -> DetectionData
         skip_empty=experiment.data.skip_empty,
         min_size=experiment.data.min_image_size,
         min_object_size=experiment.data.min_object_size,
+        learn_crowds=experiment.data.learn_crowds,
     )
 
 

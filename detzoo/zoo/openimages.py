@@ -40,10 +40,13 @@ CHALLENGE: Recipe = {**RECIPE, "class_names": OPEN_IMAGES_CHALLENGE}
 
 
 def on_open_images(made: Experiment, *, balance_classes: bool = False) -> Experiment:
-    """The same, tested on images of up to 1024x800."""
+    """The same, tested on images of up to 1024x800; groups of objects are learned, too."""
     transforms: tuple[Transform, ...] = (Resize(sizes=SIZES), Pad(divisor=32))
     data = dataclasses.replace(
-        made.data, test_transforms=transforms, balance_classes=balance_classes
+        made.data,
+        test_transforms=transforms,
+        balance_classes=balance_classes,
+        learn_crowds=True,
     )
     return dataclasses.replace(made, data=data)
 
@@ -63,7 +66,7 @@ def faster(recipe: Recipe, *, min_score: float = 0.05, balance_classes: bool = F
 def small_ssd() -> Experiment:
     """SSD whose colors are distorted first."""
     *spatial, distortion = distorted(Resize(sizes=((300, 300),), keep_ratio=False))
-    return ssd(
+    made = ssd(
         anchors=SSD_ANCHORS_300,
         class_names=OPEN_IMAGES_V6,
         train_transforms=(distortion, *spatial),
@@ -73,6 +76,7 @@ def small_ssd() -> Experiment:
         schedule=epochs(12, warmup=Warmup(iterations=20_000, ratio=0.001)),
         reference_batch=256,
     )
+    return dataclasses.replace(made, data=dataclasses.replace(made.data, learn_crowds=True))
 
 
 ENTRIES = (

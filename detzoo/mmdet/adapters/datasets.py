@@ -26,6 +26,7 @@ class DataSource:
     repeats: int = 1
     oversample_threshold: float | None = None
     min_object_size: float = 0.0
+    learns_crowds: bool = False
     metric: Metric | None = None
 
 
@@ -87,17 +88,17 @@ def objects365_v2(node: Node) -> DataSource:
 
 @adapts("dataset", "OpenImagesDataset")
 def open_images(node: Node) -> DataSource:
-    node.ignore(*_OPEN_IMAGES_FILES)
-    return _plain(node, classes.OPEN_IMAGES_V6)
+    return _open_images(node, classes.OPEN_IMAGES_V6)
 
 
 @adapts("dataset", "OpenImagesChallengeDataset")
 def open_images_challenge(node: Node) -> DataSource:
-    node.ignore(*_OPEN_IMAGES_FILES)
-    return _plain(node, classes.OPEN_IMAGES_CHALLENGE)
+    return _open_images(node, classes.OPEN_IMAGES_CHALLENGE)
 
 
-_OPEN_IMAGES_FILES = ("label_file", "hierarchy_file", "meta_file", "image_level_ann_file")
+def _open_images(node: Node, names: tuple[str, ...]) -> DataSource:
+    node.ignore("label_file", "hierarchy_file", "meta_file", "image_level_ann_file")
+    return replace(_plain(node, names), learns_crowds=True)
 
 
 @adapts("dataset", "DeepFashionDataset")

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
+from detzoo import zoo
 from detzoo.data.locate import available_splits, open_dataset
 from detzoo.data.writers.convert import convert
 from detzoo.errors import DataError
+from detzoo.train.data import usable_data
 from tests.data.formats.files import boxes, write
 
 HEADER = (
@@ -68,6 +72,25 @@ def test_the_sample(tmp_path: Path, table: str, classes: str, images: str) -> No
         "evaluated without image-level labels (*-human-imagelabels.csv) and the hierarchy of "
         "classes (*hierarchy.json): not there",
     )
+
+
+def test_groups_are_learned_where_the_recipe_says_so(tmp_path: Path) -> None:
+    files = {
+        "train-annotations-bbox.csv": BOXES,
+        "class-descriptions.csv": CLASSES,
+        "train/000026e7ee790996.jpg": "",
+    }
+    data = open_dataset(write(tmp_path, files))
+    ignoring = data.for_training().targets(0)
+    assert (len(ignoring.boxes), len(ignoring.ignored_boxes)) == (1, 1)
+    assert zoo.find("ssd300_32x8_36e_openimages").experiment.data.learn_crowds
+    experiment = zoo.find("retinanet_r50_fpn_32x2_1x_openimages").experiment
+    learning = usable_data(replace(experiment, class_names=data.class_names), data)
+    torch.testing.assert_close(
+        learning.targets(0).boxes, torch.tensor([[10.0, 10, 30, 30], [50, 20, 90, 40]])
+    )
+    assert len(learning.targets(0).ignored_boxes) == 0
+    assert "1 crowd learned like other objects" in learning.notes
 
 
 @pytest.mark.parametrize("folder", ["", "annotations/"])
