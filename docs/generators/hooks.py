@@ -23,7 +23,7 @@ ABOVE = {
     "CHANGELOG.md": "changelog.md",
     "SECURITY.md": "security.md",
 }
-LINK = re.compile(r"\]\(((?:\.\./)*)([\w./-]+\.(?:md|py|toml))(#[\w-]+)?\)")
+LINK = re.compile(r"\]\(((?:\.\./)*)([\w./-]+\.(?:md|py|toml|html|js))(#[\w-]+)?\)")
 # A line break between Chinese words, which would be shown as a space.
 CHINESE_BREAK = re.compile(r"(?<=[\u3001\u3002\u4e00-\u9fff\uff00-\uffef])\n(?=[\u4e00-\u9fff])")
 # As docs/zoo.md names the paper of a family.
