@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from detzoo.config import NonNegativeFloat, PositiveFloat, config
-from detzoo.optim.optimizers import Momentum, OptimizerConfig
+from detzoo.optim.optimizers import Momentum, MovingAverageConfig, OptimizerConfig
 
 
 @config
@@ -41,7 +41,7 @@ class AdagradConfig(OptimizerConfig):
 
 
 @config
-class AdamaxConfig(OptimizerConfig):
+class AdamaxConfig(MovingAverageConfig):
     """Adamax, Adam with the infinity norm (https://arxiv.org/abs/1412.6980).
 
     Args:
@@ -50,35 +50,21 @@ class AdamaxConfig(OptimizerConfig):
     """
 
     weight_decay: NonNegativeFloat = 0.0
-    betas: tuple[Momentum, Momentum] = (0.9, 0.999)
-    eps: PositiveFloat = 1e-8
-
-    @property
-    def scheduled_momentum(self) -> float | None:
-        return self.betas[0] or None
 
     def _build(self, groups: Sequence[dict[str, Any]], fused: bool) -> torch.optim.Optimizer:
         return torch.optim.Adamax(groups, lr=self.lr, betas=self.betas, eps=self.eps)
 
 
 @config
-class NAdamConfig(OptimizerConfig):
+class NAdamConfig(MovingAverageConfig):
     """Adam with Nesterov momentum (https://openreview.net/forum?id=OM0jvwB8jIp57ZJjtNEZ).
 
     Args:
-        betas: Decay rates of the moving averages of the gradient and of its square.
-        eps: Added to the denominator of each step.
         momentum_decay: How fast the momentum reaches the first of ``betas``.
     """
 
     weight_decay: NonNegativeFloat = 0.0
-    betas: tuple[Momentum, Momentum] = (0.9, 0.999)
-    eps: PositiveFloat = 1e-8
     momentum_decay: NonNegativeFloat = 4e-3
-
-    @property
-    def scheduled_momentum(self) -> float | None:
-        return self.betas[0] or None
 
     def _build(self, groups: Sequence[dict[str, Any]], fused: bool) -> torch.optim.Optimizer:
         return torch.optim.NAdam(
@@ -87,21 +73,10 @@ class NAdamConfig(OptimizerConfig):
 
 
 @config
-class RAdamConfig(OptimizerConfig):
-    """Rectified Adam (https://arxiv.org/abs/1908.03265).
-
-    Args:
-        betas: Decay rates of the moving averages of the gradient and of its square.
-        eps: Added to the denominator of each step.
-    """
+class RAdamConfig(MovingAverageConfig):
+    """Rectified Adam (https://arxiv.org/abs/1908.03265)."""
 
     weight_decay: NonNegativeFloat = 0.0
-    betas: tuple[Momentum, Momentum] = (0.9, 0.999)
-    eps: PositiveFloat = 1e-8
-
-    @property
-    def scheduled_momentum(self) -> float | None:
-        return self.betas[0] or None
 
     def _build(self, groups: Sequence[dict[str, Any]], fused: bool) -> torch.optim.Optimizer:
         return torch.optim.RAdam(groups, lr=self.lr, betas=self.betas, eps=self.eps)

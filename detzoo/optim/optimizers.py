@@ -202,22 +202,31 @@ class SGDConfig(OptimizerConfig):
 
 
 @config
-class AdamWConfig(OptimizerConfig):
-    """Adam with decoupled weight decay (https://arxiv.org/abs/1711.05101).
+class MovingAverageConfig(OptimizerConfig):
+    """Base of Adam and its kind.
 
     Args:
         betas: Decay rates of the moving averages of the gradient and of its square.
         eps: Added to the denominator of each step.
-        amsgrad: Whether to use the running maximum of the average squared gradient (AMSGrad).
     """
 
     betas: tuple[Momentum, Momentum] = (0.9, 0.999)
     eps: PositiveFloat = 1e-8
-    amsgrad: bool = False
 
     @property
     def scheduled_momentum(self) -> float | None:
         return self.betas[0] or None
+
+
+@config
+class AdamWConfig(MovingAverageConfig):
+    """Adam with decoupled weight decay (https://arxiv.org/abs/1711.05101).
+
+    Args:
+        amsgrad: Whether to use the running maximum of the average squared gradient (AMSGrad).
+    """
+
+    amsgrad: bool = False
 
     def _build(self, groups: Sequence[dict[str, Any]], fused: bool) -> torch.optim.Optimizer:
         return torch.optim.AdamW(
@@ -231,23 +240,15 @@ class AdamWConfig(OptimizerConfig):
 
 
 @config
-class AdamConfig(OptimizerConfig):
+class AdamConfig(MovingAverageConfig):
     """Adam (https://arxiv.org/abs/1412.6980); weight decay is added to the gradient.
 
     Args:
-        betas: Decay rates of the moving averages of the gradient and of its square.
-        eps: Added to the denominator of each step.
         amsgrad: Whether to use the running maximum of the average squared gradient (AMSGrad).
     """
 
     weight_decay: NonNegativeFloat = 0.0
-    betas: tuple[Momentum, Momentum] = (0.9, 0.999)
-    eps: PositiveFloat = 1e-8
     amsgrad: bool = False
-
-    @property
-    def scheduled_momentum(self) -> float | None:
-        return self.betas[0] or None
 
     def _build(self, groups: Sequence[dict[str, Any]], fused: bool) -> torch.optim.Optimizer:
         return torch.optim.Adam(
