@@ -47,7 +47,8 @@ class ValidCells:
     @classmethod
     def all_of(cls, grid: tuple[int, int], device: torch.device) -> ValidCells:
         """All cells of a map of size ``grid``, for every image alike (B = 1)."""
-        return cls(torch.tensor([grid], device=device), grid, complete=True)
+        counts = torch.tensor([grid]).to(device, non_blocking=True)
+        return cls(counts, grid, complete=True)
 
     def mask(self) -> Tensor:
         """The mask of valid cells (B, H * W), bool."""

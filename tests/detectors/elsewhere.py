@@ -24,15 +24,17 @@ from tests.detectors.waiting import own_frame
 from tests.detectors.zoo_models import build
 
 GPU = torch.device("cuda", 0)
-# One for all: modules may keep tensors in caches.
-_MODE = FakeTensorMode()
 
 
 @contextlib.contextmanager
 def without_values() -> Iterator[None]:
-    """Tensors made within have no values; drawing some is skipped."""
+    """Tensors made within have no values; drawing some is skipped.
+
+    Each time in a mode of its own: one for all tests crashes, since PyTorch 2.14 frees the storage
+    of a constant twice.
+    """
     unchanged = mock.patch.object(nn.init, "trunc_normal_", lambda tensor, *_, **__: tensor)
-    with _MODE, unchanged:
+    with FakeTensorMode(), unchanged:
         yield
 
 

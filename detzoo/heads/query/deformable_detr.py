@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -80,9 +80,8 @@ class DeformableDETRHead(QueryHead):
         self.transformer = DeformableTransformer(
             config.transformer, num_levels, two_stage=config.two_stage
         )
-        classes = nn.Linear(channels, self.num_outputs)
-        nn.init.constant_(classes.bias, -math.log(1 / PRIOR_PROBABILITY - 1))
-        boxes = _box_branch(channels)
+        classes = partial(_class_branch, channels, self.num_outputs)
+        boxes = partial(_box_branch, channels)
         count = layers + 1 if config.two_stage else layers
         self.cls_branches = _branches(classes, count, shared=not config.refines_boxes)
         self.reg_branches = _branches(boxes, count, shared=not config.refines_boxes)
@@ -155,6 +154,12 @@ class DeformableDETRHead(QueryHead):
         return placed, x, chosen, QueryPredictions(logits[None], pixels)
 
 
+def _class_branch(channels: int, num_outputs: int) -> nn.Linear:
+    linear = nn.Linear(channels, num_outputs)
+    nn.init.constant_(linear.bias, -math.log(1 / PRIOR_PROBABILITY - 1))
+    return linear
+
+
 def _box_branch(channels: int) -> nn.Sequential:
     last = nn.Linear(channels, 4)
     nn.init.zeros_(last.weight)
@@ -168,5 +173,12 @@ def _box_branch(channels: int) -> nn.Sequential:
     )
 
 
-def _branches(branch: nn.Module, count: int, shared: bool) -> nn.ModuleList:
-    return nn.ModuleList(branch if shared else copy.deepcopy(branch) for _ in range(count))
+def _branches(make: Callable[[], nn.Module], count: int, shared: bool) -> nn.ModuleList:
+    """They start alike. PyTorch does not copy modules without values (``FakeTensorMode``)."""
+    first = make()
+    if shared:
+        return nn.ModuleList([first] * count)
+    others = [make() for _ in range(count - 1)]
+    for other in others:
+        other.load_state_dict(first.state_dict())
+    return nn.ModuleList([first, *others])
