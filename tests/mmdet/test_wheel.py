@@ -24,13 +24,8 @@ ENTRIES = {
 # By the beginning of their names, what refuses the files that are no entries.
 REFUSED = {
     "common/": "model: missing: this file describes no detector",  # parts of others
-    "rfnext/rfnext_.*panoptic": r"LoadPanopticAnnotations|RF-Next",
-    "rfnext/rfnext_": "RF-Next",  # the structures are not in the wheel
     "(retinanet|ssd)/ascend_": "detzoo has no dense head called 'Ascend",  # for Huawei's chips
 }
-
-# Its hook has no type, so that V2 refuses it; here, hooks refuse nothing unless they are known to.
-WITHOUT_TYPE = "rfnext/rfnext_fixed_multi_branch_cascade_mask_rcnn_hrnetv2p_w18_20e_coco.py"
 
 
 def files() -> list[str]:
@@ -43,16 +38,10 @@ def reason(file: str) -> str | None:
     return next((why for start, why in REFUSED.items() if re.match(start, file)), None)
 
 
-@pytest.mark.parametrize("file", [f for f in files() if f not in ENTRIES and f != WITHOUT_TYPE])
+@pytest.mark.parametrize("file", [f for f in files() if f not in ENTRIES])
 def test_files_that_are_no_entries_say_why(file: str) -> None:
     with pytest.raises(ConfigError, match=reason(file)):
         import_file(published_configs() / file)
-
-
-def test_a_hook_without_a_type() -> None:
-    found = import_file(published_configs() / WITHOUT_TYPE)
-    assert found.obstacles == ()
-    assert "custom_hooks[0].type" in found.reading.aside
 
 
 def test_the_count() -> None:

@@ -1,0 +1,21 @@
+"""The dilations that the authors of RF-Next found, which MMDetection has beside its configurations
+of it."""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+
+_FILE = Path(__file__).with_suffix(".json")
+
+
+def published_dilations(search: str) -> tuple[tuple[str, int], ...] | None:
+    """What the search of this name found: a dilation of each convolution. None if there is none."""
+    return _all().get(search)
+
+
+@functools.cache
+def _all() -> dict[str, tuple[tuple[str, int], ...]]:
+    content = json.loads(_FILE.read_text(encoding="utf-8"))
+    return {name: tuple(dilations.items()) for name, dilations in content.items()}
