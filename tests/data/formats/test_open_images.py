@@ -72,7 +72,7 @@ def test_the_sample(tmp_path: Path, table: str, classes: str, images: str) -> No
     assert [round(n, 6) for n in data.annotations.boxes[1].tolist()] == [50, 20, 40, 20]
     assert data.notes == (
         f"1 image of {Path(table).name} left out: not there",
-        "1 object ignored: crowds",
+        "1 object ignored, unless the recipe learns them: crowds",
         "evaluated without image-level labels (*-human-imagelabels.csv) and the hierarchy of "
         "classes (*hierarchy.json): not there",
     )
@@ -116,7 +116,7 @@ def test_what_its_metric_needs(tmp_path: Path, folder: str) -> None:
     assert [labels.verified[i] for i in range(2)] == [[0, 2], [0]]
     # The tortoise, for once, is a bird.
     assert [labels.ancestors[c] for c in range(3)] == [[1], [], []]
-    assert data.notes == ("2 objects ignored: crowds",)
+    assert data.notes == ("2 objects ignored, unless the recipe learns them: crowds",)
     out = tmp_path.with_name(f"{tmp_path.name}-out")
     assert convert({"val": data}, "coco", out).changes["image-level labels left out"] == 3
     table = tmp_path / folder / "challenge-2019-validation-detection-human-imagelabels.csv"
@@ -184,7 +184,7 @@ def test_mmdetections_form(tmp_path: Path, saves: Callable[[Any, Any], None]) ->
         assert [labels.ancestors[c] for c in range(3)] == [[1], [], []]
         assert data.notes == (
             "1 image of challenge-2019-validation-detection-bbox.txt left out: not there",
-            "1 object ignored: crowds",
+            "1 object ignored, unless the recipe learns them: crowds",
         )
 
 
