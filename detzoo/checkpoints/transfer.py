@@ -63,8 +63,9 @@ def initialize(
     """
     weights = fit_input_kernels(weights, model.state_dict())
     own = model.state_dict()
-    # Those of a detector without branches are a start for one that has them.
-    weights = {**{name: own[name] for name in own if is_branch_weight(name)}, **weights}
+    # Branches share the kernel of a convolution, which is a start for one with others, or none.
+    weights = {n: value for n, value in weights.items() if not is_branch_weight(n)}
+    weights |= {name: own[name] for name in own if is_branch_weight(name)}
     if from_names is None:
         fresh = {name: own[name] for name in model.class_parameters()}
         load_strictly(model, {**weights, **fresh}, source)

@@ -78,12 +78,11 @@ class ReceptiveFields:
     def step(self, detector: nn.Module) -> ReceptiveFields:
         """Takes a step of the search in ``detector``; returns what it has now."""
         found = {}
-        for name, conv in detector.named_modules():
-            if isinstance(conv, BranchedConv2d):
-                shares = conv.shares().tolist()
-                mean = sum(s * d for s, d in zip(shares, conv.branches)) / sum(shares)
-                found[name] = self._limited(mean)
-                nn.init.constant_(conv.branch_weights, self.initial_weight)
+        for name, conv in branched(detector).items():
+            shares = conv.shares().tolist()
+            mean = sum(s * d for s, d in zip(shares, conv.branches)) / sum(shares)
+            found[name] = self._limited(mean)
+            nn.init.constant_(conv.branch_weights, self.initial_weight)
         fields = dataclasses.replace(self, dilations=tuple(found.items()))
         fields.arrange(detector)
         return fields
@@ -117,3 +116,8 @@ class ReceptiveFields:
 
     def _limited(self, dilation: float) -> int:
         return min(max(round(dilation), self.min_dilation), self.max_dilation)
+
+
+def branched(detector: nn.Module) -> dict[str, BranchedConv2d]:
+    """The convolutions with branches by their names."""
+    return {n: conv for n, conv in detector.named_modules() if isinstance(conv, BranchedConv2d)}

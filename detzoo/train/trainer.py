@@ -22,7 +22,7 @@ from detzoo.data.dataset import DetectionDataset
 from detzoo.data.hold_out import Division
 from detzoo.data.loader import dead_workers_explained
 from detzoo.detectors.base import Detector
-from detzoo.detectors.receptive_fields import ReceptiveFields
+from detzoo.detectors.receptive_fields import ReceptiveFields, branched
 from detzoo.devices import autocast
 from detzoo.errors import CheckpointError
 from detzoo.evaluate.metrics import Metrics
@@ -290,9 +290,9 @@ class Trainer:
         fields = self.experiment.receptive_fields
         if fields is None or not fields.searches_at(epoch):
             return
-        before = dict(fields.dilations)
+        before = {name: conv.dilation[0] for name, conv in branched(self.model).items()}
         found = fields.step(self.model)
-        changed = sum(before.get(name) != dilation for name, dilation in found.dilations)
+        changed = sum(before[name] != dilation for name, dilation in found.dilations)
         self.say(f"search: {changed} of {len(found.dilations)} convolutions have another dilation")
         self._have(found)
 

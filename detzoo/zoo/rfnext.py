@@ -35,7 +35,8 @@ def rf_next(
     skip: tuple[str, ...] = (),
 ) -> Experiment:
     """``plain`` with a search, or with the dilations that the published one ``found``."""
-    dilations = published_dilations(found)
+    # The last step of a search is the one before it ends.
+    dilations = published_dilations(f"{found}/local_search_config_step{search_until - 1}.json")
     assert dilations is not None
     fields = ReceptiveFields(
         dilations=() if mode == "search" else dilations,

@@ -10,9 +10,10 @@ from pathlib import Path
 _FILE = Path(__file__).with_suffix(".json")
 
 
-def published_dilations(search: str) -> tuple[tuple[str, int], ...] | None:
-    """What the search of this name found: a dilation of each convolution. None if there is none."""
-    return _all().get(search)
+def published_dilations(file: str) -> tuple[tuple[str, int], ...] | None:
+    """The dilation of each convolution in this file of MMDetection's ``configs/rfnext/search_log``;
+    None if there is none of this name."""
+    return _all().get(file)
 
 
 @functools.cache

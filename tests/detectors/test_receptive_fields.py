@@ -119,6 +119,9 @@ def test_weights_of_mmdetection_and_of_a_plain_detector() -> None:
     initialize(model, plain, from_names=("a", "b", "c"), to_names=("c", "d"))
     torch.testing.assert_close(model.state_dict()["neck.fpn_convs.0.conv.weight"],
                                plain["neck.fpn_convs.0.conv.weight"])  # fmt: skip
+    # And its branches end in a plain one.
+    initialize(tiny_retinanet(("c",)).build_model(), model.state_dict(), from_names=("c", "d"),
+               to_names=("c",))  # fmt: skip
     shares = [m.shares() for m in model.modules() if isinstance(m, BranchedConv2d)]
     torch.testing.assert_close(torch.stack(shares), torch.full((len(shares), 2), 0.5))
 

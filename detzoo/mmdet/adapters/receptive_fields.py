@@ -72,7 +72,7 @@ def _dilations(node: Node, name: str) -> tuple[tuple[str, int], ...]:
     paths = (Path(name), *(folder / name for folder in Path(node.reading.source).parents))
     path = next((path for path in paths if path.is_file()), None)
     if path is None:
-        known = published_dilations(Path(name).parent.name)
+        known = published_dilations("/".join(Path(name).parts[-2:]))
         if known is None:
             raise node.error(
                 "rfstructure_file",
