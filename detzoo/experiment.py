@@ -20,6 +20,7 @@ from detzoo.data.image_size import resized
 from detzoo.data.sample import Transform
 from detzoo.data.tta import TTA
 from detzoo.detectors.base import Detector, DetectorConfig, PanopticConfig
+from detzoo.detectors.receptive_fields import ReceptiveFields
 from detzoo.devices import Precision
 from detzoo.errors import DataError
 from detzoo.optim.ema import EMAConfig
@@ -139,6 +140,8 @@ class Experiment:
         seed: Random seed of training.
         stuff_names: Names of the classes without instances (grass, sky) that a panoptic model
             segments; their labels follow those of ``class_names``, the things.
+        receptive_fields: Dilations of the model's convolutions, or a search for them; None: those
+            of the model.
     """
 
     model: DetectorConfig
@@ -159,6 +162,7 @@ class Experiment:
     initial_weights: str | None = None
     seed: Annotated[int, Range(0, 2**32 - 1)] = 0
     stuff_names: tuple[str, ...] = ()
+    receptive_fields: ReceptiveFields | None = None
 
     def __post_init__(self) -> None:
         if self.final is not None and not self.schedule.counts_epochs:
@@ -225,5 +229,9 @@ class Experiment:
     def build_model(self) -> Detector:
         """Builds the detector for these classes, with initial weights."""
         if isinstance(self.model, PanopticConfig):
-            return self.model.build(len(self.class_names), len(self.stuff_names))
-        return self.model.build(len(self.class_names))
+            detector = self.model.build(len(self.class_names), len(self.stuff_names))
+        else:
+            detector = self.model.build(len(self.class_names))
+        if self.receptive_fields is not None:
+            self.receptive_fields.arrange(detector)
+        return detector

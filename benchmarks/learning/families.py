@@ -261,6 +261,14 @@ CASES: tuple[Case, ...] = (
     Case("regnet", "retinanet_regnetx-800MF_fpn_1x_coco", ANCHORS, lr=0.01, batch=8, steps=320),
     Case("res2net", "faster_rcnn_r2_101_fpn_2x_coco", BOXES),
     Case("resnest", "faster_rcnn_s50_fpn_syncbn-backbone+head_mstrain-range_1x_coco", BOXES),
+    Case(
+        "rfnext",
+        "rfnext_search_mask_rcnn_pvtv2-b0_fpn_1x_coco",
+        MASKS,
+        lr=1e-3,
+        batch=8,
+        steps=240,
+    ),
     Case("pvt", "retinanet_pvt-t_fpn_1x_coco", ANCHORS, lr=1e-3, batch=8, steps=240),
     Case(
         "fpg",

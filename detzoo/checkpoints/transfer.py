@@ -17,6 +17,7 @@ from detzoo.checkpoints.checkpoint import is_counter, load_strictly, mismatches,
 from detzoo.detectors.base import Detector
 from detzoo.errors import CheckpointError
 from detzoo.heads.class_rows import ClassRows
+from detzoo.layers.branched import is_branch_weight
 
 
 @dataclass(frozen=True)
@@ -61,14 +62,16 @@ def initialize(
     Raises :class:`CheckpointError` if the weights belong to another model.
     """
     weights = fit_input_kernels(weights, model.state_dict())
+    own = model.state_dict()
+    # Branches share the kernel of a convolution, which is a start for one with others, or none.
+    weights = {n: value for n, value in weights.items() if not is_branch_weight(n)}
+    weights |= {name: own[name] for name in own if is_branch_weight(name)}
     if from_names is None:
-        own = model.state_dict()
         fresh = {name: own[name] for name in model.class_parameters()}
         load_strictly(model, {**weights, **fresh}, source)
         return ClassTransfer(copied=(), fresh=tuple(to_names), unused=())
     known = set(to_names)
     merged = dict(weights)
-    own = model.state_dict()
     parameters = {
         name: rows for name, rows in model.class_parameters().items() if name in weights
     }  # others are reported below, as missing names
@@ -118,7 +121,11 @@ def initialize_backbone(modules: PretrainedModules, pretrained: str) -> Backbone
     for module in modules:
         module.load_state_dict(fitting, strict=False)
     return BackboneReport(
-        missing=tuple(name for name in own if name not in weights and not is_counter(name)),
+        missing=tuple(
+            name
+            for name in own
+            if name not in weights and not is_counter(name) and not is_branch_weight(name)
+        ),
         unexpected=tuple(name for name in weights if name not in own),
     )
 

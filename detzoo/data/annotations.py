@@ -396,12 +396,19 @@ def usable_for_training(boxes: Tensor, areas: Tensor, sizes: Tensor) -> Tensor:
 MARKS = ("crowds (iscrowd)", "marked as difficult or ignore")
 
 
+# What becomes of crowds; nobody knows while a file is read.
+IGNORED_CROWDS = "ignored, unless the recipe learns them"
+
+
 def notes_on_ignored(objects: Annotations) -> list[str]:
     """How many objects their file tells to ignore, and why."""
     marks = zip(MARKS, (objects.is_crowd, objects.is_ignored & ~objects.is_crowd))
     counts = {reason: int(mask.sum()) for reason, mask in marks}
     return [
-        f"{n} object{'' if n == 1 else 's'} ignored: {reason}" for reason, n in counts.items() if n
+        f"{n} object{'' if n == 1 else 's'} "
+        f"{IGNORED_CROWDS if reason == MARKS[0] else 'ignored'}: {reason}"
+        for reason, n in counts.items()
+        if n
     ]
 
 

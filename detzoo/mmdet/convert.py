@@ -172,7 +172,12 @@ def import_config(
     known = DataConfig(train_transforms=(), test_transforms=data.settings.test_transforms)
     _require_valid(detector, reading)
     _require_valid(known, reading)
-    detects = Experiment(model=detector, class_names=(), data=known)
+    detects = Experiment(
+        model=detector,
+        class_names=(),
+        data=known,
+        receptive_fields=settings.pop("receptive_fields", None),
+    )
     detects = detects.with_all_names(names, num_stuff)
     try:
         data_settings = replace(data.settings, batch_resize=resize)

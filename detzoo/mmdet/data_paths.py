@@ -10,6 +10,8 @@ from typing import Any
 
 # How many folders up from a configuration relative paths are looked for.
 _FOLDERS_UP = 5
+# Its ``.txt`` has the objects themselves.
+_LISTS_OBJECTS = "OpenImagesChallengeDataset"
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,8 @@ def data_paths(config: Mapping[str, Any], key: str, file: Path) -> DataPaths | N
     sets = list(_sets(section.get(key) if isinstance(section, Mapping) else None))
     if not sets:
         return None
-    lists = [Path(one["ann_file"]) for one in sets]
-    if all(path.suffix == ".txt" for path in lists):  # of names, as Pascal VOC has
+    lists = [Path(one["ann_file"]) for one in sets if one.get("type") != _LISTS_OBJECTS]
+    if lists and all(path.suffix == ".txt" for path in lists):  # of names, as Pascal VOC has
         splits = {path.stem for path in lists}
         if len(splits) > 1 or not all(one.get("img_prefix") for one in sets):
             return None

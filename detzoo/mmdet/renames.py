@@ -16,7 +16,7 @@ from detzoo.backbones.other_names import from_swin
 def current_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """``tensors`` under the names of MMDetection 2.28.2."""
     tensors = _swin(tensors)
-    rules = [_offset_convolution(tensors), _timm, _predictor]
+    rules = [_offset_convolution(tensors), _timm, _predictor, _branched]
     if "backbone.l2_norm.weight" in tensors:
         rules.append(_ssd)
     if any(".multihead_attn." in name for name in tensors):
@@ -70,6 +70,11 @@ def _timm(name: str) -> str:
 def _predictor(name: str) -> str:
     """FCOS and FoveaBox named their last layers after themselves."""
     return re.sub(r"^bbox_head\.(?:fcos|fovea)_(cls|reg|centerness)\.", r"bbox_head.conv_\1.", name)
+
+
+def _branched(name: str) -> str:
+    """mmcv's search for receptive fields wraps convolutions, which keep their names here."""
+    return re.sub(r"\.op_layer\.(weight|bias)$", r".\1", name)
 
 
 def _ssd(name: str) -> str:

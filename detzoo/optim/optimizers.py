@@ -150,7 +150,7 @@ class OptimizerConfig(ABC):
             return 1.0, self.norm_weight_decay_scale
         is_bias = leaf == "bias"
         lr = self.bias_lr_scale if is_bias else 1.0
-        if _is_depthwise(owner):
+        if _is_depthwise(owner) and leaf != "branch_weights":
             return lr, self.depthwise_weight_decay_scale
         return lr, self.bias_weight_decay_scale if is_bias else 1.0
 

@@ -341,13 +341,19 @@ class Schedule:
         return dataclasses.replace(self, length=length, policy=policy, momentum=momentum)
 
     def with_warmup_within(self, iterations: int, iterations_per_epoch: int) -> Schedule:
-        """This schedule with a warm-up of at most ``iterations``."""
-        if self.warmup is None:
-            return self
-        if self.warmup.in_iterations(iterations_per_epoch).iterations <= iterations:
-            return self
-        shorter = dataclasses.replace(self.warmup, iterations=iterations, epochs=0)
-        return dataclasses.replace(self, warmup=shorter)
+        """This schedule with warm-ups of at most ``iterations``, of learning rate and momentum."""
+        momentum = self.momentum
+        if momentum is not None:
+            warmup = _within(momentum.warmup, iterations, iterations_per_epoch)
+            momentum = dataclasses.replace(momentum, warmup=warmup)
+        warmup = _within(self.warmup, iterations, iterations_per_epoch)
+        return dataclasses.replace(self, warmup=warmup, momentum=momentum)
+
+
+def _within(warmup: Warmup | None, iterations: int, iterations_per_epoch: int) -> Warmup | None:
+    if warmup is None or warmup.in_iterations(iterations_per_epoch).iterations <= iterations:
+        return warmup
+    return dataclasses.replace(warmup, iterations=iterations, epochs=0)
 
 
 def epochs(

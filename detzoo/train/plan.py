@@ -86,10 +86,8 @@ def fit_recipe(
             f"recipe has {reference} (--no-lr-scaling keeps it)"
         )
     steps = experiment.schedule.total_iterations(steps_per_epoch)
-    schedule = experiment.schedule.with_warmup_within(max(1, steps // 10), steps_per_epoch)
-    if schedule.warmup is not None and schedule != experiment.schedule:
-        notes.append(
-            f"warm-up shortened to {schedule.warmup.iterations} steps, "
-            f"a tenth of this run's {steps}"
-        )
+    longest = max(1, steps // 10)
+    schedule = experiment.schedule.with_warmup_within(longest, steps_per_epoch)
+    if schedule != experiment.schedule:
+        notes.append(f"warm-up shortened to {longest} steps, a tenth of this run's {steps}")
     return Plan(experiment, schedule, scale, steps_per_epoch), notes

@@ -29,6 +29,7 @@ from detzoo.checkpoints.architecture import (
 from detzoo.checkpoints.checkpoint import Checkpoint
 from detzoo.config import diff
 from detzoo.data.hold_out import Division
+from detzoo.detectors.receptive_fields import ReceptiveFields
 from detzoo.errors import CheckpointError, ConfigError, UserError
 from detzoo.experiment import Experiment
 from detzoo.optim.ema import WeightAverage
@@ -177,11 +178,12 @@ def save_best(
 
 def load_last(
     path: Path, experiment: Experiment, learner: Learner, start: Position
-) -> tuple[Position, list[str]]:
+) -> tuple[Position, list[str], ReceptiveFields | None]:
     """Restores ``learner`` from ``path`` and returns the position there.
 
-    Also returns notes on settings of ``experiment`` that differ from those of the run so far;
-    ``start`` is the position of a new run. Raises :class:`CheckpointError` if the run cannot be
+    Also returns notes on settings of ``experiment`` that differ from those of the run so far, and
+    its receptive fields with the dilations that the run has found; ``start`` is the position of a
+    new run. Raises :class:`CheckpointError` if the run cannot be
     resumed: the classes, the model or the length of an epoch differ.
     """
     _remove_unfinished(path)
@@ -217,11 +219,16 @@ def load_last(
         for name, value in learner.average.average.items():
             value.copy_(averaged[name])
         learner.average.steps = saved.training["averaged_steps"]
+    fields, found = experiment.receptive_fields, saved.experiment.receptive_fields
+    if fields is not None and found is not None:
+        fields = dataclasses.replace(fields, dilations=found.dilations)
+        fields.arrange(learner.model)
+        experiment = dataclasses.replace(experiment, receptive_fields=fields)
     changes = diff(saved.experiment, experiment)
     if position.lr_scale not in (None, start.lr_scale):
         changes.append(("learning-rate scaling", position.lr_scale, start.lr_scale))
     position.lr_scale = start.lr_scale
-    return position, [f"{name} {old!r} -> {new!r}" for name, old, new in changes]
+    return position, [f"{name} {old!r} -> {new!r}" for name, old, new in changes], fields
 
 
 def _other_buffers(model: nn.Module) -> dict[str, torch.Tensor]:

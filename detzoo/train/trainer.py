@@ -16,11 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from detzoo.checkpoints.architecture import architecture_of
 from detzoo.config import ConfigError
 from detzoo.data.dataset import DetectionDataset
 from detzoo.data.hold_out import Division
 from detzoo.data.loader import dead_workers_explained
 from detzoo.detectors.base import Detector
+from detzoo.detectors.receptive_fields import ReceptiveFields, branched
 from detzoo.devices import autocast
 from detzoo.errors import CheckpointError
 from detzoo.evaluate.metrics import Metrics
@@ -197,7 +199,10 @@ class Trainer:
         """Restores the state of a run to be resumed, or checks that the folder has no run."""
         last = self.run_dir / "last.pt"
         if self.resumed:
-            self.position, changes = load_last(last, self.experiment, self.learner, self.position)
+            self.position, changes, fields = load_last(
+                last, self.experiment, self.learner, self.position
+            )
+            self._have(fields)
             self._notes += [f"resuming with a changed setting: {change}" for change in changes]
             done, steps = self.position.iteration, self.plan.steps
             self._notes.append(f"resuming after step {done} of {steps}")
@@ -243,6 +248,8 @@ class Trainer:
         if self._epoch != (epoch := step // self.plan.steps_per_epoch):
             self._epoch = epoch
             self.model.enter_epoch(epoch)
+            if step == epoch * self.plan.steps_per_epoch:  # not when resumed within it
+                self._search(epoch)
         if not self._is_final and self.plan.is_final(step):
             self._is_final = True
             self.model.enter_final_epochs()
@@ -277,6 +284,24 @@ class Trainer:
         self.optimizer.zero_grad()
         if self.learner.average is not None:
             self.learner.average.update(self.model)
+
+    def _search(self, epoch: int) -> None:
+        """Takes a step of the search for receptive fields if it is due."""
+        fields = self.experiment.receptive_fields
+        if fields is None or not fields.searches_at(epoch):
+            return
+        before = {name: conv.dilation[0] for name, conv in branched(self.model).items()}
+        found = fields.step(self.model)
+        changed = sum(before[name] != dilation for name, dilation in found.dilations)
+        self.say(f"search: {changed} of {len(found.dilations)} convolutions have another dilation")
+        self._have(found)
+
+    def _have(self, fields: ReceptiveFields | None) -> None:
+        """Notes the receptive fields that the model has now, which checkpoints say."""
+        if fields != self.experiment.receptive_fields:
+            self.experiment = dataclasses.replace(self.experiment, receptive_fields=fields)
+            built = architecture_of(self.experiment)
+            self.learner = dataclasses.replace(self.learner, architecture=built)
 
     def _losses(self, batch: Batch) -> Losses:
         """Computes the losses of the model and of callbacks."""

@@ -19,6 +19,8 @@ from detzoo.zoo.entry import Entry, Family
 from detzoo.zoo.mask_rcnn import mask_rcnn
 from detzoo.zoo.parts import RANGE_640_800, Recipe, resnet
 
+RES2NET_50 = Res2NetConfig(depth=50, pretrained="res2net50_v1b_26w_4s-3cf99910.pth")
+
 
 def panoptic_fpn(backbone: BackboneConfig = resnet(50), **recipe: Unpack[Recipe]) -> Experiment:
     """Panoptic FPN: a Mask R-CNN whose few confident objects are laid over a map of stuff."""
@@ -52,10 +54,7 @@ ENTRIES = (
     ),
     Entry(
         "panoptic_fpn_r2_50_fpn_fp16_1x_coco",
-        panoptic_fpn(
-            Res2NetConfig(depth=50, pretrained="res2net50_v1b_26w_4s-3cf99910.pth"),
-            precision="fp16",
-        ),
+        panoptic_fpn(RES2NET_50, precision="fp16"),
         pq=42.5,
         memory_gb=3.5,
         weights="rfnext/panoptic_fpn_r2_50_fpn_fp16_1x_coco/"

@@ -71,7 +71,8 @@ def test_crowds_ignored_and_unusable_boxes(tmp_path: Path) -> None:
     # Image 2 shows only an unusable box, but it is annotated; image 3 is not.
     assert [training.image_id(i) for i in range(len(training))] == [1, 2]
     assert training.notes == (
-        "1 object ignored: crowds (iscrowd)",  # told when the file is opened
+        # Told when the file is opened.
+        "1 object ignored, unless the recipe learns them: crowds (iscrowd)",
         "1 object ignored: marked as difficult or ignore",
         "1 image without objects left out of training",
         "2 objects ignored in training: under a pixel wide or high",

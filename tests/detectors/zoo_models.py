@@ -47,7 +47,9 @@ def one_per_head() -> tuple[Entry, ...]:
     """The entries whose heads or neck have a class, or a switch, that no smaller entry's have."""
     known: set[str] = set()
     chosen = []
-    entries = (*zoo.entries(), *beyond_the_zoo())
+    # Receptive fields bring no head or neck, and dilations that were found are of full-size models.
+    plain = [entry for entry in zoo.entries() if entry.experiment.receptive_fields is None]
+    entries = (*plain, *beyond_the_zoo())
     for entry in sorted(entries, key=lambda entry: entry.parameters or math.inf):
         own = set(traits(entry.experiment.model))
         if own - known:

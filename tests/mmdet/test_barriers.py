@@ -196,8 +196,6 @@ WITHIN_OTHERS = frozenset(
     + ("MaskFormerFusionHead", "MSDeformAttnPixelDecoder", "TransformerEncoderPixelDecoder")
     + ("LearnedPositionalEncoding",)
 )
-# What only one repository names.
-UNKNOWN = re.compile("RFSearchHook")
 
 
 def test_every_kind_has_a_file() -> None:
@@ -208,4 +206,4 @@ def test_every_kind_has_a_file() -> None:
     adapted = {name for adapters in ADAPTERS.values() for name in adapters}
     known = adapted | PLAIN_TYPES | WITHIN_OTHERS | HOOKS_WITHOUT_EFFECT.keys() | set(STEPS)
     types = [one["type"] for one in barriers["missing_types"]]
-    assert [name for name in types if name not in known and not UNKNOWN.search(name)] == []
+    assert [name for name in types if name not in known] == []

@@ -22,6 +22,11 @@ CONTRADICTORY = {
     # A setting that V2's LoadAnnotations does not have.
     "ssd300_32x8_36e_openimages": "normed_bbox: is no setting",
 }
+# RF-Next's files for HRNets of width 18, as their names, their weights and their figures say, build
+# those of width 32, and in one the hook has no type.
+_RFNEXT = "rfnext_{}_cascade_mask_rcnn_hrnetv2p_w18_20e_coco"
+CONTRADICTORY[_RFNEXT.format("fixed_multi_branch")] = r"custom_hooks\[0\].type: missing"
+OF_ANOTHER_WIDTH = {_RFNEXT.format("search"), _RFNEXT.format("fixed_single_branch")}
 # detzoo's own; V2 has no such files.
 OWN_FAMILIES = {"light"}
 
@@ -40,7 +45,8 @@ def test_the_imported_configuration_is_the_entry(file: str, entry: Entry) -> Non
         with pytest.raises(ConfigError, match=CONTRADICTORY[entry.name]):
             read_experiment(path)
     else:
-        assert diff(read_experiment(path), entry.experiment) == []
+        wanted = [("model.backbone.width", 32, 18)] if entry.name in OF_ANOTHER_WIDTH else []
+        assert diff(read_experiment(path), entry.experiment) == wanted
 
 
 def test_every_contradictory_file_is_an_entry() -> None:

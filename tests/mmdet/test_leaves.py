@@ -64,8 +64,8 @@ def settings(config: dict[str, Any]) -> list[Path]:
 
 
 # Group norms have no running statistics that could be fixed; a head without convolutions has no
-# norms; what Panoptic FPN fuses is chosen by settings of its own; MaskFormer's files have no
-# instances, and Mask2Former's workflow is left aside as a whole.
+# norms; branches that are fixed are not searched; what Panoptic FPN fuses is chosen by settings of
+# its own; MaskFormer's files have no instances, and Mask2Former's workflow is left aside.
 WITHOUT_USE = {
     "maskformer": ["model.test_cfg.max_per_image"],
     "mask2former": ["workflow.0.0", "workflow.0.1"],
@@ -73,6 +73,10 @@ WITHOUT_USE = {
     "panoptic_fpn": [
         f"model.test_cfg.rcnn.{key}"
         for key in ("score_thr", "nms.type", "nms.iou_threshold", "max_per_img", "mask_thr_binary")
+    ],
+    "rfnext": [
+        "custom_hooks.0.verbose",
+        *(f"custom_hooks.0.config.search.{key}" for key in ("step", "max_step", "normlize")),
     ],
     "fpg": [f"model.roi_head.bbox_head.norm_cfg.{key}" for key in ("type", "requires_grad")],
 }

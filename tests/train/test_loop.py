@@ -20,7 +20,7 @@ from detzoo.heads.class_rows import ClassRows
 from detzoo.layers.norm import BatchNormConfig
 from detzoo.optim.ema import EMAConfig
 from detzoo.optim.optimizers import SGDConfig
-from detzoo.optim.schedules import Warmup, epochs, iterations
+from detzoo.optim.schedules import Cosine, MomentumSchedule, Warmup, epochs, iterations
 from detzoo.structures import Detections, ImageBatch, Targets
 from detzoo.train.loop import train
 from detzoo.train.plan import fit_recipe
@@ -118,6 +118,16 @@ def test_the_rate_follows_the_batch_and_the_warmup_the_length() -> None:
         "(--no-lr-scaling keeps it)",
         "warm-up shortened to 20 steps, a tenth of this run's 200",
     ]
+    # That of the momentum ends with it.
+    momentum = MomentumSchedule(policy=Cosine(), warmup=Warmup(epochs=1, ratio=0.5))
+    schedule = dataclasses.replace(experiment.schedule, momentum=momentum)
+    plan, both = fit_recipe(dataclasses.replace(experiment, schedule=schedule), 100, 2, True)
+    assert both == notes
+    assert plan.schedule.momentum is not None
+    assert plan.schedule.momentum.warmup == Warmup(iterations=20, ratio=0.5)
+    schedule = dataclasses.replace(schedule, warmup=None)
+    alone = dataclasses.replace(experiment, schedule=schedule)
+    assert fit_recipe(alone, 100, 2, True)[1] == notes
     plan, notes = fit_recipe(experiment, 2500, 2, False)
     assert (plan.schedule, plan.lr_scale, notes) == (experiment.schedule, 1.0, [])
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from detzoo.data.annotations import Annotation, Annotations, Strings
+from detzoo.data.annotations import IGNORED_CROWDS, Annotation, Annotations, Strings
 from detzoo.data.dataset import DetectionDataset
 from detzoo.data.formats.base import ImageRecord, ObjectRecord, counted
 from detzoo.data.images import image_size
@@ -211,7 +211,7 @@ def _counted(images: list[ImageRecord]) -> list[str]:
     left_out = Counter(reason for image in images for reason in image.left_out)
     crowds = sum(item.is_crowd for image in images for item in image.objects)
     return [
-        *([f"{counted(crowds, 'object')} ignored: crowds"] if crowds else []),
+        *([f"{counted(crowds, 'object')} {IGNORED_CROWDS}: crowds"] if crowds else []),
         *(f"{counted(n, 'object')} ignored: {reason}" for reason, n in ignored.items()),
         *(f"{counted(n, 'object')} left out: {reason}" for reason, n in left_out.items()),
     ]

@@ -1,7 +1,8 @@
 """Reads Open Images (https://storage.googleapis.com/openimages/web/download_v7.html).
 
 Besides boxes, these are the image-level labels that people verified, and the hierarchy of classes,
-which its metric uses. The files of its challenges have fewer columns and other names.
+which its metric uses. The files of its challenges have fewer columns and other names, and
+MMDetection 2.x distributes them in another form (``open_images_lists``).
 """
 
 from __future__ import annotations
@@ -9,15 +10,22 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from detzoo.data.annotations import LabelLists
 from detzoo.data.dataset import DetectionDataset
 from detzoo.data.formats.annotation_files import find_files, image_folders
-from detzoo.data.formats.base import Format, ImageRecord, ObjectRecord, counted, split_name
+from detzoo.data.formats.base import (
+    Format,
+    ImageRecord,
+    ObjectRecord,
+    Source,
+    counted,
+    split_name,
+)
 from detzoo.data.formats.build import build_dataset
 from detzoo.data.formats.image_files import folders_below, images_below
+from detzoo.data.formats.open_images_lists import is_list, read_list, read_numbers, read_tree
 from detzoo.data.formats.sniff import csv_rows, files_of, first_row
 from detzoo.data.open_images import OpenImagesLabels, read_ancestors
 from detzoo.data.reading import entry
@@ -43,20 +51,64 @@ def _read(file: Path, images: Path | None) -> DetectionDataset:
                 objects[cells["ImageID"]].append(_object(cells, class_names, where))
             else:
                 absent.add(cells["ImageID"])
-    if not objects:
-        raise DataError(f"{file}: none of its {len(absent)} images is in {folder}.")
-    notes = [f"{counted(len(absent), 'image')} of {file.name} left out: not there"] * bool(absent)
-    dataset = build_dataset(
-        [
-            ImageRecord(names[image], objects[image], f"{file}: {image}", in_fractions=True)
-            for image in objects
-        ],
+    records = [
+        ImageRecord(names[image], objects[image], f"{file}: {image}", in_fractions=True)
+        for image in objects
+    ]
+    dataset = _built(records, file, folder, class_names, len(absent))
+    return _with_labels(dataset, file, class_names)
+
+
+def _read_list(file: Path, images: Path | None) -> DetectionDataset:
+    """MMDetection's form of the challenge's boxes."""
+    numbering = _file_of_numbers(file)
+    if numbering is None:
+        raise DataError(
+            f"{file}: says classes by their numbers, and the file that tells them is not beside "
+            "it. Copy cls-label-description.csv there."
+        )
+    numbers = read_numbers(numbering)
+    listed = [*read_list(file, {number: name for number, (_, name) in numbers.items()})]
+    folder = _folder_of_list(file, images, [name for name, _, _ in listed])
+    records = [
+        ImageRecord(name, objects, where, in_fractions=True)
+        for name, objects, where in listed
+        if (folder / name).is_file()
+    ]
+    class_names = dict(numbers.values())
+    dataset = _built(records, file, folder, class_names, len(listed) - len(records))
+    return _with_labels(dataset, file, class_names)
+
+
+def _folder_of_list(file: Path, images: Path | None, names: list[str]) -> Path:
+    """The folder that the names in a list start from: beside it or its folder."""
+    around = [file.parent, file.parent.parent, *folders_below(file.parent.parent, depth=1)]
+    for folder in around if images is None else [images]:
+        if any((folder / name).is_file() for name in names):
+            return folder
+    raise DataError(
+        f"{file}: none of its {len(names)} images is there, such as {names[0] if names else ''}. "
+        "Give the folder that these names start from: --images."
+    )
+
+
+def _built(
+    records: list[ImageRecord],
+    file: Path,
+    folder: Path,
+    class_names: Mapping[str, str],
+    num_absent: int,
+) -> DetectionDataset:
+    if not records:
+        raise DataError(f"{file}: none of its {num_absent} images is in {folder}.")
+    left_out = f"{counted(num_absent, 'image')} of {file.name} left out: not there"
+    return build_dataset(
+        records,
         source=file,
         image_dir=folder,
         class_names=[*class_names.values()] or None,
-        notes=notes,
+        notes=[left_out] * bool(num_absent),
     )
-    return _with_labels(dataset, file, class_names)
 
 
 def _with_labels(
@@ -79,11 +131,13 @@ def _with_labels(
     images = [Path(dataset.file_names[i]).stem for i in range(len(dataset))]
 
     ancestors = LabelLists.of([[] for _ in dataset.class_names])
-    hierarchy = _hierarchy(file)
-    if hierarchy is None:
-        missing.append("the hierarchy of classes (*hierarchy.json)")
-    else:
+    hierarchy, tree = _hierarchy(file), _tree(file)
+    if hierarchy is not None:
         ancestors = read_ancestors(read_json(hierarchy), label_of, str(hierarchy))
+    elif tree is not None:
+        ancestors = read_tree(tree, len(dataset.class_names))
+    else:
+        missing.append("the hierarchy of classes (*hierarchy.json)")
     found = OpenImagesLabels(LabelLists.of([verified.get(i, []) for i in images]), ancestors)
     notes = [f"evaluated without {' and '.join(missing)}: not there"] * bool(missing)
     return replace(dataset, open_images=found, notes=(*dataset.notes, *notes))
@@ -153,6 +207,26 @@ def _hierarchy(file: Path) -> Path | None:
     return next(choice, None)
 
 
+def _tree(file: Path) -> Path | None:
+    """The hierarchy in MMDetection's form, for the classes of its numbering."""
+    if _file_of_numbers(file) is None:
+        return None
+    choice = (one for one in _files_beside(file, ".np") if "label_tree" in one.name.lower())
+    return next(choice, None)
+
+
+def _file_of_numbers(file: Path) -> Path | None:
+    """A file such as ``cls-label-description.csv``."""
+    choice = (one for one in _files_beside(file, ".csv") if "label-desc" in one.name.lower())
+    return next(choice, None)
+
+
+def _find(path: Path) -> dict[str, Source]:
+    return find_files(path, ".csv", _is_ours, _read) or find_files(
+        path, ".txt", is_list, _read_list
+    )
+
+
 def _confidence(cells: dict[str, str], where: str) -> float:
     try:
         return float(cells["Confidence"])
@@ -175,11 +249,13 @@ FORMAT = Format(
     layout=(
         "`*-annotations-bbox.csv`, `class-descriptions-boxable.csv`, as many of the images as were "
         "downloaded, and for its metric `*-human-imagelabels-boxable.csv` and "
-        "`bbox_labels_600_hierarchy.json`; or the challenge's `*-detection-bbox.csv` and its like"
+        "`bbox_labels_600_hierarchy.json`; or the challenge's `*-detection-bbox.csv` and its like; "
+        "or MMDetection's `*-detection-bbox.txt`, `cls-label-description.csv`, "
+        "`class_label_tree.np`"
     ),
     flags="`IsGroupOf` makes a crowd; occluded, truncated, inside and depicted objects count; "
     "classes that were not verified in an image count as absent in training, and not at all in "
     "evaluation",
-    given="`DIR` or `FILE.csv`",
-    find=partial(find_files, suffix=".csv", is_ours=_is_ours, read=_read),
+    given="`DIR`, `FILE.csv` or `FILE.txt`",
+    find=_find,
 )

@@ -202,14 +202,6 @@ HOOKS_WITHOUT_EFFECT = {
 }
 
 
-# Hooks without which the detector is another one, and why.
-_CHANGES_THE_MODEL = {
-    "RFSearchHook": "puts branches of other dilations into the convolutions of the backbone "
-    "(RF-Next), which detzoo does not have; what they are is in a file that MMDetection never "
-    "published with its configurations. Without this hook, the file describes the plain detector",
-}
-
-
 def hooks_of(root: Node, transforms: tuple[Transform, ...]) -> dict[str, Any]:
     """``custom_hooks``; ``transforms`` are those of training."""
     settings: dict[str, Any] = {}
@@ -223,14 +215,14 @@ def hooks_of(root: Node, transforms: tuple[Transform, ...]) -> dict[str, Any]:
 
 
 def _hook(node: Node, transforms: tuple[Transform, ...]) -> dict[str, Any]:
+    if "type" not in node.left:  # V2 refuses it, and what it would do to the model is unknown
+        reason = "missing: V2 does not take hooks without one"
+        raise Refusal(node.reading.source, node.at("type"), reason, use="detect")
     if node.type in HOOKS_WITHOUT_EFFECT:
         node.left.clear()
         node.reading.aside[node.path] = HOOKS_WITHOUT_EFFECT[node.type]
         return {}
     node.ignore("priority")
-    if node.type in _CHANGES_THE_MODEL:
-        node.left.clear()
-        raise Refusal(node.reading.source, node.path, _CHANGES_THE_MODEL[node.type], use="detect")
     settings: dict[str, Any] = node.adapt("hook", transforms)
     return settings
 

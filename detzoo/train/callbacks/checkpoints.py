@@ -15,14 +15,15 @@ if TYPE_CHECKING:
 
 
 class Checkpoints(Callback):
-    """Writes ``experiment.json`` at the start, ``last.pt`` (for resuming) when it is due, and
-    ``best.pt`` (for inference) after each evaluation that is the best so far.
+    """Writes ``last.pt`` (for resuming) when it is due, with ``experiment.json``, to which a search
+    for receptive fields adds, and ``best.pt`` (for inference) after each evaluation that is the
+    best so far.
     """
 
     first_process_only = True
 
     def on_start(self, trainer: Trainer) -> None:
-        write_json(trainer.run_dir / "experiment.json", to_dict(trainer.experiment))
+        _write_experiment(trainer)
         if not trainer.resumed:  # so that a run killed at any time can be resumed
             self.on_save(trainer)
 
@@ -32,6 +33,7 @@ class Checkpoints(Callback):
             save_best(file, trainer.experiment, trainer.learner, trainer.division)
 
     def on_save(self, trainer: Trainer) -> None:
+        _write_experiment(trainer)
         save_last(
             trainer.run_dir / "last.pt",
             trainer.experiment,
@@ -39,3 +41,7 @@ class Checkpoints(Callback):
             trainer.position,
             trainer.division,
         )
+
+
+def _write_experiment(trainer: Trainer) -> None:
+    write_json(trainer.run_dir / "experiment.json", to_dict(trainer.experiment))

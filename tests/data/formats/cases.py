@@ -50,6 +50,11 @@ OPEN_IMAGES = {
     "hierarchy.json": json.dumps(test_open_images.HIERARCHY),
     "train/000026e7ee790996.jpg": "",
 }
+OPEN_IMAGES_LISTS = {
+    "challenge-2019-train-detection-bbox.txt": test_open_images.LIST,
+    "cls-label-description.csv": test_open_images.NUMBERS,
+    "train/000026e7ee790996.jpg": "",
+}
 KITTI = {"label_2/a.txt": test_text_labels.KITTI, "image_2/a.png": ""}
 VISDRONE = {"annotations/a.txt": test_text_labels.VISDRONE, "images/a.jpg": ""}
 DOTA = {"labelTxt/a.txt": test_text_labels.DOTA, "images/a.png": ""}
@@ -92,6 +97,8 @@ CASES = {
     "open images": Case("train-annotations-bbox.csv", OPEN_IMAGES),
     "labels of open images": Case("train-annotations-human-imagelabels.csv", OPEN_IMAGES),
     "hierarchy of open images": Case("hierarchy.json", OPEN_IMAGES),
+    "list of open images": Case("challenge-2019-train-detection-bbox.txt", OPEN_IMAGES_LISTS),
+    "numbers of open images": Case("cls-label-description.csv", OPEN_IMAGES_LISTS),
     "kitti": Case("label_2/a.txt", KITTI),
     "visdrone": Case("annotations/a.txt", VISDRONE),
     "dota": Case("labelTxt/a.txt", DOTA),
