@@ -175,6 +175,25 @@ def _size(text: str) -> tuple[int, int]:
     return int(width), int(height)
 
 
+def _origins(
+    experiment: Experiment, weights: str | None, resume: bool
+) -> tuple[str | None, str | None]:
+    """Where the initial weights of the detector and those of its backbone alone come from."""
+    if weights is not None or resume:
+        return weights, None
+    if experiment.initial_weights is not None:
+        return experiment.initial_weights, None
+    return None, experiment.model.backbone.pretrained_name
+
+
+def describe_origin(experiment: Experiment, weights: str | None) -> str:
+    """The origin of the weights that a new run starts with."""
+    of_detector, of_backbone = _origins(experiment, weights, False)
+    if of_detector is not None:
+        return of_detector
+    return "random" if of_backbone is None else f"{of_backbone} for the backbone, random beyond it"
+
+
 def initial_model(experiment: Experiment, weights: str | None, resume: bool) -> Detector:
     """Builds the detector with its initial weights."""
     import torch
@@ -186,16 +205,12 @@ def initial_model(experiment: Experiment, weights: str | None, resume: bool) -> 
     from detzoo.checkpoints.transfer import initialize, initialize_backbone
     from detzoo.inference.loading import find_published, is_checkpoint_path
 
-    pretrained = experiment.model.backbone.pretrained_name
-    source: Path | str | None = weights
+    origin, pretrained = _origins(experiment, weights, resume)
+    source: Path | str | None = origin
     names: tuple[str, ...] | None = None
-    if resume or weights is not None:
-        pretrained = None
-    elif experiment.initial_weights is not None:
-        source, pretrained = experiment.initial_weights, None
-        if not is_checkpoint_path(source):
-            entry = zoo.find(source)
-            source, names = find_published(entry), entry.experiment.all_names
+    if weights is None and origin is not None and not is_checkpoint_path(origin):
+        entry = zoo.find(origin)
+        source, names = find_published(entry), entry.experiment.all_names
     # Missing files are reported before the model is built, which takes seconds.
     if pretrained is not None and not pretrained.startswith(SCHEME):
         find_pretrained(pretrained)

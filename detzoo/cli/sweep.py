@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SWEEPS = Path("sweeps")
 # Options of train that a sweep gives itself.
-_OWN = ("out", "resume", "slurm")
+_OWN = ("out", "resume", "slurm", "dry_run")
 
 
 def sweep(
@@ -118,7 +118,9 @@ def _options(arguments: Sequence[str], *, with_seeds: bool) -> RunOptions:
     parsed = typer.main.get_command(app).make_context("detzoo sweep", list(arguments)).params
     for name in (*_OWN, *(("seed",) if with_seeds else ())):
         if parsed[name]:
-            raise ConfigError(f"--{name}: a sweep has no such option; leave it out")
+            raise ConfigError(
+                f"--{name.replace('_', '-')}: a sweep has no such option; leave it out"
+            )
     check_source(parsed["name"], parsed["weights"])
     lists = ("data", "images", "val", "val_images")
     check_data(*(path for name in lists for path in parsed[name] or ()))

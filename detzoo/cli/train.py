@@ -29,6 +29,7 @@ from detzoo.cli.run_data import FILE as SPLIT_FILE
 from detzoo.cli.run_data import RunData, open_run_data
 from detzoo.cli.run_options import FILE, RunOptions, to_json
 from detzoo.cli.run_start import (
+    describe_origin,
     first_experiment,
     initial_model,
     is_restarted,
@@ -224,6 +225,14 @@ def train(
             "in steps of 128 pixels: minutes at first.",
         ),
     ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Take the first step, evaluate an image, say what the run would do, and write "
+            "nothing.",
+        ),
+    ] = False,
     device: Device = None,
     devices: Devices = None,
     slurm: Slurm = None,
@@ -248,6 +257,8 @@ def train(
 
       detzoo train --resume --out runs/x-1
 
+      detzoo train faster_rcnn_r50_fpn_1x_coco --data my_data --dry-run
+
       detzoo train faster_rcnn_r50_fpn_1x_coco --data my_data --devices 4
     """
     check_source(name, weights)
@@ -265,6 +276,8 @@ def train(
     resume = resume or is_restarted(out)
     run_dir = run_folder(name, out, resume)
     where = [] if out is not None else ["--out", str(run_dir)]
+    if dry_run and slurm is not None:
+        raise ConfigError("--slurm: writes the logs of a job, and --dry-run nothing. Remove one.")
     submit(slurm, devices, *where, run_dir=run_dir, on_gpus=device != "cpu")
     launch(devices, *where)
     if resume:
@@ -299,7 +312,17 @@ def train(
         compiled=options.compile_model,
         callbacks=added,
         division=division,
+        dry_run=dry_run,
     )
+    if result.rehearsal is not None:
+        from detzoo.cli.dry_run import print_rehearsal
+
+        if is_first_process():
+            started_with = "what the run has learned so far"
+            if not resume:
+                started_with = describe_origin(experiment, options.weights)
+            print_rehearsal(result.rehearsal, run_dir, experiment, data_of_run, started_with)
+        return
     if options.report and is_first_process():
         _write_report(result.run_dir, options, experiment, chosen_device)
     if result.stop_signal is not None:
@@ -342,9 +365,6 @@ def _parse_early_stopping(text: str | None) -> EarlyStopping | None:
             f"--early-stopping {text}: write a metric and a number of evaluations, e.g. bbox/AP50,3"
         )
     return EarlyStopping(metric=metric or None, patience=int(patience))
-
-
-# -------------------------------------------------------------------------------- start
 
 
 # ---------------------------------------------------------------------------------- end

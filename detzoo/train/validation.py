@@ -117,13 +117,18 @@ class Validation:
         model: Detector,
         interrupt: Interrupt,
         progress: Callable[[int, int], None] = lambda count, total: None,
+        most: int | None = None,
     ) -> tuple[Metrics, list[ImageResult]] | None:
         """The metrics and detections of the model as it is now; every process gets those of all
         the data. ``progress`` is called with the number of this process's images done, and of all.
 
-        Returns None if a signal to any process interrupted it.
+        Each process detects in at most ``most`` images. Returns None if a signal to any process
+        interrupted it.
         """
-        views = [itertools.takewhile(lambda _: not interrupt.requested, v) for v in self._views]
+        views = [
+            itertools.takewhile(lambda _: not interrupt.requested, itertools.islice(v, most))
+            for v in self._views
+        ]
         done = itertools.count(1)  # batches have one image
         found = detect(
             model,
