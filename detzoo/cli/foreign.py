@@ -31,7 +31,7 @@ OPTIONS = {
     "--conf": "--min-score S",
     "--imgsz": "--image-size WxH",
     "--img-size": "--image-size WxH",
-    "--batch": "--batch-size N",
+    "--batch": "--batch-size N (or auto)",
     "--source": "an argument without a name: detzoo predict CHECKPOINT IMAGES",
     "--project": _OUT,
     "--data-path": "--data DIR",

@@ -120,6 +120,11 @@ def resumed_experiment(
             f"{given.name}: the run in {run_dir} trains {kept.name}. Omit the name to resume "
             "it, or give another --out to train this model."
         )
+    if given.batch_size == "auto" != kept.batch_size:
+        raise ConfigError(
+            "--batch-size auto: a run is resumed with the batch that it has. Remove the option, or "
+            "start a new run."
+        )
     options, new, notes = kept.changed_by(given, typed)
     import_modules(options.imports)
     experiment = find_experiment(str(run_dir / "experiment.json"))
@@ -148,7 +153,7 @@ def _with_options(experiment: Experiment, options: RunOptions) -> Experiment:
             data = data.with_image_size(_size(options.image_size))
         except ConfigError as error:
             raise ConfigError(f"--image-size {options.image_size}: {error}") from None
-    if options.batch_size is not None:
+    if isinstance(options.batch_size, int):
         data = replace(data, images_per_device=options.batch_size)
     if options.workers is not None:
         data = replace(data, workers=options.workers)

@@ -203,6 +203,10 @@ class Trainer:
             stop_signal = signal.Signals(self._signal) if self._signal else None
             return TrainingResult(self.run_dir, done, self.metrics, self.position.best, stop_signal)
 
+    def write_nothing(self) -> None:
+        """Makes steps that are tried out, from which no file remains and no callback learns."""
+        self.callbacks, self._watch.run_dir = [], None
+
     def rehearse(self) -> TrainingResult:
         """Takes the next step and evaluates an image in each process; writes nothing.
 
@@ -213,13 +217,13 @@ class Trainer:
             self._enter_folder()
             for note in self._notes:
                 self.say(note)
-            self.callbacks, self._watch.run_dir = [], None
+            self.write_nothing()
             done = self.position.iteration
             if done < self.plan.steps:
                 batches = grouped_batches(
                     self._loader, self.experiment.accumulate, self.plan.steps_per_epoch, done
                 )
-                self._step(next(batches))
+                self.step(next(batches))
                 self._watch.check(everything=True)
             losses, seconds = self._means.drain(), self._stopwatch.drain()["step_time"]
             memory = memory_in_use(self.processes.device)
@@ -285,15 +289,15 @@ class Trainer:
         while self.position.iteration < self.plan.steps and not self._ends:
             with self._stopwatch.data():
                 group = next(batches)
-            self._step(group)
+            self.step(group)
             self._after_step()
 
     @property
     def _ends(self) -> bool:
         return self._is_stopping or self._signal != 0
 
-    def _step(self, batches: Sequence[Batch]) -> None:
-        """Runs one optimizer step."""
+    def step(self, batches: Sequence[Batch]) -> None:
+        """Runs the optimizer step at ``position``."""
         step, scaler = self.position.iteration, self.learner.scaler
         if self._epoch != (epoch := step // self.plan.steps_per_epoch):
             self._epoch = epoch
