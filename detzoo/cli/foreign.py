@@ -21,7 +21,6 @@ OPTIONS = {
     "--gpus": "--devices N",
     "--gpu-ids": "--device cuda:ID",
     "--gpu-id": "--device cuda:ID",
-    "--deterministic": "the default on a CPU; --seed N sets the seed",
     "--eval": "--metric, which by default fits the data",
     "--eval-options": "an option of its own: see detzoo test --help",
     "--format-only": "--save-detections FILE",

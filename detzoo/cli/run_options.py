@@ -73,6 +73,7 @@ class RunOptions:
     report: bool = True
     fuse: bool = True
     compile_model: bool = False
+    deterministic: bool = False
     device: str | None = None
 
     @classmethod

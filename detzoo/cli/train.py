@@ -174,6 +174,14 @@ def train(
         ),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Random seed.")] = None,
+    deterministic: Annotated[
+        bool,
+        typer.Option(
+            "--deterministic",
+            help="Compute the same to the bit in every run with a seed, on a GPU too, where it is "
+            "slower.",
+        ),
+    ] = False,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the run. Default: a new runs/NAME-<n>.")
     ] = None,
@@ -288,6 +296,8 @@ def train(
     tries_batches = options.batch_size == "auto" and not resume
     if tries_batches:
         check_device(experiment, chosen_device)
+    if options.deterministic and chosen_device.type == "cpu":
+        notes.append("--deterministic: on a CPU, runs with the same seed are equal anyway")
     stopping = _parse_early_stopping(options.early_stopping)
     added = _callbacks(options, notes)
 
@@ -320,6 +330,7 @@ def train(
         callbacks=added,
         division=division,
         dry_run=dry_run,
+        deterministic=options.deterministic,
     )
     if result.rehearsal is not None:
         from detzoo.cli.dry_run import print_rehearsal

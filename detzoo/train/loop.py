@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from detzoo.config import ConfigError
 from detzoo.data.dataset import DetectionDataset
 from detzoo.data.hold_out import Division
 from detzoo.detectors.base import Detector
+from detzoo.devices import deterministic as make_deterministic
 from detzoo.experiment import Experiment
 from detzoo.train.callbacks.base import Callback
 from detzoo.train.callbacks.checkpoints import Checkpoints
@@ -42,6 +44,7 @@ def train(
     quiet: bool = False,
     division: Division | None = None,
     dry_run: bool = False,
+    deterministic: bool = False,
 ) -> TrainingResult:
     """Trains ``model`` (initialized by the caller, on any device) according to ``experiment``.
 
@@ -57,14 +60,17 @@ def train(
     run (:class:`detzoo.train.callbacks.Callback`). ``division`` records which images are held out
     as ``val_data``, and is saved in checkpoints. With ``dry_run``, only the first step is taken and
     an image evaluated, and nothing is written; the result has the
-    :class:`~detzoo.train.rehearsal.Rehearsal`. Under ``torchrun``, call this in every process.
+    :class:`~detzoo.train.rehearsal.Rehearsal`. With ``deterministic``, a GPU computes the same to
+    the bit every time, as a CPU does anyway (:func:`detzoo.devices.deterministic`). Under
+    ``torchrun``, call this in every process.
 
     Raises :class:`UserError` if training is impossible, before the first step if this is known by
     then.
     """
     if early_stopping is not None and val_data is None:
         raise ConfigError("early_stopping: requires validation data (--val)")
-    with join_processes(device) as processes:
+    exactly = make_deterministic if deterministic else contextlib.nullcontext
+    with join_processes(device) as processes, exactly(processes.device):
         trainer = Trainer(
             experiment,
             model,
