@@ -79,7 +79,14 @@ def first_experiment(
         from detzoo.mmdet import import_file
 
         imported = import_file(name, trust=options.trust)
-        experiment = imported.to_train()
+        try:
+            experiment = imported.to_train()
+        except ConfigError as error:
+            raise ConfigError(
+                f"{error}\nTo train with what is understood, and without the rest or with detzoo's "
+                f"defaults for it: detzoo import-mmdet {name} --out mine.json, and detzoo train "
+                "mine.json"
+            ) from None
         names = None if imported.trained_classes is None else experiment.class_names
         if is_first_process():
             print_notes(imported, name)

@@ -18,7 +18,6 @@ from detzoo.quickstart.scenes import draw_scene
 
 PICTURE = Path(__file__).parents[1] / "images" / "detections.png"
 SCENES, SIZE, SCALE, GAP = 4, 160, 2, 6
-MIN_SCORE = 0.68
 # The scenes are noisy: with all of their colors, the file is several times as large.
 COLORS = 256
 
@@ -28,7 +27,7 @@ def main(checkpoint: str) -> None:
     # None of these is among the quickstart's own.
     scenes = [draw_scene(np.random.default_rng((99, i)), SIZE)[0] for i in range(SCENES)]
     large = [cv2.resize(scene, None, fx=SCALE, fy=SCALE) for scene in scenes]
-    drawn = [result.draw() for result in detector.predict(large, min_score=MIN_SCORE)]
+    drawn = [result.draw() for result in detector.predict(large)]  # at detzoo predict's threshold
     white = np.full((large[0].shape[0], GAP, 3), 255, np.uint8)
     rows = [np.hstack([part for image in row for part in (image, white)]) for row in (large, drawn)]
     between = np.full((GAP, rows[0].shape[1], 3), 255, np.uint8)
