@@ -183,7 +183,8 @@ def _match_classes(
     if not set(predictor.class_names) & set(dataset.class_names):
         raise CheckpointError(
             f"{source}: knows none of the classes of {dataset.source} "
-            f"({_listed(dataset.class_names)}); it knows {_listed(predictor.class_names)}."
+            f"({_listed(dataset.class_names)}); it knows {_listed(predictor.class_names)}. Give "
+            "other data, rename its classes, or train the model on this data first."
         )
     return dataset.select_classes(predictor.class_names, drop_others=True, allow_absent=True)
 

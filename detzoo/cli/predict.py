@@ -35,7 +35,6 @@ from detzoo.cli.predict_output import (
     join_lines,
     line_writer,
     make_folder,
-    refuse_picture,
     target_names,
     unwritable,
 )
@@ -57,7 +56,7 @@ def predict(
         list[str],
         typer.Argument(
             help="Images, folders, patterns ('*.jpg'), videos, the number of a camera, the address "
-            "of a stream (rtsp://...)."
+            "of an image (https://.../street.jpg) or a stream (rtsp://...)."
         ),
     ],
     out: Annotated[
@@ -141,6 +140,8 @@ def predict(
 
       detzoo predict runs/x-1/best.pt rtsp://camera/stream --blur --classes person
 
+      detzoo predict runs/x-1/best.pt https://example.org/street.jpg
+
       detzoo predict runs/x-1/best.pt photos --out drawn --devices 4
     """
     check_source(source, weights)
@@ -151,16 +152,18 @@ def predict(
     if out is None and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ConfigError("--out: required with several processes, which share the folder")
 
-    from detzoo.inference.inputs import find_files, is_video, left_out
+    from detzoo.inference.inputs import find_files, is_picture_address, is_video, left_out
     from detzoo.inference.video import is_live
 
     console = plain_console()
     notes = []
-    images: list[Path] = []
+    images: list[Path | str] = []  # those on the web are text
     videos: list[Path | str] = []  # cameras and streams are text
     for item in inputs:
+        if is_picture_address(item):
+            images.append(item)
+            continue
         if is_live(item):
-            refuse_picture(item)
             videos.append(item)
             continue
         files = find_files(item)

@@ -58,14 +58,6 @@ def join_lines(json_file: Path | None, parts: int) -> None:
         raise unwritable(path, error) from None
 
 
-def refuse_picture(source: str) -> None:
-    """Raises :class:`DataError` for the address of a picture, which is no stream."""
-    from detzoo.data.images import EXTENSIONS
-
-    if source.partition("?")[0].lower().endswith(EXTENSIONS):
-        raise DataError(f"{source}: is the address of a picture. Download it, and give the file.")
-
-
 def unwritable(path: Path, error: OSError) -> DataError:
     return DataError(
         f"{path}: cannot be written ({error.strerror}). Free some disk space, or give another path."
@@ -77,9 +69,9 @@ def target_names(
 ) -> dict[Path | str, Path]:
     """A distinct output file in ``folder`` for each input, never the input itself.
 
-    Inputs are files, or cameras and streams by number or address.
+    Inputs are files, images on the web by address, or cameras and streams by number or address.
     """
-    from detzoo.inference.inputs import is_video
+    from detzoo.inference.inputs import is_picture_address, is_video
     from detzoo.inference.video import live_stem
 
     inputs = {source.resolve() for source in sources if isinstance(source, Path)}
@@ -89,7 +81,7 @@ def target_names(
         if isinstance(source, Path):
             stem, suffix = source.stem, ".mp4" if is_video(source) else ".jpg"
         else:
-            stem, suffix = live_stem(source), ".mp4"
+            stem, suffix = live_stem(source), ".jpg" if is_picture_address(source) else ".mp4"
         number = 1
         name = stem
         while name in taken:

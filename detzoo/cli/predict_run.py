@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
-# A file, or the number of a camera or the address of a stream.
+# A file, or the number of a camera or the address of an image or a stream.
 Source = Path | str
 
 
@@ -55,7 +55,8 @@ class PredictRun:
     done: set[Source] = field(default_factory=set)
     failures: list[DataError] = field(default_factory=list)
 
-    def detect_images(self, files: Sequence[Path], progress: Progress) -> None:
+    def detect_images(self, files: Sequence[Source], progress: Progress) -> None:
+        sources = {str(file): file for file in files}
         task = progress.add_task("images", total=len(files), visible=bool(files))
 
         def left_out(error: DataError) -> None:
@@ -64,7 +65,7 @@ class PredictRun:
 
         for result in self._find(files, self.selection.lowest, left_out):
             result = self.selection(result)
-            file = Path(result.path)
+            file = sources[result.path]
             write_picture(self.targets[file], self._picture(result))
             self._write(result, self.targets[file].stem)
             content = result.to_json()

@@ -8,7 +8,7 @@ import platform
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from detzoo.errors import ConfigError
 from detzoo.weights.places import is_address
@@ -61,7 +61,7 @@ class RunOptions:
     imports: tuple[str, ...] = ()
     trust: bool = False
     epochs: int | None = None
-    batch_size: int | None = None
+    batch_size: int | Literal["auto"] | None = None
     workers: int | None = None
     precision: str | None = None
     lr_scaling: bool = True
@@ -73,6 +73,7 @@ class RunOptions:
     report: bool = True
     fuse: bool = True
     compile_model: bool = False
+    deterministic: bool = False
     device: str | None = None
 
     @classmethod
@@ -89,6 +90,7 @@ class RunOptions:
             values[name] = tuple(str(Path(path).absolute()) for path in values[name] or ())
         if values["name"] is not None and Path(values["name"]).is_file():
             values["name"] = str(Path(values["name"]).absolute())
+        values["batch_size"] = _batch_size(values["batch_size"])
         return cls(**values)
 
     def to_command(self) -> list[str]:
@@ -133,6 +135,14 @@ class RunOptions:
                 old, value = " + ".join(old), " + ".join(value)
             notes.append(f"resuming with a changed option: {option} {old} -> {value}")
         return dataclasses.replace(self, **new), RunOptions(**added), notes
+
+
+def _batch_size(text: str | None) -> int | Literal["auto"] | None:
+    if text is None or text == "auto":
+        return text  # type: ignore[return-value]
+    if not text.isdecimal() or int(text) < 1:
+        raise ConfigError(f"--batch-size {text}: give a number of images, from 1, or auto")
+    return int(text)
 
 
 def read_options(run_dir: Path) -> RunOptions | None:

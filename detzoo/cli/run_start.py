@@ -79,7 +79,14 @@ def first_experiment(
         from detzoo.mmdet import import_file
 
         imported = import_file(name, trust=options.trust)
-        experiment = imported.to_train()
+        try:
+            experiment = imported.to_train()
+        except ConfigError as error:
+            raise ConfigError(
+                f"{error}\nTo train with what is understood, and without the rest or with detzoo's "
+                f"defaults for it: detzoo import-mmdet {name} --out mine.json, and detzoo train "
+                "mine.json"
+            ) from None
         names = None if imported.trained_classes is None else experiment.class_names
         if is_first_process():
             print_notes(imported, name)
@@ -120,6 +127,11 @@ def resumed_experiment(
             f"{given.name}: the run in {run_dir} trains {kept.name}. Omit the name to resume "
             "it, or give another --out to train this model."
         )
+    if given.batch_size == "auto" != kept.batch_size:
+        raise ConfigError(
+            "--batch-size auto: a run is resumed with the batch that it has. Remove the option, or "
+            "start a new run."
+        )
     options, new, notes = kept.changed_by(given, typed)
     import_modules(options.imports)
     experiment = find_experiment(str(run_dir / "experiment.json"))
@@ -148,7 +160,7 @@ def _with_options(experiment: Experiment, options: RunOptions) -> Experiment:
             data = data.with_image_size(_size(options.image_size))
         except ConfigError as error:
             raise ConfigError(f"--image-size {options.image_size}: {error}") from None
-    if options.batch_size is not None:
+    if isinstance(options.batch_size, int):
         data = replace(data, images_per_device=options.batch_size)
     if options.workers is not None:
         data = replace(data, workers=options.workers)
@@ -175,6 +187,25 @@ def _size(text: str) -> tuple[int, int]:
     return int(width), int(height)
 
 
+def _origins(
+    experiment: Experiment, weights: str | None, resume: bool
+) -> tuple[str | None, str | None]:
+    """Where the initial weights of the detector and those of its backbone alone come from."""
+    if weights is not None or resume:
+        return weights, None
+    if experiment.initial_weights is not None:
+        return experiment.initial_weights, None
+    return None, experiment.model.backbone.pretrained_name
+
+
+def describe_origin(experiment: Experiment, weights: str | None) -> str:
+    """The origin of the weights that a new run starts with."""
+    of_detector, of_backbone = _origins(experiment, weights, False)
+    if of_detector is not None:
+        return of_detector
+    return "random" if of_backbone is None else f"{of_backbone} for the backbone, random beyond it"
+
+
 def initial_model(experiment: Experiment, weights: str | None, resume: bool) -> Detector:
     """Builds the detector with its initial weights."""
     import torch
@@ -186,16 +217,12 @@ def initial_model(experiment: Experiment, weights: str | None, resume: bool) -> 
     from detzoo.checkpoints.transfer import initialize, initialize_backbone
     from detzoo.inference.loading import find_published, is_checkpoint_path
 
-    pretrained = experiment.model.backbone.pretrained_name
-    source: Path | str | None = weights
+    origin, pretrained = _origins(experiment, weights, resume)
+    source: Path | str | None = origin
     names: tuple[str, ...] | None = None
-    if resume or weights is not None:
-        pretrained = None
-    elif experiment.initial_weights is not None:
-        source, pretrained = experiment.initial_weights, None
-        if not is_checkpoint_path(source):
-            entry = zoo.find(source)
-            source, names = find_published(entry), entry.experiment.all_names
+    if weights is None and origin is not None and not is_checkpoint_path(origin):
+        entry = zoo.find(origin)
+        source, names = find_published(entry), entry.experiment.all_names
     # Missing files are reported before the model is built, which takes seconds.
     if pretrained is not None and not pretrained.startswith(SCHEME):
         find_pretrained(pretrained)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import shlex
 import signal
 import statistics
@@ -22,9 +23,11 @@ from detzoo.errors import ConfigError
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
+    from detzoo.experiment import Experiment
+
 SWEEPS = Path("sweeps")
 # Options of train that a sweep gives itself.
-_OWN = ("out", "resume", "slurm")
+_OWN = ("out", "resume", "slurm", "dry_run")
 
 
 def sweep(
@@ -50,8 +53,13 @@ def sweep(
         ),
     ] = None,
     metric: Annotated[
-        str, typer.Option(help="What is to be as high as possible, of the validation metrics.")
-    ] = "bbox/AP",
+        str | None,
+        typer.Option(
+            help="What is to be as high as possible, of the validation metrics. Default: the one "
+            "that best.pt is chosen by, mostly bbox/AP.",
+            show_default=False,
+        ),
+    ] = None,
     seeds: Annotated[
         str | None,
         typer.Option(
@@ -97,7 +105,7 @@ def sweep(
     if len(set(paths)) < len(paths):
         raise ConfigError(f"--space: {', '.join(paths)}: give each setting once")
     options = _options(context.args, with_seeds=bool(numbers))
-    _check(options, given)
+    metric = _check(options, given, metric)
     folder = out or next_folder(SWEEPS, Path(options.name or "").stem)
     plan = Sweep(folder, tuple(context.args), given, metric, numbers, prune)
     every = combinations(given)
@@ -118,16 +126,22 @@ def _options(arguments: Sequence[str], *, with_seeds: bool) -> RunOptions:
     parsed = typer.main.get_command(app).make_context("detzoo sweep", list(arguments)).params
     for name in (*_OWN, *(("seed",) if with_seeds else ())):
         if parsed[name]:
-            raise ConfigError(f"--{name}: a sweep has no such option; leave it out")
+            raise ConfigError(
+                f"--{name.replace('_', '-')}: a sweep has no such option; leave it out"
+            )
     check_source(parsed["name"], parsed["weights"])
     lists = ("data", "images", "val", "val_images")
     check_data(*(path for name in lists for path in parsed[name] or ()))
     return RunOptions.of(parsed)
 
 
-def _check(options: RunOptions, spaces: Sequence[Space]) -> None:
-    """Raises :class:`ConfigError` for a setting that does not exist or does not take a value."""
-    _, experiment, _ = first_experiment(options)
+def _check(options: RunOptions, spaces: Sequence[Space], metric: str | None) -> str:
+    """Returns the metric that counts.
+
+    Raises :class:`ConfigError` for a setting that does not exist or does not take a value, and for
+    a metric that evaluations do not have.
+    """
+    options, experiment, names = first_experiment(options)
     for space in spaces:
         for value in space.examples:
             setting = f"{space.path}={value}"
@@ -136,6 +150,31 @@ def _check(options: RunOptions, spaces: Sequence[Space]) -> None:
             except ConfigError as error:
                 reason = str(error).removeprefix(f"--set {setting}: ")
                 raise ConfigError(f"--space {space.path}: {value}: {reason}") from None
+    return _check_metric(options, experiment, names, metric)
+
+
+def _check_metric(
+    options: RunOptions,
+    experiment: Experiment,
+    names: tuple[str, ...] | None,
+    metric: str | None,
+) -> str:
+    from detzoo.cli.run_data import open_run_data
+    from detzoo.train.callbacks.named import make_callback
+    from detzoo.train.validation import find_metric, make_evaluators
+
+    data = open_run_data(options, experiment.seed, None, names)
+    if data.val is None:
+        raise ConfigError("detzoo sweep: trials are compared on validation data; give --val")
+    callbacks = [make_callback(name) for name in options.callbacks]
+    _, of_nothing = make_evaluators(experiment.for_data(data.train), data.val, callbacks)
+    metric = find_metric(metric, of_nothing, "--metric")
+    if math.isnan(of_nothing[metric]):
+        raise ConfigError(
+            f"--metric {metric}: is undefined on {data.val.source}, which contains no objects of "
+            "this kind. Give another metric, or other validation data (--val)."
+        )
+    return metric
 
 
 def _run(plan: Sweep, count: int) -> None:

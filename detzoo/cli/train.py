@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,14 +19,14 @@ from detzoo.cli.common import (
     check_data,
     check_source,
     is_first_process,
-    plain_console,
-    print_broken,
 )
 from detzoo.cli.launch import Devices, launch
 from detzoo.cli.run_data import FILE as SPLIT_FILE
-from detzoo.cli.run_data import RunData, open_run_data
+from detzoo.cli.run_data import open_run_data
+from detzoo.cli.run_end import print_result, resume_command, write_report
 from detzoo.cli.run_options import FILE, RunOptions, to_json
 from detzoo.cli.run_start import (
+    describe_origin,
     first_experiment,
     initial_model,
     is_restarted,
@@ -40,11 +38,7 @@ from detzoo.cli.slurm import Slurm, submit
 from detzoo.errors import ConfigError
 
 if TYPE_CHECKING:
-    import torch
-
-    from detzoo.experiment import Experiment
     from detzoo.train.callbacks import Callback
-    from detzoo.train.trainer import TrainingResult
     from detzoo.train.validation import EarlyStopping
 
 
@@ -160,7 +154,11 @@ def train(
         typer.Option(min=1, help="Number of epochs; the schedule is scaled accordingly."),
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Images per step on each device.")
+        str | None,
+        typer.Option(
+            metavar="N|auto",
+            help="Images per step on each device; auto: as many as fit into the memory of a GPU.",
+        ),
     ] = None,
     workers: Annotated[int | None, typer.Option(min=0, help="Processes that load images.")] = None,
     precision: Annotated[str | None, typer.Option(help="fp32, bf16 or fp16.")] = None,
@@ -176,6 +174,14 @@ def train(
         ),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Random seed.")] = None,
+    deterministic: Annotated[
+        bool,
+        typer.Option(
+            "--deterministic",
+            help="Compute the same to the bit in every run with a seed, on a GPU too, where it is "
+            "slower.",
+        ),
+    ] = False,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the run. Default: a new runs/NAME-<n>.")
     ] = None,
@@ -224,6 +230,14 @@ def train(
             "in steps of 128 pixels: minutes at first.",
         ),
     ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Take the first step, evaluate an image, say what the run would do, and write "
+            "nothing.",
+        ),
+    ] = False,
     device: Device = None,
     devices: Devices = None,
     slurm: Slurm = None,
@@ -248,11 +262,14 @@ def train(
 
       detzoo train --resume --out runs/x-1
 
+      detzoo train faster_rcnn_r50_fpn_1x_coco --data my_data --dry-run
+
       detzoo train faster_rcnn_r50_fpn_1x_coco --data my_data --devices 4
     """
     check_source(name, weights)
     check_data(*(path for paths in (data, images, val, val_images) for path in paths or ()))
     from detzoo.devices import resolve_device
+    from detzoo.train.batch_size import check_device, with_largest_batch
     from detzoo.train.callbacks.files import RunFile
     from detzoo.train.loop import train as run
 
@@ -265,6 +282,8 @@ def train(
     resume = resume or is_restarted(out)
     run_dir = run_folder(name, out, resume)
     where = [] if out is not None else ["--out", str(run_dir)]
+    if dry_run and slurm is not None:
+        raise ConfigError("--slurm: writes the logs of a job, and --dry-run nothing. Remove one.")
     submit(slurm, devices, *where, run_dir=run_dir, on_gpus=device != "cpu")
     launch(devices, *where)
     if resume:
@@ -274,6 +293,11 @@ def train(
         notes = []
         options, experiment, names = first_experiment(given)
     chosen_device = resolve_device(options.device)
+    tries_batches = options.batch_size == "auto" and not resume
+    if tries_batches:
+        check_device(experiment, chosen_device)
+    if options.deterministic and chosen_device.type == "cpu":
+        notes.append("--deterministic: on a CPU, runs with the same seed are equal anyway")
     stopping = _parse_early_stopping(options.early_stopping)
     added = _callbacks(options, notes)
 
@@ -283,6 +307,12 @@ def train(
         added.append(RunFile(SPLIT_FILE, division.to_json()))
     experiment = experiment.for_data(train_data)
     model = initial_model(experiment, None if resume else options.weights, resume)
+    if tries_batches:
+        experiment, note = with_largest_batch(
+            experiment, model, train_data, chosen_device, compiled=options.compile_model
+        )
+        if is_first_process():
+            print(note)
 
     result = run(
         experiment,
@@ -299,15 +329,26 @@ def train(
         compiled=options.compile_model,
         callbacks=added,
         division=division,
+        dry_run=dry_run,
+        deterministic=options.deterministic,
     )
+    if result.rehearsal is not None:
+        from detzoo.cli.dry_run import print_rehearsal
+
+        if is_first_process():
+            started_with = "what the run has learned so far"
+            if not resume:
+                started_with = describe_origin(experiment, options.weights)
+            print_rehearsal(result.rehearsal, run_dir, experiment, data_of_run, started_with)
+        return
     if options.report and is_first_process():
-        _write_report(result.run_dir, options, experiment, chosen_device)
+        write_report(result.run_dir, options, experiment, chosen_device)
     if result.stop_signal is not None:
         if is_first_process():
-            print(f"resume with: {_resume_command(run_dir)}")
+            print(f"resume with: {resume_command(run_dir)}")
         raise typer.Exit(128 + result.stop_signal)
     if is_first_process():
-        _print_result(result, options, data_of_run)
+        print_result(result, options, data_of_run)
 
 
 # -------------------------------------------------------------------------------- options
@@ -342,70 +383,3 @@ def _parse_early_stopping(text: str | None) -> EarlyStopping | None:
             f"--early-stopping {text}: write a metric and a number of evaluations, e.g. bbox/AP50,3"
         )
     return EarlyStopping(metric=metric or None, patience=int(patience))
-
-
-# -------------------------------------------------------------------------------- start
-
-
-# ---------------------------------------------------------------------------------- end
-
-
-def _resume_command(run_dir: Path) -> str:
-    """The command that resumes the run."""
-    command = ["detzoo"]
-    if "LOCAL_WORLD_SIZE" in os.environ:
-        processes = os.environ["LOCAL_WORLD_SIZE"]
-        command = ["torchrun", "--nproc-per-node", processes, "-m", "detzoo"]
-    return shlex.join([*command, "train", "--resume", "--out", str(run_dir)])
-
-
-def _write_report(
-    run_dir: Path, options: RunOptions, experiment: Experiment, device: torch.device
-) -> None:
-    """The page on the run, with the command, the machine, and what differs from the recipe."""
-    from detzoo import zoo
-    from detzoo.benchmark.machine import describe_machine
-    from detzoo.run_report import write_run_report
-
-    machine = ", ".join(f"{name} {value}" for name, value in describe_machine(device).items())
-    name = options.name
-    entry = None if name is None or not zoo.has(name) else zoo.find(name).experiment
-    write_run_report(
-        run_dir,
-        [shlex.join(options.to_command()), machine],
-        None if entry is None else (entry, experiment),
-    )
-
-
-def _print_result(result: TrainingResult, options: RunOptions, data: RunData) -> None:
-    """Prints the outcome of training and the next commands to run."""
-    from detzoo.logs import divergence, read_log
-
-    console = plain_console()
-    if result.metrics is not None:
-        console.print(result.metrics.table())
-    fault = divergence(read_log(result.run_dir))
-    if fault is not None:
-        console.print(f"finished, but {fault}", soft_wrap=True, markup=False)
-        raise typer.Exit(1)
-    best = result.run_dir / ("best.pt" if (result.run_dir / "best.pt").exists() else "last.pt")
-    imports = [part for module in options.imports for part in ("--import", module)]
-    predict = ["detzoo", "predict", str(best), "IMAGES", "--out", "predictions", *imports]
-    lines = [f"done: {best}"]
-    if options.report and (result.run_dir / "report.html").is_file():
-        lines.append(f"  report: {result.run_dir / 'report.html'}")
-    if data.test_arguments is not None:
-        lines.append(f"  {shlex.join([*_test_command(best, options, data), *imports])}")
-    for line in [*lines, f"  {shlex.join(predict)}"]:
-        console.print(line, soft_wrap=True, markup=False)
-    if data.broken:
-        print_broken(data.broken)
-        raise typer.Exit(1)
-
-
-def _test_command(best: Path, options: RunOptions, data: RunData) -> list[str]:
-    """The command that repeats the run's evaluation."""
-    command = ["detzoo", "test", str(best), *(data.test_arguments or ())]
-    if options.device is not None:
-        command += ["--device", options.device]
-    return command if options.fuse else [*command, "--no-fuse"]

@@ -34,7 +34,7 @@ def ui(
     imports: Imports = None,
     trust: Trust = False,
 ) -> None:
-    """Open a page on which pictures are dropped and models compared. Needs 'detzoo[ui]'.
+    """Open a page on which pictures are dropped and models compared. Needs 'detzoo\\[ui]'.
 
     Only programs on this machine can reach it.
 

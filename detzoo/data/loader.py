@@ -30,7 +30,7 @@ from detzoo.data.batches import (
 from detzoo.data.dataset import DetectionDataset, MaskForm
 from detzoo.data.sample import Sample, SkipSample, Transform, apply
 from detzoo.errors import DataError, UserError
-from detzoo.structures import Batch, ImageInfo
+from detzoo.structures import Batch
 
 # Images in a row that the transforms may reject before that is an error.
 _MOST_SKIPS = 100
@@ -102,11 +102,13 @@ class Loader:
         """The number of batches in a whole epoch."""
         return self._order.epoch_length
 
-    def some_infos(self, count: int) -> list[ImageInfo]:
-        """Those of ``count`` images after the transforms, evenly spread over the data."""
+    def some_batches(self, count: int) -> list[Batch]:
+        """A batch of each of ``count`` images, evenly spread over the data; none of those that
+        cannot be read.
+        """
         step = max(1, math.ceil(len(self._source.dataset) / count))
         batches = [self._source[[Key(i, 0)]] for i in range(0, len(self._source.dataset), step)]
-        return [info for batch in batches if isinstance(batch, Batch) for info in batch.infos]
+        return [batch for batch in batches if isinstance(batch, Batch)]
 
     def set_epoch(self, epoch: int, start: int = 0) -> None:
         """Makes the next iteration yield the batches of ``epoch`` from number ``start`` on."""

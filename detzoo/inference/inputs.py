@@ -1,9 +1,10 @@
-"""Reads the inputs of a predictor one image at a time: files, folders, patterns, arrays."""
+"""Reads the inputs of a predictor one by one: files, folders, patterns, addresses, arrays."""
 
 from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Union
@@ -13,6 +14,7 @@ import numpy as np
 from detzoo.data.images import EXTENSIONS, decode_image, exif_orientation, read_image, upright
 from detzoo.errors import DataError
 from detzoo.files import check_regular
+from detzoo.weights.locate import downloads_allowed
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -20,7 +22,36 @@ if TYPE_CHECKING:
 
 ImageLike = Union[str, "os.PathLike[str]", bytes, np.ndarray, "Image"]
 _PILLOW_MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # by number of channels
+# Of an image that is downloaded.
+MOST_BYTES = 1 << 28
 VIDEO_EXTENSIONS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v")
+
+
+def is_picture_address(item: str) -> bool:
+    """Whether it is a web address that ends like the name of an image file."""
+    return is_web_address(item) and re.split(r"[?#]", item)[0].lower().endswith(EXTENSIONS)
+
+
+def is_web_address(item: object) -> TypeIs[str]:
+    return isinstance(item, str) and item.lower().startswith(("http://", "https://"))
+
+
+def read_web_image(address: str, channels: int = 3) -> np.ndarray:
+    """Downloads the image at a web address; see :func:`detzoo.data.images.read_image`.
+
+    Raises :class:`DataError` where it cannot be had.
+    """
+    why = "downloads are turned off, since DETZOO_MIRRORS is empty"
+    if downloads_allowed():
+        from detzoo.weights.download import DownloadError, read_address
+
+        try:
+            return decode_image(read_address(address, MOST_BYTES), address, channels)
+        except DownloadError as error:
+            why = str(error)
+    raise DataError(
+        f"{address}: cannot be downloaded ({why}). Check the address, or give the image as a file."
+    )
 
 
 def find_files(item: str | os.PathLike[str]) -> list[Path]:
@@ -81,7 +112,8 @@ def read_inputs(
     channels: int = 3,
     on_error: Callable[[DataError], None] | None = None,
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Yields (path, image) for every input in order; the path is empty for inputs without a file.
+    """Yields (path, image) for every input in order; the path is empty for inputs without a file,
+    and the address of an image on the web (http, https), which is downloaded.
 
     Images are (H, W, 3) uint8 BGR. Arrays must be BGR, as in OpenCV, or grayscale (H, W); Pillow
     images are converted as :func:`detzoo.data.images.read_image` converts their files, including
@@ -92,11 +124,15 @@ def read_inputs(
     if isinstance(inputs, (str, os.PathLike, bytes, np.ndarray)) or _is_pillow(inputs):
         inputs = [inputs]
     for item in inputs:
-        sources = find_files(item) if isinstance(item, (str, os.PathLike)) else [item]
+        sources: Sequence[object] = [item]
+        if isinstance(item, (str, os.PathLike)) and not is_web_address(item):
+            sources = find_files(item)
         for source in sources:
             try:
                 if isinstance(source, Path):
                     pair = str(source), read_image(source, channels)
+                elif isinstance(source, str):
+                    pair = source, read_web_image(source, channels)
                 else:
                     pair = "", _to_array(source, channels)
             except DataError as error:

@@ -86,13 +86,13 @@ class Predictor:
     ) -> Iterator[Result]:
         """Yields the results of all inputs in order, as soon as they are ready.
 
-        Inputs are paths of images, folders, patterns such as ``"photos/*.jpg"``, NumPy arrays (BGR,
-        as OpenCV reads them), Pillow images or the bytes of image files: one, or any iterable of
-        them. Images with the same network input shape share batches of up to ``batch_size``.
-        ``tile`` splits images larger than this many pixels into overlapping tiles of that size, and
-        also processes the whole image to find objects that fit into no tile. Raises
-        :class:`DataError` for anything that is not an image, or passes the error to ``on_error``
-        and continues.
+        Inputs are paths of images, folders, patterns such as ``"photos/*.jpg"``, web addresses of
+        images, NumPy arrays (BGR, as OpenCV reads them), Pillow images or the bytes of image files:
+        one, or any iterable of them. Images with the same network input shape share batches of up
+        to ``batch_size``. ``tile`` splits images larger than this many pixels into overlapping
+        tiles of that size, and also processes the whole image to find objects that fit into no
+        tile. Raises :class:`DataError` for anything that is not an image, or passes the error to
+        ``on_error`` and continues.
         """
         if batch_size < 1:
             raise ConfigError(f"batch_size: {batch_size} is not at least 1")

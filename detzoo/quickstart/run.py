@@ -72,7 +72,7 @@ def run(
 
     console.print("[bold]3. Evaluating on the held-out scenes[/]")
     predictor = load(checkpoint, device=device)
-    metrics, thresholds = _evaluate(predictor, test_data)
+    metrics, thresholds = evaluate(predictor, test_data)
     write_json(folder / "metrics.json", metrics.to_json())
     console.print(metrics.table(per_class=True))
 
@@ -90,7 +90,7 @@ def run(
     return metrics
 
 
-def _evaluate(predictor: Predictor, data: DetectionDataset) -> tuple[Metrics, dict[str, float]]:
+def evaluate(predictor: Predictor, data: DetectionDataset) -> tuple[Metrics, dict[str, float]]:
     """The metrics, and the score with the best F1 of each class."""
     loader = build_loader(data, predictor.transforms, images_per_device=4, training=False)
     ground_truth = GroundTruth.from_coco(data.to_coco(), data.source)

@@ -73,7 +73,7 @@ def notes_on_priors(model: Detector, loader: Loader) -> list[str]:
     }
     if not heads:
         return []
-    infos = loader.some_infos(8)
+    infos = [info for batch in loader.some_batches(8) for info in batch.infos]
     notes = []
     for name, head in heads.items():
         strides = head.untrainable_strides(infos)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from detzoo.config import ConfigError
 from detzoo.data.dataset import DetectionDataset
 from detzoo.data.hold_out import Division
 from detzoo.detectors.base import Detector
+from detzoo.devices import deterministic as make_deterministic
 from detzoo.experiment import Experiment
 from detzoo.train.callbacks.base import Callback
 from detzoo.train.callbacks.checkpoints import Checkpoints
@@ -41,6 +43,8 @@ def train(
     callbacks: Sequence[Callback] = (),
     quiet: bool = False,
     division: Division | None = None,
+    dry_run: bool = False,
+    deterministic: bool = False,
 ) -> TrainingResult:
     """Trains ``model`` (initialized by the caller, on any device) according to ``experiment``.
 
@@ -54,14 +58,19 @@ def train(
     ``compiled``, backbone and neck are compiled for training
     (:class:`detzoo.train.compiled.CompiledTraining`). ``callbacks`` are called at the events of the
     run (:class:`detzoo.train.callbacks.Callback`). ``division`` records which images are held out
-    as ``val_data``, and is saved in checkpoints. Under ``torchrun``, call this in every process.
+    as ``val_data``, and is saved in checkpoints. With ``dry_run``, only the first step is taken and
+    an image evaluated, and nothing is written; the result has the
+    :class:`~detzoo.train.rehearsal.Rehearsal`. With ``deterministic``, a GPU computes the same to
+    the bit every time, as a CPU does anyway (:func:`detzoo.devices.deterministic`). Under
+    ``torchrun``, call this in every process.
 
     Raises :class:`UserError` if training is impossible, before the first step if this is known by
     then.
     """
     if early_stopping is not None and val_data is None:
         raise ConfigError("early_stopping: requires validation data (--val)")
-    with join_processes(device) as processes:
+    exactly = make_deterministic if deterministic else contextlib.nullcontext
+    with join_processes(device) as processes, exactly(processes.device):
         trainer = Trainer(
             experiment,
             model,
@@ -70,7 +79,7 @@ def train(
             run_dir,
             processes,
             callbacks=[
-                *default_callbacks(quiet=quiet),
+                *default_callbacks(quiet=quiet, writes=not dry_run),
                 *([] if early_stopping is None else [early_stopping]),
                 *callbacks,
             ],
@@ -85,12 +94,12 @@ def train(
         )
         if early_stopping is not None and trainer.validation is not None:
             trainer.validation.require_defined_metric()
-        return trainer.run()
+        return trainer.rehearse() if dry_run else trainer.run()
 
 
-def default_callbacks(*, quiet: bool = False) -> list[Callback]:
-    """The callbacks of every run: its files, and its display unless ``quiet``."""
-    callbacks: list[Callback] = [Checkpoints(), TextLog(), MetricsFiles()]
-    if importlib.util.find_spec("tensorboard") is not None:
+def default_callbacks(*, quiet: bool = False, writes: bool = True) -> list[Callback]:
+    """The callbacks of every run: its files if it ``writes``, and its display unless ``quiet``."""
+    callbacks: list[Callback] = [Checkpoints(), TextLog(), MetricsFiles()] if writes else []
+    if writes and importlib.util.find_spec("tensorboard") is not None:
         callbacks.append(TensorBoard())
     return callbacks if quiet else [*callbacks, Display()]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,9 @@ from detzoo.detectors.receptive_fields import ReceptiveFields
 from detzoo.errors import CheckpointError, ConfigError, UserError
 from detzoo.experiment import Experiment
 from detzoo.optim.ema import WeightAverage
+
+# In a run folder, while a program trains there.
+LOCK = ".lock"
 
 
 @dataclass
@@ -117,7 +121,7 @@ def locked(run_dir: Path) -> Iterator[None]:
     """
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(run_dir / ".lock")
+        lock = FileLock(run_dir / LOCK)
         lock.acquire(blocking=False)
     except Timeout:
         raise ConfigError(
@@ -125,13 +129,25 @@ def locked(run_dir: Path) -> Iterator[None]:
             "finished, stop it, or give another folder."
         ) from None
     except OSError as error:
-        raise UserError(
-            f"{run_dir}: cannot be written: {error.strerror}. Choose another folder with --out."
-        ) from error
+        raise _unwritable(run_dir, error.strerror) from error
     try:
         yield
     finally:
         lock.release()
+
+
+def check_unlocked(run_dir: Path) -> None:
+    """Raises what :func:`locked` would, without creating the folder."""
+    if (run_dir / LOCK).is_file():
+        with locked(run_dir):
+            return
+    existing = next(path for path in (run_dir, *run_dir.absolute().parents) if path.exists())
+    if not (existing.is_dir() and os.access(existing, os.W_OK)):
+        raise _unwritable(run_dir, "Permission denied" if existing.is_dir() else "Not a directory")
+
+
+def _unwritable(run_dir: Path, reason: str | None) -> UserError:
+    return UserError(f"{run_dir}: cannot be written: {reason}. Choose another folder with --out.")
 
 
 def seed_step(seed: int, rank: int, iteration: int) -> None:

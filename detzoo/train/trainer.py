@@ -41,7 +41,15 @@ from detzoo.train.data import (
 from detzoo.train.distributed import Processes
 from detzoo.train.log import Averages, Stopwatch, memory_in_use
 from detzoo.train.plan import fit_recipe
-from detzoo.train.state import Learner, Position, load_last, locked, seed_step
+from detzoo.train.rehearsal import Rehearsal
+from detzoo.train.state import (
+    Learner,
+    Position,
+    check_unlocked,
+    load_last,
+    locked,
+    seed_step,
+)
 from detzoo.train.teacher import give_teacher
 from detzoo.train.validation import Validation
 from detzoo.train.watch import Interrupt, Watch
@@ -53,6 +61,7 @@ class TrainingResult:
 
     ``best`` contains the metrics, by name, of the weights in ``best.pt``. ``stop_signal`` is the
     signal that stopped the run (SIGINT for Ctrl-C), which can be resumed from ``last.pt``.
+    ``rehearsal`` is set if the run was only rehearsed.
     """
 
     run_dir: Path
@@ -60,6 +69,7 @@ class TrainingResult:
     metrics: Metrics | None
     best: dict[str, float]
     stop_signal: signal.Signals | None = None
+    rehearsal: Rehearsal | None = None
 
     @property
     def interrupted(self) -> bool:
@@ -195,6 +205,55 @@ class Trainer:
             stop_signal = signal.Signals(self._signal) if self._signal else None
             return TrainingResult(self.run_dir, done, self.metrics, self.position.best, stop_signal)
 
+    def write_nothing(self) -> None:
+        """Makes steps that are tried out, from which no file remains and no callback learns."""
+        self.callbacks, self._watch.run_dir = [], None
+
+    def rehearse(self) -> TrainingResult:
+        """Takes the next step and evaluates an image in each process; writes nothing.
+
+        No callback is called but for messages. The model has changed then: it is not to be trained.
+        """
+        with dead_workers_explained(), contextlib.closing(self._loader):
+            check_unlocked(self.run_dir)
+            self._enter_folder()
+            for note in self._notes:
+                self.say(note)
+            self.write_nothing()
+            done = self.position.iteration
+            if done < self.plan.steps:
+                batches = grouped_batches(
+                    self._loader, self.experiment.accumulate, self.plan.steps_per_epoch, done
+                )
+                self.step(next(batches))
+                self._watch.check(everything=True)
+            losses, seconds = self._means.drain(), self._stopwatch.drain()["step_time"]
+            memory = memory_in_use(self.processes.device)
+            evaluated = None
+            if self.validation is not None:
+                with self.learner.averaged_weights():
+                    evaluated = self.validation.run(self.model, self._interrupt, most=1)
+        data = self.experiment.data
+        sizes = [(p.numel(), p.requires_grad) for p in self.model.parameters()]
+        rehearsal = Rehearsal(
+            plan=self.plan,
+            steps_done=done,
+            images=len(self.train_data),
+            images_per_step=data.images_per_device
+            * self.processes.count
+            * self.experiment.accumulate,
+            learning_rate=self.experiment.optimizer.lr * self.plan.lr_scale,
+            parameters=sum(size for size, _ in sizes),
+            trained_parameters=sum(size for size, is_trained in sizes if is_trained),
+            losses=losses,
+            seconds=seconds,
+            memory_gb=memory,
+            device=self.processes.device,
+            metric=None if self.validation is None else self.metric,
+            metrics=None if evaluated is None else evaluated[0],
+        )
+        return TrainingResult(self.run_dir, done, None, self.position.best, rehearsal=rehearsal)
+
     def _enter_folder(self) -> None:
         """Restores the state of a run to be resumed, or checks that the folder has no run."""
         last = self.run_dir / "last.pt"
@@ -235,15 +294,15 @@ class Trainer:
         while self.position.iteration < self.plan.steps and not self._ends:
             with self._stopwatch.data():
                 group = next(batches)
-            self._step(group)
+            self.step(group)
             self._after_step()
 
     @property
     def _ends(self) -> bool:
         return self._is_stopping or self._signal != 0
 
-    def _step(self, batches: Sequence[Batch]) -> None:
-        """Runs one optimizer step."""
+    def step(self, batches: Sequence[Batch]) -> None:
+        """Runs the optimizer step at ``position``."""
         step, scaler = self.position.iteration, self.learner.scaler
         if self._epoch != (epoch := step // self.plan.steps_per_epoch):
             self._epoch = epoch

@@ -12,6 +12,7 @@ from detzoo.config import ConfigError
 from detzoo.data.dataset import DetectionDataset
 from detzoo.data.loader import build_loader
 from detzoo.detectors.base import Detector
+from detzoo.evaluate.evaluator import Evaluator
 from detzoo.evaluate.ground_truth import GroundTruth
 from detzoo.evaluate.metrics import Metrics
 from detzoo.evaluate.results import ImageResult
@@ -45,6 +46,39 @@ class EarlyStopping(Callback):
         if trainer.position.stale_evaluations >= self.patience:
             trainer.say(f"stopping early: {trainer.metric} is no longer improving")
             trainer.stop()
+
+
+def make_evaluators(
+    experiment: Experiment, data: DetectionDataset, callbacks: Sequence[Callback] = ()
+) -> tuple[list[Evaluator], Metrics]:
+    """The evaluators of a run on validation ``data``, and their metrics of no detections at all,
+    which are 0 if there are objects, and undefined otherwise.
+    """
+    truth = GroundTruth.of(data)
+    evaluators = default_evaluators(
+        truth,
+        experiment.class_names,
+        predicts_masks=experiment.model.predicts_masks,
+        is_class_agnostic=experiment.model.is_class_agnostic,
+        metric=experiment.data.metric,
+        stuff_names=experiment.panoptic_stuff,
+    )
+    for callback in callbacks:
+        evaluators += callback.evaluators(truth, experiment.class_names)
+    return evaluators, score(evaluators, [])
+
+
+def find_metric(name: str | None, of_nothing: Metrics, option: str) -> str:
+    """The metric called ``name``, None: the main one, of those of an evaluation.
+
+    Raises :class:`ConfigError`, naming the ``option`` that it was given as, for an unknown one.
+    """
+    name = name or of_nothing.main_name
+    if name not in of_nothing.values:
+        raise ConfigError(
+            f"{option}: no metric is called {name!r} here; there are {', '.join(of_nothing.values)}"
+        )
+    return name
 
 
 class Validation:
@@ -83,25 +117,8 @@ class Validation:
             )
             for transforms in experiment.data.tta.pipelines(experiment.data.test_transforms)
         ]
-        truth = GroundTruth.of(data)
-        self._evaluators = default_evaluators(
-            truth,
-            experiment.class_names,
-            predicts_masks=experiment.model.predicts_masks,
-            is_class_agnostic=experiment.model.is_class_agnostic,
-            metric=experiment.data.metric,
-            stuff_names=experiment.panoptic_stuff,
-        )
-        for callback in callbacks:
-            self._evaluators += callback.evaluators(truth, experiment.class_names)
-        of_nothing = score(self._evaluators, [])
-        self.metric = metric or of_nothing.main_name
-        if self.metric not in of_nothing.values:
-            raise ConfigError(
-                f"early_stopping.metric: no metric is called {self.metric!r} here; "
-                f"there are {', '.join(of_nothing.values)}"
-            )
-        # Without detections, a metric is 0 if there are objects, otherwise undefined.
+        self._evaluators, of_nothing = make_evaluators(experiment, data, callbacks)
+        self.metric = find_metric(metric, of_nothing, "early_stopping.metric")
         self.is_undefined = math.isnan(of_nothing[self.metric])
 
     def require_defined_metric(self) -> None:
@@ -117,13 +134,18 @@ class Validation:
         model: Detector,
         interrupt: Interrupt,
         progress: Callable[[int, int], None] = lambda count, total: None,
+        most: int | None = None,
     ) -> tuple[Metrics, list[ImageResult]] | None:
         """The metrics and detections of the model as it is now; every process gets those of all
         the data. ``progress`` is called with the number of this process's images done, and of all.
 
-        Returns None if a signal to any process interrupted it.
+        Each process detects in at most ``most`` images. Returns None if a signal to any process
+        interrupted it.
         """
-        views = [itertools.takewhile(lambda _: not interrupt.requested, v) for v in self._views]
+        views = [
+            itertools.takewhile(lambda _: not interrupt.requested, itertools.islice(v, most))
+            for v in self._views
+        ]
         done = itertools.count(1)  # batches have one image
         found = detect(
             model,

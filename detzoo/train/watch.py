@@ -89,9 +89,12 @@ class _Observation:
 
 
 class Watch:
-    """Checks the losses of all batches; ``tripped`` is 1 on the device after a bad one."""
+    """Checks the losses of all batches; ``tripped`` is 1 on the device after a bad one.
 
-    def __init__(self, processes: Processes, run_dir: Path, model: nn.Module) -> None:
+    A bad one is saved in ``run_dir``; None: nowhere.
+    """
+
+    def __init__(self, processes: Processes, run_dir: Path | None, model: nn.Module) -> None:
         self.processes = processes
         self.run_dir = run_dir
         self.model = model
@@ -162,12 +165,17 @@ class Watch:
                 f"step {seen.iteration}: a loss of another process is not finite; that process "
                 "reports it."
             )
-        file = self.run_dir / f"nonfinite_rank{self.processes.rank}.pt"
-        save_atomically(file, _saved_batch(seen, self.model))
+        saved = ""
+        if self.run_dir is not None:
+            file = self.run_dir / f"nonfinite_rank{self.processes.rank}.pt"
+            save_atomically(file, _saved_batch(seen, self.model))
+            saved = (
+                f"The batch and the weights are saved in {file}; checkpoints are from before "
+                "this step. "
+            )
         images = ", ".join(info.path or str(info.id) for info in seen.batch.infos)
         raise NonFiniteLossError(
-            f"step {seen.iteration}: {', '.join(terms)} for the images {images}. The batch and "
-            f"the weights are saved in {file}; checkpoints are from before this step. Check "
+            f"step {seen.iteration}: {', '.join(terms)} for the images {images}. {saved}Check "
             "the boxes of these images first; then lower the learning rate (--set "
             "optimizer.lr=...), lengthen the warm-up, clip gradients (--set "
             "max_gradient_norm=35), or use --precision fp32."

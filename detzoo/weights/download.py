@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import io
 import os
 import queue
 import tempfile
@@ -94,6 +96,7 @@ def download(
     written.
     """
     failures = []
+    most = MOST if verify is None else MOST_OF_DATA
     unreachable = set() if unreachable is None else unreachable
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -102,6 +105,7 @@ def download(
                 return
             if verify is None and hash_digits(target.name) is None:
                 file.truncate(0)
+            fault_of = functools.partial(verify or _fault_of, partial)
             with _Display(target.name) as display:
                 for address in addresses:
                     host = _host(address)
@@ -111,7 +115,7 @@ def download(
                         )
                         continue
                     try:
-                        _fetch(address, file, partial, display.report, verify)
+                        _fetch(address, file, display.report, fault_of, most)
                     except _Failure as failure:
                         failures.append(f"{address}: {failure}")
                         display.say(f"{host}: {failure}")
@@ -129,6 +133,20 @@ def download(
             "another folder for caches with XDG_CACHE_HOME."
         ) from error
     raise DownloadError("\n".join(failures))
+
+
+def read_address(address: str, most: int) -> bytes:
+    """The content of a file at a web address, of at most ``most`` bytes, as :func:`download` would
+    get it, but into memory.
+
+    Raises :class:`DownloadError`, which says why it cannot be had.
+    """
+    file = io.BytesIO()
+    try:
+        _fetch(address, file, lambda done, size: None, lambda: None, most)
+    except _Failure as failure:
+        raise DownloadError(str(failure)) from None
+    return file.getvalue()
 
 
 @contextlib.contextmanager
@@ -156,10 +174,12 @@ def _partial(target: Path) -> Iterator[Path]:
 
 
 def _fetch(
-    address: str, file: IO[bytes], partial: Path, report: Report, verify: Verify | None
+    address: str, file: IO[bytes], report: Report, fault_of: Callable[[], str | None], most: int
 ) -> None:
-    """Downloads and verifies the file at ``address``. Raises :class:`_Failure` after all tries."""
-    most = MOST if verify is None else MOST_OF_DATA
+    """Downloads the file at ``address``, of at most ``most`` bytes, until it has no fault.
+
+    Raises :class:`_Failure` after all tries.
+    """
     fresh_tries = silent_tries = 0
     for attempt in range(TRIES):
         if attempt:
@@ -173,15 +193,20 @@ def _fetch(
                 raise
             continue
         file.flush()
-        fault = _fault_of(partial) if verify is None else verify(partial)
+        fault = fault_of()
         if fault is None:
             return
-        file.truncate(0)
+        _empty(file)
         fresh_tries += is_fresh
         if (
             fresh_tries == 2 or attempt == TRIES - 1
         ):  # Once more: the transfer may have been at fault.
             raise _Failure(fault, temporary=False)
+
+
+def _empty(file: IO[bytes]) -> None:
+    file.truncate(0)
+    file.seek(0)
 
 
 def _fault_of(partial: Path) -> str | None:
@@ -210,7 +235,7 @@ def _transfer(address: str, file: IO[bytes], report: Report, most: int) -> None:
         if answer.status == 416 or (
             answer.status == 206 and not content_range.startswith(f"bytes {done}-")
         ):
-            file.truncate(0)  # perhaps the partial download of another file
+            _empty(file)  # perhaps the partial download of another file
             raise _Failure("it sent another part than requested", temporary=True)
         if answer.status not in (200, 203, 206):
             temporary = answer.status in (408, 429) or answer.status >= 500
@@ -219,11 +244,11 @@ def _transfer(address: str, file: IO[bytes], report: Report, most: int) -> None:
             raise _Failure("it sent the file compressed, which was not requested", temporary=False)
         if answer.status != 206:
             done = 0
-            file.truncate(0)
+            _empty(file)
         size = None if answer.length is None else done + answer.length
         if size is not None and size > most:
             raise _Failure(
-                f"announced {size} bytes; no weight file has more than {most}", temporary=False
+                f"announced {size} bytes, and {most} are the most that are read", temporary=False
             )
         report(done, size)
         try:
@@ -233,7 +258,7 @@ def _transfer(address: str, file: IO[bytes], report: Report, most: int) -> None:
                 done += len(block)
                 report(done, size)
                 if done > most:
-                    raise _Failure("no weight file is this large", temporary=False)
+                    raise _Failure(f"{most} bytes are the most that are read", temporary=False)
         except _Failure as failure:
             of_all = "" if size is None else f" of {size}"
             why = f"stopped after {done}{of_all} bytes ({failure})"

@@ -12,6 +12,7 @@ from detzoo.config import from_dict
 from detzoo.mmdet import read_experiment
 from tests.cli.conftest import Run, assert_refused
 from tests.mmdet.published import published_configs
+from tests.train.tiny import make_data
 
 RETINANET = "retinanet/retinanet_r18_fpn_1x_coco.py"
 
@@ -57,7 +58,15 @@ def test_what_cannot_be_trained_can_detect(detzoo: Run, tmp_path: Path) -> None:
     assert "good for predict, test\n" in outcome.out
     assert "mine.json has detzoo's defaults" in outcome.out
     assert detzoo("config", path, "model.neck").code == 0
-    assert_refused(detzoo("train", path, "--data", "."), "optimizer.type")
+    refused = detzoo("train", path, "--data", ".")
+    assert_refused(refused, "optimizer.type", f"detzoo import-mmdet {path} --out mine.json")
+    data = make_data(tmp_path / "data")
+    assert data.class_names == ("red", "green")
+    outcome = detzoo(
+        "train", "mine.json", "--data", tmp_path / "data", "--from-scratch", "--image-size",
+        "64x64", "--workers", 0, "--device", "cpu", "--val-fraction", 0, "--dry-run",
+    )  # fmt: skip
+    assert outcome.code == 0, outcome
 
 
 def test_with_weights_it_becomes_a_checkpoint(detzoo: Run, tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ def test_help_of_every_command(detzoo: Run, command: str) -> None:
 
 def test_help_lists_the_commands(detzoo: Run) -> None:
     outcome = detzoo("--help")
+    assert "detzoo[ui]" in outcome.out  # not taken as markup
     assert all(command in outcome.out for command in COMMANDS)
 
 

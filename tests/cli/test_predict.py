@@ -18,6 +18,7 @@ from detzoo.inference.video import VideoWriter
 from detzoo.quickstart.scenes import CLASSES
 from tests.cli.conftest import FIT, Run, assert_refused
 from tests.tiny import tiny_retinanet
+from tests.weights.server import refuse, running, serve
 
 NOT_UTF8 = os.fsdecode("\u6d4b\u8bd5".encode("gbk"))  # as in old Chinese archives
 FAST = ("--device", "cpu", "--min-score", 0.0)
@@ -181,11 +182,37 @@ def test_a_stream(detzoo: Run, retinanet: Path) -> None:
     assert num_frames("o/door.mp4") == len(entry["frames"])
 
 
+def test_images_on_the_web(
+    detzoo: Run, mask_rcnn: Path, scenes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are named by their addresses, also beside files of the same name."""
+    content = (scenes / "val" / "0001.png").read_bytes()
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.delenv("DETZOO_MIRRORS", raising=False)
+    with running() as server:
+        server.behaviours = [lambda handler: serve(handler, content)] * 2 + [refuse(404)]
+        street, other = f"{server.address}/0001.png?x=1", f"{server.address}/b/a%2F..%2Fb.png"
+        gone = f"{server.address}/gone.png"
+        outcome = detzoo(
+            "predict", mask_rcnn, scenes / "val" / "0001.png", street, other, gone,
+            "--out", "o", "--json", "f.json", "--save", "csv", *FAST,
+        )  # fmt: skip
+    assert outcome.code == 1, outcome
+    assert f"left out: {gone}: cannot be downloaded (HTTP 404 Not Found)" in outcome.error
+    first, second, third = json.loads(Path("f.json").read_text())
+    assert (second["image"], third["image"]) == (street, other)
+    assert first["detections"] != []
+    assert first["detections"] == second["detections"] == third["detections"]
+    names = {path.name for path in Path("o").iterdir()}
+    assert names == {"0001.jpg", "0001-2.jpg", "a-2F-2Fb.jpg", "detections.csv"}
+    assert street in Path("o/detections.csv").read_text()
+
+
 def test_streams_that_are_not_there(detzoo: Run, retinanet: Path) -> None:
     base = ("predict", retinanet, "--out", "o", *FAST)
     assert_refused(detzoo(*base, "99"), "99: no frame can be read. Is the camera connected")
     outcome = detzoo(*base, "http://127.0.0.1:9/a.jpg?x=1")
-    assert_refused(outcome, "the address of a picture. Download it")
+    assert_refused(outcome, "a.jpg?x=1: cannot be downloaded (", "Check the address")
     assert not Path("o").exists()
 
 

@@ -211,6 +211,16 @@ def test_a_trial_that_fails(
 
 
 @needs_optuna
+def test_the_metric_is_that_of_the_evaluation(
+    detzoo: Run, scenes: Path, tiny: Path, runs: Runs
+) -> None:
+    command = ("sweep", tiny, "--data", scenes, "--seeds", "0,1", "--set", "data.metric=voc")
+    assert detzoo(*command, "--out", "s").code == 0
+    assert json.loads(Path("s/sweep.json").read_text())["metric"] == "voc/AP50"
+    assert len(runs) == 2
+
+
+@needs_optuna
 def test_what_is_refused(detzoo: Run, scenes: Path, tiny: Path, runs: Runs) -> None:
     data = (tiny, "--data", scenes)
     wrong = ("--space", "optimizer.rate=0.1..0.2")
@@ -223,6 +233,22 @@ def test_what_is_refused(detzoo: Run, scenes: Path, tiny: Path, runs: Runs) -> N
     assert_refused(detzoo("sweep", *data, "--seeds", "1", "--seed", "3"), "--seed: a sweep has no")
     assert_refused(detzoo("sweep", *data, "--space", LR, "--resume"), "--resume: a sweep has no")
     assert_refused(detzoo("sweep", tiny, "--data", "none", "--space", LR), "none")
+    dry = detzoo("sweep", *data, "--space", LR, "--dry-run")
+    assert_refused(dry, "--dry-run: a sweep has no")
+    assert_refused(
+        detzoo("sweep", *data, "--space", LR, "--metric", "bbox/mAP"),
+        "--metric: no metric is called 'bbox/mAP' here; there are bbox/AP, bbox/AP50",
+    )
+    assert_refused(
+        detzoo("sweep", *data, "--space", LR, "--val-fraction", 0, "--val", scenes / "none.json"),
+        "none.json",
+    )
+    train_only = ("--data", scenes / "annotations" / "train.json", "--images", scenes / "train")
+    assert_refused(detzoo("sweep", tiny, *train_only, "--space", LR), "give --val")
+    assert_refused(
+        detzoo("sweep", *data, "--space", LR, "--metric", "bbox/APl"),
+        "--metric bbox/APl: is undefined on",
+    )
     assert detzoo("sweep", *data, "--space", LR, "--epoch", 3).code == 2  # of click
     assert not runs
     assert detzoo("sweep", *data, "--space", LR, "--trials", 1, "--out", "s").code == 0

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ import torch
 
 from detzoo.checkpoints import checkpoint
 from detzoo.cli.launch import without_option
+from detzoo.cli.run_end import resume_command
 from detzoo.cli.run_options import RunOptions
 from detzoo.cli.run_start import first_experiment
-from detzoo.cli.train import _resume_command
 from detzoo.config import ConfigError, diff
 from detzoo.detectors.single_stage import SingleStageConfig
+from detzoo.experiment import Experiment
 from detzoo.quickstart.scenes import CLASSES
+from detzoo.train import batch_size
 from tests.cli.conftest import FIT, Run, assert_refused, write_checkpoint
 from tests.tiny import tiny_mask_rcnn, tiny_retinanet
 
@@ -102,6 +105,45 @@ def test_options_are_short_names_of_settings(detzoo: Run, tiny: Path, scenes: Pa
     assert written["seed"] == 7
     assert written["optimizer"]["lr"] == 0.001
     assert written["class_names"] == list(CLASSES)
+
+
+def test_the_largest_batch(
+    detzoo: Run, tiny: Path, scenes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is found is kept when a run is resumed."""
+    found = iter((4,))
+
+    def instead(experiment: Experiment, *_: object, **__: object) -> tuple[Experiment, str]:
+        size = next(found)
+        data = replace(experiment.data, images_per_device=size)
+        return replace(experiment, data=data), f"batch size auto: {size} images"
+
+    def size_of(run: str) -> int:
+        return int(
+            json.loads(Path(run, "experiment.json").read_text())["data"]["images_per_device"]
+        )
+
+    command = ("train", tiny, "--data", scenes, "--epochs", 1, *FAST[4:], "--out", "run")
+    assert_refused(detzoo(*command, "--batch-size", "auto"), "--batch-size auto", "on cpu")
+    assert_refused(detzoo(*command, "--batch-size", 0), "--batch-size 0: give a number")
+    assert_refused(detzoo(*command, "--batch-size", "big"), "--batch-size big: give a number")
+    monkeypatch.setattr(batch_size, "check_device", lambda *_: None)
+    monkeypatch.setattr(batch_size, "with_largest_batch", instead)
+    outcome = detzoo(*command, "--batch-size", "auto")
+    assert outcome.code == 0, outcome
+    assert "batch size auto: 4 images" in outcome.out
+    assert size_of("run") == 4
+    resume = ("train", "--resume", "--out", "run", "--epochs", 2)
+    assert detzoo(*resume).code == 0
+    assert size_of("run") == 4
+    assert detzoo(*resume, "--batch-size", "auto").code == 0
+    assert size_of("run") == 4
+    sized = (*command[:-1], "sized", *FAST[2:4])
+    assert detzoo(*sized).code == 0
+    assert_refused(
+        detzoo("train", "--resume", "--out", "sized", "--batch-size", "auto"),
+        "--batch-size auto", "resumed with the batch that it has",
+    )  # fmt: skip
 
 
 def test_explicit_files_and_other_validation_data(detzoo: Run, tiny: Path, scenes: Path) -> None:
@@ -248,10 +290,10 @@ def test_arguments_of_the_processes(typed: list[str], left: list[str]) -> None:
 
 def test_the_command_to_go_on_with(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
-    assert _resume_command(Path("my run")) == "detzoo train --resume --out 'my run'"
+    assert resume_command(Path("my run")) == "detzoo train --resume --out 'my run'"
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     expected = "torchrun --nproc-per-node 2 -m detzoo train --resume --out runs/x-1"
-    assert _resume_command(Path("runs/x-1")) == expected
+    assert resume_command(Path("runs/x-1")) == expected
 
 
 # --------------------------------------------------------------------------- pretrained weights

@@ -12,6 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 from detzoo.checkpoints import checkpoint
 from detzoo.checkpoints.checkpoint import Checkpoint
 from detzoo.optim.schedules import epochs
+from detzoo.train.batch_size import step_memory, with_largest_batch
 from detzoo.train.callbacks.base import Callback
 from detzoo.train.loop import train
 from detzoo.train.trainer import Trainer
@@ -88,3 +89,41 @@ def test_one_process_of_a_group(device: torch.device) -> None:
         assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
     finally:
         dist.destroy_process_group()
+
+
+def test_deterministic_runs(tmp_path: Path, device: torch.device) -> None:
+    """Equal to the bit."""
+    data, experiment = make_data(tmp_path / "data"), tiny_experiment(model=tiny_two_stage())
+
+    def run(name: str) -> Checkpoint:
+        train(
+            experiment,
+            build(experiment),
+            data,
+            None,
+            tmp_path / name,
+            device=device,
+            deterministic=True,
+            quiet=True,
+        )
+        return checkpoint.read(tmp_path / name / "last.pt")
+
+    once, twice = run("once").model, run("twice").model
+    assert all(torch.equal(once[name], twice[name]) for name in once)
+
+
+def test_the_largest_batch(tmp_path: Path, device: torch.device) -> None:
+    """Memory grows with the batch, and is given back."""
+    if device.type != "cuda":
+        pytest.skip("only on a GPU")
+    data, experiment = make_data(tmp_path / "data", 160), tiny_experiment()
+    model = build(experiment)
+    step = step_memory(experiment, model, data, device)
+    small, large = step(1), step(64)
+    assert small is not None
+    assert large is not None
+    assert small < large
+    found, note = with_largest_batch(experiment, model, data, device)
+    assert found.data.images_per_device == 16
+    assert "fewer than 10 steps" in note
+    assert next(model.parameters()).device.type == "cpu"

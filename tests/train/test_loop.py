@@ -14,6 +14,7 @@ from detzoo.checkpoints import checkpoint
 from detzoo.config import ConfigError
 from detzoo.data.dataset import DetectionDataset
 from detzoo.detectors.base import Detector, DetectorConfig
+from detzoo.devices import deterministic
 from detzoo.errors import DataError
 from detzoo.experiment import Experiment
 from detzoo.heads.class_rows import ClassRows
@@ -22,12 +23,13 @@ from detzoo.optim.ema import EMAConfig
 from detzoo.optim.optimizers import SGDConfig
 from detzoo.optim.schedules import Cosine, MomentumSchedule, Warmup, epochs, iterations
 from detzoo.structures import Detections, ImageBatch, Targets
+from detzoo.train import loop
 from detzoo.train.loop import train
 from detzoo.train.plan import fit_recipe
 from detzoo.train.state import seed_step
 from detzoo.train.validation import EarlyStopping, Validation
 from detzoo.train.watch import NonFiniteLossError
-from tests.train.tiny import BACKBONE, build, make_data, tiny_experiment
+from tests.train.tiny import BACKBONE, build, make_data, tiny_experiment, tiny_two_stage
 
 
 @pytest.fixture
@@ -103,6 +105,25 @@ def test_the_average_is_what_is_evaluated_and_published(
     assert any(not torch.equal(last.ema[name], value) for name, value in last.model.items())
     assert best.ema is None
     assert best.training is None
+
+
+def test_a_deterministic_run(
+    tmp_path: Path, data: DetectionDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twice the same to the bit, and in the form that a GPU needs as well."""
+    experiment = tiny_experiment(model=tiny_two_stage(), schedule=epochs(1), seed=3)
+    weights = []
+    gpu = torch.device("cuda")
+    for device in (None, None, gpu):
+        if device is not None:  # the settings for a GPU, on this processor
+            monkeypatch.setattr(loop, "make_deterministic", lambda _: deterministic(gpu))
+        run = tmp_path / str(len(weights))
+        train(experiment, build(experiment), data, data, run, quiet=True, deterministic=True)
+        weights.append(checkpoint.read(run / "last.pt").model)
+    first, second, on_gpu = weights
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    torch.testing.assert_close(on_gpu, first, rtol=1e-4, atol=1e-5)
+    assert not torch.are_deterministic_algorithms_enabled()
 
 
 # -------------------------------------------------------------------------------- the recipe
