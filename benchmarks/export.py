@@ -41,7 +41,7 @@ from detzoo.experiment import Experiment
 from detzoo.export.formats import FORMATS, Format
 from detzoo.export.frame import framed
 from detzoo.export.openvino import convert_onnx, for_openvino
-from detzoo.export.program import capture
+from detzoo.export.program import capture, quiet
 from detzoo.export.static import StaticDetector, require_static_form
 from detzoo.export.verify import TIED_SCORE, Difference, compare
 from detzoo.inference.exported import Details
@@ -163,10 +163,13 @@ def _send(entry: Entry, kinds: Sequence[Format], sending: Connection) -> None:
 
 
 def prepare() -> None:
-    """Imports once, for all processes, what exporting would import in each."""
-    for name in ("onnxruntime", "onnxscript", "openvino", "torch._dynamo", "torch._inductor"):
-        with contextlib.suppress(ImportError):  # is the reason in the cells
-            importlib.import_module(name)
+    """Imports what exporting would import in each process."""
+    with contextlib.suppress(ImportError), quiet():  # is a reason in the cells
+        importlib.import_module("onnxruntime")
+        importlib.import_module("openvino")
+        # Next to nothing; what exporting it imports is all that PyTorch needs.
+        program = torch.export.export(torch.nn.ReLU(), (torch.zeros(1),))
+        torch.onnx.export(program, dynamo=True, verbose=False)
     gc.freeze()
 
 
