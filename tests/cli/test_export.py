@@ -18,6 +18,7 @@ from detzoo.checkpoints.checkpoint import Checkpoint, save
 from detzoo.cli import export as command
 from detzoo.cli.main import run
 from detzoo.data.locate import open_dataset
+from detzoo.data.transforms import Pad, Resize
 from detzoo.detectors.solo import SOLOConfig
 from detzoo.errors import ConfigError, ExportError
 from detzoo.evaluate.metrics import Metrics
@@ -27,7 +28,7 @@ from detzoo.inference.loading import load
 from detzoo.inference.predictor import Predictor
 from detzoo.layers.norm import GroupNormConfig
 from detzoo.necks.fpn import FPNConfig
-from detzoo.quickstart.scenes import CLASSES
+from detzoo.quickstart.scenes import CLASSES, draw_scene
 from detzoo.structures import ImageBatch
 from tests.cli.conftest import FIT, Run, assert_refused
 from tests.tiny import BACKBONE, tiny_mask_rcnn, tiny_retinanet
@@ -287,12 +288,29 @@ def test_what_programs_without_detzoo_need(exported: Path, detecting: Path) -> N
 
 def test_the_example(exported: Path, scenes: Path) -> None:
     """A program of NumPy and ONNX Runtime finds the same."""
+    check_example(exported, cv2.imread(str(scenes / "val" / "0001.png")))
+
+
+@pytest.mark.slow
+def test_the_example_and_any_size(detzoo: Run, detecting: Path) -> None:
+    """The recipe's own sizes, for either format, and a square that all images fit into."""
+    own = tiny_retinanet(CLASSES, (Resize(sizes=((300, 280),)), Pad(divisor=32)))
+    save(Path("own.pt"), Checkpoint(own, load(detecting, fused=False).model.state_dict()))
+    for given in (("own.pt", "--size", 320, 320), (detecting, "--size", 288, 320)):
+        outcome = detzoo("export", *given, "--dynamic", "--out", "model.onnx")
+        assert outcome.code == 0, outcome
+        for width in (200, 400, 900):
+            scene, _ = draw_scene(np.random.default_rng(width), 400)
+            check_example(Path("model.onnx"), cv2.resize(scene, (width, 400)))
+
+
+def check_example(model: Path, picture: np.ndarray) -> None:
     path = Path(__file__).parents[2] / "examples" / "onnx_runtime.py"
     example = runpy.run_path(str(path))
-    file = scenes / "val" / "0001.png"
-    (expected,) = load(exported).predict(file, min_score=0.3)
-    session = onnxruntime.InferenceSession(exported)
-    names, scores, boxes = example["detect"](session, cv2.imread(str(file)))
+    (expected,) = load(model).predict(picture, min_score=0.3)
+    assert len(expected)
+    session = onnxruntime.InferenceSession(model)
+    names, scores, boxes = example["detect"](session, picture)
     assert names == expected.names
     np.testing.assert_allclose(scores, expected.scores, atol=1e-5)
     np.testing.assert_allclose(boxes, expected.boxes, atol=1e-2)
