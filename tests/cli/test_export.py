@@ -185,6 +185,19 @@ def test_up_to_a_number_of_images(detzoo: Run, detecting: Path, scenes: Path) ->
         torch.testing.assert_close(result.boxes, alone.boxes)
 
 
+@pytest.mark.slow
+def test_up_to_a_number_of_images_in_half_precision(
+    detzoo: Run, detecting: Path, scenes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Random weights exaggerate rounding.
+    monkeypatch.setattr("detzoo.export.verify.LOW_SHARE", 0.5)
+    given = ("--size", 64, 96, "--batch-size", "1..3", "--precision", "fp16")
+    given = (*given, "--images", scenes / "train", "--out", "model.onnx")
+    outcome = detzoo("export", detecting, *given)
+    assert outcome.code == 0, outcome
+    assert outcome.out.count("of the detections have nearly the same score and box") == 2
+
+
 def test_batch_sizes() -> None:
     read = command.read_batch_size
     assert [read("8"), read("1..8"), read("1..1")] == [(8, False), (8, True), (1, False)]
@@ -339,8 +352,10 @@ def test_refused(detzoo: Run, retinanet: Path, scenes: Path) -> None:
     assert_refused(outcome, "--precision bf16: --format onnx has fp32, fp16, int8")
     outcome = detzoo("export", retinanet, "--out", "model.onnx", "--precision", "int8")
     assert_refused(outcome, "--precision int8: needs --images FOLDER", "--data DIR")
-    given = ("--out", "model.onnx", "--precision", "fp16", "--batch-size", "1..8")
-    assert_refused(detzoo("export", retinanet, *given), "is in fp32; give --batch-size 8")
+    given = ("--out", "model.onnx", "--precision", "int8", "--batch-size", "1..8")
+    assert_refused(detzoo("export", retinanet, *given), "--precision int8", "--batch-size 8")
+    given = ("--out", "model.pt2", "--precision", "bf16", "--batch-size", "1..8")
+    assert_refused(detzoo("export", retinanet, *given), "--precision bf16", "--batch-size 8")
     Path("other.onnx").write_bytes(b"not a model")
     outcome = detzoo("predict", "other.onnx", scenes / "val")
     assert_refused(outcome, "other.onnx: ONNX Runtime cannot open it")

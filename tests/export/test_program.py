@@ -13,11 +13,14 @@ from detzoo.export.frame import check_size, framed, largest_size, smallest_size
 from detzoo.export.program import capture
 from detzoo.export.static import StaticDetections, StaticDetector
 from detzoo.inference.exported import Details
+from detzoo.quickstart.scenes import CLASSES
 from detzoo.structures.images import Size
+from tests.cli.conftest import FIT
 from tests.data.transforms.samples import sample
 from tests.detectors.zoo_models import build, certain, one_per_head
 from tests.export.outputs import assert_same
 from tests.export.test_static import distinct, entry_of
+from tests.tiny import tiny_retinanet
 
 # With pyramids of priors, with proposals, without boxes, with attention.
 NAMES = (
@@ -60,6 +63,18 @@ def test_one_program_for_many_batch_sizes(name: str, smallest: Size | None) -> N
             found = run(pixels, sizes)
         assert expected.num.min() > 0
         assert_same([values.numpy() for values in found], expected)
+
+
+def test_the_loop_over_images_is_given_what_it_uses() -> None:
+    experiment = tiny_retinanet(CLASSES, FIT)
+    static = StaticDetector(experiment.build_model().eval())
+    program = capture(static, Details(experiment, (64, 96), 2, takes_fewer=True))
+    body = program.graph_module.get_submodule("scan_combine_graph_0")
+    assert isinstance(body, torch.fx.GraphModule)
+    given = [node for node in body.graph.nodes if node.op == "placeholder"]
+    head = len(list(static.detector.get_submodule("bbox_head").parameters()))
+    maps = len(static.detector.extract_features(torch.zeros(1, 3, 64, 96)))
+    assert len(given) == 1 + maps + len(("pixels", "sizes")) + head
 
 
 def test_what_has_no_form_for_a_range() -> None:
