@@ -15,7 +15,6 @@ from detzoo.zoo.entry import Entry
 from tests.detectors.elsewhere import GPU, Copying, build_on_gpu, without_values
 from tests.detectors.test_edge_cases import TARGETS
 from tests.detectors.zoo_models import images, one_per_head
-from tests.export.test_static import WITHOUT_STATIC_FORM
 
 # What the default run covers: proposals, cascades, masks, queries, heatmaps, points of masks.
 QUICK = (
@@ -37,9 +36,7 @@ ENTRIES = [
 ]
 
 
-@pytest.mark.parametrize(
-    "entry", [param for param in ENTRIES if param.id not in WITHOUT_STATIC_FORM]
-)
+@pytest.mark.parametrize("entry", ENTRIES)
 def test_the_static_form(entry: Entry) -> None:
     batch, height, width = (images(2).pixels.shape[axis] for axis in (0, 2, 3))
     with without_values(), torch.no_grad():
