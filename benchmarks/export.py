@@ -2,30 +2,35 @@
 
     python -m benchmarks.export [NAME ...] [--formats onnx openvino torch aoti] [--again]
 
-Models are narrowed and have random weights. Each cell of the table has a process of its own, which
-is stopped after ``--limit`` seconds, format by format. What was measured already is left as it is,
-so that it can be interrupted at any time. After each cell, the table in ``docs/export.md`` is
-written.
+Models are narrowed and have random weights. Each row of the table is a program, captured once, that
+all formats are made of, in a process of its own: a copy of this one, which imports everything
+first. It has ``--limit`` seconds for a format, and the other formats get a new one. What was
+measured already is left as it is, so that it can be interrupted at any time. After each cell, the
+table in ``docs/export.md`` is written.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
+import contextlib
+import gc
+import importlib
 import json
+import multiprocessing
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch.export import ExportedProgram
 
 from benchmarks.record import write_result
 from detzoo import zoo
@@ -35,7 +40,8 @@ from detzoo.errors import UserError
 from detzoo.experiment import Experiment
 from detzoo.export.formats import FORMATS, Format
 from detzoo.export.frame import framed
-from detzoo.export.program import capture
+from detzoo.export.openvino import convert_onnx, for_openvino
+from detzoo.export.program import capture, quiet
 from detzoo.export.static import StaticDetector, require_static_form
 from detzoo.export.verify import TIED_SCORE, Difference, compare
 from detzoo.inference.exported import Details
@@ -52,11 +58,16 @@ PAGE = ROOT / "docs" / "export.md"
 START, END = "<!-- The table of families, by python -m benchmarks.export -->", "<!-- end -->"
 # Of the input (height, width): what the strides of all detectors divide.
 SIZE = (256, 384)
-# Random weights have more candidates than trained ones.
-MAX_CANDIDATES = 5000
-ROUNDS = 5
+# Random weights have more candidates than trained ones; where they do not fit, all are taken.
+MAX_CANDIDATES, ALL_CANDIDATES = 5000, 50_000
+# So many detections of an image are compared, the surest, as most recipes keep no more.
+COMPARED = 100
+# An image is timed so often, but no longer than that.
+ROUNDS, SECONDS = 5, 1.0
 # What the weights of classes are multiplied by, of which the best is chosen.
 CALMING = (0.05, 0.005, 0.0005)
+
+Cell = dict[str, Any]
 
 
 def entries() -> Iterator[Entry]:
@@ -70,51 +81,120 @@ def entries() -> Iterator[Entry]:
     yield from chosen
 
 
-def measure(entry: Entry, kind: Format) -> dict[str, dict[str, Any]]:
-    """Whether the file detects the same, its size, and its time; or why not."""
+def measure(entry: Entry, kinds: Sequence[Format]) -> Iterator[tuple[str, Cell]]:
+    """The time of the detector itself, "eager"; of each format whether the file detects the same,
+    its size, and its time, or why not."""
     try:
         require_static_form(entry.experiment.model)
     except UserError as error:
-        return {kind.name: {"reason": str(error)}}
+        for kind in kinds:
+            yield kind.name, {"reason": str(error)}
+        return
     model = certain(build(entry))
     experiment = _experiment(entry, model)
     pictures = [draw_scene(np.random.default_rng(seed), 320)[0] for seed in range(2)]
     original = Predictor(experiment, model, fused=False)
+    settle(original, pictures)
     calm(original, pictures)
     static = StaticDetector(model, MAX_CANDIDATES)
+    images = model.preprocess(collate(original.prepare(pictures[0]), with_targets=False))
+    with torch.no_grad():
+        found = static(images.pixels, torch.tensor([images.infos[0].size]))
+    if found.left_out.any():
+        static = StaticDetector(model, ALL_CANDIDATES)
     details = Details(
         experiment, SIZE, masks=static.mask_kind, mask_threshold=static.mask_threshold
     )
-    eager = {"ms": _milliseconds(fuse(model), original, pictures)}
+    # Of thousands, some overlap as much as may be, and rounding decides which of them are kept.
+    sure = [one.scores[COMPARED - 1 :] for one in original.predict(pictures, min_score=0.0)]
+    min_score = min(float(scores[0]) if len(scores) else 0.0 for scores in sure)
+    yield "eager", {"ms": _milliseconds(fuse(model), original, pictures)}
     with tempfile.TemporaryDirectory() as folder:
+        program = None
+        for kind in kinds:
+            try:
+                program = program or capture(static, details)
+                file = Path(folder) / f"{kind.name}{kind.suffix}"
+                _write(kind, program, file, details)
+                exported = Predictor(experiment, open_exported(file, trust=True), fused=False)
+                difference = compare(original, exported, pictures, min_score)
+                cell: Cell = {
+                    "bytes": sum(one.stat().st_size for one in kind.files(file)),
+                    "ms": _milliseconds(exported.model, exported, pictures),
+                    **_verdict(difference, by_masks=entry.experiment.model.masks_cover_input),
+                }
+            except Exception as error:  # one format's failure is a result
+                traceback.print_exc()
+                cell = {"reason": f"{type(error).__name__}: {str(error)[:300]}"}
+            yield kind.name, cell
+
+
+def _write(kind: Format, program: ExportedProgram, file: Path, details: Details) -> None:
+    """OpenVINO's file is made of the ONNX file beside it, where that has the same operators."""
+    onnx_file = file.with_name("onnx.onnx")
+    if kind.name == "openvino" and onnx_file.exists() and for_openvino(program) is program:
+        convert_onnx(onnx_file, file, details)
+    else:
+        kind.write(program, file, details, None)
+
+
+def measure_apart(
+    entry: Entry, kinds: Sequence[Format], limit: float
+) -> Iterator[tuple[str, Cell]]:
+    """The same, in other processes: one that takes ``limit`` seconds for a format, or ends, is
+    followed by one for the rest."""
+    context = multiprocessing.get_context("fork")
+    left = [kind.name for kind in kinds]
+    while left:
+        receiving, sending = context.Pipe(duplex=False)
+        rest = [kind for kind in kinds if kind.name in left]
+        process = context.Process(target=_send, args=(entry, rest, sending))
+        process.start()
+        sending.close()
         try:
-            file = Path(folder) / f"model{kind.suffix}"
-            kind.write(capture(static, details), file, details, None)
-            exported = Predictor(experiment, open_exported(file, trust=True), fused=False)
-            difference = compare(original, exported, pictures, min_score=0.0)
-            cell = {
-                "bytes": sum(one.stat().st_size for one in kind.files(file)),
-                "ms": _milliseconds(exported.model, exported, pictures),
-                **_verdict(difference, by_masks=entry.experiment.model.masks_cover_input),
-            }
-        except Exception as error:  # one format's failure is a result
-            traceback.print_exc()
-            cell = {"reason": f"{type(error).__name__}: {str(error)[:300]}"}
-    return {"eager": eager, kind.name: cell}
+            while left and receiving.poll(limit):
+                name, cell = receiving.recv()
+                left = [other for other in left if other != name]
+                yield name, cell
+            if left:
+                yield left.pop(0), {"reason": f"not done after {limit:.0f} seconds"}
+        except EOFError:
+            process.join()
+            reason = f"the process ended with exit code {process.exitcode}"
+            yield left.pop(0), {"reason": reason}
+        finally:
+            process.kill()
+            process.join()
 
 
-def measure_apart(entry: Entry, kind: Format, limit: float) -> dict[str, dict[str, Any]]:
-    """The same, in a process of its own that has ``limit`` seconds."""
-    command = [sys.executable, "-m", "benchmarks.export", entry.name, "--here", kind.name]
-    try:
-        done = subprocess.run(
-            command, cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=limit, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return {kind.name: {"reason": f"not done after {limit:.0f} seconds"}}
-    if done.returncode:
-        return {kind.name: {"reason": f"the process ended with exit code {done.returncode}"}}
-    return json.loads(done.stdout.splitlines()[-1])
+def _send(entry: Entry, kinds: Sequence[Format], sending: Connection) -> None:
+    with contextlib.redirect_stdout(sys.stderr):
+        for result in measure(entry, kinds):
+            sending.send(result)
+
+
+def prepare() -> None:
+    """Imports what exporting would import in each process."""
+    with contextlib.suppress(ImportError), quiet():  # is a reason in the cells
+        importlib.import_module("onnxruntime")
+        importlib.import_module("openvino")
+        # Next to nothing; what exporting it imports is all that PyTorch needs.
+        program = torch.export.export(torch.nn.ReLU(), (torch.zeros(1),))
+        torch.onnx.export(program, dynamo=True, verbose=False)
+    gc.freeze()
+
+
+def settle(predictor: Predictor, pictures: Sequence[np.ndarray]) -> None:
+    """Gives batch norms, also those of heads, the statistics of the pictures: where activations
+    grow from layer to layer, boxes are far larger than the image, and so is their rounding."""
+    norms = [m for m in predictor.model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # of all that it is applied to, such as the levels of a pyramid
+        norm.train()
+    list(predictor.predict(pictures, batch_size=len(pictures)))
+    for norm in norms:
+        norm.eval()
 
 
 def calm(predictor: Predictor, pictures: Sequence[np.ndarray]) -> None:
@@ -146,22 +226,30 @@ def _verdict(difference: Difference, *, by_masks: bool) -> dict[str, Any]:
     return {
         "verified": difference.compared > 0 and difference.is_rounding(by_masks=by_masks),
         "compared": difference.compared,
-        "score": difference.score if np.isfinite(difference.score) else None,
+        "unmatched": difference.unmatched,
+        "score": _finite(difference.score),
+        "box": _finite(difference.box),
+        "mask": difference.mask,
         "near": difference.near_share,
         "left_out": difference.left_out,
     }
 
 
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
 def _milliseconds(model: Detector, predictor: Predictor, pictures: Sequence[np.ndarray]) -> float:
     """The median time of an image, from pixels to detections."""
     images = model.preprocess(collate(predictor.prepare(pictures[0]), with_targets=False))
-    times = []
+    times: list[float] = []
     with torch.inference_mode():
-        for _ in range(ROUNDS + 1):
+        model(images)
+        while len(times) < ROUNDS and sum(times) < SECONDS:
             start = time.perf_counter()
             model(images)
             times.append(time.perf_counter() - start)
-    return 1000 * statistics.median(times[1:])
+    return 1000 * statistics.median(times)
 
 
 # ------------------------------------------------------------------------------- the table
@@ -224,9 +312,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="aoti takes minutes per entry, so it is not among those by default",
     )
     parser.add_argument("--again", action="store_true", help="also what was measured already")
-    parser.add_argument("--limit", type=float, default=600, help="seconds for a cell")
+    parser.add_argument("--limit", type=float, default=600, help="seconds for a format")
     parser.add_argument("--json", type=Path, default=RESULTS)
-    parser.add_argument("--here", choices=[kind.name for kind in FORMATS], help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     chosen = list(entries())
@@ -235,23 +322,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"not among the entries: {', '.join(sorted(unknown))}")
     wanted = [entry for entry in chosen if entry.name in options.names or not options.names]
     formats = [kind for kind in FORMATS if kind.name in options.formats]
-    if options.here:
-        (kind,) = (kind for kind in FORMATS if kind.name == options.here)
-        print(json.dumps(measure(wanted[0], kind)))
-        return 0
     known = {row["name"]: row for row in _read(options.json)}
     rows = [known.get(entry.name, _row(entry)) for entry in chosen]
-    for kind, entry in itertools.product(formats, wanted):
-        row = rows[chosen.index(entry)]
-        if kind.name in row["results"] and not options.again:
-            continue
+    prepare()
+    for entry in wanted:
+        results = rows[chosen.index(entry)]["results"]
+        missing = [kind for kind in formats if options.again or kind.name not in results]
         start = time.perf_counter()
-        row["results"] |= measure_apart(entry, kind, options.limit)
-        write_result(options.json, "export", [row for row in rows if row["results"]])
-        took = time.perf_counter() - start
-        print(f"{entry.name} {took:.0f} s {row['results'][kind.name]}", flush=True)
-        if options.json == RESULTS:
-            write_page(rows)
+        for name, cell in measure_apart(entry, missing, options.limit):
+            results[name] = cell
+            print(f"{entry.name} {name} {time.perf_counter() - start:.0f} s {cell}", flush=True)
+            write_result(options.json, "export", [row for row in rows if row["results"]])
+            if options.json == RESULTS:
+                write_page(rows)
     return 0
 
 

@@ -15,15 +15,20 @@ def detect(session: onnxruntime.InferenceSession, image: np.ndarray, min_score: 
     """Detects objects in an image (H, W, 3: BGR) -> class names, scores, boxes (x1, y1, x2, y2)."""
     facts = session.get_modelmeta().custom_metadata_map
     names = [one.name for one in session.get_inputs()]
-    batch, _, height, width = session.get_inputs()[names.index("pixels")].shape
+    batch, *_ = session.get_inputs()[names.index("pixels")].shape
     batch = batch if isinstance(batch, int) else 1  # a name: any number up to a largest one
 
-    # Resize to fit the input, then normalize; the remaining input is padding.
+    # Resize to fit the frame for the image's format; beyond it, the input is padding.
     old_height, old_width = image.shape[:2]
-    x, y = width / old_width, height / old_height
+    frame = json.loads(facts["frames"])[old_height > old_width]
+    x, y = frame[1] / old_width, frame[0] / old_height
     if json.loads(facts["keep_ratio"]):
         x = y = min(x, y)
-    size = min(height, int(old_height * y + 0.5)), min(width, int(old_width * x + 0.5))
+    size = min(frame[0], int(old_height * y + 0.5)), min(frame[1], int(old_width * x + 0.5))
+    height, width = json.loads(facts["largest"])
+    smallest = json.loads(facts["smallest"])
+    if smallest is not None:  # any size between the two, in steps of 32
+        height, width = (max(-(-side // 32) * 32, low) for side, low in zip(size, smallest))
     resized = cv2.resize(image, size[::-1]).astype(np.float32)
     if facts["channel_order"] == "rgb":
         resized = resized[:, :, ::-1]

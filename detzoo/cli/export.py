@@ -146,10 +146,15 @@ def export(
     num_images, takes_fewer = read_batch_size(batch_size)
     kind = find_format(format, out)
     chosen = check_precision(precision, kind)
-    if takes_fewer and (chosen == "int8" or kind.captured_in(chosen) != "fp32"):
+    if takes_fewer and (chosen == "int8" or (kind.name == "torch" and chosen != "fp32")):
+        why = (
+            "quantization does not reach into"
+            if chosen == "int8"
+            else "PyTorch writes, but cannot open a program with"
+        )
         raise ConfigError(
-            f"--precision {chosen}: the loop over images in a file for a range of batch sizes is "
-            f"in fp32; give --batch-size {num_images}"
+            f"--precision {chosen}: {why} the loop over images of a file for a range of batch "
+            f"sizes; give --batch-size {num_images}"
         )
     if chosen == "int8" and (images is None or data is None):
         raise ConfigError(

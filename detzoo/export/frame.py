@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 from detzoo.data.sample import Transform
+from detzoo.data.transforms.center_crop_pad import CenterPad
 from detzoo.data.transforms.fit import FitInside
 from detzoo.data.transforms.pad import Pad
 from detzoo.data.transforms.resize import Resize
@@ -66,22 +67,26 @@ def framed(experiment: Experiment, size: Size, *, is_largest: bool = False) -> E
 
     Where that ``is_largest``, and inputs may be smaller, the recipe's own sizes stay if they fit.
     """
-    height, width = size
+    given = experiment.data.test_transforms
+    shown = size  # what is left of it for the image, where that is padded on all sides
+    for step in given:
+        if isinstance(step, CenterPad):
+            shown = step.largest_inside(shown)
+    frame = FitInside(sizes=(shown[::-1],))
+    pad = Pad(divisor=DIVISOR) if is_largest else Pad(size=size)
     steps: list[Transform] = []
-    for step in experiment.data.test_transforms:
+    for step in given:
         if isinstance(step, Resize):
             own = step.sizes[0]
-            fits = is_largest and max(own) <= min(size) and min(own) >= SMALLEST
-            frame = FitInside(
-                sizes=((width, height),), keep_ratio=step.keep_ratio, library=step.library
-            )
-            steps.append(step if fits else frame)
-        elif isinstance(step, Pad):
-            steps.append(Pad(divisor=DIVISOR) if is_largest else Pad(size=size))
+            fits = is_largest and max(own) <= min(shown) and min(own) >= SMALLEST
+            kept = replace(frame, keep_ratio=step.keep_ratio, library=step.library)
+            steps.append(step if fits else kept)
         else:
-            steps.append(step)
+            steps.append(pad if isinstance(step, Pad) else step)
     if not any(isinstance(step, Resize) for step in steps):
-        steps.insert(0, FitInside(sizes=((width, height),)))
+        steps.insert(0, frame)
+    if not any(isinstance(step, Pad) for step in steps):
+        steps.append(pad)
     data = replace(experiment.data, test_transforms=tuple(steps), tta=TTA())
     return replace(experiment, data=data)
 
@@ -91,6 +96,7 @@ def check_size(model: Detector, experiment: Experiment, size: Size, option: str)
     multiples of its coarsest stride."""
     steps = experiment.data.test_transforms
     pads = [step.divisor for step in steps if isinstance(step, Pad) and step.size is None]
+    pads += [step.bits + 1 for step in steps if isinstance(step, CenterPad)]
     divisor = max(model.backbone.out_strides[-1], *pads, 1)
     whole = tuple(math.ceil(side / divisor) * divisor for side in size)
     if whole != size and not (has_size(experiment) and default_size(experiment) == size):

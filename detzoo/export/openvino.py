@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from types import ModuleType
 
 import torch
 from torch.export import ExportedProgram
@@ -24,6 +25,34 @@ def write_openvino(
 
     Raises :class:`ConfigError` if the packages for it are not installed.
     """
+    _import_openvino()  # before the work
+    with tempfile.TemporaryDirectory() as folder:
+        onnx_file = Path(folder) / "model.onnx"
+        write_onnx(for_openvino(program), onnx_file, details, change)
+        convert_onnx(onnx_file, file, details)
+
+
+def for_openvino(program: ExportedProgram) -> ExportedProgram:
+    """The program with operators that OpenVINO reads from ONNX files; the same one if it has no
+    others."""
+    deform_conv2d = torch.ops.torchvision.deform_conv2d.default
+    graphs = [one.graph for one in program.graph_module.modules() if isinstance(one, GraphModule)]
+    if not any(node.target is deform_conv2d for graph in graphs for node in graph.nodes):
+        return program
+    with quiet():
+        return program.run_decompositions({deform_conv2d: sampled_deform_conv2d})
+
+
+def convert_onnx(onnx_file: Path, file: Path, details: Details) -> None:
+    """Writes an ONNX file as one for OpenVINO."""
+    openvino = _import_openvino()
+    model = openvino.convert_model(onnx_file)
+    for key, text in details.to_metadata().items():
+        model.set_rt_info(text, ["detzoo", key])
+    openvino.save_model(model, file, compress_to_fp16=details.precision == "fp16")
+
+
+def _import_openvino() -> ModuleType:
     try:
         import openvino
     except ImportError:
@@ -31,16 +60,4 @@ def write_openvino(
             "exporting to OpenVINO needs a package that is not installed: pip install "
             "detzoo[openvino]"
         ) from None
-    deform_conv2d = torch.ops.torchvision.deform_conv2d.default
-    graphs = [one.graph for one in program.graph_module.modules() if isinstance(one, GraphModule)]
-    if any(node.target is deform_conv2d for graph in graphs for node in graph.nodes):
-        # OpenVINO does not read ONNX's operator.
-        with quiet():
-            program = program.run_decompositions({deform_conv2d: sampled_deform_conv2d})
-    with tempfile.TemporaryDirectory() as folder:
-        onnx_file = Path(folder) / "model.onnx"
-        write_onnx(program, onnx_file, details, change)
-        model = openvino.convert_model(onnx_file)
-    for key, text in details.to_metadata().items():
-        model.set_rt_info(text, ["detzoo", key])
-    openvino.save_model(model, file, compress_to_fp16=details.precision == "fp16")
+    return openvino

@@ -49,7 +49,7 @@ def capture(
             for axis, name, low, high in zip((2, 3), "hw", details.smallest, details.size)
         }
     if details.takes_fewer:
-        outputs = _ImageByImage(detector, precision)
+        outputs = _ImageByImage(detector, precision, inputs(1, details.size))
         counts = {0: Dim("b", min=1, max=details.batch_size)}
     with quiet(), torch.no_grad():
         if not sides and not counts:
@@ -101,26 +101,62 @@ def _present(found: StaticDetections) -> tuple[Tensor, ...]:
 class _ImageByImage(_Outputs):
     """The same for any number of images: features are computed of all of them at once, the rest in
     a loop within the program (``scan``), since heads take as many images as they are written out
-    for."""
+    for. Of weights the loop is given those that it uses with ``example``."""
+
+    def __init__(
+        self, detector: StaticDetector, precision: Precision, example: tuple[Tensor, Tensor]
+    ) -> None:
+        super().__init__(detector, precision)
+        rest = _Rest(detector, precision)
+        with torch.no_grad():
+            of_image = [x[0] for x in self._of_images(*example)]
+            with _NotingTensors() as noted:
+                rest(*of_image)
+        state = itertools.chain(rest.named_parameters(), rest.named_buffers())
+        self.used = [name for name, value in state if id(value) in noted.ids]
 
     def forward(self, pixels: Tensor, sizes: Tensor) -> tuple[Tensor, ...]:
         from torch._higher_order_ops.scan import scan_op  # another one in older versions
 
-        with self._computing(pixels.device):
-            features = self.detector.detector.extract_features(pixels)
-        # Where features are those of several branches (TridentNet), image after image in each.
-        maps = [x.unflatten(0, (-1, pixels.shape[0])).transpose(0, 1) for x in features]
+        of_images = self._of_images(pixels, sizes)
         rest = _Rest(self.detector, self.precision)
         state = dict(itertools.chain(rest.named_parameters(), rest.named_buffers()))
 
         def step(carry: Tensor, *given: Tensor) -> list[Tensor]:
-            of_image, values = given[: len(maps) + 2], given[len(maps) + 2 :]
-            found = functional_call(rest, dict(zip(state, values)), of_image)
+            of_image, values = given[: len(of_images)], given[len(of_images) :]
+            found = functional_call(rest, dict(zip(self.used, values)), of_image)
             return [carry.clone(), *found]
 
         nothing = sizes.new_zeros(1)  # is handed from step to step: scan wants something to be
-        _, *found = scan_op(step, [nothing], [*maps, pixels, sizes], tuple(state.values()))
+        weights = tuple(state[name] for name in self.used)
+        _, *found = scan_op(step, [nothing], of_images, weights)
         return tuple(found)
+
+    def _of_images(self, pixels: Tensor, sizes: Tensor) -> list[Tensor]:
+        """What the loop goes over: tensors with a row per image."""
+        with self._computing(pixels.device):
+            features = self.detector.detector.extract_features(pixels)
+        # Where features are those of several branches (TridentNet), image after image in each.
+        maps = [x.unflatten(0, (-1, pixels.shape[0])).transpose(0, 1) for x in features]
+        return [*maps, pixels, sizes]
+
+
+class _NotingTensors(TorchFunctionMode):
+    """Inside, the ``ids`` of all tensors that anything is computed of are noted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ids: set[int] = set()
+
+    def __torch_function__(
+        self, function: Any, types: Any, arguments: Any = (), named: Any = None
+    ) -> Any:
+        self.ids |= {
+            id(value)
+            for value in pytree.tree_leaves((arguments, named))
+            if isinstance(value, Tensor)
+        }
+        return function(*arguments, **(named or {}))
 
 
 class _Rest(_Outputs):

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from detzoo.detectors.base import Detector, DetectorConfig
 from detzoo.errors import ConfigError
-from detzoo.heads.roi.deformable_extractor import DeformablePoolingConfig
 from detzoo.inference.exported import MaskKind
 from detzoo.ops.fixed_shapes import fixed_shapes
 from detzoo.ops.masks import paste_all_masks
@@ -145,11 +144,6 @@ def require_static_form(config: DetectorConfig) -> None:
         raise ConfigError(
             "this detector also segments stuff, which exported programs do not return: take one "
             "that only finds objects, such as Mask R-CNN"
-        )
-    if any(isinstance(part, DeformablePoolingConfig) for part in _parts(config)):
-        raise ConfigError(
-            "this detector takes as many samples of a region as it is large (deformable RoI "
-            "pooling), and every number of an exported one is fixed: take one with RoIAlign"
         )
 
 

@@ -18,6 +18,8 @@ from torch import Tensor, nn
 import detzoo
 from detzoo.checkpoints.catalog import config_classes
 from detzoo.config import from_dict, to_dict
+from detzoo.data.transforms.fit import FitInside
+from detzoo.data.transforms.resize import Resize
 from detzoo.detectors.base import Detector
 from detzoo.errors import CheckpointError, ConfigError
 from detzoo.experiment import Experiment
@@ -108,6 +110,9 @@ class Details:
             "channel_order": pixels.order,
             "padding": json.dumps(pixels.padding),
             "keep_ratio": json.dumps(keeps_ratio(experiment)),
+            "frames": json.dumps(_frames(experiment, self.size)),
+            "smallest": json.dumps(self.smallest),
+            "largest": json.dumps(self.size),
             "masks": json.dumps(self.masks),
             "mask_threshold": json.dumps(self.mask_threshold),
             _KEY: json.dumps(own),
@@ -160,6 +165,19 @@ def _size(sides: Sequence[int]) -> Size:
 def keeps_ratio(experiment: Experiment) -> bool:
     """Whether the recipe resizes images without changing their aspect ratio."""
     return all(getattr(step, "keep_ratio", True) for step in experiment.data.test_transforms)
+
+
+def _frames(experiment: Experiment, size: Size) -> tuple[Size, Size]:
+    """What images in landscape and in portrait format are resized to fit into: (height, width)."""
+    steps = experiment.data.test_transforms
+    resize = next((step for step in steps if isinstance(step, Resize)), None)
+    if resize is None:
+        return size, size
+    width, height = resize.sizes[0]
+    if isinstance(resize, FitInside) or not resize.keep_ratio:
+        return (height, width), (height, width)
+    short, long = sorted((height, width))
+    return (short, long), (long, short)
 
 
 class ExportedDetector(Detector):

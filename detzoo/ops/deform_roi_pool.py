@@ -1,7 +1,7 @@
 """Deformable RoI pooling (https://arxiv.org/abs/1703.06211): RoIAlign with shifted bins.
 
 Implemented in plain PyTorch, so that the shifts get gradients: torchvision's RoIAlign has none for
-its boxes.
+its boxes. Where shapes are fixed, as in exported programs, it is RoIAlign of the bins.
 """
 
 from __future__ import annotations
@@ -10,6 +10,10 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from detzoo.ops.fixed_shapes import shapes_are_fixed
+from detzoo.ops.roi_align import roi_align
+
+WHOLE = 1e-5  # of a bin's side
 CHUNK = 32  # number of RoIs whose samples are in memory at once
 
 
@@ -20,6 +24,8 @@ def deform_roi_pool(feature: Tensor, rois: Tensor, shifts: Tensor, *, stride: in
     averages as many samples as it spans cells, as RoIAlign does with ``aligned`` and a sampling
     ratio of 0.
     """
+    if shapes_are_fixed(feature.device):
+        return pool_bins(feature, rois, shifts, stride=stride)
     size = shifts.shape[3]
     cells = rois[:, 1:] / stride - 0.5
     # One copy to the host for all RoIs: the number of samples per bin determines shapes.
@@ -41,6 +47,22 @@ def deform_roi_pool(feature: Tensor, rois: Tensor, shifts: Tensor, *, stride: in
             )
         )
     return torch.cat(pooled)
+
+
+def pool_bins(feature: Tensor, rois: Tensor, shifts: Tensor, *, stride: int) -> Tensor:
+    """The same by RoIAlign, which takes each bin for a RoI with a single one; the shifts get no
+    gradients."""
+    size = shifts.shape[3]
+    bins = torch.arange(size, device=rois.device)
+    corners, sides = rois[:, 1:3, None, None], (rois[:, 3:] - rois[:, 1:3])[..., None, None]
+    first = torch.stack([bins.expand(size, size), bins[:, None].expand(size, size)])
+    low = corners + sides * (first / size + shifts)  # (R, 2: x and y, S, S)
+    # A bin of whole cells must not become longer by rounding: it would have a sample more.
+    high = low + sides / size * (1 - WHOLE)
+    image = rois[:, :1, None, None].expand(-1, -1, size, size)
+    boxes = torch.cat([image, low, high], 1).permute(0, 2, 3, 1).flatten(0, 2)  # (R * S * S, 5)
+    pooled = roi_align(feature, boxes, 1, stride)
+    return pooled.view(-1, size, size, feature.shape[1]).permute(0, 3, 1, 2)
 
 
 def _pool(

@@ -71,28 +71,25 @@ def pyramid_roi_align(
         ]
         return _pooled(features, terms, len(rois), output_size)
 
-    def pool(feature: Tensor, rois: Tensor, stride: int) -> Tensor:
-        return roi_align(feature, rois, output_size, stride, sampling_ratio, aligned)
+    def pool(level: int, rois: Tensor) -> Tensor:
+        stride = strides[level]
+        return roi_align(features[level], rois, output_size, stride, sampling_ratio, aligned)
 
-    return pyramid_pool(features, strides, rois, finest_scale, pool)
+    return pyramid_pool(len(features), rois, finest_scale, pool)
 
 
 def pyramid_pool(
-    features: Sequence[Tensor],
-    strides: Sequence[int],
+    num_levels: int,
     rois: Tensor,
     finest_scale: float,
-    pool: Callable[[Tensor, Tensor, int], Tensor],
+    pool: Callable[[int, Tensor], Tensor],
 ) -> Tensor:
-    """``pool(feature, rois, stride)`` of each RoI (R, 5), from the level that fits its size."""
-    level = pyramid_level(rois, len(features), finest_scale)
+    """``pool(level, rois)`` of each RoI (R, 5), from the level that fits its size."""
+    level = pyramid_level(rois, num_levels, finest_scale)
     if shapes_are_fixed(rois.device):
-        return _from_every_level(features, strides, rois, level, pool)
-    positions = _positions(level, len(features))
-    pooled = [
-        pool(feature, rois[position], stride)
-        for feature, stride, position in zip(features, strides, positions)
-    ]
+        return _from_every_level(num_levels, rois, level, pool)
+    positions = _positions(level, num_levels)
+    pooled = [pool(index, rois[position]) for index, position in enumerate(positions)]
     # Undo the sorting by level.
     return torch.cat(pooled)[torch.cat(positions).argsort()]
 
@@ -103,21 +100,17 @@ def _positions(level: Tensor, num_levels: int) -> list[Tensor]:
 
 
 def _from_every_level(
-    features: Sequence[Tensor],
-    strides: Sequence[int],
-    rois: Tensor,
-    level: Tensor,
-    pool: Callable[[Tensor, Tensor, int], Tensor],
+    num_levels: int, rois: Tensor, level: Tensor, pool: Callable[[int, Tensor], Tensor]
 ) -> Tensor:
     """The same with shapes that do not depend on the sizes of the RoIs.
 
     Every level processes all RoIs; those of other levels are empty, and cost almost nothing.
     """
     pooled: Tensor | float = 0.0
-    for index, (feature, stride) in enumerate(zip(features, strides)):
+    for index in range(num_levels):
         own = (level == index)[:, None]
         seen = torch.cat([rois[:, :1], torch.where(own, rois[:, 1:], 0.0)], 1)
-        pooled = pooled + torch.where(own[:, :, None, None], pool(feature, seen, stride), 0.0)
+        pooled = pooled + torch.where(own[:, :, None, None], pool(index, seen), 0.0)
     assert isinstance(pooled, Tensor)
     return pooled
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import time
+from collections.abc import Iterator, Sequence
+
 import numpy as np
+import pytest
 import torch
 
 from benchmarks import export
-from detzoo.export.formats import FORMATS
+from detzoo.export.formats import FORMATS, Format
 from detzoo.inference.predictor import Predictor
 from detzoo.quickstart.scenes import CLASSES
 from tests.cli.conftest import FIT
@@ -41,6 +46,40 @@ def test_scores_that_do_not_tie() -> None:
     assert ties() > 50
     export.calm(predictor, [picture])
     assert ties() < 5
+
+
+def test_norms_know_the_pictures() -> None:
+    experiment = tiny_retinanet(CLASSES, FIT)
+    torch.manual_seed(0)
+    model = experiment.build_model()
+    pictures = [np.random.default_rng(k).integers(0, 255, (64, 64, 3), np.uint8) for k in (0, 1)]
+    predictor = Predictor(experiment, model, fused=False)
+    export.settle(predictor, pictures)
+    norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    given = []
+    norms[-1].register_forward_hook(lambda _, inputs, output: given.append(output))
+    assert not any(norm.training for norm in norms)
+    list(predictor.predict(pictures, batch_size=2))
+    (output,) = given
+    torch.testing.assert_close(output.mean((0, 2, 3)), norms[-1].bias, atol=0.3, rtol=0)
+
+
+def test_the_rest_in_another_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A format that ends its process costs no other one its result."""
+
+    def measure(_: object, kinds: Sequence[Format]) -> Iterator[tuple[str, export.Cell]]:
+        for kind in kinds:
+            if kind.name == "onnx":
+                os._exit(3)
+            if kind.name == "torch":
+                time.sleep(60)
+            yield kind.name, {"ms": 1.0}
+
+    monkeypatch.setattr(export, "measure", measure)
+    found = dict(export.measure_apart(next(export.entries()), FORMATS, limit=2))
+    assert found["onnx"] == {"reason": "the process ended with exit code 3"}
+    assert found["torch"] == {"reason": "not done after 2 seconds"}
+    assert found["openvino"] == found["aoti"] == {"ms": 1.0}
 
 
 def test_cells() -> None:

@@ -18,6 +18,7 @@ from detzoo.checkpoints.checkpoint import Checkpoint, save
 from detzoo.cli import export as command
 from detzoo.cli.main import run
 from detzoo.data.locate import open_dataset
+from detzoo.data.transforms import Pad, Resize
 from detzoo.detectors.solo import SOLOConfig
 from detzoo.errors import ConfigError, ExportError
 from detzoo.evaluate.metrics import Metrics
@@ -27,7 +28,7 @@ from detzoo.inference.loading import load
 from detzoo.inference.predictor import Predictor
 from detzoo.layers.norm import GroupNormConfig
 from detzoo.necks.fpn import FPNConfig
-from detzoo.quickstart.scenes import CLASSES
+from detzoo.quickstart.scenes import CLASSES, draw_scene
 from detzoo.structures import ImageBatch
 from tests.cli.conftest import FIT, Run, assert_refused
 from tests.tiny import BACKBONE, tiny_mask_rcnn, tiny_retinanet
@@ -184,6 +185,19 @@ def test_up_to_a_number_of_images(detzoo: Run, detecting: Path, scenes: Path) ->
         torch.testing.assert_close(result.boxes, alone.boxes)
 
 
+@pytest.mark.slow
+def test_up_to_a_number_of_images_in_half_precision(
+    detzoo: Run, detecting: Path, scenes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Random weights exaggerate rounding.
+    monkeypatch.setattr("detzoo.export.verify.LOW_SHARE", 0.5)
+    given = ("--size", 64, 96, "--batch-size", "1..3", "--precision", "fp16")
+    given = (*given, "--images", scenes / "train", "--out", "model.onnx")
+    outcome = detzoo("export", detecting, *given)
+    assert outcome.code == 0, outcome
+    assert outcome.out.count("of the detections have nearly the same score and box") == 2
+
+
 def test_batch_sizes() -> None:
     read = command.read_batch_size
     assert [read("8"), read("1..8"), read("1..1")] == [(8, False), (8, True), (1, False)]
@@ -287,12 +301,29 @@ def test_what_programs_without_detzoo_need(exported: Path, detecting: Path) -> N
 
 def test_the_example(exported: Path, scenes: Path) -> None:
     """A program of NumPy and ONNX Runtime finds the same."""
+    check_example(exported, cv2.imread(str(scenes / "val" / "0001.png")))
+
+
+@pytest.mark.slow
+def test_the_example_and_any_size(detzoo: Run, detecting: Path) -> None:
+    """The recipe's own sizes, for either format, and a square that all images fit into."""
+    own = tiny_retinanet(CLASSES, (Resize(sizes=((300, 280),)), Pad(divisor=32)))
+    save(Path("own.pt"), Checkpoint(own, load(detecting, fused=False).model.state_dict()))
+    for given in (("own.pt", "--size", 320, 320), (detecting, "--size", 288, 320)):
+        outcome = detzoo("export", *given, "--dynamic", "--out", "model.onnx")
+        assert outcome.code == 0, outcome
+        for width in (200, 400, 900):
+            scene, _ = draw_scene(np.random.default_rng(width), 400)
+            check_example(Path("model.onnx"), cv2.resize(scene, (width, 400)))
+
+
+def check_example(model: Path, picture: np.ndarray) -> None:
     path = Path(__file__).parents[2] / "examples" / "onnx_runtime.py"
     example = runpy.run_path(str(path))
-    file = scenes / "val" / "0001.png"
-    (expected,) = load(exported).predict(file, min_score=0.3)
-    session = onnxruntime.InferenceSession(exported)
-    names, scores, boxes = example["detect"](session, cv2.imread(str(file)))
+    (expected,) = load(model).predict(picture, min_score=0.3)
+    assert len(expected)
+    session = onnxruntime.InferenceSession(model)
+    names, scores, boxes = example["detect"](session, picture)
     assert names == expected.names
     np.testing.assert_allclose(scores, expected.scores, atol=1e-5)
     np.testing.assert_allclose(boxes, expected.boxes, atol=1e-2)
@@ -321,8 +352,10 @@ def test_refused(detzoo: Run, retinanet: Path, scenes: Path) -> None:
     assert_refused(outcome, "--precision bf16: --format onnx has fp32, fp16, int8")
     outcome = detzoo("export", retinanet, "--out", "model.onnx", "--precision", "int8")
     assert_refused(outcome, "--precision int8: needs --images FOLDER", "--data DIR")
-    given = ("--out", "model.onnx", "--precision", "fp16", "--batch-size", "1..8")
-    assert_refused(detzoo("export", retinanet, *given), "is in fp32; give --batch-size 8")
+    given = ("--out", "model.onnx", "--precision", "int8", "--batch-size", "1..8")
+    assert_refused(detzoo("export", retinanet, *given), "--precision int8", "--batch-size 8")
+    given = ("--out", "model.pt2", "--precision", "bf16", "--batch-size", "1..8")
+    assert_refused(detzoo("export", retinanet, *given), "--precision bf16", "--batch-size 8")
     Path("other.onnx").write_bytes(b"not a model")
     outcome = detzoo("predict", "other.onnx", scenes / "val")
     assert_refused(outcome, "other.onnx: ONNX Runtime cannot open it")

@@ -17,16 +17,10 @@ from detzoo.structures import ImageBatch, ImageMasks, RoIMasks
 from detzoo.zoo.entry import Entry
 from tests.detectors.zoo_models import build, certain, images, one_per_head
 
-# The number of samples in a region depends on its size.
-WITHOUT_STATIC_FORM = ("faster_rcnn_r50_fpn_dpool_1x_coco", "faster_rcnn_r50_fpn_mdpool_1x_coco")
 ENTRIES = [
     pytest.param(entry, id=entry.name)
     for entry in one_per_head()
-    if not (
-        entry.experiment.model.needs_proposals
-        or entry.experiment.model.predicts_panoptic
-        or entry.name in WITHOUT_STATIC_FORM
-    )
+    if not (entry.experiment.model.needs_proposals or entry.experiment.model.predicts_panoptic)
 ]
 
 
@@ -156,7 +150,7 @@ def test_masks_of_the_size_of_the_input(name: str) -> None:
     ("name", "reason"),
     [
         ("fast_rcnn_r50_fpn_1x_coco", "is given its proposals"),
-        *((name, "deformable RoI pooling") for name in WITHOUT_STATIC_FORM),
+        ("panoptic_fpn_r50_fpn_1x_coco", "also segments stuff"),
     ],
 )
 def test_what_has_no_static_form(name: str, reason: str) -> None:

@@ -16,7 +16,7 @@ from detzoo.zoo.entry import Entry
 from tests.detectors.test_edge_cases import TARGETS, assert_every_parameter_learns
 from tests.detectors.zoo_models import build, certain, images, one_per_head, with_maps
 from tests.export.outputs import assert_same
-from tests.export.test_static import WITHOUT_STATIC_FORM, distinct, sizes_of
+from tests.export.test_static import distinct, sizes_of
 from tests.gpu.waits import never_waiting, noting_waits
 
 pytestmark = pytest.mark.gpu
@@ -45,7 +45,7 @@ def test_training(entry: Entry, device: torch.device) -> None:
 
 @pytest.mark.parametrize("entry", ENTRIES)
 def test_the_static_form(entry: Entry, device: torch.device) -> None:
-    if entry.experiment.model.needs_proposals or entry.name in WITHOUT_STATIC_FORM:
+    if entry.experiment.model.needs_proposals:
         pytest.skip("has no static form")
     here, batch = distinct(certain(build(entry))), images(2)
     sizes = sizes_of(batch)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import roi_align
 
-from detzoo.ops.deform_roi_pool import deform_roi_pool
+from detzoo.ops.deform_roi_pool import deform_roi_pool, pool_bins
 
 
 def generator() -> torch.Generator:
@@ -67,6 +67,27 @@ def test_equals_the_slow_one() -> None:
     ours = deform_roi_pool(feature(), ROIS, shifts, stride=8)
     torch.testing.assert_close(ours, slow(feature(), ROIS, shifts, 8))
     assert not ours[2].any()
+
+
+def test_bins_as_regions() -> None:
+    shifts = 0.3 * torch.randn(5, 2, 3, 3, dtype=torch.double, generator=generator())
+    ours = pool_bins(feature(), ROIS, shifts, stride=8)
+    wanted = deform_roi_pool(feature(), ROIS, shifts, stride=8)
+    torch.testing.assert_close(ours, wanted, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("cells", range(1, 9))
+def test_bins_of_whole_cells(cells: int) -> None:
+    """Rounding gives none of them a sample more."""
+    left = torch.rand(50, 2, generator=generator()) * 10
+    rois = torch.cat([torch.zeros(50, 1), left, left + 7 * 4 * cells], 1)
+    shifts = 0.1 * torch.randn(50, 2, 7, 7, generator=generator())
+    x = torch.randn(1, 3, 70, 70, generator=generator())
+    ours, wanted = (pool(x, rois, shifts, stride=4) for pool in (pool_bins, deform_roi_pool))
+    lengths = (rois[:, 3:] / 4 - 0.5) - (rois[:, 1:3] / 4 - 0.5)
+    whole = (lengths / 7 <= cells).all(1)
+    assert whole.sum() > 10
+    torch.testing.assert_close(ours[whole], wanted[whole], rtol=1e-3, atol=1e-3)
 
 
 def test_without_shifts_it_is_roi_align() -> None:

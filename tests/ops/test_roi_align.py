@@ -207,8 +207,8 @@ def test_the_same_with_fixed_shapes() -> None:
     expected = pyramid_roi_align(maps, strides, rois, finest_scale=16.0, **settings)
     level = pyramid_level(rois, 3, 16.0)
 
-    def pool(feature: Tensor, rois: Tensor, stride: int) -> Tensor:
-        return roi_align(feature, rois, 7, stride, sampling_ratio=0, aligned=True)
+    def pool(level: int, rois: Tensor) -> Tensor:
+        return roi_align(maps[level], rois, 7, strides[level], sampling_ratio=0, aligned=True)
 
-    found = implementation._from_every_level(maps, strides, rois, level, pool)
+    found = implementation._from_every_level(3, rois, level, pool)
     torch.testing.assert_close(found, expected)

@@ -14,6 +14,7 @@ from detzoo.data.transforms.geometry import has_area, move
 from detzoo.data.transforms.mosaic import paste
 from detzoo.ops.boxes import box_centers, clip_boxes
 from detzoo.structures import Targets
+from detzoo.structures.images import Size
 
 # Attempts to find a window with an object per size, and number of sizes tried.
 _ATTEMPTS = 50
@@ -86,6 +87,12 @@ class CenterPad(Transform):
         left, top = size[1] // 2 - width // 2, size[0] // 2 - height // 2
         paste(canvas, sample.image, left, top)
         return move(sample, canvas, -left, -top)
+
+    def largest_inside(self, size: Size) -> Size:
+        """The largest image (height, width) that padding makes no larger than ``size``."""
+        step = self.bits + 1
+        height, width = ((side - self.extra + 1) // step * step - 1 for side in size)
+        return height, width
 
 
 def _around(

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from detzoo.config import PositiveFloat, PositiveInt, config
 from detzoo.heads.roi.base import RegionPooling, RegionPoolingConfig
 from detzoo.ops.deform_roi_pool import deform_roi_pool
-from detzoo.ops.roi_align import pyramid_level, roi_align
+from detzoo.ops.roi_align import pyramid_pool, roi_align
 
 HIDDEN_CHANNELS = 1024
 SHIFT_SCALE = 0.1  # of the predicted shifts, as a fraction of the region
@@ -50,14 +49,10 @@ class DeformablePooling(RegionPooling):
         )
 
     def forward(self, features: Sequence[Tensor], rois: Tensor) -> Tensor:
-        level = pyramid_level(rois, len(self.roi_layers), self.config.finest_scale)
-        pooled, positions = [], []
-        for index, layer in enumerate(self.roi_layers):
-            position = (level == index).nonzero()[:, 0]
-            positions.append(position)
-            pooled.append(layer(features[index], rois[position]))
-        # Undo the sorting by level.
-        return torch.cat(pooled)[torch.cat(positions).argsort()]
+        def pool(level: int, rois: Tensor) -> Tensor:
+            return self.roi_layers[level](features[level], rois)
+
+        return pyramid_pool(len(self.roi_layers), rois, self.config.finest_scale, pool)
 
 
 class DeformableLayer(nn.Module):

@@ -90,12 +90,14 @@ class PyramidRoIPool(PyramidPooling):
     config: PyramidRoIPoolConfig
 
     def forward(self, features: Sequence[Tensor], rois: Tensor) -> Tensor:
-        maps = features[: self.config.num_levels]
-        return pyramid_pool(maps, self.strides, rois, self.config.finest_scale, self._pool)
+        config = self.config
+        size = (config.output_size, config.output_size)
 
-    def _pool(self, feature: Tensor, rois: Tensor, stride: int) -> Tensor:
-        size = (self.config.output_size, self.config.output_size)
-        # There is no kernel for bfloat16, and the greatest value is the same in any precision.
-        wide = feature.to(torch.promote_types(feature.dtype, torch.float32))
-        pooled = torchvision.ops.roi_pool(wide, rois.to(wide), size, 1 / stride)
-        return pooled.to(feature)
+        def pool(level: int, rois: Tensor) -> Tensor:
+            feature = features[level]
+            # There is no kernel for bfloat16, and the greatest value is the same in any precision.
+            wide = feature.to(torch.promote_types(feature.dtype, torch.float32))
+            pooled = torchvision.ops.roi_pool(wide, rois.to(wide), size, 1 / self.strides[level])
+            return pooled.to(feature)
+
+        return pyramid_pool(config.num_levels, rois, config.finest_scale, pool)

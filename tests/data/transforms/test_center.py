@@ -81,6 +81,19 @@ def test_padding_for_tests(size: tuple[int, int], padded: tuple[int, int]) -> No
     torch.testing.assert_close(back, before.targets.boxes)
 
 
+@pytest.mark.parametrize("pad", [CenterPad(bits=31, extra=1), CenterPad(bits=15)])
+def test_the_largest_image_inside(pad: CenterPad) -> None:
+    height, width = pad.largest_inside((64, 100))
+    rng = np.random.default_rng(0)
+    before = sample(height, width, boxes=(), ignored=())
+    inside = pad(before, rng).info.size
+    assert inside[0] <= 64
+    assert inside[1] <= 100
+    larger = pad(sample(height + 1, width + 1, boxes=(), ignored=()), rng).info.size
+    assert larger[0] > 64
+    assert larger[1] > 100
+
+
 def test_padding_to_a_square() -> None:
     after = Pad(square=True)(sample(), np.random.default_rng(0))
     assert after.info.padded_size == (60, 60)
