@@ -36,6 +36,9 @@ GRID = "mask grid"
 YOLO = "yolo"
 # Heads that take hundreds of epochs on COCO: in general, their curve is reported without a bar.
 SLOW = {QUERIES, QUERY_MASKS, CORNERS}
+# Heads whose boxes are those around their masks, which a stray pixel enlarges: in general, masks
+# count alone, as in the recipes' own evaluations.
+MASKS_ALONE = {GRID}
 
 # These recipes leave anchors out of training that reach over the edge. In an image of 128 pixels no
 # anchor of the coarse sizes lies inside: none would learn that it is background, and half of all
