@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.learning.families import CASES, QUERIES
+from benchmarks.learning.families import CASES, GRID, QUERIES
 from benchmarks.learning.general import is_learned
 from benchmarks.learning.heart import by_heart, is_known, learn_by_heart
 from benchmarks.learning.narrow import changes, narrow_experiment
@@ -68,6 +68,8 @@ def test_changes_name_what_is_special() -> None:
         (0.49, None, "regions", False),
         (0.8, 0.49, "regions, masks", False),
         (0.1, None, QUERIES, True),
+        (0.4, 0.5, GRID, True),
+        (0.5, 0.4, GRID, False),
     ],
 )
 def test_bar_in_general(
