@@ -49,7 +49,12 @@ def as_version2(config: Mapping[str, Any]) -> dict[str, Any]:
     if names is not None:
         test["classes"] = names
     test["pipeline"] = _pipeline(source.get("pipeline"), pixels)
-    return {"model": model, "data": {"test": test}}
+    hooks = [hook for hook in config.get("custom_hooks") or () if _changes_the_model(hook)]
+    return {"model": model, "data": {"test": test}, "custom_hooks": hooks}
+
+
+def _changes_the_model(hook: Any) -> bool:
+    return isinstance(hook, Mapping) and hook.get("type") == "RFSearchHook"
 
 
 def _without_scopes(value: Any) -> Any:

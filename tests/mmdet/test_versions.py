@@ -100,6 +100,22 @@ def test_gray_squares_and_no_normalization(tmp_path: Path) -> None:
     assert (pixels.mean, pixels.std, pixels.padding) == ((0.0,) * 3, (1.0,) * 3, 114.0)
 
 
+def test_of_hooks_what_changes_the_model(tmp_path: Path) -> None:
+    (tmp_path / "found.json").write_text('{"structure": {"module.backbone.layer4.0.conv2": 3}}')
+    limits = "mmin=1, mmax=24, num_branches=2"
+    search = f"dict(step=0, max_step=11, exp_rate=0.5, init_alphas=0.01, {limits})"
+    found = as_version3(
+        tmp_path,
+        RETINANET,
+        more="custom_hooks = [dict(type='NumClassCheckHook'), dict(type='mmdet.RFSearchHook', "
+        "mode='fixed_multi_branch', rfstructure_file='found.json', "
+        f"config=dict(search={search}))]",
+    )
+    fields = found.experiment.receptive_fields
+    assert fields is not None
+    assert fields.dilations == (("backbone.layer4.0.conv2", 3),)
+
+
 def test_values_of_base_files(tmp_path: Path) -> None:
     (tmp_path / "base.py").write_text(
         "a = dict(b=dict(c=[1, 2]))\nd = dict(e=1, f=2)\ng = [dict(h=1), dict(h=2, i=3)]\n"
