@@ -49,12 +49,13 @@ def capture(
             for axis, name, low, high in zip((2, 3), "hw", details.smallest, details.size)
         }
     if details.takes_fewer:
-        outputs = _ImageByImage(detector, precision, inputs(1, details.size))
         counts = {0: Dim("b", min=1, max=details.batch_size)}
     with quiet(), torch.no_grad():
         if not sides and not counts:
             return torch.export.export(outputs, largest)
         try:
+            if counts:
+                outputs = _ImageByImage(detector, precision, inputs(1, details.size))
             program = torch.export.export(
                 outputs, largest, dynamic_shapes=(counts | sides, counts or None)
             )

@@ -14,7 +14,6 @@ import numpy as np
 from detzoo.data.images import EXTENSIONS, decode_image, exif_orientation, read_image, upright
 from detzoo.errors import DataError
 from detzoo.files import check_regular
-from detzoo.weights.locate import downloads_allowed
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -41,10 +40,12 @@ def read_web_image(address: str, channels: int = 3) -> np.ndarray:
 
     Raises :class:`DataError` where it cannot be had.
     """
+    # Not for commands that take no such image: these import PyTorch.
+    from detzoo.weights.download import DownloadError, read_address
+    from detzoo.weights.locate import downloads_allowed
+
     why = "downloads are turned off, since DETZOO_MIRRORS is empty"
     if downloads_allowed():
-        from detzoo.weights.download import DownloadError, read_address
-
         try:
             return decode_image(read_address(address, MOST_BYTES), address, channels)
         except DownloadError as error:
