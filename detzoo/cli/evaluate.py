@@ -83,7 +83,8 @@ def evaluate(
 ) -> None:
     """Compute metrics of detections from any source: COCO's by default.
 
-    Images and categories are matched by id. Panoptic results get panoptic quality.
+    Images and categories are matched by id; those of coco.json, which detzoo predict --save coco
+    writes, by name. Panoptic results get panoptic quality.
 
     Examples:
 

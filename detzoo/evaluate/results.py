@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -153,15 +153,14 @@ def write_results(
 def read_results(path: str | Path, ground_truth: GroundTruth) -> list[ImageResult]:
     """Reads detections in COCO result format from any source; labels are those of ``ground_truth``.
 
-    An entry may have a box, a mask, or both; a missing box is derived from the mask. Raises
-    :class:`DataError` naming the file and the invalid entry.
+    An entry may have a box, a mask, or both; a missing box is derived from the mask. A data set in
+    COCO's format whose objects have scores, as ``detzoo predict --save coco`` writes it, is read as
+    well: its images and classes are those of the same names. Raises :class:`DataError` naming the
+    file and the invalid entry.
     """
     entries = read_json(path)
     if isinstance(entries, dict) and "annotations" in entries:
-        raise DataError(
-            f"{path}: contains annotations instead of detections; give the detections first, then "
-            "the annotations"
-        )
+        entries = _entries_of_data_set(entries, path, ground_truth)
     if not isinstance(entries, list):
         raise DataError(
             f"{path}: is not a list; COCO results are a JSON list of objects with image_id, "
@@ -186,6 +185,62 @@ def read_results(path: str | Path, ground_truth: GroundTruth) -> list[ImageResul
         for image_id, mine, (height, width) in zip(ground_truth.image_ids, by_image, sizes)
         if mine
     ]
+
+
+def _entries_of_data_set(content: Json, path: str | Path, truth: GroundTruth) -> list[Json]:
+    """The objects of a data set as result entries, with the ids that ``truth`` has."""
+    objects = _listed(content, "annotations", path)
+    if not all("score" in one for one in objects):
+        raise DataError(
+            f"{path}: contains annotations instead of detections; give the detections first, then "
+            "the annotations"
+        )
+    images = _by_id(content, "images", "file_name", path)
+    names = _by_id(content, "categories", "name", path)
+    by_name: dict[str, list[int]] = {}
+    for place, name in enumerate(truth.paths):
+        by_name.setdefault(PurePath(name).name, []).append(place)
+    number_of = dict(zip(truth.class_names, truth.category_ids))
+    entries = []
+    for i, one in enumerate(objects):
+        where = f"{path}: annotation {i}"
+        file_name = images.get(same(read_id(one, "image_id", where)))
+        parts = PurePath(str(file_name)).parts[::-1] or ("",)
+        # Folders before the name count as far as both have them.
+        found = [
+            place
+            for place in by_name.get(parts[0], ())
+            if all(a == b for a, b in zip(parts, PurePath(truth.paths[place]).parts[::-1]))
+        ]
+        if len(found) != 1:
+            raise DataError(
+                f"{where}: is for the image {file_name!r:.60}, which is not the name of one image "
+                f"of {truth.source}. Predict in the images that are annotated."
+            )
+        class_name = names.get(same(read_id(one, "category_id", where)))
+        if class_name not in number_of:
+            raise DataError(
+                f"{where}: is of class {class_name!r:.60}, which {truth.source} does not have (it "
+                f"has {some(truth.class_names)}). Predict with --classes."
+            )
+        ids = {"image_id": truth.image_ids[found[0]], "category_id": number_of[class_name]}
+        entries.append(one | ids)
+    return entries
+
+
+def _by_id(content: Mapping[str, Json], key: str, field: str, path: str | Path) -> dict[str, Json]:
+    """The ``field`` of each object listed under ``key``."""
+    return {
+        same(read_id(one, "id", f"{path}: {key}[{i}]")): one.get(field)
+        for i, one in enumerate(_listed(content, key, path))
+    }
+
+
+def _listed(content: Mapping[str, Json], key: str, path: str | Path) -> list[dict[str, Json]]:
+    found = content.get(key)
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        raise DataError(f"{path}: {key} is not a list of objects, as in COCO's format")
+    return found
 
 
 @dataclass(frozen=True)

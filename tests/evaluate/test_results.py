@@ -104,6 +104,44 @@ def test_masks_in_all_forms(tmp_path, truth):
     assert read.boxes.tolist() == [[4, 3, 7, 6], [1, 2, 3, 4], [1, 2, 3, 4]]
 
 
+SAME_NAMES = {
+    "images": [
+        {"id": 4, "file_name": "a/1.jpg", "height": 20, "width": 30},
+        {"id": 9, "file_name": "b/1.jpg", "height": 20, "width": 30},
+    ],
+    "annotations": [],
+    "categories": DATA["categories"],
+}
+
+
+def predicted(file_name, category="dog"):
+    """A data set as ``detzoo predict --save coco`` writes it."""
+    return {
+        "images": [{"id": 1, "file_name": file_name, "height": 20, "width": 30}],
+        "annotations": [{**ENTRY, "id": 1, "image_id": 1, "category_id": 1}],
+        "categories": [{"id": 1, "name": category}],
+    }
+
+
+def test_a_data_set_with_scores(tmp_path):
+    """Images and classes are those of the same names."""
+    truth = GroundTruth.from_coco(SAME_NAMES, "annotations.json")
+    path = tmp_path / "coco.json"
+    path.write_text(json.dumps(predicted("photos/b/1.jpg")))
+    (read,) = read_results(path, truth)
+    assert read.image_id == 9
+    assert read.boxes.tolist() == [[1, 2, 3, 4]]
+    assert truth.class_names[read.labels[0]] == "dog"
+    for wrong, message in (
+        (predicted("photos/c/1.jpg"), "annotation 0: is for the image 'photos/c/1.jpg'"),
+        (predicted("1.jpg"), "is not the name of one image of annotations.json"),
+        (predicted("b/1.jpg", "cow"), "is of class 'cow', which annotations.json does not have"),
+    ):
+        path.write_text(json.dumps(wrong))
+        with pytest.raises(DataError, match=message):
+            read_results(path, truth)
+
+
 def test_no_detections(tmp_path, truth):
     path = tmp_path / "found.json"
     path.write_text("[]")
@@ -114,7 +152,9 @@ def test_no_detections(tmp_path, truth):
     ("entries", "message"),
     [
         ({"a": 1}, "is not a list"),
-        (DATA, "contains annotations instead of detections"),
+        ({**DATA, "annotations": [{"id": 1}]}, "contains annotations instead of detections"),
+        ({**DATA, "annotations": [3]}, "annotations is not a list of objects"),
+        ({"annotations": []}, "images is not a list of objects"),
         ([[1, 2]], r"entry 0: is \[1, 2\] instead of a JSON object"),
         ([ENTRY, {**ENTRY, "image_id": 77}], "entry 1: is for image 77, which annotations.json"),
         ([{**ENTRY, "image_id": [4]}], r"entry 0: its image_id \[4\] is neither"),
