@@ -44,6 +44,12 @@ def test_other_classes(tmp_path: Path) -> None:
     assert changes(edited(tmp_path, f"{CLASSES})\n{heads}")) == {"class_names": ("cat", "dog")}
 
 
+@pytest.mark.parametrize("wrong", ["True", "7", "('cat', 1)"])
+def test_what_names_no_classes(tmp_path: Path, wrong: str) -> None:
+    with pytest.raises(ConfigError, match=r"data.train.classes: .* is neither a list of names"):
+        edited(tmp_path, f"data = dict(train=dict(classes={wrong}))")
+
+
 def test_the_number_of_the_model_rules_for_its_checkpoint(tmp_path: Path) -> None:
     """Names are those of ``classes=``, which are the ones that are trained; the rest has none."""
     found = imported(tmp_path, f"{CLASSES})")

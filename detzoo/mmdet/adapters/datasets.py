@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from detzoo.experiment import Metric
-from detzoo.mmdet.node import Node
+from detzoo.mmdet.node import Node, Refusal
 from detzoo.mmdet.registry import ADAPTERS, adapts
 from detzoo.zoo import classes
 
@@ -170,12 +170,20 @@ def _plain(node: Node, names: tuple[str, ...] | None) -> DataSource:
     given = node.take("classes", None)
     if isinstance(given, str):
         given = _names_in(given, node)
+    elif given is not None and not _are_names(given):
+        reason = f"{given!r:.60} is neither a list of names nor a file of them"
+        node.reading.note(Refusal(node.reading.source, node.at("classes"), reason, use="train"))
+        given = None
     return DataSource(
         class_names=names if given is None else given,
         names_are_given=given is not None,
         pipeline=node.children("pipeline"),
         skip_empty=node.take("filter_empty_gt", True),
     )
+
+
+def _are_names(given: object) -> bool:
+    return isinstance(given, list | tuple) and all(isinstance(name, str) for name in given)
 
 
 def _names_in(file: str, node: Node) -> tuple[str, ...] | None:
