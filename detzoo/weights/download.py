@@ -311,7 +311,9 @@ def _receive(
     headers = {"User-Agent": f"detzoo/{detzoo.__version__}", "Accept-Encoding": "identity"}
     if start:
         headers["Range"] = f"bytes={start}-"
-    timeouts = (CONNECT_TIMEOUT, TIMEOUT)
+    # The second ends an abandoned thread, and must not come before the deadline: it would not be
+    # known then that the host was silent.
+    timeouts = (CONNECT_TIMEOUT, 2 * TIMEOUT)
     try:
         with requests.get(address, headers=headers, stream=True, timeout=timeouts) as response:
             raw: urllib3.HTTPResponse = response.raw
