@@ -138,8 +138,10 @@ class RunOptions:
 
 
 def _batch_size(text: str | None) -> int | Literal["auto"] | None:
-    if text is None or text == "auto":
-        return text  # type: ignore[return-value]
+    if text is None:
+        return None
+    if text == "auto":
+        return "auto"
     if not text.isdecimal() or int(text) < 1:
         raise ConfigError(f"--batch-size {text}: give a number of images, from 1, or auto")
     return int(text)
