@@ -12,15 +12,16 @@ from __future__ import annotations
 
 import argparse
 import functools
-import itertools
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.export import ExportedProgram
 
 from benchmarks.record import write_result
 from benchmarks.side_by_side.task import NUM_CLASSES, Task
@@ -28,27 +29,20 @@ from detzoo import zoo
 from detzoo.benchmark.spread import Spread
 from detzoo.detectors.base import Detector
 from detzoo.devices import Precision, autocast
-from detzoo.export.formats import FORMATS, Format
 from detzoo.export.frame import framed
+from detzoo.export.onnx import write_onnx
+from detzoo.export.openvino import convert_onnx
 from detzoo.export.program import capture, quiet
-from detzoo.export.quantize import quantize
+from detzoo.export.quantize import Inputs, quantize
 from detzoo.export.static import StaticDetector
 from detzoo.inference.exported import Details, ExportPrecision
 from detzoo.inference.runtimes import open_exported
 from detzoo.layers.fusion import fuse
 from detzoo.structures import ImageBatch
 
-ONNX, OPENVINO = FORMATS[:2]
-NAMES = {"onnx": "ONNX Runtime", "openvino": "OpenVINO"}
-EXPORTED: tuple[tuple[Format, ExportPrecision], ...] = (
-    (ONNX, "fp32"),
-    (ONNX, "int8"),
-    (OPENVINO, "fp32"),
-    (OPENVINO, "bf16"),
-    (OPENVINO, "int8"),
-)
+ONNX_PRECISIONS: tuple[ExportPrecision, ...] = ("fp32", "int8")
+OPENVINO_PRECISIONS: tuple[ExportPrecision, ...] = ("fp32", "bf16", "int8")
 EAGER: tuple[Precision, ...] = ("fp32", "bf16")
-PARTS = ("whole", "dense")
 PRECISIONS = ("fp32", "bf16", "int8")
 MODELS = ("retinanet", "yolox_s")
 # Images by which the ranges of int8 are set, the one that is timed among them.
@@ -80,38 +74,58 @@ class Dense(nn.Module):
 
 
 def contenders(task: Task, precisions: Collection[str], folder: Path) -> Iterator[Contender]:
-    """All that run the model of ``task`` in ``precisions``; files are written to ``folder``."""
+    """All that run the model of ``task`` in ``precisions``, of which fp32 is one; files are written
+    to ``folder``."""
     model = task.config.build(NUM_CLASSES)
     model.load_state_dict(task.weights)
     model.eval()
     images = model.preprocess(task.seen)
     fused = fuse(model.to(memory_format=torch.channels_last))
-    for precision, part in itertools.product(EAGER, PARTS):
-        if precision in precisions:
-            run = functools.partial(_eager, fused, images, part, precision)
-            yield Contender(part, "detzoo", precision, run)
     experiment = framed(zoo.find(task.subject.entry).experiment, task.size)
     sizes = torch.tensor([task.size])
     calibration = model.preprocess(task.batch).pixels.contiguous().numpy()
-    inputs = [{"pixels": one[None], "sizes": sizes.numpy()} for one in calibration]
-    plain = Details(experiment, task.size)
+    inputs: list[Inputs] = [{"pixels": one[None], "sizes": sizes.numpy()} for one in calibration]
+    details = Details(experiment, task.size)
     with quiet(), torch.no_grad():
         given = (images.pixels.contiguous(), sizes)
         programs = {
-            "whole": capture(StaticDetector(model), plain),
+            "whole": capture(StaticDetector(model), details),
             "dense": torch.export.export(Dense(model), given),
         }
     pixels = images.pixels.contiguous().numpy()
-    for (kind, low), (part, program) in itertools.product(EXPORTED, programs.items()):
-        if low not in precisions:
-            continue
-        file = folder / f"{part}-{low}{kind.suffix}"
-        details = Details(experiment, task.size, precision=low)
-        change = functools.partial(quantize, inputs=inputs) if low == "int8" else None
-        kind.write(program, file, details, change)
-        opened = open_exported(file, torch.get_num_threads())
-        ready = functools.partial(opened.run, pixels, sizes.numpy())
-        yield Contender(part, NAMES[kind.name], low, ready)
+    for part, program in programs.items():
+        for low in EAGER:
+            if low in precisions:
+                run = functools.partial(_eager, fused, images, part, low)
+                yield Contender(part, "detzoo", low, run)
+        for runtime, precision, file in _files(program, details, precisions, inputs, folder / part):
+            opened = open_exported(file, torch.get_num_threads())
+            ready = functools.partial(opened.run, pixels, sizes.numpy())
+            yield Contender(part, runtime, precision, ready)
+
+
+def _files(
+    program: ExportedProgram,
+    details: Details,
+    precisions: Collection[str],
+    inputs: Sequence[Inputs],
+    folder: Path,
+) -> Iterator[tuple[str, str, Path]]:
+    """The runtime, precision and file of each form of ``program``: those for OpenVINO are made of
+    those for ONNX Runtime, in bf16 of that in fp32."""
+    folder.mkdir()
+    onnx_files = {low: folder / f"{low}.onnx" for low in ONNX_PRECISIONS if low in precisions}
+    write_onnx(program, onnx_files["fp32"], details)
+    if "int8" in onnx_files:
+        quantize(onnx_files["fp32"], onnx_files["int8"], inputs)
+    for low, file in onnx_files.items():
+        yield "ONNX Runtime", low, file
+    for low in OPENVINO_PRECISIONS:
+        if low in precisions:
+            file = folder / f"{low}.xml"
+            source = onnx_files.get(low, onnx_files["fp32"])
+            convert_onnx(source, file, replace(details, precision=low))
+            yield "OpenVINO", low, file
 
 
 def _eager(model: Detector, images: ImageBatch, part: str, precision: Precision) -> object:

@@ -42,7 +42,7 @@ def test_all_of_it(tmp_path: Path) -> None:
     rows = json.loads(file.read_text())["rows"]
     assert [(row["part"], row["runtime"]) for row in rows] == [
         (part, runtime)
-        for runtime in ("detzoo", "ONNX Runtime", "OpenVINO")
         for part in ("whole", "dense")
+        for runtime in ("detzoo", "ONNX Runtime", "OpenVINO")
     ]
     assert "| `yolox_s_8x8_300e_coco` | 64 x 96 | dense | OpenVINO | fp32 |" in page.page(tmp_path)
