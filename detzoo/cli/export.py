@@ -227,10 +227,12 @@ def verify(
     exported one at a time."""
     from detzoo.export.verify import (
         LOW_IOU,
+        LOW_PANOPTIC_DIFFERENCE,
         LOW_SCORE_DIFFERENCE,
         LOW_SHARE,
         MAX_BOX_DIFFERENCE,
         MAX_MASK_DIFFERENCE,
+        MAX_PANOPTIC_DIFFERENCE,
         MAX_SCORE_DIFFERENCE,
         compare,
     )
@@ -255,11 +257,15 @@ def verify(
             f"{difference}; at most {MAX_SCORE_DIFFERENCE}, {MAX_BOX_DIFFERENCE} and "
             f"{MAX_MASK_DIFFERENCE:.0%} are rounding"
         )
+        of_maps = MAX_PANOPTIC_DIFFERENCE
     else:
         share = f"{difference.near_share:.1%} of the detections have nearly the same score and box"
         print(share)
-        is_same = precision == "int8" or difference.near_share >= LOW_SHARE
+        is_same = precision == "int8" or difference.is_near
         rule = f"{share} (within {LOW_SCORE_DIFFERENCE}, IoU {LOW_IOU}); {LOW_SHARE:.0%} must"
+        of_maps = LOW_PANOPTIC_DIFFERENCE
+    if difference.panoptic is not None:
+        rule += f"; at most {of_maps:.1%} of panoptic maps"
     if not is_same:
         raise ExportError(
             "the exported detector does not detect what the original does "

@@ -17,7 +17,16 @@ from detzoo.config import config
 from detzoo.heads.class_rows import ClassRows
 from detzoo.necks.base import Neck, NeckConfig
 from detzoo.postprocess.tta import merge_detections, to_original
-from detzoo.structures import Batch, Detections, ImageBatch, Losses, Pixels, Targets
+from detzoo.structures import (
+    Batch,
+    Detections,
+    ImageBatch,
+    Losses,
+    PanopticPrediction,
+    Pixels,
+    Targets,
+)
+from detzoo.structures.images import Size
 
 
 @config
@@ -88,6 +97,13 @@ class PanopticConfig(DetectorConfig):
     def build(self, num_classes: int, num_stuff: int = 0) -> Detector:
         """Builds the module for ``num_classes`` classes of things and ``num_stuff`` of stuff, whose
         labels follow those of things."""
+
+    @abstractmethod
+    def segments_of(
+        self, tensors: Sequence[Tensor], size: Size, num_things: int
+    ) -> PanopticPrediction:
+        """The prediction of an image of a panoptic detector, given its
+        :attr:`~detzoo.structures.PanopticPrediction.tensors`, over an input of ``size``."""
 
 
 class Detector(nn.Module, ABC):

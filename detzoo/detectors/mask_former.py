@@ -11,7 +11,9 @@ from detzoo.config import config
 from detzoo.detectors.base import Detector, PanopticConfig
 from detzoo.heads.class_rows import ClassRows, prefixed
 from detzoo.heads.query.mask_base import MaskQueryHeadConfig
+from detzoo.postprocess.query_panoptic import QuerySegments
 from detzoo.structures import Detections, ImageBatch, Losses, Targets
+from detzoo.structures.images import Size
 
 
 @config
@@ -42,6 +44,12 @@ class MaskFormerConfig(PanopticConfig):
 
     def build(self, num_classes: int, num_stuff: int = 0) -> MaskFormer:
         return MaskFormer(self, num_classes, num_stuff)
+
+    def segments_of(self, tensors: Sequence[Tensor], size: Size, num_things: int) -> QuerySegments:
+        logits, scores, labels = tensors
+        fusion = self.panoptic_head.fusion
+        assert fusion is not None, "a panoptic detector fuses masks"
+        return QuerySegments(logits, scores, labels, size, num_things, fusion)
 
 
 class MaskFormer(Detector):

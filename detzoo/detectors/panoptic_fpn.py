@@ -14,6 +14,7 @@ from detzoo.heads.class_rows import ClassRows, prefixed
 from detzoo.heads.semantic_fpn import SemanticFPNHeadConfig
 from detzoo.postprocess.panoptic import HeuristicFusion, StuffLogits, fuse_views
 from detzoo.structures import Detections, ImageBatch, Losses, Targets, stack_semantic_maps
+from detzoo.structures.images import Size
 
 
 @config
@@ -44,6 +45,10 @@ class PanopticFPNConfig(TwoStageConfig, PanopticConfig):
 
     def build(self, num_classes: int, num_stuff: int = 0) -> PanopticFPN:
         return PanopticFPN(self, num_classes, num_stuff)
+
+    def segments_of(self, tensors: Sequence[Tensor], size: Size, num_things: int) -> StuffLogits:
+        (logits,) = tensors
+        return StuffLogits(logits, size, num_things, self.fusion)
 
 
 class PanopticFPN(TwoStage):
@@ -79,7 +84,7 @@ class PanopticFPN(TwoStage):
         height, width = images.pixels.shape[2:]
         head = self.semantic_head
         return [
-            StuffLogits(logits, (height, width), head.num_things, self.config.fusion)
+            self.config.segments_of([logits.float()], (height, width), head.num_things)
             for logits in head(features)
         ]
 

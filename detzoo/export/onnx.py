@@ -137,6 +137,19 @@ def _translations() -> dict[Callable[..., Any], Callable[..., Any]]:
             spatial_scale=spatial_scale,
         )
 
+    def roi_pool(
+        x: Any, rois: Any, spatial_scale: float, pooled_height: int, pooled_width: int
+    ) -> Any:
+        pooled = op.MaxRoiPool(
+            x, rois, pooled_shape=[pooled_height, pooled_width], spatial_scale=spatial_scale
+        )
+        return pooled, pooled  # the second would be where maxima are, for gradients
+
+    def sort(x: Any, stable: bool, dim: int = -1, descending: bool = False) -> Any:
+        # Of equal values, TopK takes the first one first.
+        count = op.Gather(op.Shape(x), numbers(dim))
+        return op.TopK(x, count, axis=dim, largest=int(descending))
+
     def deform_conv2d(
         x: Any,
         weight: Any,
@@ -169,7 +182,9 @@ def _translations() -> dict[Callable[..., Any], Callable[..., Any]]:
     ops = torch.ops
     return {
         ops.detzoo.nms_mask.default: nms_mask,
+        ops.aten.sort.stable: sort,
         ops.torchvision.roi_align.default: roi_align,
+        ops.torchvision.roi_pool.default: roi_pool,
         ops.torchvision.deform_conv2d.default: deform_conv2d,
     }
 

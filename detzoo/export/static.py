@@ -24,7 +24,14 @@ from detzoo.postprocess.static import (
     StaticSelect,
     noting_left_out,
 )
-from detzoo.structures import Detections, ImageBatch, ImageInfo, ImageMasks, RoIMasks
+from detzoo.structures import (
+    Detections,
+    ImageBatch,
+    ImageInfo,
+    ImageMasks,
+    PanopticPrediction,
+    RoIMasks,
+)
 from detzoo.structures.images import Size
 
 # As the detector predicts masks, or drawn into the input.
@@ -40,6 +47,11 @@ class StaticDetections(NamedTuple):
 
     ``masks`` are probabilities (B, N, m, m) in the boxes, or (B, N, h, w) over the whole input; or
     (B, N, H, W) uint8, 1 inside, of the size of the input.
+
+    Panoptic detectors have ``segments``, logits (B, K, h, w) over the whole input: of K classes of
+    stuff, the last of them things (Panoptic FPN), or of K queries (MaskFormer), whose
+    ``segment_scores`` (B, K) are negative if they found nothing, and whose ``segment_labels``
+    (B, K) are classes of things, then those of stuff.
     """
 
     boxes: Tensor
@@ -48,6 +60,9 @@ class StaticDetections(NamedTuple):
     num: Tensor
     left_out: Tensor
     masks: Tensor | None = None
+    segments: Tensor | None = None
+    segment_scores: Tensor | None = None
+    segment_labels: Tensor | None = None
 
 
 class StaticDetector(nn.Module):
@@ -140,11 +155,6 @@ def require_static_form(config: DetectorConfig) -> None:
             "this detector is given its proposals, so it cannot be exported: take one that "
             "proposes its own"
         )
-    if config.predicts_panoptic:
-        raise ConfigError(
-            "this detector also segments stuff, which exported programs do not return: take one "
-            "that only finds objects, such as Mask R-CNN"
-        )
 
 
 def _mask_thresholds(config: Any) -> Iterator[float]:
@@ -177,6 +187,7 @@ def stacked(found: list[Detections], left_out: Tensor) -> StaticDetections:
     if found[0].masks is not None:
         grids = [cast("RoIMasks | ImageMasks", image.masks).probabilities for image in found]
         masks = torch.where(counts[..., None, None], torch.stack(grids), 0.0)
+    maps = [cast(PanopticPrediction, one.panoptic) for one in found if one.panoptic is not None]
     return StaticDetections(
         torch.where(counts[..., None], boxes, 0.0),
         scores.clamp(min=0),
@@ -184,6 +195,7 @@ def stacked(found: list[Detections], left_out: Tensor) -> StaticDetections:
         counts.sum(1),
         left_out,
         masks,
+        *(torch.stack(of_images) for of_images in zip(*(one.tensors for one in maps))),
     )
 
 

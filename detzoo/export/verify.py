@@ -12,6 +12,7 @@ from torch import Tensor
 from detzoo.inference.predictor import Predictor
 from detzoo.inference.result import Result
 from detzoo.ops.boxes import pairwise_iou
+from detzoo.structures import PanopticMap
 
 # Detections whose order or survival rounding may decide are not those near the threshold.
 MARGIN = 0.01
@@ -20,8 +21,11 @@ MAX_SCORE_DIFFERENCE, MAX_BOX_DIFFERENCE, MAX_MASK_DIFFERENCE = 1e-3, 0.1, 0.05
 # Of two detections of the same object with equal scores, rounding decides which suppresses the
 # other: so few of all may have a partner elsewhere, if its score is the same and it overlaps.
 MAX_TIES, TIED_SCORE, TIED_IOU = 0.005, 1e-5, 0.3
+# Of the pixels of all panoptic maps: as with ties, a segment may be near a threshold.
+MAX_PANOPTIC_DIFFERENCE = 0.005
 # In fp16 and bf16: so many of the detections are so near.
 LOW_SHARE, LOW_SCORE_DIFFERENCE, LOW_IOU = 0.99, 0.02, 0.95
+LOW_PANOPTIC_DIFFERENCE = 0.02
 # A pixel at the edge of a smaller mask weighs as in one of this area.
 MIN_MASK_AREA = 50
 
@@ -40,7 +44,8 @@ class Gap:
 class Difference:
     """How far the ``compared`` detections on ``images`` are apart at worst: ``score``, ``box`` in
     pixels, and ``mask`` as a fraction of its pixels. ``unmatched`` have no partner of their class
-    at all. ``left_out`` images have more candidates than fit. ``gaps`` are those of each."""
+    at all. ``left_out`` images have more candidates than fit. ``gaps`` are those of each.
+    ``panoptic`` is the fraction of the pixels of panoptic maps that are in other segments."""
 
     images: int
     compared: int
@@ -50,6 +55,7 @@ class Difference:
     mask: float | None = None
     left_out: int = 0
     gaps: tuple[Gap, ...] = ()
+    panoptic: float | None = None
 
     @property
     def near_share(self) -> float:
@@ -61,6 +67,11 @@ class Difference:
             for gap in self.gaps
         ]
         return sum(near) / len(near) if near else 1.0
+
+    @property
+    def is_near(self) -> bool:
+        """Whether it is no more than fp16 and bf16 explain."""
+        return self.near_share >= LOW_SHARE and (self.panoptic or 0.0) <= LOW_PANOPTIC_DIFFERENCE
 
     def is_rounding(self, *, by_masks: bool) -> bool:
         """Whether it is no more than float32 explains. With ``by_masks``, boxes are those around
@@ -78,12 +89,15 @@ class Difference:
             )
         ]
         are_tied = all(gap.score <= TIED_SCORE and gap.iou >= TIED_IOU for gap in outliers)
-        return are_tied and len(outliers) <= MAX_TIES * len(self.gaps)
+        is_same_map = (self.panoptic or 0.0) <= MAX_PANOPTIC_DIFFERENCE
+        return is_same_map and are_tied and len(outliers) <= MAX_TIES * len(self.gaps)
 
     def __str__(self) -> str:
         parts = [f"scores differ by at most {self.score:.1e}, boxes by {self.box:.1e} pixels"]
         if self.mask is not None:
             parts.append(f"masks in {self.mask:.2%} of their pixels")
+        if self.panoptic is not None:
+            parts.append(f"panoptic maps in {self.panoptic:.2%}")
         text = f"{self.compared} detections on {self.images} images: {', '.join(parts)}"
         return text if not self.unmatched else f"{text}; {self.unmatched} have no partner"
 
@@ -109,6 +123,8 @@ def compare(
     both_ways = (*pairs, *(pair[::-1] for pair in pairs))
     gaps = [gap for one, other in both_ways for gap in _gaps(one, other, min_score)]
     masks = [gap.mask for gap in gaps if gap.mask is not None]
+    maps = [(one.panoptic, other.panoptic) for one, other in pairs]
+    moved = [panoptic_gap(a, b) for a, b in maps if a is not None and b is not None]
     return Difference(
         images=len(pairs),
         compared=len(gaps),
@@ -118,6 +134,7 @@ def compare(
         mask=max(masks, default=None),
         left_out=getattr(exported.model, "num_overflowing", 0) - left_out_before,
         gaps=tuple(gaps),
+        panoptic=sum(moved) / len(moved) if moved else None,
     )
 
 
@@ -145,6 +162,19 @@ def _gaps(one: Result, other: Result, min_score: float) -> list[Gap]:
             mask = _mask_gap(one.masks[row], other.masks[best])
         found.append(Gap(float(gap[best]), float(sides[best]), float(overlaps[row, best]), mask))
     return found
+
+
+def panoptic_gap(one: PanopticMap, other: PanopticMap) -> float:
+    """The fraction of the pixels that are not in a segment and its partner: that of the same class
+    which shares most pixels with it, and with which it shares most."""
+    size = (len(one) + 1, len(other) + 1)
+    pairs = one.ids.long().flatten() * size[1] + other.ids.long().flatten()
+    shared = torch.bincount(pairs, minlength=size[0] * size[1]).view(size)
+    # What is void in both is the same, too.
+    labels = [torch.cat([found.labels.new_tensor([-1]), found.labels]) for found in (one, other)]
+    shared *= labels[0][:, None] == labels[1]
+    is_best = (shared == shared.amax(1, keepdim=True)) & (shared == shared.amax(0, keepdim=True))
+    return 1 - int((shared * is_best).sum()) / one.ids.numel()
 
 
 def _mask_gap(a: Tensor, b: Tensor) -> float:

@@ -20,7 +20,7 @@ from detzoo.checkpoints.catalog import config_classes
 from detzoo.config import from_dict, to_dict
 from detzoo.data.transforms.fit import FitInside
 from detzoo.data.transforms.resize import Resize
-from detzoo.detectors.base import Detector
+from detzoo.detectors.base import Detector, PanopticConfig
 from detzoo.errors import CheckpointError, ConfigError
 from detzoo.experiment import Experiment
 from detzoo.structures import (
@@ -29,6 +29,7 @@ from detzoo.structures import (
     ImageBatch,
     ImageMasks,
     Masks,
+    PanopticPrediction,
     RoIMasks,
     Targets,
 )
@@ -44,8 +45,10 @@ EXPORTED = (".onnx", ".xml", ".pt2")
 # all detectors divide.
 DIVISOR = 32
 
-# What files return, in this order; masks only of detectors that predict some.
-OUTPUTS = ("boxes", "scores", "labels", "num", "left_out", "masks")
+# What files return, in this order; masks only of detectors that predict some, and segments of
+# panoptic ones, which have masks, too.
+SEGMENTS = ("segments", "segment_scores", "segment_labels")
+OUTPUTS = ("boxes", "scores", "labels", "num", "left_out", "masks", *SEGMENTS)
 
 MaskKind = Literal["boxes", "input", "drawn"]
 ExportPrecision = Literal["fp32", "fp16", "bf16", "int8"]
@@ -127,7 +130,8 @@ class Details:
             raise CheckpointError(f"{file}: was not exported by detzoo, or has lost its metadata.")
         own: dict[str, Any] = json.loads(metadata[_KEY])
         try:
-            if tuple(own.get("outputs", ())) != OUTPUTS:
+            outputs = tuple(own.get("outputs", ()))
+            if not outputs or outputs != OUTPUTS[: len(outputs)]:  # older files have fewer
                 raise ConfigError("its outputs are others")
             experiment = from_dict(own["experiment"], config_classes())
         except ConfigError as error:
@@ -232,7 +236,8 @@ class ExportedDetector(Detector):
             pixels = torch.cat([pixels, pixels[-1:].expand(missing, -1, -1, -1)])
             sizes = torch.cat([sizes, sizes[-1:].expand(missing, -1)])
         outputs = self.run(pixels.contiguous().numpy(), sizes.numpy())
-        boxes, scores, labels, num, left_out, *masks = map(torch.from_numpy, outputs)
+        boxes, scores, labels, num, left_out, *more = map(torch.from_numpy, outputs)
+        masks, segments = more[:1], more[1:]
         present, size = len(num) - missing, (pixels.shape[2], pixels.shape[3])
         self._counts["overflowing"] += int((left_out[:present] > 0).sum())
         return [
@@ -241,6 +246,7 @@ class ExportedDetector(Detector):
                 scores[image, :count],
                 labels[image, :count],
                 self._masks(masks[0][image, :count], size) if masks else None,
+                panoptic=self._segments([one[image] for one in segments], size),
             )
             for image, count in enumerate(num[:present].tolist())
         ]
@@ -253,6 +259,12 @@ class ExportedDetector(Detector):
         if self.details.masks == "input":
             return ImageMasks(values, size, threshold)
         return ImageMasks(values.float(), size, bounds=self.config.masks_cover_input)
+
+    def _segments(self, tensors: Sequence[Tensor], size: Size) -> PanopticPrediction | None:
+        if not self.config.predicts_panoptic:
+            return None
+        assert isinstance(self.config, PanopticConfig), "only these predict panoptic maps"
+        return self.config.segments_of(tensors, size, len(self.details.experiment.class_names))
 
     def detect_augmented(self, augmented: Sequence[ImageBatch]) -> list[Detections]:
         raise ConfigError("an exported detector has no test-time augmentation")

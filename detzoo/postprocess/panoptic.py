@@ -75,6 +75,10 @@ class StuffLogits(PanopticPrediction):
     num_things: int
     fusion: HeuristicFusion
 
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        return (self.logits,)
+
     def to(self, device: torch.device | str) -> StuffLogits:
         return replace(self, logits=self.logits.to(device))
 

@@ -31,13 +31,14 @@ class QueryFusion:
 
 @dataclass(frozen=True)
 class QuerySegments(PanopticPrediction):
-    """``scores`` (Q,) and ``labels`` (Q,) of queries, those of stuff after ``num_things``; mask
-    logits (Q, h, w) over an input of ``size`` (height, width).
+    """Mask logits (Q, h, w) of queries over an input of ``size`` (height, width), their ``scores``
+    (Q,), and ``labels`` (Q,), in which stuff comes after ``num_things``. Background has a negative
+    score.
     """
 
+    logits: Tensor
     scores: Tensor
     labels: Tensor
-    logits: Tensor
     size: Size
     num_things: int
     fusion: QueryFusion
@@ -46,21 +47,31 @@ class QuerySegments(PanopticPrediction):
     def of(
         cls, fusion: QueryFusion, classes: Tensor, logits: Tensor, size: Size, num_things: int
     ) -> QuerySegments:
-        """The queries of class probabilities (Q, C + 1), the last of background, that take part."""
+        """Queries with class probabilities (Q, C + 1), the last of background."""
         scores, labels = classes.max(1)
-        kept = (labels < classes.shape[1] - 1) & (scores > fusion.min_score)
-        return cls(scores[kept], labels[kept], logits[kept], size, num_things, fusion)
+        scores = scores.masked_fill(labels == classes.shape[1] - 1, -1.0)
+        return cls(logits, scores, labels, size, num_things, fusion)
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        return self.logits, self.scores, self.labels
+
+    def _where(self, kept: Tensor) -> QuerySegments:
+        """The queries ``kept`` (Q,) bool."""
+        logits, scores, labels = (values[kept] for values in self.tensors)
+        return replace(self, logits=logits, scores=scores, labels=labels)
 
     def to(self, device: torch.device | str) -> QuerySegments:
-        return replace(
-            self,
-            scores=self.scores.to(device),
-            labels=self.labels.to(device),
-            logits=self.logits.to(device),
-        )
+        logits, scores, labels = (values.to(device) for values in self.tensors)
+        return replace(self, logits=logits, scores=scores, labels=labels)
 
     def to_original(self, info: ImageInfo, things: Detections) -> PanopticMap:
-        """The map; ``things``, which are found apart, do not matter."""
+        """The map of the queries that take part; ``things``, which are found apart, do not
+        matter."""
+        return self._where(self.scores > self.fusion.min_score)._fused(info)
+
+    def _fused(self, info: ImageInfo) -> PanopticMap:
+        """The map of all queries."""
         device, count = self.logits.device, len(self.scores)
         winner = torch.full(info.original_size, count, device=device)
         if count == 0:

@@ -81,6 +81,11 @@ class PanopticPrediction(ABC):
     pixels have such a prediction, those in original pixels its :class:`PanopticMap`.
     """
 
+    @property
+    @abstractmethod
+    def tensors(self) -> tuple[Tensor, ...]:
+        """What it consists of: logits (K, h, w) over the input, and what belongs to each of K."""
+
     @abstractmethod
     def to(self, device: torch.device | str) -> Self: ...
 

@@ -16,7 +16,7 @@ from detzoo.data.panoptic import read_ids
 from detzoo.data.transforms import Pad, Resize
 from detzoo.evaluate import GroundTruth, ImageResult, PanopticEvaluator
 from detzoo.structures import Detections, PanopticMap
-from tests.cli.conftest import Run, assert_refused, write_checkpoint
+from tests.cli.conftest import Outcome, Run, assert_refused, write_checkpoint
 from tests.panoptic import CATEGORY, HEIGHT, WIDTH, write_panoptic_data
 from tests.tiny import tiny_panoptic_fpn
 
@@ -36,14 +36,20 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_checkpoint(path, tiny_panoptic_fpn(THINGS, STUFF, TRANSFORMS))
 
 
-def test_what_training_logs_is_what_testing_measures(detzoo: Run, data: Path) -> None:
-    """The stuff comes from the data, in place of that of the configuration."""
+def fit(detzoo: Run, data: Path) -> Outcome:
+    """Into the folder ``run``."""
     experiment = tiny_panoptic_fpn(("cat",), ("road",), TRANSFORMS)
     Path("tiny.json").write_text(json.dumps(to_dict(experiment)))
     trained = detzoo(
         "train", "tiny.json", "--data", data, "--epochs", 8, "--no-lr-scaling", "--out", "run", *CPU
     )
     assert trained.code == 0, trained
+    return trained
+
+
+def test_what_training_logs_is_what_testing_measures(detzoo: Run, data: Path) -> None:
+    """The stuff comes from the data, in place of that of the configuration."""
+    trained = fit(detzoo, data)
     assert "of box, disk, and 2 classes of stuff" in trained.out
     lines = [json.loads(line) for line in Path("run/metrics.jsonl").read_text().splitlines()]
     train = next(line for line in lines if line["kind"] == "train")
@@ -110,6 +116,27 @@ def test_predicting(detzoo: Run, checkpoint: Path, data: Path) -> None:
     assert again.stuff_names == STUFF
     areas = [segment["area"] for segment in found[0]["segments"] if segment["is_thing"]]
     assert again.annotations.areas[again.annotations.rows(0)].tolist() == areas
+
+
+@pytest.mark.slow
+@pytest.mark.ci
+def test_exported(detzoo: Run, data: Path) -> None:
+    """A file segments as its checkpoint does."""
+    fit(detzoo, data)
+    exported = detzoo(
+        "export", "run/last.pt", "--out", "model.pt2", "--size", HEIGHT, WIDTH,
+        "--images", data / "val2017",
+    )  # fmt: skip
+    assert exported.code == 0, exported
+    assert "panoptic maps in 0.00%" in exported.out
+    metrics = []
+    for model in ("run/last.pt", "model.pt2"):
+        options = ("--trust",) if model == "model.pt2" else ()
+        tested = detzoo("test", model, "--data", data, *CPU, *options, "--json", "metrics.json")
+        assert tested.code == 0, tested
+        metrics.append(json.loads(Path("metrics.json").read_text())["metrics"])
+    assert metrics[0]["panoptic/PQ"] > 0
+    assert metrics[1] == pytest.approx(metrics[0], abs=1e-6)
 
 
 def test_some_classes(detzoo: Run, checkpoint: Path, data: Path) -> None:

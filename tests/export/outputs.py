@@ -28,7 +28,8 @@ def assert_same(
     by at most ``rounding`` of their side, or of 100 pixels. Where masks suppress each other, it
     decides of a few detections (unless ``exact``).
     """
-    boxes, scores, labels, num, left_out, *masks = map(torch.from_numpy, outputs)
+    boxes, scores, labels, num, left_out, *more = map(torch.from_numpy, outputs)
+    masks, segments = more[:1], more[1:]
     # Of thousands of candidates, a few are as near to the threshold as rounding.
     assert torch.equal(left_out > 0, expected.left_out > 0)
     torch.testing.assert_close(left_out.float(), expected.left_out.float(), rtol=0.001, atol=1)
@@ -51,6 +52,10 @@ def assert_same(
             assert (gap > 1e-3).float().mean() < 1e-3
         assert not boxes[image, count:].any()
         assert not scores[image, count:].any()
+    wanted = (expected.segments, expected.segment_scores, expected.segment_labels)
+    assert len(segments) == sum(values is not None for values in wanted)
+    for values, right in zip(segments, wanted):
+        torch.testing.assert_close(values, right, rtol=1e-3, atol=1e-3)
 
 
 def _partners(

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from detzoo.export.verify import compare
+from detzoo.export.verify import compare, panoptic_gap
 from detzoo.inference.result import Result
-from detzoo.structures import BitmapMasks, Detections
+from detzoo.structures import BitmapMasks, Detections, PanopticMap
 
 BOXES = torch.tensor([[0.0, 0.0, 10.0, 10.0], [20.0, 0.0, 30.0, 10.0], [0.0, 20.0, 10.0, 30.0]])
 IMAGE = np.zeros((40, 40, 3), np.uint8)
@@ -110,3 +110,21 @@ def test_what_is_not_a_number_is_not_near() -> None:
     assert np.isnan(found.box)
     assert found.near_share == 0
     assert not found.is_rounding(by_masks=False)
+
+
+def segments(ids: str, *labels: int) -> PanopticMap:
+    """One row of pixels; 0 is void."""
+    pixels = torch.tensor([[int(digit) for digit in ids]], dtype=torch.int32)
+    count = len(labels)
+    return PanopticMap(pixels, torch.tensor(labels), torch.zeros(count) > 0, torch.ones(count))
+
+
+def test_pixels_in_other_segments() -> None:
+    one = segments("0011122222", 4, 7)
+    assert panoptic_gap(one, one) == 0
+    assert panoptic_gap(one, segments("0022211111", 7, 4)) == 0  # in another order
+    assert panoptic_gap(one, segments("0011112222", 4, 7)) == pytest.approx(0.1)
+    assert panoptic_gap(one, segments("0011122222", 4, 8)) == pytest.approx(0.5)
+    assert panoptic_gap(one, segments("0011122233", 4, 7, 7)) == pytest.approx(0.2)
+    assert panoptic_gap(one, segments("0011100000", 4)) == pytest.approx(0.5)
+    assert panoptic_gap(one, segments("0000000000")) == pytest.approx(0.8)

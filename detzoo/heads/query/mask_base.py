@@ -15,7 +15,9 @@ from detzoo.heads.class_rows import ClassRows
 from detzoo.heads.query.base import best_pairs, losses_of_layers
 from detzoo.heads.query.mask_set_loss import MaskQueryPredictions, MaskSetLoss, MaskTargets
 from detzoo.layers.positional_encoding import SinePositions
+from detzoo.ops.fixed_shapes import regions_are_even
 from detzoo.postprocess.query_panoptic import QueryFusion, QuerySegments
+from detzoo.postprocess.static import PADDING
 from detzoo.structures import Detections, ImageBatch, ImageInfo, ImageMasks, Losses, Targets
 from detzoo.structures.images import Size
 
@@ -143,10 +145,13 @@ class MaskQueryHead(nn.Module, ABC):
     ) -> tuple[Tensor, Tensor, Tensor, ImageMasks]:
         """Boxes, scores, labels and masks: the best pairs of query and class (Q, C), of things."""
         query, scores, labels = best_pairs(classes, self.config.max_detections)
-        if self.num_classes > self.num_things:
-            is_thing = labels < self.num_things
+        is_thing = labels < self.num_things
+        if not regions_are_even():
             query, scores, labels = query[is_thing], scores[is_thing], labels[is_thing]
         drawn = ImageMasks(masks[query], size, threshold=0.0)
         boxes, certainty = drawn.boxes_and_means(info.size)
-        scores, order = (scores * certainty).sort(descending=True, stable=True)
+        scores = scores * certainty
+        if regions_are_even():
+            scores = torch.where(is_thing, scores, PADDING)
+        scores, order = scores.sort(descending=True, stable=True)
         return boxes[order], scores, labels[order], drawn[order]
