@@ -96,6 +96,7 @@ def measure(entry: Entry, kinds: Sequence[Format]) -> Iterator[tuple[str, Cell]]
     entry = replace(entry, experiment=_lenient(entry.experiment))
     model = certain(build(entry))
     join_corners(model)
+    steady_stages(model)
     experiment = _experiment(entry, model)
     pictures = [draw_scene(np.random.default_rng(seed), 320)[0] for seed in range(2)]
     original = Predictor(experiment, model, fused=False)
@@ -202,6 +203,14 @@ def join_corners(model: Detector) -> None:
     for name, parameter in model.named_parameters():
         if "centripetal_shift" in name and parameter.shape == (2,):
             torch.nn.init.constant_(parameter, 2.0)
+
+
+def steady_stages(model: Detector) -> None:
+    """Lets the stages of cascades refine boxes, as trained ones do: random ones move them by whole
+    images, and what rounding changes grows from stage to stage."""
+    layers = [layer for name, layer in model.named_modules() if name.endswith("fc_reg")]
+    for layer in layers if len(layers) > 1 else ():
+        torch.nn.init.normal_(layer.get_parameter("weight"), std=0.001)
 
 
 def settle(predictor: Predictor, pictures: Sequence[np.ndarray]) -> None:

@@ -18,7 +18,25 @@ def corner_pool(x: Tensor, direction: Direction) -> Tensor:
     its features; "left" over those to the right, and so on.
     """
     axis = 2 if direction in ("top", "bottom") else 3
-    return _CumulativeMax.apply(x, axis, direction in ("top", "left"))
+    backwards = direction in ("top", "left")
+    if torch.compiler.is_compiling():
+        return _cumulative_max(x, axis, backwards)
+    return _CumulativeMax.apply(x, axis, backwards)
+
+
+def _cumulative_max(x: Tensor, axis: int, backwards: bool) -> Tensor:
+    """The same for programs: runtimes have no views to write to, so all cells are compared with
+    those 1, 2, 4, ... cells before them."""
+    count, step = x.shape[axis], 1
+    while step < count:
+        low, high = x.narrow(axis, 0, count - step), x.narrow(axis, step, count - step)
+        highest = torch.maximum(low, high)
+        if backwards:
+            x = torch.cat([highest, x.narrow(axis, count - step, step)], axis)
+        else:
+            x = torch.cat([x.narrow(axis, 0, step), highest], axis)
+        step *= 2
+    return x
 
 
 class _CumulativeMax(torch.autograd.Function):

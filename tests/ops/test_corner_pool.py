@@ -41,6 +41,9 @@ def test_any_length_and_memory_format(direction: Direction, length: int) -> None
     assert torch.equal(corner_pool(x, direction), wanted)
     last = x.contiguous(memory_format=torch.channels_last)
     assert torch.equal(corner_pool(last, direction), wanted)
+    torch.compiler.reset()  # each is a program of its own
+    program = torch.compile(corner_pool, backend="eager", fullgraph=True, dynamic=False)
+    assert torch.equal(program(x, direction), wanted)
 
 
 def test_the_last_of_equal_values_gets_the_gradient() -> None:
