@@ -12,10 +12,11 @@ import torch
 
 from benchmarks import export
 from detzoo.export.formats import FORMATS, Format
+from detzoo.export.verify import Difference, Gap
 from detzoo.inference.predictor import Predictor
 from detzoo.quickstart.scenes import CLASSES
 from tests.cli.conftest import FIT
-from tests.detectors.zoo_models import one_per_head
+from tests.detectors.zoo_models import build, one_per_head
 from tests.tiny import tiny_retinanet
 
 
@@ -62,6 +63,23 @@ def test_norms_know_the_pictures() -> None:
     list(predictor.predict(pictures, batch_size=2))
     (output,) = given
     torch.testing.assert_close(output.mean((0, 2, 3)), norms[-1].bias, atol=0.3, rtol=0)
+
+
+def test_pictures_in_which_rounding_decides_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    scenes = [np.full((8, 8, 3), value, np.uint8) for value in range(export.SCENES)]
+    same, other = (
+        Difference(1, 2, 0, score, 0.0, gaps=(Gap(score, 0.0, 1.0),)) for score in (0, 1)
+    )
+
+    def compare(_: object, __: object, pictures: Sequence[np.ndarray], ___: float) -> Difference:
+        return same if pictures[0][0, 0, 0] in stable else other
+
+    monkeypatch.setattr(export, "compare", compare)
+    monkeypatch.setattr(export, "min_score_of", lambda *_: 0.0)
+    entry = next(export.entries())
+    predictor = Predictor(entry.experiment, build(entry), fused=False)
+    for stable, wanted in (((2, 5, 6), [2, 5]), ((6,), [0, 1])):
+        assert [int(one[0, 0, 0]) for one in export.decided(predictor, scenes)] == wanted
 
 
 def test_the_rest_in_another_process(monkeypatch: pytest.MonkeyPatch) -> None:
