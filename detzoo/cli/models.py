@@ -121,7 +121,8 @@ def models(
         for row in rows:
             groups.setdefault(row["family"], []).append(row)
     _print_table(groups)
-    print("AP, PQ and AR: percent. GB: per GPU in training. ms: per image on a V100.")
+    print("AP, PQ and AR: percent (detzoo test prints fractions).")
+    print("GB: per GPU in training. ms: per image on a V100.")
     if is_short:
         shown = sum(map(len, groups.values()))
         all_of_them = "All: detzoo models --all, or give part of a name or a filter."
