@@ -33,45 +33,8 @@ from detzoo.experiment import Experiment
 from detzoo.inference.predictor import Predictor
 from detzoo.postprocess.matrix_nms import MaskSelect
 from detzoo.postprocess.select import Select
+from detzoo.zoo_list import CHOICE
 
-# Those to begin with, and for what; the other figures are the zoo's.
-CHOICE = {
-    "Small, for CPUs and other small machines": (
-        "retinanet_mobilenetv2_fpn",
-        "mask_rcnn_mobilenetv2_fpn",
-        "ssdlite_mobilenetv2_scratch_600e_coco",
-        "yolox_nano_8x8_300e_coco",
-        "yolox_tiny_8x8_300e_coco",
-        "yolox_s_8x8_300e_coco",
-    ),
-    "Boxes": (
-        "faster_rcnn_r50_fpn_1x_coco",
-        "retinanet_r50_fpn_1x_coco",
-        "fcos_r50_caffe_fpn_gn-head_1x_coco",
-        "atss_r50_fpn_1x_coco",
-        "gfl_r50_fpn_mstrain_2x_coco",
-        "tood_r50_fpn_mstrain_2x_coco",
-        "yolox_l_8x8_300e_coco",
-        "cascade_rcnn_r101_fpn_20e_coco",
-        "vfnet_x101_64x4d_fpn_mdconv_c3-c5_mstrain_2x_coco",
-        "detectors_cascade_rcnn_r50_1x_coco",
-    ),
-    "Boxes, without NMS": (
-        "detr_r50_8x2_150e_coco",
-        "deformable_detr_twostage_refine_r50_16x2_50e_coco",
-        "sparse_rcnn_r50_fpn_300_proposals_crop_mstrain_480-800_3x_coco",
-    ),
-    "Masks": (
-        "mask_rcnn_r50_fpn_1x_coco",
-        "mask_rcnn_r50_fpn_mstrain-poly_3x_coco",
-        "cascade_mask_rcnn_r50_fpn_mstrain_3x_coco",
-        "mask_rcnn_swin-t-p4-w7_fpn_ms-crop-3x_coco",
-        "solov2_r50_fpn_3x_coco",
-        "yolact_r50_1x8_coco",
-        "htc_x101_64x4d_fpn_16x1_20e_coco",
-        "queryinst_r50_fpn_300_proposals_crop_mstrain_480-800_3x_coco",
-    ),
-}
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
 
 

@@ -21,12 +21,11 @@ import yaml
 from detzoo import zoo
 from detzoo.data.formats.table import FORMATS
 from detzoo.zoo.entry import Entry, Family
-from detzoo.zoo_list import FILE, zoo_rows
+from detzoo.zoo_list import CHOICE, FILE, zoo_rows
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.chooser import CHOICE  # noqa: E402
 from benchmarks.side_by_side.task import SUBJECTS  # noqa: E402
 
 HEADER = """\

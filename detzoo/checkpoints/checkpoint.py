@@ -163,10 +163,9 @@ def checkpoint_in(content: Any, path: Path | str, *, to_train: bool = False) -> 
     try:
         experiment = from_dict(content["experiment"], config_classes())
     except ConfigError as error:
-        raise CheckpointError(
-            f"{path}: its configuration cannot be used by detzoo {detzoo.__version__} (it was "
-            f"written by {written_by}): {error}"
-        ) from None
+        this = f"detzoo {detzoo.__version__}"
+        where = "" if this == written_by else f" by {this} (it was written by {written_by})"
+        raise CheckpointError(f"{path}: its configuration cannot be used{where}: {error}") from None
     if not isinstance(experiment, Experiment):
         raise CheckpointError(f"{path}: its configuration is not that of an experiment.")
     return Checkpoint(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from detzoo.experiment import Experiment
     from detzoo.inference.predictor import Predictor
     from detzoo.train.distributed import Processes
+    from detzoo.values import Id
 
 
 # Of detections that are drawn.
@@ -139,19 +140,22 @@ def draw_results(folder: Path, album: Album, truth: GroundTruth, worst: int | No
 
 
 def save_segments(
-    file: Path, results: Sequence[ImageResult], dataset: DetectionDataset, experiment: Experiment
+    file: Path,
+    results: Sequence[ImageResult],
+    dataset: DetectionDataset,
+    experiment: Experiment,
+    stuff_ids: Mapping[str, Id],
 ) -> None:
-    """Writes the panoptic maps of the detector in COCO's format, with the data's category ids.
+    """Writes the panoptic maps of the detector in COCO's format, with the category ids of the data,
+    and those of stuff by name.
 
     Raises :class:`DataError` if they cannot be written.
     """
     from detzoo.evaluate.panoptic_results import write_panoptic
 
-    stuff = dataset.panoptic
-    known = {} if stuff is None else dict(zip(stuff.stuff_names, stuff.category_ids))
     things = dict(zip(dataset.class_names, dataset.category_ids))
     ids = [things.get(name) for name in experiment.class_names]
-    ids += [known.get(name) for name in experiment.stuff_names]
+    ids += [stuff_ids.get(name) for name in experiment.stuff_names]
     name_of = {dataset.image_id(i): dataset.file_names[i] for i in range(len(dataset))}
     write_panoptic(
         file,

@@ -5,28 +5,31 @@ from __future__ import annotations
 import fnmatch
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from detzoo.cli.common import wide_console
 from detzoo.errors import UserError
-from detzoo.zoo_list import Row, zoo_rows
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from detzoo.zoo_list import CHOICE, Row, zoo_rows
 
 
 def models(
     pattern: Annotated[
-        str, typer.Argument(help="Part of a name, or a pattern such as 'mask_rcnn_r50*'.")
-    ] = "*",
+        str | None,
+        typer.Argument(
+            help="Part of a name, or a pattern such as 'mask_rcnn_r50*'.", show_default=False
+        ),
+    ] = None,
+    show_all: Annotated[
+        bool, typer.Option("--all", help="All models, instead of those to begin with.")
+    ] = False,
     family: Annotated[
         str | None, typer.Option(help="Only this family: faster_rcnn, retinanet, ...")
     ] = None,
     backbone: Annotated[
         str | None,
-        typer.Option(help="Only backbones whose description contains this: r50, resnext."),
+        typer.Option(help="Only backbones whose description contains this: resnet50, swin."),
     ] = None,
     min_ap: Annotated[float | None, typer.Option(help="Minimum published box AP (COCO).")] = None,
     min_mask_ap: Annotated[float | None, typer.Option(help="Minimum published mask AP.")] = None,
@@ -51,9 +54,12 @@ def models(
     available: Annotated[
         bool, typer.Option("--available", help="Only models whose weights are on this machine.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="Print JSON: all models, or those that the options select."),
+    ] = False,
 ) -> None:
-    """List the models of the zoo with their published figures.
+    """List models with their published figures: without options, some to begin with, by purpose.
 
     Box and mask AP are in percent on the validation set (box AP50 for Pascal VOC, which is not
     comparable to COCO AP), AR is the average recall of 1000 proposals, memory is in GB per GPU
@@ -63,6 +69,8 @@ def models(
     Examples:
 
       detzoo models
+
+      detzoo models --all
 
       detzoo models mask_rcnn --min-ap 40
 
@@ -79,7 +87,8 @@ def models(
     families = list(dict.fromkeys(row["family"] for row in rows))
     if family is not None and family not in families:
         raise UserError(f"--family {family}: no such family. Choose one of {', '.join(families)}.")
-    wanted = pattern if any(c in pattern for c in "*?[") else f"*{pattern}*"
+    part = pattern or ""
+    wanted = part if any(c in part for c in "*?[") else f"*{part}*"
     tests: tuple[Callable[[Row], bool], ...] = (
         lambda row: fnmatch.fnmatch(row["name"], wanted),
         lambda row: family in (None, row["family"]),
@@ -97,11 +106,29 @@ def models(
     )
     rows = [row for row in rows if all(test(row) for test in tests)]
     if not rows:
-        raise UserError("no model matches. `detzoo models` without options lists them all.")
+        raise UserError("no model matches. `detzoo models --all` lists all of them.")
     if as_json:
         print(json.dumps(rows, indent=1))
+        return
+    bounds = (min_ap, min_mask_ap, min_pq, max_memory, max_time, max_parameters)
+    filters = (pattern, family, backbone, published, *bounds)
+    is_short = not (show_all or available or any(one is not None for one in filters))
+    by_name = {row["name"]: row for row in rows}
+    if is_short:
+        groups = {purpose: [by_name[name] for name in names] for purpose, names in CHOICE.items()}
     else:
-        _print_table(rows)
+        groups = {}
+        for row in rows:
+            groups.setdefault(row["family"], []).append(row)
+    _print_table(groups)
+    print("AP, PQ and AR: percent (detzoo test prints fractions).")
+    print("GB: per GPU in training. ms: per image on a V100.")
+    if is_short:
+        shown = sum(map(len, groups.values()))
+        all_of_them = "All: detzoo models --all, or give part of a name or a filter."
+        print(f"{shown} of {len(rows)} models. {all_of_them}")
+    else:
+        print(f"{len(rows)} models")
 
 
 def read_rows() -> list[Row]:
@@ -119,29 +146,54 @@ def _at_most(value: float | None, bound: float | None) -> bool:
 
 
 # The columns that a narrow terminal does without, the first ones first.
-_LEAST_IMPORTANT = ("weights", "box AP50", "backbone", "AR 1000", "memory GB", "ms", "M params")
+_LEAST_IMPORTANT = ("weights", "box AP50", "AR 1000", "backbone", "GB", "ms", "M params")
+# Columns make room for names of this length; longer ones get a line of their own.
+_NAME_LENGTH = 48
+_TEXT = ("name", "backbone", "weights")
 
 
-def _print_table(rows: list[Row]) -> None:
-    """Prints the columns that have values, as many as there is room for."""
-    from rich.measure import Measurement
+def _print_table(groups: dict[str, list[Row]]) -> None:
+    """Prints the rows of each group with the columns that have values and that there is room for.
 
+    No cell is ever broken or cut, since names are copied from here.
+    """
     console = wide_console()
-    columns = _columns(rows)
+    columns = _columns([row for rows in groups.values() for row in rows])
     columns = {title: cells for title, cells in columns.items() if any(cells)}
-    table = _table(columns, rows)
-    unlimited = console.options.update(max_width=10_000)
+    widths = {title: max(map(len, (title, *cells))) for title, cells in columns.items()}
     left_out = []
     for title in _LEAST_IMPORTANT:
-        if Measurement.get(console, unlimited, table).maximum <= console.width:
+        others = sum(2 + width for name, width in widths.items() if name != "name")
+        if min(widths["name"], _NAME_LENGTH) + others <= console.width:
             break
-        if columns.pop(title, None) is not None:
+        if widths.pop(title, None) is not None:
             left_out.append(title)
-            table = _table(columns, rows)
-    console.print(table)
-    console.print(f"{len(rows)} models")
+    others = sum(2 + width for name, width in widths.items() if name != "name")
+    widths["name"] = min(widths["name"], max(console.width - others, len("name")))
+    lines = iter(zip(*(columns[title] for title in widths)))
+
+    def show(text: str, style: str | None = None) -> None:
+        console.print(text, style=style, markup=False, soft_wrap=True)
+
+    show(_line(tuple(widths), widths), "bold")
+    for title, rows in groups.items():
+        show(f"\n{title}" if title else "")
+        for _, cells in zip(rows, lines):
+            show(_line(cells, widths))
+    show("")
     if left_out:
-        console.print(f"A wider terminal, or --json, also shows {', '.join(left_out)}.")
+        show(f"A wider terminal, or --json, also shows {', '.join(left_out)}.")
+
+
+def _line(cells: tuple[str, ...], widths: dict[str, int]) -> str:
+    """The first cell, then the others below their titles, on the next line if it is too long."""
+    name, *others = (
+        cell.ljust(width) if title in _TEXT else cell.rjust(width)
+        for cell, (title, width) in zip(cells, widths.items())
+    )
+    if len(name) > widths["name"] and any(other.strip() for other in others):
+        name += "\n" + " " * widths["name"]
+    return "  ".join([name, *others]).rstrip()
 
 
 def _columns(rows: list[Row]) -> dict[str, list[str]]:
@@ -153,31 +205,15 @@ def _columns(rows: list[Row]) -> dict[str, list[str]]:
     files = ["" if row["weights"] is None else row["weights"].rsplit("/", 1)[-1] for row in rows]
     return {
         "name": [row["name"] for row in rows],
-        "backbone": [row["backbone"].split(" (")[0] for row in rows],
+        # Without pretrained weights, and what all of a size have in common.
+        "backbone": [row["backbone"].split(" (")[0].split("_patch")[0] for row in rows],
         "box AP": numbers("box_ap"),
         "box AP50": numbers("box_ap50"),
         "mask AP": numbers("mask_ap"),
         "PQ": numbers("pq"),
         "AR 1000": numbers("ar1000"),
-        "memory GB": numbers("memory_gb"),
+        "GB": numbers("memory_gb"),
         "ms": numbers("inference_ms"),
         "M params": numbers("parameters", 1e6),
         "weights": [f"*{file}" if row["available"] else file for row, file in zip(rows, files)],
     }
-
-
-def _table(columns: dict[str, list[str]], rows: list[Row]) -> Table:
-    """A table with space between families."""
-    from rich.table import Table
-
-    table = Table(box=None)
-    for title in columns:
-        is_text = title in ("name", "backbone", "weights")
-        table.add_column(title, justify="left" if is_text else "right", no_wrap=True)
-    last = ""
-    for row, *cells in zip(rows, *columns.values()):
-        if last and row["family"] != last:
-            table.add_section()
-        last = row["family"]
-        table.add_row(*cells)
-    return table

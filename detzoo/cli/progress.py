@@ -14,6 +14,7 @@ def image_progress(*, is_shown: bool = True, console: Console | None = None) -> 
 
     Shows how many are done, how many per second, and the time left. ``console`` prints above it.
     """
+    from rich import get_console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -38,5 +39,6 @@ def image_progress(*, is_shown: bool = True, console: Console | None = None) -> 
         TimeRemainingColumn(),
         console=console,
         transient=True,
-        disable=not is_shown,
+        # Without a terminal, it would print empty lines.
+        disable=not (is_shown and (console or get_console()).is_terminal),
     )

@@ -17,7 +17,7 @@ FILE = "run.json"
 
 _PATHS = ("weights", "proposals", "val_proposals", "semantic_maps")
 _LISTS_OF_PATHS = ("data", "images", "val", "val_images")
-# When given on resuming, these are added to the saved ones.
+# When given on resuming, these are added to the saved ones; loggers with "none" replace them.
 _GROWING_LISTS = ("settings", "imports", "loggers", "callbacks")
 _LISTS = (*_LISTS_OF_PATHS, *_GROWING_LISTS)
 # Options that are not called like their fields.
@@ -62,6 +62,7 @@ class RunOptions:
     trust: bool = False
     epochs: int | None = None
     batch_size: int | Literal["auto"] | None = None
+    val_batch_size: int = 1
     workers: int | None = None
     precision: str | None = None
     lr_scaling: bool = True
@@ -115,7 +116,8 @@ class RunOptions:
         """Returns these options updated with the ``explicit`` ones of ``given``, which were typed.
 
         Also returns the options that differ, and a note on each. Settings, modules, loggers and
-        callbacks are added to the saved ones; data replaces the saved data.
+        callbacks are added to the saved ones, but that the logger "none" drops those; data replaces
+        the saved data.
         """
         new: dict[str, Any] = {}
         added: dict[str, Any] = {}
@@ -123,6 +125,9 @@ class RunOptions:
         for field in dataclasses.fields(self):
             old, value = getattr(self, field.name), getattr(given, field.name)
             if field.name not in explicit or value == old:
+                continue
+            if field.name == "loggers" and "none" in value:
+                new[field.name] = value
                 continue
             if field.name in _GROWING_LISTS:
                 more = tuple(item for item in value if item not in old)

@@ -46,6 +46,12 @@ from detzoo.files import check_output, write_json
 if TYPE_CHECKING:
     from detzoo.data.hold_out import Division
 
+# Parameters that make no sense for images without annotations, and options of another name.
+_OF_ANNOTATIONS = (
+    *("data", "split", "held_out", "skip_broken", "ignore_exif", "metric", "per_class"),
+    *("json_file", "proposals", "save_proposals", "draw", "worst"),
+)
+_SPELLING = {"json_file": "json"}
 METRICS = ("coco", "lvis", "openimages", "voc", "voc07", "cityscapes", "panoptic")
 
 
@@ -63,6 +69,23 @@ def measure(
             help="A data set: a folder, or its annotation file (COCO, YOLO, VOC, ...); repeat to "
             "join several by class name. Default: those that a V2 config file names.",
             show_default=False,
+        ),
+    ] = None,
+    image_list: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="In place of --data: images without annotations, in COCO's format, such as "
+            "image_info_test-dev2017.json. Nothing is scored; give --save-detections or "
+            "--save-panoptic.",
+        ),
+    ] = None,
+    categories: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="With --image-list: an annotation file with the ids of categories that the "
+            "results get, such as panoptic_val2017.json. Default: those of the list.",
         ),
     ] = None,
     images: Images = None,
@@ -151,10 +174,19 @@ def measure(
       detzoo test runs/x-1/best.pt --data my_data --draw drawn --worst 30
 
       detzoo test runs/x-1/best.pt --data my_data --devices 4
+
+      detzoo test mask_rcnn_r50_fpn_1x_coco --image-list image_info_test-dev2017.json
+      --save-detections found.json
     """
     if metric is not None and metric not in METRICS:
         raise ConfigError(f"--metric {metric}: is not one of {', '.join(METRICS)}")
     check_source(source, weights)
+    if image_list is not None:
+        _check_unscored(context, image_list, save_detections or save_panoptic)
+        check_data(image_list, categories)
+        data = [image_list]
+    elif categories is not None:
+        raise ConfigError(f"--categories {categories}: needs --image-list FILE, or leave it out")
     if not data:
         data, images, split, proposals = own_test_data(source, images, split, proposals, trust)
     check_data(*data, *(images or ()), proposals)
@@ -180,6 +212,7 @@ def measure(
     from rich.console import Console
 
     from detzoo.analyze import Album
+    from detzoo.data.formats.image_list import read_image_list
     from detzoo.data.proposals import read_proposals, write_proposals
     from detzoo.data.union import union
     from detzoo.devices import check_precision, resolve_device
@@ -191,14 +224,22 @@ def measure(
 
     chosen = None if precision is None else check_precision(precision)
     division = _division_of(source) if held_out else None
-    sets, broken = open_sets(
-        data,
-        images or (),
-        division.split if division else split or "val",
-        skip_broken=skip_broken,
-        ignore_exif=ignore_exif,
-    )
-    dataset = union(sets)
+    broken: tuple[str, ...] = ()
+    if image_list is not None:
+        dataset, stuff_ids = read_image_list(image_list, images[0] if images else None, categories)
+        dataset.check_files()
+        sets = [dataset]
+    else:
+        sets, broken = open_sets(
+            data,
+            images or (),
+            division.split if division else split or "val",
+            skip_broken=skip_broken,
+            ignore_exif=ignore_exif,
+        )
+        dataset = union(sets)
+        stuff = dataset.panoptic
+        stuff_ids = {} if stuff is None else dict(zip(stuff.stuff_names, stuff.category_ids))
     if proposals is not None:
         dataset = replace(dataset, proposals=read_proposals(proposals, dataset))
     if division is not None:
@@ -220,6 +261,12 @@ def measure(
             f"--save-panoptic {save_panoptic}: {source} finds objects instead of segmenting the "
             "whole image; use a panoptic model (detzoo models panoptic)."
         )
+    if save_panoptic is not None and image_list is not None and not stuff_ids:
+        raise ConfigError(
+            f"--save-panoptic {save_panoptic}: {categories or image_list} has no categories of "
+            "stuff, whose ids the segments get; give an annotation file that has them: "
+            "--categories panoptic_val2017.json"
+        )
     if draw is not None and experiment.model.is_class_agnostic:
         raise ConfigError(
             f"--draw {draw}: {source} proposes regions instead of detecting objects; leave it out."
@@ -230,15 +277,17 @@ def measure(
     if processes.is_first and precision is None and predictor.precision != "fp32":
         print(f"computing in {predictor.precision}, as its training did (or give --precision fp32)")
     ground_truth = GroundTruth.of(dataset)
-    evaluators = default_evaluators(
-        ground_truth,
-        predictor.class_names,
-        predicts_masks=experiment.model.predicts_masks,
-        is_class_agnostic=experiment.model.is_class_agnostic,
-        metric=metric or experiment.data.metric,  # type: ignore[arg-type]
-        missing_masks=missing_masks,
-        stuff_names=experiment.panoptic_stuff,
-    )
+    evaluators = []
+    if image_list is None:
+        evaluators = default_evaluators(
+            ground_truth,
+            predictor.class_names,
+            predicts_masks=experiment.model.predicts_masks,
+            is_class_agnostic=experiment.model.is_class_agnostic,
+            metric=metric or experiment.data.metric,  # type: ignore[arg-type]
+            missing_masks=missing_masks,
+            stuff_names=experiment.panoptic_stuff,
+        )
     results = detect_with_progress(
         predictor,
         experiment,
@@ -249,7 +298,7 @@ def measure(
         processes=processes,
     )
     print_overflow(predictor.model)
-    metrics = score(evaluators, results)
+    metrics = score(evaluators, results) if evaluators else None
     if not processes.is_first:
         return
     if save_detections is not None:
@@ -258,15 +307,34 @@ def measure(
         album = Album(dataset, results, ground_truth.image_ids, predictor.class_names)
         draw_results(draw, album, ground_truth, worst)
     if save_panoptic is not None:
-        save_segments(save_panoptic, results, dataset, experiment)
+        save_segments(save_panoptic, results, dataset, experiment, stuff_ids)
     if save_proposals is not None:
         write_proposals(save_proposals, {one.image_id: one.to_proposals() for one in results})
+    if metrics is None:
+        print(f"nothing is scored: {image_list} has no annotations")
+        return
     Console(highlight=False, emoji=False).print(metrics.table(per_class=per_class))
     if json_file is not None:
         write_json(json_file, metrics.to_json())
     if broken:
         print_broken(broken)
         raise typer.Exit(1)
+
+
+def _check_unscored(context: typer.Context, image_list: Path, target: Path | None) -> None:
+    """Raises :class:`ConfigError` for options that need annotations, or without a ``target``."""
+    for name in _OF_ANNOTATIONS:
+        if context.params[name]:
+            option = _SPELLING.get(name, name.replace("_", "-"))
+            raise ConfigError(
+                f"--{option}: cannot be combined with --image-list {image_list}, whose images have "
+                "no annotations. Leave it out"
+            )
+    if target is None:
+        raise ConfigError(
+            f"--image-list {image_list}: nothing is scored without annotations; say where to write "
+            "the results: --save-detections FILE or --save-panoptic FILE"
+        )
 
 
 def _division_of(source: str) -> Division:

@@ -160,6 +160,13 @@ def train(
             help="Images per step on each device; auto: as many as fit into the memory of a GPU.",
         ),
     ] = None,
+    val_batch_size: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Images of one size per batch in evaluations: the same results, on a GPU sooner.",
+        ),
+    ] = 1,
     workers: Annotated[int | None, typer.Option(min=0, help="Processes that load images.")] = None,
     precision: Annotated[str | None, typer.Option(help="fp32, bf16 or fp16.")] = None,
     lr_scaling: Annotated[
@@ -201,7 +208,8 @@ def train(
         typer.Option(
             "--logger",
             metavar="NAME",
-            help="Also log to wandb or mlflow; repeat for both.",
+            help="Also log to wandb or mlflow; repeat for both. On resuming, none drops those that "
+            "the run has.",
             show_default=False,
         ),
     ] = None,
@@ -329,6 +337,7 @@ def train(
         compiled=options.compile_model,
         callbacks=added,
         division=division,
+        val_batch_size=options.val_batch_size,
         dry_run=dry_run,
         deterministic=options.deterministic,
     )
@@ -361,7 +370,7 @@ def _typed(context: typer.Context) -> set[str]:
 
 
 def _callbacks(options: RunOptions, notes: Sequence[str]) -> list[Callback]:
-    """The requested callbacks, after the one that saves the options."""
+    """The requested callbacks, then the one that saves the options: those that work are saved."""
     from detzoo.train.callbacks.files import RunFile
     from detzoo.train.callbacks.named import make_callback, make_loggers
     from detzoo.train.callbacks.pictures import Pictures
@@ -369,7 +378,7 @@ def _callbacks(options: RunOptions, notes: Sequence[str]) -> list[Callback]:
     own = [make_callback(name) for name in options.callbacks]
     pictures = [Pictures()] if options.report else []
     kept = RunFile(FILE, to_json(options), notes)
-    return [kept, *pictures, *make_loggers(options.loggers), *own]
+    return [*pictures, *make_loggers(options.loggers), *own, kept]
 
 
 def _parse_early_stopping(text: str | None) -> EarlyStopping | None:

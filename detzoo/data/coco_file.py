@@ -68,9 +68,10 @@ class CocoFile:
         content = require_object(content, source)
         for key in ("images", "annotations", "categories"):
             if not isinstance(content.get(key), list):
+                hint = " To detect in images alone: detzoo test --image-list FILE."
                 raise DataError(
-                    f"{source}: has no list {key!r}, so it is not a COCO annotation file "
-                    "(it needs images, annotations and categories)."
+                    f"{source}: has no list {key!r}, so it is not a COCO annotation file (it needs "
+                    f"images, annotations and categories).{hint if key == 'annotations' else ''}"
                 )
         self.source = source
         self.entries: list[Json] = content["annotations"]

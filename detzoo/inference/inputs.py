@@ -1,10 +1,11 @@
-"""Reads the inputs of a predictor one by one: files, folders, patterns, addresses, arrays."""
+"""Reads the inputs of a predictor one by one: files, folders, patterns, addresses, pixels."""
 
 from __future__ import annotations
 
 import glob
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Union
@@ -17,9 +18,10 @@ from detzoo.files import check_regular
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from torch import Tensor
     from typing_extensions import TypeIs
 
-ImageLike = Union[str, "os.PathLike[str]", bytes, np.ndarray, "Image"]
+ImageLike = Union[str, "os.PathLike[str]", bytes, np.ndarray, "Image", "Tensor"]
 _PILLOW_MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # by number of channels
 # Of an image that is downloaded.
 MOST_BYTES = 1 << 28
@@ -118,17 +120,18 @@ def read_inputs(
 
     Images are (H, W, 3) uint8 BGR. Arrays must be BGR, as in OpenCV, or grayscale (H, W); Pillow
     images are converted as :func:`detzoo.data.images.read_image` converts their files, including
-    EXIF rotation and 16-bit values; bytes are the content of such a file. For other numbers of
+    EXIF rotation and 16-bit values; bytes are the content of such a file. Tensors are (3, H, W)
+    RGB or (1, H, W) gray, on any device, uint8 or floats from 0 to 1, as torchvision has them.
+    Arrays and tensors with another dimension before these are as many images. For other numbers of
     ``channels`` see there. Raises :class:`DataError` for anything that is not an image, or passes
     the error to ``on_error`` and continues.
     """
-    if isinstance(inputs, (str, os.PathLike, bytes, np.ndarray)) or _is_pillow(inputs):
+    if isinstance(inputs, (str, os.PathLike, bytes, np.ndarray)) or (
+        _is_pillow(inputs) or _is_tensor(inputs)
+    ):
         inputs = [inputs]
     for item in inputs:
-        sources: Sequence[object] = [item]
-        if isinstance(item, (str, os.PathLike)) and not is_web_address(item):
-            sources = find_files(item)
-        for source in sources:
+        for source in _images_of(item):
             try:
                 if isinstance(source, Path):
                     pair = str(source), read_image(source, channels)
@@ -144,6 +147,20 @@ def read_inputs(
             yield pair
 
 
+def _images_of(item: ImageLike) -> Sequence[object]:
+    """The files, or the images of a batch; otherwise the item itself."""
+    if isinstance(item, (str, os.PathLike)) and not is_web_address(item):
+        return find_files(item)
+    if (isinstance(item, np.ndarray) or _is_tensor(item)) and item.ndim == 4:
+        return list(item)
+    return [item]
+
+
+def _is_tensor(item: object) -> TypeIs[Tensor]:
+    torch = sys.modules.get("torch")  # without which there are none
+    return torch is not None and isinstance(item, torch.Tensor)
+
+
 def _is_pillow(item: object) -> TypeIs[Image]:
     return type(item).__module__.startswith("PIL.")
 
@@ -151,12 +168,14 @@ def _is_pillow(item: object) -> TypeIs[Image]:
 def _to_array(item: object, channels: int) -> np.ndarray:
     if _is_pillow(item):
         return _from_pillow(item, channels)
+    if _is_tensor(item):
+        return _from_tensor(item, channels)
     if isinstance(item, bytes):
         return decode_image(item, f"{len(item)} bytes", channels)
     if not isinstance(item, np.ndarray):
         raise DataError(
             f"a {type(item).__name__} is not an image: give paths, bytes of image files, "
-            "NumPy arrays or Pillow images."
+            "NumPy arrays, tensors or Pillow images."
         )
     if item.dtype != np.uint8:
         raise DataError(
@@ -194,7 +213,42 @@ def _from_pillow(item: Image, channels: int) -> np.ndarray:
             pixels = np.asarray(item.convert(mode))
     except OSError as error:  # Pillow reads files lazily
         raise DataError(f"a Pillow image cannot be decoded: {error}.") from None
-    pixels = pixels.reshape(*pixels.shape[:2], channels)
-    if channels >= 3:
-        pixels = np.concatenate([pixels[..., 2::-1], pixels[..., 3:]], axis=2)
+    pixels = _swap_red_and_blue(pixels.reshape(*pixels.shape[:2], channels))
     return upright(pixels, exif_orientation(item.info.get("exif", b"")))
+
+
+def _from_tensor(item: Tensor, channels: int) -> np.ndarray:
+    """(C, H, W) in RGB as torchvision reads images -> (H, W, C) uint8 BGR."""
+    import torch
+
+    grays = (1,) if channels == 3 else ()
+    if item.ndim != 3 or item.shape[0] not in (channels, *grays) or 0 in item.shape:
+        color = " in RGB, or (1, height, width) in grayscale" if channels == 3 else ""
+        raise DataError(
+            f"a tensor of shape {tuple(item.shape)} is not an image for this model: give "
+            f"({channels}, height, width){color}, or a batch of them."
+        )
+    item = item.detach()
+    if item.is_floating_point():
+        item = item.float()
+        low, high = (value.item() for value in item.aminmax())
+        if not (low >= 0 and high <= 1):
+            raise DataError(
+                f"a tensor of values from {low:.3g} to {high:.3g} is not an image: give floats "
+                "from 0 to 1, which are not normalized, or uint8 values from 0 to 255."
+            )
+        item = (item * 255).round().to(torch.uint8)
+    if item.dtype != torch.uint8:
+        raise DataError(
+            f"a tensor of {item.dtype} is not an image: give uint8 values from 0 to 255, or "
+            "floats from 0 to 1."
+        )
+    pixels = item.cpu().expand(channels, -1, -1).permute(1, 2, 0).numpy()
+    return _swap_red_and_blue(pixels)
+
+
+def _swap_red_and_blue(pixels: np.ndarray) -> np.ndarray:
+    """RGB or RGBA (H, W, C) as BGR or BGRA; the channels of other images stay as they are."""
+    if pixels.shape[2] not in (3, 4):
+        return pixels
+    return np.concatenate([pixels[..., 2::-1], pixels[..., 3:]], axis=2)

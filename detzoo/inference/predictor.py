@@ -87,11 +87,13 @@ class Predictor:
         """Yields the results of all inputs in order, as soon as they are ready.
 
         Inputs are paths of images, folders, patterns such as ``"photos/*.jpg"``, web addresses of
-        images, NumPy arrays (BGR, as OpenCV reads them), Pillow images or the bytes of image files:
-        one, or any iterable of them. Images with the same network input shape share batches of up
-        to ``batch_size``. ``tile`` splits images larger than this many pixels into overlapping
-        tiles of that size, and also processes the whole image to find objects that fit into no
-        tile. Raises :class:`DataError` for anything that is not an image, or passes the error to
+        images, NumPy arrays (BGR, as OpenCV reads them), Pillow images, tensors (RGB, as
+        torchvision has them: (3, H, W), uint8 or floats from 0 to 1, on any device) or the bytes of
+        image files: one, or any iterable of them. An array or a tensor of four dimensions is a
+        batch of images. Images with the same network input shape share batches of up to
+        ``batch_size``. ``tile`` splits images larger than this many pixels into overlapping tiles
+        of that size, and also processes the whole image to find objects that fit into no tile.
+        Raises :class:`DataError` for anything that is not an image, or passes the error to
         ``on_error`` and continues.
         """
         if batch_size < 1:

@@ -43,6 +43,7 @@ def train(
     callbacks: Sequence[Callback] = (),
     quiet: bool = False,
     division: Division | None = None,
+    val_batch_size: int = 1,
     dry_run: bool = False,
     deterministic: bool = False,
 ) -> TrainingResult:
@@ -54,15 +55,15 @@ def train(
     and reaches bitwise the same weights as an uninterrupted run. ``checkpoint_steps`` is the number
     of steps between further writes of ``last.pt``, in addition to the experiment's
     ``checkpoint_every``; averages are logged every ``log_interval`` steps. Evaluation uses a fused
-    copy of the model unless ``fused`` is false (see :func:`detzoo.evaluate.detect`). With
-    ``compiled``, backbone and neck are compiled for training
-    (:class:`detzoo.train.compiled.CompiledTraining`). ``callbacks`` are called at the events of the
-    run (:class:`detzoo.train.callbacks.Callback`). ``division`` records which images are held out
-    as ``val_data``, and is saved in checkpoints. With ``dry_run``, only the first step is taken and
-    an image evaluated, and nothing is written; the result has the
-    :class:`~detzoo.train.rehearsal.Rehearsal`. With ``deterministic``, a GPU computes the same to
-    the bit every time, as a CPU does anyway (:func:`detzoo.devices.deterministic`). Under
-    ``torchrun``, call this in every process.
+    copy of the model unless ``fused`` is false (see :func:`detzoo.evaluate.detect`), and
+    ``val_batch_size`` images at a time, which does not change what is found. With ``compiled``,
+    backbone and neck are compiled for training (:class:`detzoo.train.compiled.CompiledTraining`).
+    ``callbacks`` are called at the events of the run (:class:`detzoo.train.callbacks.Callback`).
+    ``division`` records which images are held out as ``val_data``, and is saved in checkpoints.
+    With ``dry_run``, only the first step is taken and an image evaluated, and nothing is written;
+    the result has the :class:`~detzoo.train.rehearsal.Rehearsal`. With ``deterministic``, a GPU
+    computes the same to the bit every time, as a CPU does anyway
+    (:func:`detzoo.devices.deterministic`). Under ``torchrun``, call this in every process.
 
     Raises :class:`UserError` if training is impossible, before the first step if this is known by
     then.
@@ -91,6 +92,7 @@ def train(
             compiled=compiled,
             log_interval=log_interval,
             division=division,
+            val_batch_size=val_batch_size,
         )
         if early_stopping is not None and trainer.validation is not None:
             trainer.validation.require_defined_metric()

@@ -103,6 +103,7 @@ class Trainer:
         compiled: bool = False,
         log_interval: int = 20,
         division: Division | None = None,
+        val_batch_size: int = 1,
     ) -> None:
         self.experiment, self.run_dir, self.processes = experiment, run_dir, processes
         self.division = division
@@ -138,7 +139,7 @@ class Trainer:
         self.validation = None
         if val_data is not None:
             self.validation = Validation(
-                experiment, val_data, processes, metric, self.callbacks, fused
+                experiment, val_data, processes, metric, self.callbacks, fused, val_batch_size
             )
             if self.validation.is_undefined:
                 self._notes.append(

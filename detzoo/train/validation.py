@@ -82,7 +82,7 @@ def find_metric(name: str | None, of_nothing: Metrics, option: str) -> str:
 
 
 class Validation:
-    """Scores a model on ``data``.
+    """Scores a model on ``data``, ``batch_size`` images of one size at a time.
 
     ``metric`` is the monitored one, which determines the best evaluation; None: the main one.
     Raises :class:`ConfigError` for an unknown metric.
@@ -96,18 +96,20 @@ class Validation:
         metric: str | None,
         callbacks: Sequence[Callback] = (),
         fused: bool = True,
+        batch_size: int = 1,
     ) -> None:
         experiment.check_needs(data, training=False)
         data = data.with_channels(experiment.model.input_pixels.channels)
         self._processes = processes
         self._source = data.source
+        self._images = math.ceil(len(data) / processes.count)
         self._precision = experiment.precision
         self._fused = fused
         self._views = [
             build_loader(
                 data,
                 transforms,
-                images_per_device=1,
+                images_per_device=batch_size,
                 workers=experiment.data.workers,
                 seed=experiment.seed,
                 training=False,
@@ -139,20 +141,26 @@ class Validation:
         """The metrics and detections of the model as it is now; every process gets those of all
         the data. ``progress`` is called with the number of this process's images done, and of all.
 
-        Each process detects in at most ``most`` images. Returns None if a signal to any process
+        Each process detects in at most ``most`` batches. Returns None if a signal to any process
         interrupted it.
         """
         views = [
             itertools.takewhile(lambda _: not interrupt.requested, itertools.islice(v, most))
             for v in self._views
         ]
-        done = itertools.count(1)  # batches have one image
+        done = 0
+
+        def count(images: int) -> None:
+            nonlocal done
+            done = min(done + images, self._images)  # the last batches may be another process's
+            progress(done, self._images)
+
         found = detect(
             model,
             *views,
             precision=self._precision,
             fused=self._fused,
-            progress=lambda _: progress(next(done), len(self._views[0])),
+            progress=count,
         )
         if interrupt.of_any(self._processes):
             return None

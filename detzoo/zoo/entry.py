@@ -39,10 +39,9 @@ class Entry:
 
     @property
     def backbone(self) -> str:
-        """Describes the backbone: its class, and its pretrained weights."""
+        """Describes the backbone: its architecture with its size, and its pretrained weights."""
         config = self.experiment.model.backbone
-        name = type(config).__name__.removesuffix("Config")
-        return f"{name} ({config.pretrained_name or 'from scratch'})"
+        return f"{config.architecture} ({config.pretrained_name or 'from scratch'})"
 
     @property
     def starts_from(self) -> str | None:

@@ -15,6 +15,7 @@ from detzoo.checkpoints.catalog import config_classes
 from detzoo.cli import env
 from detzoo.cli.common import apply_setting, find_experiment
 from detzoo.config import from_dict
+from detzoo.zoo_list import CHOICE
 from tests.cli.conftest import Run, assert_refused
 
 COMMANDS = (
@@ -100,10 +101,21 @@ def test_the_program_keeps_freed_memory_and_nothing_else_does() -> None:
 # ------------------------------------------------------------------------------------- models
 
 
+def test_models_to_begin_with(detzoo: Run) -> None:
+    """Those of ``docs/choose_model.md``, below their purposes, and how to see the others."""
+    lines = detzoo("models").out.splitlines()
+    listed = [name for names in CHOICE.values() for name in names]
+    assert [line.split()[0] for line in lines if line.split()[:1] and "_" in line] == listed
+    assert [line for line in lines if line in CHOICE] == list(CHOICE)
+    assert f"{len(listed)} of {len(zoo.entries())} models. All: detzoo models --all" in lines[-1]
+    assert len(json.loads(detzoo("models", "--json").out)) == len(zoo.entries())
+
+
 def test_models(detzoo: Run) -> None:
-    outcome = detzoo("models")
+    outcome = detzoo("models", "--all")
     assert outcome.code == 0
-    assert all(entry.name in outcome.out for entry in zoo.entries())
+    rows = [line.split()[0] for line in outcome.out.splitlines() if line]
+    assert all(entry.name in rows for entry in zoo.entries())
     assert f"{len(zoo.entries())} models" in outcome.out
 
 
@@ -143,10 +155,27 @@ def test_models_in_a_narrow_terminal(detzoo: Run, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("detzoo.cli.models.wide_console", lambda: Console(width=80))
     lines = detzoo("models", "retinanet_r50").out.splitlines()
     assert max(map(len, lines)) <= 80
-    assert lines[0].split()[:3] == ["name", "box", "AP"]
+    assert lines[0].split() == ["name", "box", "AP", "GB", "ms", "M", "params"]
     assert any(line.split()[:1] == [R50] for line in lines)
     assert "A wider terminal, or --json, also shows weights" in " ".join(lines)
-    assert "AR 1000" not in lines[0]  # of proposals
+
+
+def test_long_names_of_models_stay_whole(detzoo: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They get a line of their own, and the figures are below their headings."""
+    monkeypatch.setattr("detzoo.cli.models.wide_console", lambda: Console(width=80))
+    heading, *lines = detzoo("models").out.splitlines()
+    name = "sparse_rcnn_r50_fpn_300_proposals_crop_mstrain_480-800_3x_coco"
+    figures = lines[lines.index(name) + 1]
+    assert figures.split() == ["45.0", "106.3"]
+    assert figures.index("45.0") + 4 == heading.index("box AP") + 6
+    assert max(map(len, lines)) <= 80
+
+
+def test_backbones_of_models_have_their_size(detzoo: Run) -> None:
+    shown = detzoo("models", "mask_rcnn*").out
+    sizes = ("resnet50", "resnet101", "resnext101_32x4d", "swin_tiny", "regnetx_3.2gf")
+    assert all(f"  {size}  " in shown for size in sizes)
+    assert names(detzoo, "retinanet_r18*", "--backbone", "resnet18")
 
 
 def test_models_that_are_none(detzoo: Run) -> None:

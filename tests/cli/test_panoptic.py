@@ -139,6 +139,40 @@ def test_exported(detzoo: Run, data: Path) -> None:
     assert metrics[1] == pytest.approx(metrics[0], abs=1e-6)
 
 
+def test_images_without_annotations(detzoo: Run, checkpoint: Path, data: Path) -> None:
+    """A list of images gives the results that the annotated images give, with the same ids."""
+    truth = data / "annotations" / "panoptic_val2017.json"
+    content = json.loads(truth.read_text())
+    things = [category for category in content["categories"] if category["isthing"]]
+    image_list = data / "annotations" / "image_info_val2017.json"
+    image_list.write_text(json.dumps({"images": content["images"], "categories": things}))
+    command = ("test", checkpoint, "--image-list", image_list, *CPU)
+    outcome = detzoo(
+        *command, "--categories", truth, "--save-panoptic", "a.json", "--save-detections", "b.json"
+    )
+    assert outcome.code == 0, outcome
+    assert "nothing is scored" in outcome.out
+    assert "PQ" not in outcome.out
+    wanted = detzoo(
+        "test", checkpoint, "--data", data, *CPU,
+        "--save-panoptic", "c.json", "--save-detections", "d.json",
+    )  # fmt: skip
+    assert wanted.code == 0, wanted
+    for found, expected in (("a.json", "c.json"), ("b.json", "d.json")):
+        assert json.loads(Path(found).read_text()) == json.loads(Path(expected).read_text())
+    for picture in Path("c").iterdir():
+        assert Path("a", picture.name).read_bytes() == picture.read_bytes()
+
+    assert_refused(detzoo(*command, "--save-panoptic", "a.json"), "no categories of stuff")
+    assert_refused(detzoo(*command), "say where to write the results")
+    assert_refused(detzoo(*command, "--json", "m.json"), "--json", "have no annotations")
+    outcome = detzoo("test", checkpoint, "--data", data, "--categories", truth, *CPU)
+    assert_refused(outcome, "--categories", "needs --image-list")
+    image_list.write_text(json.dumps({"images": content["images"]}))
+    assert_refused(detzoo(*command, "--save-detections", "b.json"), "no list 'categories'")
+    image_list.unlink()
+
+
 def test_some_classes(detzoo: Run, checkpoint: Path, data: Path) -> None:
     image = data / "val2017" / "1.png"
     options = ("--json", "found.json", "--out", "pictures", "--device", "cpu")

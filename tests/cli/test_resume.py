@@ -13,6 +13,7 @@ import pytest
 
 from detzoo.checkpoints import checkpoint
 from detzoo.quickstart.scenes import CLASSES
+from detzoo.train.callbacks.named import LOGGERS
 from tests.cli.conftest import Outcome, Run, assert_refused
 
 FAST = ("--batch-size", 4, "--workers", 0, "--device", "cpu")
@@ -102,6 +103,36 @@ def test_options_given_again_take_effect(detzoo: Run, tiny: Path, scenes: Path) 
         assert said in outcome.out
     kept = json.loads(Path("run/run.json").read_text())["options"]
     assert kept["settings"] == ["optimizer.lr=0.002"]
+
+
+def test_loggers_of_a_resumed_run(
+    detzoo: Run, tiny: Path, scenes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that cannot start is not kept, and those that are kept can be dropped."""
+    monkeypatch.syspath_prepend(".")
+    monkeypatch.setitem(LOGGERS, "wandb", "mine:Mine")
+    write_callback(
+        "    def on_start(self, trainer):\n"
+        "        if os.path.exists('refuse'):\n"
+        "            with refusals_of('wandb', OSError):\n"
+        "                raise OSError('No API key.')\n"
+        "        trainer.say('it logs')\n"
+        "from detzoo.train.callbacks.extras import refusals_of\n"
+    )
+    resume = ("train", "--resume", "--out", "run")
+    assert detzoo("train", tiny, "--data", scenes, "--out", "run", *FAST, "--epochs", 1).code == 0
+    Path("refuse").touch()
+    assert_refused(
+        detzoo(*resume, "--epochs", 2, "--logger", "wandb"), "No API key. Fix this", "--logger none"
+    )
+    assert "it logs" not in detzoo(*resume, "--epochs", 2).out
+    Path("refuse").unlink()
+    assert "it logs" in detzoo(*resume, "--epochs", 3, "--logger", "wandb").out
+    assert "it logs" in detzoo(*resume, "--epochs", 4).out
+    outcome = detzoo(*resume, "--epochs", 5, "--logger", "none")
+    assert outcome.code == 0, outcome
+    assert "it logs" not in outcome.out
+    assert "it logs" not in detzoo(*resume, "--epochs", 6).out
 
 
 def test_other_versions_are_said(detzoo: Run, tiny: Path, scenes: Path) -> None:

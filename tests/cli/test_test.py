@@ -26,6 +26,7 @@ def test_files_hold_what_is_printed(detzoo: Run, mask_rcnn: Path, scenes: Path) 
     )  # fmt: skip
     assert outcome.code == 0, outcome
     assert "4 images" in outcome.out
+    assert "" not in outcome.out.splitlines()  # which a progress bar would leave
     assert "bbox, per class" in outcome.out
     assert "segm, per class" in outcome.out
     metrics = json.loads(Path("metrics.json").read_text())["metrics"]

@@ -38,6 +38,9 @@ def prepare(folder: Path, detzoo: Detzoo) -> None:
     for name in ("instances_val2017.json", "labels.json", "a.json", "b.json", "val.json"):
         shutil.copy(annotations / "val.json", folder / name)
     shutil.copy(annotations / "train.json", folder / "train.json")
+    content = json.loads((annotations / "test.json").read_text())
+    del content["annotations"]
+    (folder / "image_list.json").write_text(json.dumps(content))
     panoptic = write_panoptic_data(folder) / "annotations" / "panoptic_val2017"
     shutil.copy(panoptic.with_suffix(".json"), folder / "panoptic.json")
     shutil.copytree(panoptic, folder / "panoptic")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 from faster_coco_eval.core import mask as rle
 from PIL import Image
 from torch import Tensor
+from torchvision.transforms.v2.functional import pil_to_tensor
 
 import detzoo
 from detzoo.checkpoints.checkpoint import Checkpoint, save
@@ -193,6 +195,33 @@ def test_pillow_images_are_rgb() -> None:
     assert result.image[0, 0].tolist() == [0, 0, 255]
 
 
+def test_tensors_as_torchvision_has_them() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
+    image[5:13, 4:12] = 255
+    rgb = pil_to_tensor(Image.fromarray(image[..., ::-1]))
+    predictor = white_finder()
+    (wanted,) = predictor(image)
+    doubles = rgb.double() / 255
+    for tensor in (rgb, doubles, doubles.float().requires_grad_(), doubles.half()):
+        (result,) = predictor(tensor)
+        assert np.array_equal(result.image, image)
+        assert torch.equal(result.boxes, wanted.boxes)
+        assert len(predictor([tensor, rgb])) == 2
+    (gray,) = predictor(rgb[:1])
+    assert np.array_equal(gray.image, np.repeat(image[..., 2:], 3, axis=2))
+
+
+def test_a_batch_is_as_many_images() -> None:
+    images = np.stack([picture((32, 40), (4, 5, 12, 13)), picture((32, 40), (8, 9, 30, 20))])
+    tensor = torch.from_numpy(images).permute(0, 3, 1, 2)
+    predictor = white_finder()
+    wanted = [predictor(image)[0].boxes.tolist() for image in images]
+    for batch in (images, tensor, [tensor[:1], tensor[1:]], list(tensor)):
+        found = predictor(batch, batch_size=2)  # type: ignore[arg-type]
+        assert [result.boxes.tolist() for result in found] == wanted
+    assert predictor(tensor[:0]) == []
+
+
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
@@ -202,6 +231,14 @@ def test_pillow_images_are_rgb() -> None:
         (np.zeros((8, 8, 4), np.uint8), r"shape \(8, 8, 4\)"),
         ([3], "a int is not an image"),
         (b"hello", "5 bytes: cannot be decoded"),
+        (torch.zeros(8, 8, 3), r"shape \(8, 8, 3\).*\(3, height, width\) in RGB"),
+        (torch.zeros(4, 8, 8, dtype=torch.uint8), r"shape \(4, 8, 8\)"),
+        (torch.zeros(8, 8), r"shape \(8, 8\)"),
+        (torch.zeros(3, 0, 8), r"shape \(3, 0, 8\)"),
+        (torch.zeros(3, 8, 8, dtype=torch.int64), r"a tensor of torch\.int64"),
+        (torch.full((3, 8, 8), 255.0), "values from 255 to 255.*floats from 0 to 1"),
+        (torch.full((3, 8, 8), -0.1), "values from -0.1 to -0.1"),
+        (torch.full((3, 8, 8), math.nan), "values from nan"),
     ],
 )
 def test_what_is_no_image(inputs: object, message: str) -> None:

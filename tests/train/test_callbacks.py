@@ -71,6 +71,34 @@ def test_the_moments_of_a_run(tmp_path: Path, data: DetectionDataset) -> None:
     ]
 
 
+def test_evaluations_in_larger_batches(tmp_path: Path, data: DetectionDataset) -> None:
+    """Progress counts images, and the metrics are the same."""
+    counts: list[tuple[int, int]] = []
+
+    class Counting(Callback):
+        def on_images_evaluated(self, trainer: Trainer, count: int, total: int) -> None:
+            counts.append((count, total))
+
+    experiment, outcomes = tiny_experiment(schedule=epochs(1)), []
+    for size in (1, 3):
+        counts.clear()
+        outcomes.append(
+            train(
+                experiment,
+                build(experiment),
+                data,
+                data,
+                tmp_path / str(size),
+                callbacks=[Counting()],
+                val_batch_size=size,
+            ).metrics
+        )
+        assert counts[-1] == (len(data), len(data))
+    one, three = (outcome.values for outcome in outcomes if outcome is not None)
+    assert len(counts) < len(data)
+    assert three == pytest.approx(one, abs=1e-6, nan_ok=True)
+
+
 def test_the_end_comes_whatever_happens(tmp_path: Path, data: DetectionDataset) -> None:
     class Failing(Callback):
         error: BaseException | None = None

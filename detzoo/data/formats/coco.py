@@ -116,7 +116,14 @@ def _best(files: list[Path]) -> list[Path]:
 
 def read_coco_file(file: Path, images: Path | None = None) -> DetectionDataset:
     """Reads a file in COCO's format whose images are in ``images``, or where they are found."""
-    whole = content = load_coco(file)
+    return read_coco_content(load_coco(file), file, images)
+
+
+def read_coco_content(
+    content: dict[str, Any], file: Path, images: Path | None = None
+) -> DetectionDataset:
+    """:func:`read_coco_file` of the ``content`` of ``file``."""
+    whole = content
     notes: tuple[str, ...] = ()
     maps: Path | None = None
     if is_panoptic(content):

@@ -51,7 +51,7 @@ def things_of(
     :class:`DataError` for a malformed entry or a PNG that is missing.
     """
     categories = content.get("categories")
-    categories = [c for c in categories if _is_thing(c)] if isinstance(categories, list) else []
+    categories = [c for c in categories if is_thing(c)] if isinstance(categories, list) else []
     things = [category.get("id") for category in categories]
     one, whole = entry(), []
     for k, image in enumerate(content["annotations"]):
@@ -104,7 +104,7 @@ def with_maps(dataset: DetectionDataset, content: dict[str, Json], maps: Path) -
     without a map, and classes that are called alike.
     """
     source = dataset.source
-    categories = [c for c in content["categories"] if not _is_thing(c)]
+    categories = [c for c in content["categories"] if not is_thing(c)]
     stuff_ids, stuff_names = read_classes(categories, source)
     check_class_names((*dataset.class_names, *stuff_names), f"{source}: categories")
     thing_of = {same(number): label for label, number in enumerate(dataset.category_ids)}
@@ -162,7 +162,8 @@ def _segments(
         yield number, label, is_thing, read_flag(segment, "iscrowd", place)
 
 
-def _is_thing(category: Json) -> bool:
+def is_thing(category: Json) -> bool:
+    """Whether a category is one of objects; those of files without stuff do not say so."""
     return isinstance(category, dict) and bool(category.get("isthing", 1))
 
 

@@ -33,8 +33,8 @@ def refusals_of(module: str, error: type[Exception]) -> Iterator[None]:
         yield
     except error as refusal:
         raise UserError(
-            f"--logger {module}: {refusal}. Fix this, or omit the logger; --resume "
-            "continues from the last checkpoint."
+            f"--logger {module}: {str(refusal).rstrip('.')}. Fix this, or go on without it: "
+            "--resume continues from the last checkpoint, and --logger none drops the loggers."
         ) from refusal
 
 

@@ -17,14 +17,16 @@ LOGGERS = {
 
 
 def make_loggers(names: Iterable[str]) -> list[Callback]:
-    """Creates the loggers with these names, without duplicates.
+    """Creates the loggers with these names, without duplicates; none for "none".
 
     Raises :class:`ConfigError` for a logger that is unknown or not installed.
     """
     loggers: list[Callback] = []
     for name in dict.fromkeys(names):
+        if name == "none":
+            continue
         if name not in LOGGERS:
-            raise ConfigError(f"--logger {name}: is not one of {', '.join(LOGGERS)}")
+            raise ConfigError(f"--logger {name}: is not one of {', '.join(LOGGERS)}, none")
         module, _, cls = LOGGERS[name].partition(":")
         loggers.append(getattr(importlib.import_module(module), cls)())
     return loggers
