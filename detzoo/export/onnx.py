@@ -34,7 +34,7 @@ def write_onnx(
     :class:`~detzoo.export.static.StaticDetections`. ``details`` are stored in it. ``change`` makes
     another file of it. Raises :class:`ConfigError` if the packages for it are not installed.
     """
-    translations = _translations()
+    own = translations()
     import onnx
 
     num_outputs = len(program.graph_signature.user_outputs)
@@ -45,7 +45,7 @@ def write_onnx(
             opset_version=OPSET,
             input_names=INPUTS,
             output_names=OUTPUTS[:num_outputs],
-            custom_translation_table=translations,
+            custom_translation_table=own,
             verbose=False,
         )
     assert exported is not None
@@ -82,7 +82,7 @@ def _unify_types(model: onnx.ModelProto) -> None:
                 weight.CopyFrom(onnx.numpy_helper.from_array(array, weight.name))
 
 
-def _translations() -> dict[Callable[..., Any], Callable[..., Any]]:
+def translations() -> dict[Callable[..., Any], Callable[..., Any]]:
     """How operators that are not PyTorch's own are written in ONNX."""
     try:
         from onnxscript import opset21 as op

@@ -182,9 +182,7 @@ def fast_nms_mask(
 
 
 @fast_nms_mask.register_fake
-def _(
-    boxes: Tensor, scores: Tensor, group: Tensor, max_iou: float, max_per_group: int
-) -> Tensor:
+def _(boxes: Tensor, scores: Tensor, group: Tensor, max_iou: float, max_per_group: int) -> Tensor:
     return torch.empty_like(scores, dtype=torch.bool)
 
 
