@@ -138,10 +138,11 @@ def translations() -> dict[Callable[..., Any], Callable[..., Any]]:
         most = op.ReduceMax(op.Trilu(op.Div(common, union), number(1)), numbers(1), keepdims=0)
         limit = op.Constant(value_float=float(max_iou))
         is_kept = op.And(op.LessOrEqual(most, limit), op.GreaterOrEqual(best, zero))
-        kept = op.Compress(op.Reshape(index, numbers(-1)), op.Reshape(is_kept, numbers(-1)))
+        # Padding of a row may be of another group, which keeps it.
+        index, is_kept = (op.Reshape(values, numbers(-1)) for values in (index, is_kept))
         none = op.Expand(number(0), op.Shape(scores))
-        mask = op.ScatterElements(none, kept, op.Expand(number(1), op.Shape(kept)), axis=0)
-        return op.Cast(mask, to=_BOOL)
+        own = op.Cast(is_kept, to=_INT64)
+        return op.Cast(op.ScatterElements(none, index, own, axis=0, reduction="max"), to=_BOOL)
 
     def roi_align(
         x: Any,
