@@ -147,7 +147,7 @@ def test_the_same_boxes_as_in_python(
     if chromium is None:
         pytest.skip("no Chromium is here")
     files = sorted(shared("data", "coco_mini", "val2017").glob("*.jpg"))
-    pictures = (cv2.imread(str(file)) for file in files)
+    pictures: Iterator[Any] = (cv2.imread(str(file)) for file in files)
     picture = next(one for one in pictures if (one.shape[0] > one.shape[1]) == is_portrait)
     scale = longest / max(picture.shape[:2])
     picture = cv2.resize(picture, [round(scale * side) for side in picture.shape[1::-1]])
