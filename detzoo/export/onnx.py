@@ -197,9 +197,9 @@ def translations() -> dict[Callable[..., Any], Callable[..., Any]]:
     ops = torch.ops
     return {
         ops.detzoo.nms_mask.default: nms_mask,
-        ops.detzoo.fast_nms_mask.default: fast_nms_mask,
         ops.torchvision.roi_align.default: roi_align,
         ops.torchvision.deform_conv2d.default: deform_conv2d,
+        ops.detzoo.fast_nms_mask.default: fast_nms_mask,
     }
 
 
