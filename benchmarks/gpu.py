@@ -17,9 +17,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 import pytest
@@ -27,6 +26,7 @@ import pytest
 from benchmarks import rates
 from benchmarks.gpu_ways import Row, Setting, graphs
 from benchmarks.record import write_result
+from benchmarks.side_by_side import task
 from benchmarks.side_by_side.measure import compare_model
 from detzoo import zoo
 from detzoo.benchmark.loading import measure_loader
@@ -102,26 +102,24 @@ def waits(setting: Setting) -> list[Row]:
     return rows
 
 
-def inference(setting: Setting, *, batch: int) -> list[Row]:
-    """Whole images to boxes and masks, beside torchvision."""
-    return _beside_torchvision(setting, "inference", batch, ("fp32", "bf16"))
+def inference(setting: Setting, *, batch: int, few: tuple[str, ...]) -> list[Row]:
+    """Whole images to boxes and masks, beside torchvision; of a ``few`` models, if quick."""
+    return _beside_torchvision(setting, "inference", batch, few)
 
 
 def training(setting: Setting) -> list[Row]:
     """A training step, beside torchvision."""
-    return _beside_torchvision(setting, "training", 16, ("fp32", "bf16"))
+    return _beside_torchvision(setting, "training", 16, ("mask_rcnn", "fcos"))
 
 
-def _beside_torchvision(
-    setting: Setting, job: str, batch: int, precisions: tuple[str, ...]
-) -> list[Row]:
+def _beside_torchvision(setting: Setting, job: str, batch: int, few: tuple[str, ...]) -> list[Row]:
     rows: list[Row] = []
     count = min(batch, 2) if setting.quick else batch
-    with _small_rates() if setting.quick else contextlib.nullcontext():
-        for name in OTHERS_HAVE:
-            task = functools.partial(setting.task, name, count, count)
-            own = precisions[:1] if setting.quick else precisions
-            rows += compare_model(task, (job,), own, min(setting.rounds, 5))
+    precisions = ("fp32",) if setting.quick else ("fp32", "bf16")
+    with _small() if setting.quick else contextlib.nullcontext():
+        for name in few if setting.quick else OTHERS_HAVE:
+            given = functools.partial(setting.task, name, count, count)
+            rows += compare_model(given, (job,), precisions, min(setting.rounds, 5))
     return [{**row, "batch": count} for row in rows]
 
 
@@ -160,9 +158,12 @@ def loader(setting: Setting) -> list[Row]:
     ]
 
 
-def _small_rates() -> Any:
-    """Rates of small products, which take no time."""
-    return mock.patch.multiple(rates, MATRIX=128, CONVOLUTIONS=((1, 8, 8, 16, 16, 3),))
+@contextlib.contextmanager
+def _small() -> Iterator[None]:
+    """Rates of small products, and few detections: neither takes time."""
+    products = mock.patch.multiple(rates, MATRIX=128, CONVOLUTIONS=((1, 8, 8, 16, 16, 3),))
+    with products, mock.patch.object(task, "WANTED", 5):
+        yield
 
 
 PARTS: dict[str, Callable[[Setting], list[Row]]] = {
@@ -171,8 +172,8 @@ PARTS: dict[str, Callable[[Setting], list[Row]]] = {
     "detections": functools.partial(run_tests, "test_families.py::test_detections"),
     "runs": functools.partial(run_tests, "test_runs.py"),
     "waits": waits,
-    "inference_1": functools.partial(inference, batch=1),
-    "inference_16": functools.partial(inference, batch=16),
+    "inference_1": functools.partial(inference, batch=1, few=("mask_rcnn", "fcos")),
+    "inference_16": functools.partial(inference, batch=16, few=("faster_rcnn", "retinanet")),
     "training": training,
     "graphs": graphs,
     "loader": loader,

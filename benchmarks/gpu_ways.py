@@ -65,13 +65,14 @@ def graphs(setting: Setting) -> list[Row]:
 
 def _time(run: Callable[[], object], setting: Setting) -> Spread:
     seconds = []
-    for _ in range(3 + setting.rounds):  # the first three compile, or choose kernels
+    warming = 1 if setting.quick else 3  # to compile, or choose kernels
+    for _ in range(warming + setting.rounds):
         synchronize(setting.device)
         started = time.perf_counter()
         run()
         synchronize(setting.device)
         seconds.append(time.perf_counter() - started)
-    return Spread.of(seconds[3:])
+    return Spread.of(seconds[warming:])
 
 
 def _eager(setting: Setting, task: Task) -> Callable[[], object]:

@@ -34,7 +34,7 @@ def write_onnx(
     :class:`~detzoo.export.static.StaticDetections`. ``details`` are stored in it. ``change`` makes
     another file of it. Raises :class:`ConfigError` if the packages for it are not installed.
     """
-    translations = _translations()
+    own = translations()
     import onnx
 
     num_outputs = len(program.graph_signature.user_outputs)
@@ -45,7 +45,7 @@ def write_onnx(
             opset_version=OPSET,
             input_names=INPUTS,
             output_names=OUTPUTS[:num_outputs],
-            custom_translation_table=translations,
+            custom_translation_table=own,
             verbose=False,
         )
     assert exported is not None
@@ -82,7 +82,7 @@ def _unify_types(model: onnx.ModelProto) -> None:
                 weight.CopyFrom(onnx.numpy_helper.from_array(array, weight.name))
 
 
-def _translations() -> dict[Callable[..., Any], Callable[..., Any]]:
+def translations() -> dict[Callable[..., Any], Callable[..., Any]]:
     """How operators that are not PyTorch's own are written in ONNX."""
     try:
         from onnxscript import opset21 as op
@@ -97,13 +97,15 @@ def _translations() -> dict[Callable[..., Any], Callable[..., Any]]:
     def numbers(*values: int) -> Any:
         return op.Constant(value_ints=list(values))
 
-    def nms_mask(boxes: Any, scores: Any, group: Any, max_iou: float) -> Any:
+    def by_group(scores: Any, group: Any) -> Any:
         # A row of scores per group, in which the others' are padding: (G, K).
         count = op.Add(op.ReduceMax(group, keepdims=0), number(1))
         groups = op.Unsqueeze(op.Range(number(0), count, number(1)), numbers(1))
         is_own = op.Equal(groups, op.Unsqueeze(group, numbers(0)))
-        padding = op.Constant(value_float=-1.0)
-        table = op.Where(is_own, op.Unsqueeze(scores, numbers(0)), padding)
+        return op.Where(is_own, op.Unsqueeze(scores, numbers(0)), op.Constant(value_float=-1.0))
+
+    def nms_mask(boxes: Any, scores: Any, group: Any, max_iou: float) -> Any:
+        table = by_group(scores, group)
         kept = op.NonMaxSuppression(
             op.Unsqueeze(boxes, numbers(0)),
             op.Unsqueeze(table, numbers(0)),
@@ -115,6 +117,32 @@ def _translations() -> dict[Callable[..., Any], Callable[..., Any]]:
         none = op.Expand(number(0), op.Shape(scores))
         mask = op.ScatterElements(none, index, op.Expand(number(1), op.Shape(index)), axis=0)
         return op.Cast(mask, to=_BOOL)
+
+    def fast_nms_mask(
+        boxes: Any, scores: Any, group: Any, max_iou: float, max_per_group: int
+    ) -> Any:
+        count = op.Min(op.Shape(scores), numbers(max_per_group))
+        best, index = op.TopK(by_group(scores, group), count, axis=1)  # (G, M)
+        # By coordinate: runtimes are slow where only a last, short axis is not broadcast.
+        sides = op.Split(op.Gather(boxes, index), axis=2, num_outputs=4)  # (G, M, 1) each
+        x1, y1, x2, y2 = sides
+        across = [op.Transpose(side, perm=[0, 2, 1]) for side in sides]  # (G, 1, M)
+        zero = op.Constant(value_float=0.0)
+        width = op.Max(op.Sub(op.Min(x2, across[2]), op.Max(x1, across[0])), zero)
+        height = op.Max(op.Sub(op.Min(y2, across[3]), op.Max(y1, across[1])), zero)
+        common = op.Mul(width, height)
+        area = op.Mul(op.Sub(x2, x1), op.Sub(y2, y1))
+        areas = op.Add(area, op.Transpose(area, perm=[0, 2, 1]))
+        union = op.Max(op.Sub(areas, common), op.Constant(value_float=1e-6))
+        # A row's padding comes last, so it drops nothing.
+        most = op.ReduceMax(op.Trilu(op.Div(common, union), number(1)), numbers(1), keepdims=0)
+        limit = op.Constant(value_float=float(max_iou))
+        is_kept = op.And(op.LessOrEqual(most, limit), op.GreaterOrEqual(best, zero))
+        # Padding of a row may be of another group, which keeps it.
+        index, is_kept = (op.Reshape(values, numbers(-1)) for values in (index, is_kept))
+        none = op.Expand(number(0), op.Shape(scores))
+        own = op.Cast(is_kept, to=_INT64)
+        return op.Cast(op.ScatterElements(none, index, own, axis=0, reduction="max"), to=_BOOL)
 
     def roi_align(
         x: Any,
@@ -186,6 +214,7 @@ def _translations() -> dict[Callable[..., Any], Callable[..., Any]]:
         ops.torchvision.roi_align.default: roi_align,
         ops.torchvision.roi_pool.default: roi_pool,
         ops.torchvision.deform_conv2d.default: deform_conv2d,
+        ops.detzoo.fast_nms_mask.default: fast_nms_mask,
     }
 
 

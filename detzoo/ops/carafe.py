@@ -29,7 +29,9 @@ def carafe(x: Tensor, kernels: Tensor) -> Tensor:
     weights = kernels.to(x.dtype).reshape(images, size, size, height, scale, width, scale)
     weights = weights.permute(0, 3, 5, 4, 6, 1, 2)  # (B, H, W, s, s, k, k)
     weights = F.pad(weights, (0, 0) * 4 + (0, pitch - width, 0, rows - height))
-    cells, weights = padded.flatten(0, 2).contiguous(), weights.flatten(3, 4).flatten(0, 2)
+    weights = weights.flatten(3, 4).flatten(0, 2)
+    # Past the last cell, as many as its neighbors reach.
+    cells = F.pad(padded.flatten(0, 2), (0, 0, 0, (size - 1) * (pitch + 1))).contiguous()
     out = _Reassemble.apply(cells, weights, pitch)
     out = out.view(images, rows, pitch, scale, scale, channels)[:, :height, :width]
     out = out.permute(0, 5, 1, 3, 2, 4)
@@ -37,7 +39,7 @@ def carafe(x: Tensor, kernels: Tensor) -> Tensor:
 
 
 class _Reassemble(torch.autograd.Function):
-    """cells (P, C), weights (P, S, k, k) -> (P, S, C): S sums per cell.
+    """cells (P, C), weights (N, S, k, k) -> (N, S, C): S sums for each of the first N cells.
 
     One product of small matrices per row of the neighborhood, on windows that overlap in memory:
     gathering the neighborhoods would take k * k times the memory of the cells.
@@ -47,37 +49,33 @@ class _Reassemble(torch.autograd.Function):
     def forward(ctx: Any, cells: Tensor, weights: Tensor, pitch: int) -> Tensor:
         ctx.save_for_backward(cells, weights)
         ctx.pitch = pitch
-        out = cells.new_zeros((*weights.shape[:2], cells.shape[1]))
-        count = _num_windows(weights, pitch)
-        for row in range(weights.shape[2]):
-            windows = _windows(cells, row * pitch, count, weights.shape[3])
-            out[:count].baddbmm_(weights[:count, :, row], windows)
+        count, _, size, _ = weights.shape
+        windows = _windows(cells, size)
+        out = weights[:, :, 0] @ windows[:count]
+        for row in range(1, size):
+            start = row * pitch
+            out.baddbmm_(weights[:, :, row], windows[start : start + count])
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         cells, weights = ctx.saved_tensors
-        size = weights.shape[3]
-        count = _num_windows(weights, ctx.pitch)
-        own = grad[:count]
+        count, _, size, _ = weights.shape
         for_cells, for_weights = torch.zeros_like(cells), torch.zeros_like(weights)
+        windows = _windows(cells, size)
         for row in range(size):
             start = row * ctx.pitch
-            windows = _windows(cells, start, count, size)
-            for_weights[:count, :, row] = own @ windows.transpose(1, 2)
-            shares = weights[:count, :, row].transpose(1, 2) @ own  # (count, k, C)
+            for_weights[:, :, row] = grad @ windows[start : start + count].transpose(1, 2)
+            shares = weights[:, :, row].transpose(1, 2) @ grad  # (N, k, C)
             for column in range(size):
                 for_cells[start + column : start + column + count] += shares[:, column]
         return for_cells, for_weights, None
 
 
-def _num_windows(weights: Tensor, pitch: int) -> int:
-    """The number of cells whose neighbors are all in the list."""
-    return max(0, len(weights) - (weights.shape[3] - 1) * (pitch + 1))
-
-
-def _windows(cells: Tensor, start: int, count: int, size: int) -> Tensor:
-    """The windows of ``size`` cells at each of ``count`` cells from ``start`` on: (count, k, C)."""
-    channels = cells.shape[1]
-    return cells[start:].as_strided((count, size, channels), (channels, channels, 1))
+def _windows(cells: Tensor, size: int) -> Tensor:
+    """The windows of ``size`` cells at each of the cells (P, C): (P - size + 1, size, C)."""
+    count, channels = cells.shape[0] - size + 1, cells.shape[1]
+    if torch.compiler.is_compiling():  # runtimes have no tensors that overlap in memory
+        return torch.stack([cells[start : start + count] for start in range(size)], 1)
+    return cells.as_strided((count, size, channels), (channels, channels, 1))

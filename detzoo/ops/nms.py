@@ -165,13 +165,33 @@ def nms_mask_in_rounds(boxes: Tensor, scores: Tensor, group: Tensor, max_iou: fl
     return torch.zeros_like(is_kept).scatter(0, order, is_kept)
 
 
+@torch.library.custom_op("detzoo::fast_nms_mask", mutates_args=())
 def fast_nms_mask(
     boxes: Tensor, scores: Tensor, group: Tensor, max_iou: float, max_per_group: int
 ) -> Tensor:
     """Which of the boxes (K, 4) Fast NMS keeps within each ``group`` (K,): (K,) bool.
 
-    Boxes with a negative score are padding.
+    Boxes with a negative score are padding. This is a custom operator, so that exporters can
+    compare the best of each group alone, however many groups there are.
     """
+    is_kept = scores.new_zeros(len(scores), dtype=torch.bool)
+    real = (scores >= 0).nonzero()[:, 0]
+    kept = grouped_fast_nms(boxes[real], scores[real], group[real], max_iou, max_per_group)
+    is_kept[real[kept]] = True
+    return is_kept
+
+
+@fast_nms_mask.register_fake
+def _(boxes: Tensor, scores: Tensor, group: Tensor, max_iou: float, max_per_group: int) -> Tensor:
+    return torch.empty_like(scores, dtype=torch.bool)
+
+
+@fast_nms_mask.register_kernel("cuda")
+def fast_nms_mask_of_pairs(
+    boxes: Tensor, scores: Tensor, group: Tensor, max_iou: float, max_per_group: int
+) -> Tensor:
+    """The same as :func:`fast_nms_mask`, for GPUs: all boxes are compared with all others, so that
+    no shape depends on the groups."""
     order = scores.sort(descending=True).indices
     sorted_group, real = group[order], scores[order] >= 0
     is_better = (sorted_group[:, None] == sorted_group).triu(1) & real[:, None]

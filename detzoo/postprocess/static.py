@@ -124,9 +124,12 @@ class StaticMaskSelect(MaskSelect):
         flat, classes = scores.flatten(), scores.shape[1]
         _note(flat, self.min_score, self.max_candidates)
         best, index = best_above(flat, self.min_score, self.max_candidates)
-        # A mask for each, also where a cell has several.
-        mask = torch.arange(best.shape[0], device=best.device)
-        return MaskPairs(index // classes, mask, index % classes, best)
+        cell, label = index // classes, index % classes
+        number = min(best.shape[0], scores.shape[0])
+        every = torch.arange(number, device=best.device)
+        if number == scores.shape[0]:  # no more masks than cells, which may have several candidates
+            return MaskPairs(every, cell, label, best)
+        return MaskPairs(cell, every, label, best)
 
     def keep(self, pairs: MaskPairs, is_kept: Tensor) -> MaskPairs:
         return pairs._replace(scores=torch.where(is_kept, pairs.scores, PADDING))

@@ -8,25 +8,25 @@ export async function open(buffer) {
   if (!("detzoo" in facts)) throw Error("this file was not exported by detzoo");
   const session = await ort.InferenceSession.create(buffer);
   const {shape} = session.inputMetadata.find(input => input.name === "pixels");
-  const [batch, channels, height, width] = shape;
-  if (![height, width].every(Number.isInteger))
-    throw Error("export the detector for one size of its input, without --dynamic");
   // A name instead of a number: any number up to a largest one.
-  return {session, facts, shape: [Number.isInteger(batch) ? batch : 1, channels, height, width]};
+  return {session, facts, batch: Number.isInteger(shape[0]) ? shape[0] : 1};
 }
 
 /** Detects objects in a picture (ImageData) -> [{name, score, box: [x1, y1, x2, y2]}, ...]. */
-export async function detect({session, facts, shape}, picture, minScore = 0.3) {
-  const [batch, , height, width] = shape;
+export async function detect({session, facts, batch}, picture, minScore = 0.3) {
   const fact = key => JSON.parse(facts[key]);
 
-  // Resize to fit the input, then normalize; the remaining input is padding.
-  let x = width / picture.width, y = height / picture.height;
+  // Resize to fit the frame for the picture's format, then normalize; beyond it, the input is padding.
+  const frame = fact("frames")[Number(picture.height > picture.width)];
+  let y = frame[0] / picture.height, x = frame[1] / picture.width;
   if (fact("keep_ratio")) x = y = Math.min(x, y);
   const size = [
-    Math.min(height, Math.floor(picture.height * y + 0.5)),
-    Math.min(width, Math.floor(picture.width * x + 0.5)),
+    Math.min(frame[0], Math.floor(picture.height * y + 0.5)),
+    Math.min(frame[1], Math.floor(picture.width * x + 0.5)),
   ];
+  const smallest = fact("smallest"); // any size from that to the largest, in steps of 32
+  const [height, width] = smallest === null ? fact("largest")
+    : size.map((side, axis) => Math.max(Math.ceil(side / 32) * 32, smallest[axis]));
   const resized = resize(picture, ...size);
   const mean = fact("pixel_mean"), std = fact("pixel_std"), padding = fact("padding");
   const area = height * width;
@@ -45,7 +45,7 @@ export async function detect({session, facts, shape}, picture, minScore = 0.3) {
 
   const sizes = BigInt64Array.from({length: 2 * batch}, (_, i) => BigInt(size[i % 2]));
   const given = {
-    pixels: new ort.Tensor("float32", pixels, shape),
+    pixels: new ort.Tensor("float32", pixels, [batch, 3, height, width]),
     sizes: new ort.Tensor("int64", sizes, [batch, 2]),
   };
   const wanted = ["boxes", "scores", "labels", "num"];

@@ -99,8 +99,9 @@ def sent_by(chromium: str, address: str, sent: queue.Queue[Any], profile: Path) 
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the page, with YOLOX-Nano and its published weights beside it."""
+def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the page, with YOLOX-Nano and its published weights beside it, exported with
+    the options that are the parameter."""
     modules = Path(os.environ.get("DETZOO_NODE_MODULES", PAGE / "node_modules"))
     if not (modules / "onnxruntime-web").is_dir():
         pytest.skip(
@@ -112,7 +113,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "node_modules").symlink_to(modules.absolute(), target_is_directory=True)
     shutil.copy(PAGE / "detect.js", folder)
     with pytest.MonkeyPatch.context() as patch:
-        arguments = ["export", weights, "--out", folder / "model.onnx"]
+        arguments = ["export", weights, "--out", folder / "model.onnx", *request.param]
         patch.setattr(sys, "argv", ["detzoo", *map(str, arguments)])
         with pytest.raises(SystemExit) as stop:
             run()
@@ -122,19 +123,34 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("width", "min_score", "score_gap", "box_gap"),
+    ("site", "is_portrait", "longest", "min_score", "score_gap", "box_gap"),
     # What fits as it is, and what is resized: as OpenCV does, but for its rounding of weights.
-    [(416, 0.05, 1e-4, 0.01), (640, 0.3, 0.01, 0.5)],
-    ids=["fitting", "resized"],
+    [
+        ([], False, 416, 0.05, 1e-4, 0.01),
+        ([], False, 640, 0.3, 0.01, 0.5),
+        (["--dynamic"], True, 416, 0.05, 1e-4, 0.01),
+        (["--dynamic"], False, 640, 0.3, 0.01, 0.5),
+    ],
+    ids=["fitting", "resized", "fitting, of any size", "resized, of any size"],
+    indirect=["site"],
 )
 def test_the_same_boxes_as_in_python(
-    site: Path, tmp_path: Path, width: int, min_score: float, score_gap: float, box_gap: float
+    site: Path,
+    tmp_path: Path,
+    is_portrait: bool,
+    longest: int,
+    min_score: float,
+    score_gap: float,
+    box_gap: float,
 ) -> None:
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
         pytest.skip("no Chromium is here")
-    picture = cv2.imread(str(sorted(shared("data", "coco_mini", "val2017").glob("*.jpg"))[0]))
-    picture = cv2.resize(picture, (width, picture.shape[0] * width // picture.shape[1]))
+    files = sorted(shared("data", "coco_mini", "val2017").glob("*.jpg"))
+    pictures: Iterator[Any] = (cv2.imread(str(file)) for file in files)
+    picture = next(one for one in pictures if (one.shape[0] > one.shape[1]) == is_portrait)
+    scale = longest / max(picture.shape[:2])
+    picture = cv2.resize(picture, [round(scale * side) for side in picture.shape[1::-1]])
     # Not as JPEG, which decoders round differently.
     code = base64.b64encode(cv2.imencode(".png", picture)[1].tobytes()).decode()
     choose = CHOOSE.replace("PICTURE", code).replace("MIN_SCORE", str(min_score))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from detzoo.ops.carafe import carafe
 
@@ -52,6 +52,16 @@ def test_any_memory_format() -> None:
 def test_gradients() -> None:
     x, kernels = (value[:, :, :4, :4].clone().requires_grad_() for value in inputs())
     torch.autograd.gradcheck(carafe, (x[:, :, :2, :2], kernels))
+
+
+def test_in_programs_nothing_overlaps_in_memory() -> None:
+    class Upsample(nn.Module):
+        def forward(self, x: Tensor, kernels: Tensor) -> Tensor:
+            return carafe(x, kernels)
+
+    program = torch.export.export(Upsample(), inputs())
+    assert "as_strided" not in str(program.graph)
+    torch.testing.assert_close(program.module()(*inputs()), carafe(*inputs()))
 
 
 def test_half_precision_maps_stay_so() -> None:

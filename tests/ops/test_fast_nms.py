@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import onnxruntime
+import pytest
 import torch
+from torch import Tensor, nn
 
-from detzoo.ops.nms import grouped_fast_nms
+from detzoo.export.onnx import OPSET, translations
+from detzoo.export.program import quiet
+from detzoo.ops.nms import fast_nms_mask, fast_nms_mask_of_pairs, grouped_fast_nms
 from detzoo.postprocess.nms import FastNMS
 from detzoo.structures import Candidates
 
@@ -30,18 +35,55 @@ def test_groups_and_limit() -> None:
     assert kept_scores.tolist() == [scores[1], scores[3]]
 
 
-def test_fixed_shapes() -> None:
-    """The same with a number of boxes to begin with, of which some are padding."""
+def crowd() -> Candidates:
+    """Boxes of three groups, of which some are padding."""
     generator = torch.Generator().manual_seed(0)
     low = 30 * torch.rand((60, 2), generator=generator)
     boxes = torch.cat([low, low + 12], 1)
     scores = torch.rand(60, generator=generator).where(torch.arange(60) % 5 > 0, -1.0)
     group = torch.randint(0, 3, (60,), generator=generator)
-    for limit in (4, 200):
-        suppression = FastNMS(max_iou=0.4, max_per_group=limit)
-        real = (scores >= 0).nonzero()[:, 0]
-        every = Candidates(boxes, scores, group, group)
-        kept, kept_scores = suppression(every[real])
-        index, best = suppression.best(every, 40)
-        assert index[best >= 0].tolist() == real[kept].tolist()
-        assert best[best >= 0].tolist() == kept_scores.tolist()
+    return Candidates(boxes, scores, group, group)
+
+
+@pytest.mark.parametrize("limit", [4, 200])
+def test_fixed_shapes(limit: int) -> None:
+    """The same with a number of boxes to begin with, of which some are padding."""
+    every = crowd()
+    suppression = FastNMS(max_iou=0.4, max_per_group=limit)
+    real = (every.scores >= 0).nonzero()[:, 0]
+    kept, kept_scores = suppression(every[real])
+    index, best = suppression.best(every, 40)
+    assert index[best >= 0].tolist() == real[kept].tolist()
+    assert best[best >= 0].tolist() == kept_scores.tolist()
+
+
+@pytest.mark.parametrize("limit", [4, 200])
+def test_a_gpu_keeps_the_same(limit: int) -> None:
+    every = crowd()
+    given = (every.boxes, every.scores, every.group, 0.4, limit)
+    wanted = fast_nms_mask(*given)
+    assert 0 < int(wanted.sum()) < 48
+    assert torch.equal(fast_nms_mask_of_pairs(*given), wanted)
+
+
+@pytest.mark.parametrize("limit", [4, 200])
+def test_onnx_keeps_the_same(limit: int) -> None:
+    class Keep(nn.Module):
+        def forward(self, boxes: Tensor, scores: Tensor, group: Tensor) -> Tensor:
+            return fast_nms_mask(boxes, scores, group, 0.4, limit)
+
+    every = crowd()
+    given = {"boxes": every.boxes, "scores": every.scores, "group": every.group}
+    with quiet():
+        exported = torch.onnx.export(
+            torch.export.export(Keep(), tuple(given.values())),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=list(given),
+            custom_translation_table=translations(),
+            verbose=False,
+        )
+    assert exported is not None
+    session = onnxruntime.InferenceSession(exported.model_proto.SerializeToString())
+    (found,) = session.run(None, {name: value.numpy() for name, value in given.items()})
+    assert found.tolist() == Keep()(*given.values()).tolist()

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from detzoo.ops.matrix_nms import matrix_decay
 from detzoo.postprocess.matrix_nms import MaskSelect, MatrixNMS
+from detzoo.postprocess.static import StaticMaskSelect
 
 
 def reference(masks: Tensor, labels: Tensor, sigma: float) -> list[float]:
@@ -56,6 +57,16 @@ def test_no_masks() -> None:
     select = MaskSelect()
     kept, scores = select(none, torch.zeros(0, dtype=torch.long), torch.zeros(0), torch.zeros(0))
     assert len(kept) == len(scores) == 0
+
+
+def test_fixed_shapes() -> None:
+    """No more masks than candidates, and no more than cells, of which one has two candidates."""
+    scores = torch.tensor([[0.9, 0.0], [0.3, 0.8], [0.0, 0.2]])
+    for limit, cells, mask in ((2, [0, 1], [0, 1]), (4, [0, 1, 2], [0, 1, 1, 2])):
+        pairs = StaticMaskSelect(max_candidates=limit).pairs(scores)
+        assert pairs.cells.tolist() == cells
+        assert pairs.mask.tolist() == mask
+        assert pairs.labels.tolist() == [0, 1, 0, 1][:limit]
 
 
 def test_selection() -> None:

@@ -142,3 +142,4 @@ def test_soft_nms_of_low_scores_alone_keeps_none() -> None:
 def test_gpus_have_a_kernel_of_their_own() -> None:
     has_kernel = torch._C._dispatch_has_kernel_for_dispatch_key
     assert has_kernel("detzoo::nms_mask", "CUDA")
+    assert has_kernel("detzoo::fast_nms_mask", "CUDA")

@@ -238,12 +238,13 @@ class MaskGridHead(nn.Module, ABC, Generic[MaskMaps]):
         self, predictions: MaskGridPredictions[MaskMaps], image: int, info: ImageInfo
     ) -> Detections:
         select, size = self.config.select, predictions.mask_sizes[0]
-        probabilities, mask_numbers, scores, labels, start = [], [], [], [], 0
+        probabilities, covered, mask_numbers, scores, labels = [], [], [], [], []
+        start = 0
         for level, (maps, stride) in enumerate(zip(predictions.mask_maps, self.strides)):
             pairs = select.pairs(self._peaks(predictions.cls_logits[level][image]))
             masks = self.masks(maps, level, image, pairs.cells, size)
             inside = masks > select.mask_threshold
-            area = inside.sum((1, 2)).float()
+            area = inside.sum((1, 2), dtype=torch.float32)  # of integers, runtimes are slow
             # The mean probability inside the mask rescores the class.
             maskness = (masks * inside).sum((1, 2)) / area.clamp(min=1)
             rescored = pairs._replace(scores=pairs.scores * maskness[pairs.mask])
@@ -252,11 +253,11 @@ class MaskGridHead(nn.Module, ABC, Generic[MaskMaps]):
             scores.append(kept.scores)
             labels.append(kept.labels)
             probabilities.append(masks)
+            covered.append(inside)
             start += len(masks)
         all_masks, number = torch.cat(probabilities), torch.cat(mask_numbers)
         all_labels = torch.cat(labels)
-        inside = all_masks > select.mask_threshold
-        chosen, score = select(inside, number, torch.cat(scores), all_labels)
+        chosen, score = select(torch.cat(covered), number, torch.cat(scores), all_labels)
         pixels = self.mask_strides[0]
         input_size = (size[0] * pixels, size[1] * pixels)
         found = ImageMasks(all_masks[number[chosen]], input_size, select.mask_threshold)
