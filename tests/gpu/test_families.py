@@ -56,7 +56,7 @@ def test_the_static_form(entry: Entry, device: torch.device) -> None:
         static(pixels, sizes)  # makes constants
         with never_waiting(device):
             found = static(pixels, sizes)
-    assert int(expected.num.sum()) > 0
+    assert int(expected.num.sum()) > 0 or expected.segments is not None
     outputs = [values.cpu().numpy() for values in found if values is not None]
     assert_same(outputs, expected, exact=not isinstance(entry.experiment.model, SOLOConfig))
 
