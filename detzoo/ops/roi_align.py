@@ -13,16 +13,21 @@ from detzoo.ops.weighted_rows import Terms, weighted_rows
 
 
 def rois_of(boxes: Sequence[Tensor]) -> Tensor:
-    """Converts boxes per image, each (N_i, 4), to RoIs (R, 5): image index, then the box."""
+    """Converts boxes per image, each (N_i, 4), to RoIs (R, 5): image index, then the box.
+
+    Coordinates that are not a number, as a model that diverges predicts them, are 0: kernels read
+    memory where they point to.
+    """
     numbers = [box.new_full((box.shape[0], 1), float(i)) for i, box in enumerate(boxes)]
-    return torch.cat([torch.cat(numbers), torch.cat(list(boxes))], 1)
+    return torch.cat([torch.cat(numbers), torch.cat(list(boxes)).nan_to_num(0.0)], 1)
 
 
 def pyramid_level(rois: Tensor, num_levels: int, finest_scale: float) -> Tensor:
-    """The level (R,) of RoIs (R, 5): 0 up to twice ``finest_scale`` pixels, then one per octave."""
+    """The level (R,) of RoIs (R, 5): 0 up to twice ``finest_scale`` pixels, then one per octave;
+    also 0 for those whose area is negative or no number."""
     scale = ((rois[:, 3] - rois[:, 1]) * (rois[:, 4] - rois[:, 2])).sqrt()
     level = (scale / finest_scale + 1e-6).log2().floor()
-    return level.clamp(0, num_levels - 1).long()
+    return torch.where(level > 0, level, 0.0).clamp(max=num_levels - 1).long()
 
 
 def roi_align(

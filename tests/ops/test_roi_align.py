@@ -31,6 +31,26 @@ def test_one_level_per_octave_of_size() -> None:
     assert pyramid_level(squares(*sides), 4, 56.0).tolist() == [0, 0, 0, 1, 1, 2, 2, 3, 3]
 
 
+def test_every_roi_has_a_level() -> None:
+    """Also what a model predicts that diverges: as many regions leave as came."""
+    nan, inf = math.nan, math.inf
+    boxes = [[9.0, 0, 0, 9], [nan, 0, 9, 9], [nan] * 4, [0, 0, 0, inf], [0, 0, 1e30, 1e30]]
+    rois = rois_of([torch.tensor(boxes)])
+    assert pyramid_level(rois, 4, 56).tolist() == [0, 0, 0, 0, 3]
+    # Kernels never see an address that is no number.
+    assert rois[1].tolist() == [0, 0, 0, 9, 9]
+    assert rois[2].tolist() == [0, 0, 0, 0, 0]
+    for aligned in (False, True):
+        for sampling_ratio in (0, 2):
+            maps = [torch.ones(1, 8, 32 // 2**level, 32 // 2**level) for level in range(4)]
+            pooled = pyramid_roi_align(
+                maps, (4, 8, 16, 32), rois[:3], output_size=2, finest_scale=56,
+                sampling_ratio=sampling_ratio, aligned=aligned,
+            )  # fmt: skip
+            assert pooled.shape == (3, 8, 2, 2)
+            assert pooled.isfinite().all()
+
+
 def test_size_is_the_root_of_the_area() -> None:
     long = torch.tensor([[0.0, 0.0, 0.0, 28.0, 448.0]])  # as much as a square of 112
     assert pyramid_level(long, 4, 56.0).tolist() == [1]
