@@ -58,7 +58,7 @@ class ImageMasks(Masks):
         for logits, inside in self._resized(size):
             rows.append(inside.any(2))
             columns.append(inside.any(1))
-            area = inside.sum((1, 2))
+            area = inside.sum((1, 2), dtype=torch.float32)  # of integers, runtimes are slow
             means.append((logits.sigmoid() * inside).sum((1, 2)) / area.clamp(min=1))
         return extents(torch.cat(columns), torch.cat(rows)), torch.cat(means)
 
