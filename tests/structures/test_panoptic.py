@@ -50,6 +50,8 @@ def test_void() -> None:
 
 @dataclass(frozen=True)
 class OneThing(PanopticPrediction):
+    tensors = ()
+
     def to(self, device: torch.device | str) -> OneThing:
         return self
 
