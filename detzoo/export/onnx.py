@@ -63,16 +63,17 @@ def write_onnx(
 
 
 def _unify_types(model: onnx.ModelProto) -> None:
-    """Gives the weights of convolutions the type of what they are applied to.
+    """Gives the weights of convolutions and group norms the type of what they are applied to.
 
-    The exporter's optimizer folds norms into them in float32, whatever they compute in.
+    The exporter's optimizer folds norms into convolutions in float32, whatever they compute in, and
+    group norms keep their parameters in it.
     """
     import onnx
 
     values = {v.name: v.type.tensor_type.elem_type for v in model.graph.value_info}
     weights = {w.name: w for w in model.graph.initializer}
     for node in model.graph.node:
-        if node.op_type not in ("Conv", "ConvTranspose"):
+        if node.op_type not in ("Conv", "ConvTranspose", "GroupNormalization"):
             continue
         wanted = values.get(node.input[0], onnx.TensorProto.FLOAT)
         for weight in (weights[name] for name in node.input[1:] if name in weights):

@@ -16,8 +16,10 @@ from detzoo.inference.runtimes import PROGRAM_METADATA
 
 
 def write_program(program: ExportedProgram, file: Path, details: Details, _: object = None) -> None:
-    """Writes the program as it is; ``torch.export.load`` reads it."""
-    with quiet():
+    """Writes the program; ``torch.export.load`` reads it."""
+    with quiet(), torch.no_grad():
+        if details.precision != "fp32":  # what is in regions of autocast, PyTorch cannot read
+            program = program.run_decompositions({})
         torch.export.save(
             program, file, extra_files={PROGRAM_METADATA: json.dumps(details.to_metadata())}
         )

@@ -107,15 +107,26 @@ def test_precisions() -> None:
         check_precision("int8", AOTI)
 
 
+# One with group norms, and one with two stages.
+NORMS, STAGES = "fcos_hrnetv2p_w18_gn-head_4x4_1x_coco", "mask_rcnn_mobilenetv2_fpn"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("kind", "precision"),
-    [(ONNX, "fp16"), (OPENVINO, "fp16"), (OPENVINO, "bf16"), (TORCH, "fp16"), (TORCH, "bf16")],
+    ("kind", "precision", "name"),
+    [
+        (ONNX, "fp16", NORMS),
+        (ONNX, "fp16", STAGES),
+        (OPENVINO, "fp16", STAGES),
+        (OPENVINO, "bf16", NORMS),
+        (TORCH, "fp16", STAGES),
+        (TORCH, "bf16", NORMS),
+    ],
     ids=lambda value: getattr(value, "name", value),
 )
-def test_low_precision(kind: Format, precision: ExportPrecision, tmp_path: Path) -> None:
+def test_low_precision(kind: Format, precision: ExportPrecision, name: str, tmp_path: Path) -> None:
     """Scores are nearly those of fp32, and not the same."""
-    entry = entry_of("retinanet_mobilenetv2_fpn")
+    entry = entry_of(name)
     model, batch = distinct(certain(build(entry))), images(1)
     static, sizes = StaticDetector(model), sizes_of(batch)
     size = (batch.pixels.shape[2], batch.pixels.shape[3])
