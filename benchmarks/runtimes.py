@@ -5,7 +5,8 @@
 
 Everyone has the same weights, of which an image has about 100 detections, and the same normalized
 pixels of one image. *whole* is from these to detections, *dense* all layers up to the predictions
-of the head, in which a program spends nearly all of its time.
+of the head, in which a program spends nearly all of its time. The process keeps freed memory, as
+``detzoo`` does.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from benchmarks.record import write_result
 from benchmarks.side_by_side.task import NUM_CLASSES, Task
 from detzoo import zoo
 from detzoo.benchmark.spread import Spread
+from detzoo.cli.main import keep_freed_memory
 from detzoo.detectors.base import Detector
 from detzoo.devices import Precision, autocast
 from detzoo.export.frame import framed
@@ -204,4 +206,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     main()

@@ -103,7 +103,7 @@ def main() -> None:
     # Read when torch is imported. With threads that busy-wait for each other, a step on the CPU is
     # eight times slower as soon as another process, such as a loader worker, needs a core.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    _keep_freed_memory()
+    keep_freed_memory()
     run()
 
 
@@ -121,7 +121,7 @@ def run() -> None:
         sys.exit(2)
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Lets glibc reuse the memory of one image's feature maps for the next image.
 
     By default it returns large blocks to the system, which zeroes every page when they are

@@ -17,6 +17,7 @@ to this file are not fused: they run in the copy as they do in the model.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
 import platform
 import types
@@ -24,6 +25,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol, TypeGuard, TypeVar, cast, runtime_checkable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -47,8 +49,6 @@ NORMS: tuple[type[nn.BatchNorm2d], ...] = (
     FixedBatchNorm2d,
     SynchronizedBatchNorm2d,
 )
-# A kernel is repacked for inputs larger by this factor than those it was packed for.
-LARGER = 2
 
 
 @runtime_checkable
@@ -227,17 +227,18 @@ def fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class _Form:
-    """A kernel in one precision; if packed, in oneDNN's layout for inputs with ``cells`` cells."""
+    """A kernel in one precision and layout."""
 
     kernel: Tensor
     bias: Tensor | None
-    cells: int
 
 
 class FusedConv2d(nn.Module):
     """A convolution, the norm after it, a sum and an activation in one operation.
 
-    Keeps its kernel once per precision in use.
+    Keeps its kernel once per precision and layout in use. oneDNN chooses the layout by the size of
+    the input; a kernel in another one is reordered for every input, which can take longer than the
+    convolution itself, for instance in heads that all levels of a pyramid share.
     """
 
     def __init__(self, conv: nn.Conv2d, kernel: Tensor, bias: Tensor | None) -> None:
@@ -247,7 +248,8 @@ class FusedConv2d(nn.Module):
         self.kernel_size, self.stride = conv.kernel_size, conv.stride
         self.padding, self.dilation, self.groups = conv.padding, conv.dilation, conv.groups
         self._kernel, self._bias = kernel.detach(), None if bias is None else bias.detach()
-        self._forms: dict[tuple[torch.dtype, bool], _Form] = {}
+        self._plain: dict[torch.dtype, _Form] = {}
+        self._packed: dict[tuple[torch.dtype, tuple[int, ...]], _Form] = {}
 
     @property
     def weight(self) -> Tensor:
@@ -274,34 +276,38 @@ class FusedConv2d(nn.Module):
         autocast = device != "meta" and torch.is_autocast_enabled(device)
         dtype = torch.get_autocast_dtype(device) if autocast else self._kernel.dtype
         if not can_pack(x, dtype):
-            form = self._form(dtype)
+            form = self._plain_form(dtype)
             out = F.conv2d(x.to(dtype), form.kernel, form.bias, *_place(self))
             return finish(out, activation, shortcut)
-        form = self._packed(dtype, x)
+        form = self._packed_form(dtype, x)
         return packed_convolution(self, x, form, activation, shortcut, reuse_shortcut)
 
     # Kernels are read once and replaced as a whole, so that threads see the old or the new ones.
 
-    def _form(self, dtype: torch.dtype) -> _Form:
+    def _plain_form(self, dtype: torch.dtype) -> _Form:
         kernel = self._kernel
         if dtype == kernel.dtype and not kernel.is_mkldnn:
-            return _Form(kernel, self._bias, 0)
-        form = self._forms.get((dtype, False))
+            return _Form(kernel, self._bias)
+        form = self._plain.get(dtype)
         if form is None:
             with _untracked():
-                form = _Form(self.weight.to(dtype), _to(self._bias, dtype), 0)
+                form = _Form(self.weight.to(dtype), _to(self._bias, dtype))
             if not torch.compiler.is_compiling():
-                self._forms = {**self._forms, (dtype, False): form}
+                self._plain = {**self._plain, dtype: form}
         return form
 
-    def _packed(self, dtype: torch.dtype, x: Tensor) -> _Form:
-        form = self._forms.get((dtype, True))
-        cells = x.numel() // x.shape[1]
-        if form is None or cells > LARGER * form.cells:
+    def _packed_form(self, dtype: torch.dtype, x: Tensor) -> _Form:
+        # Regions of interest come in all numbers: those of a power of two share a form.
+        batch = 1 << len(x).bit_length() - 1
+        size = (batch, *x.shape[1:])
+        form = self._packed.get((dtype, size))
+        if form is None:
             with _untracked():
-                form = pack(self, self.weight.to(dtype), _to(self._bias, dtype), x)
-            self._forms = {**self._forms, (dtype, True): form}
-            if dtype == self._kernel.dtype:
+                form = pack(self, self.weight.to(dtype), _to(self._bias, dtype), size)
+            alike = (f for f in self._packed.values() if _same_layout(f.kernel, form.kernel))
+            form = next(alike, form)
+            self._packed = {**self._packed, (dtype, size): form}
+            if dtype == self._kernel.dtype and not self._kernel.is_mkldnn:
                 self._kernel = form.kernel  # exact in this layout, too, and stored once
         return form
 
@@ -319,11 +325,11 @@ class FusedConv2d(nn.Module):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         self._kernel = fn(self.weight)
         self._bias = None if self._bias is None else fn(self._bias)
-        self._forms = {}
+        self._plain, self._packed = {}, {}
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_kernel": self.weight, "_forms": {}}
+        return {**self.__dict__, "_kernel": self.weight, "_plain": {}, "_packed": {}}
 
     def extra_repr(self) -> str:
         return f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"
@@ -352,11 +358,25 @@ def finish(out: Tensor, activation: Activation, shortcut: Tensor | None) -> Tens
     return F.relu(out, inplace=True) if activation == "relu" else activate(out, activation)
 
 
-def pack(conv: nn.Conv2d | FusedConv2d, kernel: Tensor, bias: Tensor | None, x: Tensor) -> _Form:
-    """Packs the kernel in the optimal layout for inputs like x."""
+def pack(
+    conv: nn.Conv2d | FusedConv2d, kernel: Tensor, bias: Tensor | None, size: Sequence[int]
+) -> _Form:
+    """Packs the kernel in the optimal layout for inputs of this size."""
     place = (conv.padding, conv.stride, conv.dilation, conv.groups)
-    packed = torch.ops.mkldnn._reorder_convolution_weight(kernel, *place, list(x.shape))
-    return _Form(packed, bias, x.numel() // x.shape[1])
+    packed = torch.ops.mkldnn._reorder_convolution_weight(kernel, *place, list(size))
+    return _Form(packed, bias)
+
+
+def _same_layout(a: Tensor, b: Tensor) -> bool:
+    """Whether two packed forms of one kernel are the same: oneDNN names layouts to nobody, but in
+    another one, the values have other places."""
+    return a.dtype == b.dtype and np.array_equal(_memory(a), _memory(b))
+
+
+def _memory(packed: Tensor) -> np.ndarray:
+    """The bytes of a packed kernel, which must outlive them."""
+    start, count = torch.ops.mkldnn.data_ptr(packed), torch.ops.mkldnn._nbytes(packed)
+    return np.frombuffer((ctypes.c_char * count).from_address(start), np.uint8)
 
 
 def packed_convolution(
@@ -422,7 +442,13 @@ def is_concrete(x: Tensor) -> bool:
 def _packable() -> tuple[torch.dtype, ...]:
     """The dtypes for which this machine and PyTorch version have fused convolutions."""
     here = torch.backends.mkldnn.is_available() and platform.machine() in ("x86_64", "AMD64")
-    ops = ("_convolution_pointwise", "_convolution_pointwise_", "_reorder_convolution_weight")
+    ops = (
+        "_convolution_pointwise",
+        "_convolution_pointwise_",
+        "_reorder_convolution_weight",
+        "data_ptr",
+        "_nbytes",
+    )
     if not here or not all(hasattr(torch.ops.mkldnn, name) for name in ops):
         return ()
     # oneDNN refuses to pack for bfloat16 where the processor does not compute in it.

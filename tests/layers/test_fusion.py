@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import pickle
 import threading
 from typing import get_args
@@ -130,12 +131,36 @@ def test_each_precision_has_a_kernel_of_its_own() -> None:
 
 
 @torch.no_grad()
-def test_larger_inputs_get_a_kernel_laid_out_anew() -> None:
+def test_what_was_seen_before_changes_nothing() -> None:
+    """The layout of a kernel is that for the size of the input, whatever came before."""
     plain = module(BatchNormConfig()).eval()
-    fused = fuse(plain)
-    for size in (5, 64, 9, 200):
-        x = torch.randn(1, 4, size, size)
-        torch.testing.assert_close(fused(x), plain(x), rtol=1e-4, atol=1e-5)
+    images = [torch.randn(n, 4, s, s) for n, s in ((1, 5), (3, 64), (2, 64), (1, 9), (1, 200))]
+    forth, back = fuse(plain), fuse(plain)
+    expected = [forth(x) for x in images]
+    for x, out in zip(images[::-1], expected[::-1]):
+        assert torch.equal(back(x), out)
+        torch.testing.assert_close(out, plain(x), rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_layout_is_held_once() -> None:
+    """Whatever the number of sizes."""
+    fused = fuse(nn.Conv2d(64, 48, 3))
+    for count in (1, 1, 4, 5, 7):
+        fused(torch.randn(count, 64, 9, 7))
+    fused(torch.randn(1, 64, 50, 76))
+    forms = list(fused._packed.values())
+    if not forms:
+        pytest.skip("PyTorch has no packed convolutions for this processor")
+    assert len(forms) == 3, "the sizes of 4 to 7 images share a form"
+    kept = {id(form): form.kernel for form in forms}.values()
+    for a, b in itertools.combinations(kept, 2):
+        assert not fusion._same_layout(a, b)
+    size = (1, 64, 9, 7)
+    again = fusion.pack(fused, fused.weight, fused.bias, size).kernel
+    other = fusion.pack(fused, 2 * fused.weight, fused.bias, size).kernel
+    assert fusion._same_layout(again, forms[0].kernel)
+    assert not fusion._same_layout(other, forms[0].kernel)
 
 
 def test_threads_of_two_precisions_do_not_disturb_each_other() -> None:
@@ -200,7 +225,7 @@ def test_a_kernel_is_held_once() -> None:
     fused = fuse(nn.Conv2d(64, 64, 3))
     fused(torch.randn(1, 64, 9, 7))
     held = [v for v in vars(fused).values() if isinstance(v, Tensor)]
-    packed = [form.kernel for form in fused._forms.values()]
+    packed = [form.kernel for form in fused._packed.values()]
     kernels = [t for t in held if t.dim() == 4]
     assert all(any(kernel is form for form in packed) for kernel in kernels)
 
