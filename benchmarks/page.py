@@ -236,7 +236,8 @@ SECTIONS: dict[str, tuple[str, str, Callable[[Result], str]]] = {
         "Exported files",
         "One image from normalized pixels to detections (whole), and all layers up to the\n"
         "predictions of the head (dense): our own inference and exported files, in turns in one\n"
-        "run. The last column is how many times as fast (`python -m benchmarks.runtimes`).",
+        "run, whose process keeps freed memory as `detzoo` does. The last column is how many\n"
+        "times as fast (`python -m benchmarks.runtimes`).",
         _runtimes,
     ),
     "ops": (

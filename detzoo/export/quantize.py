@@ -26,6 +26,7 @@ Makers = Mapping[str, "onnx.NodeProto"]
 # What computes in int8 where its result goes into another convolution. The last convolutions, whose
 # results are scores and boxes, keep their precision; so do the first ones, which see pixels, and
 # depthwise ones: their results are small differences of large values, and they take little time.
+# Sigmoids and their products stay in float32, since in int8 ONNX Runtime takes longer for them.
 QUANTIZED = ("Conv", "Relu", "Clip", "Add", "MaxPool", "Concat", "Resize")
 # Operators all of whose inputs are maps; of others, such as RoiAlign, the first is.
 JOINING = ("Add", "Sum", "Mul", "Concat")

@@ -298,8 +298,8 @@ class FusedConv2d(nn.Module):
 
     def _packed_form(self, dtype: torch.dtype, x: Tensor) -> _Form:
         # Regions of interest come in all numbers: those of a power of two share a form.
-        batch = 1 << len(x).bit_length() - 1
-        size = (batch, *x.shape[1:])
+        number, *rest = x.shape
+        size = (1 << max(number, 1).bit_length() - 1, *rest)
         form = self._packed.get((dtype, size))
         if form is None:
             with _untracked():

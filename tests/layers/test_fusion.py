@@ -146,13 +146,13 @@ def test_what_was_seen_before_changes_nothing() -> None:
 def test_a_layout_is_held_once() -> None:
     """Whatever the number of sizes."""
     fused = fuse(nn.Conv2d(64, 48, 3))
-    for count in (1, 1, 4, 5, 7):
-        fused(torch.randn(count, 64, 9, 7))
+    for count in (0, 1, 1, 4, 5, 7):
+        assert len(fused(torch.randn(count, 64, 9, 7))) == count
     fused(torch.randn(1, 64, 50, 76))
     forms = list(fused._packed.values())
     if not forms:
         pytest.skip("PyTorch has no packed convolutions for this processor")
-    assert len(forms) == 3, "the sizes of 4 to 7 images share a form"
+    assert len(forms) == 3, "none and one share a form, and so do 4 to 7"
     kept = {id(form): form.kernel for form in forms}.values()
     for a, b in itertools.combinations(kept, 2):
         assert not fusion._same_layout(a, b)
