@@ -14,6 +14,7 @@ from detzoo.config import Channels, NonNegativeFloat, PositiveInt, UnitFloat, co
 from detzoo.heads.class_rows import ClassRows
 from detzoo.ops.constants import constant
 from detzoo.structures import ImageInfo, ImageMasks, Losses, Targets
+from detzoo.structures.image_masks import resize_maps
 
 # Margin, in cells, around a box that its mask may cover.
 MARGIN = 1
@@ -180,8 +181,8 @@ def resized_masks(targets: Targets, size: Sequence[int]) -> Tensor:
     """Resizes the masks of an image's objects to ``size`` (h, w): (N, h, w) of 0 and 1."""
     assert targets.masks is not None
     bitmaps = targets.masks.to_bitmaps().bitmaps.to(targets.boxes)
-    maps = F.interpolate(bitmaps[:, None], tuple(size), mode="bilinear")
-    return (maps[:, 0] > 0.5).float()
+    height, width = size
+    return (resize_maps(bitmaps, (height, width)) > 0.5).float()
 
 
 def _size(size: tuple[int, int], like: Tensor) -> Tensor:

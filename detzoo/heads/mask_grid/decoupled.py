@@ -18,6 +18,7 @@ from detzoo.heads.mask_grid.base import (
     initialize,
     tower,
 )
+from detzoo.structures.image_masks import resize_maps
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,7 @@ class ProductHead(MaskGridHead[RowsAndColumns]):
     ) -> Tensor:
         columns, rows = (x[image].float().sigmoid() for x in (maps.columns, maps.rows))
         if size is not None:
-            columns, rows = (
-                F.interpolate(x[None], size, mode="bilinear")[0] for x in (columns, rows)
-            )
+            columns, rows = resize_maps(columns, size), resize_maps(rows, size)
         grid = len(columns)
         return columns[cells % grid] * rows[cells // grid]
 

@@ -17,6 +17,7 @@ from detzoo.heads.mask_grid.base import (
     tower,
 )
 from detzoo.layers.fusion import FusedConv2d, can_fuse, has_hooks
+from detzoo.structures.image_masks import resize_maps
 
 
 @config
@@ -57,9 +58,7 @@ class SOLOHead(MaskGridHead[Tensor]):
     ) -> Tensor:
         logits = _some_outputs(self.conv_mask_list[level], maps[image], cells)
         masks = logits.float().sigmoid()
-        if size is None:
-            return masks
-        return F.interpolate(masks[:, None], size, mode="bilinear")[:, 0]
+        return masks if size is None else resize_maps(masks, size)
 
 
 def _some_outputs(layer: nn.Module, x: Tensor, outputs: Tensor) -> Tensor:

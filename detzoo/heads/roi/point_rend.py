@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from detzoo.config import config
@@ -26,6 +25,7 @@ from detzoo.heads.roi.staged import ImageMaps, StageRegions
 from detzoo.ops.points import cell_centers, sample_in_rois, sample_points
 from detzoo.ops.roi_align import rois_of
 from detzoo.structures import Detections, ImageInfo, Losses, Targets
+from detzoo.structures.image_masks import resize_maps
 
 
 @config
@@ -114,8 +114,8 @@ class PointRendRoIHead(OneStageRoIHead):
         config = self.config.point_head
         masks = own_masks(coarse, labels)
         for number in range(config.num_subdivisions):
-            masks = F.interpolate(masks[:, None], scale_factor=2, mode="bilinear")[:, 0]
-            size = masks.shape[-1]
+            size = 2 * masks.shape[-1]
+            masks = resize_maps(masks, (size, size))
             is_last = number == config.num_subdivisions - 1
             # Unnecessary, since the next step can predict all pixels at twice the size.
             if config.points_per_subdivision >= 4 * size**2 and not is_last:
