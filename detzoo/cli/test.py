@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,29 +28,28 @@ from detzoo.cli.common import (
     check_data,
     check_folder,
     check_source,
-    open_sets,
     print_broken,
     print_dataset,
     print_overflow,
     with_tta,
 )
+from detzoo.cli.data_to_test import (
+    check_stuff,
+    check_unscored,
+    division_of,
+    open_annotated,
+    open_image_list,
+)
 from detzoo.cli.detecting import detect_with_progress, draw_results, fit_data, save_segments
 from detzoo.cli.launch import Devices, launch
 from detzoo.cli.own_data import own_test_data
-from detzoo.cli.run_data import held_out_of
 from detzoo.cli.slurm import Slurm, submit
 from detzoo.errors import ConfigError
 from detzoo.files import check_output, write_json
 
 if TYPE_CHECKING:
-    from detzoo.data.hold_out import Division
+    from detzoo.detectors.base import DetectorConfig
 
-# Parameters that make no sense for images without annotations, and options of another name.
-_OF_ANNOTATIONS = (
-    *("data", "split", "held_out", "skip_broken", "ignore_exif", "metric", "per_class"),
-    *("json_file", "proposals", "save_proposals", "draw", "worst"),
-)
-_SPELLING = {"json_file": "json"}
 METRICS = ("coco", "lvis", "openimages", "voc", "voc07", "cityscapes", "panoptic")
 
 
@@ -182,7 +180,7 @@ def measure(
         raise ConfigError(f"--metric {metric}: is not one of {', '.join(METRICS)}")
     check_source(source, weights)
     if image_list is not None:
-        _check_unscored(context, image_list, save_detections or save_panoptic)
+        check_unscored(context.params, image_list, save_detections or save_panoptic)
         check_data(image_list, categories)
         data = [image_list]
     elif categories is not None:
@@ -212,9 +210,7 @@ def measure(
     from rich.console import Console
 
     from detzoo.analyze import Album
-    from detzoo.data.formats.image_list import read_image_list
-    from detzoo.data.proposals import read_proposals, write_proposals
-    from detzoo.data.union import union
+    from detzoo.data.proposals import write_proposals
     from detzoo.devices import check_precision, resolve_device
     from detzoo.evaluate import default_evaluators, score, write_results
     from detzoo.evaluate.ground_truth import GroundTruth
@@ -223,27 +219,21 @@ def measure(
     from detzoo.train.distributed import join_processes
 
     chosen = None if precision is None else check_precision(precision)
-    division = _division_of(source) if held_out else None
-    broken: tuple[str, ...] = ()
     if image_list is not None:
-        dataset, stuff_ids = read_image_list(image_list, images[0] if images else None, categories)
-        dataset.check_files()
-        sets = [dataset]
+        opened = open_image_list(image_list, images, categories)
     else:
-        sets, broken = open_sets(
+        division = division_of(source) if held_out else None
+        opened = open_annotated(
+            source,
             data,
             images or (),
-            division.split if division else split or "val",
+            split or "val",
+            division,
+            proposals,
             skip_broken=skip_broken,
             ignore_exif=ignore_exif,
         )
-        dataset = union(sets)
-        stuff = dataset.panoptic
-        stuff_ids = {} if stuff is None else dict(zip(stuff.stuff_names, stuff.category_ids))
-    if proposals is not None:
-        dataset = replace(dataset, proposals=read_proposals(proposals, dataset))
-    if division is not None:
-        dataset = held_out_of(dataset, sets, division, source)
+    dataset = opened.dataset
     fuse = fuse and not compile_model  # the compiler fuses layers, too
     # Those that torchrun started share the images, and the first of them writes and prints.
     processes = context.with_resource(join_processes(resolve_device(device)))
@@ -251,26 +241,9 @@ def measure(
     if compile_model:
         predictor.model = compile_detector(predictor.model)
     experiment = with_tta(predictor.experiment, tta_scales, tta_flip)
-    if save_proposals is not None and not experiment.model.is_class_agnostic:
-        raise ConfigError(
-            f"--save-proposals {save_proposals}: {source} detects objects instead of "
-            "proposing regions; use a model of the rpn family."
-        )
-    if save_panoptic is not None and not experiment.model.predicts_panoptic:
-        raise ConfigError(
-            f"--save-panoptic {save_panoptic}: {source} finds objects instead of segmenting the "
-            "whole image; use a panoptic model (detzoo models panoptic)."
-        )
-    if save_panoptic is not None and image_list is not None and not stuff_ids:
-        raise ConfigError(
-            f"--save-panoptic {save_panoptic}: {categories or image_list} has no categories of "
-            "stuff, whose ids the segments get; give an annotation file that has them: "
-            "--categories panoptic_val2017.json"
-        )
-    if draw is not None and experiment.model.is_class_agnostic:
-        raise ConfigError(
-            f"--draw {draw}: {source} proposes regions instead of detecting objects; leave it out."
-        )
+    _check_outputs(source, experiment.model, save_proposals, save_panoptic, draw)
+    if save_panoptic is not None and image_list is not None:
+        check_stuff(save_panoptic, opened, categories or image_list)
     dataset = fit_data(dataset, predictor, source)
     if processes.is_first:
         print_dataset("test", dataset)
@@ -307,7 +280,7 @@ def measure(
         album = Album(dataset, results, ground_truth.image_ids, predictor.class_names)
         draw_results(draw, album, ground_truth, worst)
     if save_panoptic is not None:
-        save_segments(save_panoptic, results, dataset, experiment, stuff_ids)
+        save_segments(save_panoptic, results, dataset, experiment, opened.stuff_ids)
     if save_proposals is not None:
         write_proposals(save_proposals, {one.image_id: one.to_proposals() for one in results})
     if metrics is None:
@@ -316,37 +289,30 @@ def measure(
     Console(highlight=False, emoji=False).print(metrics.table(per_class=per_class))
     if json_file is not None:
         write_json(json_file, metrics.to_json())
-    if broken:
-        print_broken(broken)
+    if opened.broken:
+        print_broken(opened.broken)
         raise typer.Exit(1)
 
 
-def _check_unscored(context: typer.Context, image_list: Path, target: Path | None) -> None:
-    """Raises :class:`ConfigError` for options that need annotations, or without a ``target``."""
-    for name in _OF_ANNOTATIONS:
-        if context.params[name]:
-            option = _SPELLING.get(name, name.replace("_", "-"))
-            raise ConfigError(
-                f"--{option}: cannot be combined with --image-list {image_list}, whose images have "
-                "no annotations. Leave it out"
-            )
-    if target is None:
+def _check_outputs(
+    source: str,
+    model: DetectorConfig,
+    save_proposals: Path | None,
+    save_panoptic: Path | None,
+    draw: Path | None,
+) -> None:
+    """Raises :class:`ConfigError` for results that such a model does not have."""
+    if save_proposals is not None and not model.is_class_agnostic:
         raise ConfigError(
-            f"--image-list {image_list}: nothing is scored without annotations; say where to write "
-            "the results: --save-detections FILE or --save-panoptic FILE"
+            f"--save-proposals {save_proposals}: {source} detects objects instead of "
+            "proposing regions; use a model of the rpn family."
         )
-
-
-def _division_of(source: str) -> Division:
-    """Reads from a checkpoint which images its training held out."""
-    from detzoo.checkpoints import checkpoint
-    from detzoo.inference.loading import is_checkpoint_path
-
-    division = checkpoint.read(source).division if is_checkpoint_path(source) else None
-    if division is None:
+    if save_panoptic is not None and not model.predicts_panoptic:
         raise ConfigError(
-            f"--held-out: {source} does not record which images were held out; only checkpoints "
-            "that detzoo train wrote with --val-fraction or --fold, or by default, do. Give "
-            "--split."
+            f"--save-panoptic {save_panoptic}: {source} finds objects instead of segmenting the "
+            "whole image; use a panoptic model (detzoo models panoptic)."
         )
-    return division
+    if draw is not None and model.is_class_agnostic:
+        raise ConfigError(
+            f"--draw {draw}: {source} proposes regions instead of detecting objects; leave it out."
+        )
