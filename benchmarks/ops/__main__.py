@@ -57,6 +57,14 @@ COMPARISONS: dict[str, Comparison] = {
         "the same, forward and backward",
         partial(maps.prepare_carafe, training=True),
     ),
+    "deformable_convolution": Comparison(
+        "256 channels, 50 x 76, with masks, against torchvision, inference",
+        partial(maps.prepare_deformable_convolution, training=False),
+    ),
+    "deformable_convolution_training": Comparison(
+        "the same, forward and backward",
+        partial(maps.prepare_deformable_convolution, training=True),
+    ),
     "roi_align": Comparison(
         f"Faster R-CNN, {regions.REGIONS} regions, against torchvision, inference",
         partial(regions.prepare_roi_align, training=False),

@@ -8,9 +8,14 @@ import torch
 import torch.nn.functional as F
 import torchvision.ops
 from torch import Tensor
+from torch.nn.modules.utils import _pair
+
+from detzoo.ops.weighted_rows import Terms, weighted_rows
 
 # One integer, or one per axis, as the attributes of PyTorch's convolutions.
 Sizes = Any
+# Of a group; with fewer, rows are too short to be faster than torchvision.
+MIN_CHANNELS = 8
 
 
 def deform_conv2d(
@@ -26,8 +31,7 @@ def deform_conv2d(
     """x (B, C, H, W), offset (B, 2 * groups * h * w, H', W'), weight (C', C / groups, h, w) -> (B,
     C', H', W').
 
-    ``mask`` (B, groups * h * w, H', W') multiplies the samples. torchvision supports float32 and
-    float16; bfloat16 is computed in float32.
+    ``mask`` (B, groups * h * w, H', W') multiplies the samples. bfloat16 is computed in float32.
     """
     if x.dtype == torch.bfloat16:
         wide = deform_conv2d(
@@ -42,7 +46,100 @@ def deform_conv2d(
         )
         return wide.to(x.dtype)
     offset, weight = offset.to(x.dtype), weight.to(x.dtype)
+    if _works_by_rows(x, offset, weight):
+        stride, padding, dilation = _pair(stride), _pair(padding), _pair(dilation)
+        return _by_rows(x, offset, weight, bias, stride, padding, dilation, mask)
     return torchvision.ops.deform_conv2d(x, offset, weight, bias, stride, padding, dilation, mask)
+
+
+# --------------------------------------------------------------------------------- on a CPU
+#
+# A sample is a weighted sum of four cells, and a cell a row of all channels: in channels-last
+# memory both are contiguous. torchvision samples the channels one by one, on one core.
+
+
+def _works_by_rows(x: Tensor, offset: Tensor, weight: Tensor) -> bool:
+    on_cpu = x.device.type == "cpu" and not torch.compiler.is_compiling()
+    groups = offset.shape[1] // (2 * weight.shape[2] * weight.shape[3])
+    is_worth_it = offset.numel() > 0 and x.shape[1] // groups >= MIN_CHANNELS
+    return on_cpu and is_worth_it and x.dtype in (torch.float32, torch.float64)
+
+
+def _by_rows(
+    x: Tensor,
+    offset: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    dilation: tuple[int, int],
+    mask: Tensor | None,
+) -> Tensor:
+    images, channels, height, width = x.shape
+    outputs, own_channels, kernel_h, kernel_w = weight.shape
+    rows, columns = offset.shape[2:]
+    taps, cells = kernel_h * kernel_w, images * rows * columns
+    groups = offset.shape[1] // (2 * taps)
+    # Axes: group, image, output cell, tap; the last ones of ``offset`` are in the memory's order.
+    offset = offset.view(images, groups, taps, 2, -1).permute(3, 1, 0, 4, 2)
+    y_at, x_at = _positions((kernel_h, kernel_w), (rows, columns), stride, padding, dilation)
+    y, y_weight = _neighbors(offset[0] + y_at.to(offset), height)
+    x_, x_weight = _neighbors(offset[1] + x_at.to(offset), width)
+    if mask is not None:
+        y_weight = y_weight * mask.view(images, groups, taps, -1).permute(1, 0, 3, 2)[..., None]
+    first = torch.arange(images, dtype=torch.int32)[:, None, None, None] * (height * width)
+    index = (first + y * width)[..., :, None] + x_[..., None, :]
+    weights = y_weight[..., :, None] * x_weight[..., None, :]
+    starts = torch.arange(0, 4 * cells * taps, 4, dtype=torch.int32)
+    tables = x.permute(0, 2, 3, 1).reshape(images * height * width, groups, -1).unbind(1)
+    samples = [
+        weighted_rows([table.contiguous()], [Terms(None, starts, own.flatten(), by.flatten())])
+        for table, own, by in zip(tables, index, weights)
+    ]  # per group (cells * taps, channels)
+    sampled = samples[0] if groups == 1 else torch.cat(samples, 1)
+    if own_channels == channels:
+        out = sampled.view(cells, -1) @ weight.permute(2, 3, 1, 0).reshape(-1, outputs)
+    else:
+        count = channels // own_channels
+        sampled = sampled.view(cells, taps, count, own_channels).permute(2, 0, 1, 3)
+        kernels = weight.view(count, outputs // count, own_channels, taps).permute(0, 3, 2, 1)
+        out = sampled.reshape(count, cells, -1) @ kernels.reshape(count, taps * own_channels, -1)
+        out = out.permute(1, 0, 2).reshape(cells, outputs)
+    if bias is not None:
+        out = out + bias
+    return out.view(images, rows, columns, outputs).permute(0, 3, 1, 2)
+
+
+def _positions(
+    kernel: tuple[int, int],
+    size: tuple[int, int],
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    dilation: tuple[int, int],
+) -> tuple[Tensor, Tensor]:
+    """Where the taps of a kernel are without offsets: y and x (output cells, taps)."""
+    at = [
+        torch.arange(cells)[:, None] * step + torch.arange(taps) * gap - pad
+        for cells, taps, step, gap, pad in zip(size, kernel, stride, dilation, padding)
+    ]
+    shape = (*size, *kernel)  # row, column, tap's row, tap's column
+    y = at[0][:, None, :, None].expand(shape).reshape(size[0] * size[1], -1)
+    return y, at[1][None, :, None, :].expand(shape).reshape(size[0] * size[1], -1)
+
+
+def _neighbors(position: Tensor, cells: int) -> tuple[Tensor, Tensor]:
+    """Along one axis, the two cells around each position and their shares (..., 2), which are 0
+    outside of the map."""
+    low = position.detach().floor()
+    share = position - low
+    shares = torch.stack([1 - share, share], -1)
+    cell = torch.stack([low, low + 1], -1)
+    inside = (cell >= 0) & (cell < cells)
+    # Positions far outside, or that are no number, have no cell.
+    return cell.nan_to_num(0.0).clamp(0, cells - 1).int(), shares.where(inside, 0.0)
+
+
+# ------------------------------------------------------------------------------ in a program
 
 
 def sampled_deform_conv2d(
