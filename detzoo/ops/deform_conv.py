@@ -47,8 +47,9 @@ def deform_conv2d(
         return wide.to(x.dtype)
     offset, weight = offset.to(x.dtype), weight.to(x.dtype)
     if _works_by_rows(x, offset, weight):
-        stride, padding, dilation = _pair(stride), _pair(padding), _pair(dilation)
-        return _by_rows(x, offset, weight, bias, stride, padding, dilation, mask)
+        place = _pair(stride), _pair(padding), _pair(dilation)
+        with torch.autocast("cpu", enabled=False):
+            return _by_rows(x, offset, weight, bias, *place, mask)
     return torchvision.ops.deform_conv2d(x, offset, weight, bias, stride, padding, dilation, mask)
 
 

@@ -83,6 +83,15 @@ def test_rows_give_the_same_results_and_gradients(
     torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-9)
 
 
+def test_bfloat16_is_computed_in_float32() -> None:
+    x, offset, weight = torch.randn(1, 8, 5, 4), torch.randn(1, 18, 5, 4), torch.randn(8, 8, 3, 3)
+    x, weight = x.bfloat16(), weight.bfloat16()
+    wide = deform_conv2d(x.float(), offset, weight.float(), padding=1)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(deform_conv2d(x.float(), offset, weight.float(), padding=1), wide)
+        assert torch.equal(deform_conv2d(x, offset, weight, padding=1), wide.bfloat16())
+
+
 def test_offsets_far_outside() -> None:
     """As those of a model that diverges."""
     offset = torch.zeros(1, 18, 1, 6)
