@@ -224,8 +224,17 @@ def settle(predictor: Predictor, pictures: Sequence[np.ndarray]) -> None:
         norm.reset_running_stats()
         norm.momentum = None  # of all that it is applied to, such as the levels of a pyramid
         norm.train()
+    hooks = [norm.register_forward_pre_hook(_leave_single_cells) for norm in norms]
     list(predictor.predict(pictures, batch_size=len(pictures)))
-    for norm in norms:
+    for norm, hook in zip(norms, hooks):
+        norm.eval()
+        hook.remove()
+
+
+def _leave_single_cells(norm: torch.nn.Module, inputs: tuple[torch.Tensor]) -> None:
+    """Leaves a norm of maps of one cell, as in an attention over channels, as it is: of few
+    pictures, the variance may be next to nothing, and what is divided by it is rounding."""
+    if inputs[0].shape[2:] == (1, 1):
         norm.eval()
 
 
