@@ -10,7 +10,7 @@ import torchvision.ops
 from torch import Tensor
 from torch.nn.modules.utils import _pair
 
-from detzoo.ops.weighted_rows import Terms, weighted_rows
+from detzoo.ops.weighted_rows import Terms, neighbors, weighted_rows, works_by_rows
 
 # One integer, or one per axis, as the attributes of PyTorch's convolutions.
 Sizes = Any
@@ -60,10 +60,9 @@ def deform_conv2d(
 
 
 def _works_by_rows(x: Tensor, offset: Tensor, weight: Tensor) -> bool:
-    on_cpu = x.device.type == "cpu" and not torch.compiler.is_compiling()
     groups = offset.shape[1] // (2 * weight.shape[2] * weight.shape[3])
     is_worth_it = offset.numel() > 0 and x.shape[1] // groups >= MIN_CHANNELS
-    return on_cpu and is_worth_it and x.dtype in (torch.float32, torch.float64)
+    return works_by_rows(x) and is_worth_it and x.dtype in (torch.float32, torch.float64)
 
 
 def _by_rows(
@@ -84,8 +83,8 @@ def _by_rows(
     # Axes: group, image, output cell, tap; the last ones of ``offset`` are in the memory's order.
     offset = offset.view(images, groups, taps, 2, -1).permute(3, 1, 0, 4, 2)
     y_at, x_at = _positions((kernel_h, kernel_w), (rows, columns), stride, padding, dilation)
-    y, y_weight = _neighbors(offset[0] + y_at.to(offset), height)
-    x_, x_weight = _neighbors(offset[1] + x_at.to(offset), width)
+    y, y_weight = neighbors(offset[0] + y_at.to(offset), height)
+    x_, x_weight = neighbors(offset[1] + x_at.to(offset), width)
     if mask is not None:
         y_weight = y_weight * mask.view(images, groups, taps, -1).permute(1, 0, 3, 2)[..., None]
     first = torch.arange(images, dtype=torch.int32)[:, None, None, None] * (height * width)
@@ -126,18 +125,6 @@ def _positions(
     shape = (*size, *kernel)  # row, column, tap's row, tap's column
     y = at[0][:, None, :, None].expand(shape).reshape(size[0] * size[1], -1)
     return y, at[1][None, :, None, :].expand(shape).reshape(size[0] * size[1], -1)
-
-
-def _neighbors(position: Tensor, cells: int) -> tuple[Tensor, Tensor]:
-    """Along one axis, the two cells around each position and their shares (..., 2), which are 0
-    outside of the map."""
-    low = position.detach().floor()
-    share = position - low
-    shares = torch.stack([1 - share, share], -1)
-    cell = torch.stack([low, low + 1], -1)
-    inside = (cell >= 0) & (cell < cells)
-    # Positions far outside, or that are no number, have no cell.
-    return cell.nan_to_num(0.0).clamp(0, cells - 1).int(), shares.where(inside, 0.0)
 
 
 # ------------------------------------------------------------------------------ in a program

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from detzoo.ops.weighted_rows import Terms, neighbors, weighted_rows, works_by_rows
+
 
 def deformable_attention(
     values: Tensor, grids: Sequence[tuple[int, int]], locations: Tensor, weights: Tensor
@@ -19,6 +21,15 @@ def deformable_attention(
     normalized coordinates, sampled bilinearly with zeros outside the map; ``weights`` (B, Q, M, L,
     T) are the attention weights.
     """
+    if works_by_rows(values):
+        with torch.autocast("cpu", enabled=False):
+            return _by_rows(values.to(locations.dtype), grids, locations, weights)
+    return _by_maps(values, grids, locations, weights)
+
+
+def _by_maps(
+    values: Tensor, grids: Sequence[tuple[int, int]], locations: Tensor, weights: Tensor
+) -> Tensor:
     batch, _, heads, channels = values.shape
     queries, num_points = locations.shape[1], locations.shape[4]
     # With queries last, the sum over points runs over contiguous rows, and one fused multiply-add
@@ -32,3 +43,29 @@ def deformable_attention(
         for point in range(num_points):
             total = torch.addcmul(total, found[:, :, point], shares[:, level, point])
     return total.view(batch, heads * channels, queries).transpose(1, 2)
+
+
+def _by_rows(
+    values: Tensor, grids: Sequence[tuple[int, int]], locations: Tensor, weights: Tensor
+) -> Tensor:
+    """A sample is a weighted sum of four cells, so that a head's sum over samples is one of four
+    times as many: all in a single pass, without the samples in memory."""
+    batch, cells, heads, channels = values.shape
+    queries, levels, points = locations.shape[1], *locations.shape[3:5]
+    # Axes: image, query, head, level, point, cell along y, cell along x.
+    heights, widths = torch.tensor(grids).T[:, :, None]  # each (L, 1)
+    # Rounded as in ``grid_sample``, since gradients depend on the side of a cell's center.
+    x, x_share = neighbors((2 * locations[..., 0] - 1 + 1) * (widths / 2) - 0.5, widths)
+    y, y_share = neighbors((2 * locations[..., 1] - 1 + 1) * (heights / 2) - 0.5, heights)
+    sizes = [height * width for height, width in grids]
+    first = torch.tensor([0, *sizes[:-1]], dtype=torch.int32).cumsum(0, dtype=torch.int32)
+    image = torch.arange(batch, dtype=torch.int32)[:, None, None, None, None, None] * cells
+    head = torch.arange(heads, dtype=torch.int32)[:, None, None, None]
+    row = (image + first[:, None, None] + y * widths[..., None].int()) * heads + head
+    index = row[..., :, None] + (x * heads)[..., None, :]
+    shares = (y_share * weights[..., None])[..., :, None] * x_share[..., None, :]
+    count = 4 * levels * points
+    starts = torch.arange(0, batch * queries * heads * count, count, dtype=torch.int32)
+    terms = Terms(None, starts, index.flatten(), shares.flatten())
+    out = weighted_rows([values.reshape(-1, channels)], [terms])
+    return out.view(batch, queries, heads * channels)

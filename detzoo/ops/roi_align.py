@@ -9,7 +9,7 @@ import torchvision
 from torch import Tensor
 
 from detzoo.ops.fixed_shapes import shapes_are_fixed
-from detzoo.ops.weighted_rows import Terms, weighted_rows
+from detzoo.ops.weighted_rows import Terms, weighted_rows, works_by_rows
 
 
 def rois_of(boxes: Sequence[Tensor]) -> Tensor:
@@ -127,8 +127,7 @@ def _from_every_level(
 
 
 def _works_by_rows(feature: Tensor, rois: Tensor, sampling_ratio: int) -> bool:
-    on_cpu = feature.device.type == "cpu" and not torch.compiler.is_compiling()
-    return on_cpu and sampling_ratio == 0 and len(rois) > 0
+    return works_by_rows(feature) and sampling_ratio == 0 and len(rois) > 0
 
 
 def _pooled(features: Sequence[Tensor], terms: Sequence[Terms], count: int, bins: int) -> Tensor:

@@ -1,5 +1,5 @@
 """Weighted sums of a few rows of large tables: products with sparse matrices, and their
-transposes."""
+transposes. On CPUs, maps are sampled by them: a cell is a row of all channels."""
 
 from __future__ import annotations
 
@@ -31,6 +31,28 @@ class Terms:
         """(E,) the sum that each term belongs to."""
         ends = torch.cat([self.starts[1:], self.starts.new_tensor([len(self.index)])])
         return torch.arange(len(self.starts)).repeat_interleave(ends - self.starts)
+
+
+def works_by_rows(x: Tensor) -> bool:
+    """Whether x is on a CPU, and not traced for another place."""
+    return x.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
+def neighbors(position: Tensor, cells: int | Tensor) -> tuple[Tensor, Tensor]:
+    """Along one axis, the two cells around each position (...) and their shares (..., 2), which are
+    0 outside of the map. ``cells`` (...) is how many the map has; the center of the first is at 0.
+    """
+    with torch.no_grad():
+        # Positions far outside, or that are no number, have no cell.
+        limit = torch.as_tensor(cells, dtype=position.dtype)
+        low = position.floor().nan_to_num_(-2.0).clamp_(min=-2).minimum(limit)
+        first = low.int()
+        cell = torch.stack([first, first + 1], -1)
+        inside = (cell >= 0) & (cell < limit[..., None])
+        cell.clamp_(min=0)
+        torch.minimum(cell, limit[..., None].int() - 1, out=cell)
+    share = position - low
+    return cell, torch.stack([1 - share, share], -1).where(inside, 0.0)
 
 
 def weighted_rows(tables: Sequence[Tensor], terms: Sequence[Terms]) -> Tensor:

@@ -8,9 +8,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from detzoo.ops import deformable_attention as module
 from detzoo.ops.deformable_attention import deformable_attention
 
 GRIDS = ((3, 4), (2, 1))
+
+
+@pytest.fixture(autouse=True, params=["rows", "maps"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By rows, as on a CPU, and by maps, as on a GPU and in programs."""
+    monkeypatch.setattr(module, "works_by_rows", lambda _: request.param == "rows")
 
 
 def inputs(
