@@ -10,6 +10,9 @@ from torch import Tensor
 
 from detzoo.ops.weighted_rows import Terms, neighbors, weighted_rows, works_by_rows
 
+# Of a head; for fewer, to find the rows takes longer than to sum them. Published models have 32.
+MIN_CHANNELS = 24
+
 
 def deformable_attention(
     values: Tensor, grids: Sequence[tuple[int, int]], locations: Tensor, weights: Tensor
@@ -21,7 +24,7 @@ def deformable_attention(
     normalized coordinates, sampled bilinearly with zeros outside the map; ``weights`` (B, Q, M, L,
     T) are the attention weights.
     """
-    if works_by_rows(values):
+    if works_by_rows(values) and values.shape[3] >= MIN_CHANNELS:
         with torch.autocast("cpu", enabled=False):
             return _by_rows(values.to(locations.dtype), grids, locations, weights)
     return _by_maps(values, grids, locations, weights)

@@ -18,6 +18,7 @@ GRIDS = ((3, 4), (2, 1))
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """By rows, as on a CPU, and by maps, as on a GPU and in programs."""
     monkeypatch.setattr(module, "works_by_rows", lambda _: request.param == "rows")
+    monkeypatch.setattr(module, "MIN_CHANNELS", 1)
 
 
 def inputs(
