@@ -12,6 +12,7 @@ from detzoo.errors import ConfigError
 from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.norm import GroupNormConfig, NormConfig
 from detzoo.necks.base import Neck, NeckConfig
+from detzoo.necks.fpn import halved
 
 
 @config
@@ -73,6 +74,6 @@ class ChannelMapper(Neck):
         outputs = [conv(x) for conv, x in zip(self.convs, features)]
         x = features[-1]
         for conv in self.extra_convs:
-            x = conv(x)
+            x = halved(x, conv)
             outputs.append(x)
         return tuple(outputs)

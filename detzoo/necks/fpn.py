@@ -12,6 +12,7 @@ from detzoo.config import Channels, NonNegativeInt, PositiveInt, config
 from detzoo.errors import ConfigError
 from detzoo.layers.conv_norm_act import ConvModule
 from detzoo.layers.convolution import ConvConfig, PlainConvConfig
+from detzoo.layers.fusion import is_concrete
 from detzoo.layers.norm import NormConfig
 from detzoo.necks.base import Neck, NeckConfig
 
@@ -171,9 +172,21 @@ def with_extra_levels(
         return tuple(outputs)
     x = used[-1] if config.extra_levels == "on_input" else outputs[-1]
     for number, conv in enumerate(fpn_convs[len(used) :]):
-        x = conv(F.relu(x) if config.relu_between_extras and number > 0 else x)
+        x = halved(F.relu(x) if config.relu_between_extras and number > 0 else x, conv)
         outputs.append(x)
     return tuple(outputs)
+
+
+def halved(x: Tensor, conv: nn.Module) -> Tensor:
+    """Applies a 3x3 convolution with stride 2.
+
+    A single cell, all that is left of a small image, gets others of zeros beside it, which change
+    nothing: for maps of one cell, oneDNN leaves the gradient of such a kernel uninitialized in
+    bfloat16 on processors with AMX.
+    """
+    if is_concrete(x) and x.shape[2:] == (1, 1):
+        x = F.pad(x, (0, 1, 0, 1))
+    return conv(x)
 
 
 def conv3x3(in_channels: int, out_channels: int, stride: int, config: FPNConfig) -> ConvModule:

@@ -15,6 +15,8 @@ import detzoo
 # Its own folder: any other folder may have the name of the package, such as that of a clone.
 PACKAGE = Path(detzoo.__file__).parent
 
+# Works on processors alone, as ``works_by_rows`` says.
+ON_PROCESSORS = "weighted_rows.py"
 # Their results have a size, or a value, that the host must know.
 WAITS = (
     "_local_scalar_dense",
@@ -50,7 +52,7 @@ class Waiting(TorchDispatchMode):
         if name in WAITS or by_mask:
             frame = own_frame()
             # Torch looks at the classes themselves on processors alone.
-            if "one_hot(" not in (frame.line or ""):
+            if "one_hot(" not in (frame.line or "") and not frame.filename.endswith(ON_PROCESSORS):
                 self.places.append(f"{name} in {frame.filename}:{frame.lineno}")
         return func(*args, **(kwargs or {}))
 

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from detzoo.config import ConfigError
 from detzoo.layers.convolution import WeightStandardizedConv2d, WeightStandardizedConvConfig
 from detzoo.layers.norm import GroupNormConfig
-from detzoo.necks.fpn import FPN, FPNConfig
+from detzoo.necks.fpn import FPN, FPNConfig, halved
 
 CHANNELS, STRIDES = (3, 5, 7), (4, 8, 16)
 
@@ -126,3 +126,19 @@ def test_every_parameter_takes_part(extra: str) -> None:
 def test_settings_that_cannot_be(fields: dict[str, int], message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
         build(**fields)
+
+
+def test_a_map_of_one_cell_is_halved() -> None:
+    """To itself, multiplied with the middle of the kernel; the rest of it has no gradient, also
+    where memory was full of other numbers."""
+    x, conv = torch.randn(2, 8, 1, 1), nn.Conv2d(8, 8, 3, stride=2, padding=1)
+    torch.testing.assert_close(halved(x, conv), conv(x))
+    for _ in range(3):
+        full = [torch.full((count,), torch.nan) for count in (100, 1000, 10_000, 100_000)]
+        del full
+        with torch.autocast("cpu", torch.bfloat16):
+            out = halved(x, conv)
+        (gradient,) = torch.autograd.grad(out.sum(), conv.weight)
+        assert gradient[:, :, 1, 1].isfinite().all()
+        gradient[:, :, 1, 1] = 0
+        assert not gradient.any()
