@@ -40,8 +40,8 @@ def learn_by_heart(case: Case, folder: Path) -> dict[str, Any]:
     }
 
 
-def is_known(row: dict[str, Any]) -> bool:
+def is_known(row: dict[str, Any], most_seconds: float = MOST_SECONDS) -> bool:
     """Whether the scenes were learned by heart, in time."""
     result = row["heart"]
     aps = [ap for ap in (result["box_ap50"], result["mask_ap50"]) if ap is not None]
-    return min(aps) > LEAST_AP50 and result["seconds"] <= MOST_SECONDS
+    return min(aps) > LEAST_AP50 and result["seconds"] <= most_seconds

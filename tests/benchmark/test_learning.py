@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.learning.families import CASES, GRID, QUERIES
 from benchmarks.learning.general import is_learned
-from benchmarks.learning.heart import by_heart, is_known, learn_by_heart
+from benchmarks.learning.heart import MOST_SECONDS, by_heart, is_known, learn_by_heart
 from benchmarks.learning.narrow import changes, narrow_experiment
 from detzoo import zoo
 from detzoo.config import leaves
@@ -33,7 +33,8 @@ KINDS = (
 @pytest.mark.parametrize("name", [pytest.param(name, marks=ON_CI) for name in KINDS])
 def test_by_heart(name: str, tmp_path: Path) -> None:
     result = learn_by_heart(BY_NAME[name], tmp_path)
-    assert is_known({"heart": result}), {
+    # The time that the benchmark demands is of a quiet core; tests share theirs.
+    assert is_known({"heart": result}, 2 * MOST_SECONDS), {
         key: result[key] for key in ("box_ap50", "mask_ap50", "seconds")
     }
 
