@@ -80,7 +80,7 @@ def _by_rows(
     rows, columns = offset.shape[2:]
     taps, cells = kernel_h * kernel_w, images * rows * columns
     groups = offset.shape[1] // (2 * taps)
-    # Axes: group, image, output cell, tap; the last ones of ``offset`` are in the memory's order.
+    # Axes: y or x, group, image, output cell, tap.
     offset = offset.view(images, groups, taps, 2, -1).permute(3, 1, 0, 4, 2)
     y_at, x_at = _positions((kernel_h, kernel_w), (rows, columns), stride, padding, dilation)
     y, y_weight = neighbors(offset[0] + y_at.to(offset), height)
